@@ -1,0 +1,99 @@
+// Elementwise functions of two operands with NumPy broadcasting: y = f(a, b).
+//
+// The loop nest over the output has up to six merged dimensions; an operand's stride is 0 along
+// dimensions it is stretched over. A thread makes one element (`scalar`) or four neighbouring ones
+// (`quad` and its in-place forms, where extents and strides count vectors of four). Workgroups of
+// 64 in a folded grid. The in-place forms overwrite the operand that has the output's shape.
+// KIND numbers the functions as `Binary` in binary.rs; RANK is the number of merged dimensions.
+
+override KIND: u32 = 0u;
+override RANK: u32 = 1u;
+
+struct Params {
+    d_lo: vec4<u32>,
+    a_lo: vec4<u32>,
+    b_lo: vec4<u32>,
+    d_hi: vec2<u32>,
+    a_hi: vec2<u32>,
+    b_hi: vec2<u32>,
+    n: u32,
+    unused: u32,
+}
+
+@group(0) @binding(0) var<storage, read> a: array<f32>;
+@group(0) @binding(1) var<storage, read> b: array<f32>;
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+@group(0) @binding(0) var<storage, read> a4: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> b4: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> y4: array<vec4<f32>>;
+var<immediate> p: Params;
+
+fn f(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
+    switch KIND {
+        case 0u: { return a + b; }
+        case 1u: { return a - b; }
+        case 2u: { return a * b; }
+        case 3u: { return a / b; }
+        case 4u: { return power(a, b); }
+        case 5u: { return select(b, a, a <= b); }
+        case 6u: { return select(b, a, a >= b); }
+        case 7u: { return mask(a == b); }
+        case 8u: { return mask(a != b); }
+        case 9u: { return mask(a < b); }
+        case 10u: { return mask(a <= b); }
+        case 11u: { return mask(a > b); }
+        default: { return mask(a >= b); }
+    }
+}
+
+fn mask(condition: vec4<bool>) -> vec4<f32> {
+    return select(vec4(0.0), vec4(1.0), condition);
+}
+
+// a^b for any sign of a: WGSL's pow is undefined below 0, so the sign is put back for odd whole
+// exponents; other exponents of a negative base give NaN through the logarithm.
+fn power(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
+    let whole = floor(b) == b;
+    let odd = whole & (abs(b - 2.0 * floor(0.5 * b)) == vec4(1.0));
+    let magnitude = exp2(b * log2(select(a, abs(a), whole)));
+    let signed = select(magnitude, -magnitude, odd & (a < vec4(0.0)));
+    let at_zero = select(select(vec4(infinity()), vec4(0.0), b > vec4(0.0)), vec4(1.0), b == vec4(0.0));
+    let small = select(signed, at_zero, a == vec4(0.0));
+    // Small whole exponents by multiplication: exact where logarithms are not.
+    let square = select(small, a * a, b == vec4(2.0));
+    return select(select(square, a, b == vec4(1.0)), vec4(1.0), b == vec4(0.0));
+}
+
+@compute @workgroup_size(64)
+fn scalar(@builtin(global_invocation_id) id: vec3<u32>) {
+    let i = linear_index(id, 64u);
+    if i >= p.n { return; }
+    let c = coords(i, RANK, p.d_lo, p.d_hi);
+    let left = a[offset(c, p.a_lo, p.a_hi)];
+    let right = b[offset(c, p.b_lo, p.b_hi)];
+    y[i] = f(vec4(left), vec4(right)).x;
+}
+
+@compute @workgroup_size(64)
+fn quad(@builtin(global_invocation_id) id: vec3<u32>) {
+    let i = linear_index(id, 64u);
+    if i >= p.n { return; }
+    let c = coords(i, RANK, p.d_lo, p.d_hi);
+    y4[i] = f(a4[offset(c, p.a_lo, p.a_hi)], b4[offset(c, p.b_lo, p.b_hi)]);
+}
+
+@compute @workgroup_size(64)
+fn quad_over_a(@builtin(global_invocation_id) id: vec3<u32>) {
+    let i = linear_index(id, 64u);
+    if i >= p.n { return; }
+    let c = coords(i, RANK, p.d_lo, p.d_hi);
+    y4[i] = f(y4[i], b4[offset(c, p.b_lo, p.b_hi)]);
+}
+
+@compute @workgroup_size(64)
+fn quad_over_b(@builtin(global_invocation_id) id: vec3<u32>) {
+    let i = linear_index(id, 64u);
+    if i >= p.n { return; }
+    let c = coords(i, RANK, p.d_lo, p.d_hi);
+    y4[i] = f(a4[offset(c, p.a_lo, p.a_hi)], y4[i]);
+}

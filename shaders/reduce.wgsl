@@ -1,0 +1,149 @@
+// Reductions over any set of axes: sum (with a scale, for means), max, min; argmax.
+//
+//   y[o] = scale * sum over r of x[k(o) + r(r)]        (max and min likewise, without the scale)
+//
+// o runs over the kept axes and r over the reduced ones; after merging, there are at most three of
+// each, with extents `kept` and `reduced` (outermost first, 1 where unused) and strides of x
+// `kept_s` and `reduced_s`.
+//
+//   lanes    a thread makes one output; sums are blocked by 64 so that errors stay small
+//   partial  a thread makes one of `splits` interleaved parts of an output: part[o * splits + c];
+//            `lanes` then reduces the parts. For few outputs over many elements.
+//   tree     a workgroup of 256 makes one output through workgroup memory. For GPUs.
+//   argmax   a thread finds the first largest of `axis` elements, `inner` apart
+//
+// Workgroups of 64 (lanes, partial, argmax) in a folded grid. KIND: 0 sum, 1 max, 2 min.
+
+override KIND: u32 = 0u;
+
+struct Params {
+    kept: vec4<u32>,
+    kept_s: vec4<u32>,
+    reduced: vec4<u32>,
+    reduced_s: vec4<u32>,
+    n: u32,
+    splits: u32,
+    scale: f32,
+    unused: u32,
+}
+
+struct ArgmaxParams {
+    n: u32,
+    axis: u32,
+    inner: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(1) var<storage, read_write> index: array<u32>;
+var<immediate> p: Params;
+var<immediate> q: ArgmaxParams;
+var<workgroup> shared_part: array<f32, 256>;
+
+fn identity() -> f32 {
+    switch KIND {
+        case 0u: { return 0.0; }
+        case 1u: { return -infinity(); }
+        default: { return infinity(); }
+    }
+}
+
+fn combine(a: f32, b: f32) -> f32 {
+    switch KIND {
+        case 0u: { return a + b; }
+        case 1u: { return max(a, b); }
+        default: { return min(a, b); }
+    }
+}
+
+fn finish(total: f32) -> f32 {
+    return select(total, total * p.scale, KIND == 0u);
+}
+
+// Where the elements of output `o` begin.
+fn base_of(o: u32) -> u32 {
+    let outer = o / p.kept.z;
+    let c = vec3(outer / p.kept.y, outer % p.kept.y, o % p.kept.z);
+    return dot(c, p.kept_s.xyz);
+}
+
+// The element of flat index r among those of one output.
+fn element(base: u32, r: u32) -> f32 {
+    let outer = r / p.reduced.z;
+    let c = vec3(outer / p.reduced.y, outer % p.reduced.y, r % p.reduced.z);
+    return x[base + dot(c, p.reduced_s.xyz)];
+}
+
+@compute @workgroup_size(64)
+fn lanes(@builtin(global_invocation_id) id: vec3<u32>) {
+    let o = linear_index(id, 64u);
+    if o >= p.n { return; }
+    let base = base_of(o);
+    var total = identity();
+    for (var i = 0u; i < p.reduced.x; i++) {
+        for (var j = 0u; j < p.reduced.y; j++) {
+            let row = base + i * p.reduced_s.x + j * p.reduced_s.y;
+            for (var block = 0u; block < p.reduced.z; block += 64u) {
+                let stop = min(block + 64u, p.reduced.z);
+                var part = identity();
+                for (var k = block; k < stop; k++) {
+                    part = combine(part, x[row + k * p.reduced_s.z]);
+                }
+                total = combine(total, part);
+            }
+        }
+    }
+    y[o] = finish(total);
+}
+
+@compute @workgroup_size(64)
+fn partial(@builtin(global_invocation_id) id: vec3<u32>) {
+    let i = linear_index(id, 64u);
+    if i >= p.n { return; }
+    let base = base_of(i / p.splits);
+    let count = p.reduced.x * p.reduced.y * p.reduced.z;
+    var total = identity();
+    for (var r = i % p.splits; r < count; r += p.splits) {
+        total = combine(total, element(base, r));
+    }
+    y[i] = finish(total);
+}
+
+@compute @workgroup_size(256)
+fn tree(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let o = linear_group(group);
+    // The whole workgroup leaves together, so the barriers below stay uniform.
+    if o >= p.n { return; }
+    let base = base_of(o);
+    let count = p.reduced.x * p.reduced.y * p.reduced.z;
+    var total = identity();
+    for (var r = lane; r < count; r += 256u) {
+        total = combine(total, element(base, r));
+    }
+    shared_part[lane] = total;
+    workgroupBarrier();
+    for (var half = 128u; half > 0u; half /= 2u) {
+        if lane < half {
+            shared_part[lane] = combine(shared_part[lane], shared_part[lane + half]);
+        }
+        workgroupBarrier();
+    }
+    if lane == 0u { y[o] = finish(shared_part[0]); }
+}
+
+@compute @workgroup_size(64)
+fn argmax(@builtin(global_invocation_id) id: vec3<u32>) {
+    let o = linear_index(id, 64u);
+    if o >= q.n { return; }
+    let base = o / q.inner * (q.axis * q.inner) + o % q.inner;
+    var best = x[base];
+    var at = 0u;
+    for (var k = 1u; k < q.axis; k++) {
+        let candidate = x[base + k * q.inner];
+        if candidate > best {
+            best = candidate;
+            at = k;
+        }
+    }
+    index[o] = at;
+}

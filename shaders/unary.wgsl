@@ -1,0 +1,120 @@
+// Elementwise functions of one operand and their derivatives.
+//
+//   forward    y = f(x)
+//   backward   dx = f'(v) dy, where v is x or y, whichever the function's derivative is written in
+//
+// Contiguous; a thread handles four neighbouring elements, a workgroup 256. Buffers are padded to
+// 16 bytes, so the last vector may reach past the value but not past its buffer. The in-place
+// entries overwrite the operand that the planner proved dead.
+// KIND numbers the functions as `Unary` in unary.rs; for any shape.
+
+override KIND: u32 = 0u;
+
+struct Params {
+    // Vectors of four.
+    n: u32,
+    a: f32,
+    b: f32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> v: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> dy: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> dx: array<vec4<f32>>;
+var<immediate> p: Params;
+
+const ZERO = vec4<f32>(0.0);
+const ONE = vec4<f32>(1.0);
+const SELU_SCALE: f32 = 1.0507009873554805;
+const SELU_ALPHA: f32 = 1.6732632423543772;
+const SQRT_2_OVER_PI: f32 = 0.7978845608028654;
+const INV_SQRT_2_PI: f32 = 0.3989422804014327;
+const GELU_CUBIC: f32 = 0.044715;
+
+fn f(x: vec4<f32>) -> vec4<f32> {
+    switch KIND {
+        case 0u: { return -x; }
+        case 1u: { return abs(x); }
+        case 2u: { return x * x; }
+        case 3u: { return sqrt(x); }
+        case 4u: { return exp(x); }
+        case 5u: { return log(x); }
+        case 6u: { return select(ZERO, ONE, x > ZERO) - select(ZERO, ONE, x < ZERO); }
+        case 7u: { return sigmoid(x); }
+        case 8u: { return tanh_exact(x); }
+        case 9u: { return select(x, ZERO, x <= ZERO); }
+        case 10u: { return select(x, p.a * x, x < ZERO); }
+        case 11u: { return select(x, p.a * expm1(x), x < ZERO); }
+        case 12u: { return SELU_SCALE * select(x, SELU_ALPHA * expm1(x), x < ZERO); }
+        case 13u: { return x * normal_cdf(x); }
+        case 14u: { return x * sigmoid(2.0 * gelu_inner(x)); }
+        case 15u: { return softplus(x); }
+        case 16u: { return x / (1.0 + abs(x)); }
+        case 17u: { return clamp(x / 6.0 + 0.5, ZERO, ONE); }
+        case 18u: { return x * sigmoid(x); }
+        case 19u: { return select(ZERO, ONE, x >= ZERO); }
+        case 20u: { return clamp(x, vec4(p.a), vec4(p.b)); }
+        default: { return x; }
+    }
+}
+
+fn derivative(v: vec4<f32>) -> vec4<f32> {
+    switch KIND {
+        case 0u: { return -ONE; }
+        case 1u: { return select(ZERO, ONE, v > ZERO) - select(ZERO, ONE, v < ZERO); }
+        case 2u: { return 2.0 * v; }
+        case 3u: { return 0.5 / v; }
+        case 4u: { return v; }
+        case 5u: { return 1.0 / v; }
+        case 7u: { return v * (1.0 - v); }
+        case 8u: { return (1.0 - v) * (1.0 + v); }
+        case 9u: { return select(ZERO, ONE, v > ZERO); }
+        case 10u: { return select(vec4(p.a), ONE, v > ZERO); }
+        case 11u: { return select(v + p.a, ONE, v > ZERO); }
+        case 12u: { return select(v + SELU_SCALE * SELU_ALPHA, vec4(SELU_SCALE), v > ZERO); }
+        case 13u: { return normal_cdf(v) + v * (INV_SQRT_2_PI * exp(-0.5 * v * v)); }
+        case 14u: {
+            let s = sigmoid(2.0 * gelu_inner(v));
+            // Past |v| = 12 the second factor has vanished; the clamp keeps v * v finite.
+            let w = clamp(v, vec4(-12.0), vec4(12.0));
+            return s + w * (2.0 * s * (1.0 - s)) * SQRT_2_OVER_PI * (1.0 + 3.0 * GELU_CUBIC * w * w);
+        }
+        case 15u: { return sigmoid(v); }
+        case 16u: { let d = 1.0 + abs(v); return 1.0 / (d * d); }
+        case 17u: { return select(ZERO, vec4(1.0 / 6.0), abs(v) < vec4(3.0)); }
+        case 18u: { let s = sigmoid(v); return s + v * (s * (1.0 - s)); }
+        case 20u: { return select(ZERO, ONE, (v >= vec4(p.a)) & (v <= vec4(p.b))); }
+        default: { return ZERO; }
+    }
+}
+
+// sqrt(2 / pi) (x + 0.044715 x^3), within the range where tanh of it is not yet 1.
+fn gelu_inner(x: vec4<f32>) -> vec4<f32> {
+    let w = clamp(x, vec4(-20.0), vec4(20.0));
+    return SQRT_2_OVER_PI * w * (1.0 + GELU_CUBIC * w * w);
+}
+
+@compute @workgroup_size(64)
+fn forward(@builtin(global_invocation_id) id: vec3<u32>) {
+    let i = linear_index(id, 64u);
+    if i < p.n { y[i] = f(x[i]); }
+}
+
+@compute @workgroup_size(64)
+fn forward_in_place(@builtin(global_invocation_id) id: vec3<u32>) {
+    let i = linear_index(id, 64u);
+    if i < p.n { y[i] = f(y[i]); }
+}
+
+@compute @workgroup_size(64)
+fn backward(@builtin(global_invocation_id) id: vec3<u32>) {
+    let i = linear_index(id, 64u);
+    if i < p.n { dx[i] = derivative(v[i]) * dy[i]; }
+}
+
+@compute @workgroup_size(64)
+fn backward_in_place(@builtin(global_invocation_id) id: vec3<u32>) {
+    let i = linear_index(id, 64u);
+    if i < p.n { dx[i] = derivative(v[i]) * dx[i]; }
+}

@@ -1,0 +1,69 @@
+use rayon::prelude::*;
+
+use crate::shape::Shape;
+
+/// Elements above which work on an array is spread over threads.
+const PARALLEL: usize = 1 << 14;
+
+/// A dense f64 array of the reference path. u32 values are held exactly as f64.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Array {
+    /// The dimensions.
+    pub shape: Shape,
+    /// The elements, row-major.
+    pub data: Vec<f64>,
+}
+
+impl Array {
+    /// An array from its elements.
+    pub fn new(shape: impl Into<Shape>, data: Vec<f64>) -> Self {
+        let shape = shape.into();
+        debug_assert_eq!(shape.numel(), data.len());
+        Array { shape, data }
+    }
+
+    /// An array of one number.
+    pub fn full(shape: impl Into<Shape>, value: f64) -> Self {
+        let shape = shape.into();
+        Array { shape, data: vec![value; shape.numel()] }
+    }
+
+    /// An array whose element at flat index `i` is `f(i)`. Large ones are filled by several
+    /// threads; each element is computed alone, so the result does not depend on how many.
+    pub fn from_fn(shape: impl Into<Shape>, f: impl Fn(usize) -> f64 + Sync) -> Self {
+        let shape = shape.into();
+        let n = shape.numel();
+        let data = if n >= PARALLEL {
+            (0..n).into_par_iter().with_min_len(PARALLEL / 4).map(&f).collect()
+        } else {
+            (0..n).map(f).collect()
+        };
+        Array { shape, data }
+    }
+
+    /// `f` of each element.
+    pub fn map(&self, f: impl Fn(f64) -> f64 + Sync) -> Array {
+        Array::from_fn(self.shape, |i| f(self.data[i]))
+    }
+}
+
+/// Walks the coordinates of a shape in row-major order, giving flat offsets under other strides.
+#[derive(Clone, Debug)]
+pub struct Indexer {
+    dims: Vec<usize>,
+    own: Vec<usize>,
+    strides: Vec<usize>,
+}
+
+impl Indexer {
+    /// Maps flat indices of `shape` to offsets under `strides`.
+    pub fn new(shape: Shape, strides: Vec<usize>) -> Self {
+        Indexer { dims: shape.dims().to_vec(), own: shape.strides(), strides }
+    }
+
+    /// The offset of flat index `index`.
+    pub fn offset(&self, index: usize) -> usize {
+        let axes = self.dims.iter().zip(&self.own).zip(&self.strides);
+        axes.map(|((&dim, &own), &stride)| index / own % dim * stride).sum()
+    }
+}

@@ -1,0 +1,155 @@
+//! The reference path: the recorded tape in f64, by textbook operators.
+
+mod array;
+mod gemm;
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+pub use array::{Array, Indexer};
+pub(crate) use gemm::gemm;
+
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::graph::{Source, Value};
+use crate::ops::Reference;
+use crate::session::{Executor, ScalarTable, SessionOptions};
+use crate::tape::Tape;
+
+type Shared = Arc<RwLock<Array>>;
+
+/// Runs a tape with the reference operators.
+pub(crate) struct CpuExecutor {
+    tape: Arc<Tape>,
+    persistent: HashMap<Value, Shared>,
+    results: HashMap<Value, Array>,
+    /// Per operator, the results that nothing reads after it.
+    dead_after: Vec<Vec<Value>>,
+}
+
+impl CpuExecutor {
+    pub fn new(tape: Arc<Tape>, options: &SessionOptions<'_>) -> Result<Self> {
+        let mut persistent = HashMap::new();
+        for value in tape.persistent() {
+            let info = &tape.recording().values[value.index()];
+            let name = info.name.as_deref().unwrap_or_default();
+            let shared = match info.source {
+                Source::Parameter(_) => shared_parameter(options, name, value, &tape)?,
+                _ => None,
+            };
+            let fresh = || Arc::new(RwLock::new(Array::full(info.ty.shape, 0.0)));
+            persistent.insert(value, shared.unwrap_or_else(fresh));
+        }
+        let mut last_use: HashMap<Value, usize> = HashMap::new();
+        for (index, node) in tape.ops().iter().enumerate() {
+            last_use.extend(node.inputs.iter().chain(&node.outputs).map(|&v| (v, index)));
+        }
+        let mut dead_after = vec![Vec::new(); tape.ops().len()];
+        for (value, index) in last_use {
+            if !persistent.contains_key(&value) && !tape.kept().any(|k| k == value) {
+                dead_after[index].push(value);
+            }
+        }
+        Ok(CpuExecutor { tape, persistent, results: HashMap::new(), dead_after })
+    }
+
+    fn run(&mut self, index: usize, scalars: &ScalarTable) {
+        let tape = self.tape.clone();
+        let node = &tape.ops()[index];
+        let types: Vec<_> = node.outputs.iter().map(|&v| tape.recording().ty(v)).collect();
+        let results = {
+            let guards: Vec<_> = node
+                .inputs
+                .iter()
+                .map(|v| self.persistent.get(v).map(|s| s.read().unwrap_or_else(PoisonError::into_inner)))
+                .collect();
+            let inputs = guards.iter().zip(&node.inputs);
+            let inputs =
+                inputs.map(|(guard, v)| guard.as_deref().unwrap_or_else(|| &self.results[v])).collect();
+            node.op.reference(&Reference { inputs, outputs: &types, scalars: scalars.values() })
+        };
+        let mutated = node.op.mutates().iter().map(|&i| node.inputs[i]);
+        let written: Vec<Value> = node.outputs.iter().copied().chain(mutated).collect();
+        for (value, result) in written.into_iter().zip(results) {
+            let root = tape.root(value);
+            match self.persistent.get(&root) {
+                Some(shared) if !node.outputs.contains(&value) => {
+                    let mut array = shared.write().unwrap_or_else(PoisonError::into_inner);
+                    *array = Array { shape: array.shape, data: result.data };
+                }
+                _ => {
+                    self.results.insert(value, result);
+                }
+            }
+        }
+    }
+}
+
+impl Executor for CpuExecutor {
+    fn write(&mut self, value: Value, bytes: &[u8]) -> Result<()> {
+        let dtype = self.tape.recording().ty(value).dtype;
+        let Some(shared) = self.persistent.get(&value) else { return Ok(()) };
+        let mut array = shared.write().unwrap_or_else(PoisonError::into_inner);
+        array.data = match dtype {
+            DType::F32 => bytemuck::pod_collect_to_vec::<u8, f32>(bytes).into_iter().map(f64::from).collect(),
+            DType::U32 => bytemuck::pod_collect_to_vec::<u8, u32>(bytes).into_iter().map(f64::from).collect(),
+        };
+        Ok(())
+    }
+
+    fn read(&self, value: Value) -> Result<Vec<u8>> {
+        let ty = self.tape.recording().ty(value);
+        let root = self.tape.root(value);
+        let guard = self.persistent.get(&root).map(|s| s.read().unwrap_or_else(PoisonError::into_inner));
+        let data: &[f64] = match (&guard, self.results.get(&value)) {
+            (Some(array), _) => &array.data,
+            (None, Some(array)) => &array.data,
+            // Nothing has been replayed yet: like a fresh GPU buffer, all zeros.
+            (None, None) => return Ok(vec![0; ty.bytes() as usize]),
+        };
+        Ok(match ty.dtype {
+            DType::F32 => data.iter().flat_map(|&v| (v as f32).to_ne_bytes()).collect(),
+            DType::U32 => data.iter().flat_map(|&v| (v as u32).to_ne_bytes()).collect(),
+        })
+    }
+
+    fn replay(&mut self, scalars: &mut ScalarTable, steps: usize) -> Result<()> {
+        for _ in 0..steps {
+            for index in 0..self.tape.ops().len() {
+                self.run(index, scalars);
+                for dead in &self.dead_after[index] {
+                    self.results.remove(dead);
+                }
+            }
+            scalars.advance();
+        }
+        Ok(())
+    }
+
+    fn run_op(&mut self, op: usize, scalars: &ScalarTable) -> Result<()> {
+        self.run(op, scalars);
+        Ok(())
+    }
+
+    fn cpu(&self) -> Option<&CpuExecutor> {
+        Some(self)
+    }
+}
+
+fn shared_parameter(
+    options: &SessionOptions<'_>,
+    name: &str,
+    value: Value,
+    tape: &Tape,
+) -> Result<Option<Shared>> {
+    let (Some(session), Some(theirs)) = (options.share, options.shared_value(name)) else {
+        return Ok(None);
+    };
+    options.check_shared_shape(name, tape.recording().ty(value))?;
+    let Some(cpu) = session.executor().cpu() else {
+        return Err(Error::Share {
+            message: "the other session runs on a GPU, this one on the CPU path".to_owned(),
+        });
+    };
+    Ok(cpu.persistent.get(&theirs).cloned())
+}

@@ -1,0 +1,107 @@
+use std::fmt;
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::gpu::GpuContext;
+use crate::tape::DeviceProfile;
+
+/// Where sessions run: a GPU, or the CPU reference path. Cheap to clone; clones are the same
+/// device and share its compiled kernels.
+///
+/// `Display` tells what it is: adapter, driver, backend, limits and features in use.
+#[derive(Clone)]
+pub struct Device {
+    pub(crate) backend: Backend,
+}
+
+#[derive(Clone)]
+pub(crate) enum Backend {
+    Cpu,
+    Gpu(Arc<GpuContext>),
+}
+
+impl Device {
+    /// A hardware GPU if there is one, otherwise the CPU path. A software driver is taken only
+    /// if `WGPU_ADAPTER_NAME` names it.
+    ///
+    /// # Errors
+    /// If a GPU is there but cannot be opened.
+    pub fn auto() -> Result<Device> {
+        Ok(GpuContext::open_hardware()?.map_or_else(Device::cpu, Device::from_context))
+    }
+
+    /// The CPU path: every operator in f64 by its reference.
+    pub fn cpu() -> Device {
+        Device { backend: Backend::Cpu }
+    }
+
+    /// A GPU, hardware or software, by wgpu's environment variables: `WGPU_BACKEND` (such as
+    /// `vulkan`), `WGPU_ADAPTER_NAME` (part of a name) and `WGPU_POWER_PREF` (`high` or `low`).
+    ///
+    /// # Errors
+    /// [`Error::NoAdapter`](crate::Error::NoAdapter), listing those there are;
+    /// [`Error::Unsupported`](crate::Error::Unsupported).
+    pub fn gpu() -> Result<Device> {
+        GpuContext::open_any().map(Device::from_context)
+    }
+
+    /// The adapter whose name or driver contains `name`, ignoring case: `Device::named("llvmpipe")`.
+    ///
+    /// # Errors
+    /// [`Error::NoAdapter`](crate::Error::NoAdapter), listing those there are.
+    pub fn named(name: &str) -> Result<Device> {
+        GpuContext::open_named(name).map(Device::from_context)
+    }
+
+    /// `auto`, `cpu`, `gpu`, or part of an adapter's name: what the examples' `--device` takes.
+    pub fn select(what: &str) -> Result<Device> {
+        match what {
+            "auto" => Device::auto(),
+            "cpu" => Ok(Device::cpu()),
+            "gpu" => Device::gpu(),
+            name => Device::named(name),
+        }
+    }
+
+    /// Whether sessions run on a GPU (or a software driver) and not on the CPU path.
+    pub fn is_gpu(&self) -> bool {
+        matches!(self.backend, Backend::Gpu(_))
+    }
+
+    /// A short name: the adapter's, or `cpu`.
+    pub fn name(&self) -> &str {
+        match &self.backend {
+            Backend::Cpu => "cpu",
+            Backend::Gpu(context) => &context.profile.name,
+        }
+    }
+
+    /// The properties that plans depend on; `None` on the CPU path, which needs no plan.
+    pub fn profile(&self) -> Option<&DeviceProfile> {
+        match &self.backend {
+            Backend::Cpu => None,
+            Backend::Gpu(context) => Some(&context.profile),
+        }
+    }
+
+    pub(crate) fn from_context(context: Arc<GpuContext>) -> Device {
+        Device { backend: Backend::Gpu(context) }
+    }
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.backend {
+            Backend::Cpu => {
+                write!(f, "CPU reference path, f64, {} threads", rayon::current_num_threads())
+            }
+            Backend::Gpu(context) => fmt::Display::fmt(context, f),
+        }
+    }
+}
+
+impl fmt::Debug for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Device({})", self.name())
+    }
+}

@@ -1,0 +1,323 @@
+//! The one error type of the crate: every variant carries the facts, none a ready-made sentence.
+
+use std::panic::Location;
+use std::path::PathBuf;
+
+use crate::dtype::DType;
+use crate::shape::{Shape, TensorType};
+
+/// `Result` with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Everything that can go wrong, by stage: recording, planning, the device, running, data.
+#[non_exhaustive]
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An operator could not be recorded. `at` is the line of the program that recorded it.
+    #[error("{op}{} at {at}: {source}", in_layer(layer))]
+    Record {
+        /// The operator's name.
+        op: &'static str,
+        /// The layer it was recorded in; empty outside any layer.
+        layer: String,
+        /// The caller's line.
+        at: &'static Location<'static>,
+        /// What was wrong.
+        source: Box<Error>,
+    },
+    /// A shape with more dimensions than a value may have.
+    #[error("{rank} dimensions; a value has at most {limit}")]
+    RankLimit {
+        /// Dimensions asked for.
+        rank: usize,
+        /// [`MAX_RANK`](crate::MAX_RANK).
+        limit: usize,
+    },
+    /// An operator needs another number of dimensions.
+    #[error("shape {shape} has {} dimensions, {expected} needed", shape.rank())]
+    Rank {
+        /// What was given.
+        shape: Shape,
+        /// What is needed, in words ("at least 2").
+        expected: &'static str,
+    },
+    /// An axis outside the shape, or named twice.
+    #[error("axis {axis} does not fit shape {shape} or is named twice")]
+    Axis {
+        /// The axis as given.
+        axis: isize,
+        /// The shape it was to index.
+        shape: Shape,
+    },
+    /// Shapes that do not broadcast together.
+    #[error("shapes {left} and {right} do not broadcast together")]
+    Broadcast {
+        /// Left operand.
+        left: Shape,
+        /// Right operand.
+        right: Shape,
+    },
+    /// Two shapes that an operator needs to agree do not.
+    #[error("{what}: {left} against {right}")]
+    ShapeMismatch {
+        /// What has to agree.
+        what: &'static str,
+        /// One side.
+        left: Shape,
+        /// The other side.
+        right: Shape,
+    },
+    /// A reshape that changes the number of elements.
+    #[error("cannot reshape {from} ({} elements) to {to} ({} elements)", from.numel(), to.numel())]
+    Reshape {
+        /// The value's shape.
+        from: Shape,
+        /// The shape asked for.
+        to: Shape,
+    },
+    /// The wrong element type.
+    #[error("{what} is {found}, {expected} needed")]
+    DTypeMismatch {
+        /// The operand or value.
+        what: String,
+        /// The dtype it has.
+        found: DType,
+        /// The dtype needed.
+        expected: DType,
+    },
+    /// A dimension of zero: nothing to compute.
+    #[error("`{name}` has shape {shape}: every dimension, the batch too, must be at least 1")]
+    EmptyDimension {
+        /// The value or operator.
+        name: String,
+        /// Its shape.
+        shape: Shape,
+    },
+    /// An argument outside its range.
+    #[error("{argument} is {value}; {expected}")]
+    Argument {
+        /// The argument's name.
+        argument: &'static str,
+        /// What was given.
+        value: String,
+        /// What is allowed.
+        expected: &'static str,
+    },
+    /// A value of another graph.
+    #[error("the value belongs to another graph")]
+    ForeignValue,
+    /// Two inputs or parameters of one name.
+    #[error("`{name}` is declared twice")]
+    DuplicateName {
+        /// The name.
+        name: String,
+    },
+    /// A loss that is not one number.
+    #[error("a loss must be a scalar, this one has shape {shape}")]
+    LossNotScalar {
+        /// Its shape.
+        shape: Shape,
+    },
+    /// No trainable parameter is reached from the losses.
+    #[error("no trainable parameter reaches the loss: there is nothing to train")]
+    NothingToTrain,
+    /// An operator on the way to the loss has no gradient.
+    #[error("{op} has no gradient, and `{wrt}` reaches the loss only through it")]
+    NoGradient {
+        /// The operator.
+        op: &'static str,
+        /// The value whose gradient was asked for.
+        wrt: String,
+    },
+
+    /// A kernel source that does not parse or validate.
+    #[error("shader `{shader}`: {message}")]
+    Shader {
+        /// The shader's name.
+        shader: &'static str,
+        /// The compiler's message, with line numbers of the source.
+        message: String,
+    },
+    /// A kernel call that does not fit its shader.
+    #[error("shader `{shader}`, entry `{entry}`: {message}")]
+    KernelMismatch {
+        /// The shader's name.
+        shader: &'static str,
+        /// The entry point.
+        entry: &'static str,
+        /// What differs.
+        message: String,
+    },
+    /// A plan that needs more than the device has.
+    #[error("{op}{}: {what} is {needed}, but `{device}` allows {limit}", in_layer(layer))]
+    Limit {
+        /// The operator, or the value that is too large.
+        op: String,
+        /// Its layer; empty outside any layer.
+        layer: String,
+        /// The limit's name.
+        what: &'static str,
+        /// What the plan needs.
+        needed: u64,
+        /// What the device allows.
+        limit: u64,
+        /// The device.
+        device: String,
+    },
+
+    /// No adapter of the kind asked for.
+    #[error(
+        "no GPU adapter {wanted}; found: {}. On Debian or Ubuntu a software one comes with `apt-get install mesa-vulkan-drivers`",
+        list(found)
+    )]
+    NoAdapter {
+        /// What was looked for.
+        wanted: String,
+        /// The adapters that exist.
+        found: Vec<String>,
+    },
+    /// The adapter lacks something the engine cannot do without.
+    #[error("adapter `{adapter}` lacks {missing}")]
+    Unsupported {
+        /// The adapter.
+        adapter: String,
+        /// What is missing.
+        missing: String,
+    },
+    /// The adapter refused to open a device.
+    #[error("adapter `{adapter}` gave no device: {message}")]
+    DeviceRequest {
+        /// The adapter.
+        adapter: String,
+        /// The driver's message.
+        message: String,
+    },
+    /// The device is gone: unplugged, reset by its driver, or destroyed by its host.
+    #[error("device `{device}` was lost: {message}")]
+    DeviceLost {
+        /// The device.
+        device: String,
+        /// The driver's message.
+        message: String,
+    },
+    /// The device has no memory left.
+    #[error("device `{device}` is out of memory: {bytes} bytes were asked for")]
+    OutOfMemory {
+        /// The device.
+        device: String,
+        /// What was asked for in all.
+        bytes: u64,
+    },
+    /// wgpu reported an error that the plan should have ruled out.
+    #[error("device `{device}`: {message}")]
+    Gpu {
+        /// The device.
+        device: String,
+        /// wgpu's message.
+        message: String,
+    },
+
+    /// Data of the wrong length was written.
+    #[error("`{name}` is {expected}: {} elements, {found} given", expected.numel())]
+    Length {
+        /// The value.
+        name: String,
+        /// Its type.
+        expected: TensorType,
+        /// Elements given.
+        found: usize,
+    },
+    /// A target that is NaN or infinite.
+    #[error("`{name}`: element {index} is {value}; targets must be finite")]
+    NonFinite {
+        /// The value.
+        name: String,
+        /// The flat index.
+        index: usize,
+        /// The number.
+        value: f32,
+    },
+    /// A label or index past the last class or row.
+    #[error("`{name}`: element {index} is {label}, but there are {limit} classes or rows, counted from 0")]
+    LabelOutOfRange {
+        /// The value.
+        name: String,
+        /// The flat index.
+        index: usize,
+        /// The label.
+        label: u32,
+        /// Number of classes or rows.
+        limit: u32,
+    },
+    /// A value that cannot be written: it is computed, or a constant.
+    #[error("`{name}` cannot be written: {reason}")]
+    NotWritable {
+        /// The value.
+        name: String,
+        /// Why.
+        reason: &'static str,
+    },
+    /// A value whose buffer is reused before the step ends.
+    #[error("`{name}` is not kept to the end of the step; name it in `Tape::keep` to read it")]
+    NotKept {
+        /// The value.
+        name: String,
+    },
+    /// A value or name that the tape does not hold.
+    #[error("the tape has no {what} `{name}`; it has: {}", list(known))]
+    Unknown {
+        /// "parameter", "scalar", "value".
+        what: &'static str,
+        /// The name asked for.
+        name: String,
+        /// The names there are.
+        known: Vec<String>,
+    },
+    /// Sessions that cannot share parameters.
+    #[error("cannot share parameters: {message}")]
+    Share {
+        /// What differs.
+        message: String,
+    },
+    /// The operation needs a GPU session.
+    #[error("{what} needs a GPU session; this one runs on the CPU path")]
+    NeedsGpu {
+        /// What was asked for.
+        what: &'static str,
+    },
+
+    /// A file that could not be opened or read.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// A data file that is not what it should be.
+    #[error("{}: {message}", path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+}
+
+impl Error {
+    /// The error without the operator, layer and line that wrap a recording error.
+    pub fn root(&self) -> &Error {
+        match self {
+            Error::Record { source, .. } => source.root(),
+            other => other,
+        }
+    }
+}
+
+fn in_layer(layer: &str) -> String {
+    if layer.is_empty() { String::new() } else { format!(" in layer `{layer}`") }
+}
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}

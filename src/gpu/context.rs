@@ -1,0 +1,162 @@
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use super::adapters::{self, Wanted};
+use super::pipelines::PipelineCache;
+use crate::device::{Backend, Device};
+use crate::error::{Error, Result};
+use crate::tape::{DeviceKind, DeviceProfile};
+
+/// An open GPU device: shared by every session on it.
+pub(crate) struct GpuContext {
+    pub device: wgpu::Device,
+    pub queue: wgpu::Queue,
+    pub profile: DeviceProfile,
+    pub pipelines: PipelineCache,
+    info: wgpu::AdapterInfo,
+    status: Arc<Status>,
+}
+
+/// What the driver told us between calls.
+#[derive(Default)]
+struct Status {
+    lost: OnceLock<String>,
+    error: Mutex<Option<String>>,
+}
+
+impl Device {
+    /// A device over a wgpu device that the program already owns. The program keeps its error
+    /// handlers; buffers of a session can be used in its own command encoders through
+    /// [`Session::buffer`](crate::Session::buffer).
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if the device was opened without `Features::IMMEDIATES` or with
+    /// less than 128 bytes of them.
+    pub fn from_wgpu(adapter: &wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue) -> Result<Device> {
+        let context = GpuContext::new(adapter.get_info(), device, queue)?;
+        Ok(Device::from_context(Arc::new(context)))
+    }
+
+    /// The wgpu device and queue under a GPU device.
+    pub fn wgpu(&self) -> Option<(&wgpu::Device, &wgpu::Queue)> {
+        match &self.backend {
+            Backend::Cpu => None,
+            Backend::Gpu(context) => Some((&context.device, &context.queue)),
+        }
+    }
+}
+
+impl GpuContext {
+    pub fn open_hardware() -> Result<Option<Arc<GpuContext>>> {
+        match adapters::choose(&Wanted::Hardware) {
+            Ok(adapter) => GpuContext::open(&adapter).map(Some),
+            Err(Error::NoAdapter { .. }) => Ok(None),
+            Err(other) => Err(other),
+        }
+    }
+
+    pub fn open_any() -> Result<Arc<GpuContext>> {
+        GpuContext::open(&adapters::choose(&Wanted::Any)?)
+    }
+
+    pub fn open_named(name: &str) -> Result<Arc<GpuContext>> {
+        GpuContext::open(&adapters::choose(&Wanted::Named(name))?)
+    }
+
+    fn open(adapter: &wgpu::Adapter) -> Result<Arc<GpuContext>> {
+        let (device, queue) = adapters::open(adapter)?;
+        let context = GpuContext::new(adapter.get_info(), device, queue)?;
+        // The device is ours, so its error reports are too.
+        let status = context.status.clone();
+        context.device.set_device_lost_callback(move |reason, message| {
+            let _ = status.lost.set(format!("{reason:?} {message}").trim().to_owned());
+        });
+        let status = context.status.clone();
+        context.device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            log::error!("{error}");
+            let mut slot = status.error.lock().unwrap_or_else(PoisonError::into_inner);
+            slot.get_or_insert_with(|| error.to_string());
+        }));
+        Ok(Arc::new(context))
+    }
+
+    fn new(info: wgpu::AdapterInfo, device: wgpu::Device, queue: wgpu::Queue) -> Result<GpuContext> {
+        if let Some(missing) = adapters::missing(device.features(), &device.limits()) {
+            return Err(Error::Unsupported { adapter: info.name, missing });
+        }
+        let profile = profile(&info, &device);
+        Ok(GpuContext {
+            device,
+            queue,
+            profile,
+            pipelines: PipelineCache::new(),
+            info,
+            status: Arc::default(),
+        })
+    }
+
+    /// Fails if the device was lost or reported an error since the last call.
+    pub fn check(&self) -> Result<()> {
+        let device = || self.profile.name.clone();
+        if let Some(message) = self.status.lost.get() {
+            return Err(Error::DeviceLost { device: device(), message: message.clone() });
+        }
+        let error = self.status.error.lock().unwrap_or_else(PoisonError::into_inner).take();
+        error.map_or(Ok(()), |message| Err(Error::Gpu { device: device(), message }))
+    }
+
+    /// Runs `body`, turning wgpu's errors inside it into ours. `bytes` is what it allocates.
+    pub fn scoped<T>(&self, bytes: u64, body: impl FnOnce() -> T) -> Result<T> {
+        let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let internal = self.device.push_error_scope(wgpu::ErrorFilter::Internal);
+        let result = body();
+        let device = || self.profile.name.clone();
+        let internal = pollster::block_on(internal.pop());
+        let validation = pollster::block_on(validation.pop());
+        if pollster::block_on(memory.pop()).is_some() {
+            return Err(Error::OutOfMemory { device: device(), bytes });
+        }
+        match validation.or(internal) {
+            Some(error) => Err(Error::Gpu { device: device(), message: error.to_string() }),
+            None => self.check().map(|()| result),
+        }
+    }
+
+    /// Waits until everything submitted has run.
+    pub fn wait(&self) -> Result<()> {
+        let waited = self.device.poll(wgpu::PollType::wait_indefinitely());
+        self.check()?;
+        let device = || self.profile.name.clone();
+        waited.map(|_| ()).map_err(|e| Error::Gpu { device: device(), message: e.to_string() })
+    }
+}
+
+fn profile(info: &wgpu::AdapterInfo, device: &wgpu::Device) -> DeviceProfile {
+    let limits = device.limits();
+    let subgroups = device.features().contains(wgpu::Features::SUBGROUP);
+    DeviceProfile {
+        name: info.name.clone(),
+        kind: if info.device_type == wgpu::DeviceType::Cpu { DeviceKind::Cpu } else { DeviceKind::Gpu },
+        max_binding_bytes: limits.max_storage_buffer_binding_size,
+        max_buffer_bytes: limits.max_buffer_size,
+        max_storage_buffers: limits.max_storage_buffers_per_shader_stage,
+        max_workgroups: limits.max_compute_workgroups_per_dimension,
+        max_workgroup_bytes: limits.max_compute_workgroup_storage_size,
+        max_invocations: limits.max_compute_invocations_per_workgroup,
+        max_workgroup_size: [
+            limits.max_compute_workgroup_size_x,
+            limits.max_compute_workgroup_size_y,
+            limits.max_compute_workgroup_size_z,
+        ],
+        max_param_bytes: limits.max_immediate_size.min(128),
+        offset_alignment: limits.min_storage_buffer_offset_alignment,
+        subgroups: subgroups.then_some((info.subgroup_min_size, info.subgroup_max_size)),
+    }
+}
+
+impl fmt::Display for GpuContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        adapters::describe(f, &self.info, &self.device.limits(), self.device.features())
+    }
+}

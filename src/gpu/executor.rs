@@ -1,0 +1,343 @@
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::Arc;
+
+use super::context::GpuContext;
+use super::readback::Staging;
+use crate::error::{Error, Result};
+use crate::graph::{Scalar, Value};
+use crate::session::{Executor, ScalarTable, Session, SessionOptions};
+use crate::tape::{BufferRole, Dispatch, Plan, Tape};
+
+/// Bytes after each buffer in a guarded session.
+const GUARD_BYTES: u64 = 256;
+/// What guards and poisoned results hold: a quiet NaN that no computation produces.
+const POISON: u32 = 0x7fc0_dead;
+/// Dispatches after which a replay of several steps is submitted, so that the device starts
+/// early and no single submission runs into a driver's time limit.
+const DISPATCHES_PER_SUBMIT: usize = 4096;
+
+/// Replays a plan on a GPU.
+pub(crate) struct GpuExecutor {
+    context: Arc<GpuContext>,
+    tape: Arc<Tape>,
+    plan: Plan,
+    buffers: Vec<wgpu::Buffer>,
+    commands: Vec<Command>,
+    pipelines: Vec<wgpu::ComputePipeline>,
+    bind_groups: Vec<wgpu::BindGroup>,
+    staging: Staging,
+    guard: u64,
+}
+
+/// One dispatch with everything looked up.
+struct Command {
+    op: usize,
+    pipeline: usize,
+    bind_group: usize,
+    params: Vec<u8>,
+    scalars: Vec<(usize, Scalar)>,
+    groups: [u32; 3],
+}
+
+/// One dispatch of a session as wgpu objects, in the order of the step.
+#[doc(hidden)]
+#[derive(Clone, Debug)]
+pub struct RawDispatch {
+    pub pipeline: wgpu::ComputePipeline,
+    pub bind_group: wgpu::BindGroup,
+    pub params: Vec<u8>,
+    pub groups: [u32; 3],
+}
+
+impl GpuExecutor {
+    pub fn new(
+        context: Arc<GpuContext>,
+        tape: Arc<Tape>,
+        plan: Plan,
+        options: &SessionOptions<'_>,
+    ) -> Result<Self> {
+        let guard = if options.guard { GUARD_BYTES } else { 0 };
+        let shared = shared_buffers(&context, &tape, &plan, options)?;
+        let buffers = context.scoped(plan.peak_bytes(), || {
+            let numbered = plan.buffers.iter().enumerate();
+            let make = |(index, buffer): (usize, &crate::tape::BufferPlan)| match shared.get(&index) {
+                Some(shared) => shared.clone(),
+                None => make_buffer(&context.device, buffer.bytes + guard, buffer.role),
+            };
+            let buffers: Vec<_> = numbered.map(make).collect();
+            // Cleared before the first bind group: wgpu then tracks no uninitialised ranges.
+            let mut encoder = context.device.create_command_encoder(&Default::default());
+            for (index, buffer) in buffers.iter().enumerate() {
+                if !shared.contains_key(&index) {
+                    encoder.clear_buffer(buffer, 0, None);
+                }
+            }
+            context.queue.submit([encoder.finish()]);
+            buffers
+        })?;
+        let mut executor = GpuExecutor {
+            context: context.clone(),
+            tape,
+            plan,
+            buffers,
+            commands: Vec::new(),
+            pipelines: Vec::new(),
+            bind_groups: Vec::new(),
+            staging: Staging::default(),
+            guard,
+        };
+        context.scoped(0, || executor.prepare())??;
+        Ok(executor)
+    }
+
+    /// Makes every pipeline and bind group, each once.
+    fn prepare(&mut self) -> Result<()> {
+        let mut pipelines: HashMap<wgpu::ComputePipeline, usize> = HashMap::new();
+        let mut groups = HashMap::new();
+        for dispatch in &self.plan.dispatches {
+            let context = &self.context;
+            let (pipeline, layout) = context.pipelines.get(&context.device, &context.profile, dispatch)?;
+            let next = self.pipelines.len();
+            let index = *pipelines.entry(pipeline.clone()).or_insert(next);
+            if index == next {
+                self.pipelines.push(pipeline);
+            }
+            let next = self.bind_groups.len();
+            let group = *groups.entry((dispatch.bindings.clone(), layout.clone())).or_insert(next);
+            if group == next {
+                self.bind_groups.push(self.make_bind_group(dispatch, &layout));
+            }
+            self.commands.push(Command {
+                op: dispatch.op,
+                pipeline: index,
+                bind_group: group,
+                params: dispatch.params.clone(),
+                scalars: dispatch.scalars.clone(),
+                groups: dispatch.groups,
+            });
+        }
+        Ok(())
+    }
+
+    fn make_bind_group(&self, dispatch: &Dispatch, layout: &wgpu::BindGroupLayout) -> wgpu::BindGroup {
+        let entry = |b: &crate::tape::BoundBuffer| wgpu::BindGroupEntry {
+            binding: b.binding,
+            resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                buffer: &self.buffers[b.buffer],
+                offset: b.offset,
+                size: std::num::NonZeroU64::new(b.bytes),
+            }),
+        };
+        let entries: Vec<_> = dispatch.bindings.iter().map(entry).collect();
+        self.context.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: None,
+            layout,
+            entries: &entries,
+        })
+    }
+
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    pub fn read_async(&self, value: Value) -> Result<impl Future<Output = Result<Vec<u8>>> + use<>> {
+        let (buffer, bytes) = self.locate(value)?;
+        self.staging.read(&self.context, buffer, bytes)
+    }
+
+    /// The buffer of a value and the value's own bytes.
+    fn locate(&self, value: Value) -> Result<(&wgpu::Buffer, u64)> {
+        let planned = self.plan.value(value).ok_or_else(|| self.tape.unknown_value(value))?;
+        Ok((&self.buffers[planned.buffer], self.tape.recording().ty(value).bytes()))
+    }
+
+    fn encode<'a>(
+        &'a self,
+        pass: &mut wgpu::ComputePass<'_>,
+        commands: impl Iterator<Item = &'a Command>,
+        scalars: &ScalarTable,
+    ) {
+        let (mut pipeline, mut group) = (usize::MAX, usize::MAX);
+        for command in commands {
+            if command.pipeline != pipeline {
+                pipeline = command.pipeline;
+                pass.set_pipeline(&self.pipelines[pipeline]);
+            }
+            if command.bind_group != group {
+                group = command.bind_group;
+                pass.set_bind_group(0, &self.bind_groups[group], &[]);
+            }
+            if command.scalars.is_empty() {
+                if !command.params.is_empty() {
+                    pass.set_immediates(0, &command.params);
+                }
+            } else {
+                let mut params = [0; 128];
+                let params = &mut params[..command.params.len()];
+                params.copy_from_slice(&command.params);
+                for &(offset, scalar) in &command.scalars {
+                    params[offset..offset + 4].copy_from_slice(&scalars.bytes(scalar));
+                }
+                pass.set_immediates(0, params);
+            }
+            let [x, y, z] = command.groups;
+            pass.dispatch_workgroups(x, y, z);
+        }
+    }
+
+    /// Fills every result buffer and all guards with NaNs.
+    fn poison(&self) {
+        for (buffer, plan) in self.buffers.iter().zip(&self.plan.buffers) {
+            let start = if plan.role == BufferRole::Transient { 0 } else { plan.bytes };
+            let words = (plan.bytes + self.guard - start) / 4;
+            if words > 0 {
+                let poison = vec![POISON; words as usize];
+                self.context.queue.write_buffer(buffer, start, bytemuck::cast_slice(&poison));
+            }
+        }
+    }
+
+    /// The buffers whose guards were overwritten.
+    fn broken_guards(&self) -> Result<Vec<usize>> {
+        let mut broken = Vec::new();
+        for (index, (buffer, plan)) in self.buffers.iter().zip(&self.plan.buffers).enumerate() {
+            let bytes = self.staging.read(&self.context, buffer, plan.bytes + self.guard)?.wait()?;
+            let words: Vec<u32> = bytemuck::pod_collect_to_vec(&bytes[plan.bytes as usize..]);
+            if words.iter().any(|&w| w != POISON) {
+                broken.push(index);
+            }
+        }
+        Ok(broken)
+    }
+}
+
+impl Executor for GpuExecutor {
+    fn write(&mut self, value: Value, bytes: &[u8]) -> Result<()> {
+        // A value that no operator of this tape uses has no buffer.
+        if let Ok((buffer, _)) = self.locate(value) {
+            self.context.queue.write_buffer(buffer, 0, bytes);
+        }
+        self.context.check()
+    }
+
+    fn read(&self, value: Value) -> Result<Vec<u8>> {
+        let (buffer, bytes) = self.locate(value)?;
+        self.staging.read(&self.context, buffer, bytes)?.wait()
+    }
+
+    fn replay(&mut self, scalars: &mut ScalarTable, steps: usize) -> Result<()> {
+        let at_once = (DISPATCHES_PER_SUBMIT / self.commands.len().max(1)).max(1);
+        let mut left = steps;
+        while left > 0 {
+            let now = left.min(at_once);
+            let mut encoder = self.context.device.create_command_encoder(&Default::default());
+            {
+                let mut pass = encoder.begin_compute_pass(&Default::default());
+                for _ in 0..now {
+                    self.encode(&mut pass, self.commands.iter(), scalars);
+                    scalars.advance();
+                }
+            }
+            self.context.queue.submit([encoder.finish()]);
+            left -= now;
+        }
+        self.context.check()
+    }
+
+    fn run_op(&mut self, op: usize, scalars: &ScalarTable) -> Result<()> {
+        let mut encoder = self.context.device.create_command_encoder(&Default::default());
+        {
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            self.encode(&mut pass, self.commands.iter().filter(|c| c.op == op), scalars);
+        }
+        self.context.queue.submit([encoder.finish()]);
+        self.context.check()
+    }
+
+    fn gpu(&self) -> Option<&GpuExecutor> {
+        Some(self)
+    }
+}
+
+impl Session {
+    /// The buffer of an input, parameter, state, loss or kept value, for use in the program's own
+    /// command encoders on the same device. It starts with the value's elements and may be longer;
+    /// it stays valid as long as the session.
+    ///
+    /// # Errors
+    /// [`Error::NeedsGpu`] on the CPU path; otherwise as [`read`](Session::read).
+    pub fn buffer(&self, value: Value) -> Result<&wgpu::Buffer> {
+        self.check_readable(value)?;
+        let gpu = self.executor().gpu().ok_or(Error::NeedsGpu { what: "a buffer" })?;
+        gpu.locate(value).map(|(buffer, _)| buffer)
+    }
+
+    /// The step's dispatches as wgpu objects, for benches.
+    #[doc(hidden)]
+    pub fn raw_dispatches(&self) -> Vec<RawDispatch> {
+        let Some(gpu) = self.executor().gpu() else { return Vec::new() };
+        let raw = |c: &Command| RawDispatch {
+            pipeline: gpu.pipelines[c.pipeline].clone(),
+            bind_group: gpu.bind_groups[c.bind_group].clone(),
+            params: c.params.clone(),
+            groups: c.groups,
+        };
+        gpu.commands.iter().map(raw).collect()
+    }
+
+    /// Fills every result buffer and all guards with NaNs, for tests.
+    #[doc(hidden)]
+    pub fn poison(&self) {
+        if let Some(gpu) = self.executor().gpu() {
+            gpu.poison();
+        }
+    }
+
+    /// The buffers whose guards were overwritten, for tests.
+    #[doc(hidden)]
+    pub fn broken_guards(&self) -> Result<Vec<usize>> {
+        self.executor().gpu().map_or(Ok(Vec::new()), GpuExecutor::broken_guards)
+    }
+}
+
+fn make_buffer(device: &wgpu::Device, size: u64, role: BufferRole) -> wgpu::Buffer {
+    device.create_buffer(&wgpu::BufferDescriptor {
+        label: Some(match role {
+            BufferRole::Input => "input",
+            BufferRole::Parameter => "parameter",
+            BufferRole::State => "state",
+            BufferRole::Constant => "constant",
+            BufferRole::Transient => "results",
+        }),
+        size,
+        usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
+        mapped_at_creation: false,
+    })
+}
+
+/// The buffers that come from the session to share parameters with, by buffer index.
+fn shared_buffers(
+    context: &Arc<GpuContext>,
+    tape: &Tape,
+    plan: &Plan,
+    options: &SessionOptions<'_>,
+) -> Result<HashMap<usize, wgpu::Buffer>> {
+    let mut shared = HashMap::new();
+    let Some(session) = options.share else { return Ok(shared) };
+    let other = session.executor().gpu().filter(|gpu| Arc::ptr_eq(&gpu.context, context));
+    let Some(other) = other else {
+        return Err(Error::Share { message: "the sessions run on different devices".to_owned() });
+    };
+    for planned in &plan.values {
+        if plan.buffers[planned.buffer].role != BufferRole::Parameter || planned.aliases.is_some() {
+            continue;
+        }
+        let name = tape.recording().describe(planned.value);
+        if let Some(theirs) = options.shared_value(&name) {
+            options.check_shared_shape(&name, tape.recording().ty(planned.value))?;
+            shared.insert(planned.buffer, other.locate(theirs)?.0.clone());
+        }
+    }
+    Ok(shared)
+}

@@ -1,0 +1,13 @@
+//! Everything that calls wgpu: adapters, the device, pipelines, buffers, read-back and the
+//! executor that replays a plan.
+
+mod adapters;
+mod context;
+mod executor;
+mod pipelines;
+mod readback;
+
+pub use adapters::{AdapterReport, adapters};
+pub(crate) use context::GpuContext;
+pub(crate) use executor::GpuExecutor;
+pub use executor::RawDispatch;

@@ -1,0 +1,121 @@
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use crate::error::Result;
+use crate::kernel::{Access, Shader};
+use crate::tape::{DeviceProfile, Dispatch};
+
+type LayoutKey = Vec<(u32, Access)>;
+type PipelineKey = (*const Shader, &'static str, Vec<(&'static str, u64)>);
+
+/// Compiled kernels and their layouts, shared by all sessions of a device. Layouts are few: one
+/// per pattern of bindings, so that switching between most kernels rebinds nothing.
+pub(crate) struct PipelineCache {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    modules: HashMap<*const Shader, wgpu::ShaderModule>,
+    layouts: HashMap<LayoutKey, (wgpu::BindGroupLayout, wgpu::PipelineLayout)>,
+    pipelines: HashMap<PipelineKey, wgpu::ComputePipeline>,
+}
+
+// SAFETY: the raw pointers are addresses of `&'static Shader`s, used as identities and never read
+// through.
+unsafe impl Send for PipelineCache {}
+// SAFETY: as above; everything else is behind the mutex.
+unsafe impl Sync for PipelineCache {}
+
+impl PipelineCache {
+    pub fn new() -> Self {
+        PipelineCache { inner: Mutex::default() }
+    }
+
+    /// The pipeline of a dispatch and the layout of its bind group.
+    pub fn get(
+        &self,
+        device: &wgpu::Device,
+        profile: &DeviceProfile,
+        dispatch: &Dispatch,
+    ) -> Result<(wgpu::ComputePipeline, wgpu::BindGroupLayout)> {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let inner = &mut *inner;
+        let pattern = &dispatch.reflected.bindings;
+        let (groups, layout) =
+            inner.layouts.entry(pattern.clone()).or_insert_with(|| make_layout(device, profile, pattern));
+        let identity = std::ptr::from_ref(dispatch.shader);
+        let constants: Vec<_> = dispatch.constants.iter().map(|&(n, v)| (n, v.to_bits())).collect();
+        let key = (identity, dispatch.entry, constants);
+        if let Some(known) = inner.pipelines.get(&key) {
+            return Ok((known.clone(), groups.clone()));
+        }
+        if !inner.modules.contains_key(&identity) {
+            inner.modules.insert(identity, make_module(device, dispatch.shader)?);
+        }
+        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(dispatch.shader.name()),
+            layout: Some(layout),
+            module: &inner.modules[&identity],
+            entry_point: Some(dispatch.entry),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                constants: &dispatch.constants,
+                // Every kernel writes its workgroup memory before it reads it.
+                zero_initialize_workgroup_memory: checked(),
+            },
+            cache: None,
+        });
+        inner.pipelines.insert(key, pipeline.clone());
+        Ok((pipeline, groups.clone()))
+    }
+}
+
+/// Whether `RETAPE_CHECKED=1` asks for wgpu's bounds checks, loop bounding and zeroing.
+fn checked() -> bool {
+    std::env::var("RETAPE_CHECKED").is_ok_and(|v| !v.is_empty() && v != "0")
+}
+
+fn make_module(device: &wgpu::Device, shader: &'static Shader) -> Result<wgpu::ShaderModule> {
+    let (module, _) = shader.module()?;
+    let descriptor = wgpu::ShaderModuleDescriptor {
+        label: Some(shader.name()),
+        source: wgpu::ShaderSource::Naga(Cow::Owned(module.clone())),
+    };
+    Ok(if checked() {
+        device.create_shader_module(descriptor)
+    } else {
+        // SAFETY: the module passed naga's validation, and kernels keep their indices within the
+        // bindings: sizes are proven by the plan, computed indices are clamped in the shader, and
+        // every loop is bounded by a parameter. The tests run with the checks on and off.
+        unsafe { device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }
+    })
+}
+
+fn make_layout(
+    device: &wgpu::Device,
+    profile: &DeviceProfile,
+    pattern: &[(u32, Access)],
+) -> (wgpu::BindGroupLayout, wgpu::PipelineLayout) {
+    let entries: Vec<_> = pattern
+        .iter()
+        .map(|&(binding, access)| wgpu::BindGroupLayoutEntry {
+            binding,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty: wgpu::BindingType::Buffer {
+                ty: wgpu::BufferBindingType::Storage { read_only: access == Access::Read },
+                has_dynamic_offset: false,
+                min_binding_size: None,
+            },
+            count: None,
+        })
+        .collect();
+    let groups =
+        device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries });
+    let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+        label: None,
+        bind_group_layouts: &[Some(&groups)],
+        immediate_size: profile.max_param_bytes,
+    });
+    (groups, layout)
+}

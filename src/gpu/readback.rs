@@ -1,0 +1,112 @@
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use super::context::GpuContext;
+use crate::error::{Error, Result};
+
+/// Staging buffers that come back after each read, so that steady reading allocates none.
+#[derive(Clone, Default)]
+pub(crate) struct Staging {
+    free: Arc<Mutex<Vec<wgpu::Buffer>>>,
+}
+
+impl Staging {
+    fn take(&self, context: &GpuContext, bytes: u64) -> Result<wgpu::Buffer> {
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = (0..free.len()).filter(|&i| free[i].size() >= bytes).min_by_key(|&i| free[i].size());
+        if let Some(index) = fits {
+            return Ok(free.swap_remove(index));
+        }
+        drop(free);
+        context.scoped(bytes, || {
+            context.device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("read-back"),
+                size: bytes,
+                usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            })
+        })
+    }
+
+    fn give(&self, buffer: wgpu::Buffer) {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
+    }
+
+    /// Submits a copy of `bytes` bytes (a multiple of 4) at the start of `source`.
+    pub fn read(&self, context: &Arc<GpuContext>, source: &wgpu::Buffer, bytes: u64) -> Result<PendingRead> {
+        let buffer = self.take(context, bytes)?;
+        let mut encoder = context.device.create_command_encoder(&Default::default());
+        encoder.copy_buffer_to_buffer(source, 0, &buffer, 0, bytes);
+        context.queue.submit([encoder.finish()]);
+        context.check()?;
+        let arrived: Arrived = Arc::default();
+        let signal = arrived.clone();
+        buffer.slice(..bytes).map_async(wgpu::MapMode::Read, move |result| {
+            *signal.lock().unwrap_or_else(PoisonError::into_inner) = Some(result.map_err(|e| e.to_string()));
+        });
+        Ok(PendingRead {
+            context: context.clone(),
+            staging: self.clone(),
+            buffer: Some(buffer),
+            bytes,
+            arrived,
+        })
+    }
+}
+
+type Arrived = Arc<Mutex<Option<Result<(), String>>>>;
+
+/// A read under way. As a future it polls the device whenever it is polled itself; nothing else
+/// drives a native wgpu device.
+pub(crate) struct PendingRead {
+    context: Arc<GpuContext>,
+    staging: Staging,
+    buffer: Option<wgpu::Buffer>,
+    bytes: u64,
+    arrived: Arrived,
+}
+
+impl PendingRead {
+    /// Waits for the data.
+    pub fn wait(mut self) -> Result<Vec<u8>> {
+        self.context.wait()?;
+        self.collect().unwrap_or_else(|| Err(self.failed("the read-back was never completed".to_owned())))
+    }
+
+    fn failed(&self, message: String) -> Error {
+        Error::Gpu { device: self.context.profile.name.clone(), message }
+    }
+
+    fn collect(&mut self) -> Option<Result<Vec<u8>>> {
+        let arrived = self.arrived.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        if let Err(message) = arrived {
+            return Some(Err(self.context.check().err().unwrap_or_else(|| self.failed(message))));
+        }
+        let buffer = self.buffer.take()?;
+        let copied = buffer.slice(..self.bytes).get_mapped_range().map(|view| view.to_vec());
+        buffer.unmap();
+        self.staging.give(buffer);
+        Some(copied.map_err(|e| self.failed(e.to_string())))
+    }
+}
+
+impl Future for PendingRead {
+    type Output = Result<Vec<u8>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let polled = self.context.device.poll(wgpu::PollType::Poll);
+        if let Some(done) = self.collect() {
+            return Poll::Ready(done);
+        }
+        if let Err(error) = polled {
+            return Poll::Ready(Err(self.failed(error.to_string())));
+        }
+        if let Err(error) = self.context.check() {
+            return Poll::Ready(Err(error));
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}

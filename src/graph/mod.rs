@@ -1,0 +1,557 @@
+//! The graph: what a program records. Shapes are static, and every mistake is reported by the
+//! call that makes it.
+
+mod init;
+
+use std::cell::{Ref, RefCell};
+use std::fmt;
+use std::panic::Location;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+pub use init::Init;
+
+use crate::dtype::{DType, Element};
+use crate::error::{Error, Result};
+use crate::ops::Op;
+use crate::shape::{Shape, TensorType};
+
+/// A value of a [`Graph`]: an input, a parameter or the result of an operator. A plain handle.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Value {
+    graph: u32,
+    index: u32,
+}
+
+impl Value {
+    pub(crate) fn index(self) -> usize {
+        self.index as usize
+    }
+}
+
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "%{}", self.index)
+    }
+}
+
+impl From<Value> for Vec<Value> {
+    fn from(value: Value) -> Self {
+        vec![value]
+    }
+}
+
+/// A number that may change between replays without recording again: a learning rate, the step
+/// count, the seed. It is written into a dispatch when the step is encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Scalar(u32);
+
+impl Scalar {
+    /// The number of steps replayed so far (u32); every tape has it and every replay adds one.
+    pub const STEP: Scalar = Scalar(0);
+    /// The seed of the session (u32); every tape has it.
+    pub const SEED: Scalar = Scalar(1);
+
+    pub(crate) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// A declared per-step scalar.
+#[derive(Clone, Debug)]
+pub struct ScalarInfo {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub dtype: DType,
+    /// Its value before anyone sets it.
+    pub initial: f64,
+}
+
+/// Where a value comes from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// Written by the program before a replay.
+    Input,
+    /// Written by the program; targets are checked to be finite, class labels to be in range.
+    Labels,
+    /// A trained parameter.
+    Parameter(Init),
+    /// Persistent state that the tape itself advances, such as an optimiser's moments.
+    State(Init),
+    /// Fixed contents, held as f64 (exact for both dtypes).
+    Constant(Arc<[f64]>),
+    /// Output `output` of the operator recorded as number `node`.
+    Op {
+        /// The operator's number in the graph.
+        node: usize,
+        /// Which of its outputs.
+        output: usize,
+    },
+}
+
+impl Source {
+    /// Whether its buffer outlives a step.
+    pub fn is_persistent(&self) -> bool {
+        !matches!(self, Source::Op { .. })
+    }
+}
+
+/// What is known about a value.
+#[derive(Clone, Debug)]
+pub struct ValueInfo {
+    /// Shape and dtype.
+    pub ty: TensorType,
+    /// Where it comes from.
+    pub source: Source,
+    /// Its name; computed values have none unless [`Graph::name`] gave one.
+    pub name: Option<String>,
+    /// For indices and labels: one more than the largest number allowed.
+    pub limit: Option<u32>,
+}
+
+/// An operator as recorded.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// The operator.
+    pub op: Arc<dyn Op>,
+    /// Its inputs.
+    pub inputs: Vec<Value>,
+    /// Its outputs.
+    pub outputs: Vec<Value>,
+    /// Index of its layer's name; 0 is "no layer".
+    pub layer: usize,
+    /// The line that recorded it; for gradients, the line of the operator they belong to.
+    pub at: &'static Location<'static>,
+    /// Which part of the step it belongs to.
+    pub phase: Phase,
+}
+
+/// The parts of a training step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Phase {
+    /// Recorded by the program.
+    #[default]
+    Forward,
+    /// Recorded by differentiation.
+    Backward,
+    /// Recorded by an optimiser.
+    Update,
+}
+
+/// What gradients and updates are recorded under.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Context {
+    pub layer: usize,
+    pub phase: Phase,
+    pub at: Option<&'static Location<'static>>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Recording {
+    pub id: u32,
+    pub values: Vec<ValueInfo>,
+    pub nodes: Vec<Node>,
+    pub layers: Vec<String>,
+    pub scalars: Vec<ScalarInfo>,
+    pub kept: Vec<Value>,
+    context: Context,
+    deferred: Vec<(Value, &'static Location<'static>, String, Deferred)>,
+}
+
+/// A declaration error, raised by the first operator that uses the value.
+#[derive(Clone, Debug)]
+enum Deferred {
+    Empty(Shape),
+    Duplicate,
+    Init(String),
+}
+
+/// Records values and operators.
+///
+/// Declarations ([`input`](Graph::input), [`parameter`](Graph::parameter) and their like) take
+/// `&mut self`; operators take `&self`, so that calls nest. A mistake in a declaration is
+/// reported by the first operator that uses the value.
+///
+/// ```
+/// use retape::prelude::*;
+/// # fn main() -> retape::Result<()> {
+/// let mut g = Graph::new();
+/// let x = g.input("x", [2, 3]);
+/// let w = g.parameter("w", [3, 4], Init::GlorotUniform);
+/// let y = g.relu(g.matmul(x, w)?)?;
+/// assert_eq!(g.shape(y), Shape::from([2, 4]));
+///
+/// let wrong = g.matmul(w, x).unwrap_err();
+/// assert!(wrong.to_string().starts_with("matmul at "));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Graph {
+    data: RefCell<Recording>,
+}
+
+static NEXT_GRAPH: AtomicU32 = AtomicU32::new(0);
+
+impl Default for Graph {
+    fn default() -> Self {
+        Graph::new()
+    }
+}
+
+impl Graph {
+    /// An empty graph.
+    pub fn new() -> Self {
+        let scalar = |name: &str| ScalarInfo { name: name.to_owned(), dtype: DType::U32, initial: 0.0 };
+        Graph {
+            data: RefCell::new(Recording {
+                id: NEXT_GRAPH.fetch_add(1, Ordering::Relaxed),
+                values: Vec::new(),
+                nodes: Vec::new(),
+                layers: vec![String::new()],
+                scalars: vec![scalar("step"), scalar("seed")],
+                kept: Vec::new(),
+                context: Context::default(),
+                deferred: Vec::new(),
+            }),
+        }
+    }
+
+    /// An f32 input, written by the program before a replay.
+    #[track_caller]
+    pub fn input(&mut self, name: &str, shape: impl Into<Shape>) -> Value {
+        self.declare(name, TensorType::f32(shape), Source::Input)
+    }
+
+    /// A u32 input of indices, such as word numbers. Written indices are checked against the
+    /// smallest table that an operator looks them up in.
+    #[track_caller]
+    pub fn indices(&mut self, name: &str, shape: impl Into<Shape>) -> Value {
+        self.declare(name, TensorType::u32(shape), Source::Input)
+    }
+
+    /// A u32 input of class labels. Written labels are checked against the number of classes.
+    #[track_caller]
+    pub fn labels(&mut self, name: &str, shape: impl Into<Shape>) -> Value {
+        self.declare(name, TensorType::u32(shape), Source::Labels)
+    }
+
+    /// An f32 input of targets: regression values, probabilities or one-hot rows. A NaN or an
+    /// infinity is refused when it is written.
+    #[track_caller]
+    pub fn targets(&mut self, name: &str, shape: impl Into<Shape>) -> Value {
+        self.declare(name, TensorType::f32(shape), Source::Labels)
+    }
+
+    /// A trained parameter.
+    #[track_caller]
+    pub fn parameter(&mut self, name: &str, shape: impl Into<Shape>, init: Init) -> Value {
+        self.declare(name, TensorType::f32(shape), Source::Parameter(init))
+    }
+
+    /// Persistent f32 state that is not trained: the tape itself advances it, through
+    /// [`assign`](Graph::assign) or an optimiser.
+    #[track_caller]
+    pub fn state(&self, name: &str, shape: impl Into<Shape>, init: Init) -> Value {
+        self.declare(name, TensorType::f32(shape), Source::State(init))
+    }
+
+    /// Fixed contents: `f32` numbers or `u32` indices.
+    ///
+    /// # Errors
+    /// [`Error::Length`] if the data does not fill the shape, [`Error::EmptyDimension`] if the
+    /// shape has no elements.
+    #[track_caller]
+    pub fn constant<T: Element>(&self, shape: impl Into<Shape>, data: &[T]) -> Result<Value> {
+        let ty = TensorType { shape: shape.into(), dtype: T::DTYPE };
+        let at = Location::caller();
+        if ty.numel() == 0 {
+            let name = "constant".to_owned();
+            return Err(self.wrap("constant", at, Error::EmptyDimension { name, shape: ty.shape }));
+        }
+        if ty.numel() != data.len() {
+            let name = "constant".to_owned();
+            let error = Error::Length { name, expected: ty, found: data.len() };
+            return Err(self.wrap("constant", at, error));
+        }
+        let data: Arc<[f64]> = data.iter().map(|&v| v.to_f64()).collect();
+        let limit = (ty.dtype == DType::U32)
+            .then(|| data.iter().fold(0.0f64, |m, &v| m.max(v)) as u32)
+            .map(|largest| largest.saturating_add(1));
+        let value =
+            self.push_value(ValueInfo { ty, source: Source::Constant(data), name: None, limit: None });
+        self.data.borrow_mut().values[value.index()].limit = limit;
+        Ok(value)
+    }
+
+    /// A constant of one number, which broadcasts against anything.
+    pub fn scalar_constant(&self, value: f32) -> Value {
+        let source = Source::Constant(Arc::from([f64::from(value)]));
+        self.push_value(ValueInfo { ty: TensorType::f32([]), source, name: None, limit: None })
+    }
+
+    /// Declares a per-step scalar of type f32; an existing one of that name is returned as it is.
+    pub fn scalar(&self, name: &str, initial: f32) -> Scalar {
+        let mut data = self.data.borrow_mut();
+        if let Some(found) = data.scalars.iter().position(|s| s.name == name) {
+            return Scalar(found as u32);
+        }
+        let initial = f64::from(initial);
+        data.scalars.push(ScalarInfo { name: name.to_owned(), dtype: DType::F32, initial });
+        Scalar(data.scalars.len() as u32 - 1)
+    }
+
+    /// Records everything in `body` under a layer name, which appears in listings and errors.
+    /// Nested names are joined with a dot.
+    pub fn layer<T>(&mut self, name: &str, body: impl FnOnce(&mut Graph) -> T) -> T {
+        let outer = {
+            let mut data = self.data.borrow_mut();
+            let outer = data.context.layer;
+            let full = match data.layers[outer].as_str() {
+                "" => name.to_owned(),
+                prefix => format!("{prefix}.{name}"),
+            };
+            data.context.layer = match data.layers.iter().position(|l| *l == full) {
+                Some(known) => known,
+                None => {
+                    data.layers.push(full);
+                    data.layers.len() - 1
+                }
+            };
+            outer
+        };
+        let result = body(self);
+        self.data.borrow_mut().context.layer = outer;
+        result
+    }
+
+    /// Names a computed value, for listings and messages.
+    pub fn name(&self, value: Value, name: &str) -> Value {
+        if self.owns(value) {
+            self.data.borrow_mut().values[value.index()].name = Some(name.to_owned());
+        }
+        value
+    }
+
+    /// Keeps a value readable after each replay of every tape that holds it: its buffer is then
+    /// not reused within the step.
+    pub fn keep(&self, value: Value) -> Value {
+        if self.owns(value) {
+            self.data.borrow_mut().kept.push(value);
+        }
+        value
+    }
+
+    /// The shape of a value.
+    ///
+    /// # Panics
+    /// If the value belongs to another graph.
+    pub fn shape(&self, value: Value) -> Shape {
+        self.ty(value).shape
+    }
+
+    /// Shape and dtype of a value.
+    ///
+    /// # Panics
+    /// If the value belongs to another graph.
+    pub fn ty(&self, value: Value) -> TensorType {
+        assert!(self.owns(value), "the value belongs to another graph");
+        self.data.borrow().values[value.index()].ty
+    }
+
+    /// The values that are trained, in declaration order.
+    pub fn parameters(&self) -> Vec<Value> {
+        let data = self.data.borrow();
+        let is_parameter = |v: &ValueInfo| matches!(v.source, Source::Parameter(_));
+        let found = data.values.iter().enumerate().filter(|(_, v)| is_parameter(v));
+        found.map(|(index, _)| Value { graph: data.id, index: index as u32 }).collect()
+    }
+
+    /// Records an operator: the seam through which built-in and user-defined operators alike
+    /// enter the graph. Returns one value per output.
+    #[track_caller]
+    pub fn apply(&self, op: impl Op, inputs: &[Value]) -> Result<Vec<Value>> {
+        self.apply_at(Arc::new(op), inputs, Location::caller())
+    }
+
+    /// [`apply`](Graph::apply) for an operator with one output.
+    #[track_caller]
+    pub fn apply1(&self, op: impl Op, inputs: &[Value]) -> Result<Value> {
+        Ok(self.apply_at(Arc::new(op), inputs, Location::caller())?[0])
+    }
+
+    fn apply_at(
+        &self,
+        op: Arc<dyn Op>,
+        inputs: &[Value],
+        at: &'static Location<'static>,
+    ) -> Result<Vec<Value>> {
+        let name = op.name();
+        self.check_inputs(name, inputs, at)?;
+        let types: Vec<_> = inputs.iter().map(|&v| self.ty(v)).collect();
+        let outputs = op.outputs(&types).map_err(|e| self.wrap(name, at, e))?;
+        if let Some(empty) = outputs.iter().find(|t| t.numel() == 0) {
+            let error = Error::EmptyDimension { name: name.to_owned(), shape: empty.shape };
+            return Err(self.wrap(name, at, error));
+        }
+        if let Some((input, limit)) = op.index_limit(&types) {
+            self.tighten(inputs[input], limit).map_err(|e| self.wrap(name, at, e))?;
+        }
+        let node = self.data.borrow().nodes.len();
+        let outputs: Vec<_> = outputs
+            .into_iter()
+            .enumerate()
+            .map(|(output, ty)| {
+                let source = Source::Op { node, output };
+                self.push_value(ValueInfo { ty, source, name: None, limit: None })
+            })
+            .collect();
+        let mut data = self.data.borrow_mut();
+        let Context { layer, phase, at: outer } = data.context;
+        let (inputs, at) = (inputs.to_vec(), outer.unwrap_or(at));
+        data.nodes.push(Node { op, inputs, outputs: outputs.clone(), layer, at, phase });
+        Ok(outputs)
+    }
+
+    fn check_inputs(&self, op: &'static str, inputs: &[Value], at: &'static Location<'static>) -> Result<()> {
+        for &input in inputs {
+            if !self.owns(input) {
+                return Err(self.wrap(op, at, Error::ForeignValue));
+            }
+            let data = self.data.borrow();
+            let deferred = data.deferred.iter().find(|(v, ..)| *v == input);
+            if let Some((_, declared, name, what)) = deferred {
+                let name = name.clone();
+                let source = Box::new(match what {
+                    Deferred::Empty(shape) => Error::EmptyDimension { name, shape: *shape },
+                    Deferred::Duplicate => Error::DuplicateName { name },
+                    Deferred::Init(value) => Error::Argument {
+                        argument: "init",
+                        value: value.clone(),
+                        expected: "an initialiser fits the shape, and its numbers are finite",
+                    },
+                });
+                let layer = data.layers[data.context.layer].clone();
+                return Err(Error::Record { op: "declaration", layer, at: declared, source });
+            }
+        }
+        Ok(())
+    }
+
+    /// Lowers the bound on an index value; through views and copies of it, on where it came from.
+    fn tighten(&self, value: Value, limit: u32) -> Result<()> {
+        let mut data = self.data.borrow_mut();
+        let mut todo = vec![value];
+        while let Some(value) = todo.pop() {
+            let name = data.describe(value);
+            let info = &mut data.values[value.index()];
+            if info.ty.dtype != DType::U32 {
+                continue;
+            }
+            if let (Source::Constant(_), Some(own)) = (&info.source, info.limit)
+                && own > limit
+            {
+                return Err(Error::LabelOutOfRange { name, index: 0, label: own - 1, limit });
+            }
+            info.limit = Some(info.limit.map_or(limit, |l| l.min(limit)));
+            if let Source::Op { node, .. } = info.source {
+                todo.extend(data.nodes[node].inputs.iter().copied());
+            }
+        }
+        Ok(())
+    }
+
+    #[track_caller]
+    fn declare(&self, name: &str, ty: TensorType, source: Source) -> Value {
+        let at = Location::caller();
+        let problem = if ty.numel() == 0 {
+            Some(Deferred::Empty(ty.shape))
+        } else if self
+            .data
+            .borrow()
+            .values
+            .iter()
+            .any(|v| v.source.is_persistent() && v.name.as_deref() == Some(name))
+        {
+            Some(Deferred::Duplicate)
+        } else if let Source::Parameter(init) | Source::State(init) = &source {
+            (!init.fits(ty.shape)).then(|| Deferred::Init(format!("{init} for shape {}", ty.shape)))
+        } else {
+            None
+        };
+        let value = self.push_value(ValueInfo { ty, source, name: Some(name.to_owned()), limit: None });
+        if let Some(problem) = problem {
+            self.data.borrow_mut().deferred.push((value, at, name.to_owned(), problem));
+        }
+        value
+    }
+
+    fn push_value(&self, info: ValueInfo) -> Value {
+        let mut data = self.data.borrow_mut();
+        data.values.push(info);
+        Value { graph: data.id, index: data.values.len() as u32 - 1 }
+    }
+
+    pub(crate) fn owns(&self, value: Value) -> bool {
+        let data = self.data.borrow();
+        value.graph == data.id && value.index() < data.values.len()
+    }
+
+    fn wrap(&self, op: &'static str, at: &'static Location<'static>, source: Error) -> Error {
+        let data = self.data.borrow();
+        let layer = data.layers[data.context.layer].clone();
+        Error::Record { op, layer, at, source: Box::new(source) }
+    }
+
+    pub(crate) fn recording(&self) -> Ref<'_, Recording> {
+        self.data.borrow()
+    }
+
+    /// Runs `body` with everything it records put under `context`.
+    pub(crate) fn recording_as<T>(&self, context: Context, body: impl FnOnce() -> T) -> T {
+        let outer = std::mem::replace(&mut self.data.borrow_mut().context, context);
+        let result = body();
+        self.data.borrow_mut().context = outer;
+        result
+    }
+
+    /// A zero-initialised state beside a parameter, for an optimiser: `w` has `w.momentum`.
+    /// Recording a second training step on the same graph makes states of its own.
+    pub fn slot(&self, parameter: Value, name: &str) -> Value {
+        let (base, shape) = {
+            let data = self.data.borrow();
+            (format!("{}.{name}", data.describe(parameter)), data.ty(parameter).shape)
+        };
+        let taken = |n: &str| self.data.borrow().values.iter().any(|v| v.name.as_deref() == Some(n));
+        let mut unique = base.clone();
+        let mut count = 2;
+        while taken(&unique) {
+            unique = format!("{base}.{count}");
+            count += 1;
+        }
+        self.state(&unique, shape, Init::Zeros)
+    }
+}
+
+impl Recording {
+    pub(crate) fn owns(&self, value: Value) -> bool {
+        value.graph == self.id && value.index() < self.values.len()
+    }
+
+    pub(crate) fn ty(&self, value: Value) -> TensorType {
+        self.values[value.index()].ty
+    }
+
+    /// The value's name, or `%index`.
+    pub(crate) fn describe(&self, value: Value) -> String {
+        match self.values.get(value.index()).and_then(|v| v.name.as_ref()) {
+            Some(name) => name.clone(),
+            None => format!("{value:?}"),
+        }
+    }
+
+    pub(crate) fn value(&self, index: usize) -> Value {
+        Value { graph: self.id, index: index as u32 }
+    }
+}

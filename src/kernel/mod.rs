@@ -1,0 +1,110 @@
+//! Kernels as plain data: shader sources with their reflection, parameter blocks, grids and the
+//! calls an operator lowers to. Nothing here names a graphics API.
+
+mod grid;
+mod params;
+mod shader;
+
+pub use grid::{FOLD, Grid};
+pub use params::{Field, ParamField, Params};
+pub use shader::{Access, EntryPoint, Shader};
+
+use crate::graph::Scalar;
+
+/// Which buffer of an operator a kernel binding takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slot {
+    /// The operator's input of this index.
+    Input(usize),
+    /// The operator's output of this index.
+    Output(usize),
+    /// Scratch space of this index, requested with
+    /// [`Lowering::scratch`](crate::ops::Lowering::scratch).
+    Scratch(usize),
+}
+
+/// One binding of a kernel call: a slot, or a range of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Bind {
+    /// The buffer.
+    pub slot: Slot,
+    /// First byte; a multiple of 256.
+    pub offset: u64,
+    /// Bytes from `offset`; `None` for all that is left.
+    pub bytes: Option<u64>,
+}
+
+impl From<Slot> for Bind {
+    fn from(slot: Slot) -> Self {
+        Bind { slot, offset: 0, bytes: None }
+    }
+}
+
+/// One dispatch of a kernel, as an operator lowers to it.
+#[derive(Clone, Debug)]
+pub struct KernelCall {
+    pub(crate) shader: &'static Shader,
+    pub(crate) entry: &'static str,
+    pub(crate) constants: Vec<(&'static str, f64)>,
+    pub(crate) binds: Vec<Bind>,
+    pub(crate) params: Vec<u8>,
+    pub(crate) fields: &'static [Field],
+    pub(crate) scalars: Vec<(usize, Scalar)>,
+    pub(crate) grid: Grid,
+}
+
+impl KernelCall {
+    /// A call of `entry` in `shader`. Bindings are given in the order of the numbers that the
+    /// entry point uses.
+    pub fn new(shader: &'static Shader, entry: &'static str) -> Self {
+        KernelCall {
+            shader,
+            entry,
+            constants: Vec::new(),
+            binds: Vec::new(),
+            params: Vec::new(),
+            fields: &[],
+            scalars: Vec::new(),
+            grid: Grid::groups([1, 1, 1]),
+        }
+    }
+
+    /// Sets an `override` constant of the shader.
+    pub fn constant(mut self, name: &'static str, value: f64) -> Self {
+        self.constants.push((name, value));
+        self
+    }
+
+    /// Adds the next binding.
+    pub fn bind(mut self, bind: impl Into<Bind>) -> Self {
+        self.binds.push(bind.into());
+        self
+    }
+
+    /// Adds several bindings.
+    pub fn binds(mut self, slots: impl IntoIterator<Item = Slot>) -> Self {
+        self.binds.extend(slots.into_iter().map(Bind::from));
+        self
+    }
+
+    /// Sets the parameter block (`var<immediate>` in the shader).
+    pub fn params<P: Params>(mut self, params: &P) -> Self {
+        self.params = params.bytes();
+        self.fields = P::FIELDS;
+        self
+    }
+
+    /// Writes the current value of a per-step scalar into the parameter field `field` each time
+    /// the call is encoded. An unknown field name is reported when the call is planned.
+    pub fn scalar(mut self, field: &'static str, scalar: Scalar) -> Self {
+        let offset = self.fields.iter().find(|f| f.name == field).map_or(usize::MAX, |f| f.offset);
+        self.scalars.push((offset, scalar));
+        self
+    }
+
+    /// Sets the number of workgroups.
+    pub fn grid(mut self, grid: Grid) -> Self {
+        self.grid = grid;
+        self
+    }
+}

@@ -1,0 +1,197 @@
+use std::fmt;
+use std::sync::OnceLock;
+
+use naga::back::{PipelineConstants, pipeline_constants::process_overrides};
+use naga::valid::{Capabilities, ModuleInfo, SubgroupOperationSet, ValidationFlags, Validator};
+
+use super::Field;
+use crate::error::{Error, Result};
+
+const PRELUDE: &str = include_str!("../../shaders/prelude.wgsl");
+
+/// A hand-written WGSL module.
+///
+/// Declare one as a `static`; its address is its identity. The shared helpers of `prelude.wgsl`
+/// are appended to the source, so line numbers in messages are those of the file.
+///
+/// ```
+/// use retape::kernel::Shader;
+/// static SHADER: Shader = Shader::new("twice", "
+///     struct Params { n: u32 }
+///     @group(0) @binding(0) var<storage, read> x: array<f32>;
+///     @group(0) @binding(1) var<storage, read_write> y: array<f32>;
+///     var<immediate> p: Params;
+///
+///     @compute @workgroup_size(64)
+///     fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+///         let i = linear_index(id, 64u);
+///         if i < p.n { y[i] = 2.0 * x[i]; }
+///     }
+/// ");
+/// let main = SHADER.entry("main", &[]).unwrap();
+/// assert_eq!(main.workgroup_size, [64, 1, 1]);
+/// assert_eq!(main.bindings.len(), 2);
+/// ```
+pub struct Shader {
+    name: &'static str,
+    source: &'static str,
+    parsed: OnceLock<Result<Parsed, String>>,
+}
+
+struct Parsed {
+    module: naga::Module,
+    info: ModuleInfo,
+}
+
+/// How an entry point uses a storage buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// `var<storage, read>`.
+    Read,
+    /// `var<storage, read_write>`.
+    ReadWrite,
+}
+
+/// What reflection finds about one entry point under given `override` constants.
+#[derive(Clone, Debug)]
+pub struct EntryPoint {
+    /// Invocations along x, y and z.
+    pub workgroup_size: [u32; 3],
+    /// Bytes of `var<workgroup>` memory.
+    pub workgroup_bytes: u32,
+    /// The storage buffers it uses: binding number in group 0 and access, ascending.
+    pub bindings: Vec<(u32, Access)>,
+    /// Fields of the parameter block it uses: name, offset and size in bytes.
+    pub params: Vec<(String, usize, usize)>,
+}
+
+impl Shader {
+    /// A module from its name, for messages, and its source.
+    pub const fn new(name: &'static str, source: &'static str) -> Self {
+        Shader { name, source, parsed: OnceLock::new() }
+    }
+
+    /// The name.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The source with the prelude appended.
+    pub fn source(&self) -> String {
+        format!("{}\n{PRELUDE}", self.source)
+    }
+
+    /// The names of its entry points in source order.
+    pub fn entries(&self) -> Result<Vec<String>> {
+        Ok(self.parsed()?.module.entry_points.iter().map(|e| e.name.clone()).collect())
+    }
+
+    /// The validated naga module and its analysis.
+    pub fn module(&self) -> Result<(&naga::Module, &ModuleInfo)> {
+        self.parsed().map(|p| (&p.module, &p.info))
+    }
+
+    /// Reflects one entry point with its `override` constants set.
+    pub fn entry(&self, entry: &'static str, constants: &[(&str, f64)]) -> Result<EntryPoint> {
+        let fail = |message: String| Error::KernelMismatch { shader: self.name, entry, message };
+        let parsed = self.parsed()?;
+        if !parsed.module.entry_points.iter().any(|e| e.name == entry) {
+            return Err(fail("no such entry point".to_owned()));
+        }
+        let mut values = PipelineConstants::default();
+        for &(name, value) in constants {
+            values.insert(name.to_owned(), value);
+        }
+        let stage = (naga::ShaderStage::Compute, entry);
+        let (module, info) = process_overrides(&parsed.module, &parsed.info, Some(stage), &values)
+            .map_err(|e| fail(e.to_string()))?;
+        let index = module.entry_points.iter().position(|e| e.name == entry);
+        let index = index.ok_or_else(|| fail("no such entry point".to_owned()))?;
+        let uses = info.get_entry_point(index);
+        let point = &module.entry_points[index];
+
+        let mut found = EntryPoint {
+            workgroup_size: point.workgroup_size,
+            workgroup_bytes: 0,
+            bindings: Vec::new(),
+            params: Vec::new(),
+        };
+        for (handle, global) in module.global_variables.iter() {
+            if uses[handle].is_empty() {
+                continue;
+            }
+            let inner = &module.types[global.ty].inner;
+            match global.space {
+                naga::AddressSpace::Storage { access } => {
+                    let access = if access.contains(naga::StorageAccess::STORE) {
+                        Access::ReadWrite
+                    } else {
+                        Access::Read
+                    };
+                    let binding = global.binding.as_ref().map_or(u32::MAX, |b| b.binding);
+                    found.bindings.push((binding, access));
+                }
+                naga::AddressSpace::WorkGroup => {
+                    found.workgroup_bytes += inner.size(module.to_ctx());
+                }
+                naga::AddressSpace::Immediate => {
+                    if let naga::TypeInner::Struct { members, .. } = inner {
+                        found.params = members
+                            .iter()
+                            .map(|m| {
+                                let bytes = module.types[m.ty].inner.size(module.to_ctx());
+                                let name = m.name.clone().unwrap_or_default();
+                                (name, m.offset as usize, bytes as usize)
+                            })
+                            .collect();
+                    }
+                }
+                _ => {}
+            }
+        }
+        found.bindings.sort_by_key(|&(binding, _)| binding);
+        Ok(found)
+    }
+
+    fn parsed(&self) -> Result<&Parsed> {
+        let parsed = self.parsed.get_or_init(|| {
+            let source = self.source();
+            let module = naga::front::wgsl::parse_str(&source)
+                .map_err(|e| e.emit_to_string_with_path(&source, self.name))?;
+            let info = Validator::new(ValidationFlags::all(), Capabilities::all())
+                .subgroup_stages(naga::valid::ShaderStages::COMPUTE)
+                .subgroup_operations(SubgroupOperationSet::all())
+                .validate(&module)
+                .map_err(|e| e.emit_to_string_with_path(&source, self.name))?;
+            Ok(Parsed { module, info })
+        });
+        parsed.as_ref().map_err(|message| Error::Shader { shader: self.name, message: message.clone() })
+    }
+}
+
+impl EntryPoint {
+    /// Invocations in a workgroup.
+    pub fn invocations(&self) -> u32 {
+        self.workgroup_size.iter().product()
+    }
+
+    /// Compares the shader's parameter block with the Rust struct's fields.
+    pub(crate) fn check_params(&self, rust: &[Field]) -> Result<(), String> {
+        let same = self.params.len() == rust.len()
+            && self.params.iter().zip(rust).all(|((name, offset, bytes), f)| {
+                (name.as_str(), *offset, *bytes) == (f.name, f.offset, f.bytes)
+            });
+        if same {
+            return Ok(());
+        }
+        let wgsl: Vec<_> = self.params.iter().map(|(n, o, b)| format!("{n}@{o}+{b}")).collect();
+        let rust: Vec<_> = rust.iter().map(|f| format!("{}@{}+{}", f.name, f.offset, f.bytes)).collect();
+        Err(format!("parameters differ: WGSL has {wgsl:?}, Rust has {rust:?}"))
+    }
+}
+
+impl fmt::Debug for Shader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Shader({})", self.name)
+    }
+}

@@ -1,0 +1,171 @@
+//! The operators. One file per family: formula, shape rule, gradient, GPU dispatches and the f64
+//! reference; the shader has the same stem.
+//!
+//! An operator outside the crate implements [`Op`] and is recorded with
+//! [`Graph::apply`](crate::Graph::apply).
+
+mod binary;
+mod bound;
+mod layout;
+mod matmul;
+mod reduce;
+mod select;
+mod strided;
+mod unary;
+mod update;
+
+use std::fmt;
+
+pub use binary::Binary;
+pub use bound::{EPS, FLUSH, magnitude_bound, relative_bound};
+pub use layout::SliceRange;
+pub use reduce::Reduction;
+pub use unary::Unary;
+pub(crate) use update::{AdamUpdate, RmsPropUpdate, SgdUpdate};
+
+use crate::cpu::Array;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Scalar, Value};
+use crate::kernel::{KernelCall, Slot};
+use crate::shape::TensorType;
+use crate::tape::DeviceProfile;
+
+/// An operator: everything the engine needs to know about it.
+pub trait Op: fmt::Debug + Send + Sync + 'static {
+    /// Its name in listings and errors.
+    fn name(&self) -> &'static str;
+
+    /// Its attributes in a listing, such as `axis=1`; empty for none.
+    fn attributes(&self) -> String {
+        String::new()
+    }
+
+    /// The shape rule: the types of the outputs, or why the inputs do not fit.
+    fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>>;
+
+    /// Indices of the inputs that the operator overwrites: parameters and states of an update.
+    fn mutates(&self) -> &[usize] {
+        &[]
+    }
+
+    /// Whether output 0 is input 0 under another shape, sharing its buffer.
+    fn is_view(&self) -> bool {
+        false
+    }
+
+    /// The inputs whose buffer output 0 may take over, when it is as large and not read again.
+    fn in_place(&self, inputs: &[TensorType]) -> Vec<usize> {
+        let _ = inputs;
+        Vec::new()
+    }
+
+    /// For an operator that uses an integer input as an index: the input and its exclusive upper
+    /// bound. Data written to that input is checked against it.
+    fn index_limit(&self, inputs: &[TensorType]) -> Option<(usize, u32)> {
+        let _ = inputs;
+        None
+    }
+
+    /// Records the gradients with respect to the inputs, given those of the outputs: one entry
+    /// per input, `None` where there is no dependence. `None` for the operator as a whole means
+    /// that it has no gradient at all.
+    fn backward(&self, cx: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
+        let _ = cx;
+        None
+    }
+
+    /// Adds the kernel calls that compute the outputs.
+    fn lower(&self, cx: &mut Lowering<'_>) -> Result<()>;
+
+    /// The f64 reference: the outputs, then the new contents of the mutated inputs in the order
+    /// of [`mutates`](Op::mutates).
+    fn reference(&self, cx: &Reference<'_>) -> Vec<Array>;
+
+    /// The error allowed to an f32 kernel, absolute and per element, for each array that
+    /// [`reference`](Op::reference) returned.
+    fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
+        let _ = cx;
+        results.iter().map(|r| relative_bound(r, 4.0)).collect()
+    }
+}
+
+/// What [`Op::backward`] works with.
+pub struct Backward<'a> {
+    /// The graph that gradients are recorded into.
+    pub graph: &'a Graph,
+    /// The operator's inputs.
+    pub inputs: &'a [Value],
+    /// Its outputs.
+    pub outputs: &'a [Value],
+    /// The gradient of each output; `None` where the losses do not depend on it.
+    pub grads: &'a [Option<Value>],
+    /// Which inputs need a gradient.
+    pub needs: &'a [bool],
+}
+
+impl Backward<'_> {
+    /// The gradient of output 0. [`Op::backward`] of an operator with one output is called only
+    /// when it exists.
+    pub fn grad(&self) -> Value {
+        self.grads[0].expect("backward of a single-output op is called with its gradient")
+    }
+}
+
+/// What [`Op::lower`] works with.
+pub struct Lowering<'a> {
+    /// The device the plan is for.
+    pub profile: &'a DeviceProfile,
+    /// Types of the inputs.
+    pub inputs: &'a [TensorType],
+    /// Types of the outputs.
+    pub outputs: &'a [TensorType],
+    /// The input whose buffer output 0 has taken over, if any: bind only the output then.
+    pub in_place: Option<usize>,
+    pub(crate) calls: Vec<KernelCall>,
+    pub(crate) scratch: Vec<u64>,
+}
+
+impl Lowering<'_> {
+    /// Adds a kernel call.
+    pub fn call(&mut self, call: KernelCall) {
+        self.calls.push(call);
+    }
+
+    /// Reserves scratch space that lives for this operator only.
+    pub fn scratch(&mut self, bytes: u64) -> Slot {
+        self.scratch.push(bytes);
+        Slot::Scratch(self.scratch.len() - 1)
+    }
+}
+
+/// What [`Op::reference`] works with.
+pub struct Reference<'a> {
+    /// The inputs' contents.
+    pub inputs: Vec<&'a Array>,
+    /// Types of the outputs.
+    pub outputs: &'a [TensorType],
+    /// Current per-step scalars, by index.
+    pub scalars: &'a [f64],
+}
+
+impl Reference<'_> {
+    /// The current value of a per-step scalar.
+    pub fn scalar(&self, scalar: Scalar) -> f64 {
+        self.scalars[scalar.index()]
+    }
+}
+
+/// Fails unless `ty` has the dtype that the operand `what` needs.
+pub(crate) fn expect_dtype(what: &str, ty: TensorType, expected: DType) -> Result<()> {
+    if ty.dtype == expected {
+        return Ok(());
+    }
+    Err(Error::DTypeMismatch { what: what.to_owned(), found: ty.dtype, expected })
+}
+
+/// An index as the shaders take it. Values past `u32` are refused by the plan's size limits, so
+/// saturation never reaches a kernel.
+pub(crate) fn word(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,109 @@
+//! Elementwise choice between two operands. Shader: `select.wgsl`.
+
+use super::strided::Nest;
+use super::{Backward, FLUSH, Lowering, Op, Reference, expect_dtype, word};
+use crate::cpu::{Array, Indexer};
+use crate::dtype::DType;
+use crate::error::Result;
+use crate::graph::{Graph, Value};
+use crate::kernel::{Grid, KernelCall, Shader, Slot};
+use crate::shape::{Shape, TensorType};
+
+pub(super) static SHADER: Shader = Shader::new("select", include_str!("../../shaders/select.wgsl"));
+
+crate::params! {
+    struct SelectParams {
+        d_lo: [u32; 4], c_lo: [u32; 4], a_lo: [u32; 4], b_lo: [u32; 4],
+        d_hi: [u32; 2], c_hi: [u32; 2], a_hi: [u32; 2], b_hi: [u32; 2],
+        n: u32, unused_0: u32, unused_1: u32, unused_2: u32,
+    }
+}
+
+/// `a` where the condition is not zero, else `b`.
+#[derive(Clone, Copy, Debug)]
+struct Select;
+
+fn output(inputs: &[TensorType]) -> Result<Shape> {
+    inputs[0].shape.broadcast(inputs[1].shape)?.broadcast(inputs[2].shape)
+}
+
+impl Op for Select {
+    fn name(&self) -> &'static str {
+        "select"
+    }
+
+    fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        expect_dtype("the condition", inputs[0], DType::F32)?;
+        expect_dtype("the second choice", inputs[2], inputs[1].dtype)?;
+        Ok(vec![TensorType { shape: output(inputs)?, dtype: inputs[1].dtype }])
+    }
+
+    fn backward(&self, cx: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
+        Some(self.gradients(cx))
+    }
+
+    fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
+        let shape = cx.outputs[0].shape;
+        let strides: Vec<_> = cx.inputs.iter().map(|t| t.shape.broadcast_strides(shape)).collect();
+        let mut with_output = strides;
+        with_output.push(shape.strides());
+        let nest = Nest::new(shape.dims(), &with_output);
+        let (d_lo, d_hi) = nest.dim_words();
+        let (c_lo, c_hi) = nest.stride_words(0);
+        let (a_lo, a_hi) = nest.stride_words(1);
+        let (b_lo, b_hi) = nest.stride_words(2);
+        let n = word(nest.len());
+        let params = SelectParams {
+            d_lo,
+            c_lo,
+            a_lo,
+            b_lo,
+            d_hi,
+            c_hi,
+            a_hi,
+            b_hi,
+            n,
+            unused_0: 0,
+            unused_1: 0,
+            unused_2: 0,
+        };
+        let call = KernelCall::new(&SHADER, "main")
+            .constant("RANK", nest.rank() as f64)
+            .params(&params)
+            .binds([Slot::Input(0), Slot::Input(1), Slot::Input(2), Slot::Output(0)])
+            .grid(Grid::linear(nest.len(), 64));
+        cx.call(call);
+        Ok(())
+    }
+
+    fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
+        let shape = cx.outputs[0].shape;
+        let at: Vec<_> =
+            cx.inputs.iter().map(|x| Indexer::new(shape, x.shape.broadcast_strides(shape))).collect();
+        let read = |operand: usize, i: usize| cx.inputs[operand].data[at[operand].offset(i)];
+        vec![Array::from_fn(shape, |i| if read(0, i) != 0.0 { read(1, i) } else { read(2, i) })]
+    }
+
+    fn error_bound(&self, _: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
+        results.iter().map(|r| vec![FLUSH; r.data.len()]).collect()
+    }
+}
+
+impl Select {
+    fn gradients(&self, cx: &Backward<'_>) -> Result<Vec<Option<Value>>> {
+        let (g, dy, condition) = (cx.graph, cx.grad(), cx.inputs[0]);
+        let zero = g.scalar_constant(0.0);
+        let a = || g.sum_to(g.select(condition, dy, zero)?, g.shape(cx.inputs[1]));
+        let b = || g.sum_to(g.select(condition, zero, dy)?, g.shape(cx.inputs[2]));
+        Ok(vec![None, cx.needs[1].then(a).transpose()?, cx.needs[2].then(b).transpose()?])
+    }
+}
+
+impl Graph {
+    /// `a` where `condition` is not 0, else `b`, broadcast together. The choices may be f32 or u32;
+    /// the condition is f32, as comparisons give. Also known as `where`.
+    #[track_caller]
+    pub fn select(&self, condition: Value, a: Value, b: Value) -> Result<Value> {
+        self.apply1(Select, &[condition, a, b])
+    }
+}

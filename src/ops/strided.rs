@@ -1,0 +1,110 @@
+//! Index arithmetic that strided kernels share: loop nests over up to six dimensions, merged
+//! where operands are contiguous across them.
+
+use crate::shape::MAX_RANK;
+
+/// A loop nest with one set of strides per operand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Nest {
+    /// Extents, outermost first; at least one.
+    pub dims: Vec<usize>,
+    /// Per operand, its strides in elements.
+    pub strides: Vec<Vec<usize>>,
+}
+
+impl Nest {
+    /// Drops dimensions of 1 and merges neighbours that every operand walks without a gap.
+    pub fn new(dims: &[usize], strides: &[Vec<usize>]) -> Nest {
+        let mut nest = Nest { dims: Vec::new(), strides: vec![Vec::new(); strides.len()] };
+        for (axis, &dim) in dims.iter().enumerate() {
+            if dim == 1 {
+                continue;
+            }
+            let merges = !nest.dims.is_empty()
+                && nest.strides.iter().zip(strides).all(|(own, s)| own.last() == Some(&(s[axis] * dim)));
+            if merges {
+                let last = nest.dims.len() - 1;
+                nest.dims[last] *= dim;
+                nest.strides.iter_mut().zip(strides).for_each(|(own, s)| own[last] = s[axis]);
+            } else {
+                nest.dims.push(dim);
+                nest.strides.iter_mut().zip(strides).for_each(|(own, s)| own.push(s[axis]));
+            }
+        }
+        if nest.dims.is_empty() {
+            nest.dims.push(1);
+            nest.strides.iter_mut().for_each(|s| s.push(1));
+        }
+        nest
+    }
+
+    /// Iterations in all.
+    pub fn len(&self) -> usize {
+        self.dims.iter().product()
+    }
+
+    /// How many dimensions are left.
+    pub fn rank(&self) -> usize {
+        self.dims.len()
+    }
+
+    /// The same nest over groups of four elements, if every operand allows it.
+    pub fn by_fours(&self) -> Option<Nest> {
+        let inner = self.rank() - 1;
+        let outer_fits = |s: &Vec<usize>| s[..inner].iter().all(|stride| stride % 4 == 0);
+        if self.dims[inner] % 4 != 0 || !self.strides.iter().all(|s| s[inner] == 1 && outer_fits(s)) {
+            return None;
+        }
+        let mut quads = self.clone();
+        quads.dims[inner] /= 4;
+        quads.strides.iter_mut().for_each(|s| s[..inner].iter_mut().for_each(|stride| *stride /= 4));
+        Some(quads)
+    }
+
+    /// The extents as kernels take them.
+    pub fn dim_words(&self) -> ([u32; 4], [u32; 2]) {
+        words(&self.dims, 1)
+    }
+
+    /// An operand's strides as kernels take them.
+    pub fn stride_words(&self, operand: usize) -> ([u32; 4], [u32; 2]) {
+        words(&self.strides[operand], 0)
+    }
+}
+
+/// Six words aligned at the back: the inner four and the outer two.
+fn words(values: &[usize], fill: u32) -> ([u32; 4], [u32; 2]) {
+    let mut all = [fill; MAX_RANK];
+    let lead = MAX_RANK - values.len();
+    for (slot, &value) in all[lead..].iter_mut().zip(values) {
+        *slot = super::word(value);
+    }
+    let [a, b, c, d, e, f] = all;
+    ([c, d, e, f], [a, b])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Nest;
+
+    #[test]
+    fn contiguous_dimensions_merge() {
+        let nest = Nest::new(&[2, 3, 4], &[vec![12, 4, 1], vec![12, 4, 1]]);
+        assert_eq!(nest.dims, [24]);
+        let bias = Nest::new(&[2, 3, 4], &[vec![12, 4, 1], vec![0, 0, 1]]);
+        assert_eq!((bias.dims, bias.strides), (vec![6, 4], vec![vec![4, 1], vec![0, 1]]));
+        let ones = Nest::new(&[1, 1], &[vec![1, 1]]);
+        assert_eq!(ones.dims, [1]);
+    }
+
+    #[test]
+    fn fours_need_an_inner_multiple_and_stride_one() {
+        let bias = Nest::new(&[6, 8], &[vec![8, 1], vec![0, 1]]);
+        assert_eq!(
+            bias.by_fours().map(|n| (n.dims, n.strides)),
+            Some((vec![6, 2], vec![vec![2, 1], vec![0, 1]]))
+        );
+        assert_eq!(Nest::new(&[6, 7], &[vec![7, 1], vec![0, 1]]).by_fours(), None);
+        assert_eq!(Nest::new(&[6, 8], &[vec![8, 1], vec![1, 0]]).by_fours(), None);
+    }
+}

@@ -1,0 +1,327 @@
+//! Operators that overwrite state: assignment and the optimisers' update rules. Shader:
+//! `update.wgsl`.
+
+use super::{EPS, FLUSH, Lowering, Op, Reference, word};
+use crate::cpu::Array;
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Scalar, Source, Value};
+use crate::kernel::{Grid, KernelCall, Shader, Slot};
+use crate::shape::TensorType;
+
+pub(super) static SHADER: Shader = Shader::new("update", include_str!("../../shaders/update.wgsl"));
+
+crate::params! {
+    struct AssignParams { n: u32 }
+}
+
+crate::params! {
+    struct SgdParams { n: u32, lr: f32, momentum: f32, weight_decay: f32, nesterov: u32 }
+}
+
+crate::params! {
+    struct RmsPropParams { n: u32, lr: f32, rho: f32, epsilon: f32, weight_decay: f32 }
+}
+
+crate::params! {
+    struct AdamParams { n: u32, step: u32, lr: f32, beta_1: f32, beta_2: f32, epsilon: f32, weight_decay: f32 }
+}
+
+/// `state = value`.
+#[derive(Clone, Copy, Debug)]
+struct Assign;
+
+/// SGD without momentum over `w, dw`, or with it over `w, velocity, dw`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SgdUpdate {
+    pub lr: Scalar,
+    pub momentum: f32,
+    pub weight_decay: f32,
+    pub nesterov: bool,
+}
+
+/// RMSprop over `w, mean_square, dw`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RmsPropUpdate {
+    pub lr: Scalar,
+    pub rho: f32,
+    pub epsilon: f32,
+    pub weight_decay: f32,
+}
+
+/// Adam over `w, m, v, dw`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AdamUpdate {
+    pub lr: Scalar,
+    pub beta_1: f32,
+    pub beta_2: f32,
+    pub epsilon: f32,
+    pub weight_decay: f32,
+}
+
+/// All operands of an update have the parameter's type.
+fn no_outputs(inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+    match inputs.iter().find(|t| **t != inputs[0]) {
+        None => Ok(Vec::new()),
+        Some(other) if other.dtype != inputs[0].dtype => Err(Error::DTypeMismatch {
+            what: "the new value".to_owned(),
+            found: other.dtype,
+            expected: inputs[0].dtype,
+        }),
+        Some(other) => {
+            let what = "an update needs the shape of what it overwrites";
+            Err(Error::ShapeMismatch { what, left: inputs[0].shape, right: other.shape })
+        }
+    }
+}
+
+/// A call over vectors of four, with all inputs bound in order: the overwritten ones come first.
+fn call(cx: &Lowering<'_>, entry: &'static str) -> KernelCall {
+    let quads = cx.inputs[0].numel().div_ceil(4);
+    KernelCall::new(&SHADER, entry).binds((0..cx.inputs.len()).map(Slot::Input)).grid(Grid::linear(quads, 64))
+}
+
+fn quads(cx: &Lowering<'_>) -> u32 {
+    word(cx.inputs[0].numel().div_ceil(4))
+}
+
+/// `f` of corresponding elements of all inputs.
+fn elementwise(cx: &Reference<'_>, f: impl Fn(&dyn Fn(usize) -> f64) -> f64 + Sync) -> Array {
+    Array::from_fn(cx.inputs[0].shape, |i| f(&|operand| cx.inputs[operand].data[i]))
+}
+
+impl Op for Assign {
+    fn name(&self) -> &'static str {
+        "assign"
+    }
+
+    fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        no_outputs(inputs)
+    }
+
+    fn mutates(&self) -> &[usize] {
+        &[0]
+    }
+
+    fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
+        let call = call(cx, "assign").params(&AssignParams { n: quads(cx) });
+        cx.call(call);
+        Ok(())
+    }
+
+    fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
+        vec![cx.inputs[1].clone()]
+    }
+
+    fn error_bound(&self, _: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
+        vec![vec![FLUSH; results[0].data.len()]]
+    }
+}
+
+impl SgdUpdate {
+    /// The gradient with decay, then the new velocity and parameter.
+    fn formula(&self, lr: f64, w: f64, velocity: f64, dw: f64) -> (f64, f64) {
+        let momentum = f64::from(self.momentum);
+        let g = dw + f64::from(self.weight_decay) * w;
+        let velocity = momentum * velocity + g;
+        let direction = if self.nesterov { g + momentum * velocity } else { velocity };
+        (w - lr * direction, velocity)
+    }
+
+    fn has_momentum(&self) -> bool {
+        self.momentum != 0.0
+    }
+}
+
+impl Op for SgdUpdate {
+    fn name(&self) -> &'static str {
+        "sgd"
+    }
+
+    fn attributes(&self) -> String {
+        let mut text = Vec::new();
+        if self.has_momentum() {
+            text.push(format!("momentum={}", self.momentum));
+        }
+        if self.nesterov {
+            text.push("nesterov".to_owned());
+        }
+        if self.weight_decay != 0.0 {
+            text.push(format!("weight_decay={}", self.weight_decay));
+        }
+        text.join(", ")
+    }
+
+    fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        no_outputs(inputs)
+    }
+
+    fn mutates(&self) -> &[usize] {
+        if self.has_momentum() { &[0, 1] } else { &[0] }
+    }
+
+    fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
+        let entry = if self.has_momentum() { "sgd_momentum" } else { "sgd" };
+        let params = SgdParams {
+            n: quads(cx),
+            lr: 0.0,
+            momentum: self.momentum,
+            weight_decay: self.weight_decay,
+            nesterov: u32::from(self.nesterov),
+        };
+        let call = call(cx, entry).params(&params).scalar("lr", self.lr);
+        cx.call(call);
+        Ok(())
+    }
+
+    fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
+        let lr = cx.scalar(self.lr);
+        if self.has_momentum() {
+            let step = |at: &dyn Fn(usize) -> f64| self.formula(lr, at(0), at(1), at(2));
+            vec![elementwise(cx, |at| step(at).0), elementwise(cx, |at| step(at).1)]
+        } else {
+            vec![elementwise(cx, |at| self.formula(lr, at(0), 0.0, at(1)).0)]
+        }
+    }
+
+    fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
+        sums_bound(cx, results, cx.scalar(self.lr))
+    }
+}
+
+/// The bound for sums of the operands whose terms may cancel: each result against the magnitudes
+/// of everything that went into it.
+fn sums_bound(cx: &Reference<'_>, results: &[Array], lr: f64) -> Vec<Vec<f64>> {
+    let scale = |i: usize, r: f64| r.abs() + cx.inputs.iter().skip(1).map(|x| x.data[i].abs()).sum::<f64>();
+    let w = &cx.inputs[0].data;
+    let moments = results.iter().skip(1).map(|m| {
+        m.data.iter().enumerate().map(|(i, &r)| 4.0 * EPS * (scale(i, r) + w[i].abs()) + FLUSH).collect()
+    });
+    let parameter = results[0].data.iter().enumerate().map(|(i, &r)| {
+        let step = (r - w[i]).abs() + lr.abs() * (scale(i, 0.0) + w[i].abs());
+        EPS * (2.0 * (r.abs() + w[i].abs()) + 8.0 * step) + FLUSH
+    });
+    std::iter::once(parameter.collect()).chain(moments).collect()
+}
+
+impl Op for RmsPropUpdate {
+    fn name(&self) -> &'static str {
+        "rmsprop"
+    }
+
+    fn attributes(&self) -> String {
+        format!("rho={}", self.rho)
+    }
+
+    fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        no_outputs(inputs)
+    }
+
+    fn mutates(&self) -> &[usize] {
+        &[0, 1]
+    }
+
+    fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
+        let &RmsPropUpdate { rho, epsilon, weight_decay, .. } = self;
+        let params = RmsPropParams { n: quads(cx), lr: 0.0, rho, epsilon, weight_decay };
+        let call = call(cx, "rmsprop").params(&params).scalar("lr", self.lr);
+        cx.call(call);
+        Ok(())
+    }
+
+    fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
+        let lr = cx.scalar(self.lr);
+        let (rho, epsilon, decay) =
+            (f64::from(self.rho), f64::from(self.epsilon), f64::from(self.weight_decay));
+        let step = |at: &dyn Fn(usize) -> f64| {
+            let g = at(2) + decay * at(0);
+            let v = rho * at(1) + (1.0 - rho) * g * g;
+            (at(0) - lr * g / (v.sqrt() + epsilon), v)
+        };
+        vec![elementwise(cx, |at| step(at).0), elementwise(cx, |at| step(at).1)]
+    }
+
+    fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
+        ratio_bound(cx, results)
+    }
+}
+
+/// The bound for a step that is a quotient: relative to the parameter and to the step taken, with
+/// room for a gradient that cancels against decay and for a moment that underflows.
+fn ratio_bound(cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
+    let w = &cx.inputs[0].data;
+    let parameter = results[0]
+        .data
+        .iter()
+        .enumerate()
+        .map(|(i, &r)| EPS * (2.0 * (r.abs() + w[i].abs()) + 64.0 * (r - w[i]).abs()) + FLUSH);
+    let moments = results.iter().enumerate().skip(1).map(|(k, m)| {
+        let scale = |i: usize| m.data[i].abs() + cx.inputs[k].data[i].abs();
+        (0..m.data.len()).map(|i| 16.0 * EPS * scale(i) + FLUSH).collect()
+    });
+    std::iter::once(parameter.collect()).chain(moments).collect()
+}
+
+impl Op for AdamUpdate {
+    fn name(&self) -> &'static str {
+        "adam"
+    }
+
+    fn attributes(&self) -> String {
+        format!("beta_1={}, beta_2={}", self.beta_1, self.beta_2)
+    }
+
+    fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        no_outputs(inputs)
+    }
+
+    fn mutates(&self) -> &[usize] {
+        &[0, 1, 2]
+    }
+
+    fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
+        let &AdamUpdate { beta_1, beta_2, epsilon, weight_decay, .. } = self;
+        let params = AdamParams { n: quads(cx), step: 0, lr: 0.0, beta_1, beta_2, epsilon, weight_decay };
+        let call = call(cx, "adam").params(&params).scalar("lr", self.lr).scalar("step", Scalar::STEP);
+        cx.call(call);
+        Ok(())
+    }
+
+    fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
+        let (lr, t) = (cx.scalar(self.lr), cx.scalar(Scalar::STEP) + 1.0);
+        let (b1, b2) = (f64::from(self.beta_1), f64::from(self.beta_2));
+        let (epsilon, decay) = (f64::from(self.epsilon), f64::from(self.weight_decay));
+        let step = |at: &dyn Fn(usize) -> f64| {
+            let g = at(3) + decay * at(0);
+            let m = b1 * at(1) + (1.0 - b1) * g;
+            let v = b2 * at(2) + (1.0 - b2) * g * g;
+            let (m_hat, v_hat) = (m / (1.0 - b1.powf(t)), v / (1.0 - b2.powf(t)));
+            [at(0) - lr * m_hat / (v_hat.sqrt() + epsilon), m, v]
+        };
+        (0..3).map(|k| elementwise(cx, |at| step(at)[k])).collect()
+    }
+
+    fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
+        ratio_bound(cx, results)
+    }
+}
+
+impl Graph {
+    /// Overwrites a state (or parameter) with `value` at the end of the step: every other
+    /// operator of the step reads the old contents.
+    ///
+    /// # Errors
+    /// [`Error::NotWritable`] unless `state` is a state or a parameter; [`Error::ShapeMismatch`].
+    #[track_caller]
+    pub fn assign(&self, state: Value, value: Value) -> Result<()> {
+        self.checked_shape(state)?;
+        let (name, is_state) = {
+            let recording = self.recording();
+            let source = &recording.values[state.index()].source;
+            (recording.describe(state), matches!(source, Source::State(_) | Source::Parameter(_)))
+        };
+        if !is_state {
+            return Err(Error::NotWritable { name, reason: "only states and parameters are assigned" });
+        }
+        self.apply(Assign, &[state, value]).map(|_| ())
+    }
+}

@@ -1,0 +1,125 @@
+//! Counter-based random numbers: a pure function of seed, step, stream and index, so that any
+//! element can be drawn anywhere, in any order, again.
+//!
+//! The generator is the four-word PCG hash of Jarzynski and Olano, "Hash Functions for GPU
+//! Rendering", Journal of Computer Graphics Techniques 9(3), 2020.
+
+/// Four random words from four counter words.
+pub fn pcg4d(mut v: [u32; 4]) -> [u32; 4] {
+    for word in &mut v {
+        *word = word.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+    }
+    mix(&mut v);
+    for word in &mut v {
+        *word ^= *word >> 16;
+    }
+    mix(&mut v);
+    v
+}
+
+fn mix(v: &mut [u32; 4]) {
+    v[0] = v[0].wrapping_add(v[1].wrapping_mul(v[3]));
+    v[1] = v[1].wrapping_add(v[2].wrapping_mul(v[0]));
+    v[2] = v[2].wrapping_add(v[0].wrapping_mul(v[1]));
+    v[3] = v[3].wrapping_add(v[1].wrapping_mul(v[2]));
+}
+
+/// A uniform number in (0, 1) from the upper 24 bits of a word: never 0, never 1.
+pub fn unit(word: u32) -> f64 {
+    (f64::from(word >> 8) + 0.5) / f64::from(1u32 << 24)
+}
+
+/// An addressable stream of random numbers.
+#[derive(Clone, Copy, Debug)]
+pub struct Stream {
+    /// The seed.
+    pub seed: u32,
+    /// The step.
+    pub step: u32,
+    /// Which of the independent streams: an operator's or parameter's number.
+    pub stream: u32,
+}
+
+impl Stream {
+    /// The four words at `index`.
+    pub fn words(&self, index: u32) -> [u32; 4] {
+        pcg4d([index, self.stream, self.step, self.seed])
+    }
+
+    /// Uniform in (0, 1).
+    pub fn uniform(&self, index: u32) -> f64 {
+        unit(self.words(index)[0])
+    }
+
+    /// Standard normal, by the Box-Muller transform.
+    pub fn normal(&self, index: u32) -> f64 {
+        let words = self.words(index);
+        let radius = (-2.0 * unit(words[0]).ln()).sqrt();
+        radius * (std::f64::consts::TAU * unit(words[1])).cos()
+    }
+
+    /// Standard normal conditioned on an absolute value below 2, by inversion-free rejection over
+    /// further words of the same index.
+    pub fn truncated_normal(&self, index: u32) -> f64 {
+        let mut v = self.words(index);
+        loop {
+            let radius = (-2.0 * unit(v[0]).ln()).sqrt();
+            let angle = std::f64::consts::TAU * unit(v[1]);
+            for draw in [radius * angle.cos(), radius * angle.sin()] {
+                if draw.abs() < 2.0 {
+                    return draw;
+                }
+            }
+            v = pcg4d(v);
+        }
+    }
+
+    /// A permutation of `0..n`, by Fisher and Yates.
+    pub fn permutation(&self, n: usize) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..n).collect();
+        for i in (1..n).rev() {
+            let draw = u64::from(self.words(i as u32)[0]) * (i as u64 + 1);
+            order.swap(i, (draw >> 32) as usize);
+        }
+        order
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STREAM: Stream = Stream { seed: 7, step: 0, stream: 3 };
+
+    #[test]
+    fn moments_are_those_of_the_distributions() {
+        let n = 200_000u32;
+        let mean = |f: &dyn Fn(u32) -> f64| (0..n).map(f).sum::<f64>() / f64::from(n);
+        assert!((mean(&|i| STREAM.uniform(i)) - 0.5).abs() < 3e-3);
+        assert!(mean(&|i| STREAM.normal(i)).abs() < 1e-2);
+        assert!((mean(&|i| STREAM.normal(i).powi(2)) - 1.0).abs() < 2e-2);
+        // The variance of a standard normal truncated at two standard deviations is 0.7737.
+        assert!((mean(&|i| STREAM.truncated_normal(i).powi(2)) - 0.7737).abs() < 2e-2);
+        assert!((0..n).all(|i| STREAM.truncated_normal(i).abs() < 2.0));
+    }
+
+    #[test]
+    fn streams_differ_and_repeat() {
+        let other = Stream { stream: 4, ..STREAM };
+        let later = Stream { step: 1, ..STREAM };
+        let reseeded = Stream { seed: 8, ..STREAM };
+        for changed in [other, later, reseeded] {
+            let same = (0..1000).filter(|&i| changed.words(i)[0] == STREAM.words(i)[0]).count();
+            assert_eq!(same, 0);
+        }
+        assert_eq!(STREAM.words(5), STREAM.words(5));
+    }
+
+    #[test]
+    fn a_permutation_holds_every_index_once() {
+        let mut order = STREAM.permutation(1000);
+        assert_ne!(order, (0..1000).collect::<Vec<_>>());
+        order.sort_unstable();
+        assert_eq!(order, (0..1000).collect::<Vec<_>>());
+    }
+}

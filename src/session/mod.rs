@@ -1,0 +1,356 @@
+//! The session: a tape bound to a device, ready to replay.
+
+mod options;
+mod scalars;
+mod verify;
+
+use std::future::Future;
+use std::sync::Arc;
+
+pub use options::SessionOptions;
+pub(crate) use scalars::ScalarTable;
+pub use verify::{HostData, OpCheck, Verification};
+
+use crate::cpu::CpuExecutor;
+use crate::device::{Backend, Device};
+use crate::dtype::{DType, Element};
+use crate::error::{Error, Result};
+use crate::gpu::GpuExecutor;
+use crate::graph::{Source, Value};
+use crate::shape::TensorType;
+use crate::tape::{Plan, Tape};
+
+/// What runs a tape: the GPU or the CPU reference path.
+pub(crate) trait Executor: Send {
+    /// Overwrites a persistent value; `bytes` has its length.
+    fn write(&mut self, value: Value, bytes: &[u8]) -> Result<()>;
+
+    /// The current contents of a value's storage.
+    fn read(&self, value: Value) -> Result<Vec<u8>>;
+
+    /// Runs `steps` steps, advancing the step scalar after each.
+    fn replay(&mut self, scalars: &mut ScalarTable, steps: usize) -> Result<()>;
+
+    /// Runs one operator alone, as part of a step.
+    fn run_op(&mut self, op: usize, scalars: &ScalarTable) -> Result<()>;
+
+    /// The GPU executor, if it is one.
+    fn gpu(&self) -> Option<&GpuExecutor> {
+        None
+    }
+
+    /// The CPU executor, if it is one.
+    fn cpu(&self) -> Option<&CpuExecutor> {
+        None
+    }
+}
+
+/// A tape on a device: it owns the buffers and everything else that a replay needs.
+///
+/// ```
+/// use retape::prelude::*;
+/// # fn main() -> retape::Result<()> {
+/// let mut g = Graph::new();
+/// let x = g.input("x", [4]);
+/// let y = g.exp(x)?;
+/// let mut session = g.forward([y])?.session(&Device::cpu())?;
+/// session.write(x, &[0.0, 1.0, -1.0, 2.0])?;
+/// session.replay()?;
+/// assert_eq!(session.read(y)?[0], 1.0);
+/// # Ok(())
+/// # }
+/// ```
+pub struct Session {
+    tape: Arc<Tape>,
+    executor: Box<dyn Executor>,
+    scalars: ScalarTable,
+}
+
+impl Tape {
+    /// Binds the tape to a device: plans, allocates, compiles the kernels and initialises the
+    /// parameters, once.
+    ///
+    /// # Errors
+    /// Everything [`Tape::plan`] refuses; [`Error::OutOfMemory`]; [`Error::DeviceLost`].
+    pub fn session(&self, device: &Device) -> Result<Session> {
+        self.session_with(device, SessionOptions::new())
+    }
+
+    /// [`session`](Tape::session) with a seed or shared parameters.
+    pub fn session_with(&self, device: &Device, options: SessionOptions<'_>) -> Result<Session> {
+        match &device.backend {
+            Backend::Cpu => {
+                Session::build(self, options, |tape, options| Ok(Box::new(CpuExecutor::new(tape, options)?)))
+            }
+            Backend::Gpu(context) => {
+                let plan = self.plan(&context.profile)?;
+                Session::build(self, options, |tape, options| {
+                    Ok(Box::new(GpuExecutor::new(context.clone(), tape, plan, options)?))
+                })
+            }
+        }
+    }
+
+    /// A GPU session over a plan of the caller's.
+    #[doc(hidden)]
+    pub fn session_with_plan(
+        &self,
+        device: &Device,
+        plan: Plan,
+        options: SessionOptions<'_>,
+    ) -> Result<Session> {
+        match &device.backend {
+            Backend::Cpu => Err(Error::NeedsGpu { what: "a plan" }),
+            Backend::Gpu(context) => Session::build(self, options, |tape, options| {
+                Ok(Box::new(GpuExecutor::new(context.clone(), tape, plan, options)?))
+            }),
+        }
+    }
+}
+
+impl Session {
+    fn build(
+        tape: &Tape,
+        options: SessionOptions<'_>,
+        make: impl FnOnce(Arc<Tape>, &SessionOptions<'_>) -> Result<Box<dyn Executor>>,
+    ) -> Result<Session> {
+        let tape = Arc::new(tape.clone());
+        let scalars = ScalarTable::new(&tape.recording().scalars, options.seed);
+        let mut session = Session { executor: make(tape.clone(), &options)?, tape, scalars };
+        session.initialise(&options)?;
+        Ok(session)
+    }
+
+    /// Fills constants, states, and the parameters that are not shared with another session.
+    fn initialise(&mut self, options: &SessionOptions<'_>) -> Result<()> {
+        let tape = self.tape.clone();
+        for value in tape.persistent() {
+            let info = &tape.recording().values[value.index()];
+            let name = info.name.as_deref().unwrap_or_default();
+            match &info.source {
+                Source::Parameter(_) if options.shares(name) => {}
+                Source::Parameter(init) | Source::State(init) => {
+                    let data = init.fill(info.ty.shape, options.seed, name);
+                    self.executor.write(value, bytemuck::cast_slice(&data))?;
+                }
+                Source::Constant(data) if info.ty.dtype == DType::U32 => {
+                    let data: Vec<u32> = data.iter().map(|&v| v as u32).collect();
+                    self.executor.write(value, bytemuck::cast_slice(&data))?;
+                }
+                Source::Constant(data) => {
+                    let data: Vec<f32> = data.iter().map(|&v| v as f32).collect();
+                    self.executor.write(value, bytemuck::cast_slice(&data))?;
+                }
+                Source::Input | Source::Labels | Source::Op { .. } => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes an input or labels: `f32` or `u32` elements, row-major. The data takes effect with
+    /// the next replay and stays until written again.
+    ///
+    /// # Errors
+    /// [`Error::Length`], [`Error::DTypeMismatch`], [`Error::LabelOutOfRange`],
+    /// [`Error::NonFinite`] (targets only), [`Error::NotWritable`]. Nothing is written then.
+    pub fn write<T: Element>(&mut self, value: Value, data: &[T]) -> Result<()> {
+        let ty = self.expect::<T>(value)?;
+        let recording = self.tape.recording();
+        let info = &recording.values[value.index()];
+        let name = || recording.describe(value);
+        match info.source {
+            Source::Op { .. } => {
+                return Err(Error::NotWritable { name: name(), reason: "it is computed by the tape" });
+            }
+            Source::Constant(_) => {
+                return Err(Error::NotWritable { name: name(), reason: "it is a constant" });
+            }
+            _ => {}
+        }
+        if data.len() != ty.numel() {
+            return Err(Error::Length { name: name(), expected: ty, found: data.len() });
+        }
+        if let Some(limit) = info.limit {
+            let past = data.iter().position(|v| v.to_f64() >= f64::from(limit));
+            if let Some(index) = past {
+                let label = data[index].to_f64() as u32;
+                return Err(Error::LabelOutOfRange { name: name(), index, label, limit });
+            }
+        }
+        if matches!(info.source, Source::Labels) {
+            let bad = data.iter().position(|v| !v.to_f64().is_finite());
+            if let Some(index) = bad {
+                let value = data[index].to_f64() as f32;
+                return Err(Error::NonFinite { name: name(), index, value });
+            }
+        }
+        self.executor.write(value, bytemuck::cast_slice(data))
+    }
+
+    /// Runs the step once.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`], [`Error::Gpu`].
+    pub fn replay(&mut self) -> Result<()> {
+        self.executor.replay(&mut self.scalars, 1)
+    }
+
+    /// Runs the step `steps` times on the same inputs.
+    pub fn replay_n(&mut self, steps: usize) -> Result<()> {
+        self.executor.replay(&mut self.scalars, steps)
+    }
+
+    /// The contents of an f32 value: an input, parameter, state, loss, or one that the tape keeps.
+    /// Waits for the device.
+    ///
+    /// # Errors
+    /// [`Error::NotKept`] if its buffer is reused within the step, [`Error::DTypeMismatch`] for
+    /// u32 values, [`Error::Unknown`] for values that the tape does not hold.
+    pub fn read(&self, value: Value) -> Result<Vec<f32>> {
+        self.read_as(value)
+    }
+
+    /// The contents of a u32 value.
+    pub fn read_u32(&self, value: Value) -> Result<Vec<u32>> {
+        self.read_as(value)
+    }
+
+    /// The only element of a value, such as a loss.
+    pub fn read_scalar(&self, value: Value) -> Result<f32> {
+        let data = self.read(value)?;
+        match data[..] {
+            [only] => Ok(only),
+            _ => Err(Error::LossNotScalar { shape: self.tape.recording().ty(value).shape }),
+        }
+    }
+
+    /// [`read`](Session::read) without blocking the thread: the copy is submitted at once, and the
+    /// future is ready when it has arrived.
+    pub fn read_async(&self, value: Value) -> Result<impl Future<Output = Result<Vec<f32>>> + use<>> {
+        self.check_readable(value)?;
+        self.expect::<f32>(value)?;
+        let pending = match self.executor.gpu() {
+            Some(gpu) => Ok(gpu.read_async(value)?),
+            None => Err(self.executor.read(value)?),
+        };
+        Ok(async move {
+            let bytes = match pending {
+                Ok(on_device) => on_device.await?,
+                Err(bytes) => bytes,
+            };
+            Ok(bytemuck::pod_collect_to_vec(&bytes))
+        })
+    }
+
+    /// A parameter's contents, by name.
+    pub fn parameter(&self, name: &str) -> Result<Vec<f32>> {
+        self.read(self.named_parameter(name)?)
+    }
+
+    /// Overwrites a parameter, by name.
+    pub fn set_parameter(&mut self, name: &str, data: &[f32]) -> Result<()> {
+        self.write(self.named_parameter(name)?, data)
+    }
+
+    /// The names of the parameters, in declaration order.
+    pub fn parameter_names(&self) -> Vec<&str> {
+        let recording = self.tape.recording();
+        let names = self.parameters().filter_map(|v| recording.values[v.index()].name.as_deref());
+        names.collect()
+    }
+
+    /// Sets a per-step scalar from the next replay on, such as `learning_rate`.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] with the names there are.
+    pub fn set_scalar(&mut self, name: &str, value: f32) -> Result<()> {
+        self.scalars.set(name, f64::from(value))
+    }
+
+    /// The current value of a per-step scalar.
+    pub fn scalar(&self, name: &str) -> Result<f32> {
+        self.scalars.get(name).map(|v| v as f32)
+    }
+
+    /// The number of steps replayed so far.
+    pub fn step(&self) -> u32 {
+        self.scalars.step()
+    }
+
+    /// Sets the step count, as when training resumes.
+    pub fn set_step(&mut self, step: u32) {
+        self.scalars.set_step(step);
+    }
+
+    /// The seed of the random operators.
+    pub fn seed(&self) -> u32 {
+        self.scalars.seed()
+    }
+
+    /// Sets the seed of the random operators from the next replay on. Parameters stay as they are.
+    pub fn set_seed(&mut self, seed: u32) {
+        self.scalars.set_seed(seed);
+    }
+
+    /// The tape.
+    pub fn tape(&self) -> &Tape {
+        &self.tape
+    }
+
+    /// The plan of a GPU session; `None` on the CPU path, which needs none.
+    pub fn plan(&self) -> Option<&Plan> {
+        self.executor.gpu().map(|gpu| gpu.plan())
+    }
+
+    pub(crate) fn executor(&self) -> &dyn Executor {
+        self.executor.as_ref()
+    }
+
+    fn parameters(&self) -> impl Iterator<Item = Value> + '_ {
+        let recording = self.tape.recording();
+        let all = (0..recording.values.len()).map(|i| recording.value(i));
+        all.filter(|v| matches!(recording.values[v.index()].source, Source::Parameter(_)))
+    }
+
+    fn named_parameter(&self, name: &str) -> Result<Value> {
+        let recording = self.tape.recording();
+        let used = self.tape.persistent();
+        let mut found = self.parameters().filter(|v| used.contains(v));
+        found.find(|v| recording.values[v.index()].name.as_deref() == Some(name)).ok_or_else(|| {
+            let known = self.parameter_names().into_iter().map(str::to_owned).collect();
+            Error::Unknown { what: "parameter", name: name.to_owned(), known }
+        })
+    }
+
+    fn expect<T: Element>(&self, value: Value) -> Result<TensorType> {
+        if !self.tape.holds(value) {
+            return Err(self.tape.unknown_value(value));
+        }
+        let recording = self.tape.recording();
+        let ty = recording.ty(value);
+        if ty.dtype != T::DTYPE {
+            let what = format!("`{}`", recording.describe(value));
+            return Err(Error::DTypeMismatch { what, found: T::DTYPE, expected: ty.dtype });
+        }
+        Ok(ty)
+    }
+
+    pub(crate) fn check_readable(&self, value: Value) -> Result<()> {
+        if !self.tape.holds(value) {
+            return Err(self.tape.unknown_value(value));
+        }
+        let recording = self.tape.recording();
+        let root = self.tape.root(value);
+        let persistent = recording.values[root.index()].source.is_persistent();
+        if persistent || self.tape.kept().any(|k| k == value) {
+            return Ok(());
+        }
+        Err(Error::NotKept { name: recording.describe(value) })
+    }
+
+    fn read_as<T: Element>(&self, value: Value) -> Result<Vec<T>> {
+        self.check_readable(value)?;
+        self.expect::<T>(value)?;
+        Ok(bytemuck::pod_collect_to_vec(&self.executor.read(value)?))
+    }
+}

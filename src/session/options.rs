@@ -1,0 +1,65 @@
+use super::Session;
+use crate::error::{Error, Result};
+use crate::graph::{Source, Value};
+use crate::shape::TensorType;
+
+/// How a session is built.
+#[derive(Clone, Copy, Default)]
+pub struct SessionOptions<'a> {
+    pub(crate) seed: u32,
+    pub(crate) share: Option<&'a Session>,
+    pub(crate) guard: bool,
+}
+
+impl<'a> SessionOptions<'a> {
+    /// Seed 0, parameters of its own.
+    pub fn new() -> Self {
+        SessionOptions::default()
+    }
+
+    /// The seed of parameter initialisation and of the random operators.
+    pub fn seed(mut self, seed: u32) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Uses the parameters of another session on the same device, by name: what one session
+    /// trains, the other sees at its next replay, without a copy. Parameters that the other
+    /// session does not have are initialised as usual.
+    pub fn share_parameters(mut self, with: &'a Session) -> Self {
+        self.share = Some(with);
+        self
+    }
+
+    /// Surrounds every GPU buffer with guard bytes, for tests.
+    #[doc(hidden)]
+    pub fn guard(mut self) -> Self {
+        self.guard = true;
+        self
+    }
+
+    /// Whether the parameter of this name comes from the other session.
+    pub(crate) fn shares(&self, name: &str) -> bool {
+        self.shared_value(name).is_some()
+    }
+
+    /// The other session's parameter of this name.
+    pub(crate) fn shared_value(&self, name: &str) -> Option<Value> {
+        let tape = self.share?.tape();
+        let is_it = |v: &Value| {
+            let info = &tape.recording().values[v.index()];
+            matches!(info.source, Source::Parameter(_)) && info.name.as_deref() == Some(name)
+        };
+        tape.persistent().into_iter().find(is_it)
+    }
+
+    /// Refuses a shared parameter whose shapes differ.
+    pub(crate) fn check_shared_shape(&self, name: &str, own: TensorType) -> Result<()> {
+        let (Some(session), Some(theirs)) = (self.share, self.shared_value(name)) else { return Ok(()) };
+        let theirs = session.tape().recording().ty(theirs);
+        if theirs == own {
+            return Ok(());
+        }
+        Err(Error::Share { message: format!("`{name}` is {own} here and {theirs} in the other session") })
+    }
+}

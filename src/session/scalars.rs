@@ -1,0 +1,72 @@
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::graph::{Scalar, ScalarInfo};
+
+/// The current values of the per-step scalars.
+#[derive(Clone, Debug)]
+pub(crate) struct ScalarTable {
+    infos: Vec<ScalarInfo>,
+    values: Vec<f64>,
+}
+
+impl ScalarTable {
+    pub fn new(infos: &[ScalarInfo], seed: u32) -> Self {
+        let mut values: Vec<f64> = infos.iter().map(|s| s.initial).collect();
+        values[Scalar::SEED.index()] = f64::from(seed);
+        ScalarTable { infos: infos.to_vec(), values }
+    }
+
+    pub fn values(&self) -> &[f64] {
+        &self.values
+    }
+
+    /// The four bytes a kernel reads.
+    pub fn bytes(&self, scalar: Scalar) -> [u8; 4] {
+        let value = self.values[scalar.index()];
+        match self.infos[scalar.index()].dtype {
+            DType::F32 => (value as f32).to_le_bytes(),
+            DType::U32 => (value as u32).to_le_bytes(),
+        }
+    }
+
+    /// Moves on to the next step.
+    pub fn advance(&mut self) {
+        let step = &mut self.values[Scalar::STEP.index()];
+        *step = f64::from((*step as u32).wrapping_add(1));
+    }
+
+    pub fn step(&self) -> u32 {
+        self.values[Scalar::STEP.index()] as u32
+    }
+
+    pub fn set_step(&mut self, step: u32) {
+        self.values[Scalar::STEP.index()] = f64::from(step);
+    }
+
+    pub fn seed(&self) -> u32 {
+        self.values[Scalar::SEED.index()] as u32
+    }
+
+    pub fn set_seed(&mut self, seed: u32) {
+        self.values[Scalar::SEED.index()] = f64::from(seed);
+    }
+
+    pub fn get(&self, name: &str) -> Result<f64> {
+        self.find(name).map(|i| self.values[i])
+    }
+
+    /// Sets an f32 scalar; the step and the seed have setters of their own.
+    pub fn set(&mut self, name: &str, value: f64) -> Result<()> {
+        let index = self.find(name)?;
+        self.values[index] = value;
+        Ok(())
+    }
+
+    fn find(&self, name: &str) -> Result<usize> {
+        let settable = || self.infos.iter().filter(|s| s.dtype == DType::F32);
+        self.infos.iter().position(|s| s.dtype == DType::F32 && s.name == name).ok_or_else(|| {
+            let known = settable().map(|s| s.name.clone()).collect();
+            Error::Unknown { what: "scalar", name: name.to_owned(), known }
+        })
+    }
+}

@@ -1,0 +1,193 @@
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::{ScalarTable, Session};
+use crate::compare::{Comparison, compare};
+use crate::cpu::Array;
+use crate::dtype::DType;
+use crate::error::Result;
+use crate::graph::{Source, Value};
+use crate::ops::Reference;
+use crate::shape::TensorType;
+
+/// Data for an input: f32 or u32 elements.
+#[derive(Clone, Copy, Debug)]
+pub enum HostData<'a> {
+    /// f32 elements.
+    F32(&'a [f32]),
+    /// u32 elements.
+    U32(&'a [u32]),
+}
+
+impl<'a> From<&'a [f32]> for HostData<'a> {
+    fn from(data: &'a [f32]) -> Self {
+        HostData::F32(data)
+    }
+}
+
+impl<'a> From<&'a Vec<f32>> for HostData<'a> {
+    fn from(data: &'a Vec<f32>) -> Self {
+        HostData::F32(data)
+    }
+}
+
+impl<'a> From<&'a [u32]> for HostData<'a> {
+    fn from(data: &'a [u32]) -> Self {
+        HostData::U32(data)
+    }
+}
+
+impl<'a> From<&'a Vec<u32>> for HostData<'a> {
+    fn from(data: &'a Vec<u32>) -> Self {
+        HostData::U32(data)
+    }
+}
+
+/// How one operator compared with its reference.
+#[derive(Clone, Debug)]
+pub struct OpCheck {
+    /// Its number on the tape.
+    pub op: usize,
+    /// Its name.
+    pub name: &'static str,
+    /// Its layer; empty for none.
+    pub layer: String,
+    /// The worst element of everything it wrote.
+    pub worst: Comparison,
+}
+
+/// The result of [`Session::verify`]; prints as a table.
+#[derive(Clone, Debug)]
+pub struct Verification {
+    /// One row per operator.
+    pub rows: Vec<OpCheck>,
+}
+
+impl Verification {
+    /// The first operator whose results are out of tolerance.
+    pub fn first_difference(&self) -> Option<&OpCheck> {
+        self.rows.iter().find(|r| !r.worst.passes())
+    }
+
+    /// Whether every operator is within its tolerance.
+    pub fn passes(&self) -> bool {
+        self.first_difference().is_none()
+    }
+}
+
+impl fmt::Display for Verification {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "  op  name                      largest error   tolerance   of it  layer")?;
+        for row in &self.rows {
+            let worst = &row.worst;
+            let mark = if worst.passes() { "" } else { "  DIFFERS" };
+            let share = 100.0 * worst.error / worst.bound;
+            writeln!(
+                f,
+                "{:4}  {:24} {:14.3e} {:11.3e} {share:6.1}%  {}{mark}",
+                row.op, row.name, worst.error, worst.bound, row.layer
+            )?;
+        }
+        match self.first_difference() {
+            None => writeln!(f, "all {} ops agree with the reference", self.rows.len()),
+            Some(row) => {
+                let layer =
+                    if row.layer.is_empty() { String::new() } else { format!(" in layer `{}`", row.layer) };
+                writeln!(f, "op {} ({}){layer} is the first to differ: {}", row.op, row.name, row.worst)
+            }
+        }
+    }
+}
+
+impl Session {
+    /// Checks the session against the f64 reference, operator by operator, on the given inputs
+    /// (those not given keep their contents).
+    ///
+    /// Each operator runs alone on the device and its results are read back; the reference of the
+    /// same operator runs on the results that the device gave *when they were made*. A wrong kernel
+    /// therefore shows at its own operator, and a plan that lets one value overwrite another shows
+    /// at the operator that read the overwritten one. Parameters, states and the step count are as
+    /// before afterwards.
+    ///
+    /// # Errors
+    /// As [`write`](Session::write) and [`replay`](Session::replay). A difference is not an error:
+    /// see [`Verification::passes`].
+    pub fn verify(&mut self, inputs: &[(Value, HostData<'_>)]) -> Result<Verification> {
+        for &(value, data) in inputs {
+            match data {
+                HostData::F32(data) => self.write(value, data)?,
+                HostData::U32(data) => self.write(value, data)?,
+            }
+        }
+        let tape = self.tape.clone();
+        let advanced: Vec<Value> = tape.persistent().into_iter().filter(|v| self.is_advanced(*v)).collect();
+        let saved: Vec<_> = advanced.iter().map(|&v| self.executor.read(v)).collect::<Result<_>>()?;
+        let checked = self.check_ops();
+        for (&value, bytes) in advanced.iter().zip(&saved) {
+            self.executor.write(value, bytes)?;
+        }
+        Ok(Verification { rows: checked? })
+    }
+
+    fn is_advanced(&self, value: Value) -> bool {
+        let source = &self.tape.recording().values[value.index()].source;
+        matches!(source, Source::Parameter(_) | Source::State(_))
+    }
+
+    fn check_ops(&mut self) -> Result<Vec<OpCheck>> {
+        let tape = self.tape.clone();
+        let recording = tape.recording();
+        let mut host = Host { contents: BTreeMap::new() };
+        for value in tape.persistent() {
+            let array = self.fetch(value, recording.ty(value))?;
+            host.contents.insert(value, array);
+        }
+        let mut rows = Vec::with_capacity(tape.ops().len());
+        for (index, node) in tape.ops().iter().enumerate() {
+            let inputs: Vec<Array> = node
+                .inputs
+                .iter()
+                .map(|&v| Array { shape: recording.ty(v).shape, ..host.contents[&tape.root(v)].clone() })
+                .collect();
+            let types: Vec<_> = node.outputs.iter().map(|&v| recording.ty(v)).collect();
+            let results;
+            let bounds;
+            {
+                let scalars = ScalarTable::values(&self.scalars);
+                let cx = Reference { inputs: inputs.iter().collect(), outputs: &types, scalars };
+                results = node.op.reference(&cx);
+                bounds = node.op.error_bound(&cx, &results);
+            }
+            self.executor.run_op(index, &self.scalars)?;
+            let mutated = node.op.mutates().iter().map(|&i| node.inputs[i]);
+            let written: Vec<Value> = node.outputs.iter().copied().chain(mutated).collect();
+            let mut worst = Comparison::exact();
+            for ((value, result), bound) in written.into_iter().zip(&results).zip(&bounds) {
+                let got = self.fetch(value, recording.ty(value))?;
+                worst = worst.worse_of(compare(&got.data, &result.data, bound));
+                host.contents.insert(tape.root(value), got);
+            }
+            let layer = tape.layer(node).to_owned();
+            rows.push(OpCheck { op: index, name: node.op.name(), layer, worst });
+        }
+        Ok(rows)
+    }
+
+    fn fetch(&self, value: Value, ty: TensorType) -> Result<Array> {
+        let bytes = self.executor.read(value)?;
+        let data = match ty.dtype {
+            DType::F32 => {
+                bytemuck::pod_collect_to_vec::<u8, f32>(&bytes).into_iter().map(f64::from).collect()
+            }
+            DType::U32 => {
+                bytemuck::pod_collect_to_vec::<u8, u32>(&bytes).into_iter().map(f64::from).collect()
+            }
+        };
+        Ok(Array::new(ty.shape, data))
+    }
+}
+
+/// The device's results as they were when they were made, by root value.
+struct Host {
+    contents: BTreeMap<Value, Array>,
+}

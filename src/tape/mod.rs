@@ -1,0 +1,278 @@
+//! The tape: a flat, ordered list of operators, forward, backward and update, that is recorded
+//! once, printed, planned and replayed.
+
+mod differentiate;
+mod plan;
+mod print;
+mod profile;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use plan::{BoundBuffer, BufferPlan, BufferRole, Dispatch, Plan, ValuePlan};
+pub use profile::{DeviceKind, DeviceProfile};
+
+use crate::error::{Error, Result};
+use crate::graph::{Context, Graph, Node, Phase, Recording, Source, Value, ValueInfo};
+use crate::train::Optimizer;
+
+/// A recorded step.
+///
+/// Operators read every parameter and state as it was when the step began; the operators that
+/// overwrite them (updates) run in the order they were recorded, each as soon as nothing reads
+/// the old contents any more.
+#[derive(Clone, Debug)]
+pub struct Tape {
+    recording: Recording,
+    ops: Vec<Node>,
+    kept: BTreeSet<Value>,
+    losses: Vec<Value>,
+    gradients: BTreeMap<Value, Value>,
+}
+
+impl Graph {
+    /// The gradients of the sum of `losses` with respect to `wrt`, recorded by reverse-mode
+    /// differentiation. A value that the losses do not depend on has a gradient of zeros.
+    ///
+    /// ```
+    /// use retape::prelude::*;
+    /// # fn main() -> retape::Result<()> {
+    /// let mut g = Graph::new();
+    /// let x = g.input("x", [3]);
+    /// let y = g.sum(g.square(x)?, &[], false)?;
+    /// let dx = g.differentiate(y, &[x])?[0];
+    /// let mut session = g.forward([dx])?.session(&Device::cpu())?;
+    /// session.write(x, &[1.0, 2.0, 3.0])?;
+    /// session.replay()?;
+    /// assert_eq!(session.read(dx)?, [2.0, 4.0, 6.0]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::LossNotScalar`], [`Error::NoGradient`], [`Error::ForeignValue`].
+    pub fn differentiate(&self, losses: impl Into<Vec<Value>>, wrt: &[Value]) -> Result<Vec<Value>> {
+        let found = differentiate::differentiate(self, &losses.into(), wrt)?;
+        let zeros = |of: Value| {
+            let shape = self.shape(of);
+            self.broadcast_to(self.scalar_constant(0.0), shape)
+        };
+        wrt.iter().zip(found).map(|(&v, grad)| grad.map_or_else(|| zeros(v), Ok)).collect()
+    }
+
+    /// The tape that computes `outputs`, and advances the states assigned in the graph.
+    pub fn forward(&self, outputs: impl Into<Vec<Value>>) -> Result<Tape> {
+        Tape::collect(self, &outputs.into(), &[])
+    }
+
+    /// The tape of a training step: the losses, their gradients with respect to every trainable
+    /// parameter they depend on, and the optimiser's updates. Several losses are added up.
+    ///
+    /// # Errors
+    /// [`Error::NothingToTrain`] if the losses depend on no parameter; otherwise as
+    /// [`differentiate`](Graph::differentiate).
+    pub fn training_step(&self, losses: impl Into<Vec<Value>>, optimizer: &dyn Optimizer) -> Result<Tape> {
+        let losses = losses.into();
+        let parameters = self.parameters();
+        let found = differentiate::differentiate(self, &losses, &parameters)?;
+        let pairs = parameters.into_iter().zip(found);
+        let gradients: Vec<_> = pairs.filter_map(|(p, grad)| grad.map(|grad| (p, grad))).collect();
+        if gradients.is_empty() {
+            return Err(Error::NothingToTrain);
+        }
+        let first_update = self.recording().nodes.len();
+        let context = Context { phase: Phase::Update, ..Context::default() };
+        self.recording_as(context, || optimizer.record(self, &gradients))?;
+        let updates: Vec<_> = (first_update..self.recording().nodes.len()).collect();
+        let mut tape = Tape::collect(self, &losses, &updates)?;
+        tape.losses = losses;
+        tape.gradients = gradients.into_iter().collect();
+        Ok(tape)
+    }
+}
+
+impl Tape {
+    /// Selects the operators that `outputs`, the program's own assignments and the updates among
+    /// nodes `updates` need, and puts them in order.
+    fn collect(graph: &Graph, outputs: &[Value], updates: &[usize]) -> Result<Tape> {
+        let recording = graph.recording().clone();
+        if outputs.iter().any(|&v| !recording.owns(v)) {
+            return Err(Error::ForeignValue);
+        }
+        let mutating: Vec<usize> = (0..recording.nodes.len())
+            .filter(|&i| !recording.nodes[i].op.mutates().is_empty())
+            .filter(|&i| recording.nodes[i].phase == Phase::Forward || updates.contains(&i))
+            .collect();
+
+        let mut needed = vec![false; recording.nodes.len()];
+        let mut todo: Vec<usize> = mutating.clone();
+        let producer = |v: &Value| match recording.values[v.index()].source {
+            Source::Op { node, .. } => Some(node),
+            _ => None,
+        };
+        todo.extend(outputs.iter().filter_map(producer));
+        while let Some(node) = todo.pop() {
+            if !std::mem::replace(&mut needed[node], true) {
+                todo.extend(recording.nodes[node].inputs.iter().filter_map(producer));
+            }
+        }
+        let kept_and_needed = |v: &&Value| producer(v).is_none_or(|node| needed[node]);
+        let kept = outputs.iter().chain(recording.kept.iter().filter(kept_and_needed));
+        let kept = kept.copied().collect();
+        let ops = schedule(&recording, &needed, &mutating);
+        Ok(Tape { recording, ops, kept, losses: Vec::new(), gradients: BTreeMap::new() })
+    }
+
+    /// Keeps values readable after each replay: their buffers are not reused within the step.
+    pub fn keep(mut self, values: impl Into<Vec<Value>>) -> Result<Tape> {
+        for value in values.into() {
+            if !self.holds(value) {
+                return Err(self.unknown_value(value));
+            }
+            self.kept.insert(value);
+        }
+        Ok(self)
+    }
+
+    /// Keeps every parameter's gradient readable after each replay.
+    pub fn keep_gradients(mut self) -> Tape {
+        self.kept.extend(self.gradients.values());
+        self
+    }
+
+    /// The gradient of a parameter in a training step, if the loss depends on it.
+    pub fn gradient(&self, parameter: Value) -> Option<Value> {
+        self.gradients.get(&parameter).copied()
+    }
+
+    /// The losses of a training step.
+    pub fn losses(&self) -> &[Value] {
+        &self.losses
+    }
+
+    /// The operators in order.
+    pub fn ops(&self) -> &[Node] {
+        &self.ops
+    }
+
+    /// The values that stay readable after a replay, besides inputs, parameters and states.
+    pub fn kept(&self) -> impl Iterator<Item = Value> + '_ {
+        self.kept.iter().copied()
+    }
+
+    /// What is known about a value.
+    pub fn value(&self, value: Value) -> Option<&ValueInfo> {
+        self.recording.owns(value).then(|| &self.recording.values[value.index()])
+    }
+
+    /// The layer's name of an operator; empty for none.
+    pub fn layer(&self, node: &Node) -> &str {
+        &self.recording.layers[node.layer]
+    }
+
+    /// The persistent values (inputs, parameters, states, constants) that the tape uses, in
+    /// declaration order.
+    pub fn persistent(&self) -> Vec<Value> {
+        let inputs = self.ops.iter().flat_map(|n| n.inputs.iter()).chain(&self.kept);
+        let used: BTreeSet<Value> =
+            inputs.copied().filter(|v| self.recording.values[v.index()].source.is_persistent()).collect();
+        used.into_iter().collect()
+    }
+
+    pub(crate) fn recording(&self) -> &Recording {
+        &self.recording
+    }
+
+    /// Whether the tape computes or uses the value.
+    pub(crate) fn holds(&self, value: Value) -> bool {
+        self.recording.owns(value)
+            && match self.recording.values[value.index()].source {
+                Source::Op { .. } => self.ops.iter().any(|n| n.outputs.contains(&value)),
+                _ => true,
+            }
+    }
+
+    pub(crate) fn unknown_value(&self, value: Value) -> Error {
+        let known = self.persistent().into_iter().chain(self.kept.iter().copied());
+        let known = known.map(|v| self.recording.describe(v)).collect();
+        let name = if self.recording.owns(value) {
+            self.recording.describe(value)
+        } else {
+            format!("{value:?} of another graph")
+        };
+        Error::Unknown { what: "value", name, known }
+    }
+
+    /// The value whose buffer `value` is a view of; itself if it is none.
+    pub(crate) fn root(&self, value: Value) -> Value {
+        root(&self.recording, value)
+    }
+}
+
+fn root(recording: &Recording, mut value: Value) -> Value {
+    while let Source::Op { node, output: 0 } = recording.values[value.index()].source {
+        let node = &recording.nodes[node];
+        if !node.op.is_view() {
+            break;
+        }
+        value = node.inputs[0];
+    }
+    value
+}
+
+/// Orders the needed operators: those that overwrite nothing as recorded, each update as soon as
+/// its inputs exist, no one needs the old contents, and the updates before it that it conflicts
+/// with have run.
+fn schedule(recording: &Recording, needed: &[bool], mutating: &[usize]) -> Vec<Node> {
+    let is_pure = |&i: &usize| recording.nodes[i].op.mutates().is_empty();
+    let pure: Vec<usize> = (0..needed.len()).filter(|&i| needed[i]).filter(is_pure).collect();
+    let mut ready: BTreeMap<Value, usize> = BTreeMap::new();
+    let mut last_read: BTreeMap<Value, usize> = BTreeMap::new();
+    for (position, &node) in pure.iter().enumerate() {
+        let node = &recording.nodes[node];
+        for &input in &node.inputs {
+            last_read.insert(root(recording, input), position + 1);
+        }
+        for &output in &node.outputs {
+            ready.insert(output, position + 1);
+        }
+    }
+    // Position p stands for "after the p-th pure operator"; ties keep the recorded order.
+    let mut touched: BTreeMap<Value, usize> = BTreeMap::new();
+    let mut mutated: BTreeMap<Value, usize> = BTreeMap::new();
+    let mut placed: Vec<(usize, usize)> = Vec::new();
+    for &index in mutating {
+        let node = &recording.nodes[index];
+        let writes: Vec<Value> = node.op.mutates().iter().map(|&i| root(recording, node.inputs[i])).collect();
+        let mut position = 0;
+        for &input in &node.inputs {
+            let base = root(recording, input);
+            position = position.max(ready.get(&input).copied().unwrap_or(0));
+            position = position.max(mutated.get(&base).copied().unwrap_or(0));
+        }
+        for write in &writes {
+            position = position.max(last_read.get(write).copied().unwrap_or(0));
+            position = position.max(touched.get(write).copied().unwrap_or(0));
+        }
+        for &input in &node.inputs {
+            let base = root(recording, input);
+            let latest = touched.entry(base).or_default();
+            *latest = position.max(*latest);
+        }
+        for write in writes {
+            mutated.insert(write, position);
+        }
+        placed.push((position, index));
+    }
+    placed.sort_by_key(|&(position, _)| position);
+    let mut order = Vec::with_capacity(pure.len() + placed.len());
+    let mut placed = placed.into_iter().peekable();
+    for position in 0..=pure.len() {
+        if position > 0 {
+            order.push(recording.nodes[pure[position - 1]].clone());
+        }
+        while let Some((_, index)) = placed.next_if(|&(at, _)| at == position) {
+            order.push(recording.nodes[index].clone());
+        }
+    }
+    order
+}

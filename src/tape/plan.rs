@@ -1,0 +1,566 @@
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::Arc;
+
+use super::Tape;
+use super::profile::DeviceProfile;
+use crate::error::{Error, Result};
+use crate::graph::{Node, Scalar, Source, Value};
+use crate::kernel::{Access, EntryPoint, KernelCall, Shader, Slot};
+use crate::ops::Lowering;
+use crate::shape::TensorType;
+
+/// Buffers are padded to this, so that kernels may move four elements at a time.
+const PADDING: u64 = 16;
+
+/// What a buffer holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BufferRole {
+    /// An input or labels, written by the program.
+    Input,
+    /// A parameter.
+    Parameter,
+    /// State that the tape advances.
+    State,
+    /// A constant.
+    Constant,
+    /// Results within a step, one after the other.
+    Transient,
+}
+
+/// One buffer of a plan.
+#[derive(Clone, Debug)]
+pub struct BufferPlan {
+    /// Size in bytes, padded to 16.
+    pub bytes: u64,
+    /// What it holds.
+    pub role: BufferRole,
+}
+
+/// Where a value lives, and when.
+#[derive(Clone, Debug)]
+pub struct ValuePlan {
+    /// The value.
+    pub value: Value,
+    /// Its bytes, padded to 16.
+    pub bytes: u64,
+    /// Index of its buffer in [`Plan::buffers`].
+    pub buffer: usize,
+    /// The operator that makes it; 0 for persistent values.
+    pub first: usize,
+    /// The last operator that reads it or a view of it; the number of operators if it is kept.
+    pub last: usize,
+    /// The input of its operator whose buffer it took over or is a view of.
+    pub aliases: Option<Value>,
+}
+
+/// A buffer range bound to a kernel.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct BoundBuffer {
+    /// Binding number.
+    pub binding: u32,
+    /// Read or read-write.
+    pub access: Access,
+    /// Index of the buffer in [`Plan::buffers`].
+    pub buffer: usize,
+    /// First byte.
+    pub offset: u64,
+    /// Number of bytes.
+    pub bytes: u64,
+}
+
+/// One dispatch of the plan.
+#[derive(Clone, Debug)]
+pub struct Dispatch {
+    /// Index of its operator on the tape.
+    pub op: usize,
+    /// The shader.
+    pub shader: &'static Shader,
+    /// The entry point.
+    pub entry: &'static str,
+    /// The `override` constants.
+    pub constants: Vec<(&'static str, f64)>,
+    /// What reflection found.
+    pub reflected: Arc<EntryPoint>,
+    /// The bindings.
+    pub bindings: Vec<BoundBuffer>,
+    /// The parameter block.
+    pub params: Vec<u8>,
+    /// Per-step scalars and the byte offsets at which they go into the parameters.
+    pub scalars: Vec<(usize, Scalar)>,
+    /// Workgroups along x, y and z.
+    pub groups: [u32; 3],
+}
+
+/// Everything a session allocates and dispatches, known before it does.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The device it was made for.
+    pub profile: DeviceProfile,
+    /// The buffers.
+    pub buffers: Vec<BufferPlan>,
+    /// Every value that has a buffer, in the order they come to life.
+    pub values: Vec<ValuePlan>,
+    /// The dispatches in order.
+    pub dispatches: Vec<Dispatch>,
+    by_value: BTreeMap<Value, usize>,
+}
+
+impl Tape {
+    /// Plans buffers and dispatches for a device, and checks every limit it has.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] with the operator, its layer, what is needed and what is allowed.
+    pub fn plan(&self, profile: &DeviceProfile) -> Result<Plan> {
+        let mut groups = Groups::new(self);
+        let mut lowered = Vec::with_capacity(self.ops.len());
+        for (index, node) in self.ops.iter().enumerate() {
+            let in_place = groups.place(self, index, node);
+            lowered.push(self.lower(node, profile, in_place)?);
+            for &bytes in &lowered[index].1 {
+                groups.scratch.push((index, groups.all.len()));
+                groups.all.push(Group { bytes: pad(bytes), first: index, last: index, fixed: None });
+            }
+        }
+        let (buffers, buffer_of) = groups.assign(self);
+        let mut plan = Plan {
+            profile: profile.clone(),
+            buffers,
+            values: Vec::new(),
+            dispatches: Vec::new(),
+            by_value: BTreeMap::new(),
+        };
+        for (value, group, aliases) in &groups.members {
+            let (first, last) = (groups.made[value], groups.last_use[value]);
+            let bytes = pad(self.recording.ty(*value).bytes());
+            plan.by_value.insert(*value, plan.values.len());
+            let (value, aliases, buffer) = (*value, *aliases, buffer_of[*group]);
+            plan.values.push(ValuePlan { value, bytes, buffer, first, last, aliases });
+        }
+        self.check_buffers(&plan)?;
+        let mut binder = Binder { tape: self, plan: &mut plan, reflected: HashMap::new() };
+        for (index, (calls, _)) in lowered.into_iter().enumerate() {
+            let scratch = groups.scratch.iter().filter(|(op, _)| *op == index);
+            let scratch: Vec<_> = scratch.map(|&(_, g)| (buffer_of[g], groups.all[g].bytes)).collect();
+            for call in calls {
+                binder.bind(index, call, &scratch)?;
+            }
+        }
+        Ok(plan)
+    }
+
+    fn types(&self, values: &[Value]) -> Vec<TensorType> {
+        values.iter().map(|&v| self.recording.ty(v)).collect()
+    }
+
+    fn lower(
+        &self,
+        node: &Node,
+        profile: &DeviceProfile,
+        in_place: Option<usize>,
+    ) -> Result<(Vec<KernelCall>, Vec<u64>)> {
+        let (inputs, outputs) = (self.types(&node.inputs), self.types(&node.outputs));
+        for ty in inputs.iter().chain(&outputs) {
+            if ty.numel() > u32::MAX as usize - 64 {
+                return Err(self.limit(
+                    node,
+                    profile,
+                    "elements of a value",
+                    ty.numel() as u64,
+                    u64::from(u32::MAX) - 64,
+                ));
+            }
+        }
+        if node.op.is_view() {
+            return Ok((Vec::new(), Vec::new()));
+        }
+        let mut cx = Lowering {
+            profile,
+            inputs: &inputs,
+            outputs: &outputs,
+            in_place,
+            calls: Vec::new(),
+            scratch: Vec::new(),
+        };
+        node.op.lower(&mut cx)?;
+        Ok((cx.calls, cx.scratch))
+    }
+
+    fn limit(
+        &self,
+        node: &Node,
+        profile: &DeviceProfile,
+        what: &'static str,
+        needed: u64,
+        limit: u64,
+    ) -> Error {
+        let (op, layer) = (node.op.name().to_owned(), self.layer(node).to_owned());
+        Error::Limit { op, layer, what, needed, limit, device: profile.name.clone() }
+    }
+
+    /// Refuses values too large for a buffer, naming the operator and layer that made or first
+    /// used them.
+    fn check_buffers(&self, plan: &Plan) -> Result<()> {
+        let limit = plan.profile.max_buffer_bytes;
+        for value in &plan.values {
+            let needed = value.bytes;
+            if needed > limit {
+                let touches = |n: &&Node| n.inputs.contains(&value.value) || n.outputs.contains(&value.value);
+                let layer = self.ops.iter().find(touches).map_or("", |n| self.layer(n)).to_owned();
+                let op = format!("`{}`", self.recording.describe(value.value));
+                let device = plan.profile.name.clone();
+                return Err(Error::Limit { op, layer, what: "buffer size in bytes", needed, limit, device });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Values that share storage: a value, its views, and the results that took its buffer over.
+struct Group {
+    bytes: u64,
+    first: usize,
+    last: usize,
+    /// The role of a persistent value, whose buffer nothing else may use.
+    fixed: Option<BufferRole>,
+}
+
+struct Groups {
+    all: Vec<Group>,
+    of: HashMap<Value, usize>,
+    members: Vec<(Value, usize, Option<Value>)>,
+    made: HashMap<Value, usize>,
+    last_use: HashMap<Value, usize>,
+    scratch: Vec<(usize, usize)>,
+}
+
+impl Groups {
+    fn new(tape: &Tape) -> Self {
+        let end = tape.ops.len();
+        let mut last_use: HashMap<Value, usize> = HashMap::new();
+        for (index, node) in tape.ops.iter().enumerate() {
+            for &value in node.outputs.iter().chain(&node.inputs) {
+                last_use.insert(value, index);
+            }
+        }
+        last_use.extend(tape.kept.iter().map(|&v| (v, end)));
+        let mut groups = Groups {
+            all: Vec::new(),
+            of: HashMap::new(),
+            members: Vec::new(),
+            made: HashMap::new(),
+            last_use,
+            scratch: Vec::new(),
+        };
+        for value in tape.persistent() {
+            let info = &tape.recording.values[value.index()];
+            let role = match info.source {
+                Source::Input | Source::Labels => BufferRole::Input,
+                Source::Parameter(_) => BufferRole::Parameter,
+                Source::State(_) => BufferRole::State,
+                Source::Constant(_) | Source::Op { .. } => BufferRole::Constant,
+            };
+            let group = groups.all.len();
+            groups.all.push(Group { bytes: pad(info.ty.bytes()), first: 0, last: end, fixed: Some(role) });
+            groups.last_use.insert(value, end);
+            groups.join(value, group, 0, None);
+        }
+        groups
+    }
+
+    fn join(&mut self, value: Value, group: usize, made: usize, aliases: Option<Value>) {
+        self.of.insert(value, group);
+        self.members.push((value, group, aliases));
+        self.made.insert(value, made);
+        let last = self.last_use[&value];
+        self.all[group].last = self.all[group].last.max(last);
+    }
+
+    /// Gives the outputs of operator `index` their groups; returns the input whose buffer output
+    /// 0 takes over.
+    fn place(&mut self, tape: &Tape, index: usize, node: &Node) -> Option<usize> {
+        let types = tape.types(&node.inputs);
+        let taken = if node.op.is_view() {
+            Some(0)
+        } else {
+            let candidates = node.op.in_place(&types);
+            candidates.into_iter().find(|&input| self.may_take(tape, index, node, input))
+        };
+        for (number, &output) in node.outputs.iter().enumerate() {
+            match taken {
+                Some(input) if number == 0 => {
+                    let source = node.inputs[input];
+                    self.join(output, self.of[&source], index, Some(source));
+                }
+                _ => {
+                    let group = self.all.len();
+                    let bytes = pad(tape.recording.ty(output).bytes());
+                    self.all.push(Group { bytes, first: index, last: index, fixed: None });
+                    self.join(output, group, index, None);
+                }
+            }
+        }
+        taken.filter(|_| !node.op.is_view())
+    }
+
+    fn may_take(&self, tape: &Tape, index: usize, node: &Node, input: usize) -> bool {
+        let group = self.of[&node.inputs[input]];
+        let others = node.inputs.iter().enumerate().filter(|&(i, _)| i != input);
+        let alone = others.into_iter().all(|(_, v)| self.of[v] != group);
+        let bytes = pad(tape.recording.ty(node.outputs[0]).bytes());
+        let candidate = &self.all[group];
+        candidate.fixed.is_none() && candidate.last == index && candidate.bytes == bytes && alone
+    }
+
+    /// Gives groups their buffers: persistent ones each its own; the others, largest first, the
+    /// first buffer whose groups are all dead while this one lives.
+    fn assign(&self, tape: &Tape) -> (Vec<BufferPlan>, Vec<usize>) {
+        let mut buffers = Vec::new();
+        let mut buffer_of = vec![usize::MAX; self.all.len()];
+        for (index, group) in self.all.iter().enumerate() {
+            if let Some(role) = group.fixed {
+                buffer_of[index] = buffers.len();
+                buffers.push(BufferPlan { bytes: group.bytes, role });
+            }
+        }
+        let fixed = buffers.len();
+        let mut order: Vec<usize> = (0..self.all.len()).filter(|&i| self.all[i].fixed.is_none()).collect();
+        order.sort_by_key(|&i| (std::cmp::Reverse(self.all[i].bytes), self.all[i].first));
+        // Per shared buffer, which operators it is busy at.
+        let mut busy: Vec<Vec<bool>> = Vec::new();
+        for index in order {
+            let group = &self.all[index];
+            let span = group.first..=group.last.min(tape.ops.len());
+            let free = busy.iter().position(|b| !b[span.clone()].contains(&true));
+            let chosen = free.unwrap_or_else(|| {
+                busy.push(vec![false; tape.ops.len() + 1]);
+                buffers.push(BufferPlan { bytes: group.bytes, role: BufferRole::Transient });
+                busy.len() - 1
+            });
+            busy[chosen][span].fill(true);
+            buffer_of[index] = fixed + chosen;
+        }
+        (buffers, buffer_of)
+    }
+}
+
+/// Turns kernel calls into dispatches, checking each against its shader and the device.
+struct Binder<'a> {
+    tape: &'a Tape,
+    plan: &'a mut Plan,
+    reflected: HashMap<ReflectionKey, Arc<EntryPoint>>,
+}
+
+type ReflectionKey = (*const Shader, &'static str, Vec<(&'static str, u64)>);
+
+impl Binder<'_> {
+    fn bind(&mut self, op: usize, call: KernelCall, scratch: &[(usize, u64)]) -> Result<()> {
+        let node = &self.tape.ops[op];
+        let mismatch = |message: String| Error::KernelMismatch {
+            shader: call.shader.name(),
+            entry: call.entry,
+            message,
+        };
+        let reflected = self.reflect(&call)?;
+        reflected.check_params(call.fields).map_err(mismatch)?;
+        if reflected.bindings.len() != call.binds.len() {
+            return Err(mismatch(format!(
+                "{} bindings used, {} given",
+                reflected.bindings.len(),
+                call.binds.len()
+            )));
+        }
+        if call.scalars.iter().any(|&(offset, _)| offset + 4 > call.params.len()) {
+            return Err(mismatch("a per-step scalar names no parameter field".to_owned()));
+        }
+        let mut bindings: Vec<BoundBuffer> = Vec::with_capacity(call.binds.len());
+        for (bind, &(binding, access)) in call.binds.iter().zip(&reflected.bindings) {
+            let (buffer, whole) = self.locate(node, bind.slot, scratch).map_err(mismatch)?;
+            let written_input = matches!(bind.slot, Slot::Input(i) if !node.op.mutates().contains(&i));
+            if access == Access::ReadWrite && written_input {
+                return Err(mismatch(format!(
+                    "binding {binding} writes an input that the operator does not mutate"
+                )));
+            }
+            let bytes = bind.bytes.map_or(whole.saturating_sub(bind.offset), pad);
+            if bind.offset + bytes > whole || bytes == 0 {
+                return Err(mismatch(format!(
+                    "binding {binding} covers bytes {}+{bytes} of {whole}",
+                    bind.offset
+                )));
+            }
+            let clash = |b: &&BoundBuffer| {
+                b.buffer == buffer && (b.access == Access::ReadWrite || access == Access::ReadWrite)
+            };
+            if let Some(other) = bindings.iter().find(clash) {
+                return Err(mismatch(format!(
+                    "bindings {} and {binding} read and write one buffer",
+                    other.binding
+                )));
+            }
+            bindings.push(BoundBuffer { binding, access, buffer, offset: bind.offset, bytes });
+        }
+        self.check_limits(node, &call, &reflected, &bindings)?;
+        let KernelCall { shader, entry, constants, params, scalars, grid, .. } = call;
+        let groups = grid.groups;
+        self.plan.dispatches.push(Dispatch {
+            op,
+            shader,
+            entry,
+            constants,
+            reflected,
+            bindings,
+            params,
+            scalars,
+            groups,
+        });
+        Ok(())
+    }
+
+    fn reflect(&mut self, call: &KernelCall) -> Result<Arc<EntryPoint>> {
+        let constants: Vec<_> = call.constants.iter().map(|&(n, v)| (n, v.to_bits())).collect();
+        let key = (std::ptr::from_ref(call.shader), call.entry, constants);
+        if let Some(known) = self.reflected.get(&key) {
+            return Ok(known.clone());
+        }
+        let found = Arc::new(call.shader.entry(call.entry, &call.constants)?);
+        self.reflected.insert(key, found.clone());
+        Ok(found)
+    }
+
+    fn locate(&self, node: &Node, slot: Slot, scratch: &[(usize, u64)]) -> Result<(usize, u64), String> {
+        let value = match slot {
+            Slot::Input(i) => node.inputs.get(i),
+            Slot::Output(i) => node.outputs.get(i),
+            Slot::Scratch(i) => {
+                return scratch.get(i).copied().ok_or_else(|| format!("no {slot:?}"));
+            }
+        };
+        let value = value.and_then(|v| self.plan.by_value.get(v)).ok_or_else(|| format!("no {slot:?}"))?;
+        let value = &self.plan.values[*value];
+        Ok((value.buffer, value.bytes))
+    }
+
+    fn check_limits(
+        &self,
+        node: &Node,
+        call: &KernelCall,
+        entry: &EntryPoint,
+        bindings: &[BoundBuffer],
+    ) -> Result<()> {
+        let profile = &self.plan.profile;
+        let largest = bindings.iter().map(|b| b.bytes).max().unwrap_or(0);
+        let groups = call.grid.groups.iter().max().copied().unwrap_or(0);
+        let misaligned = bindings.iter().any(|b| b.offset % u64::from(profile.offset_alignment) != 0);
+        let needs: [(&'static str, u64, u64); 9] = [
+            ("storage binding size in bytes", largest, profile.max_binding_bytes),
+            ("storage buffers of a kernel", bindings.len() as u64, u64::from(profile.max_storage_buffers)),
+            ("workgroups in a dimension", u64::from(groups), u64::from(profile.max_workgroups)),
+            (
+                "workgroup memory in bytes",
+                u64::from(entry.workgroup_bytes),
+                u64::from(profile.max_workgroup_bytes),
+            ),
+            (
+                "invocations of a workgroup",
+                u64::from(entry.invocations()),
+                u64::from(profile.max_invocations),
+            ),
+            (
+                "workgroup size along x",
+                u64::from(entry.workgroup_size[0]),
+                u64::from(profile.max_workgroup_size[0]),
+            ),
+            (
+                "workgroup size along y",
+                u64::from(entry.workgroup_size[1]),
+                u64::from(profile.max_workgroup_size[1]),
+            ),
+            (
+                "workgroup size along z",
+                u64::from(entry.workgroup_size[2]),
+                u64::from(profile.max_workgroup_size[2]),
+            ),
+            ("bytes of kernel parameters", call.params.len() as u64, u64::from(profile.max_param_bytes)),
+        ];
+        for (what, needed, limit) in needs {
+            if needed > limit {
+                return Err(self.tape.limit(node, profile, what, needed, limit));
+            }
+        }
+        if misaligned {
+            let message = format!("a binding starts off the {}-byte alignment", profile.offset_alignment);
+            return Err(Error::KernelMismatch { shader: call.shader.name(), entry: call.entry, message });
+        }
+        Ok(())
+    }
+}
+
+fn pad(bytes: u64) -> u64 {
+    bytes.saturating_add(PADDING - 1) / PADDING * PADDING
+}
+
+impl Plan {
+    /// Bytes of all buffers: what a session allocates, and so its peak.
+    pub fn peak_bytes(&self) -> u64 {
+        self.buffers.iter().map(|b| b.bytes).sum()
+    }
+
+    /// Bytes that the values would take without any sharing.
+    pub fn unshared_bytes(&self) -> u64 {
+        self.values.iter().map(|v| v.bytes).sum()
+    }
+
+    /// Bytes of the buffers of one role.
+    pub fn role_bytes(&self, role: BufferRole) -> u64 {
+        self.buffers.iter().filter(|b| b.role == role).map(|b| b.bytes).sum()
+    }
+
+    /// Where a value lives.
+    pub fn value(&self, value: Value) -> Option<&ValuePlan> {
+        self.by_value.get(&value).map(|&i| &self.values[i])
+    }
+
+    /// Binds another buffer in one dispatch: for tests that break a plan on purpose.
+    #[doc(hidden)]
+    pub fn rebind(&mut self, dispatch: usize, binding: usize, buffer: usize) {
+        self.dispatches[dispatch].bindings[binding].buffer = buffer;
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kib = |bytes: u64| bytes as f64 / 1024.0;
+        writeln!(
+            f,
+            "plan for {}: {} dispatches, {} buffers, {:.1} KiB ({:.1} KiB without sharing)",
+            self.profile.name,
+            self.dispatches.len(),
+            self.buffers.len(),
+            kib(self.peak_bytes()),
+            kib(self.unshared_bytes())
+        )?;
+        for (index, buffer) in self.buffers.iter().enumerate() {
+            let holds: Vec<_> =
+                self.values.iter().filter(|v| v.buffer == index).map(|v| format!("{:?}", v.value)).collect();
+            let role = format!("{:?}", buffer.role).to_lowercase();
+            writeln!(f, "  buffer {index:4} {role:10} {:12} B  {}", buffer.bytes, holds.join(" "))?;
+        }
+        for (index, d) in self.dispatches.iter().enumerate() {
+            let bound: Vec<_> = d
+                .bindings
+                .iter()
+                .map(|b| format!("{}{}", b.buffer, if b.access == Access::ReadWrite { "*" } else { "" }))
+                .collect();
+            let (shader, entry) = (d.shader.name(), d.entry);
+            writeln!(
+                f,
+                "  dispatch {index:4} op {:4} {shader}:{entry} {:?} buffers {}",
+                d.op,
+                d.groups,
+                bound.join(" ")
+            )?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,5 @@
+//! Training: optimisers.
+
+mod optimizers;
+
+pub use optimizers::{Adam, Optimizer, RmsProp, Sgd};
