@@ -53,6 +53,17 @@ impl CpuExecutor {
         Ok(CpuExecutor { tape, persistent, results: HashMap::new(), dead_after })
     }
 
+    /// A value's contents.
+    pub fn read_f64(&self, value: Value) -> Vec<f64> {
+        let root = self.tape.root(value);
+        match (self.persistent.get(&root), self.results.get(&value)) {
+            (Some(shared), _) => shared.read().unwrap_or_else(PoisonError::into_inner).data.clone(),
+            (None, Some(array)) => array.data.clone(),
+            // Nothing has been replayed yet: like a fresh GPU buffer, all zeros.
+            (None, None) => vec![0.0; self.tape.recording().ty(value).numel()],
+        }
+    }
+
     fn run(&mut self, index: usize, scalars: &ScalarTable) {
         let tape = self.tape.clone();
         let node = &tape.ops()[index];
@@ -98,16 +109,8 @@ impl Executor for CpuExecutor {
     }
 
     fn read(&self, value: Value) -> Result<Vec<u8>> {
-        let ty = self.tape.recording().ty(value);
-        let root = self.tape.root(value);
-        let guard = self.persistent.get(&root).map(|s| s.read().unwrap_or_else(PoisonError::into_inner));
-        let data: &[f64] = match (&guard, self.results.get(&value)) {
-            (Some(array), _) => &array.data,
-            (None, Some(array)) => &array.data,
-            // Nothing has been replayed yet: like a fresh GPU buffer, all zeros.
-            (None, None) => return Ok(vec![0; ty.bytes() as usize]),
-        };
-        Ok(match ty.dtype {
+        let data = self.read_f64(value);
+        Ok(match self.tape.recording().ty(value).dtype {
             DType::F32 => data.iter().flat_map(|&v| (v as f32).to_ne_bytes()).collect(),
             DType::U32 => data.iter().flat_map(|&v| (v as u32).to_ne_bytes()).collect(),
         })

@@ -1,7 +1,7 @@
 //! Elementwise functions of two operands with broadcasting. Shader: `binary.wgsl`.
 
 use super::strided::Nest;
-use super::{Backward, EPS, FLUSH, Lowering, Op, Reference, expect_dtype, word};
+use super::{Backward, EPS, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
 use crate::cpu::{Array, Indexer};
 use crate::dtype::DType;
 use crate::error::Result;
@@ -122,6 +122,12 @@ impl Binary {
         };
         ulps * EPS * result.abs() + FLUSH
     }
+}
+
+/// The rows of this family.
+pub(super) fn operators() -> Vec<OperatorInfo> {
+    let flows = |kind: Binary| if kind.is_comparison() { Gradient::Zero } else { Gradient::Yes };
+    Binary::ALL.into_iter().map(|kind| OperatorInfo::new(kind.name(), flows(kind), "f32")).collect()
 }
 
 /// `y = f(a, b)`.

@@ -2,7 +2,7 @@
 //! either dtype. Shader: `layout.wgsl`.
 
 use super::strided::Nest;
-use super::{Backward, FLUSH, Lowering, Op, Reference, word};
+use super::{Backward, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, word};
 use crate::cpu::{Array, Indexer};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
@@ -22,6 +22,16 @@ crate::params! {
 crate::params! {
     struct FillParams { n: u32, word: u32 }
 }
+
+pub(super) const OPERATORS: [OperatorInfo; 7] = [
+    OperatorInfo::new("reshape", Gradient::Yes, "f32, u32"),
+    OperatorInfo::new("stop_gradient", Gradient::Zero, "f32, u32"),
+    OperatorInfo::new("transpose", Gradient::Yes, "f32, u32"),
+    OperatorInfo::new("broadcast_to", Gradient::Yes, "f32, u32"),
+    OperatorInfo::new("slice", Gradient::Yes, "f32, u32"),
+    OperatorInfo::new("pad", Gradient::Yes, "f32, u32"),
+    OperatorInfo::new("concat", Gradient::Yes, "f32, u32"),
+];
 
 /// A strided copy: `dims` elements from `x_at` under `from` to `y_at` under `to`.
 struct Move {

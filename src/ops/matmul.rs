@@ -1,6 +1,6 @@
 //! Matrix products, batched, each side optionally transposed. Shader: `matmul.wgsl`.
 
-use super::{Backward, Lowering, Op, Reference, expect_dtype, magnitude_bound, word};
+use super::{Backward, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, magnitude_bound, word};
 use crate::cpu::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -13,6 +13,8 @@ pub(super) static SHADER: Shader = Shader::new("matmul", include_str!("../../sha
 crate::params! {
     struct MatmulParams { m: u32, n: u32, k: u32, a_row: u32, a_col: u32, b_row: u32, b_col: u32, a_batch: u32, b_batch: u32 }
 }
+
+pub(super) const OPERATORS: [OperatorInfo; 1] = [OperatorInfo::new("matmul", Gradient::Yes, "f32")];
 
 /// `op(a) op(b)`, where `op` transposes the last two axes if asked.
 #[derive(Clone, Copy, Debug)]

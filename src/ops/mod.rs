@@ -27,9 +27,65 @@ use crate::cpu::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Scalar, Value};
-use crate::kernel::{KernelCall, Slot};
+use crate::kernel::{KernelCall, Shader, Slot};
 use crate::shape::TensorType;
 use crate::tape::DeviceProfile;
+
+/// Whether gradients flow through an operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gradient {
+    /// It has a gradient.
+    Yes,
+    /// Its gradient is zero wherever it exists; differentiation passes it by.
+    Zero,
+    /// It has none: it is itself a gradient or an update, or its result is an index.
+    None,
+}
+
+/// One row of the operator table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OperatorInfo {
+    /// The name in listings.
+    pub name: &'static str,
+    /// Whether gradients flow through it.
+    pub gradient: Gradient,
+    /// The dtypes of its main operand.
+    pub dtypes: &'static str,
+}
+
+impl OperatorInfo {
+    const fn new(name: &'static str, gradient: Gradient, dtypes: &'static str) -> Self {
+        OperatorInfo { name, gradient, dtypes }
+    }
+}
+
+/// Every built-in operator: what can appear in a listing of a tape without operators of the
+/// program's own.
+pub fn operators() -> Vec<OperatorInfo> {
+    let families: [Vec<OperatorInfo>; 7] = [
+        unary::operators(),
+        binary::operators(),
+        select::OPERATORS.to_vec(),
+        layout::OPERATORS.to_vec(),
+        reduce::OPERATORS.to_vec(),
+        matmul::OPERATORS.to_vec(),
+        update::OPERATORS.to_vec(),
+    ];
+    families.concat()
+}
+
+/// Every built-in shader.
+pub fn shaders() -> Vec<&'static Shader> {
+    vec![
+        &unary::SHADER,
+        &binary::SHADER,
+        &select::SHADER,
+        &layout::SHADER,
+        &reduce::SHADER,
+        &matmul::SHADER,
+        &update::SHADER,
+    ]
+}
 
 /// An operator: everything the engine needs to know about it.
 pub trait Op: fmt::Debug + Send + Sync + 'static {

@@ -1,6 +1,8 @@
 //! Reductions over axes, and argmax. Shader: `reduce.wgsl`.
 
-use super::{Backward, FLUSH, Lowering, Op, Reference, expect_dtype, magnitude_bound, word};
+use super::{
+    Backward, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, magnitude_bound, word,
+};
 use crate::cpu::{Array, Indexer};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -21,6 +23,14 @@ crate::params! {
 crate::params! {
     struct ArgmaxParams { n: u32, axis: u32, inner: u32 }
 }
+
+pub(super) const OPERATORS: [OperatorInfo; 5] = [
+    OperatorInfo::new("sum", Gradient::Yes, "f32"),
+    OperatorInfo::new("mean", Gradient::Yes, "f32"),
+    OperatorInfo::new("max", Gradient::Yes, "f32"),
+    OperatorInfo::new("min", Gradient::Yes, "f32"),
+    OperatorInfo::new("argmax", Gradient::Zero, "f32"),
+];
 
 /// What a reduction computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,7 +1,7 @@
 //! Elementwise choice between two operands. Shader: `select.wgsl`.
 
 use super::strided::Nest;
-use super::{Backward, FLUSH, Lowering, Op, Reference, expect_dtype, word};
+use super::{Backward, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
 use crate::cpu::{Array, Indexer};
 use crate::dtype::DType;
 use crate::error::Result;
@@ -18,6 +18,8 @@ crate::params! {
         n: u32, unused_0: u32, unused_1: u32, unused_2: u32,
     }
 }
+
+pub(super) const OPERATORS: [OperatorInfo; 1] = [OperatorInfo::new("select", Gradient::Yes, "f32, u32")];
 
 /// `a` where the condition is not zero, else `b`.
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,6 @@
 //! Elementwise functions of one operand. Shader: `unary.wgsl`.
 
-use super::{Backward, EPS, FLUSH, Lowering, Op, Reference, expect_dtype, word};
+use super::{Backward, EPS, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
 use crate::cpu::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -298,6 +298,17 @@ impl Unary {
         };
         4.0 * EPS * result.abs() + terms * v.abs().min(1.0).max(result.abs()) + FLUSH
     }
+}
+
+/// The rows of this family: each function, and each derivative that is a kernel.
+pub(super) fn operators() -> Vec<OperatorInfo> {
+    let row = |kind: Unary| {
+        let flows = if kind.needs() == Needs::Nothing { Gradient::Zero } else { Gradient::Yes };
+        let forward = OperatorInfo::new(kind.name(), flows, "f32");
+        let backward = OperatorInfo::new(kind.grad_name(), Gradient::None, "f32");
+        std::iter::once(forward).chain((flows == Gradient::Yes).then_some(backward))
+    };
+    Unary::ALL.into_iter().flat_map(row).collect()
 }
 
 const SELU_SCALE: f64 = 1.050_700_987_355_480_5;

@@ -1,7 +1,7 @@
 //! Operators that overwrite state: assignment and the optimisers' update rules. Shader:
 //! `update.wgsl`.
 
-use super::{EPS, FLUSH, Lowering, Op, Reference, word};
+use super::{EPS, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, word};
 use crate::cpu::Array;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Scalar, Source, Value};
@@ -25,6 +25,13 @@ crate::params! {
 crate::params! {
     struct AdamParams { n: u32, step: u32, lr: f32, beta_1: f32, beta_2: f32, epsilon: f32, weight_decay: f32 }
 }
+
+pub(super) const OPERATORS: [OperatorInfo; 4] = [
+    OperatorInfo::new("assign", Gradient::None, "f32"),
+    OperatorInfo::new("sgd", Gradient::None, "f32"),
+    OperatorInfo::new("rmsprop", Gradient::None, "f32"),
+    OperatorInfo::new("adam", Gradient::None, "f32"),
+];
 
 /// `state = value`.
 #[derive(Clone, Copy, Debug)]

@@ -215,6 +215,16 @@ impl Session {
         self.read_as(value)
     }
 
+    /// The contents of an f32 value in f64: on the CPU path with all its digits.
+    pub fn read_f64(&self, value: Value) -> Result<Vec<f64>> {
+        self.check_readable(value)?;
+        self.expect::<f32>(value)?;
+        match self.executor.cpu() {
+            Some(cpu) => Ok(cpu.read_f64(value)),
+            None => Ok(self.read(value)?.into_iter().map(f64::from).collect()),
+        }
+    }
+
     /// The only element of a value, such as a loss.
     pub fn read_scalar(&self, value: Value) -> Result<f32> {
         let data = self.read(value)?;

@@ -1,0 +1,82 @@
+//! Functions of one and two operands, and select.
+
+use retape::ops::{Binary, Unary};
+
+use super::super::Case;
+use super::super::data::{distinct, hostile, signed, uniform};
+use super::SIZES;
+
+pub fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for kind in Unary::ALL {
+        unary(kind, &mut cases);
+    }
+    for kind in Binary::ALL {
+        binary(kind, &mut cases);
+    }
+    select(&mut cases);
+    cases
+}
+
+fn unary(kind: Unary, cases: &mut Vec<Case>) {
+    let (a, b) = match kind {
+        Unary::Clip => (-0.75, 0.8),
+        Unary::LeakyRelu => (0.1, 0.0),
+        Unary::Elu => (1.3, 0.0),
+        _ => (0.0, 0.0),
+    };
+    let call = move |g: &mut retape::Graph, x: &[retape::Value]| g.unary(kind, x[0], a, b);
+    let positive = matches!(kind, Unary::Sqrt | Unary::Log);
+    for n in SIZES {
+        let input = if positive { uniform([n], 1, 0.2, 3.0) } else { signed([n], n as u32) };
+        let case = Case::new(format!("{} of [{n}]", kind.name()), vec![input], call);
+        // Clip's corners lie within the range of the numbers.
+        cases.push(if kind == Unary::Clip { case.rough() } else { case });
+    }
+    cases.push(Case::new(format!("{} of hostile numbers", kind.name()), vec![hostile([67])], call).rough());
+    let wide = uniform([300], 5, -30.0, 30.0);
+    cases.push(Case::new(format!("{} of -30..30", kind.name()), vec![wide], call).rough());
+}
+
+fn binary(kind: Binary, cases: &mut Vec<Case>) {
+    let call = move |g: &mut retape::Graph, x: &[retape::Value]| g.binary(kind, x[0], x[1]);
+    let shapes: [(&[usize], &[usize]); 12] = [
+        (&[1], &[1]),
+        (&[7], &[7]),
+        (&[64], &[64]),
+        (&[5, 13], &[5, 13]),
+        (&[6, 8], &[8]),
+        (&[8], &[6, 8]),
+        (&[6, 7], &[7]),
+        (&[3, 5], &[3, 1]),
+        (&[4, 1, 3], &[5, 1]),
+        (&[2, 1, 4, 1, 3, 1], &[1, 3, 1, 5, 1, 2]),
+        (&[], &[3, 4]),
+        (&[33, 65], &[]),
+    ];
+    for (left, right) in shapes {
+        let name = format!("{} of {left:?} and {right:?}", kind.name());
+        let shape = |dims: &[usize]| retape::Shape::new(dims).expect("rank fits");
+        let inputs = match kind {
+            Binary::Pow => vec![uniform(shape(left), 1, 0.3, 2.5), uniform(shape(right), 2, -2.0, 3.0)],
+            Binary::Div => vec![signed(shape(left), 1), signed(shape(right), 2)],
+            _ => vec![distinct(shape(left), 1), uniform(shape(right), 2, -1.01, 0.97)],
+        };
+        let case = Case::new(name, inputs, call);
+        let kinked = kind.is_comparison() || matches!(kind, Binary::Min | Binary::Max);
+        cases.push(if kinked { case.rough() } else { case });
+    }
+    let name = format!("{} of hostile numbers", kind.name());
+    cases.push(Case::new(name, vec![hostile([17, 4]), hostile([17, 1])], call).rough());
+}
+
+fn select(cases: &mut Vec<Case>) {
+    let call = |g: &mut retape::Graph, x: &[retape::Value]| {
+        let condition = g.greater(x[0], g.scalar_constant(0.0))?;
+        g.select(condition, x[1], x[2])
+    };
+    for (c, a, b) in [([3, 4], [3, 4], [3, 4]), ([3, 1], [1, 4], [3, 4]), ([65, 7], [65, 1], [1, 1])] {
+        let inputs = vec![signed(c, 1), signed(a, 2), signed(b, 3)];
+        cases.push(Case::new(format!("select of {c:?}, {a:?}, {b:?}"), inputs, call));
+    }
+}

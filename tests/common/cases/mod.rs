@@ -1,0 +1,17 @@
+//! Every operator at ordinary and hostile shapes and values. One file per family, as in
+//! `src/ops`; `all` is what the kernel, gradient and coverage tests go through.
+
+mod elementwise;
+mod layout;
+mod matmul;
+mod reduce;
+
+use super::Case;
+
+/// Sizes that kernels get wrong: 1, primes, around multiples of four and of workgroup sizes.
+pub const SIZES: [usize; 9] = [1, 2, 3, 7, 63, 64, 65, 257, 1021];
+
+pub fn all() -> Vec<Case> {
+    let families = [elementwise::cases(), layout::cases(), matmul::cases(), reduce::cases()];
+    families.into_iter().flatten().collect()
+}

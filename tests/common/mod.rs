@@ -1,0 +1,171 @@
+//! What the tests share: a case that describes one operator call, and the two checks that every
+//! case goes through.
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
+pub mod cases;
+pub mod data;
+
+use std::sync::OnceLock;
+
+use retape::prelude::*;
+use retape::{HostData, Result, SessionOptions};
+
+/// The GPU that the tests run on: `RETAPE_TEST_DEVICE` (part of an adapter's name) or whatever
+/// `Device::gpu` finds. No adapter is a failure, never a reason to skip.
+pub fn gpu() -> &'static Device {
+    static GPU: OnceLock<Device> = OnceLock::new();
+    GPU.get_or_init(|| {
+        let opened = match std::env::var("RETAPE_TEST_DEVICE") {
+            Ok(name) if !name.is_empty() => Device::named(&name),
+            _ => Device::gpu(),
+        };
+        opened.unwrap_or_else(|e| panic!("these tests need a GPU adapter, hardware or software: {e}"))
+    })
+}
+
+/// Contents of an input.
+#[derive(Clone, Debug)]
+pub enum Input {
+    F32(Shape, Vec<f32>),
+    U32(Shape, Vec<u32>),
+}
+
+type Build = dyn Fn(&mut Graph, &[Value]) -> Result<Value> + Send + Sync;
+
+/// One operator call with its inputs. Its name is a one-line description to reproduce it by.
+pub struct Case {
+    pub name: String,
+    pub inputs: Vec<Input>,
+    pub build: Box<Build>,
+    /// Whether the function is smooth at these inputs, so that finite differences apply.
+    pub smooth: bool,
+}
+
+impl Case {
+    pub fn new(
+        name: impl Into<String>,
+        inputs: Vec<Input>,
+        build: impl Fn(&mut Graph, &[Value]) -> Result<Value> + Send + Sync + 'static,
+    ) -> Self {
+        Case { name: name.into(), inputs, build: Box::new(build), smooth: true }
+    }
+
+    /// Marks a case whose inputs include kinks, ties or overflow: its kernels are checked, its
+    /// finite differences are not.
+    pub fn rough(mut self) -> Self {
+        self.smooth = false;
+        self
+    }
+
+    /// The case as a tape: the result, a loss that weighs every element of it differently, and
+    /// the gradients of the loss with respect to the f32 inputs.
+    pub fn record(&self) -> Result<Recorded> {
+        let mut g = Graph::new();
+        let declare = |g: &mut Graph, (index, input): (usize, &Input)| match input {
+            Input::F32(shape, _) => g.input(&format!("x{index}"), *shape),
+            Input::U32(shape, _) => g.indices(&format!("x{index}"), *shape),
+        };
+        let inputs: Vec<Value> = self.inputs.iter().enumerate().map(|i| declare(&mut g, i)).collect();
+        let y = (self.build)(&mut g, &inputs)?;
+        let floats = inputs.iter().zip(&self.inputs).filter(|(_, i)| matches!(i, Input::F32(..)));
+        let wrt: Vec<Value> = floats.map(|(&v, _)| v).collect();
+        if g.ty(y).dtype != DType::F32 || wrt.is_empty() {
+            let tape = g.forward([y])?;
+            return Ok(Recorded { tape, inputs, wrt: Vec::new(), y, loss: None, grads: Vec::new() });
+        }
+        let shape = g.shape(y);
+        let weights = g.constant(shape, &data::noise(shape.numel(), 99, 0.5, 1.5))?;
+        let loss = g.sum(g.mul(y, weights)?, &[], false)?;
+        let grads = g.differentiate(loss, &wrt)?;
+        let mut kept = vec![y, loss];
+        kept.extend(&grads);
+        Ok(Recorded { tape: g.forward(kept)?, inputs, wrt, y, loss: Some(loss), grads })
+    }
+
+    fn host_data<'a>(&'a self, inputs: &[Value]) -> Vec<(Value, HostData<'a>)> {
+        let data = |input: &'a Input| match input {
+            Input::F32(_, data) => HostData::from(data),
+            Input::U32(_, data) => HostData::from(data),
+        };
+        inputs.iter().zip(&self.inputs).map(|(&v, input)| (v, data(input))).collect()
+    }
+
+    /// Runs forward and backward kernels on poisoned, guarded buffers and compares each operator
+    /// with its reference.
+    pub fn check_kernels(&self, device: &Device) {
+        let recorded = self.record().unwrap_or_else(|e| panic!("{}: {e}", self.name));
+        let options = SessionOptions::new().guard();
+        let mut session =
+            recorded.tape.session_with(device, options).unwrap_or_else(|e| panic!("{}: {e}", self.name));
+        session.poison();
+        let checked = session
+            .verify(&self.host_data(&recorded.inputs))
+            .unwrap_or_else(|e| panic!("{}: {e}", self.name));
+        assert!(checked.passes(), "{}\n{}\n{checked}", self.name, recorded.tape);
+        let broken = session.broken_guards().expect("guards can be read");
+        assert!(broken.is_empty(), "{}: wrote past the end of buffers {broken:?}", self.name);
+        // A whole replay gives what the operators gave one by one.
+        let one_by_one = session.read(recorded.y).ok();
+        session.replay().expect("the step replays");
+        let replayed = session.read(recorded.y).ok();
+        let bits = |data: Option<Vec<f32>>| data.map(|d| d.into_iter().map(f32::to_bits).collect::<Vec<_>>());
+        assert_eq!(bits(replayed), bits(one_by_one), "{}: replay differs", self.name);
+    }
+
+    /// Compares the reference gradients with central differences of the reference loss.
+    pub fn check_gradients(&self) {
+        let recorded = self.record().unwrap_or_else(|e| panic!("{}: {e}", self.name));
+        let Some(loss) = recorded.loss else { return };
+        let mut session = recorded.tape.session(&Device::cpu()).expect("the CPU path takes any tape");
+        for (value, data) in self.host_data(&recorded.inputs) {
+            match data {
+                HostData::F32(data) => session.write(value, data),
+                HostData::U32(data) => session.write(value, data),
+            }
+            .expect("the inputs fit");
+        }
+        session.replay().expect("the step replays");
+        let grads: Vec<Vec<f32>> = recorded.grads.iter().map(|&g| session.read(g).expect("kept")).collect();
+        let floats = self.inputs.iter().filter_map(|input| match input {
+            Input::F32(_, data) => Some(data),
+            Input::U32(..) => None,
+        });
+        for ((&input, data), grad) in recorded.wrt.iter().zip(floats).zip(&grads) {
+            // Every element of small inputs, a spread of larger ones.
+            let stride = (data.len() / 24).max(1);
+            for index in (0..data.len()).step_by(stride) {
+                let mut loss_at = |step: f32| {
+                    let mut moved = data.clone();
+                    moved[index] += step;
+                    session.write(input, &moved).expect("the input fits");
+                    session.replay().expect("the step replays");
+                    let exact = f64::from(moved[index]) - f64::from(data[index]);
+                    (exact, session.read_f64(loss).expect("kept")[0])
+                };
+                let step = 1e-3 * data[index].abs().max(0.1);
+                let (up, high) = loss_at(step);
+                let (down, low) = loss_at(-step);
+                let slope = (high - low) / (up - down);
+                let found = f64::from(grad[index]);
+                // Central differences are off by step^2 / 6 times the third derivative.
+                let tolerance = 2e-4 * (1.0 + slope.abs().max(found.abs()));
+                assert!(
+                    (slope - found).abs() <= tolerance,
+                    "{}: gradient of element {index} of {input:?} is {found}, differences say {slope}",
+                    self.name
+                );
+            }
+            session.write(input, data).expect("the input fits");
+        }
+    }
+}
+
+/// A recorded case.
+pub struct Recorded {
+    pub tape: Tape,
+    pub inputs: Vec<Value>,
+    pub wrt: Vec<Value>,
+    pub y: Value,
+    pub loss: Option<Value>,
+    pub grads: Vec<Value>,
+}
