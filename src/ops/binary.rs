@@ -80,6 +80,11 @@ impl Binary {
         self as u32 >= Binary::Equal as u32
     }
 
+    /// Whether reading a subnormal operand as 0 may change the result without bound.
+    fn is_fragile(self) -> bool {
+        matches!(self, Binary::Div | Binary::Pow) || self.is_comparison()
+    }
+
     fn value(self, a: f64, b: f64) -> f64 {
         let mask = |condition| if condition { 1.0 } else { 0.0 };
         match self {
@@ -113,7 +118,13 @@ impl Binary {
 
     /// The error allowed to f32. WGSL grants division 2.5 units in the last place, and a power
     /// goes through `exp2(b log2 a)`, whose error grows with the exponent.
+    /// A subnormal operand may be read as 0, which changes a quotient or a power without bound
+    /// and a comparison with 0 from one answer to the other.
     fn bound(self, a: f64, b: f64, result: f64) -> f64 {
+        let subnormal = |x: f64| x != 0.0 && x.abs() < FLUSH;
+        if self.is_fragile() && (subnormal(a) || subnormal(b)) {
+            return f64::INFINITY;
+        }
         let ulps = match self {
             Binary::Add | Binary::Sub | Binary::Mul => 1.0,
             Binary::Div => 3.0,
@@ -195,14 +206,9 @@ impl Op for BinaryOp {
     }
 
     fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
-        // The operands' magnitudes matter to a power only.
-        let results = &results[0].data;
-        let inputs = match self.0 {
-            Binary::Pow => (zip(cx, |a, _| a).data, zip(cx, |_, b| b).data),
-            _ => (vec![0.0; results.len()], vec![0.0; results.len()]),
-        };
-        let bound = |(i, &r): (usize, &f64)| self.0.bound(inputs.0[i], inputs.1[i], r);
-        vec![results.iter().enumerate().map(bound).collect()]
+        let (a, b) = (zip(cx, |a, _| a).data, zip(cx, |_, b| b).data);
+        let bound = |(i, &r): (usize, &f64)| self.0.bound(a[i], b[i], r);
+        vec![results[0].data.iter().enumerate().map(bound).collect()]
     }
 }
 

@@ -178,7 +178,7 @@ impl Unary {
             }
             Unary::Selu => SELU_SCALE * if x < 0.0 { SELU_ALPHA * x.exp_m1() } else { x },
             Unary::Gelu => x * normal_cdf(x),
-            Unary::GeluTanh => 0.5 * x * (1.0 + gelu_inner(x).tanh()),
+            Unary::GeluTanh => x * sigmoid(2.0 * gelu_inner(x)),
             Unary::Softplus => x.max(0.0) + (-x.abs()).exp().ln_1p(),
             Unary::Softsign => x / (1.0 + x.abs()),
             Unary::HardSigmoid => (x / 6.0 + 0.5).clamp(0.0, 1.0),
@@ -239,9 +239,10 @@ impl Unary {
                 normal_cdf(v) + v * density
             }
             Unary::GeluTanh => {
-                let t = gelu_inner(v).tanh();
+                // (1 + tanh u) / 2 = sigmoid(2 u), which does not cancel.
+                let s = sigmoid(2.0 * gelu_inner(v));
                 let slope = SQRT_2_OVER_PI * (1.0 + 3.0 * 0.044_715 * v * v);
-                0.5 * (1.0 + t) + 0.5 * v * (1.0 - t * t) * slope
+                s + 2.0 * v * s * (1.0 - s) * slope
             }
             Unary::Softplus => sigmoid(v),
             Unary::Softsign => (1.0 + v.abs()).powi(-2),
@@ -264,8 +265,12 @@ impl Unary {
     }
 
     /// The error allowed to f32. WGSL grants `exp(x)` an error of `3 + 2 |x|` units in the last
-    /// place and `log` an absolute 2^-21 near 1 (WGSL, section 15.7.4); the rest follows.
+    /// place and `log` an absolute 2^-21 near 1 (WGSL, section 15.7.4); the rest follows. A
+    /// subnormal operand may be read as 0, which changes a logarithm without bound.
     fn bound(self, x: f64, result: f64) -> f64 {
+        if self == Unary::Log && x.abs() < FLUSH {
+            return f64::INFINITY;
+        }
         let ulps = match self {
             Unary::Neg | Unary::Abs | Unary::Relu | Unary::Sign | Unary::Step | Unary::Clip => 0.0,
             Unary::Square | Unary::LeakyRelu => 1.0,
@@ -277,11 +282,15 @@ impl Unary {
             Unary::GeluTanh => 24.0 + 8.0 * x * x * x.abs().max(1.0),
             _ => 10.0 + 3.0 * x.abs(),
         };
-        ulps * EPS * result.abs() + FLUSH
+        // A factor that is flushed to zero is lost times the other one.
+        ulps * EPS * result.abs() + FLUSH * (1.0 + x.abs())
     }
 
     /// The error allowed to the f32 derivative, for `dy` = 1.
     fn derivative_bound(self, v: f64, result: f64) -> f64 {
+        if matches!(self, Unary::Log | Unary::Sqrt) && v.abs() < FLUSH {
+            return f64::INFINITY;
+        }
         let terms = match self {
             Unary::Neg
             | Unary::Abs
