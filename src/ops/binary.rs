@@ -167,7 +167,7 @@ impl Op for BinaryOp {
 
     fn in_place(&self, inputs: &[TensorType]) -> Vec<usize> {
         let Ok(output) = inputs[0].shape.broadcast(inputs[1].shape) else { return Vec::new() };
-        if nest(inputs, output).by_fours().is_none() {
+        if nest(inputs, output).by_fours_or_splat().is_none() {
             return Vec::new();
         }
         (0..2).filter(|&i| inputs[i].shape.numel() == output.numel()).collect()
@@ -179,14 +179,14 @@ impl Op for BinaryOp {
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
         let scalar = nest(cx.inputs, cx.outputs[0].shape);
-        let quads = scalar.by_fours();
+        let quads = scalar.by_fours_or_splat();
         let entry = match (&quads, cx.in_place) {
             (None, _) => "scalar",
             (Some(_), None) => "quad",
             (Some(_), Some(0)) => "quad_over_a",
             (Some(_), Some(_)) => "quad_over_b",
         };
-        let nest = quads.unwrap_or(scalar);
+        let (nest, splat) = quads.unwrap_or((scalar, vec![false; 3]));
         let (d_lo, d_hi) = nest.dim_words();
         let (a_lo, a_hi) = nest.stride_words(0);
         let (b_lo, b_hi) = nest.stride_words(1);
@@ -194,6 +194,8 @@ impl Op for BinaryOp {
         let call = KernelCall::new(&SHADER, entry)
             .constant("KIND", f64::from(self.0 as u32))
             .constant("RANK", nest.rank() as f64)
+            .constant("A_SPLAT", f64::from(u8::from(splat[0])))
+            .constant("B_SPLAT", f64::from(u8::from(splat[1])))
             .params(&BinaryParams { d_lo, a_lo, b_lo, d_hi, a_hi, b_hi, n, unused: 0 })
             .grid(Grid::linear(nest.len(), 64));
         let read = (0..2).filter(|&i| cx.in_place != Some(i)).map(Slot::Input);
