@@ -54,12 +54,13 @@ fn mask(condition: vec4<bool>) -> vec4<f32> {
 }
 
 // a^b for any sign of a: WGSL's pow is undefined below 0, so the sign is put back for odd whole
-// exponents; other exponents of a negative base give NaN through the logarithm.
+// exponents; other exponents of a negative base give NaN.
 fn power(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
     let whole = floor(b) == b;
     let odd = whole & (abs(b - 2.0 * floor(0.5 * b)) == vec4(1.0));
-    let magnitude = exp2(b * log2(select(a, abs(a), whole)));
-    let signed = select(magnitude, -magnitude, odd & (a < vec4(0.0)));
+    let magnitude = exp2(b * log2(abs(a)));
+    let below = select(vec4(not_a_number()), select(magnitude, -magnitude, odd), whole);
+    let signed = select(magnitude, below, a < vec4(0.0));
     let at_zero = select(select(vec4(infinity()), vec4(0.0), b > vec4(0.0)), vec4(1.0), b == vec4(0.0));
     let small = select(signed, at_zero, a == vec4(0.0));
     // Small whole exponents by multiplication: exact where logarithms are not.

@@ -1,7 +1,9 @@
 //! Elementwise functions of two operands with broadcasting. Shader: `binary.wgsl`.
 
 use super::strided::Nest;
-use super::{Backward, EPS, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
+use super::{
+    Backward, EPS, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, flush, widen, word,
+};
 use crate::cpu::{Array, Indexer};
 use crate::dtype::DType;
 use crate::error::Result;
@@ -80,11 +82,6 @@ impl Binary {
         self as u32 >= Binary::Equal as u32
     }
 
-    /// Whether reading a subnormal operand as 0 may change the result without bound.
-    fn is_fragile(self) -> bool {
-        matches!(self, Binary::Div | Binary::Pow) || self.is_comparison()
-    }
-
     fn value(self, a: f64, b: f64) -> f64 {
         let mask = |condition| if condition { 1.0 } else { 0.0 };
         match self {
@@ -118,20 +115,14 @@ impl Binary {
 
     /// The error allowed to f32. WGSL grants division 2.5 units in the last place, and a power
     /// goes through `exp2(b log2 a)`, whose error grows with the exponent.
-    /// A subnormal operand may be read as 0, which changes a quotient or a power without bound
-    /// and a comparison with 0 from one answer to the other.
     fn bound(self, a: f64, b: f64, result: f64) -> f64 {
-        let subnormal = |x: f64| x != 0.0 && x.abs() < FLUSH;
-        if self.is_fragile() && (subnormal(a) || subnormal(b)) {
-            return f64::INFINITY;
-        }
         let ulps = match self {
             Binary::Add | Binary::Sub | Binary::Mul => 1.0,
             Binary::Div => 3.0,
             Binary::Pow => 16.0 + 8.0 * b.abs() * (1.0 + a.abs().log2().abs()).min(300.0),
             _ => 0.0,
         };
-        ulps * EPS * result.abs() + FLUSH
+        widen(ulps * EPS * result.abs() + FLUSH, result, self.value(flush(a), flush(b)))
     }
 }
 

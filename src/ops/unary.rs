@@ -1,6 +1,8 @@
 //! Elementwise functions of one operand. Shader: `unary.wgsl`.
 
-use super::{Backward, EPS, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
+use super::{
+    Backward, EPS, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, flush, widen, word,
+};
 use crate::cpu::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -265,12 +267,8 @@ impl Unary {
     }
 
     /// The error allowed to f32. WGSL grants `exp(x)` an error of `3 + 2 |x|` units in the last
-    /// place and `log` an absolute 2^-21 near 1 (WGSL, section 15.7.4); the rest follows. A
-    /// subnormal operand may be read as 0, which changes a logarithm without bound.
+    /// place and `log` an absolute 2^-21 near 1 (WGSL, section 15.7.4); the rest follows.
     fn bound(self, x: f64, result: f64) -> f64 {
-        if self == Unary::Log && x.abs() < FLUSH {
-            return f64::INFINITY;
-        }
         let ulps = match self {
             Unary::Neg | Unary::Abs | Unary::Relu | Unary::Sign | Unary::Step | Unary::Clip => 0.0,
             Unary::Square | Unary::LeakyRelu => 1.0,
@@ -288,9 +286,6 @@ impl Unary {
 
     /// The error allowed to the f32 derivative, for `dy` = 1.
     fn derivative_bound(self, v: f64, result: f64) -> f64 {
-        if matches!(self, Unary::Log | Unary::Sqrt) && v.abs() < FLUSH {
-            return f64::INFINITY;
-        }
         let terms = match self {
             Unary::Neg
             | Unary::Abs
@@ -429,8 +424,10 @@ impl Op for UnaryOp {
     }
 
     fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
+        let (a, b) = (f64::from(self.a), f64::from(self.b));
         let pairs = cx.inputs[0].data.iter().zip(&results[0].data);
-        vec![pairs.map(|(&x, &y)| self.kind.bound(x, y)).collect()]
+        let bound = |(&x, &y): (&f64, &f64)| widen(self.kind.bound(x, y), y, self.kind.value(flush(x), a, b));
+        vec![pairs.map(bound).collect()]
     }
 }
 
@@ -477,7 +474,8 @@ impl Op for UnaryGrad {
         let pairs = cx.inputs[0].data.iter().zip(&cx.inputs[1].data);
         let bound = |(&v, &dy): (&f64, &f64)| {
             let slope = self.0.kind.derivative(v, a, b);
-            (self.0.kind.derivative_bound(v, slope) + EPS * slope.abs()) * dy.abs() + FLUSH
+            let bound = self.0.kind.derivative_bound(v, slope) + EPS * slope.abs();
+            widen(bound, slope, self.0.kind.derivative(flush(v), a, b)) * dy.abs() + FLUSH
         };
         vec![pairs.map(bound).collect()]
     }
