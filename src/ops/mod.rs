@@ -6,6 +6,7 @@
 
 mod binary;
 mod bound;
+mod gather;
 mod layout;
 mod matmul;
 mod reduce;
@@ -62,13 +63,14 @@ impl OperatorInfo {
 /// Every built-in operator: what can appear in a listing of a tape without operators of the
 /// program's own.
 pub fn operators() -> Vec<OperatorInfo> {
-    let families: [Vec<OperatorInfo>; 7] = [
+    let families: [Vec<OperatorInfo>; 8] = [
         unary::operators(),
         binary::operators(),
         select::OPERATORS.to_vec(),
         layout::OPERATORS.to_vec(),
         reduce::OPERATORS.to_vec(),
         matmul::OPERATORS.to_vec(),
+        gather::OPERATORS.to_vec(),
         update::OPERATORS.to_vec(),
     ];
     families.concat()
@@ -83,6 +85,7 @@ pub fn shaders() -> Vec<&'static Shader> {
         &layout::SHADER,
         &reduce::SHADER,
         &matmul::SHADER,
+        &gather::SHADER,
         &update::SHADER,
     ]
 }
