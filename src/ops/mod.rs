@@ -11,6 +11,7 @@ mod layout;
 mod matmul;
 mod reduce;
 mod select;
+mod softmax;
 mod strided;
 mod unary;
 mod update;
@@ -63,7 +64,7 @@ impl OperatorInfo {
 /// Every built-in operator: what can appear in a listing of a tape without operators of the
 /// program's own.
 pub fn operators() -> Vec<OperatorInfo> {
-    let families: [Vec<OperatorInfo>; 8] = [
+    let families: [Vec<OperatorInfo>; 9] = [
         unary::operators(),
         binary::operators(),
         select::OPERATORS.to_vec(),
@@ -71,6 +72,7 @@ pub fn operators() -> Vec<OperatorInfo> {
         reduce::OPERATORS.to_vec(),
         matmul::OPERATORS.to_vec(),
         gather::OPERATORS.to_vec(),
+        softmax::OPERATORS.to_vec(),
         update::OPERATORS.to_vec(),
     ];
     families.concat()
@@ -86,6 +88,7 @@ pub fn shaders() -> Vec<&'static Shader> {
         &reduce::SHADER,
         &matmul::SHADER,
         &gather::SHADER,
+        &softmax::SHADER,
         &update::SHADER,
     ]
 }

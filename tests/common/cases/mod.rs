@@ -6,6 +6,7 @@ mod gather;
 mod layout;
 mod matmul;
 mod reduce;
+mod softmax;
 
 use super::Case;
 
@@ -13,6 +14,13 @@ use super::Case;
 pub const SIZES: [usize; 9] = [1, 2, 3, 7, 63, 64, 65, 257, 1021];
 
 pub fn all() -> Vec<Case> {
-    let families = [elementwise::cases(), layout::cases(), matmul::cases(), reduce::cases(), gather::cases()];
+    let families = [
+        elementwise::cases(),
+        layout::cases(),
+        matmul::cases(),
+        reduce::cases(),
+        gather::cases(),
+        softmax::cases(),
+    ];
     families.into_iter().flatten().collect()
 }
