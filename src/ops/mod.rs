@@ -8,6 +8,7 @@ mod binary;
 mod bound;
 mod gather;
 mod layout;
+mod loss;
 mod matmul;
 mod reduce;
 mod select;
@@ -64,7 +65,7 @@ impl OperatorInfo {
 /// Every built-in operator: what can appear in a listing of a tape without operators of the
 /// program's own.
 pub fn operators() -> Vec<OperatorInfo> {
-    let families: [Vec<OperatorInfo>; 9] = [
+    let families: [Vec<OperatorInfo>; 10] = [
         unary::operators(),
         binary::operators(),
         select::OPERATORS.to_vec(),
@@ -73,6 +74,7 @@ pub fn operators() -> Vec<OperatorInfo> {
         matmul::OPERATORS.to_vec(),
         gather::OPERATORS.to_vec(),
         softmax::OPERATORS.to_vec(),
+        loss::OPERATORS.to_vec(),
         update::OPERATORS.to_vec(),
     ];
     families.concat()
@@ -89,6 +91,7 @@ pub fn shaders() -> Vec<&'static Shader> {
         &matmul::SHADER,
         &gather::SHADER,
         &softmax::SHADER,
+        &loss::SHADER,
         &update::SHADER,
     ]
 }

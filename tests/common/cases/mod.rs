@@ -4,6 +4,7 @@
 mod elementwise;
 mod gather;
 mod layout;
+mod loss;
 mod matmul;
 mod reduce;
 mod softmax;
@@ -21,6 +22,7 @@ pub fn all() -> Vec<Case> {
         reduce::cases(),
         gather::cases(),
         softmax::cases(),
+        loss::cases(),
     ];
     families.into_iter().flatten().collect()
 }
