@@ -21,6 +21,7 @@ use std::fmt;
 
 pub use binary::Binary;
 pub use bound::{EPS, FLUSH, magnitude_bound, relative_bound};
+pub(crate) use bound::{flush, widen};
 pub use layout::SliceRange;
 pub use reduce::Reduction;
 pub use unary::Unary;

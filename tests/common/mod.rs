@@ -15,13 +15,16 @@ use retape::{HostData, Result, SessionOptions};
 /// `Device::gpu` finds. No adapter is a failure, never a reason to skip.
 pub fn gpu() -> &'static Device {
     static GPU: OnceLock<Device> = OnceLock::new();
-    GPU.get_or_init(|| {
-        let opened = match std::env::var("RETAPE_TEST_DEVICE") {
-            Ok(name) if !name.is_empty() => Device::named(&name),
-            _ => Device::gpu(),
-        };
-        opened.unwrap_or_else(|e| panic!("these tests need a GPU adapter, hardware or software: {e}"))
-    })
+    GPU.get_or_init(open_gpu)
+}
+
+/// The same GPU opened once more, as a device of its own.
+pub fn open_gpu() -> Device {
+    let opened = match std::env::var("RETAPE_TEST_DEVICE") {
+        Ok(name) if !name.is_empty() => Device::named(&name),
+        _ => Device::gpu(),
+    };
+    opened.unwrap_or_else(|e| panic!("these tests need a GPU adapter, hardware or software: {e}"))
 }
 
 /// Contents of an input.
