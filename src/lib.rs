@@ -1,5 +1,6 @@
 mod compare;
 pub mod cpu;
+pub mod data;
 mod device;
 mod dtype;
 mod error;
@@ -24,6 +25,7 @@ pub use tape::Tape;
 pub use wgpu;
 
 pub mod prelude {
+    pub use crate::data;
     pub use crate::train::{Adam, Optimizer, RmsProp, Sgd};
     pub use crate::{DType, Device, Graph, Init, Scalar, Session, SessionOptions, Shape, Tape, Value};
 }
