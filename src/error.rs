@@ -286,6 +286,16 @@ pub enum Error {
         what: &'static str,
     },
 
+    /// Inputs and labels that do not make the same number of samples.
+    #[error("{inputs} input elements and {labels} labels do not make samples of shape {sample}")]
+    DatasetLength {
+        /// The shape of one sample.
+        sample: Shape,
+        /// Input elements given.
+        inputs: usize,
+        /// Labels given.
+        labels: usize,
+    },
     /// A file that could not be opened or read.
     #[error("{}: {source}", path.display())]
     Io {

@@ -518,6 +518,13 @@ impl Graph {
         self.located(op, found)
     }
 
+    /// An axis of an operand, counted from the front.
+    #[track_caller]
+    pub(crate) fn operand_axis(&self, op: &'static str, value: Value, axis: isize) -> Result<usize> {
+        let shape = self.operand_shape(op, value)?;
+        self.located(op, shape.axis(axis))
+    }
+
     pub(crate) fn recording(&self) -> Ref<'_, Recording> {
         self.data.borrow()
     }

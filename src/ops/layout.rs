@@ -572,10 +572,7 @@ impl Graph {
     #[track_caller]
     pub fn concat(&self, values: &[Value], axis: isize) -> Result<Value> {
         let axis = match values.first() {
-            Some(&first) => {
-                let shape = self.operand_shape("concat", first)?;
-                self.located("concat", shape.axis(axis))?
-            }
+            Some(&first) => self.operand_axis("concat", first, axis)?,
             None => 0,
         };
         self.apply1(Concat(axis), values)

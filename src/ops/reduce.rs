@@ -360,8 +360,7 @@ impl Graph {
     /// The index of the first largest element along `axis`, as u32; the axis is dropped.
     #[track_caller]
     pub fn argmax(&self, x: Value, axis: isize) -> Result<Value> {
-        let shape = self.operand_shape("argmax", x)?;
-        let axis = self.located("argmax", shape.axis(axis))?;
+        let axis = self.operand_axis("argmax", x, axis)?;
         self.apply1(Argmax(axis), &[x])
     }
 

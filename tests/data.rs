@@ -1,0 +1,263 @@
+//! The readers of `retape::data` on small files: what they accept, and what they say about files
+//! that are not what they should be.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use retape::data::{Dataset, TrainTest, mnist, read_idx};
+use retape::{Error, Result, Shape};
+
+/// A folder of its own for each test, removed when the test ends, failed or not.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let unique = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("retape-data-{}-{unique}", std::process::id()));
+        fs::create_dir_all(&path).expect("the temporary folder can be made");
+        Folder(path)
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.0.join(name);
+        fs::write(&path, bytes).expect("the temporary folder can be written");
+        path
+    }
+
+    /// A small set in MNIST's format: three training images, two for testing, 2 x 3 pixels.
+    fn with_mnist() -> Self {
+        let folder = Folder::new();
+        folder.write(TRAIN_IMAGES, &idx(8, &[3, 2, 3], &(0..18).map(|i| i * 15).collect::<Vec<_>>()));
+        folder.write(TRAIN_LABELS, &idx(8, &[3], &[7, 0, 9]));
+        folder.write("t10k-images-idx3-ubyte.gz", &gzip(&idx(8, &[2, 2, 3], &[255; 12])));
+        folder.write("t10k-labels-idx1-ubyte.gz", &gzip(&idx(8, &[2], &[1, 2])));
+        folder
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+const TRAIN_IMAGES: &str = "train-images-idx3-ubyte";
+const TRAIN_LABELS: &str = "train-labels-idx1-ubyte";
+
+fn idx(dtype: u8, dims: &[u32], data: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0, 0, dtype, dims.len() as u8];
+    dims.iter().for_each(|d| bytes.extend(d.to_be_bytes()));
+    bytes.extend(data);
+    bytes
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(bytes).expect("writing to memory succeeds");
+    encoder.finish().expect("writing to memory succeeds")
+}
+
+/// The path and the message of an [`Error::Corrupt`].
+fn corrupt<T: std::fmt::Debug>(result: Result<T>) -> (PathBuf, String) {
+    match result {
+        Err(Error::Corrupt { path, message }) => (path, message),
+        other => panic!("Error::Corrupt expected, {other:?} found"),
+    }
+}
+
+fn assert_corrupt(bytes: &[u8], expected: &str) {
+    let folder = Folder::new();
+    let path = folder.write("file", bytes);
+    let (found, message) = corrupt(read_idx(&path));
+    assert_eq!(found, path);
+    assert!(message.contains(expected), "`{expected}` is not in `{message}`");
+}
+
+#[test]
+fn mnist_is_read_plain_and_compressed() -> Result<()> {
+    let folder = Folder::with_mnist();
+    let data = mnist(&folder.0)?;
+    assert_eq!(data.input_shape(), Shape::from([1, 2, 3]));
+    assert_eq!((data.train.len(), data.test.len(), data.train.classes()), (3, 2, 10));
+    assert_eq!(data.train.labels(), [7, 0, 9]);
+    let pixels: Vec<f32> = (0..18u8).map(|i| f32::from(i * 15) / 255.0).collect();
+    assert_eq!(data.train.inputs(), pixels);
+    assert_eq!(data.train.input(1), &pixels[6..12]);
+    assert_eq!((data.test.inputs(), data.test.labels()), (&[1.0; 12][..], &[1, 2][..]));
+    Ok(())
+}
+
+#[test]
+fn gzip_is_told_by_contents() -> Result<()> {
+    let folder = Folder::new();
+    let bytes = idx(8, &[2, 2], &[1, 2, 3, 4]);
+    let plain = read_idx(folder.write("plain.gz", &bytes))?;
+    let packed = read_idx(folder.write("packed", &gzip(&bytes)))?;
+    assert_eq!((plain.dims.as_slice(), plain.data.as_slice()), (&[2, 2][..], &[1, 2, 3, 4][..]));
+    assert_eq!(plain, packed);
+    // gzip files may be concatenated.
+    let (head, tail) = bytes.split_at(9);
+    assert_eq!(read_idx(folder.write("two", &[gzip(head), gzip(tail)].concat()))?, plain);
+    Ok(())
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let folder = Folder::with_mnist();
+    fs::remove_file(folder.0.join(TRAIN_LABELS)).expect("it is there");
+    match mnist(&folder.0) {
+        Err(Error::Io { path, source }) => {
+            assert_eq!(path, folder.0);
+            assert_eq!(source.kind(), std::io::ErrorKind::NotFound);
+            let message = source.to_string();
+            assert!(message.contains("`train-labels-idx1-ubyte`"), "{message}");
+            assert!(message.contains("`train-labels-idx1-ubyte.gz`"), "{message}");
+        }
+        other => panic!("Error::Io expected, {other:?} found"),
+    }
+    let nowhere = folder.0.join("nowhere");
+    assert!(matches!(mnist(&nowhere), Err(Error::Io { path, .. }) if path == nowhere));
+    let file = folder.0.join("nothing");
+    assert!(matches!(read_idx(&file), Err(Error::Io { path, .. }) if path == file));
+}
+
+#[test]
+fn truncation_is_found_anywhere() {
+    let whole = idx(8, &[2, 3], &[1, 2, 3, 4, 5, 6]);
+    for length in 0..whole.len() {
+        assert_corrupt(&whole[..length], "truncated");
+        assert_corrupt(&gzip(&whole[..length]), "truncated");
+    }
+    assert_corrupt(&whole[..whole.len() - 1], "5 elements, 6 expected for [2, 3]");
+}
+
+#[test]
+fn trailing_bytes_are_refused() {
+    let longer = idx(8, &[3], &[1, 2, 3, 4]);
+    assert_corrupt(&longer, "trailing bytes: more than the 3 elements expected for [3]");
+    assert_corrupt(&gzip(&longer), "trailing bytes");
+    assert_corrupt(&[gzip(&idx(8, &[1], &[1])), b"rest".to_vec()].concat(), "gzip");
+}
+
+#[test]
+fn headers_are_checked() {
+    assert_corrupt(b"PK\x03\x04 and so on", "not an IDX file: it begins with [50, 4b, 03, 04]");
+    assert_corrupt(&[0, 1, 8, 1, 0, 0, 0, 1, 5], "not an IDX file");
+    assert_corrupt(&idx(0x0d, &[1], &[0; 4]), "dtype code 0x0d, 0x08 (u8) expected");
+    assert_corrupt(&idx(8, &[], &[1]), "0 dimensions");
+    assert_corrupt(&idx(8, &[2, 0], &[]), "[2, 0]: it holds no elements");
+}
+
+/// Sizes that would take exbibytes, or overflow, cost nothing: only what is there is read.
+#[test]
+fn header_sizes_are_not_trusted() {
+    assert_corrupt(&idx(8, &[u32::MAX, u32::MAX], &[1, 2]), "2 elements, 18446744065119617025 expected");
+    assert_corrupt(&idx(8, &[u32::MAX; 3], &[1, 2]), "more elements than can be counted");
+    assert_corrupt(&gzip(&idx(8, &[u32::MAX, 1 << 10], &[1, 2])), "truncated");
+    // A compressed file that unpacks to far more than it announces is not unpacked to its end.
+    let bomb = gzip(&[idx(8, &[4], &[]), vec![0; 64 << 20]].concat());
+    assert_corrupt(&bomb, "trailing bytes");
+}
+
+#[test]
+fn damaged_gzip_is_refused() {
+    let data: Vec<u8> = (0..2000u32).map(|i| (i * i % 251) as u8).collect();
+    let whole = gzip(&idx(8, &[2000], &data));
+    for length in [2, 9, 12, 40, whole.len() / 2, whole.len() - 9, whole.len() - 1] {
+        assert_corrupt(&whole[..length], "gzip stream is damaged");
+    }
+    let mut wrong_sum = whole.clone();
+    let at = wrong_sum.len() - 6;
+    wrong_sum[at] ^= 1;
+    assert_corrupt(&wrong_sum, "gzip stream is damaged");
+}
+
+#[test]
+fn files_have_to_fit_together() {
+    let folder = Folder::with_mnist();
+    let labels = folder.write(TRAIN_LABELS, &idx(8, &[2], &[7, 0]));
+    let (path, message) = corrupt(mnist(&folder.0));
+    assert_eq!(path, labels);
+    assert!(message.starts_with("2 labels, 3 expected for the images of "), "{message}");
+    assert!(message.ends_with(TRAIN_IMAGES), "{message}");
+
+    folder.write(TRAIN_LABELS, &idx(8, &[3, 1], &[7, 0, 9]));
+    assert!(corrupt(mnist(&folder.0)).1.contains("[3, 1], 1 expected for labels"));
+
+    folder.write(TRAIN_LABELS, &idx(8, &[3], &[7, 0, 9]));
+    folder.write(TRAIN_IMAGES, &idx(8, &[3, 6], &[0; 18]));
+    assert!(corrupt(mnist(&folder.0)).1.contains("[3, 6], 3 expected for images"));
+
+    folder.write(TRAIN_IMAGES, &idx(8, &[3, 3, 2], &[0; 18]));
+    let (path, message) = corrupt(mnist(&folder.0));
+    assert!(path.ends_with("t10k-images-idx3-ubyte.gz"), "{path:?}");
+    assert!(message.contains("its samples are [1, 2, 3], [1, 3, 2] expected"), "{message}");
+}
+
+#[test]
+fn labels_are_checked() {
+    let folder = Folder::with_mnist();
+    let labels = folder.write(TRAIN_LABELS, &idx(8, &[3], &[7, 10, 9]));
+    match mnist(&folder.0) {
+        Err(Error::LabelOutOfRange { name, index, label, limit }) => {
+            assert_eq!(Path::new(&name), labels);
+            assert_eq!((index, label, limit), (1, 10, 10));
+        }
+        other => panic!("Error::LabelOutOfRange expected, {other:?} found"),
+    }
+    assert!(matches!(Dataset::new([1], vec![0.0], vec![3], 3), Err(Error::LabelOutOfRange { .. })));
+}
+
+#[test]
+fn a_dataset_needs_whole_samples() {
+    let wrong = Dataset::new([2, 2], vec![0.0; 7], vec![0, 1], 2);
+    assert!(matches!(wrong, Err(Error::DatasetLength { inputs: 7, labels: 2, .. })));
+    let empty = Dataset::new([2, 0], vec![], vec![], 2);
+    assert!(matches!(empty, Err(Error::EmptyDimension { .. })));
+}
+
+fn numbered(n: usize) -> Dataset {
+    let inputs = (0..2 * n).map(|i| i as f32).collect();
+    Dataset::new([2], inputs, (0..n as u32).collect(), n as u32).expect("the labels are in range")
+}
+
+#[test]
+fn batches_reuse_the_buffers() {
+    let data = numbered(5);
+    let (mut inputs, mut labels) = (Vec::new(), Vec::new());
+    data.gather(&[4, 0, 4], &mut inputs, &mut labels);
+    assert_eq!(inputs, [8.0, 9.0, 0.0, 1.0, 8.0, 9.0]);
+    assert_eq!(labels, [4, 0, 4]);
+    let before = (inputs.as_ptr(), inputs.capacity(), labels.as_ptr(), labels.capacity());
+    data.gather(&[1, 2, 3], &mut inputs, &mut labels);
+    assert_eq!((inputs.as_ptr(), inputs.capacity(), labels.as_ptr(), labels.capacity()), before);
+    assert_eq!((inputs, labels), (vec![2.0, 3.0, 4.0, 5.0, 6.0, 7.0], vec![1, 2, 3]));
+}
+
+#[test]
+fn datasets_are_taken_apart() -> Result<()> {
+    let (train, validation) = numbered(10).split_last(0.25)?;
+    assert_eq!((train.len(), validation.labels()), (7, &[7, 8, 9][..]));
+    assert_eq!(validation.input(0), [14.0, 15.0]);
+    let (most, least) = numbered(3).split_last(0.001)?;
+    assert_eq!((most.len(), least.len()), (2, 1));
+    for fraction in [0.0, 1.0, -0.5, f64::NAN] {
+        assert!(matches!(numbered(10).split_last(fraction), Err(Error::Argument { .. })));
+    }
+    assert!(matches!(numbered(1).split_last(0.5), Err(Error::Argument { .. })));
+
+    assert_eq!(numbered(5).take(2), numbered(5).select(&[0, 1]));
+    assert_eq!(numbered(2).take(9), numbered(2));
+    assert!(numbered(2).take(0).is_empty());
+    let chosen = numbered(5).select(&[3, 3, 1]);
+    assert_eq!((chosen.labels(), chosen.inputs()), (&[3, 3, 1][..], &[6.0, 7.0, 6.0, 7.0, 2.0, 3.0][..]));
+
+    let both = TrainTest { train, test: validation };
+    assert_eq!(both.input_shape(), Shape::from([2]));
+    Ok(())
+}
