@@ -213,6 +213,8 @@ fn a_lost_device_is_reported_as_such() {
     let y = g.exp(x).unwrap();
     let mut session = g.forward([y]).unwrap().session(&device).unwrap();
     session.replay().unwrap();
+    // A device is lost once its last submission has run.
+    session.read(y).unwrap();
     device.wgpu().unwrap().0.destroy();
     let lost = |r: Result<()>| assert!(matches!(r, Err(Error::DeviceLost { .. })), "{r:?}");
     lost(session.replay());
