@@ -2,12 +2,15 @@
 //
 // The loop nest over the output has up to six merged dimensions; an operand's stride is 0 along
 // dimensions it is stretched over. A thread makes one element (`scalar`) or four neighbouring ones
-// (`quad` and its in-place forms, where extents and strides count vectors of four). Workgroups of
-// 64 in a folded grid. The in-place forms overwrite the operand that has the output's shape.
+// (`quad` and its in-place forms, where extents and strides count vectors of four; an operand that
+// is stretched along the innermost dimension is marked as A_SPLAT or B_SPLAT, and its strides still
+// count elements). Workgroups of 64 in a folded grid. The in-place forms overwrite the operand that has the output's shape.
 // KIND numbers the functions as `Binary` in binary.rs; RANK is the number of merged dimensions.
 
 override KIND: u32 = 0u;
 override RANK: u32 = 1u;
+override A_SPLAT: bool = false;
+override B_SPLAT: bool = false;
 
 struct Params {
     d_lo: vec4<u32>,
@@ -51,17 +54,36 @@ fn mask(condition: vec4<bool>) -> vec4<f32> {
 }
 
 // a^b for any sign of a: WGSL's pow is undefined below 0, so the sign is put back for odd whole
-// exponents; other exponents of a negative base give NaN through the logarithm.
+// exponents; other exponents of a negative base give NaN.
 fn power(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
     let whole = floor(b) == b;
     let odd = whole & (abs(b - 2.0 * floor(0.5 * b)) == vec4(1.0));
-    let magnitude = exp2(b * log2(select(a, abs(a), whole)));
-    let signed = select(magnitude, -magnitude, odd & (a < vec4(0.0)));
+    let magnitude = exp2(b * log2(abs(a)));
+    let below = select(vec4(not_a_number()), select(magnitude, -magnitude, odd), whole);
+    let signed = select(magnitude, below, a < vec4(0.0));
     let at_zero = select(select(vec4(infinity()), vec4(0.0), b > vec4(0.0)), vec4(1.0), b == vec4(0.0));
     let small = select(signed, at_zero, a == vec4(0.0));
     // Small whole exponents by multiplication: exact where logarithms are not.
     let square = select(small, a * a, b == vec4(2.0));
     return select(select(square, a, b == vec4(1.0)), vec4(1.0), b == vec4(0.0));
+}
+
+fn read_a(c: Coords) -> vec4<f32> {
+    let at = offset(c, p.a_lo, p.a_hi);
+    if A_SPLAT {
+        let quad = a4[at / 4u];
+        return vec4(quad[at % 4u]);
+    }
+    return a4[at];
+}
+
+fn read_b(c: Coords) -> vec4<f32> {
+    let at = offset(c, p.b_lo, p.b_hi);
+    if B_SPLAT {
+        let quad = b4[at / 4u];
+        return vec4(quad[at % 4u]);
+    }
+    return b4[at];
 }
 
 @compute @workgroup_size(64)
@@ -79,7 +101,7 @@ fn quad(@builtin(global_invocation_id) id: vec3<u32>) {
     let i = linear_index(id, 64u);
     if i >= p.n { return; }
     let c = coords(i, RANK, p.d_lo, p.d_hi);
-    y4[i] = f(a4[offset(c, p.a_lo, p.a_hi)], b4[offset(c, p.b_lo, p.b_hi)]);
+    y4[i] = f(read_a(c), read_b(c));
 }
 
 @compute @workgroup_size(64)
@@ -87,7 +109,7 @@ fn quad_over_a(@builtin(global_invocation_id) id: vec3<u32>) {
     let i = linear_index(id, 64u);
     if i >= p.n { return; }
     let c = coords(i, RANK, p.d_lo, p.d_hi);
-    y4[i] = f(y4[i], b4[offset(c, p.b_lo, p.b_hi)]);
+    y4[i] = f(y4[i], read_b(c));
 }
 
 @compute @workgroup_size(64)
@@ -95,5 +117,5 @@ fn quad_over_b(@builtin(global_invocation_id) id: vec3<u32>) {
     let i = linear_index(id, 64u);
     if i >= p.n { return; }
     let c = coords(i, RANK, p.d_lo, p.d_hi);
-    y4[i] = f(a4[offset(c, p.a_lo, p.a_hi)], y4[i]);
+    y4[i] = f(read_a(c), y4[i]);
 }

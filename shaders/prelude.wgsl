@@ -9,6 +9,11 @@ fn infinity() -> f32 {
     return bitcast<f32>(bits);
 }
 
+fn not_a_number() -> f32 {
+    var bits = 0x7fc00000u;
+    return bitcast<f32>(bits);
+}
+
 // The index of this invocation in a folded grid of workgroups with `size` invocations along x.
 fn linear_index(global_id: vec3<u32>, size: u32) -> u32 {
     return global_id.y * (FOLD * size) + global_id.x;

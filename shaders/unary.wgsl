@@ -39,7 +39,7 @@ fn f(x: vec4<f32>) -> vec4<f32> {
         case 2u: { return x * x; }
         case 3u: { return sqrt(x); }
         case 4u: { return exp(x); }
-        case 5u: { return log(x); }
+        case 5u: { return logarithm(x); }
         case 6u: { return select(ZERO, ONE, x > ZERO) - select(ZERO, ONE, x < ZERO); }
         case 7u: { return sigmoid(x); }
         case 8u: { return tanh_exact(x); }
@@ -57,6 +57,12 @@ fn f(x: vec4<f32>) -> vec4<f32> {
         case 20u: { return clamp(x, vec4(p.a), vec4(p.b)); }
         default: { return x; }
     }
+}
+
+// Some drivers return a number for the logarithm of a negative one.
+fn logarithm(x: vec4<f32>) -> vec4<f32> {
+    let defined = select(log(x), vec4(-infinity()), x == ZERO);
+    return select(defined, vec4(not_a_number()), x < ZERO);
 }
 
 fn derivative(v: vec4<f32>) -> vec4<f32> {

@@ -53,17 +53,6 @@ impl CpuExecutor {
         Ok(CpuExecutor { tape, persistent, results: HashMap::new(), dead_after })
     }
 
-    /// A value's contents.
-    pub fn read_f64(&self, value: Value) -> Vec<f64> {
-        let root = self.tape.root(value);
-        match (self.persistent.get(&root), self.results.get(&value)) {
-            (Some(shared), _) => shared.read().unwrap_or_else(PoisonError::into_inner).data.clone(),
-            (None, Some(array)) => array.data.clone(),
-            // Nothing has been replayed yet: like a fresh GPU buffer, all zeros.
-            (None, None) => vec![0.0; self.tape.recording().ty(value).numel()],
-        }
-    }
-
     fn run(&mut self, index: usize, scalars: &ScalarTable) {
         let tape = self.tape.clone();
         let node = &tape.ops()[index];
@@ -99,17 +88,33 @@ impl CpuExecutor {
 impl Executor for CpuExecutor {
     fn write(&mut self, value: Value, bytes: &[u8]) -> Result<()> {
         let dtype = self.tape.recording().ty(value).dtype;
-        let Some(shared) = self.persistent.get(&value) else { return Ok(()) };
-        let mut array = shared.write().unwrap_or_else(PoisonError::into_inner);
-        array.data = match dtype {
+        let data: Vec<f64> = match dtype {
             DType::F32 => bytemuck::pod_collect_to_vec::<u8, f32>(bytes).into_iter().map(f64::from).collect(),
             DType::U32 => bytemuck::pod_collect_to_vec::<u8, u32>(bytes).into_iter().map(f64::from).collect(),
         };
+        self.restore(value, &data)
+    }
+
+    fn read_f64(&self, value: Value) -> Result<Vec<f64>> {
+        let root = self.tape.root(value);
+        Ok(match (self.persistent.get(&root), self.results.get(&value)) {
+            (Some(shared), _) => shared.read().unwrap_or_else(PoisonError::into_inner).data.clone(),
+            (None, Some(array)) => array.data.clone(),
+            // Nothing has been replayed yet: like a fresh GPU buffer, all zeros.
+            (None, None) => vec![0.0; self.tape.recording().ty(value).numel()],
+        })
+    }
+
+    fn restore(&mut self, value: Value, data: &[f64]) -> Result<()> {
+        if let Some(shared) = self.persistent.get(&value) {
+            let mut array = shared.write().unwrap_or_else(PoisonError::into_inner);
+            array.data = data.to_vec();
+        }
         Ok(())
     }
 
     fn read(&self, value: Value) -> Result<Vec<u8>> {
-        let data = self.read_f64(value);
+        let data = self.read_f64(value)?;
         Ok(match self.tape.recording().ty(value).dtype {
             DType::F32 => data.iter().flat_map(|&v| (v as f32).to_ne_bytes()).collect(),
             DType::U32 => data.iter().flat_map(|&v| (v as u32).to_ne_bytes()).collect(),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::context::GpuContext;
 use super::readback::Staging;
+use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::{Scalar, Value};
 use crate::session::{Executor, ScalarTable, Session, SessionOptions};
@@ -224,6 +225,31 @@ impl Executor for GpuExecutor {
     fn read(&self, value: Value) -> Result<Vec<u8>> {
         let (buffer, bytes) = self.locate(value)?;
         self.staging.read(&self.context, buffer, bytes)?.wait()
+    }
+
+    fn read_f64(&self, value: Value) -> Result<Vec<f64>> {
+        let bytes = self.read(value)?;
+        Ok(match self.tape.recording().ty(value).dtype {
+            DType::F32 => {
+                bytemuck::pod_collect_to_vec::<u8, f32>(&bytes).into_iter().map(f64::from).collect()
+            }
+            DType::U32 => {
+                bytemuck::pod_collect_to_vec::<u8, u32>(&bytes).into_iter().map(f64::from).collect()
+            }
+        })
+    }
+
+    fn restore(&mut self, value: Value, data: &[f64]) -> Result<()> {
+        match self.tape.recording().ty(value).dtype {
+            DType::F32 => {
+                let data: Vec<f32> = data.iter().map(|&v| v as f32).collect();
+                self.write(value, bytemuck::cast_slice(&data))
+            }
+            DType::U32 => {
+                let data: Vec<u32> = data.iter().map(|&v| v as u32).collect();
+                self.write(value, bytemuck::cast_slice(&data))
+            }
+        }
     }
 
     fn replay(&mut self, scalars: &mut ScalarTable, steps: usize) -> Result<()> {

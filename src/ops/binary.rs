@@ -1,7 +1,9 @@
 //! Elementwise functions of two operands with broadcasting. Shader: `binary.wgsl`.
 
 use super::strided::Nest;
-use super::{Backward, EPS, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
+use super::{
+    Backward, EPS, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, flush, widen, word,
+};
 use crate::cpu::{Array, Indexer};
 use crate::dtype::DType;
 use crate::error::Result;
@@ -120,7 +122,7 @@ impl Binary {
             Binary::Pow => 16.0 + 8.0 * b.abs() * (1.0 + a.abs().log2().abs()).min(300.0),
             _ => 0.0,
         };
-        ulps * EPS * result.abs() + FLUSH
+        widen(ulps * EPS * result.abs() + FLUSH, result, self.value(flush(a), flush(b)))
     }
 }
 
@@ -156,7 +158,7 @@ impl Op for BinaryOp {
 
     fn in_place(&self, inputs: &[TensorType]) -> Vec<usize> {
         let Ok(output) = inputs[0].shape.broadcast(inputs[1].shape) else { return Vec::new() };
-        if nest(inputs, output).by_fours().is_none() {
+        if nest(inputs, output).by_fours_or_splat().is_none() {
             return Vec::new();
         }
         (0..2).filter(|&i| inputs[i].shape.numel() == output.numel()).collect()
@@ -168,14 +170,14 @@ impl Op for BinaryOp {
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
         let scalar = nest(cx.inputs, cx.outputs[0].shape);
-        let quads = scalar.by_fours();
+        let quads = scalar.by_fours_or_splat();
         let entry = match (&quads, cx.in_place) {
             (None, _) => "scalar",
             (Some(_), None) => "quad",
             (Some(_), Some(0)) => "quad_over_a",
             (Some(_), Some(_)) => "quad_over_b",
         };
-        let nest = quads.unwrap_or(scalar);
+        let (nest, splat) = quads.unwrap_or((scalar, vec![false; 3]));
         let (d_lo, d_hi) = nest.dim_words();
         let (a_lo, a_hi) = nest.stride_words(0);
         let (b_lo, b_hi) = nest.stride_words(1);
@@ -183,6 +185,8 @@ impl Op for BinaryOp {
         let call = KernelCall::new(&SHADER, entry)
             .constant("KIND", f64::from(self.0 as u32))
             .constant("RANK", nest.rank() as f64)
+            .constant("A_SPLAT", f64::from(u8::from(splat[0])))
+            .constant("B_SPLAT", f64::from(u8::from(splat[1])))
             .params(&BinaryParams { d_lo, a_lo, b_lo, d_hi, a_hi, b_hi, n, unused: 0 })
             .grid(Grid::linear(nest.len(), 64));
         let read = (0..2).filter(|&i| cx.in_place != Some(i)).map(Slot::Input);
@@ -195,14 +199,9 @@ impl Op for BinaryOp {
     }
 
     fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
-        // The operands' magnitudes matter to a power only.
-        let results = &results[0].data;
-        let inputs = match self.0 {
-            Binary::Pow => (zip(cx, |a, _| a).data, zip(cx, |_, b| b).data),
-            _ => (vec![0.0; results.len()], vec![0.0; results.len()]),
-        };
-        let bound = |(i, &r): (usize, &f64)| self.0.bound(inputs.0[i], inputs.1[i], r);
-        vec![results.iter().enumerate().map(bound).collect()]
+        let (a, b) = (zip(cx, |a, _| a).data, zip(cx, |_, b| b).data);
+        let bound = |(i, &r): (usize, &f64)| self.0.bound(a[i], b[i], r);
+        vec![results[0].data.iter().enumerate().map(bound).collect()]
     }
 }
 

@@ -16,3 +16,18 @@ pub fn relative_bound(result: &Array, ulps: f64) -> Vec<f64> {
 pub fn magnitude_bound(magnitude: &Array, ulps: f64) -> Vec<f64> {
     relative_bound(magnitude, ulps)
 }
+
+/// A GPU may read a subnormal operand as 0.
+pub(crate) fn flush(x: f64) -> f64 {
+    if x.abs() < FLUSH { 0.0 } else { x }
+}
+
+/// Widens a bound by what flushing operands changes in a result: its distance from the result on
+/// flushed operands, which may be without limit.
+pub(crate) fn widen(bound: f64, result: f64, flushed: f64) -> f64 {
+    if result == flushed || (result.is_nan() && flushed.is_nan()) {
+        return bound;
+    }
+    let gap = (result - flushed).abs();
+    if gap.is_nan() { f64::INFINITY } else { bound + gap }
+}

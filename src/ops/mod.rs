@@ -6,10 +6,13 @@
 
 mod binary;
 mod bound;
+mod gather;
 mod layout;
+mod loss;
 mod matmul;
 mod reduce;
 mod select;
+mod softmax;
 mod strided;
 mod unary;
 mod update;
@@ -18,6 +21,7 @@ use std::fmt;
 
 pub use binary::Binary;
 pub use bound::{EPS, FLUSH, magnitude_bound, relative_bound};
+pub(crate) use bound::{flush, widen};
 pub use layout::SliceRange;
 pub use reduce::Reduction;
 pub use unary::Unary;
@@ -62,13 +66,16 @@ impl OperatorInfo {
 /// Every built-in operator: what can appear in a listing of a tape without operators of the
 /// program's own.
 pub fn operators() -> Vec<OperatorInfo> {
-    let families: [Vec<OperatorInfo>; 7] = [
+    let families: [Vec<OperatorInfo>; 10] = [
         unary::operators(),
         binary::operators(),
         select::OPERATORS.to_vec(),
         layout::OPERATORS.to_vec(),
         reduce::OPERATORS.to_vec(),
         matmul::OPERATORS.to_vec(),
+        gather::OPERATORS.to_vec(),
+        softmax::OPERATORS.to_vec(),
+        loss::OPERATORS.to_vec(),
         update::OPERATORS.to_vec(),
     ];
     families.concat()
@@ -83,6 +90,9 @@ pub fn shaders() -> Vec<&'static Shader> {
         &layout::SHADER,
         &reduce::SHADER,
         &matmul::SHADER,
+        &gather::SHADER,
+        &softmax::SHADER,
+        &loss::SHADER,
         &update::SHADER,
     ]
 }

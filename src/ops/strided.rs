@@ -48,17 +48,32 @@ impl Nest {
         self.dims.len()
     }
 
-    /// The same nest over groups of four elements, if every operand allows it.
+    /// The same nest over groups of four elements, if every operand allows it: neighbouring
+    /// elements along the innermost dimension and everything else a multiple of four apart.
     pub fn by_fours(&self) -> Option<Nest> {
+        self.by_fours_or_splat().filter(|(_, splat)| !splat.contains(&true)).map(|(nest, _)| nest)
+    }
+
+    /// The same with operands that stay put along the innermost dimension allowed: those are
+    /// marked, and their strides still count single elements.
+    pub fn by_fours_or_splat(&self) -> Option<(Nest, Vec<bool>)> {
         let inner = self.rank() - 1;
-        let outer_fits = |s: &Vec<usize>| s[..inner].iter().all(|stride| stride % 4 == 0);
-        if self.dims[inner] % 4 != 0 || !self.strides.iter().all(|s| s[inner] == 1 && outer_fits(s)) {
+        if !self.dims[inner].is_multiple_of(4) {
             return None;
         }
         let mut quads = self.clone();
         quads.dims[inner] /= 4;
-        quads.strides.iter_mut().for_each(|s| s[..inner].iter_mut().for_each(|stride| *stride /= 4));
-        Some(quads)
+        let mut splat = Vec::with_capacity(self.strides.len());
+        for strides in &mut quads.strides {
+            splat.push(strides[inner] == 0);
+            let aligned = strides[..inner].iter().all(|s| s.is_multiple_of(4));
+            match strides[inner] {
+                0 => {}
+                1 if aligned => strides[..inner].iter_mut().for_each(|s| *s /= 4),
+                _ => return None,
+            }
+        }
+        Some((quads, splat))
     }
 
     /// The extents as kernels take them.
@@ -105,6 +120,9 @@ mod tests {
             Some((vec![6, 2], vec![vec![2, 1], vec![0, 1]]))
         );
         assert_eq!(Nest::new(&[6, 7], &[vec![7, 1], vec![0, 1]]).by_fours(), None);
-        assert_eq!(Nest::new(&[6, 8], &[vec![8, 1], vec![1, 0]]).by_fours(), None);
+        let stretched = Nest::new(&[6, 8], &[vec![8, 1], vec![1, 0]]);
+        assert_eq!(stretched.by_fours(), None);
+        let (quads, splat) = stretched.by_fours_or_splat().unwrap();
+        assert_eq!((quads.strides, splat), (vec![vec![2, 1], vec![1, 0]], vec![false, true]));
     }
 }

@@ -1,6 +1,8 @@
 //! Elementwise functions of one operand. Shader: `unary.wgsl`.
 
-use super::{Backward, EPS, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
+use super::{
+    Backward, EPS, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, flush, widen, word,
+};
 use crate::cpu::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -178,7 +180,7 @@ impl Unary {
             }
             Unary::Selu => SELU_SCALE * if x < 0.0 { SELU_ALPHA * x.exp_m1() } else { x },
             Unary::Gelu => x * normal_cdf(x),
-            Unary::GeluTanh => 0.5 * x * (1.0 + gelu_inner(x).tanh()),
+            Unary::GeluTanh => x * sigmoid(2.0 * gelu_inner(x)),
             Unary::Softplus => x.max(0.0) + (-x.abs()).exp().ln_1p(),
             Unary::Softsign => x / (1.0 + x.abs()),
             Unary::HardSigmoid => (x / 6.0 + 0.5).clamp(0.0, 1.0),
@@ -239,9 +241,10 @@ impl Unary {
                 normal_cdf(v) + v * density
             }
             Unary::GeluTanh => {
-                let t = gelu_inner(v).tanh();
+                // (1 + tanh u) / 2 = sigmoid(2 u), which does not cancel.
+                let s = sigmoid(2.0 * gelu_inner(v));
                 let slope = SQRT_2_OVER_PI * (1.0 + 3.0 * 0.044_715 * v * v);
-                0.5 * (1.0 + t) + 0.5 * v * (1.0 - t * t) * slope
+                s + 2.0 * v * s * (1.0 - s) * slope
             }
             Unary::Softplus => sigmoid(v),
             Unary::Softsign => (1.0 + v.abs()).powi(-2),
@@ -277,7 +280,8 @@ impl Unary {
             Unary::GeluTanh => 24.0 + 8.0 * x * x * x.abs().max(1.0),
             _ => 10.0 + 3.0 * x.abs(),
         };
-        ulps * EPS * result.abs() + FLUSH
+        // A factor that is flushed to zero is lost times the other one.
+        ulps * EPS * result.abs() + FLUSH * (1.0 + x.abs())
     }
 
     /// The error allowed to the f32 derivative, for `dy` = 1.
@@ -420,8 +424,10 @@ impl Op for UnaryOp {
     }
 
     fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
+        let (a, b) = (f64::from(self.a), f64::from(self.b));
         let pairs = cx.inputs[0].data.iter().zip(&results[0].data);
-        vec![pairs.map(|(&x, &y)| self.kind.bound(x, y)).collect()]
+        let bound = |(&x, &y): (&f64, &f64)| widen(self.kind.bound(x, y), y, self.kind.value(flush(x), a, b));
+        vec![pairs.map(bound).collect()]
     }
 }
 
@@ -468,7 +474,8 @@ impl Op for UnaryGrad {
         let pairs = cx.inputs[0].data.iter().zip(&cx.inputs[1].data);
         let bound = |(&v, &dy): (&f64, &f64)| {
             let slope = self.0.kind.derivative(v, a, b);
-            (self.0.kind.derivative_bound(v, slope) + EPS * slope.abs()) * dy.abs() + FLUSH
+            let bound = self.0.kind.derivative_bound(v, slope) + EPS * slope.abs();
+            widen(bound, slope, self.0.kind.derivative(flush(v), a, b)) * dy.abs() + FLUSH
         };
         vec![pairs.map(bound).collect()]
     }

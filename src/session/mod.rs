@@ -13,7 +13,7 @@ pub use verify::{HostData, OpCheck, Verification};
 
 use crate::cpu::CpuExecutor;
 use crate::device::{Backend, Device};
-use crate::dtype::{DType, Element};
+use crate::dtype::Element;
 use crate::error::{Error, Result};
 use crate::gpu::GpuExecutor;
 use crate::graph::{Source, Value};
@@ -27,6 +27,12 @@ pub(crate) trait Executor: Send {
 
     /// The current contents of a value's storage.
     fn read(&self, value: Value) -> Result<Vec<u8>>;
+
+    /// The same with every digit the executor has.
+    fn read_f64(&self, value: Value) -> Result<Vec<f64>>;
+
+    /// Puts back what [`read_f64`](Executor::read_f64) gave.
+    fn restore(&mut self, value: Value, data: &[f64]) -> Result<()>;
 
     /// Runs `steps` steps, advancing the step scalar after each.
     fn replay(&mut self, scalars: &mut ScalarTable, steps: usize) -> Result<()>;
@@ -133,14 +139,7 @@ impl Session {
                     let data = init.fill(info.ty.shape, options.seed, name);
                     self.executor.write(value, bytemuck::cast_slice(&data))?;
                 }
-                Source::Constant(data) if info.ty.dtype == DType::U32 => {
-                    let data: Vec<u32> = data.iter().map(|&v| v as u32).collect();
-                    self.executor.write(value, bytemuck::cast_slice(&data))?;
-                }
-                Source::Constant(data) => {
-                    let data: Vec<f32> = data.iter().map(|&v| v as f32).collect();
-                    self.executor.write(value, bytemuck::cast_slice(&data))?;
-                }
+                Source::Constant(data) => self.executor.restore(value, data)?,
                 Source::Input | Source::Labels | Source::Op { .. } => {}
             }
         }
@@ -219,10 +218,7 @@ impl Session {
     pub fn read_f64(&self, value: Value) -> Result<Vec<f64>> {
         self.check_readable(value)?;
         self.expect::<f32>(value)?;
-        match self.executor.cpu() {
-            Some(cpu) => Ok(cpu.read_f64(value)),
-            None => Ok(self.read(value)?.into_iter().map(f64::from).collect()),
-        }
+        self.executor.read_f64(value)
     }
 
     /// The only element of a value, such as a loss.

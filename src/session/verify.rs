@@ -4,7 +4,6 @@ use std::fmt;
 use super::{ScalarTable, Session};
 use crate::compare::{Comparison, compare};
 use crate::cpu::Array;
-use crate::dtype::DType;
 use crate::error::Result;
 use crate::graph::{Source, Value};
 use crate::ops::Reference;
@@ -121,10 +120,10 @@ impl Session {
         }
         let tape = self.tape.clone();
         let advanced: Vec<Value> = tape.persistent().into_iter().filter(|v| self.is_advanced(*v)).collect();
-        let saved: Vec<_> = advanced.iter().map(|&v| self.executor.read(v)).collect::<Result<_>>()?;
+        let saved: Vec<_> = advanced.iter().map(|&v| self.executor.read_f64(v)).collect::<Result<_>>()?;
         let checked = self.check_ops();
-        for (&value, bytes) in advanced.iter().zip(&saved) {
-            self.executor.write(value, bytes)?;
+        for (&value, data) in advanced.iter().zip(&saved) {
+            self.executor.restore(value, data)?;
         }
         Ok(Verification { rows: checked? })
     }
@@ -174,16 +173,7 @@ impl Session {
     }
 
     fn fetch(&self, value: Value, ty: TensorType) -> Result<Array> {
-        let bytes = self.executor.read(value)?;
-        let data = match ty.dtype {
-            DType::F32 => {
-                bytemuck::pod_collect_to_vec::<u8, f32>(&bytes).into_iter().map(f64::from).collect()
-            }
-            DType::U32 => {
-                bytemuck::pod_collect_to_vec::<u8, u32>(&bytes).into_iter().map(f64::from).collect()
-            }
-        };
-        Ok(Array::new(ty.shape, data))
+        Ok(Array::new(ty.shape, self.executor.read_f64(value)?))
     }
 }
 

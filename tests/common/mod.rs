@@ -8,19 +8,23 @@ pub mod data;
 use std::sync::OnceLock;
 
 use retape::prelude::*;
+use retape::tape::{DeviceKind, DeviceProfile, Plan};
 use retape::{HostData, Result, SessionOptions};
 
 /// The GPU that the tests run on: `RETAPE_TEST_DEVICE` (part of an adapter's name) or whatever
 /// `Device::gpu` finds. No adapter is a failure, never a reason to skip.
 pub fn gpu() -> &'static Device {
     static GPU: OnceLock<Device> = OnceLock::new();
-    GPU.get_or_init(|| {
-        let opened = match std::env::var("RETAPE_TEST_DEVICE") {
-            Ok(name) if !name.is_empty() => Device::named(&name),
-            _ => Device::gpu(),
-        };
-        opened.unwrap_or_else(|e| panic!("these tests need a GPU adapter, hardware or software: {e}"))
-    })
+    GPU.get_or_init(open_gpu)
+}
+
+/// The same GPU opened once more, as a device of its own.
+pub fn open_gpu() -> Device {
+    let opened = match std::env::var("RETAPE_TEST_DEVICE") {
+        Ok(name) if !name.is_empty() => Device::named(&name),
+        _ => Device::gpu(),
+    };
+    opened.unwrap_or_else(|e| panic!("these tests need a GPU adapter, hardware or software: {e}"))
 }
 
 /// Contents of an input.
@@ -90,13 +94,23 @@ impl Case {
         inputs.iter().zip(&self.inputs).map(|(&v, input)| (v, data(input))).collect()
     }
 
-    /// Runs forward and backward kernels on poisoned, guarded buffers and compares each operator
-    /// with its reference.
-    pub fn check_kernels(&self, device: &Device) {
+    /// The plan of the case's tape for the device as if it were of `kind`: the kernels that a
+    /// device of the other kind would be given are correct on this one too.
+    pub fn plan(&self, tape: &Tape, device: &Device, kind: DeviceKind) -> Plan {
+        let profile = device.profile().expect("kernels run on GPU adapters").clone();
+        tape.plan(&DeviceProfile { kind, ..profile }).unwrap_or_else(|e| panic!("{}: {e}", self.name))
+    }
+
+    /// Runs the forward and backward kernels that a device of `kind` gets on poisoned, guarded
+    /// buffers and compares each operator with its reference.
+    pub fn check_kernels(&self, device: &Device, kind: DeviceKind) {
         let recorded = self.record().unwrap_or_else(|e| panic!("{}: {e}", self.name));
         let options = SessionOptions::new().guard();
-        let mut session =
-            recorded.tape.session_with(device, options).unwrap_or_else(|e| panic!("{}: {e}", self.name));
+        let plan = self.plan(&recorded.tape, device, kind);
+        let mut session = recorded
+            .tape
+            .session_with_plan(device, plan, options)
+            .unwrap_or_else(|e| panic!("{}: {e}", self.name));
         session.poison();
         let checked = session
             .verify(&self.host_data(&recorded.inputs))

@@ -40,7 +40,7 @@ fn unary(kind: Unary, cases: &mut Vec<Case>) {
 
 fn binary(kind: Binary, cases: &mut Vec<Case>) {
     let call = move |g: &mut retape::Graph, x: &[retape::Value]| g.binary(kind, x[0], x[1]);
-    let shapes: [(&[usize], &[usize]); 12] = [
+    let shapes: [(&[usize], &[usize]); 15] = [
         (&[1], &[1]),
         (&[7], &[7]),
         (&[64], &[64]),
@@ -53,6 +53,9 @@ fn binary(kind: Binary, cases: &mut Vec<Case>) {
         (&[2, 1, 4, 1, 3, 1], &[1, 3, 1, 5, 1, 2]),
         (&[], &[3, 4]),
         (&[33, 65], &[]),
+        (&[3, 8], &[3, 1]),
+        (&[], &[5, 16]),
+        (&[2, 3, 1], &[2, 3, 12]),
     ];
     for (left, right) in shapes {
         let name = format!("{} of {left:?} and {right:?}", kind.name());

@@ -2,9 +2,12 @@
 //! `src/ops`; `all` is what the kernel, gradient and coverage tests go through.
 
 mod elementwise;
+mod gather;
 mod layout;
+mod loss;
 mod matmul;
 mod reduce;
+mod softmax;
 
 use super::Case;
 
@@ -12,6 +15,14 @@ use super::Case;
 pub const SIZES: [usize; 9] = [1, 2, 3, 7, 63, 64, 65, 257, 1021];
 
 pub fn all() -> Vec<Case> {
-    let families = [elementwise::cases(), layout::cases(), matmul::cases(), reduce::cases()];
+    let families = [
+        elementwise::cases(),
+        layout::cases(),
+        matmul::cases(),
+        reduce::cases(),
+        gather::cases(),
+        softmax::cases(),
+        loss::cases(),
+    ];
     families.into_iter().flatten().collect()
 }

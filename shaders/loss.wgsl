@@ -1,0 +1,231 @@
+// Losses that are fused with the function before them, and their gradients.
+//
+// Softmax cross-entropy of a row x of logits, with lse = log(sum exp(x)):
+//   labels       y = lse - x[label];           dx = (softmax(x) - [j = label]) dy
+//   soft         y = sum of t (lse - x);       dx = (softmax(x) sum(t) - t) dy
+// Sigmoid cross-entropy of an element:
+//   binary       y = max(x, 0) - x t + log(1 + exp(-|x|));   dx = (sigmoid(x) - t) dy
+//
+// x, t and dx are [rows, classes], label, y and dy [rows], contiguous; n is the number of rows. The
+// largest logit m is subtracted before exp and, in lse - x, on both sides, so that large logits
+// neither overflow nor cancel. A label past the last class counts as the last.
+//
+//   .._lanes   a thread per row, workgroups of 64; sums are blocked by 64 so that errors stay small
+//   .._tree    a workgroup of 256 per row, through workgroup memory. For many classes on GPUs.
+//   binary, binary_grad   any shape; a thread handles four neighbouring elements, a workgroup 256,
+//              and n counts vectors of four. Buffers are padded to 16 bytes.
+//
+// Folded grids.
+
+struct Params {
+    n: u32,
+    classes: u32,
+}
+
+struct BinaryParams {
+    n: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(0) var<storage, read> x4: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> labels: array<u32>;
+@group(0) @binding(1) var<storage, read> t: array<f32>;
+@group(0) @binding(1) var<storage, read> t4: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+@group(0) @binding(2) var<storage, read_write> y4: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> dy: array<f32>;
+@group(0) @binding(3) var<storage, read> dy4: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> dx: array<f32>;
+@group(0) @binding(4) var<storage, read_write> dx4: array<vec4<f32>>;
+var<immediate> p: Params;
+var<immediate> q: BinaryParams;
+var<workgroup> shared_part: array<f32, 256>;
+
+// The largest logit of a row, and the sum of exp(x - largest).
+struct Row {
+    m: f32,
+    total: f32,
+}
+
+fn label_of(row: u32) -> u32 {
+    return min(labels[row], p.classes - 1u);
+}
+
+// A term of the loss under soft targets. A class without weight counts nothing, even where its
+// logit is -inf.
+fn soft_term(i: u32, m: f32, log_total: f32) -> f32 {
+    return select(t[i] * (log_total - (x[i] - m)), 0.0, t[i] == 0.0);
+}
+
+// The sum of `part` over the workgroup, known to every thread of it.
+fn workgroup_sum(lane: u32, part: f32) -> f32 {
+    shared_part[lane] = part;
+    workgroupBarrier();
+    for (var half = 128u; half > 0u; half /= 2u) {
+        if lane < half { shared_part[lane] += shared_part[lane + half]; }
+        workgroupBarrier();
+    }
+    let total = shared_part[0];
+    // The memory may be reused once every thread has read the result.
+    workgroupBarrier();
+    return total;
+}
+
+// The largest `part` over the workgroup, known to every thread of it.
+fn workgroup_max(lane: u32, part: f32) -> f32 {
+    shared_part[lane] = part;
+    workgroupBarrier();
+    for (var half = 128u; half > 0u; half /= 2u) {
+        if lane < half { shared_part[lane] = max(shared_part[lane], shared_part[lane + half]); }
+        workgroupBarrier();
+    }
+    let largest = shared_part[0];
+    workgroupBarrier();
+    return largest;
+}
+
+fn lane_row(base: u32) -> Row {
+    var m = x[base];
+    for (var j = 1u; j < p.classes; j++) { m = max(m, x[base + j]); }
+    var total = 0.0;
+    for (var block = 0u; block < p.classes; block += 64u) {
+        let stop = min(block + 64u, p.classes);
+        var part = 0.0;
+        for (var j = block; j < stop; j++) { part += exp(x[base + j] - m); }
+        total += part;
+    }
+    return Row(m, total);
+}
+
+fn tree_row(base: u32, lane: u32) -> Row {
+    var m = -infinity();
+    for (var j = lane; j < p.classes; j += 256u) { m = max(m, x[base + j]); }
+    m = workgroup_max(lane, m);
+    var part = 0.0;
+    for (var j = lane; j < p.classes; j += 256u) { part += exp(x[base + j] - m); }
+    return Row(m, workgroup_sum(lane, part));
+}
+
+@compute @workgroup_size(64)
+fn labels_lanes(@builtin(global_invocation_id) id: vec3<u32>) {
+    let row = linear_index(id, 64u);
+    if row >= p.n { return; }
+    let base = row * p.classes;
+    let r = lane_row(base);
+    y[row] = log(r.total) - (x[base + label_of(row)] - r.m);
+}
+
+@compute @workgroup_size(256)
+fn labels_tree(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let row = linear_group(group);
+    // The whole workgroup leaves together, so the barriers below stay uniform.
+    if row >= p.n { return; }
+    let base = row * p.classes;
+    let r = tree_row(base, lane);
+    if lane == 0u { y[row] = log(r.total) - (x[base + label_of(row)] - r.m); }
+}
+
+@compute @workgroup_size(64)
+fn soft_lanes(@builtin(global_invocation_id) id: vec3<u32>) {
+    let row = linear_index(id, 64u);
+    if row >= p.n { return; }
+    let base = row * p.classes;
+    let r = lane_row(base);
+    let log_total = log(r.total);
+    var sum = 0.0;
+    for (var block = 0u; block < p.classes; block += 64u) {
+        let stop = min(block + 64u, p.classes);
+        var part = 0.0;
+        for (var j = block; j < stop; j++) { part += soft_term(base + j, r.m, log_total); }
+        sum += part;
+    }
+    y[row] = sum;
+}
+
+@compute @workgroup_size(256)
+fn soft_tree(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let row = linear_group(group);
+    if row >= p.n { return; }
+    let base = row * p.classes;
+    let r = tree_row(base, lane);
+    let log_total = log(r.total);
+    var part = 0.0;
+    for (var j = lane; j < p.classes; j += 256u) { part += soft_term(base + j, r.m, log_total); }
+    let sum = workgroup_sum(lane, part);
+    if lane == 0u { y[row] = sum; }
+}
+
+@compute @workgroup_size(64)
+fn labels_grad_lanes(@builtin(global_invocation_id) id: vec3<u32>) {
+    let row = linear_index(id, 64u);
+    if row >= p.n { return; }
+    let base = row * p.classes;
+    let r = lane_row(base);
+    let scale = 1.0 / r.total;
+    let label = label_of(row);
+    for (var j = 0u; j < p.classes; j++) {
+        let hit = select(0.0, 1.0, j == label);
+        dx[base + j] = (exp(x[base + j] - r.m) * scale - hit) * dy[row];
+    }
+}
+
+@compute @workgroup_size(256)
+fn labels_grad_tree(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let row = linear_group(group);
+    if row >= p.n { return; }
+    let base = row * p.classes;
+    let r = tree_row(base, lane);
+    let scale = 1.0 / r.total;
+    let label = label_of(row);
+    for (var j = lane; j < p.classes; j += 256u) {
+        let hit = select(0.0, 1.0, j == label);
+        dx[base + j] = (exp(x[base + j] - r.m) * scale - hit) * dy[row];
+    }
+}
+
+@compute @workgroup_size(64)
+fn soft_grad_lanes(@builtin(global_invocation_id) id: vec3<u32>) {
+    let row = linear_index(id, 64u);
+    if row >= p.n { return; }
+    let base = row * p.classes;
+    let r = lane_row(base);
+    var sum = 0.0;
+    for (var block = 0u; block < p.classes; block += 64u) {
+        let stop = min(block + 64u, p.classes);
+        var part = 0.0;
+        for (var j = block; j < stop; j++) { part += t[base + j]; }
+        sum += part;
+    }
+    let scale = sum / r.total;
+    for (var j = 0u; j < p.classes; j++) {
+        dx[base + j] = (exp(x[base + j] - r.m) * scale - t[base + j]) * dy[row];
+    }
+}
+
+@compute @workgroup_size(256)
+fn soft_grad_tree(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let row = linear_group(group);
+    if row >= p.n { return; }
+    let base = row * p.classes;
+    let r = tree_row(base, lane);
+    var part = 0.0;
+    for (var j = lane; j < p.classes; j += 256u) { part += t[base + j]; }
+    let scale = workgroup_sum(lane, part) / r.total;
+    for (var j = lane; j < p.classes; j += 256u) {
+        dx[base + j] = (exp(x[base + j] - r.m) * scale - t[base + j]) * dy[row];
+    }
+}
+
+@compute @workgroup_size(64)
+fn binary(@builtin(global_invocation_id) id: vec3<u32>) {
+    let i = linear_index(id, 64u);
+    if i >= q.n { return; }
+    let z = x4[i];
+    y4[i] = max(z, vec4(0.0)) - z * t4[i] + log1p(exp(-abs(z)));
+}
+
+@compute @workgroup_size(64)
+fn binary_grad(@builtin(global_invocation_id) id: vec3<u32>) {
+    let i = linear_index(id, 64u);
+    if i < q.n { dx4[i] = (sigmoid(x4[i]) - t4[i]) * dy4[i]; }
+}

@@ -1,0 +1,391 @@
+//! Losses: cross-entropies fused with the softmax or sigmoid before them, and the squared error.
+//! Shader: `loss.wgsl`.
+
+use super::softmax::{Exponentials, Route, Rows, exp_ulps};
+use super::{Backward, EPS, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
+use crate::cpu::Array;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Value};
+use crate::kernel::{Grid, KernelCall, Shader, Slot};
+use crate::shape::{Shape, TensorType};
+use crate::tape::DeviceProfile;
+
+pub(super) static SHADER: Shader = Shader::new("loss", include_str!("../../shaders/loss.wgsl"));
+
+crate::params! {
+    struct RowParams { n: u32, classes: u32 }
+}
+
+crate::params! {
+    struct BinaryParams { n: u32 }
+}
+
+pub(super) const OPERATORS: [OperatorInfo; 4] = [
+    OperatorInfo::new("softmax_cross_entropy_rows", Gradient::Yes, "f32"),
+    OperatorInfo::new("softmax_cross_entropy_grad", Gradient::None, "f32"),
+    OperatorInfo::new("sigmoid_binary_cross_entropy_elements", Gradient::Yes, "f32"),
+    OperatorInfo::new("sigmoid_binary_cross_entropy_grad", Gradient::None, "f32"),
+];
+
+/// The cross-entropy of each row of logits; inputs logits and targets: u32 labels or f32 rows.
+#[derive(Clone, Copy, Debug)]
+struct CrossEntropyRows;
+
+/// Its gradient with respect to the logits; inputs logits, targets and `dy`, a number per row.
+#[derive(Clone, Copy, Debug)]
+struct CrossEntropyGrad;
+
+/// The cross-entropy of each element with its sigmoid; inputs logits and targets.
+#[derive(Clone, Copy, Debug)]
+struct BinaryElements;
+
+/// Its gradient with respect to the logits; inputs logits, targets and `dy`.
+#[derive(Clone, Copy, Debug)]
+struct BinaryGrad;
+
+/// The shape of the per-row losses: that of the logits without the classes.
+fn row_shape(logits: Shape) -> Result<Shape> {
+    match logits.dims().split_last() {
+        Some((_, lead)) => Shape::new(lead),
+        None => Err(Error::Rank { shape: logits, expected: "at least 1, the classes," }),
+    }
+}
+
+/// The rows of logits, of which the shape rule has made sure that they have classes.
+fn rows_of(logits: Shape) -> Rows {
+    Rows::new(logits, logits.rank() - 1)
+}
+
+/// The call of the entry for labels or soft targets, by thread or by workgroup per row.
+fn row_call(profile: &DeviceProfile, inputs: &[TensorType], entries: [[&'static str; 2]; 2]) -> KernelCall {
+    let rows = rows_of(inputs[0].shape);
+    let route = rows.route(profile);
+    let entries = if inputs[1].dtype == DType::U32 { entries[0] } else { entries[1] };
+    let entry = if route == Route::Tree { entries[1] } else { entries[0] };
+    KernelCall::new(&SHADER, entry)
+        .params(&RowParams { n: word(rows.n), classes: word(rows.axis) })
+        .grid(rows.grid(route))
+}
+
+/// The weight of class `i % classes` in the row of flat index `i`, for either kind of target.
+fn weights<'a>(targets: &'a Array, logits: Shape) -> impl Fn(usize) -> f64 + Sync + 'a {
+    let classes = rows_of(logits).axis;
+    let labels = targets.shape != logits;
+    move |i| match labels {
+        true if (targets.data[i / classes] as usize).min(classes - 1) == i % classes => 1.0,
+        true => 0.0,
+        false => targets.data[i],
+    }
+}
+
+impl Op for CrossEntropyRows {
+    fn name(&self) -> &'static str {
+        "softmax_cross_entropy_rows"
+    }
+
+    fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        expect_dtype("the logits operand", inputs[0], DType::F32)?;
+        let (logits, targets) = (inputs[0].shape, inputs[1]);
+        let rows = row_shape(logits)?;
+        let (wanted, what) = match targets.dtype {
+            DType::U32 => (rows, "u32 labels need the shape of the logits without the last axis"),
+            DType::F32 => (logits, "f32 targets need the shape of the logits"),
+        };
+        if targets.shape != wanted {
+            return Err(Error::ShapeMismatch { what, left: logits, right: targets.shape });
+        }
+        Ok(vec![TensorType::f32(rows)])
+    }
+
+    fn index_limit(&self, inputs: &[TensorType]) -> Option<(usize, u32)> {
+        (inputs[1].dtype == DType::U32).then(|| (1, word(rows_of(inputs[0].shape).axis)))
+    }
+
+    fn backward(&self, cx: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
+        Some(self.gradients(cx))
+    }
+
+    fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
+        let entries = [["labels_lanes", "labels_tree"], ["soft_lanes", "soft_tree"]];
+        let call = row_call(cx.profile, cx.inputs, entries);
+        cx.call(call.binds([Slot::Input(0), Slot::Input(1), Slot::Output(0)]));
+        Ok(())
+    }
+
+    fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
+        let x = cx.inputs[0];
+        let (rows, t) = (rows_of(x.shape), weights(cx.inputs[1], x.shape));
+        let max = rows.max(x);
+        let sum = rows.sum(|i| (x.data[i] - max[rows.row_of(i)]).exp());
+        let term = |i: usize| {
+            let row = rows.row_of(i);
+            // A class without weight counts nothing, even where its logit is -inf.
+            if t(i) == 0.0 { 0.0 } else { t(i) * (sum[row].ln() - (x.data[i] - max[row])) }
+        };
+        vec![Array::new(cx.outputs[0].shape, rows.sum(term))]
+    }
+
+    fn error_bound(&self, cx: &Reference<'_>, _: &[Array]) -> Vec<Vec<f64>> {
+        let x = cx.inputs[0];
+        let (rows, t) = (rows_of(x.shape), weights(cx.inputs[1], x.shape));
+        let of = Exponentials::new(x, rows);
+        // Soft targets add a product per class and a chain of additions.
+        let soft = if cx.inputs[1].shape == x.shape { 0.5 + 0.5 * rows.chain() } else { 0.0 };
+        let term = |i: usize| {
+            let row = rows.row_of(i);
+            let shifted = x.data[i] - of.max[row];
+            let loss = of.sum[row].ln() - shifted;
+            let error = of.log_ulps(row) + 0.5 * shifted.abs() + (0.5 + soft) * loss;
+            let flushed = if soft > 0.0 { 1.0 + loss + t(i).abs() } else { t(i) };
+            t(i).abs() * error * EPS + flushed * FLUSH
+        };
+        vec![rows.sum(term)]
+    }
+}
+
+impl CrossEntropyRows {
+    fn gradients(&self, cx: &Backward<'_>) -> Result<Vec<Option<Value>>> {
+        let (g, x, t, dy) = (cx.graph, cx.inputs[0], cx.inputs[1], cx.grad());
+        let logits = || g.apply1(CrossEntropyGrad, &[x, t, dy]);
+        let targets = || {
+            let shape = g.shape(x);
+            let dy = g.reshape(dy, shape.with_dim(shape.rank() - 1, 1))?;
+            g.neg(g.mul(g.log_softmax(x, -1)?, dy)?)
+        };
+        Ok(vec![cx.needs[0].then(logits).transpose()?, cx.needs[1].then(targets).transpose()?])
+    }
+}
+
+impl Op for CrossEntropyGrad {
+    fn name(&self) -> &'static str {
+        "softmax_cross_entropy_grad"
+    }
+
+    fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        Ok(vec![inputs[0]])
+    }
+
+    fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
+        let entries = [["labels_grad_lanes", "labels_grad_tree"], ["soft_grad_lanes", "soft_grad_tree"]];
+        let call = row_call(cx.profile, cx.inputs, entries);
+        cx.call(call.binds([Slot::Input(0), Slot::Input(1), Slot::Input(2), Slot::Output(0)]));
+        Ok(())
+    }
+
+    fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
+        let (x, dy) = (cx.inputs[0], &cx.inputs[2].data);
+        let (rows, t) = (rows_of(x.shape), weights(cx.inputs[1], x.shape));
+        let max = rows.max(x);
+        let sum = rows.sum(|i| (x.data[i] - max[rows.row_of(i)]).exp());
+        let total = rows.sum(&t);
+        let slope = |i: usize| {
+            let row = rows.row_of(i);
+            let softmax = (x.data[i] - max[row]).exp() / sum[row];
+            (softmax * total[row] - t(i)) * dy[row]
+        };
+        vec![Array::from_fn(x.shape, slope)]
+    }
+
+    fn error_bound(&self, cx: &Reference<'_>, _: &[Array]) -> Vec<Vec<f64>> {
+        let (x, dy) = (cx.inputs[0], &cx.inputs[2].data);
+        let (rows, t) = (rows_of(x.shape), weights(cx.inputs[1], x.shape));
+        let of = Exponentials::new(x, rows);
+        let total = rows.sum(|i| t(i).abs());
+        // The sum of soft targets is a chain of additions; that of a label is 1.
+        let soft = cx.inputs[1].shape == x.shape;
+        let (chain, hidden) = if soft { (0.5 * rows.chain(), rows.axis as f64) } else { (0.0, 0.0) };
+        let bound = |i: usize| {
+            let row = rows.row_of(i);
+            let shifted = x.data[i] - of.max[row];
+            let (softmax, t, dy) = (shifted.exp() / of.sum[row], t(i).abs(), dy[row].abs());
+            let share = softmax * total[row];
+            // The exponential, the quotient (2.5 units) and the product; then difference and product.
+            let ulps = if share > 0.0 { exp_ulps(shifted) + of.ulps[row] + chain + 3.0 } else { 0.0 };
+            let error = ulps * share + share + t;
+            let flushed = 1.0 + share + t + dy * (2.0 + total[row] + hidden * softmax);
+            error * dy * EPS + flushed * FLUSH
+        };
+        vec![(0..x.data.len()).map(bound).collect()]
+    }
+}
+
+fn binary_call(ty: TensorType, entry: &'static str) -> KernelCall {
+    let n = ty.numel().div_ceil(4);
+    KernelCall::new(&SHADER, entry).params(&BinaryParams { n: word(n) }).grid(Grid::linear(n, 64))
+}
+
+fn sigmoid(x: f64) -> f64 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+impl Op for BinaryElements {
+    fn name(&self) -> &'static str {
+        "sigmoid_binary_cross_entropy_elements"
+    }
+
+    fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        expect_dtype("the logits operand", inputs[0], DType::F32)?;
+        expect_dtype("the targets operand", inputs[1], DType::F32)?;
+        same_shape("the targets need the shape of the logits", inputs[0].shape, inputs[1].shape)?;
+        Ok(vec![inputs[0]])
+    }
+
+    fn backward(&self, cx: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
+        let (g, x, t, dy) = (cx.graph, cx.inputs[0], cx.inputs[1], cx.grad());
+        let logits = cx.needs[0].then(|| g.apply1(BinaryGrad, &[x, t, dy])).transpose();
+        let targets = cx.needs[1].then(|| g.neg(g.mul(x, dy)?)).transpose();
+        Some(logits.and_then(|dx| Ok(vec![dx, targets?])))
+    }
+
+    fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
+        let call = binary_call(cx.outputs[0], "binary");
+        cx.call(call.binds([Slot::Input(0), Slot::Input(1), Slot::Output(0)]));
+        Ok(())
+    }
+
+    fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
+        let (x, t) = (cx.inputs[0], cx.inputs[1]);
+        let loss = |i: usize| {
+            let (x, t) = (x.data[i], t.data[i]);
+            x.max(0.0) - x * t + (-x.abs()).exp().ln_1p()
+        };
+        vec![Array::from_fn(x.shape, loss)]
+    }
+
+    fn error_bound(&self, cx: &Reference<'_>, _: &[Array]) -> Vec<Vec<f64>> {
+        let pairs = cx.inputs[0].data.iter().zip(&cx.inputs[1].data);
+        let bound = |(&x, &t): (&f64, &f64)| {
+            // The product and the two sums round; log1p adds six units to those of the exponential.
+            let (a, b, c) = (x.max(0.0), (x * t).abs(), (-x.abs()).exp().ln_1p());
+            let error = a + 1.5 * b + (10.0 + 2.0 * x.abs()) * c;
+            error * EPS + (4.0 + x.abs() + t.abs()) * FLUSH
+        };
+        vec![pairs.map(bound).collect()]
+    }
+}
+
+impl Op for BinaryGrad {
+    fn name(&self) -> &'static str {
+        "sigmoid_binary_cross_entropy_grad"
+    }
+
+    fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        Ok(vec![inputs[0]])
+    }
+
+    fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
+        let call = binary_call(cx.outputs[0], "binary_grad");
+        cx.call(call.binds([Slot::Input(0), Slot::Input(1), Slot::Input(2), Slot::Output(0)]));
+        Ok(())
+    }
+
+    fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
+        let (x, t, dy) = (cx.inputs[0], cx.inputs[1], cx.inputs[2]);
+        vec![Array::from_fn(x.shape, |i| (sigmoid(x.data[i]) - t.data[i]) * dy.data[i])]
+    }
+
+    fn error_bound(&self, cx: &Reference<'_>, _: &[Array]) -> Vec<Vec<f64>> {
+        let (x, t, dy) = (cx.inputs[0], cx.inputs[1], cx.inputs[2]);
+        let bound = |i: usize| {
+            let (x, t, dy) = (x.data[i].abs(), t.data[i].abs(), dy.data[i].abs());
+            let s = sigmoid(cx.inputs[0].data[i]);
+            // The exponential counts by the sigmoid's slope; the quotient is granted 2.5 units, the
+            // sum in it, the difference and the product half a one each.
+            let error = s * (1.0 - s) * (3.0 + 2.0 * x) + 4.0 * s + t;
+            error * dy * EPS + (1.0 + s + t + 2.0 * dy) * FLUSH
+        };
+        vec![(0..x.data.len()).map(bound).collect()]
+    }
+}
+
+fn same_shape(what: &'static str, left: Shape, right: Shape) -> Result<()> {
+    if left == right { Ok(()) } else { Err(Error::ShapeMismatch { what, left, right }) }
+}
+
+impl Graph {
+    /// The mean over all rows of the cross-entropy between targets and the softmax of f32 logits
+    /// `[.., classes]`; the result is a scalar. The targets are either u32 class labels of the
+    /// logits' shape without the last axis, or f32 of the logits' shape: one-hot rows or
+    /// probabilities, which need not add up to 1. See
+    /// [`softmax_cross_entropy_rows`](Graph::softmax_cross_entropy_rows) for the formula.
+    ///
+    /// Softmax and logarithm are one operator, so the loss is exact for logits of any size, and so
+    /// is its gradient `softmax(x) - t` (Bridle, NATO ASI 1990). Labels that the program writes are
+    /// checked against the classes.
+    ///
+    /// ```
+    /// use retape::prelude::*;
+    /// # fn main() -> retape::Result<()> {
+    /// let mut g = Graph::new();
+    /// let logits = g.input("logits", [2, 3]);
+    /// let labels = g.labels("labels", [2]);
+    /// let loss = g.softmax_cross_entropy(logits, labels)?;
+    /// let dx = g.differentiate(loss, &[logits])?[0];
+    ///
+    /// let mut session = g.forward([loss, dx])?.session(&Device::cpu())?;
+    /// session.write(logits, &[0.0f32, 0.0, 0.0, 400.0, 0.0, 0.0])?;
+    /// session.write(labels, &[2u32, 0])?;
+    /// session.replay()?;
+    /// assert_eq!(session.read_scalar(loss)?, 3f32.ln() / 2.0);
+    /// assert_eq!(session.read(dx)?[..3], [1.0 / 6.0, 1.0 / 6.0, -1.0 / 3.0]);
+    ///
+    /// assert!(session.write(labels, &[3u32, 0]).is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::ShapeMismatch`] with both shapes, [`Error::Rank`] for scalar logits,
+    /// [`Error::DTypeMismatch`] unless the logits are f32, [`Error::LabelOutOfRange`] for constant
+    /// labels past the classes.
+    #[track_caller]
+    pub fn softmax_cross_entropy(&self, logits: Value, targets: Value) -> Result<Value> {
+        self.mean(self.softmax_cross_entropy_rows(logits, targets)?, &[], false)
+    }
+
+    /// The cross-entropy of each row of f32 logits `[.., classes]`, without the mean of
+    /// [`softmax_cross_entropy`](Graph::softmax_cross_entropy), whose targets and errors it has:
+    /// `lse(x) - x[label]` for u32 labels, `sum t (lse(x) - x)` for f32 targets, with
+    /// `lse(x) = log(sum(exp(x)))`. The result has the logits' shape without the last axis, so that
+    /// rows can be weighted or masked.
+    #[track_caller]
+    pub fn softmax_cross_entropy_rows(&self, logits: Value, targets: Value) -> Result<Value> {
+        self.apply1(CrossEntropyRows, &[logits, targets])
+    }
+
+    /// The mean over all elements of the cross-entropy between targets in `[0, 1]` and the sigmoid
+    /// of the logits, both f32 of one shape; the result is a scalar. See
+    /// [`sigmoid_binary_cross_entropy_elements`](Graph::sigmoid_binary_cross_entropy_elements) for
+    /// the formula.
+    ///
+    /// # Errors
+    /// [`Error::ShapeMismatch`] with both shapes: nothing is broadcast. [`Error::DTypeMismatch`]
+    /// unless both are f32.
+    #[track_caller]
+    pub fn sigmoid_binary_cross_entropy(&self, logits: Value, targets: Value) -> Result<Value> {
+        self.mean(self.sigmoid_binary_cross_entropy_elements(logits, targets)?, &[], false)
+    }
+
+    /// The binary cross-entropy of each element, without the mean of
+    /// [`sigmoid_binary_cross_entropy`](Graph::sigmoid_binary_cross_entropy), whose errors it has:
+    /// `max(x, 0) - x t + log(1 + exp(-|x|))`, which equals
+    /// `-t log(sigmoid(x)) - (1 - t) log(1 - sigmoid(x))` and neither overflows nor cancels.
+    #[track_caller]
+    pub fn sigmoid_binary_cross_entropy_elements(&self, logits: Value, targets: Value) -> Result<Value> {
+        self.apply1(BinaryElements, &[logits, targets])
+    }
+
+    /// The mean over all elements of `(prediction - target)^2`, both f32 of one shape; the result
+    /// is a scalar.
+    ///
+    /// # Errors
+    /// [`Error::ShapeMismatch`] with both shapes: nothing is broadcast, as a target `[n]` against a
+    /// prediction `[n, 1]` is a mistake. [`Error::DTypeMismatch`] unless both are f32.
+    #[track_caller]
+    pub fn mean_squared_error(&self, prediction: Value, target: Value) -> Result<Value> {
+        let (left, right) = (self.checked_shape(prediction)?, self.checked_shape(target)?);
+        same_shape("mean_squared_error needs a target of the prediction's shape", left, right)?;
+        self.mean(self.square(self.sub(prediction, target)?)?, &[], false)
+    }
+}

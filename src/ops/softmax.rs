@@ -1,0 +1,317 @@
+//! Softmax and log-softmax along an axis. Shader: `softmax.wgsl`.
+
+use super::{Backward, EPS, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
+use crate::cpu::Array;
+use crate::dtype::DType;
+use crate::error::Result;
+use crate::graph::{Graph, Value};
+use crate::kernel::{Grid, KernelCall, Shader, Slot};
+use crate::shape::{Shape, TensorType};
+use crate::tape::{DeviceKind, DeviceProfile};
+
+pub(super) static SHADER: Shader = Shader::new("softmax", include_str!("../../shaders/softmax.wgsl"));
+
+crate::params! {
+    struct SoftmaxParams { n: u32, axis: u32, inner: u32 }
+}
+
+pub(super) const OPERATORS: [OperatorInfo; 4] = [
+    OperatorInfo::new("softmax", Gradient::Yes, "f32"),
+    OperatorInfo::new("softmax_grad", Gradient::None, "f32"),
+    OperatorInfo::new("log_softmax", Gradient::Yes, "f32"),
+    OperatorInfo::new("log_softmax_grad", Gradient::None, "f32"),
+];
+
+/// A value viewed as `[outer, axis, inner]`: its rows along one axis.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rows {
+    /// How many rows there are.
+    pub n: usize,
+    /// Elements of a row.
+    pub axis: usize,
+    inner: usize,
+}
+
+/// How rows are dispatched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Route {
+    /// A thread per row.
+    Lanes,
+    /// A workgroup per row.
+    Tree,
+}
+
+impl Rows {
+    pub fn new(shape: Shape, axis: usize) -> Self {
+        let (before, after) = shape.dims().split_at(axis);
+        let inner = after[1..].iter().product();
+        Rows { n: before.iter().product::<usize>() * inner, axis: after[0], inner }
+    }
+
+    /// The row that flat index `i` belongs to.
+    pub fn row_of(&self, i: usize) -> usize {
+        i / (self.axis * self.inner) * self.inner + i % self.inner
+    }
+
+    /// The flat indices of a row.
+    pub fn elements(&self, row: usize) -> impl Iterator<Item = usize> + use<> {
+        let Rows { axis, inner, .. } = *self;
+        let base = row / inner * axis * inner + row % inner;
+        (0..axis).map(move |k| base + k * inner)
+    }
+
+    /// A number per row.
+    pub fn map(&self, f: impl Fn(usize) -> f64 + Sync) -> Vec<f64> {
+        Array::from_fn([self.n], f).data
+    }
+
+    /// The sum of `term` over each row.
+    pub fn sum(&self, term: impl Fn(usize) -> f64 + Sync) -> Vec<f64> {
+        self.map(|row| self.elements(row).map(&term).sum())
+    }
+
+    /// The largest element of each row.
+    pub fn max(&self, x: &Array) -> Vec<f64> {
+        self.map(|row| self.elements(row).map(|i| x.data[i]).fold(f64::NEG_INFINITY, f64::max))
+    }
+
+    /// A GPU gives each long row its own workgroup, whose threads read neighbours. Only where a
+    /// row's elements lie apart and there are rows enough to occupy the device does a thread per
+    /// row read neighbours too. A software driver gains nothing from workgroup memory.
+    pub fn route(&self, profile: &DeviceProfile) -> Route {
+        let long = self.axis >= 128 && (self.inner == 1 || self.n <= 16_384);
+        if profile.kind == DeviceKind::Gpu && long { Route::Tree } else { Route::Lanes }
+    }
+
+    /// The grid of a route.
+    pub fn grid(&self, route: Route) -> Grid {
+        match route {
+            Route::Lanes => Grid::linear(self.n, 64),
+            Route::Tree => Grid::linear(self.n, 1),
+        }
+    }
+
+    /// Additions that one number of a row's sum goes through at most: a block of 64 and then the
+    /// blocks. A tree's are fewer where it is chosen.
+    pub fn chain(&self) -> f64 {
+        self.axis.min(64) as f64 + self.axis as f64 / 64.0
+    }
+}
+
+/// What the exponentials of rows come to, and the error of that in f32.
+pub(super) struct Exponentials {
+    /// The largest element of each row.
+    pub max: Vec<f64>,
+    /// The sum of `exp(x - max)` over each row, at least 1.
+    pub sum: Vec<f64>,
+    /// The relative error of each sum, in units of `EPS`.
+    pub ulps: Vec<f64>,
+}
+
+impl Exponentials {
+    pub fn new(x: &Array, rows: Rows) -> Self {
+        let max = rows.max(x);
+        let sum = rows.sum(|i| (x.data[i] - max[rows.row_of(i)]).exp());
+        // The exponentials' errors weighted by their share, and half a unit per addition.
+        let weighted = rows.sum(|i| {
+            let shifted = x.data[i] - max[rows.row_of(i)];
+            let e = shifted.exp();
+            if e > 0.0 { e * exp_ulps(shifted) } else { 0.0 }
+        });
+        let ulps = weighted.iter().zip(&sum).map(|(w, s)| w / s + 0.5 * rows.chain()).collect();
+        Exponentials { max, sum, ulps }
+    }
+
+    /// The absolute error of `log(sum)` of a row, in units of `EPS`: WGSL grants the larger of
+    /// 2^-21, near 1, and three units in the last place (section 15.7.4).
+    pub fn log_ulps(&self, row: usize) -> f64 {
+        self.ulps[row] + (3.0 * self.sum[row].ln()).max(4.0)
+    }
+}
+
+/// The relative error of `exp(x - m)` in units of `EPS`: WGSL grants `3 + 2 |t|` units in the last
+/// place for argument `t` (section 15.7.4), and rounding the difference adds `|t| / 2`.
+pub(super) fn exp_ulps(shifted: f64) -> f64 {
+    3.0 + 2.5 * shifted.abs()
+}
+
+/// The two functions; the number of each is `KIND` in the shader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Softmax,
+    LogSoftmax,
+}
+
+/// `y = exp(x) / sum(exp(x))` along an axis, or its logarithm.
+#[derive(Clone, Copy, Debug)]
+struct Softmax {
+    kind: Kind,
+    axis: usize,
+}
+
+/// The gradient; inputs `y` of the forward op and `dy`.
+#[derive(Clone, Copy, Debug)]
+struct SoftmaxGrad(Softmax);
+
+impl Softmax {
+    fn call(&self, profile: &DeviceProfile, shape: Shape, entries: [&'static str; 2]) -> KernelCall {
+        let rows = Rows::new(shape, self.axis);
+        let route = rows.route(profile);
+        let entry = if route == Route::Tree { entries[1] } else { entries[0] };
+        let params = SoftmaxParams { n: word(rows.n), axis: word(rows.axis), inner: word(rows.inner) };
+        KernelCall::new(&SHADER, entry)
+            .constant("KIND", f64::from(self.kind as u32))
+            .params(&params)
+            .grid(rows.grid(route))
+    }
+}
+
+impl Op for Softmax {
+    fn name(&self) -> &'static str {
+        match self.kind {
+            Kind::Softmax => "softmax",
+            Kind::LogSoftmax => "log_softmax",
+        }
+    }
+
+    fn attributes(&self) -> String {
+        format!("axis={}", self.axis)
+    }
+
+    fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        expect_dtype("the operand", inputs[0], DType::F32)?;
+        Ok(vec![inputs[0]])
+    }
+
+    fn backward(&self, cx: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
+        Some(cx.graph.apply1(SoftmaxGrad(*self), &[cx.outputs[0], cx.grad()]).map(|dx| vec![Some(dx)]))
+    }
+
+    fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
+        let call = self.call(cx.profile, cx.inputs[0].shape, ["lanes", "tree"]);
+        cx.call(call.binds([Slot::Input(0), Slot::Output(0)]));
+        Ok(())
+    }
+
+    fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
+        let x = cx.inputs[0];
+        let rows = Rows::new(x.shape, self.axis);
+        let max = rows.max(x);
+        let sum = rows.sum(|i| (x.data[i] - max[rows.row_of(i)]).exp());
+        let value = |i: usize| {
+            let row = rows.row_of(i);
+            let shifted = x.data[i] - max[row];
+            match self.kind {
+                Kind::Softmax => shifted.exp() / sum[row],
+                Kind::LogSoftmax => shifted - sum[row].ln(),
+            }
+        };
+        vec![Array::from_fn(x.shape, value)]
+    }
+
+    fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
+        let (x, y) = (cx.inputs[0], &results[0]);
+        let rows = Rows::new(x.shape, self.axis);
+        let of = Exponentials::new(x, rows);
+        let bound = |i: usize| {
+            let row = rows.row_of(i);
+            let (shifted, y) = (x.data[i] - of.max[row], y.data[i].abs());
+            let error = match self.kind {
+                // The reciprocal is granted 2.5 units, the product rounds by half a one.
+                Kind::Softmax if y > 0.0 => (exp_ulps(shifted) + of.ulps[row] + 3.0) * y,
+                Kind::Softmax => 0.0,
+                // Both differences round.
+                Kind::LogSoftmax => 0.5 * shifted.abs() + of.log_ulps(row) + 0.5 * y,
+            };
+            error * EPS + FLUSH
+        };
+        vec![(0..x.data.len()).map(bound).collect()]
+    }
+}
+
+impl Op for SoftmaxGrad {
+    fn name(&self) -> &'static str {
+        match self.0.kind {
+            Kind::Softmax => "softmax_grad",
+            Kind::LogSoftmax => "log_softmax_grad",
+        }
+    }
+
+    fn attributes(&self) -> String {
+        self.0.attributes()
+    }
+
+    fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        Ok(vec![inputs[1]])
+    }
+
+    fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
+        let call = self.0.call(cx.profile, cx.inputs[0].shape, ["lanes_grad", "tree_grad"]);
+        cx.call(call.binds([Slot::Input(0), Slot::Input(1), Slot::Output(0)]));
+        Ok(())
+    }
+
+    fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
+        let (y, dy) = (&cx.inputs[0].data, &cx.inputs[1].data);
+        let rows = Rows::new(cx.inputs[0].shape, self.0.axis);
+        let slope: Box<dyn Fn(usize) -> f64 + Sync> = match self.0.kind {
+            Kind::Softmax => {
+                let total = rows.sum(|i| y[i] * dy[i]);
+                Box::new(move |i| y[i] * (dy[i] - total[rows.row_of(i)]))
+            }
+            Kind::LogSoftmax => {
+                let total = rows.sum(|i| dy[i]);
+                Box::new(move |i| dy[i] - y[i].exp() * total[rows.row_of(i)])
+            }
+        };
+        vec![Array::from_fn(cx.inputs[0].shape, slope)]
+    }
+
+    fn error_bound(&self, cx: &Reference<'_>, _: &[Array]) -> Vec<Vec<f64>> {
+        let (y, dy) = (&cx.inputs[0].data, &cx.inputs[1].data);
+        let rows = Rows::new(cx.inputs[0].shape, self.0.axis);
+        let softmax = self.0.kind == Kind::Softmax;
+        // The magnitudes of the row's sum, and of what denormals flushed in it may hide.
+        let total = rows.sum(|i| if softmax { (y[i] * dy[i]).abs() } else { dy[i].abs() });
+        let hidden = rows.sum(|i| if softmax { 1.0 + dy[i].abs() } else { 1.0 });
+        let chain = 0.5 * rows.chain();
+        let bound = |i: usize| {
+            let row = rows.row_of(i);
+            let (total, dy, hidden) = (total[row], dy[i].abs(), hidden[row]);
+            if softmax {
+                // The sum's products and additions; then the difference and the product.
+                let error = (0.5 + chain) * total + dy + total;
+                y[i].abs() * (error * EPS + hidden * FLUSH) + (1.0 + dy + total) * FLUSH
+            } else {
+                // The sum, the exponential and their product; then the difference.
+                let e = y[i].exp();
+                let error = e * (chain + 3.5 + 2.0 * y[i].abs()) * total + 0.5 * (dy + e * total);
+                error * EPS + (2.0 + total + e * hidden) * FLUSH
+            }
+        };
+        vec![(0..y.len()).map(bound).collect()]
+    }
+}
+
+impl Graph {
+    /// `exp(x) / sum(exp(x))` along `axis`: rows of positive numbers that add up to 1. f32 of any
+    /// shape; the result has the same. The row's largest element is subtracted first (Blanchard,
+    /// Higham and Higham, IMA J. Numer. Anal. 2021), so that no finite `x` overflows.
+    ///
+    /// # Errors
+    /// [`Error::Axis`](crate::Error::Axis); [`Error::DTypeMismatch`](crate::Error::DTypeMismatch)
+    /// unless `x` is f32.
+    #[track_caller]
+    pub fn softmax(&self, x: Value, axis: isize) -> Result<Value> {
+        let axis = self.checked_shape(x)?.axis(axis)?;
+        self.apply1(Softmax { kind: Kind::Softmax, axis }, &[x])
+    }
+
+    /// `x - log(sum(exp(x)))` along `axis`, the logarithm of [`softmax`](Graph::softmax), which
+    /// stays finite where softmax underflows to 0. Shapes and errors are those of softmax.
+    #[track_caller]
+    pub fn log_softmax(&self, x: Value, axis: isize) -> Result<Value> {
+        let axis = self.checked_shape(x)?.axis(axis)?;
+        self.apply1(Softmax { kind: Kind::LogSoftmax, axis }, &[x])
+    }
+}

@@ -1,0 +1,77 @@
+//! Rows picked by index, and one-hot rows.
+
+use retape::Shape;
+
+use super::super::data::{hostile, indices, signed};
+use super::super::{Case, Input};
+use super::SIZES;
+
+pub fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    gathers(&mut cases);
+    repeats(&mut cases);
+    one_hots(&mut cases);
+    cases
+}
+
+fn shape(dims: &[usize]) -> Shape {
+    Shape::new(dims).expect("rank fits")
+}
+
+fn gathers(cases: &mut Vec<Case>) {
+    // Table, axis, indices: every position of the axis, rows that do and do not go by fours.
+    let table: [(&[usize], isize, &[usize]); 14] = [
+        (&[1], 0, &[1]),
+        (&[7], 0, &[]),
+        (&[13], -1, &[2, 3]),
+        (&[5, 3], 0, &[4]),
+        (&[5, 8], 0, &[3, 2]),
+        (&[5, 3], 1, &[7]),
+        (&[4, 8], -1, &[1, 5]),
+        (&[2, 3, 4], 1, &[5]),
+        (&[2, 1, 7], 1, &[3]),
+        (&[2, 3, 2, 3], 2, &[2, 1, 3]),
+        (&[65, 63], 0, &[64]),
+        (&[257, 64], 0, &[13, 5]),
+        (&[3, 1021], 1, &[65]),
+        (&[1021, 4], 0, &[257]),
+    ];
+    for (dims, axis, picks) in table {
+        let at = Shape::axis(&shape(dims), axis).expect("the axis fits");
+        let index = indices(shape(picks), 2, dims[at] as u32);
+        for values in [signed(shape(dims), 1), indices(shape(dims), 1, 1 << 20)] {
+            let kind = if matches!(values, Input::F32(..)) { "f32" } else { "u32" };
+            let name = format!("gather {picks:?} of {dims:?} along {axis}, {kind}");
+            cases.push(Case::new(name, vec![values, index.clone()], move |g, x| g.gather(x[0], x[1], axis)));
+        }
+    }
+    // The bits of a number arrive as they are, denormals too.
+    let index = indices([40], 3, 17);
+    cases.push(Case::new("gather of hostile numbers", vec![hostile([17, 3]), index], |g, x| {
+        g.gather(x[0], x[1], 0)
+    }));
+}
+
+/// Many indices of one row: long sums in its gradient, zeros in the others.
+fn repeats(cases: &mut Vec<Case>) {
+    for n in SIZES {
+        let index = Input::U32(shape(&[n]), vec![1; n]);
+        let name = format!("gather of row 1 {n} times");
+        cases.push(Case::new(name, vec![signed([3, 4], n as u32), index], |g, x| g.gather(x[0], x[1], 0)));
+    }
+    let name = "a table gathered along two axes";
+    let inputs = vec![signed([5, 6], 1), indices([9], 2, 5), indices([4], 3, 6)];
+    cases.push(Case::new(name, inputs, |g, x| g.gather(g.gather(x[0], x[1], 0)?, x[2], 1)));
+}
+
+fn one_hots(cases: &mut Vec<Case>) {
+    for (dims, depth) in
+        [(&[1][..], 1), (&[], 5), (&[7], 3), (&[3, 5], 10), (&[64], 65), (&[65], 64), (&[13], 257)]
+    {
+        let name = format!("one_hot of {dims:?}, depth {depth}");
+        let index = indices(shape(dims), 4, depth as u32);
+        cases.push(Case::new(name, vec![index], move |g, x| g.one_hot(x[0], depth)));
+    }
+    let inputs = vec![signed([6, 5], 1), indices([6], 2, 5)];
+    cases.push(Case::new("a product with one_hot", inputs, |g, x| g.mul(x[0], g.one_hot(x[1], 5)?)));
+}

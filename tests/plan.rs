@@ -1,0 +1,227 @@
+//! The tape and the plan are plain data: listings, buffer sharing and limits, without a GPU.
+
+use std::collections::HashMap;
+
+use proptest::prelude::*;
+use retape::ops::{Binary, Reduction, Unary};
+use retape::prelude::*;
+use retape::tape::{BufferRole, DeviceProfile, Plan};
+use retape::{Error, Result};
+
+fn mlp(batch: usize, width: usize) -> Result<(Graph, Value, Value)> {
+    let mut g = Graph::new();
+    let x = g.input("x", [batch, 6]);
+    let t = g.targets("t", [batch, 3]);
+    let hidden = g.layer("hidden", |g| {
+        let w = g.parameter("hidden.w", [6, width], Init::HeNormal);
+        let b = g.parameter("hidden.b", [width], Init::Zeros);
+        g.relu(g.add(g.matmul(x, w)?, b)?)
+    })?;
+    let y = g.layer("output", |g| {
+        let w = g.parameter("output.w", [width, 3], Init::GlorotUniform);
+        g.matmul(hidden, w)
+    })?;
+    let loss = g.mean(g.square(g.sub(y, t)?)?, &[], false)?;
+    Ok((g, y, loss))
+}
+
+/// Walks the plan as a machine that remembers which value's contents each buffer holds, and fails
+/// where an operator would read something else: an independent proof that sharing is sound.
+fn simulate(tape: &Tape, plan: &Plan) -> Result<(), String> {
+    let buffer = |v: Value| plan.value(v).map(|p| p.buffer).ok_or_else(|| format!("{v:?} has no buffer"));
+    let mut holds: HashMap<usize, Value> = HashMap::new();
+    // A view has the contents of what it views.
+    let mut contents: HashMap<Value, Value> = HashMap::new();
+    for value in tape.persistent() {
+        holds.insert(buffer(value)?, value);
+        contents.insert(value, value);
+    }
+    for (index, node) in tape.ops().iter().enumerate() {
+        for &input in &node.inputs {
+            let found = holds.get(&buffer(input)?);
+            if found != Some(&contents[&input]) {
+                return Err(format!("op {index} ({}) reads {input:?} but finds {found:?}", node.op.name()));
+            }
+        }
+        for (number, &output) in node.outputs.iter().enumerate() {
+            let source = if node.op.is_view() && number == 0 { contents[&node.inputs[0]] } else { output };
+            contents.insert(output, source);
+            holds.insert(buffer(output)?, source);
+        }
+        for dispatch in plan.dispatches.iter().filter(|d| d.op == index) {
+            check_dispatch(dispatch)?;
+        }
+    }
+    for kept in tape.kept() {
+        if holds.get(&buffer(kept)?) != Some(&contents[&kept]) {
+            return Err(format!("kept {kept:?} is overwritten"));
+        }
+    }
+    Ok(())
+}
+
+fn check_dispatch(dispatch: &retape::tape::Dispatch) -> Result<(), String> {
+    use retape::kernel::Access::ReadWrite;
+    for (i, a) in dispatch.bindings.iter().enumerate() {
+        for b in &dispatch.bindings[i + 1..] {
+            if a.buffer == b.buffer && (a.access == ReadWrite || b.access == ReadWrite) {
+                return Err(format!("op {} reads and writes buffer {}", dispatch.op, a.buffer));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A random network over `[4, 4]` values: each step applies an operator to earlier values.
+fn random_graph(steps: &[(u8, u8, u8)]) -> Result<Tape> {
+    let mut g = Graph::new();
+    let mut values = vec![g.input("x", [4, 4])];
+    for i in 0..3 {
+        values.push(g.parameter(&format!("w{i}"), [4, 4], Init::GlorotUniform));
+    }
+    for &(op, a, b) in steps {
+        let (a, b) = (values[a as usize % values.len()], values[b as usize % values.len()]);
+        values.push(match op % 12 {
+            0 => g.unary(Unary::Tanh, a, 0.0, 0.0)?,
+            1 => g.unary(Unary::Relu, a, 0.0, 0.0)?,
+            2 => g.binary(Binary::Mul, a, b)?,
+            3 => g.matmul(a, b)?,
+            4 => g.reshape(g.reshape(a, [2, 8])?, [4, 4])?,
+            5 => g.transpose(a, &[1, 0])?,
+            6 => g.add(a, g.reduce(Reduction::Mean, b, &[0], false)?)?,
+            7 => g.slice_axis(g.concat(&[a, b], 0)?, 0, 2..6)?,
+            8 => g.sub(g.stop_gradient(a)?, b)?,
+            9 => g.select(g.greater(a, b)?, a, b)?,
+            10 => g.unary(Unary::Square, a, 0.0, 0.0)?,
+            _ => g.softplus(g.neg(a)?)?,
+        });
+    }
+    let used = values[4..].iter().chain(&values[1..4]);
+    let total = used.copied().try_fold(values[1], |sum, v| g.add(sum, v))?;
+    let loss = g.mean(g.square(total)?, &[], false)?;
+    g.keep(values[values.len() / 2]);
+    g.training_step(loss, &Sgd::new(0.1).momentum(0.9))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn no_live_value_is_overwritten(steps in prop::collection::vec(any::<(u8, u8, u8)>(), 1..30)) {
+        let tape = random_graph(&steps).unwrap();
+        let plan = tape.plan(&DeviceProfile::baseline()).unwrap();
+        prop_assert_eq!(simulate(&tape, &plan), Ok(()));
+        prop_assert!(plan.peak_bytes() <= plan.unshared_bytes() + 16 * 4096);
+        let again = random_graph(&steps).unwrap().plan(&DeviceProfile::baseline()).unwrap();
+        let numbers = |p: &Plan| format!("{:?}", (p.buffers.clone(), p.dispatches.iter().map(|d| (d.op, d.groups, d.bindings.clone())).collect::<Vec<_>>()));
+        prop_assert_eq!(numbers(&plan), numbers(&again));
+    }
+}
+
+/// The simulation would notice: every way of moving one written result into a buffer that is
+/// still needed is found.
+#[test]
+fn the_simulation_finds_broken_plans() {
+    let (g, _, loss) = mlp(4, 8).unwrap();
+    let tape = g.training_step(loss, &Sgd::new(0.1)).unwrap();
+    let plan = tape.plan(&DeviceProfile::baseline()).unwrap();
+    assert_eq!(simulate(&tape, &plan), Ok(()));
+    let mut found = 0;
+    for value in 0..plan.values.len() {
+        for buffer in 0..plan.buffers.len() {
+            let mut broken = plan.clone();
+            if broken.buffers[buffer].role == BufferRole::Transient && broken.values[value].buffer != buffer {
+                broken.values[value].buffer = buffer;
+                found += usize::from(simulate(&tape, &broken).is_err());
+            }
+        }
+    }
+    assert!(found > 20, "only {found} broken plans were noticed");
+    let mut clash = plan.clone();
+    let buffer = clash.dispatches[0].bindings[0].buffer;
+    clash.rebind(0, 2, buffer);
+    assert!(simulate(&tape, &clash).is_err());
+}
+
+#[test]
+fn the_listing_is_a_snapshot() {
+    let listing = || {
+        let (g, _, loss) = mlp(4, 8).unwrap();
+        g.training_step(loss, &Sgd::new(0.1)).unwrap().to_string()
+    };
+    assert_eq!(listing(), listing());
+    assert_eq!(listing(), include_str!("snapshots/mlp.txt"), "the new listing:\n{}", listing());
+}
+
+#[test]
+fn buffers_are_shared_and_in_place_variants_are_used() {
+    let mut g = Graph::new();
+    let x = g.input("x", [64, 64]);
+    let mut y = x;
+    for _ in 0..10 {
+        y = g.tanh(g.add(y, g.scalar_constant(1.0)).unwrap()).unwrap();
+    }
+    let plan = g.forward([y]).unwrap().plan(&DeviceProfile::baseline()).unwrap();
+    let transient = plan.role_bytes(BufferRole::Transient);
+    assert_eq!(transient, 64 * 64 * 4, "one buffer carries the whole chain:\n{plan}");
+    assert_eq!(plan.dispatches.iter().filter(|d| d.bindings.len() == 1).count(), 10, "tanh works in place");
+}
+
+#[test]
+fn a_value_used_twice_is_not_taken_over() {
+    let mut g = Graph::new();
+    let x = g.input("x", [8]);
+    let y = g.exp(x).unwrap();
+    let z = g.mul(y, y).unwrap();
+    let w = g.add(g.tanh(z).unwrap(), z).unwrap();
+    let tape = g.forward([w]).unwrap();
+    let plan = tape.plan(&DeviceProfile::baseline()).unwrap();
+    assert_eq!(simulate(&tape, &plan), Ok(()));
+}
+
+/// Each limit of the device is checked before anything is allocated, by the layer's name.
+#[test]
+fn every_limit_is_reported_with_the_layer() {
+    let (g, _, loss) = mlp(64, 512).unwrap();
+    let tape = g.training_step(loss, &Sgd::new(0.1)).unwrap();
+    let base = DeviceProfile::baseline();
+    let cases = [
+        ("storage binding size", DeviceProfile { max_binding_bytes: 64 * 512 * 4 - 16, ..base.clone() }),
+        ("buffer size", DeviceProfile { max_buffer_bytes: 64 * 512 * 4 - 16, ..base.clone() }),
+        ("storage buffers", DeviceProfile { max_storage_buffers: 2, ..base.clone() }),
+        ("workgroups in a dimension", DeviceProfile { max_workgroups: 1, ..base.clone() }),
+        ("invocations", DeviceProfile { max_invocations: 32, ..base.clone() }),
+        ("workgroup size along x", DeviceProfile { max_workgroup_size: [4, 256, 64], ..base.clone() }),
+        ("bytes of kernel parameters", DeviceProfile { max_param_bytes: 8, ..base.clone() }),
+    ];
+    for (what, profile) in cases {
+        let error = tape.plan(&profile).expect_err(what);
+        let text = error.to_string();
+        assert!(matches!(error, Error::Limit { .. }), "{text}");
+        assert!(text.contains(what), "{what}: {text}");
+        assert!(text.contains("hidden"), "{what} names its layer: {text}");
+        assert!(text.contains("`baseline`"), "{what} names its device: {text}");
+    }
+}
+
+#[test]
+fn workgroup_memory_is_checked() {
+    let mut g = Graph::new();
+    let x = g.input("x", [4, 1000]);
+    let y = g.layer("pool", |g| g.sum(x, &[1], false)).unwrap();
+    let profile = DeviceProfile { max_workgroup_bytes: 512, ..DeviceProfile::baseline() };
+    let error = g.forward([y]).unwrap().plan(&profile).expect_err("1 KiB is needed").to_string();
+    assert!(error.contains("workgroup memory") && error.contains("`pool`"), "{error}");
+}
+
+/// A grid longer than 65,535 workgroups is folded, not refused.
+#[test]
+fn long_grids_are_folded() {
+    let mut g = Graph::new();
+    let x = g.input("x", [5000, 4001]);
+    let y = g.sum(x, &[1], false).unwrap();
+    let z = g.exp(x).unwrap();
+    let plan = g.forward([y, z]).unwrap().plan(&DeviceProfile::baseline()).unwrap();
+    assert!(plan.dispatches.iter().any(|d| d.groups[1] > 1));
+    assert!(plan.dispatches.iter().all(|d| d.groups.iter().all(|&n| n <= 65_535)));
+}
