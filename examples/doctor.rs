@@ -1,0 +1,140 @@
+//! What this machine can run the engine on: every GPU adapter, hardware or software, and the CPU
+//! path, each with its limits, a verdict, and a small training step checked operator by operator.
+//!
+//! It teaches what to look at, and what to send, when something does not work.
+
+mod common;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use common::{Example, Outcome, Results, round};
+use retape::prelude::*;
+use serde_json::{Value as Json, json};
+
+const EXAMPLE: Example = Example {
+    name: "doctor",
+    about: "Looks at every device of this machine: what it is, what it allows, and whether it computes right.",
+    unused: &["device", "data", "epochs", "batch", "limit", "seed"],
+};
+
+fn main() -> ExitCode {
+    EXAMPLE.run(|_| run())
+}
+
+fn run() -> Outcome {
+    let adapters = retape::gpu::adapters();
+    let mut rows = Vec::new();
+    for adapter in &adapters {
+        println!("\n{adapter}");
+        let test = match &adapter.problem {
+            Some(_) => None,
+            // `Device::named` takes part of a name: the whole one is the surest.
+            None => Some(Device::named(&adapter.info.name).and_then(|device| self_test(&device))),
+        };
+        rows.push(json!({
+            "name": adapter.info.name,
+            "kind": format!("{:?}", adapter.info.device_type),
+            "backend": adapter.info.backend.to_string(),
+            "driver": format!("{} {}", adapter.info.driver, adapter.info.driver_info).trim(),
+            "verdict": adapter.verdict(),
+            "self_test": report(test),
+        }));
+    }
+
+    let cpu = Device::cpu();
+    println!("\n{cpu}");
+    println!("  verdict    always there: the f64 reference, for results rather than speed");
+    let cpu_test = report(Some(self_test(&cpu)));
+
+    if adapters.is_empty() {
+        println!("\nNo GPU adapter was found. A software one, which needs no hardware, is installed by");
+        println!("  Debian, Ubuntu   apt-get install mesa-vulkan-drivers");
+        println!("  Fedora           dnf install mesa-vulkan-drivers");
+        println!("  Arch             pacman -S vulkan-swrast");
+        println!("and a hardware GPU needs its vendor's Vulkan driver.");
+    }
+    // What `--device auto` and `Device::auto` come to.
+    let auto = Device::auto()?;
+    println!("\n`auto` runs on {}", auto.name());
+
+    let mut results = Results::new(EXAMPLE.name, &auto);
+    results.set("adapters", rows);
+    results.set("cpu", json!({ "threads": cpu_threads(), "self_test": cpu_test }));
+    Ok(results)
+}
+
+/// What a self-test found.
+struct SelfTest {
+    /// Operators that agree with the f64 reference; on the CPU path, which is the reference, none
+    /// are compared.
+    verified: usize,
+    /// Milliseconds per replay of the step.
+    milliseconds: f64,
+}
+
+/// A training step with products, sums and updates, small enough for any device: each operator is
+/// compared with its reference, and a hundred replays have to lower the loss.
+fn self_test(device: &Device) -> retape::Result<SelfTest> {
+    let wrong = |message| retape::Error::Gpu { device: device.name().to_owned(), message };
+    let mut g = Graph::new();
+    let x = g.input("x", [33, 17]);
+    let t = g.targets("t", [33, 5]);
+    let w1 = g.parameter("w1", [17, 29], Init::HeNormal);
+    let b1 = g.parameter("b1", [29], Init::Zeros);
+    let w2 = g.parameter("w2", [29, 5], Init::GlorotUniform);
+    let hidden = g.tanh(g.add(g.matmul(x, w1)?, b1)?)?;
+    let loss = g.mean_squared_error(g.matmul(hidden, w2)?, t)?;
+    let mut session = g.training_step(loss, &Adam::new(1e-3))?.session(device)?;
+
+    let stream = retape::random::Stream { seed: 1, step: 0, stream: 1 };
+    let noise = |n: u32| (0..n).map(|i| stream.normal(i) as f32).collect::<Vec<f32>>();
+    let (inputs, targets) = (noise(33 * 17), noise(33 * 5));
+    session.write(x, &inputs)?;
+    session.write(t, &targets)?;
+    let mut verified = 0;
+    if device.is_gpu() {
+        let checked = session.verify(&[])?;
+        if let Some(first) = checked.first_difference() {
+            return Err(wrong(format!("{} computes wrong results: {}", first.name, first.worst)));
+        }
+        verified = checked.rows.len();
+    }
+    session.replay()?;
+    let before = session.read_scalar(loss)?;
+    let (start, steps) = (Instant::now(), 100);
+    session.replay_n(steps)?;
+    let after = session.read_scalar(loss)?;
+    let milliseconds = start.elapsed().as_secs_f64() * 1e3 / steps as f64;
+    if !(after < before) {
+        return Err(wrong(format!("{steps} steps of training took the loss from {before} to {after}")));
+    }
+    Ok(SelfTest { verified, milliseconds })
+}
+
+/// Prints the outcome of a self-test, and gives it back as JSON.
+fn report(test: Option<retape::Result<SelfTest>>) -> Json {
+    match test {
+        None => Json::Null,
+        Some(Ok(SelfTest { verified, milliseconds })) => {
+            print!("  self-test  passed: it trains, {milliseconds:.3} ms per small step");
+            if verified > 0 {
+                print!("; {verified} operators agree with the f64 reference");
+            }
+            println!();
+            json!({
+                "passed": true,
+                "verified_ops": verified,
+                "milliseconds_per_step": round(milliseconds, 4),
+            })
+        }
+        Some(Err(error)) => {
+            println!("  self-test  FAILED: {error}");
+            json!({ "passed": false, "error": error.to_string() })
+        }
+    }
+}
+
+fn cpu_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}

@@ -1,0 +1,257 @@
+//! Runs the examples as a user does: what they print last, what `--out` leaves behind, and how they
+//! fail.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde_json::Value as Json;
+
+/// The folder of the built examples, beside the folder of this binary. `cargo test --test examples`
+/// builds no examples, so they are built here; where they are up to date this costs nothing.
+fn examples() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let own = std::env::current_exe().expect("a running binary has a path");
+        let profile = own.ancestors().nth(2).expect("test binaries lie in target/PROFILE/deps");
+        let target = profile.parent().expect("profiles lie in the target folder");
+        let name = match profile.file_name().and_then(|n| n.to_str()) {
+            Some("debug") | None => "dev",
+            Some(name) => name,
+        };
+        let status = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--examples", "--profile", name, "--target-dir"])
+            .arg(target)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .status()
+            .expect("cargo runs");
+        assert!(status.success(), "the examples do not build");
+        profile.join("examples")
+    })
+}
+
+fn run(example: &str, flags: &[&str]) -> Output {
+    let mut command = Command::new(examples().join(example));
+    command.args(flags).env_remove("RETAPE_DATA").env_remove("WGPU_ADAPTER_NAME");
+    command.output().unwrap_or_else(|e| panic!("{example} does not start: {e}"))
+}
+
+/// The object of results that ends a successful run.
+fn results(example: &str, flags: &[&str]) -> Json {
+    let output = run(example, flags);
+    let stdout = String::from_utf8(output.stdout).expect("examples print UTF-8");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{example} {flags:?}: {}\n{stdout}\n{stderr}", output.status);
+    let last = stdout.lines().last().unwrap_or_default();
+    let json: Json = serde_json::from_str(last).unwrap_or_else(|e| panic!("{example}: {e} in `{last}`"));
+    assert!(json.is_object(), "{example}: `{last}`");
+    assert_eq!(json["example"], example);
+    assert!(json["device"].is_string() && json["seconds"].is_number(), "{example}: `{last}`");
+    json
+}
+
+/// The one line that a failed run leaves on standard error. Drivers' own lines do not count.
+fn failure(example: &str, flags: &[&str]) -> String {
+    let output = run(example, flags);
+    assert_eq!(output.status.code(), Some(1), "{example} {flags:?}: {output:?}");
+    let stderr = String::from_utf8(output.stderr).expect("examples print UTF-8");
+    let ours: Vec<&str> = stderr.lines().filter(|line| !line.contains("XDG_RUNTIME_DIR")).collect();
+    let [line] = ours[..] else { panic!("{example} {flags:?}: one line expected:\n{stderr}") };
+    line.strip_prefix("error: ")
+        .unwrap_or_else(|| panic!("`{line}` does not begin with `error: `"))
+        .to_owned()
+}
+
+fn number(results: &Json, key: &str) -> f64 {
+    results[key].as_f64().unwrap_or_else(|| panic!("`{key}` is no number in {results}"))
+}
+
+/// The GPU that the tests run on, as the other tests choose it.
+fn gpu() -> String {
+    std::env::var("RETAPE_TEST_DEVICE").ok().filter(|n| !n.is_empty()).unwrap_or_else(|| "gpu".to_owned())
+}
+
+/// A folder removed when the test ends, failed or not.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let unique = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("retape-examples-{}-{unique}", std::process::id()));
+        fs::create_dir_all(&path).expect("the temporary folder can be made");
+        Folder(path)
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().expect("the temporary folder is UTF-8")
+    }
+
+    /// A data folder with a set in MNIST's format: each class is a bright block of its own.
+    fn with_mnist(train: usize, test: usize) -> Self {
+        let folder = Folder::new();
+        let mnist = folder.0.join("mnist");
+        fs::create_dir(&mnist).expect("the temporary folder can be written");
+        for (prefix, count) in [("train", train), ("t10k", test)] {
+            let labels: Vec<u8> = (0..count).map(|i| (i * 7 % 10) as u8).collect();
+            let pixel =
+                |&class: &u8| (0..784u32).map(move |i| if i / 78 == u32::from(class) { 255 } else { 0 });
+            let images: Vec<u8> = labels.iter().flat_map(pixel).collect();
+            let write = |name: &str, rank: u8, dims: &[u32], data: &[u8]| {
+                let mut bytes = vec![0, 0, 8, rank];
+                dims.iter().for_each(|d| bytes.extend(d.to_be_bytes()));
+                bytes.extend(data);
+                fs::write(mnist.join(format!("{prefix}-{name}")), bytes).expect("the folder can be written");
+            };
+            write("images-idx3-ubyte", 3, &[count as u32, 28, 28], &images);
+            write("labels-idx1-ubyte", 1, &[count as u32], &labels);
+        }
+        folder
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn hello_kernel() {
+    let results = results("hello_kernel", &["--device", "cpu"]);
+    assert_eq!(results["squares"], serde_json::json!([1.0, 4.0, 9.0, 0.25]));
+    assert_eq!(results["device"], "cpu");
+}
+
+#[test]
+fn xor_is_solved() {
+    for device in ["cpu", &gpu()] {
+        let results = results("xor", &["--device", device]);
+        assert_eq!(number(&results, "accuracy"), 1.0);
+        assert_eq!(number(&results, "epochs"), 500.0);
+    }
+}
+
+#[test]
+fn linear_regression_finds_least_squares() {
+    for device in ["cpu", &gpu()] {
+        let results = results("linear_regression", &["--device", device]);
+        assert!((number(&results, "prediction") - 18.846_153_85).abs() < 1e-4, "{results}");
+    }
+}
+
+#[test]
+fn digits_are_read_and_seeds_reproduce() {
+    let short = |seed| results("digits", &["--device", "cpu", "--epochs", "4", "--seed", seed]);
+    let (first, again, other) = (short("7"), short("7"), short("8"));
+    assert_eq!(first["parameters_hash"], again["parameters_hash"]);
+    assert_ne!(first["parameters_hash"], other["parameters_hash"]);
+    assert!(number(&first, "test_accuracy") > 0.85, "{first}");
+    assert!(number(&first, "test_loss") < 0.6, "{first}");
+
+    let gpu = || results("digits", &["--device", &gpu(), "--epochs", "1", "--limit", "256", "--batch", "64"]);
+    let (first, again) = (gpu(), gpu());
+    assert_eq!(first["parameters_hash"], again["parameters_hash"]);
+    assert_eq!(first["train_samples"], 256);
+    assert_eq!(first["test_samples"], 256);
+}
+
+/// The test images do not divide into batches, and all of them count.
+#[test]
+fn mnist_mlp_reads_its_files() {
+    let data = Folder::with_mnist(64, 37);
+    let flags = ["--device", "cpu", "--data", data.path(), "--epochs", "3", "--batch", "16"];
+    let full = results("mnist_mlp", &flags);
+    assert_eq!((&full["train_samples"], &full["test_samples"]), (&64.into(), &37.into()));
+    assert_eq!(number(&full, "epochs"), 3.0);
+    assert_eq!(number(&full, "test_accuracy"), 1.0);
+    assert!(full["parameters_hash"].is_string() && number(&full, "test_loss").is_finite());
+
+    let limited = results("mnist_mlp", &[&flags[..], &["--limit", "20"]].concat());
+    assert_eq!(limited["test_samples"], 20);
+}
+
+#[test]
+fn custom_op_agrees_with_its_reference() {
+    let cpu = results("custom_op", &["--device", "cpu", "--epochs", "10"]);
+    assert!(number(&cpu, "train_accuracy") > 0.95, "{cpu}");
+    let gpu = results("custom_op", &["--device", &gpu(), "--epochs", "1", "--limit", "64"]);
+    assert!(number(&gpu, "verified_ops") > 10.0, "{gpu}");
+}
+
+#[test]
+fn share_device_uses_the_buffers_in_place() {
+    let results = results("share_device", &["--device", &gpu()]);
+    assert!(number(&results, "largest_difference") <= 0.51, "{results}");
+    assert!(failure("share_device", &["--device", "cpu"]).contains("--device gpu"));
+}
+
+#[test]
+fn doctor_looks_at_everything() {
+    let results = results("doctor", &[]);
+    assert_eq!(results["cpu"]["self_test"]["passed"], true);
+    let adapters = results["adapters"].as_array().expect("a list");
+    for adapter in adapters {
+        for key in ["name", "kind", "backend", "driver", "verdict"] {
+            assert!(adapter[key].is_string(), "{adapter}");
+        }
+        let usable = !adapter["self_test"].is_null();
+        assert!(!usable || adapter["self_test"]["passed"] == true, "{adapter}");
+    }
+}
+
+#[test]
+fn out_leaves_results_and_history() {
+    let folder = Folder::new();
+    let out = format!("{}/made/here", folder.path());
+    let printed = results("linear_regression", &["--device", "cpu", "--epochs", "60", "--out", &out]);
+    let read = |name: &str| fs::read_to_string(Path::new(&out).join(name)).expect("it was written");
+    let written: Json = serde_json::from_str(&read("linear_regression.json")).expect("it is JSON");
+    assert_eq!(written, printed);
+    let table = read("linear_regression.csv");
+    let lines: Vec<&str> = table.lines().collect();
+    assert_eq!((lines.len(), lines[0]), (4, "epoch,loss"));
+    assert!(lines[3].starts_with("60,"), "{table}");
+}
+
+#[test]
+fn a_device_that_is_not_there() {
+    for example in ["hello_kernel", "xor", "digits", "share_device"] {
+        let message = failure(example, &["--device", "nosuch"]);
+        assert!(message.contains("nosuch") && message.contains("mesa-vulkan-drivers"), "{message}");
+    }
+}
+
+#[test]
+fn data_that_is_not_there() {
+    let folder = Folder::new();
+    let message = failure("mnist_mlp", &["--device", "cpu", "--data", folder.path()]);
+    assert!(message.contains(&folder.0.join("mnist").display().to_string()), "{message}");
+    assert!(message.contains("train-images-idx3-ubyte") && message.contains("--data DIR"), "{message}");
+
+    fs::create_dir(folder.0.join("mnist")).expect("the temporary folder can be written");
+    let message = failure("mnist_mlp", &["--device", "cpu", "--data", folder.path()]);
+    assert!(message.contains("train-images-idx3-ubyte.gz"), "{message}");
+}
+
+#[test]
+fn every_example_explains_its_flags() {
+    let mut count = 0;
+    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples")).expect("it is there") {
+        let path = entry.expect("it can be listed").path();
+        if path.extension().is_none_or(|e| e != "rs") {
+            continue;
+        }
+        count += 1;
+        let name = path.file_stem().and_then(|n| n.to_str()).expect("names are UTF-8");
+        let output = run(name, &["--help"]);
+        assert!(output.status.success(), "{name}");
+        let help = String::from_utf8(output.stdout).expect("help is UTF-8");
+        for flag in ["--device", "--data", "--epochs", "--batch", "--limit", "--seed", "--out"] {
+            assert!(help.contains(flag), "{name} does not take {flag}:\n{help}");
+        }
+    }
+    assert!(count >= 8, "{count} examples found");
+}
