@@ -17,7 +17,6 @@ pub(crate) struct PipelineCache {
 
 #[derive(Default)]
 struct Inner {
-    modules: HashMap<*const Shader, wgpu::ShaderModule>,
     layouts: HashMap<LayoutKey, (wgpu::BindGroupLayout, wgpu::PipelineLayout)>,
     pipelines: HashMap<PipelineKey, wgpu::ComputePipeline>,
 }
@@ -51,16 +50,14 @@ impl PipelineCache {
         if let Some(known) = inner.pipelines.get(&key) {
             return Ok((known.clone(), groups.clone()));
         }
-        if !inner.modules.contains_key(&identity) {
-            inner.modules.insert(identity, make_module(device, dispatch.shader)?);
-        }
+        let module = make_module(device, dispatch)?;
         let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(dispatch.shader.name()),
             layout: Some(layout),
-            module: &inner.modules[&identity],
+            module: &module,
             entry_point: Some(dispatch.entry),
             compilation_options: wgpu::PipelineCompilationOptions {
-                constants: &dispatch.constants,
+                constants: &[],
                 // Every kernel writes its workgroup memory before it reads it.
                 zero_initialize_workgroup_memory: checked(),
             },
@@ -76,11 +73,13 @@ fn checked() -> bool {
     std::env::var("RETAPE_CHECKED").is_ok_and(|v| !v.is_empty() && v != "0")
 }
 
-fn make_module(device: &wgpu::Device, shader: &'static Shader) -> Result<wgpu::ShaderModule> {
-    let (module, _) = shader.module()?;
+/// A module of the one entry point, with its constants put in: a device then never sees kernels
+/// that need features it lacks.
+fn make_module(device: &wgpu::Device, dispatch: &Dispatch) -> Result<wgpu::ShaderModule> {
+    let module = dispatch.shader.specialise(dispatch.entry, &dispatch.constants)?;
     let descriptor = wgpu::ShaderModuleDescriptor {
-        label: Some(shader.name()),
-        source: wgpu::ShaderSource::Naga(Cow::Owned(module.clone())),
+        label: Some(dispatch.shader.name()),
+        source: wgpu::ShaderSource::Naga(Cow::Owned(module)),
     };
     Ok(if checked() {
         device.create_shader_module(descriptor)

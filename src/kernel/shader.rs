@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::OnceLock;
 
@@ -42,6 +43,8 @@ struct Parsed {
     module: naga::Module,
     info: ModuleInfo,
 }
+
+type Specialised<'a> = (Cow<'a, naga::Module>, Cow<'a, ModuleInfo>);
 
 /// How an entry point uses a storage buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -94,17 +97,7 @@ impl Shader {
     /// Reflects one entry point with its `override` constants set.
     pub fn entry(&self, entry: &'static str, constants: &[(&str, f64)]) -> Result<EntryPoint> {
         let fail = |message: String| Error::KernelMismatch { shader: self.name, entry, message };
-        let parsed = self.parsed()?;
-        if !parsed.module.entry_points.iter().any(|e| e.name == entry) {
-            return Err(fail("no such entry point".to_owned()));
-        }
-        let mut values = PipelineConstants::default();
-        for &(name, value) in constants {
-            values.insert(name.to_owned(), value);
-        }
-        let stage = (naga::ShaderStage::Compute, entry);
-        let (module, info) = process_overrides(&parsed.module, &parsed.info, Some(stage), &values)
-            .map_err(|e| fail(e.to_string()))?;
+        let (module, info) = self.specialised(entry, constants)?;
         let index = module.entry_points.iter().position(|e| e.name == entry);
         let index = index.ok_or_else(|| fail("no such entry point".to_owned()))?;
         let uses = info.get_entry_point(index);
@@ -151,6 +144,25 @@ impl Shader {
         }
         found.bindings.sort_by_key(|&(binding, _)| binding);
         Ok(found)
+    }
+
+    /// The module reduced to one entry point, its `override` constants replaced by their values.
+    pub fn specialise(&self, entry: &'static str, constants: &[(&str, f64)]) -> Result<naga::Module> {
+        Ok(self.specialised(entry, constants)?.0.into_owned())
+    }
+
+    fn specialised(&self, entry: &'static str, constants: &[(&str, f64)]) -> Result<Specialised<'_>> {
+        let fail = |message: String| Error::KernelMismatch { shader: self.name, entry, message };
+        let parsed = self.parsed()?;
+        if !parsed.module.entry_points.iter().any(|e| e.name == entry) {
+            return Err(fail("no such entry point".to_owned()));
+        }
+        let mut values = PipelineConstants::default();
+        for &(name, value) in constants {
+            values.insert(name.to_owned(), value);
+        }
+        let stage = (naga::ShaderStage::Compute, entry);
+        process_overrides(&parsed.module, &parsed.info, Some(stage), &values).map_err(|e| fail(e.to_string()))
     }
 
     fn parsed(&self) -> Result<&Parsed> {
