@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use common::{Case, cases};
-use retape::Device;
 use retape::tape::DeviceKind;
+use retape::{Device, SessionOptions};
 
 fn check_all(device: &Device, kind: DeviceKind) {
     let fails = |case: &Case| catch_unwind(AssertUnwindSafe(|| case.check_kernels(device, kind))).is_err();
@@ -26,24 +26,44 @@ fn kernels_for_gpus_agree_with_their_references() {
     check_all(&common::open_gpu(), DeviceKind::Gpu);
 }
 
-/// The routes by thread and by workgroup are chosen by shape and kind; the cases reach them all.
+/// Updates overwrite parameters and states: checked at the first step and after some.
 #[test]
-fn the_cases_reach_every_entry_point_of_the_row_kernels() {
+fn updates_agree_with_their_references() {
+    let device = common::gpu();
+    for (name, tape) in cases::updates::tapes() {
+        let mut session =
+            tape.session_with(device, SessionOptions::new().seed(3).guard()).expect("it builds");
+        session.poison();
+        for steps in [1, 7] {
+            let checked = session.verify(&[]).expect("it runs");
+            assert!(checked.passes(), "{name}\n{checked}");
+            session.replay_n(steps).expect("it replays");
+        }
+        assert!(session.broken_guards().expect("guards can be read").is_empty(), "{name}");
+    }
+}
+
+/// No kernel goes untested: the cases reach every entry point of every shader.
+#[test]
+fn the_cases_reach_every_entry_point() {
     let device = common::gpu();
     let mut reached = BTreeSet::new();
+    let mut visit = |plan: retape::tape::Plan| {
+        reached.extend(plan.dispatches.iter().map(|d| (d.shader.name(), d.entry.to_owned())));
+    };
     for case in cases::all() {
         let recorded = case.record().expect("the case records");
         for kind in [DeviceKind::Cpu, DeviceKind::Gpu] {
-            let plan = case.plan(&recorded.tape, device, kind);
-            reached.extend(plan.dispatches.iter().map(|d| (d.shader.name(), d.entry.to_owned())));
+            visit(case.plan(&recorded.tape, device, kind));
         }
     }
-    for shader in retape::ops::shaders() {
-        if !["reduce", "gather", "softmax", "loss"].contains(&shader.name()) {
-            continue;
-        }
-        for entry in shader.entries().expect("the shader parses") {
-            assert!(reached.contains(&(shader.name(), entry.clone())), "{}: {entry}", shader.name());
-        }
+    for (_, tape) in cases::updates::tapes() {
+        visit(tape.plan(device.profile().expect("a GPU has a profile")).expect("it plans"));
     }
+    let all = retape::ops::shaders().into_iter().flat_map(|shader| {
+        let entries = shader.entries().expect("the shader parses");
+        entries.into_iter().map(|entry| (shader.name(), entry)).collect::<Vec<_>>()
+    });
+    let missed: Vec<_> = all.filter(|e| !reached.contains(e)).collect();
+    assert!(missed.is_empty(), "entry points that no case reaches: {missed:?}");
 }

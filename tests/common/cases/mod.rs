@@ -8,6 +8,7 @@ mod loss;
 mod matmul;
 mod reduce;
 mod softmax;
+pub mod updates;
 
 use super::Case;
 

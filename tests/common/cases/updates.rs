@@ -1,0 +1,46 @@
+//! Operators that overwrite state: assignment and every optimiser's update.
+
+use retape::Result;
+use retape::prelude::*;
+
+use super::super::data;
+
+/// Each update over parameters of awkward sizes, as a named training step.
+pub fn tapes() -> Vec<(String, Tape)> {
+    let optimizers: [&dyn Optimizer; 8] = [
+        &Sgd::new(0.1),
+        &Sgd::new(0.1).weight_decay(0.01),
+        &Sgd::new(0.1).momentum(0.9),
+        &Sgd::new(0.1).momentum(0.9).nesterov().weight_decay(0.01),
+        &RmsProp::new(0.01),
+        &RmsProp::new(0.01).rho(0.5).weight_decay(0.1),
+        &Adam::new(0.01),
+        &Adam::new(0.01).betas(0.5, 0.9).epsilon(1e-4).weight_decay(0.1),
+    ];
+    let mut tapes = Vec::new();
+    for optimizer in optimizers {
+        for n in [1, 3, 64, 65, 257, 1021] {
+            let tape = step(optimizer, n).expect("the step records");
+            tapes.push((format!("{optimizer:?} over [{n}]"), tape));
+        }
+    }
+    for n in [1, 5, 1021] {
+        tapes.push((format!("assign over [{n}]"), assignment(n).expect("the step records")));
+    }
+    tapes
+}
+
+fn step(optimizer: &dyn Optimizer, n: usize) -> Result<Tape> {
+    let mut g = Graph::new();
+    let w = g.parameter("w", [n], Init::Normal { mean: 0.0, std: 1.0 });
+    let scale = g.constant([n], &data::noise(n, 5, -2.0, 2.0))?;
+    let loss = g.sum(g.mul(scale, g.square(w)?)?, &[], false)?;
+    g.training_step(loss, optimizer)
+}
+
+fn assignment(n: usize) -> Result<Tape> {
+    let g = Graph::new();
+    let state = g.state("state", [n], Init::Ones);
+    g.assign(state, g.mul(state, g.scalar_constant(1.5))?)?;
+    g.forward(Vec::new())
+}
