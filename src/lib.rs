@@ -1,3 +1,100 @@
+//! Record a network's training step once, as a tape of forward, backward and update; replay it
+//! on any GPU that wgpu reaches (Vulkan, Metal, DX12), with hand-written WGSL kernels, or on the
+//! CPU by a reference path in f64 that checks every kernel.
+//!
+//! # A first program
+//!
+//! ```
+//! use retape::prelude::*;
+//!
+//! fn main() -> retape::Result<()> {
+//!     let device = Device::cpu(); // or Device::auto()? for a hardware GPU, else the CPU path
+//!
+//!     let mut g = Graph::new();
+//!     let x = g.input("x", [32, 784]);
+//!     let labels = g.labels("labels", [32]);
+//!     let w = g.parameter("w", [784, 10], Init::GlorotUniform);
+//!     let b = g.parameter("b", [10], Init::Zeros);
+//!     let loss = g.softmax_cross_entropy(g.add(g.matmul(x, w)?, b)?, labels)?;
+//!
+//!     let tape = g.training_step(loss, &Sgd::new(0.1))?; // forward + backward + update
+//!     println!("{tape}");
+//!
+//!     let images = vec![0.5; 32 * 784];
+//!     let targets = vec![3u32; 32];
+//!     let mut session = tape.session(&device)?;
+//!     session.write(x, &images)?;
+//!     session.write(labels, &targets)?;
+//!     session.replay()?;
+//!     let first = session.read_scalar(loss)?;
+//!     session.replay_n(10)?;
+//!     assert!(session.read_scalar(loss)? < first);
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # How it works
+//!
+//! ```text
+//! Graph ──training_step──▶ Tape ──plan──▶ Plan ──session──▶ Session ──replay──▶ values
+//! symbolic,   reverse      flat list      buffers and       owns buffers,
+//! shapes      mode         of operators   dispatches        pipelines, bind groups
+//! ```
+//!
+//! Data flows one way. Every stage up to the [`Plan`](tape::Plan) is plain data: no graphics type,
+//! printable, testable without a GPU, and deterministic: the same graph gives the same tape and
+//! the same plan.
+//!
+//! - **[`Graph`]**: what a program records. Shapes are static; every mistake is reported by the
+//!   call that makes it, with the operator, both shapes, the layer and the line.
+//! - **[`Tape`]**: the ordered operators of a step. Operators read every parameter and state as it
+//!   was when the step began; updates overwrite them afterwards. Numbers that change from step to
+//!   step ([`Scalar`]: the learning rate, the step count, the seed) are written into a dispatch
+//!   when it is encoded, so nothing is frozen into the recording.
+//! - **[`Plan`](tape::Plan)**: every value gets a buffer, and buffers are reused once their values
+//!   are dead. Peak memory, every binding and every grid are known before anything is allocated,
+//!   and what exceeds a limit of the device is refused by the layer's name.
+//! - **[`Session`]**: the executor. Buffers, pipelines and bind groups are made once. A replay
+//!   encodes the prepared dispatches into one compute pass and submits it; it allocates nothing and
+//!   reads nothing back.
+//!
+//! The same tape runs on two executors: the GPU replays the plan, and the CPU path replays the
+//! recorded operators with their f64 references. [`Session::verify`] compares them operator by
+//! operator and names the first that differs.
+//!
+//! # Where things are
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`graph`] | recording: values, scalars, initialisers |
+//! | [`ops`] | one file per operator family: shape rule, gradient, dispatches, f64 reference |
+//! | [`tape`] | differentiation, ordering, the planner, listings |
+//! | [`kernel`] | shaders and their reflection, parameter blocks, grids: plain data |
+//! | [`gpu`] | everything that calls wgpu |
+//! | [`cpu`] | the reference path |
+//! | [`train`] | optimisers |
+//! | [`data`] | dataset readers |
+//! | [`random`] | the counter-based generator |
+//!
+//! Shaders are in `shaders/`, each with the stem of its operator file.
+//!
+//! # Environment
+//!
+//! | variable | effect |
+//! |---|---|
+//! | `WGPU_BACKEND` | `vulkan`, `metal` or `dx12`: the backends to look at |
+//! | `WGPU_ADAPTER_NAME` | part of the name of the adapter to take |
+//! | `WGPU_POWER_PREF` | `high` or `low`: discrete or integrated GPUs first |
+//! | `RETAPE_CHECKED=1` | wgpu's run-time checks in every kernel: bounds, loops, zeroed memory |
+//! | `WGPU_VALIDATION=1`, `WGPU_DEBUG=1` | the driver's validation layers |
+//!
+//! # Conventions
+//!
+//! Row-major, contiguous f32, at most six dimensions; u32 for indices and labels. Dense weights
+//! are `[in, out]`. Broadcasting is NumPy's. Subnormal numbers may be flushed to zero by a GPU.
+#![warn(missing_docs)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod compare;
 pub mod cpu;
 pub mod data;
@@ -22,10 +119,13 @@ pub use graph::{Graph, Init, Scalar, Value};
 pub use session::{HostData, OpCheck, Session, SessionOptions, Verification};
 pub use shape::{MAX_RANK, Shape, TensorType};
 pub use tape::Tape;
+/// The wgpu that sessions run on, for programs that bring their own device.
 pub use wgpu;
 
+/// What most programs import.
 pub mod prelude {
-    pub use crate::data;
+    pub use crate::graph::{Graph, Init, Scalar, Value};
+    pub use crate::session::{Session, SessionOptions};
     pub use crate::train::{Adam, Optimizer, RmsProp, Sgd};
-    pub use crate::{DType, Device, Graph, Init, Scalar, Session, SessionOptions, Shape, Tape, Value};
+    pub use crate::{DType, Device, Shape, Tape, data};
 }

@@ -35,10 +35,12 @@ fn recording_errors_are_typed() {
     let ids = g.indices("ids", [4]);
     let other = Graph::new().input("foreign", [4, 6]);
     let three = g.input("three", [3]);
-    let root = |r: Result<Value>| format!("{:?}", r.unwrap_err().root());
     let starts = |r: Result<Value>, variant: &str| {
-        let found = root(r);
+        let error = r.unwrap_err();
+        let found = format!("{:?}", error.root());
         assert!(found.starts_with(variant), "{found} is no {variant}");
+        let text = error.to_string();
+        assert!(text.contains("errors.rs:"), "the line is missing in: {text}");
     };
     starts(g.add(x, three), "Broadcast");
     starts(g.add(x, other), "ForeignValue");
@@ -58,7 +60,7 @@ fn recording_errors_are_typed() {
     starts(g.constant([3], &[1.0f32, 2.0]), "Length");
     assert!(matches!(Shape::new(&[1; 7]), Err(Error::RankLimit { rank: 7, limit: 6 })));
     let assigned = g.assign(x, x).unwrap_err();
-    assert!(matches!(assigned, Error::NotWritable { .. }), "{assigned}");
+    assert!(matches!(assigned.root(), Error::NotWritable { .. }), "{assigned}");
 }
 
 #[test]
@@ -211,6 +213,8 @@ fn a_lost_device_is_reported_as_such() {
     let y = g.exp(x).unwrap();
     let mut session = g.forward([y]).unwrap().session(&device).unwrap();
     session.replay().unwrap();
+    // A device is lost once its last submission has run.
+    session.read(y).unwrap();
     device.wgpu().unwrap().0.destroy();
     let lost = |r: Result<()>| assert!(matches!(r, Err(Error::DeviceLost { .. })), "{r:?}");
     lost(session.replay());

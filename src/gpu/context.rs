@@ -97,12 +97,24 @@ impl GpuContext {
 
     /// Fails if the device was lost or reported an error since the last call.
     pub fn check(&self) -> Result<()> {
-        let device = || self.profile.name.clone();
         if let Some(message) = self.status.lost.get() {
-            return Err(Error::DeviceLost { device: device(), message: message.clone() });
+            return Err(Error::DeviceLost { device: self.profile.name.clone(), message: message.clone() });
         }
         let error = self.status.error.lock().unwrap_or_else(PoisonError::into_inner).take();
-        error.map_or(Ok(()), |message| Err(Error::Gpu { device: device(), message }))
+        error.map_or(Ok(()), |message| Err(self.failed(message)))
+    }
+
+    /// [`check`](GpuContext::check) after work was submitted. A lost device is reported only to
+    /// those who poll it.
+    pub fn check_submitted(&self) -> Result<()> {
+        let polled = self.device.poll(wgpu::PollType::Poll);
+        self.check()?;
+        polled.map(|_| ()).map_err(|e| self.failed(e.to_string()))
+    }
+
+    /// An error that wgpu reported.
+    pub fn failed(&self, message: String) -> Error {
+        Error::Gpu { device: self.profile.name.clone(), message }
     }
 
     /// Runs `body`, turning wgpu's errors inside it into ours. `bytes` is what it allocates.
@@ -111,14 +123,13 @@ impl GpuContext {
         let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let internal = self.device.push_error_scope(wgpu::ErrorFilter::Internal);
         let result = body();
-        let device = || self.profile.name.clone();
         let internal = pollster::block_on(internal.pop());
         let validation = pollster::block_on(validation.pop());
         if pollster::block_on(memory.pop()).is_some() {
-            return Err(Error::OutOfMemory { device: device(), bytes });
+            return Err(Error::OutOfMemory { device: self.profile.name.clone(), bytes });
         }
         match validation.or(internal) {
-            Some(error) => Err(Error::Gpu { device: device(), message: error.to_string() }),
+            Some(error) => Err(self.failed(error.to_string())),
             None => self.check().map(|()| result),
         }
     }
@@ -127,8 +138,7 @@ impl GpuContext {
     pub fn wait(&self) -> Result<()> {
         let waited = self.device.poll(wgpu::PollType::wait_indefinitely());
         self.check()?;
-        let device = || self.profile.name.clone();
-        waited.map(|_| ()).map_err(|e| Error::Gpu { device: device(), message: e.to_string() })
+        waited.map(|_| ()).map_err(|e| self.failed(e.to_string()))
     }
 }
 

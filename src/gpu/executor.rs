@@ -268,7 +268,7 @@ impl Executor for GpuExecutor {
             self.context.queue.submit([encoder.finish()]);
             left -= now;
         }
-        self.context.check()
+        self.context.check_submitted()
     }
 
     fn run_op(&mut self, op: usize, scalars: &ScalarTable) -> Result<()> {
@@ -278,7 +278,7 @@ impl Executor for GpuExecutor {
             self.encode(&mut pass, self.commands.iter().filter(|c| c.op == op), scalars);
         }
         self.context.queue.submit([encoder.finish()]);
-        self.context.check()
+        self.context.check_submitted()
     }
 
     fn gpu(&self) -> Option<&GpuExecutor> {

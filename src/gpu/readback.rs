@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use super::context::GpuContext;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// Staging buffers that come back after each read, so that steady reading allocates none.
 #[derive(Clone, Default)]
@@ -40,7 +40,7 @@ impl Staging {
         let mut encoder = context.device.create_command_encoder(&Default::default());
         encoder.copy_buffer_to_buffer(source, 0, &buffer, 0, bytes);
         context.queue.submit([encoder.finish()]);
-        context.check()?;
+        context.check_submitted()?;
         let arrived: Arrived = Arc::default();
         let signal = arrived.clone();
         buffer.slice(..bytes).map_async(wgpu::MapMode::Read, move |result| {
@@ -72,23 +72,20 @@ impl PendingRead {
     /// Waits for the data.
     pub fn wait(mut self) -> Result<Vec<u8>> {
         self.context.wait()?;
-        self.collect().unwrap_or_else(|| Err(self.failed("the read-back was never completed".to_owned())))
-    }
-
-    fn failed(&self, message: String) -> Error {
-        Error::Gpu { device: self.context.profile.name.clone(), message }
+        self.collect()
+            .unwrap_or_else(|| Err(self.context.failed("the read-back was never completed".to_owned())))
     }
 
     fn collect(&mut self) -> Option<Result<Vec<u8>>> {
         let arrived = self.arrived.lock().unwrap_or_else(PoisonError::into_inner).take()?;
         if let Err(message) = arrived {
-            return Some(Err(self.context.check().err().unwrap_or_else(|| self.failed(message))));
+            return Some(Err(self.context.check().err().unwrap_or_else(|| self.context.failed(message))));
         }
         let buffer = self.buffer.take()?;
         let copied = buffer.slice(..self.bytes).get_mapped_range().map(|view| view.to_vec());
         buffer.unmap();
         self.staging.give(buffer);
-        Some(copied.map_err(|e| self.failed(e.to_string())))
+        Some(copied.map_err(|e| self.context.failed(e.to_string())))
     }
 }
 
@@ -101,7 +98,7 @@ impl Future for PendingRead {
             return Poll::Ready(done);
         }
         if let Err(error) = polled {
-            return Poll::Ready(Err(self.failed(error.to_string())));
+            return Poll::Ready(Err(self.context.failed(error.to_string())));
         }
         if let Err(error) = self.context.check() {
             return Poll::Ready(Err(error));

@@ -504,6 +504,27 @@ impl Graph {
         Error::Record { op, layer, at, source: Box::new(source) }
     }
 
+    /// Puts the operator, the layer and the caller's line on an error of an argument.
+    #[track_caller]
+    pub(crate) fn located<T>(&self, op: &'static str, result: Result<T>) -> Result<T> {
+        let at = Location::caller();
+        result.map_err(|e| if matches!(e, Error::Record { .. }) { e } else { self.wrap(op, at, e) })
+    }
+
+    /// The shape of an operand, or an error for a value of another graph.
+    #[track_caller]
+    pub(crate) fn operand_shape(&self, op: &'static str, value: Value) -> Result<Shape> {
+        let found = if self.owns(value) { Ok(self.shape(value)) } else { Err(Error::ForeignValue) };
+        self.located(op, found)
+    }
+
+    /// An axis of an operand, counted from the front.
+    #[track_caller]
+    pub(crate) fn operand_axis(&self, op: &'static str, value: Value, axis: isize) -> Result<usize> {
+        let shape = self.operand_shape(op, value)?;
+        self.located(op, shape.axis(axis))
+    }
+
     pub(crate) fn recording(&self) -> Ref<'_, Recording> {
         self.data.borrow()
     }

@@ -236,7 +236,7 @@ impl Graph {
     /// constant indices past the axis.
     #[track_caller]
     pub fn gather(&self, table: Value, indices: Value, axis: isize) -> Result<Value> {
-        let axis = self.checked_shape(table)?.axis(axis)?;
+        let axis = self.operand_axis("gather", table, axis)?;
         self.apply1(Gather(axis), &[table, indices])
     }
 

@@ -508,7 +508,7 @@ impl Graph {
     /// All dimensions but the first merged: `[batch, ..]` to `[batch, features]`.
     #[track_caller]
     pub fn flatten(&self, x: Value) -> Result<Value> {
-        let shape = self.checked_shape(x)?;
+        let shape = self.operand_shape("flatten", x)?;
         let batch = shape.dims().first().copied().unwrap_or(1);
         self.apply1(Reshape(Shape::from([batch, shape.numel() / batch.max(1)])), &[x])
     }
@@ -529,7 +529,7 @@ impl Graph {
     #[track_caller]
     pub fn broadcast_to(&self, x: Value, shape: impl Into<Shape>) -> Result<Value> {
         let shape = shape.into();
-        if self.checked_shape(x)? == shape {
+        if self.operand_shape("broadcast_to", x)? == shape {
             return Ok(x);
         }
         self.apply1(Broadcast(shape), &[x])
@@ -544,8 +544,8 @@ impl Graph {
     /// The elements whose index along `axis` lies in `range`.
     #[track_caller]
     pub fn slice_axis(&self, x: Value, axis: isize, range: impl Into<SliceRange>) -> Result<Value> {
-        let shape = self.checked_shape(x)?;
-        let axis = shape.axis(axis)?;
+        let shape = self.operand_shape("slice", x)?;
+        let axis = self.located("slice", shape.axis(axis))?;
         let mut ranges: Vec<SliceRange> = shape.dims().iter().map(|&dim| (0..dim).into()).collect();
         ranges[axis] = range.into();
         self.apply1(Slice(ranges), &[x])
@@ -557,9 +557,10 @@ impl Graph {
     /// [`Error::Rank`] unless there is one pair per axis.
     #[track_caller]
     pub fn pad(&self, x: Value, padding: &[(usize, usize)], value: f32) -> Result<Value> {
-        let shape = self.checked_shape(x)?;
+        let shape = self.operand_shape("pad", x)?;
         if padding.len() != shape.rank() {
-            return Err(Error::Rank { shape, expected: "one (before, after) pair per axis" });
+            let error = Error::Rank { shape, expected: "one (before, after) pair per axis" };
+            return self.located("pad", Err(error));
         }
         let padded = shape.dims().iter().zip(padding).map(|(&dim, (before, after))| before + dim + after);
         let output = Shape::new(&padded.collect::<Vec<_>>())?;
@@ -571,14 +572,9 @@ impl Graph {
     #[track_caller]
     pub fn concat(&self, values: &[Value], axis: isize) -> Result<Value> {
         let axis = match values.first() {
-            Some(&first) => self.checked_shape(first)?.axis(axis)?,
+            Some(&first) => self.operand_axis("concat", first, axis)?,
             None => 0,
         };
         self.apply1(Concat(axis), values)
-    }
-
-    /// The shape, or an error for a value of another graph.
-    pub(crate) fn checked_shape(&self, value: Value) -> Result<Shape> {
-        if self.owns(value) { Ok(self.shape(value)) } else { Err(Error::ForeignValue) }
     }
 }

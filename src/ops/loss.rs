@@ -384,8 +384,9 @@ impl Graph {
     /// prediction `[n, 1]` is a mistake. [`Error::DTypeMismatch`] unless both are f32.
     #[track_caller]
     pub fn mean_squared_error(&self, prediction: Value, target: Value) -> Result<Value> {
-        let (left, right) = (self.checked_shape(prediction)?, self.checked_shape(target)?);
-        same_shape("mean_squared_error needs a target of the prediction's shape", left, right)?;
+        const NAME: &str = "mean_squared_error";
+        let (left, right) = (self.operand_shape(NAME, prediction)?, self.operand_shape(NAME, target)?);
+        self.located(NAME, same_shape("the target needs the prediction's shape", left, right))?;
         self.mean(self.square(self.sub(prediction, target)?)?, &[], false)
     }
 }

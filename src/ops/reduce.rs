@@ -49,6 +49,16 @@ impl Reduction {
     /// All of them.
     pub const ALL: [Reduction; 4] = [Reduction::Sum, Reduction::Mean, Reduction::Max, Reduction::Min];
 
+    /// The name in listings: the method's.
+    pub fn name(self) -> &'static str {
+        match self {
+            Reduction::Sum => "sum",
+            Reduction::Mean => "mean",
+            Reduction::Max => "max",
+            Reduction::Min => "min",
+        }
+    }
+
     fn kernel(self) -> f64 {
         match self {
             Reduction::Sum | Reduction::Mean => 0.0,
@@ -145,12 +155,7 @@ fn route(profile: &DeviceProfile, outputs: usize, count: usize) -> Route {
 
 impl Op for Reduce {
     fn name(&self) -> &'static str {
-        match self.kind {
-            Reduction::Sum => "sum",
-            Reduction::Mean => "mean",
-            Reduction::Max => "max",
-            Reduction::Min => "min",
-        }
+        self.kind.name()
     }
 
     fn attributes(&self) -> String {
@@ -355,7 +360,7 @@ impl Graph {
     /// The index of the first largest element along `axis`, as u32; the axis is dropped.
     #[track_caller]
     pub fn argmax(&self, x: Value, axis: isize) -> Result<Value> {
-        let axis = self.checked_shape(x)?.axis(axis)?;
+        let axis = self.operand_axis("argmax", x, axis)?;
         self.apply1(Argmax(axis), &[x])
     }
 
@@ -363,12 +368,12 @@ impl Graph {
     /// of a broadcast.
     #[track_caller]
     pub fn sum_to(&self, x: Value, shape: impl Into<Shape>) -> Result<Value> {
-        let (from, to) = (self.checked_shape(x)?, shape.into());
+        let (from, to) = (self.operand_shape("sum", x)?, shape.into());
         if from == to {
             return Ok(x);
         }
-        if to.broadcast(from)? != from {
-            return Err(Error::Broadcast { left: from, right: to });
+        if to.broadcast(from).ok() != Some(from) {
+            return self.located("sum", Err(Error::Broadcast { left: from, right: to }));
         }
         let lead = from.rank() - to.rank();
         let stretched = |axis: usize| axis < lead || (to.dims()[axis - lead] == 1 && from.dims()[axis] != 1);
@@ -385,12 +390,12 @@ impl Graph {
 
     #[track_caller]
     fn reduction(&self, kind: Reduction, x: Value, axes: &[isize], keepdims: bool) -> Result<Reduce> {
-        let shape = self.checked_shape(x)?;
+        let shape = self.operand_shape(kind.name(), x)?;
         let mut reduced = vec![axes.is_empty(); shape.rank()];
         for &axis in axes {
-            let index = shape.axis(axis)?;
+            let index = self.located(kind.name(), shape.axis(axis))?;
             if std::mem::replace(&mut reduced[index], true) {
-                return Err(Error::Axis { axis, shape });
+                return self.located(kind.name(), Err(Error::Axis { axis, shape }));
             }
         }
         Ok(Reduce { kind, reduced, keepdims })

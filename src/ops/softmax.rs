@@ -303,7 +303,7 @@ impl Graph {
     /// unless `x` is f32.
     #[track_caller]
     pub fn softmax(&self, x: Value, axis: isize) -> Result<Value> {
-        let axis = self.checked_shape(x)?.axis(axis)?;
+        let axis = self.operand_axis("softmax", x, axis)?;
         self.apply1(Softmax { kind: Kind::Softmax, axis }, &[x])
     }
 
@@ -311,7 +311,7 @@ impl Graph {
     /// stays finite where softmax underflows to 0. Shapes and errors are those of softmax.
     #[track_caller]
     pub fn log_softmax(&self, x: Value, axis: isize) -> Result<Value> {
-        let axis = self.checked_shape(x)?.axis(axis)?;
+        let axis = self.operand_axis("log_softmax", x, axis)?;
         self.apply1(Softmax { kind: Kind::LogSoftmax, axis }, &[x])
     }
 }

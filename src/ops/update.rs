@@ -320,14 +320,15 @@ impl Graph {
     /// [`Error::NotWritable`] unless `state` is a state or a parameter; [`Error::ShapeMismatch`].
     #[track_caller]
     pub fn assign(&self, state: Value, value: Value) -> Result<()> {
-        self.checked_shape(state)?;
+        self.operand_shape("assign", state)?;
         let (name, is_state) = {
             let recording = self.recording();
             let source = &recording.values[state.index()].source;
             (recording.describe(state), matches!(source, Source::State(_) | Source::Parameter(_)))
         };
         if !is_state {
-            return Err(Error::NotWritable { name, reason: "only states and parameters are assigned" });
+            let error = Error::NotWritable { name, reason: "only states and parameters are assigned" };
+            return self.located("assign", Err(error));
         }
         self.apply(Assign, &[state, value]).map(|_| ())
     }
