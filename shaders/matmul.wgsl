@@ -1,4 +1,14 @@
-// Batched matrix product y = a b, each side under any strides.
+// Batched matrix product y = op(a) op(b), one element per thread, each side under any strides.
+//
+//   y[z, r, c] = sum over i of a[z * a_batch + r * a_row + i * a_col]
+//                            * b[z * b_batch + i * b_row + c * b_col]
+//
+// A workgroup makes one tile of y, in a folded grid of tiles: columns fastest, then rows, then the
+// batch. Products that fill registers are in `matmul_blocks.wgsl`.
+//
+//   naive    8x8 threads, operands straight from memory. For products too small for anything else.
+//   tile_16  16x16 threads stage 16x16 tiles of a and b in workgroup memory: the textbook kernel,
+//            which no rule chooses. Benches measure the others against it.
 
 struct Params {
     m: u32,
@@ -10,22 +20,64 @@ struct Params {
     b_col: u32,
     a_batch: u32,
     b_batch: u32,
+    tiles_m: u32,
+    tiles_n: u32,
+    tiles: u32,
 }
 
 @group(0) @binding(0) var<storage, read> a: array<f32>;
 @group(0) @binding(1) var<storage, read> b: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 var<immediate> p: Params;
+var<workgroup> a_tile: array<f32, 256>;
+var<workgroup> b_tile: array<f32, 256>;
 
-// A thread makes one element.
+// Row, column and batch of an element, from its tile and its place within.
+fn element(tile: u32, size: u32, within: vec3<u32>) -> vec3<u32> {
+    let above = tile / p.tiles_n;
+    let r = (above % p.tiles_m) * size + within.y;
+    let c = (tile % p.tiles_n) * size + within.x;
+    return vec3(r, c, above / p.tiles_m);
+}
+
 @compute @workgroup_size(8, 8)
-fn naive(@builtin(global_invocation_id) id: vec3<u32>) {
-    if id.x >= p.n || id.y >= p.m { return; }
-    let left = id.z * p.a_batch + id.y * p.a_row;
-    let right = id.z * p.b_batch + id.x * p.b_col;
+fn naive(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+    let tile = linear_group(group);
+    let at = element(tile, 8u, local);
+    if tile >= p.tiles || at.x >= p.m || at.y >= p.n { return; }
+    let left = at.z * p.a_batch + at.x * p.a_row;
+    let right = at.z * p.b_batch + at.y * p.b_col;
     var sum = 0.0;
     for (var i = 0u; i < p.k; i++) {
         sum += a[left + i * p.a_col] * b[right + i * p.b_row];
     }
-    y[(id.z * p.m + id.y) * p.n + id.x] = sum;
+    y[(at.z * p.m + at.x) * p.n + at.y] = sum;
+}
+
+@compute @workgroup_size(16, 16)
+fn tile_16(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+    let tile = linear_group(group);
+    // The whole workgroup leaves together, so the barriers below stay uniform.
+    if tile >= p.tiles { return; }
+    let at = element(tile, 16u, local);
+    let left = at.z * p.a_batch + at.x * p.a_row;
+    let right = at.z * p.b_batch + at.y * p.b_col;
+    let lane = local.y * 16u + local.x;
+    var sum = 0.0;
+    for (var first = 0u; first < p.k; first += 16u) {
+        let i = first + local.x;
+        let j = first + local.y;
+        var from_a = 0.0;
+        var from_b = 0.0;
+        if at.x < p.m && i < p.k { from_a = a[left + i * p.a_col]; }
+        if at.y < p.n && j < p.k { from_b = b[right + j * p.b_row]; }
+        a_tile[lane] = from_a;
+        b_tile[lane] = from_b;
+        workgroupBarrier();
+        for (var s = 0u; s < 16u; s++) {
+            sum += a_tile[local.y * 16u + s] * b_tile[s * 16u + local.x];
+        }
+        workgroupBarrier();
+    }
+    if at.x < p.m && at.y < p.n { y[(at.z * p.m + at.x) * p.n + at.y] = sum; }
 }

@@ -1,18 +1,17 @@
-//! Matrix products, batched, each side optionally transposed. Shader: `matmul.wgsl`.
+//! Matrix products, batched, each side optionally transposed. Shaders: `matmul.wgsl`,
+//! `matmul_blocks.wgsl`.
 
-use super::{Backward, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, magnitude_bound, word};
+mod route;
+
+pub use route::MatmulRoute;
+pub(super) use route::{BLOCKS, ELEMENTS};
+
+use super::{Backward, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, magnitude_bound};
 use crate::cpu::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
-use crate::kernel::{Grid, KernelCall, Shader, Slot};
 use crate::shape::{Shape, TensorType};
-
-pub(super) static SHADER: Shader = Shader::new("matmul", include_str!("../../shaders/matmul.wgsl"));
-
-crate::params! {
-    struct MatmulParams { m: u32, n: u32, k: u32, a_row: u32, a_col: u32, b_row: u32, b_col: u32, a_batch: u32, b_batch: u32 }
-}
 
 pub(super) const OPERATORS: [OperatorInfo; 1] = [OperatorInfo::new("matmul", Gradient::Yes, "f32")];
 
@@ -21,21 +20,54 @@ pub(super) const OPERATORS: [OperatorInfo; 1] = [OperatorInfo::new("matmul", Gra
 struct Matmul {
     transpose_a: bool,
     transpose_b: bool,
+    route: MatmulRoute,
 }
 
-/// Sizes of a product: `[batch, m, k]` by `[batch, k, n]`.
+/// A product with its sizes: `[batch, m, k]` by `[batch, k, n]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Sizes {
+struct Product {
     batch: usize,
     m: usize,
     n: usize,
     k: usize,
+    /// Whether each side is stored transposed.
+    transposed: [bool; 2],
     /// Whether each side has the batch, or is used for every one.
     batched: [bool; 2],
 }
 
+impl Product {
+    fn multiplications(&self) -> usize {
+        self.batch.saturating_mul(self.m).saturating_mul(self.n).saturating_mul(self.k)
+    }
+
+    /// Row and column strides of each side as the product reads it.
+    fn strides(&self) -> [(usize, usize); 2] {
+        let &Product { m, n, k, transposed: [a, b], .. } = self;
+        [if a { (1, m) } else { (k, 1) }, if b { (1, k) } else { (n, 1) }]
+    }
+
+    /// Elements from one member of the batch to the next, on each side.
+    fn batch_strides(&self) -> [usize; 2] {
+        let &Product { m, n, k, batched: [a, b], .. } = self;
+        [if a { m * k } else { 0 }, if b { k * n } else { 0 }]
+    }
+
+    /// The length of a row of each side as it is stored.
+    fn stored_columns(&self) -> [usize; 2] {
+        let &Product { m, n, k, transposed: [a, b], .. } = self;
+        [if a { m } else { k }, if b { k } else { n }]
+    }
+
+    /// The product that makes the transpose: the right side, transposed, by the left one.
+    fn swapped(&self) -> Product {
+        let &Product { batch, m, n, k, transposed: [a, b], batched } = self;
+        Product { batch, m: n, n: m, k, transposed: [!b, !a], batched: [batched[1], batched[0]] }
+    }
+}
+
 impl Matmul {
-    fn sizes(&self, a: Shape, b: Shape) -> Result<Sizes> {
+    fn resolve(&self, a: Shape, b: Shape) -> Result<Product> {
         for shape in [a, b] {
             if shape.rank() < 2 {
                 return Err(Error::Rank { shape, expected: "at least 2" });
@@ -57,7 +89,8 @@ impl Matmul {
             return Err(Error::ShapeMismatch { what: "batch dimensions of the product", left: a, right: b });
         }
         let batched = [!a_lead.is_empty(), !b_lead.is_empty()];
-        Ok(Sizes { batch: counts[0].max(counts[1]), m, n, k, batched })
+        let transposed = [self.transpose_a, self.transpose_b];
+        Ok(Product { batch: counts[0].max(counts[1]), m, n, k, transposed, batched })
     }
 }
 
@@ -79,10 +112,10 @@ impl Op for Matmul {
         expect_dtype("the left operand", inputs[0], DType::F32)?;
         expect_dtype("the right operand", inputs[1], DType::F32)?;
         let (a, b) = (inputs[0].shape, inputs[1].shape);
-        let sizes = self.sizes(a, b)?;
-        let lead = if sizes.batched[0] { a } else { b };
+        let product = self.resolve(a, b)?;
+        let lead = if product.batched[0] { a } else { b };
         let mut dims = lead.dims()[..lead.rank() - 2].to_vec();
-        dims.extend([sizes.m, sizes.n]);
+        dims.extend([product.m, product.n]);
         Ok(vec![TensorType::f32(Shape::new(&dims)?)])
     }
 
@@ -91,25 +124,8 @@ impl Op for Matmul {
     }
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
-        let Sizes { batch, m, n, k, batched } = self.sizes(cx.inputs[0].shape, cx.inputs[1].shape)?;
-        let (a_row, a_col) = if self.transpose_a { (1, m) } else { (k, 1) };
-        let (b_row, b_col) = if self.transpose_b { (1, k) } else { (n, 1) };
-        let params = MatmulParams {
-            m: word(m),
-            n: word(n),
-            k: word(k),
-            a_row: word(a_row),
-            a_col: word(a_col),
-            b_row: word(b_row),
-            b_col: word(b_col),
-            a_batch: if batched[0] { word(m * k) } else { 0 },
-            b_batch: if batched[1] { word(k * n) } else { 0 },
-        };
-        let call = KernelCall::new(&SHADER, "naive")
-            .params(&params)
-            .binds([Slot::Input(0), Slot::Input(1), Slot::Output(0)])
-            .grid(Grid::groups([n.div_ceil(8), m.div_ceil(8), batch]));
-        cx.call(call);
+        let product = self.resolve(cx.inputs[0].shape, cx.inputs[1].shape)?;
+        route::lower(cx, &product, self.route);
         Ok(())
     }
 
@@ -131,12 +147,11 @@ impl Op for Matmul {
 impl Matmul {
     fn product(&self, a: &Array, b: &Array, shape: Shape) -> Array {
         let mut y = Array::full(shape, 0.0);
-        let Ok(Sizes { batch, m, n, k, batched }) = self.sizes(a.shape, b.shape) else { return y };
-        let (a_strides, b_strides) =
-            (if self.transpose_a { (1, m) } else { (k, 1) }, if self.transpose_b { (1, k) } else { (n, 1) });
+        let Ok(product) = self.resolve(a.shape, b.shape) else { return y };
+        let Product { batch, m, n, k, .. } = product;
+        let ([a_strides, b_strides], [a_batch, b_batch]) = (product.strides(), product.batch_strides());
         for i in 0..batch {
-            let a = &a.data[if batched[0] { i * m * k } else { 0 }..];
-            let b = &b.data[if batched[1] { i * k * n } else { 0 }..];
+            let (a, b) = (&a.data[i * a_batch..], &b.data[i * b_batch..]);
             crate::cpu::gemm([m, k, n], a, a_strides, b, b_strides, &mut y.data[i * m * n..(i + 1) * m * n]);
         }
         y
@@ -145,7 +160,7 @@ impl Matmul {
     fn gradients(&self, cx: &Backward<'_>) -> Result<Vec<Option<Value>>> {
         let (g, a, b, dy) = (cx.graph, cx.inputs[0], cx.inputs[1], cx.grad());
         let product = |left, right, transpose_a, transpose_b| {
-            g.apply1(Matmul { transpose_a, transpose_b }, &[left, right])
+            g.apply1(Matmul { transpose_a, transpose_b, route: self.route }, &[left, right])
         };
         let left = || {
             let grad = if self.transpose_a {
@@ -181,6 +196,20 @@ impl Graph {
     /// [`matmul`](Graph::matmul) with either side's last two axes swapped first.
     #[track_caller]
     pub fn matmul_with(&self, a: Value, b: Value, transpose_a: bool, transpose_b: bool) -> Result<Value> {
-        self.apply1(Matmul { transpose_a, transpose_b }, &[a, b])
+        self.matmul_routed(a, b, transpose_a, transpose_b, MatmulRoute::Auto)
+    }
+
+    /// [`matmul_with`](Graph::matmul_with) by a certain kernel, and its gradients likewise.
+    #[doc(hidden)]
+    #[track_caller]
+    pub fn matmul_routed(
+        &self,
+        a: Value,
+        b: Value,
+        transpose_a: bool,
+        transpose_b: bool,
+        route: MatmulRoute,
+    ) -> Result<Value> {
+        self.apply1(Matmul { transpose_a, transpose_b, route }, &[a, b])
     }
 }

@@ -23,6 +23,8 @@ pub use binary::Binary;
 pub use bound::{EPS, FLUSH, magnitude_bound, relative_bound};
 pub(crate) use bound::{flush, widen};
 pub use layout::SliceRange;
+#[doc(hidden)]
+pub use matmul::MatmulRoute;
 pub use reduce::Reduction;
 pub use unary::Unary;
 pub(crate) use update::{AdamUpdate, RmsPropUpdate, SgdUpdate};
@@ -89,7 +91,8 @@ pub fn shaders() -> Vec<&'static Shader> {
         &select::SHADER,
         &layout::SHADER,
         &reduce::SHADER,
-        &matmul::SHADER,
+        &matmul::ELEMENTS,
+        &matmul::BLOCKS,
         &gather::SHADER,
         &softmax::SHADER,
         &loss::SHADER,
