@@ -106,7 +106,8 @@ fn self_test(device: &Device) -> retape::Result<SelfTest> {
     session.replay_n(steps)?;
     let after = session.read_scalar(loss)?;
     let milliseconds = start.elapsed().as_secs_f64() * 1e3 / steps as f64;
-    if !(after < before) {
+    let learns = after < before;
+    if !learns {
         return Err(wrong(format!("{steps} steps of training took the loss from {before} to {after}")));
     }
     Ok(SelfTest { verified, milliseconds })
