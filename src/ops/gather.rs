@@ -42,7 +42,8 @@ impl Picks {
 
     /// The call over `outer * lines * inner` elements, by fours where the rows allow it.
     fn call(&self, [words, quads]: [&'static str; 2], lines: usize) -> KernelCall {
-        let (entry, inner) = if self.inner % 4 == 0 { (quads, self.inner / 4) } else { (words, self.inner) };
+        let (entry, inner) =
+            if self.inner.is_multiple_of(4) { (quads, self.inner / 4) } else { (words, self.inner) };
         let n = self.outer * lines * inner;
         let (rows, count, inner) = (word(self.rows), word(self.count), word(inner));
         KernelCall::new(&SHADER, entry)
@@ -253,5 +254,52 @@ impl Graph {
     #[track_caller]
     pub fn one_hot(&self, indices: Value, depth: usize) -> Result<Value> {
         self.apply1(OneHot(depth), &[indices])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{DType, Device, Error, Graph, MAX_RANK, Shape};
+
+    #[test]
+    fn the_indices_take_the_place_of_the_axis() {
+        let mut g = Graph::new();
+        let table = g.input("table", [2, 5, 3]);
+        let index = g.indices("index", [4, 6]);
+        for (axis, dims) in [(0, [4, 6, 5, 3]), (1, [2, 4, 6, 3]), (-1, [2, 5, 4, 6])] {
+            assert_eq!(g.shape(g.gather(table, index, axis).unwrap()), Shape::from(dims));
+        }
+        assert_eq!(g.shape(g.one_hot(index, 7).unwrap()), Shape::from([4, 6, 7]));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_when_recorded() {
+        let mut g = Graph::new();
+        let table = g.input("table", [2, 5, 3]);
+        let index = g.indices("index", [2, 2, 2, 2, 2]);
+        let root = |r: crate::Result<_>| format!("{:?}", r.unwrap_err().root());
+        let is = |error: Error, r| assert_eq!(root(r), format!("{error:?}"));
+        is(Error::Axis { axis: 3, shape: Shape::from([2, 5, 3]) }, g.gather(table, index, 3));
+        is(Error::RankLimit { rank: 7, limit: MAX_RANK }, g.gather(table, index, 0));
+        let what = "the indices operand".to_owned();
+        let mismatch = |what| Error::DTypeMismatch { what, found: DType::F32, expected: DType::U32 };
+        is(mismatch(what.clone()), g.gather(table, table, 0));
+        is(mismatch(what), g.one_hot(table, 3));
+        assert!(matches!(g.one_hot(index, 0).unwrap_err().root(), Error::EmptyDimension { .. }));
+        let rows = g.constant([2], &[0u32, 5]).unwrap();
+        let past = g.gather(table, rows, 1).unwrap_err();
+        assert!(matches!(past.root(), Error::LabelOutOfRange { label: 5, limit: 5, .. }), "{past}");
+    }
+
+    #[test]
+    fn written_indices_are_checked_against_the_smallest_table() {
+        let mut g = Graph::new();
+        let (wide, narrow) = (g.input("wide", [9, 2]), g.input("narrow", [4, 2]));
+        let index = g.indices("index", [3]);
+        let (a, b) = (g.gather(wide, index, 0).unwrap(), g.gather(narrow, index, 0).unwrap());
+        let mut session = g.forward([a, b]).unwrap().session(&Device::cpu()).unwrap();
+        session.write(index, &[0u32, 3, 1]).unwrap();
+        let past = session.write(index, &[0u32, 1, 4]).unwrap_err();
+        assert!(matches!(past, Error::LabelOutOfRange { index: 2, label: 4, limit: 4, .. }), "{past}");
     }
 }

@@ -133,6 +133,9 @@ impl Op for CrossEntropyRows {
         // Soft targets add a product per class and a chain of additions.
         let soft = if cx.inputs[1].shape == x.shape { 0.5 + 0.5 * rows.chain() } else { 0.0 };
         let term = |i: usize| {
+            if t(i) == 0.0 {
+                return 0.0;
+            }
             let row = rows.row_of(i);
             let shifted = x.data[i] - of.max[row];
             let loss = of.sum[row].ln() - shifted;
@@ -388,5 +391,46 @@ impl Graph {
         let (left, right) = (self.operand_shape(NAME, prediction)?, self.operand_shape(NAME, target)?);
         self.located(NAME, same_shape("the target needs the prediction's shape", left, right))?;
         self.mean(self.square(self.sub(prediction, target)?)?, &[], false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Device, Error, Graph};
+
+    #[test]
+    fn targets_of_another_shape_are_refused() {
+        let mut g = Graph::new();
+        let x = g.input("x", [4, 3]);
+        let (column, row) = (g.input("column", [4, 1]), g.input("row", [4]));
+        let (labels, square) = (g.labels("labels", [4, 1]), g.labels("square", [4, 3]));
+        let mismatches = [
+            g.softmax_cross_entropy(x, labels),
+            g.softmax_cross_entropy(x, square),
+            g.softmax_cross_entropy(x, column),
+            g.softmax_cross_entropy(x, row),
+            g.sigmoid_binary_cross_entropy(x, column),
+            g.mean_squared_error(column, row),
+        ];
+        for result in mismatches {
+            let error = result.unwrap_err();
+            assert!(matches!(error.root(), Error::ShapeMismatch { .. }), "{error}");
+        }
+        let scalar = g.scalar_constant(1.0);
+        assert!(matches!(g.softmax_cross_entropy(scalar, row).unwrap_err().root(), Error::Rank { .. }));
+        for result in [g.softmax_cross_entropy(labels, labels), g.sigmoid_binary_cross_entropy(x, square)] {
+            assert!(matches!(result.unwrap_err().root(), Error::DTypeMismatch { .. }));
+        }
+    }
+
+    #[test]
+    fn written_labels_are_checked_against_the_classes() {
+        let mut g = Graph::new();
+        let (x, labels) = (g.input("x", [2, 3]), g.labels("labels", [2]));
+        let loss = g.softmax_cross_entropy(x, labels).unwrap();
+        let mut session = g.forward([loss]).unwrap().session(&Device::cpu()).unwrap();
+        session.write(labels, &[2u32, 0]).unwrap();
+        let past = session.write(labels, &[0u32, 3]).unwrap_err();
+        assert!(matches!(past, Error::LabelOutOfRange { index: 1, label: 3, limit: 3, .. }), "{past}");
     }
 }

@@ -2,7 +2,7 @@
 
 use retape::Shape;
 
-use super::super::data::{hostile, indices, signed};
+use super::super::data::{distinct, hostile, indices, signed};
 use super::super::{Case, Input};
 use super::SIZES;
 
@@ -10,6 +10,7 @@ pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     gathers(&mut cases);
     repeats(&mut cases);
+    past_the_end(&mut cases);
     one_hots(&mut cases);
     cases
 }
@@ -62,6 +63,19 @@ fn repeats(cases: &mut Vec<Case>) {
     let name = "a table gathered along two axes";
     let inputs = vec![signed([5, 6], 1), indices([9], 2, 5), indices([4], 3, 6)];
     cases.push(Case::new(name, inputs, |g, x| g.gather(g.gather(x[0], x[1], 0)?, x[2], 1)));
+}
+
+/// Indices made on the device, most of them past the last row, stay within the buffer.
+fn past_the_end(cases: &mut Vec<Case>) {
+    for columns in [3, 4] {
+        let name = format!("gather of computed rows past the end, {columns} columns");
+        cases.push(Case::new(name, vec![signed([5, columns], 1), distinct([9, 65], 2)], |g, x| {
+            g.gather(x[0], g.argmax(x[1], 1)?, 0)
+        }));
+    }
+    cases.push(Case::new("one_hot of computed indices past the end", vec![distinct([9, 65], 2)], |g, x| {
+        g.one_hot(g.argmax(x[0], 1)?, 5)
+    }));
 }
 
 fn one_hots(cases: &mut Vec<Case>) {

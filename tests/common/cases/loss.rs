@@ -2,7 +2,7 @@
 
 use retape::{Graph, Shape, Value};
 
-use super::super::data::{hostile, indices, noise, signed, uniform};
+use super::super::data::{distinct, hostile, indices, noise, signed, uniform};
 use super::super::{Case, Input};
 use super::SIZES;
 
@@ -12,6 +12,7 @@ pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     softmax_rows(&mut cases);
     softmax_hostile(&mut cases);
+    softmax_masked(&mut cases);
     elementwise(&mut cases);
     cases
 }
@@ -98,6 +99,30 @@ fn softmax_hostile(cases: &mut Vec<Case>) {
                 cases.push(case.rough());
             }
         }
+    }
+}
+
+/// Logits of -inf at classes that no target weighs, and computed labels past the last class.
+fn softmax_masked(cases: &mut Vec<Case>) {
+    for classes in [7, 257] {
+        let label = |row: usize| (row * 3) % classes;
+        let masked = |i: usize| i % classes != label(i / classes) && i % 3 != 0;
+        let logits = noise(5 * classes, 1, -2.0, 2.0).into_iter().enumerate();
+        let logits = logits.map(|(i, x)| if masked(i) { f32::NEG_INFINITY } else { x }).collect();
+        let logits = Input::F32(shape(&[5, classes]), logits);
+        let labels = Input::U32(shape(&[5]), (0..5).map(|row| label(row) as u32).collect());
+        let name = format!("softmax_cross_entropy of {classes} masked classes");
+        let inputs = vec![logits, labels];
+        let labels_case = Case::new(format!("{name} with labels"), inputs.clone(), |g, x| {
+            g.softmax_cross_entropy_rows(x[0], x[1])
+        });
+        let soft_case = Case::new(format!("{name} with one-hot rows"), inputs, move |g, x| {
+            g.softmax_cross_entropy_rows(x[0], g.one_hot(x[1], classes)?)
+        });
+        cases.extend([labels_case.rough(), soft_case.rough()]);
+        let inputs = vec![signed([5, classes], 2), distinct([5, 1021], 3)];
+        let name = format!("softmax_cross_entropy of {classes} classes with labels past the end");
+        cases.push(Case::new(name, inputs, |g, x| g.softmax_cross_entropy(x[0], g.argmax(x[1], 1)?)));
     }
 }
 
