@@ -58,14 +58,12 @@ pub enum Error {
         right: Shape,
     },
     /// Two shapes that an operator needs to agree do not.
-    #[error("{what}: {left} against {right}")]
+    #[error("{what}: {} against {}", shapes[0], shapes[1])]
     ShapeMismatch {
         /// What has to agree.
         what: &'static str,
-        /// One side.
-        left: Shape,
-        /// The other side.
-        right: Shape,
+        /// One side and the other; boxed, which keeps every `Result` small.
+        shapes: Box<[Shape; 2]>,
     },
     /// A reshape that changes the number of elements.
     #[error("cannot reshape {from} ({} elements) to {to} ({} elements)", from.numel(), to.numel())]
@@ -315,6 +313,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// [`Error::ShapeMismatch`] of two shapes.
+    pub fn shape_mismatch(what: &'static str, left: Shape, right: Shape) -> Error {
+        Error::ShapeMismatch { what, shapes: Box::new([left, right]) }
+    }
+
     /// The error without the operator, layer and line that wrap a recording error.
     pub fn root(&self) -> &Error {
         match self {

@@ -86,8 +86,8 @@ impl Shape {
         let rank = self.rank().max(other.rank());
         let mut dims = [1; MAX_RANK];
         for back in 1..=rank {
-            let left = self.from_back(back);
-            let right = other.from_back(back);
+            let left = self.back_dim(back);
+            let right = other.back_dim(back);
             dims[rank - back] = match (left, right) {
                 (l, r) if l == r => l,
                 (1, r) => r,
@@ -111,7 +111,7 @@ impl Shape {
             .collect()
     }
 
-    fn from_back(&self, back: usize) -> usize {
+    fn back_dim(&self, back: usize) -> usize {
         if back <= self.rank() { self.dims[self.rank() - back] } else { 1 }
     }
 }

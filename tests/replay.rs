@@ -280,3 +280,17 @@ fn a_host_device_is_used_as_it_is() {
         Err(Error::NeedsGpu { .. })
     ));
 }
+
+/// A kept value is computed by the training step even though the loss does not need it.
+#[test]
+fn what_the_graph_keeps_every_tape_computes() {
+    let mut g = Graph::new();
+    let x = g.input("x", [4]);
+    let w = g.parameter("w", [4], Init::Ones);
+    let logits = g.mul(x, w).unwrap();
+    let seen = g.keep(g.sigmoid(logits).unwrap());
+    let loss = g.mean(g.square(logits).unwrap(), &[], false).unwrap();
+    let mut session = g.training_step(loss, &Sgd::new(0.1)).unwrap().session(common::gpu()).unwrap();
+    session.replay().unwrap();
+    assert_eq!(session.read(seen).unwrap(), [0.5; 4]);
+}

@@ -8,7 +8,7 @@ use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::{Scalar, Value};
 use crate::session::{Executor, ScalarTable, Session, SessionOptions};
-use crate::tape::{BufferRole, Dispatch, Plan, Tape};
+use crate::tape::{BoundBuffer, BufferPlan, BufferRole, Dispatch, Plan, Tape};
 
 /// Bytes after each buffer in a guarded session.
 const GUARD_BYTES: u64 = 256;
@@ -62,7 +62,7 @@ impl GpuExecutor {
         let shared = shared_buffers(&context, &tape, &plan, options)?;
         let buffers = context.scoped(plan.peak_bytes(), || {
             let numbered = plan.buffers.iter().enumerate();
-            let make = |(index, buffer): (usize, &crate::tape::BufferPlan)| match shared.get(&index) {
+            let make = |(index, buffer): (usize, &BufferPlan)| match shared.get(&index) {
                 Some(shared) => shared.clone(),
                 None => make_buffer(&context.device, buffer.bytes + guard, buffer.role),
             };
@@ -94,35 +94,30 @@ impl GpuExecutor {
 
     /// Makes every pipeline and bind group, each once.
     fn prepare(&mut self) -> Result<()> {
-        let mut pipelines: HashMap<wgpu::ComputePipeline, usize> = HashMap::new();
-        let mut groups = HashMap::new();
+        let mut groups: HashMap<Vec<BoundBuffer>, usize> = HashMap::new();
         for dispatch in &self.plan.dispatches {
             let context = &self.context;
             let (pipeline, layout) = context.pipelines.get(&context.device, &context.profile, dispatch)?;
-            let next = self.pipelines.len();
-            let index = *pipelines.entry(pipeline.clone()).or_insert(next);
-            if index == next {
+            let known = self.pipelines.iter().position(|p| *p == pipeline);
+            let pipeline = known.unwrap_or_else(|| {
                 self.pipelines.push(pipeline);
-            }
+                self.pipelines.len() - 1
+            });
+            // Equal bindings mean equal access patterns, and those have one layout.
             let next = self.bind_groups.len();
-            let group = *groups.entry((dispatch.bindings.clone(), layout.clone())).or_insert(next);
-            if group == next {
+            let bind_group = *groups.entry(dispatch.bindings.clone()).or_insert(next);
+            if bind_group == next {
                 self.bind_groups.push(self.make_bind_group(dispatch, &layout));
             }
-            self.commands.push(Command {
-                op: dispatch.op,
-                pipeline: index,
-                bind_group: group,
-                params: dispatch.params.clone(),
-                scalars: dispatch.scalars.clone(),
-                groups: dispatch.groups,
-            });
+            let (params, scalars) = (dispatch.params.clone(), dispatch.scalars.clone());
+            let (op, groups) = (dispatch.op, dispatch.groups);
+            self.commands.push(Command { op, pipeline, bind_group, params, scalars, groups });
         }
         Ok(())
     }
 
     fn make_bind_group(&self, dispatch: &Dispatch, layout: &wgpu::BindGroupLayout) -> wgpu::BindGroup {
-        let entry = |b: &crate::tape::BoundBuffer| wgpu::BindGroupEntry {
+        let entry = |b: &BoundBuffer| wgpu::BindGroupEntry {
             binding: b.binding,
             resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
                 buffer: &self.buffers[b.buffer],

@@ -334,8 +334,9 @@ impl Graph {
         value
     }
 
-    /// Keeps a value readable after each replay of every tape that holds it: its buffer is then
-    /// not reused within the step.
+    /// Makes every tape of this graph compute a value and keep it readable after each replay, such
+    /// as the predictions beside the loss of a training step. Its buffer is then not reused within
+    /// the step.
     pub fn keep(&self, value: Value) -> Value {
         if self.owns(value) {
             self.data.borrow_mut().kept.push(value);

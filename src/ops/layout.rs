@@ -45,7 +45,7 @@ struct Move {
 impl Move {
     fn call(&self, x: Slot) -> KernelCall {
         let nest = Nest::new(&self.dims, &[self.from.clone(), self.to.clone()]);
-        let aligned = self.x_at % 4 == 0 && self.y_at % 4 == 0;
+        let aligned = self.x_at.is_multiple_of(4) && self.y_at.is_multiple_of(4);
         let quads = nest.by_fours().filter(|_| aligned);
         let (entry, per, nest) = match quads {
             Some(quads) => ("move_quads", 4, quads),
@@ -447,7 +447,7 @@ impl Op for Concat {
             let same_rank = input.shape.rank() == first.shape.rank();
             if !same_rank || input.shape.with_dim(axis, 1) != first.shape.with_dim(axis, 1) {
                 let what = "concat needs equal shapes outside its axis";
-                return Err(Error::ShapeMismatch { what, left: first.shape, right: input.shape });
+                return Err(Error::shape_mismatch(what, first.shape, input.shape));
             }
             total += input.shape.dims()[axis];
         }

@@ -93,7 +93,7 @@ impl Op for CrossEntropyRows {
             DType::F32 => (logits, "f32 targets need the shape of the logits"),
         };
         if targets.shape != wanted {
-            return Err(Error::ShapeMismatch { what, left: logits, right: targets.shape });
+            return Err(Error::shape_mismatch(what, logits, targets.shape));
         }
         Ok(vec![TensorType::f32(rows)])
     }
@@ -303,7 +303,7 @@ impl Op for BinaryGrad {
 }
 
 fn same_shape(what: &'static str, left: Shape, right: Shape) -> Result<()> {
-    if left == right { Ok(()) } else { Err(Error::ShapeMismatch { what, left, right }) }
+    if left == right { Ok(()) } else { Err(Error::shape_mismatch(what, left, right)) }
 }
 
 impl Graph {

@@ -81,12 +81,12 @@ impl Matmul {
         let (a_lead, m, k) = split(a, self.transpose_a);
         let (b_lead, b_k, n) = split(b, self.transpose_b);
         if k != b_k {
-            return Err(Error::ShapeMismatch { what: "inner dimensions of the product", left: a, right: b });
+            return Err(Error::shape_mismatch("inner dimensions of the product", a, b));
         }
         let counts = [a_lead.iter().product::<usize>(), b_lead.iter().product::<usize>()];
         let compatible = a_lead == b_lead || a_lead.is_empty() || b_lead.is_empty();
         if !compatible {
-            return Err(Error::ShapeMismatch { what: "batch dimensions of the product", left: a, right: b });
+            return Err(Error::shape_mismatch("batch dimensions of the product", a, b));
         }
         let batched = [!a_lead.is_empty(), !b_lead.is_empty()];
         let transposed = [self.transpose_a, self.transpose_b];

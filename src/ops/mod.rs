@@ -226,7 +226,7 @@ impl Reference<'_> {
 }
 
 /// Fails unless `ty` has the dtype that the operand `what` needs.
-pub(crate) fn expect_dtype(what: &str, ty: TensorType, expected: DType) -> Result<()> {
+pub fn expect_dtype(what: &str, ty: TensorType, expected: DType) -> Result<()> {
     if ty.dtype == expected {
         return Ok(());
     }
@@ -235,6 +235,6 @@ pub(crate) fn expect_dtype(what: &str, ty: TensorType, expected: DType) -> Resul
 
 /// An index as the shaders take it. Values past `u32` are refused by the plan's size limits, so
 /// saturation never reaches a kernel.
-pub(crate) fn word(n: usize) -> u32 {
+pub fn word(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }

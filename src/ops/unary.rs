@@ -382,7 +382,7 @@ impl Op for UnaryOp {
 
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
         expect_dtype("the operand", inputs[0], DType::F32)?;
-        if self.kind == Unary::Clip && !(self.a <= self.b) {
+        if self.kind == Unary::Clip && (self.a > self.b || self.a.is_nan() || self.b.is_nan()) {
             let value = format!("{}..{}", self.a, self.b);
             return Err(Error::Argument { argument: "range", value, expected: "min must not exceed max" });
         }

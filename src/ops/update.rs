@@ -76,7 +76,7 @@ fn no_outputs(inputs: &[TensorType]) -> Result<Vec<TensorType>> {
         }),
         Some(other) => {
             let what = "an update needs the shape of what it overwrites";
-            Err(Error::ShapeMismatch { what, left: inputs[0].shape, right: other.shape })
+            Err(Error::shape_mismatch(what, inputs[0].shape, other.shape))
         }
     }
 }

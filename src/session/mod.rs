@@ -146,8 +146,8 @@ impl Session {
         Ok(())
     }
 
-    /// Writes an input or labels: `f32` or `u32` elements, row-major. The data takes effect with
-    /// the next replay and stays until written again.
+    /// Writes an input, labels, a parameter or a state: `f32` or `u32` elements, row-major. The data
+    /// takes effect with the next replay; inputs stay until written again.
     ///
     /// # Errors
     /// [`Error::Length`], [`Error::DTypeMismatch`], [`Error::LabelOutOfRange`],

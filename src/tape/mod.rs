@@ -59,7 +59,8 @@ impl Graph {
         wrt.iter().zip(found).map(|(&v, grad)| grad.map_or_else(|| zeros(v), Ok)).collect()
     }
 
-    /// The tape that computes `outputs`, and advances the states assigned in the graph.
+    /// The tape that computes `outputs` and the values named in [`keep`](Graph::keep), and advances
+    /// the states assigned in the graph.
     pub fn forward(&self, outputs: impl Into<Vec<Value>>) -> Result<Tape> {
         Tape::collect(self, &outputs.into(), &[])
     }
@@ -91,8 +92,8 @@ impl Graph {
 }
 
 impl Tape {
-    /// Selects the operators that `outputs`, the program's own assignments and the updates among
-    /// nodes `updates` need, and puts them in order.
+    /// Selects the operators that `outputs`, the graph's kept values, the program's own assignments
+    /// and the updates among nodes `updates` need, and puts them in order.
     fn collect(graph: &Graph, outputs: &[Value], updates: &[usize]) -> Result<Tape> {
         let recording = graph.recording().clone();
         if outputs.iter().any(|&v| !recording.owns(v)) {
@@ -103,22 +104,21 @@ impl Tape {
             .filter(|&i| recording.nodes[i].phase == Phase::Forward || updates.contains(&i))
             .collect();
 
+        let roots: Vec<Value> = outputs.iter().chain(&recording.kept).copied().collect();
         let mut needed = vec![false; recording.nodes.len()];
         let mut todo: Vec<usize> = mutating.clone();
         let producer = |v: &Value| match recording.values[v.index()].source {
             Source::Op { node, .. } => Some(node),
             _ => None,
         };
-        todo.extend(outputs.iter().filter_map(producer));
+        todo.extend(roots.iter().filter_map(producer));
         while let Some(node) = todo.pop() {
             if !std::mem::replace(&mut needed[node], true) {
                 todo.extend(recording.nodes[node].inputs.iter().filter_map(producer));
             }
         }
-        let kept_and_needed = |v: &&Value| producer(v).is_none_or(|node| needed[node]);
-        let kept = outputs.iter().chain(recording.kept.iter().filter(kept_and_needed));
-        let kept = kept.copied().collect();
         let ops = schedule(&recording, &needed, &mutating);
+        let kept = roots.into_iter().collect();
         Ok(Tape { recording, ops, kept, losses: Vec::new(), gradients: BTreeMap::new() })
     }
 

@@ -2,4 +2,4 @@
 
 mod optimizers;
 
-pub use optimizers::{Adam, Optimizer, RmsProp, Sgd};
+pub use optimizers::{Adam, LEARNING_RATE, Optimizer, RmsProp, Sgd};

@@ -95,7 +95,8 @@ fn slices(cases: &mut Vec<Case>) {
 }
 
 fn pads(cases: &mut Vec<Case>) {
-    let table: [(&[usize], Vec<(usize, usize)>, f32); 4] = [
+    type Row = (&'static [usize], Vec<(usize, usize)>, f32);
+    let table: [Row; 4] = [
         (&[5], vec![(2, 1)], 0.0),
         (&[4, 8], vec![(0, 1), (4, 4)], 7.0),
         (&[3, 1, 5], vec![(1, 0), (2, 2), (0, 3)], -1.5),
