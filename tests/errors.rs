@@ -182,6 +182,21 @@ fn labels_are_checked_through_a_reshape() {
     assert!(matches!(error, Error::LabelOutOfRange { index: 4, label: 4, limit: 4, .. }), "{error}");
 }
 
+/// Labels shuffled on the device: the order is bounded by the number of labels, not of classes.
+#[test]
+fn what_labels_are_looked_up_with_has_its_own_limit() {
+    let mut g = Graph::new();
+    let x = g.input("x", [6, 3]);
+    let labels = g.labels("labels", [6]);
+    let order = g.indices("order", [6]);
+    let shuffled = g.gather(labels, order, 0).unwrap();
+    let loss = g.softmax_cross_entropy(x, shuffled).unwrap();
+    let mut session = g.forward([loss]).unwrap().session(&Device::cpu()).unwrap();
+    session.write(order, &[5u32, 4, 3, 2, 1, 0]).unwrap();
+    assert!(matches!(session.write(order, &[6u32; 6]), Err(Error::LabelOutOfRange { limit: 6, .. })));
+    assert!(matches!(session.write(labels, &[3u32; 6]), Err(Error::LabelOutOfRange { limit: 3, .. })));
+}
+
 #[test]
 fn a_value_over_the_binding_limit_is_refused_before_allocation() {
     let device = common::gpu();

@@ -294,3 +294,24 @@ fn what_the_graph_keeps_every_tape_computes() {
     session.replay().unwrap();
     assert_eq!(session.read(seen).unwrap(), [0.5; 4]);
 }
+
+/// Sessions of one device on several threads: each gets its own results.
+#[test]
+fn threads_read_their_own_results() {
+    let device = common::gpu();
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            scope.spawn(move || {
+                let mut g = Graph::new();
+                let x = g.input("x", [100]);
+                let y = g.add(x, g.scalar_constant(thread as f32)).unwrap();
+                let mut session = g.forward([y]).unwrap().session(device).unwrap();
+                for round in 0..100 {
+                    session.write(x, &[round as f32; 100]).unwrap();
+                    session.replay().unwrap();
+                    assert_eq!(session.read(y).unwrap(), [(round + thread) as f32; 100]);
+                }
+            });
+        }
+    });
+}

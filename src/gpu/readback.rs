@@ -1,7 +1,8 @@
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use super::context::GpuContext;
 use crate::error::Result;
@@ -44,7 +45,9 @@ impl Staging {
         let arrived: Arrived = Arc::default();
         let signal = arrived.clone();
         buffer.slice(..bytes).map_async(wgpu::MapMode::Read, move |result| {
-            *signal.lock().unwrap_or_else(PoisonError::into_inner) = Some(result.map_err(|e| e.to_string()));
+            let (slot, changed) = &*signal;
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(result.map_err(|e| e.to_string()));
+            changed.notify_all();
         });
         Ok(PendingRead {
             context: context.clone(),
@@ -56,7 +59,7 @@ impl Staging {
     }
 }
 
-type Arrived = Arc<Mutex<Option<Result<(), String>>>>;
+type Arrived = Arc<(Mutex<Option<Result<(), String>>>, Condvar)>;
 
 /// A read under way. As a future it polls the device whenever it is polled itself; nothing else
 /// drives a native wgpu device.
@@ -71,13 +74,22 @@ pub(crate) struct PendingRead {
 impl PendingRead {
     /// Waits for the data.
     pub fn wait(mut self) -> Result<Vec<u8>> {
-        self.context.wait()?;
-        self.collect()
-            .unwrap_or_else(|| Err(self.context.failed("the read-back was never completed".to_owned())))
+        loop {
+            self.context.wait()?;
+            if let Some(done) = self.collect() {
+                return done;
+            }
+            // Another thread's poll has taken our callback and is about to run it.
+            let (slot, changed) = &*self.arrived;
+            let slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+            if slot.is_none() {
+                drop(changed.wait_timeout(slot, Duration::from_millis(10)));
+            }
+        }
     }
 
     fn collect(&mut self) -> Option<Result<Vec<u8>>> {
-        let arrived = self.arrived.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        let arrived = self.arrived.0.lock().unwrap_or_else(PoisonError::into_inner).take()?;
         if let Err(message) = arrived {
             return Some(Err(self.context.check().err().unwrap_or_else(|| self.context.failed(message))));
         }

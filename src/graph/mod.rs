@@ -457,7 +457,12 @@ impl Graph {
             }
             info.limit = Some(info.limit.map_or(limit, |l| l.min(limit)));
             if let Source::Op { node, .. } = info.source {
-                todo.extend(data.nodes[node].inputs.iter().copied());
+                let node = &data.nodes[node];
+                let types: Vec<_> = node.inputs.iter().map(|&v| data.ty(v)).collect();
+                // What an operator looks its results up with does not end up in them.
+                let lookup = node.op.index_limit(&types).map(|(input, _)| input);
+                let passed_on = node.inputs.iter().enumerate().filter(|&(i, _)| Some(i) != lookup);
+                todo.extend(passed_on.map(|(_, &v)| v));
             }
         }
         Ok(())
