@@ -1,0 +1,139 @@
+use std::fmt;
+use std::panic::Location;
+use std::sync::Arc;
+
+use super::Init;
+use crate::dtype::DType;
+use crate::ops::Op;
+use crate::shape::TensorType;
+
+/// A value of a [`Graph`](super::Graph): an input, a parameter or the result of an operator. A plain handle.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Value {
+    pub(super) graph: u32,
+    pub(super) index: u32,
+}
+
+impl Value {
+    pub(crate) fn index(self) -> usize {
+        self.index as usize
+    }
+}
+
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "%{}", self.index)
+    }
+}
+
+impl From<Value> for Vec<Value> {
+    fn from(value: Value) -> Self {
+        vec![value]
+    }
+}
+
+/// A number that may change between replays without recording again: a learning rate, the step
+/// count, the seed. It is written into a dispatch when the step is encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Scalar(pub(super) u32);
+
+impl Scalar {
+    /// The number of steps replayed so far (u32); every tape has it and every replay adds one.
+    pub const STEP: Scalar = Scalar(0);
+    /// The seed of the session (u32); every tape has it.
+    pub const SEED: Scalar = Scalar(1);
+
+    pub(crate) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// A declared per-step scalar.
+#[derive(Clone, Debug)]
+pub struct ScalarInfo {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub dtype: DType,
+    /// Its value before anyone sets it.
+    pub initial: f64,
+}
+
+/// Where a value comes from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// Written by the program before a replay.
+    Input,
+    /// Written by the program; targets are checked to be finite, class labels to be in range.
+    Labels,
+    /// A trained parameter.
+    Parameter(Init),
+    /// Persistent state that the tape itself advances, such as an optimiser's moments.
+    State(Init),
+    /// Fixed contents, held as f64 (exact for both dtypes).
+    Constant(Arc<[f64]>),
+    /// Output `output` of the operator recorded as number `node`.
+    Op {
+        /// The operator's number in the graph.
+        node: usize,
+        /// Which of its outputs.
+        output: usize,
+    },
+}
+
+impl Source {
+    /// Whether its buffer outlives a step.
+    pub fn is_persistent(&self) -> bool {
+        !matches!(self, Source::Op { .. })
+    }
+}
+
+/// What is known about a value.
+#[derive(Clone, Debug)]
+pub struct ValueInfo {
+    /// Shape and dtype.
+    pub ty: TensorType,
+    /// Where it comes from.
+    pub source: Source,
+    /// Its name; computed values have none unless [`Graph::name`](super::Graph::name) gave one.
+    pub name: Option<String>,
+    /// For indices and labels: one more than the largest number allowed.
+    pub limit: Option<u32>,
+}
+
+/// An operator as recorded.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// The operator.
+    pub op: Arc<dyn Op>,
+    /// Its inputs.
+    pub inputs: Vec<Value>,
+    /// Its outputs.
+    pub outputs: Vec<Value>,
+    /// Index of its layer's name; 0 is "no layer".
+    pub layer: usize,
+    /// The line that recorded it; for gradients, the line of the operator they belong to.
+    pub at: &'static Location<'static>,
+    /// Which part of the step it belongs to.
+    pub phase: Phase,
+}
+
+/// The parts of a training step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Phase {
+    /// Recorded by the program.
+    #[default]
+    Forward,
+    /// Recorded by differentiation.
+    Backward,
+    /// Recorded by an optimiser.
+    Update,
+}
+
+/// What gradients and updates are recorded under.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Context {
+    pub layer: usize,
+    pub phase: Phase,
+    pub at: Option<&'static Location<'static>>,
+}
