@@ -248,24 +248,51 @@ impl Op for RmsPropUpdate {
     }
 
     fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
-        ratio_bound(cx, results)
+        let lr = cx.scalar(self.lr);
+        let (rho, epsilon, decay) =
+            (f64::from(self.rho), f64::from(self.epsilon), f64::from(self.weight_decay));
+        let errors = |i: usize| {
+            let [w, mean, dw] = [0, 1, 2].map(|k| cx.inputs[k].data[i]);
+            let (g, dg) = (dw + decay * w, gradient_error(dw, decay * w));
+            let d_square = moment_error(rho, mean, g, dg, 2);
+            [step_error(w, lr, (g, dg), (results[1].data[i], d_square), epsilon), d_square]
+        };
+        bounds(cx, errors)
     }
 }
 
-/// The bound for a step that is a quotient: relative to the parameter and to the step taken, with
-/// room for a gradient that cancels against decay and for a moment that underflows.
-fn ratio_bound(cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
-    let w = &cx.inputs[0].data;
-    let parameter = results[0]
-        .data
-        .iter()
-        .enumerate()
-        .map(|(i, &r)| EPS * (2.0 * (r.abs() + w[i].abs()) + 64.0 * (r - w[i]).abs()) + FLUSH);
-    let moments = results.iter().enumerate().skip(1).map(|(k, m)| {
-        let scale = |i: usize| m.data[i].abs() + cx.inputs[k].data[i].abs();
-        (0..m.data.len()).map(|i| 16.0 * EPS * scale(i) + FLUSH).collect()
-    });
-    std::iter::once(parameter.collect()).chain(moments).collect()
+/// One bound per result from the errors of each element's results.
+fn bounds<const N: usize>(cx: &Reference<'_>, errors: impl Fn(usize) -> [f64; N]) -> Vec<Vec<f64>> {
+    let all: Vec<[f64; N]> = (0..cx.inputs[0].data.len()).map(errors).collect();
+    (0..N).map(|k| all.iter().map(|e| e[k]).collect()).collect()
+}
+
+/// The error of `g = dw + decay w` in f32: of its terms, which may cancel.
+fn gradient_error(dw: f64, decayed: f64) -> f64 {
+    EPS * (dw.abs() + 2.0 * decayed.abs())
+}
+
+/// The error of `rho mean + (1 - rho) g^power` for a gradient that is off by `dg`.
+fn moment_error(rho: f64, mean: f64, g: f64, dg: f64, power: i32) -> f64 {
+    let fresh = (1.0 - rho) * g.abs().powi(power);
+    let slope = (1.0 - rho) * f64::from(power) * g.abs().powi(power - 1);
+    4.0 * EPS * (rho * mean.abs() + fresh) + slope * dg + FLUSH
+}
+
+/// The error of `w - lr top / (sqrt(square) + epsilon)` whose parts are off by `d_top` and
+/// `d_square`; a square too small for f32 counts as the smallest normal number.
+fn step_error(
+    w: f64,
+    lr: f64,
+    (top, d_top): (f64, f64),
+    (square, d_square): (f64, f64),
+    epsilon: f64,
+) -> f64 {
+    let root = square.max(FLUSH).sqrt();
+    let (below, d_below) = (root + epsilon, d_square / (2.0 * root));
+    let step = lr.abs() * top.abs() / below;
+    let d_step = lr.abs() * d_top / below + step * d_below / below + 8.0 * EPS * step;
+    d_step + EPS * (2.0 * w.abs() + step) + FLUSH
 }
 
 impl Op for AdamUpdate {
@@ -308,7 +335,22 @@ impl Op for AdamUpdate {
     }
 
     fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
-        ratio_bound(cx, results)
+        let (lr, t) = (cx.scalar(self.lr), cx.scalar(Scalar::STEP) + 1.0);
+        let (b1, b2) = (f64::from(self.beta_1), f64::from(self.beta_2));
+        let (epsilon, decay) = (f64::from(self.epsilon), f64::from(self.weight_decay));
+        let (c1, c2) = (1.0 - b1.powf(t), 1.0 - b2.powf(t));
+        let errors = |i: usize| {
+            let [w, m, v, dw] = [0, 1, 2, 3].map(|k| cx.inputs[k].data[i]);
+            let (g, dg) = (dw + decay * w, gradient_error(dw, decay * w));
+            let (dm, dv) = (moment_error(b1, m, g, dg, 1), moment_error(b2, v, g, dg, 2));
+            // The correction itself is good to a few units.
+            let corrected =
+                |moment: f64, error: f64, c: f64| (moment / c, error / c + 8.0 * EPS * (moment / c).abs());
+            let m_hat = corrected(results[1].data[i], dm, c1);
+            let v_hat = corrected(results[2].data[i], dv, c2);
+            [step_error(w, lr, m_hat, v_hat, epsilon), dm, dv]
+        };
+        bounds(cx, errors)
     }
 }
 

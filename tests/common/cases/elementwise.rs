@@ -14,6 +14,10 @@ pub fn cases() -> Vec<Case> {
     for kind in Binary::ALL {
         binary(kind, &mut cases);
     }
+    // One gradient for two readers: neither may be overwritten by the first.
+    cases.push(Case::new("tanh(x) + exp(x)", vec![signed([130], 3)], |g, x| {
+        g.add(g.tanh(x[0])?, g.exp(x[0])?)
+    }));
     select(&mut cases);
     cases
 }
