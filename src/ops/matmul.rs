@@ -6,7 +6,9 @@ mod route;
 pub use route::MatmulRoute;
 pub(super) use route::{BLOCKS, ELEMENTS};
 
-use super::{Backward, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, magnitude_bound};
+use super::{
+    Backward, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, flush, magnitude_bound,
+};
 use crate::cpu::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -134,13 +136,17 @@ impl Op for Matmul {
     }
 
     fn error_bound(&self, cx: &Reference<'_>, _: &[Array]) -> Vec<Vec<f64>> {
+        let shape = cx.outputs[0].shape;
         let (a, b) = (cx.inputs[0].map(f64::abs), cx.inputs[1].map(f64::abs));
-        let k = if self.transpose_a {
-            a.shape.dims()[a.shape.rank() - 2]
-        } else {
-            a.shape.dims()[a.shape.rank() - 1]
-        };
-        vec![magnitude_bound(&self.product(&a, &b, cx.outputs[0].shape), 2.0 + 0.5 * k as f64)]
+        let k = a.shape.dims()[a.shape.rank() - if self.transpose_a { 2 } else { 1 }];
+        let mut bound = magnitude_bound(&self.product(&a, &b, shape), 2.0 + 0.5 * k as f64);
+        // Every product with a subnormal operand may be lost.
+        let lost = |x: f64| x - flush(x);
+        for (a, b) in [(&a.map(lost), &b), (&a, &b.map(lost))] {
+            let lost = self.product(a, b, shape).data;
+            bound.iter_mut().zip(lost).for_each(|(bound, lost)| *bound += lost);
+        }
+        vec![bound]
     }
 }
 

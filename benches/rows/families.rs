@@ -1,0 +1,173 @@
+//! Operators that memory limits: elementwise functions, moves, reductions, updates, and their
+//! gradients.
+
+use retape::ops::{Binary, Reduction, Unary};
+use retape::prelude::*;
+
+use super::{Row, gradient, indices, step, uniform};
+
+/// The shape of most rows: 4 MiB, more than a CPU's second-level cache.
+const SHAPE: [usize; 2] = [1024, 1024];
+
+pub fn rows() -> Vec<Row> {
+    let mut rows: Vec<Row> = Unary::ALL.into_iter().flat_map(unary).collect();
+    rows.extend(Binary::ALL.into_iter().flat_map(binary));
+    rows.extend(broadcasts());
+    rows.extend(moves());
+    rows.extend(reductions());
+    rows.extend(updates());
+    rows
+}
+
+fn unary(kind: Unary) -> Vec<Row> {
+    let (a, b) = match kind {
+        Unary::Clip => (-0.75, 0.8),
+        Unary::LeakyRelu => (0.1, 0.0),
+        Unary::Elu => (1.3, 0.0),
+        _ => (0.0, 0.0),
+    };
+    let range = if matches!(kind, Unary::Sqrt | Unary::Log) { [0.2, 3.0] } else { [-1.5, 1.5] };
+    let mut rows = vec![Row::memory(format!("{} {SHAPE:?}", kind.name()), move |g| {
+        let x = uniform(g, "x", SHAPE, range);
+        Ok(step(g.unary(kind, x.0, a, b)?, vec![x]))
+    })];
+    if !matches!(kind, Unary::Sign | Unary::Step) {
+        rows.push(Row::memory(format!("{} gradient {SHAPE:?}", kind.name()), move |g| {
+            let x = uniform(g, "x", SHAPE, range);
+            let y = g.unary(kind, x.0, a, b)?;
+            gradient(g, y, vec![x])
+        }));
+    }
+    rows
+}
+
+fn binary(kind: Binary) -> Vec<Row> {
+    let operands = |g: &mut Graph| {
+        let a = uniform(g, "a", SHAPE, [0.3, 2.5]);
+        let b = uniform(g, "b", SHAPE, [0.5, 2.0]);
+        [a, b]
+    };
+    let mut rows = vec![Row::memory(format!("{} {SHAPE:?}", kind.name()), move |g| {
+        let [a, b] = operands(g);
+        Ok(step(g.binary(kind, a.0, b.0)?, vec![a, b]))
+    })];
+    // The gradients of sums are the gradient itself.
+    if !kind.is_comparison() && !matches!(kind, Binary::Add | Binary::Sub) {
+        rows.push(Row::memory(format!("{} gradient {SHAPE:?}", kind.name()), move |g| {
+            let [a, b] = operands(g);
+            let y = g.binary(kind, a.0, b.0)?;
+            gradient(g, y, vec![a, b])
+        }));
+    }
+    rows
+}
+
+fn broadcasts() -> Vec<Row> {
+    vec![
+        Row::memory("add [1024, 1024] [1024] (bias)", |g| {
+            let a = uniform(g, "a", SHAPE, [-1.0, 1.0]);
+            let b = uniform(g, "b", [1024], [-1.0, 1.0]);
+            Ok(step(g.add(a.0, b.0)?, vec![a, b]))
+        }),
+        Row::memory("add gradient [1024, 1024] [1024] (bias)", |g| {
+            let a = uniform(g, "a", SHAPE, [-1.0, 1.0]);
+            let b = uniform(g, "b", [1024], [-1.0, 1.0]);
+            let y = g.add(a.0, b.0)?;
+            let mut step = gradient(g, y, vec![a, b])?;
+            // The left gradient is the given one.
+            step.outputs.remove(0);
+            Ok(step)
+        }),
+        Row::memory("mul [1024, 1024] [1024, 1]", |g| {
+            let a = uniform(g, "a", SHAPE, [-1.0, 1.0]);
+            let b = uniform(g, "b", [1024, 1], [-1.0, 1.0]);
+            Ok(step(g.mul(a.0, b.0)?, vec![a, b]))
+        }),
+        Row::memory("select [1024, 1024]", |g| {
+            let condition = uniform(g, "c", SHAPE, [-1.0, 1.0]);
+            let a = uniform(g, "a", SHAPE, [-1.0, 1.0]);
+            let b = uniform(g, "b", SHAPE, [-1.0, 1.0]);
+            let hit = g.greater(condition.0, g.scalar_constant(0.0))?;
+            Ok(step(g.select(hit, a.0, b.0)?, vec![condition, a, b]))
+        }),
+    ]
+}
+
+fn moves() -> Vec<Row> {
+    let with = |name: &str, build: fn(&mut Graph, Value) -> retape::Result<Value>| {
+        Row::memory(name, move |g| {
+            let x = uniform(g, "x", SHAPE, [-1.0, 1.0]);
+            Ok(step(build(g, x.0)?, vec![x]))
+        })
+    };
+    vec![
+        with("transpose [1024, 1024]", |g, x| g.transpose(x, &[1, 0])),
+        with("slice [512, 512] of [1024, 1024]", |g, x| {
+            let middle = g.slice_axis(x, 0, 256..768)?;
+            g.slice_axis(middle, 1, 256..768)
+        }),
+        with("slice rows 1..1023 of [1024, 1024]", |g, x| g.slice_axis(x, 0, 1..1023)),
+        with("pad [1024, 1024] by 1", |g, x| g.pad(x, &[(1, 1), (1, 1)], 0.0)),
+        with("concat [1024, 1024] twice along 1", |g, x| g.concat(&[x, x], 1)),
+        Row::memory("transpose u32 [1024, 1024]", |g| {
+            let x = indices(g, "x", SHAPE, 1000);
+            Ok(step(g.transpose(x.0, &[1, 0])?, vec![x]))
+        }),
+        Row::memory("transpose [32, 64, 8, 64] 0 2 1 3", |g| {
+            let x = uniform(g, "x", [32, 64, 8, 64], [-1.0, 1.0]);
+            Ok(step(g.transpose(x.0, &[0, 2, 1, 3])?, vec![x]))
+        }),
+        Row::memory("broadcast_to [1024, 1024] from [1024]", |g| {
+            let x = uniform(g, "x", [1024], [-1.0, 1.0]);
+            Ok(step(g.broadcast_to(x.0, SHAPE)?, vec![x]))
+        }),
+    ]
+}
+
+fn reductions() -> Vec<Row> {
+    let mut rows = Vec::new();
+    for kind in Reduction::ALL {
+        let name = format!("{kind:?}").to_lowercase();
+        for (over, axes) in [("all", &[][..]), ("rows", &[1]), ("columns", &[0])] {
+            rows.push(Row::memory(format!("{name} {SHAPE:?} over {over}"), move |g| {
+                let x = uniform(g, "x", SHAPE, [-1.0, 1.0]);
+                Ok(step(g.reduce(kind, x.0, axes, false)?, vec![x]))
+            }));
+        }
+        rows.push(Row::memory(format!("{name} gradient {SHAPE:?} over rows"), move |g| {
+            let x = uniform(g, "x", SHAPE, [-1.0, 1.0]);
+            let y = g.reduce(kind, x.0, &[1], false)?;
+            gradient(g, y, vec![x])
+        }));
+    }
+    for shape in [SHAPE, [65_536, 10]] {
+        rows.push(Row::memory(format!("argmax {shape:?} along 1"), move |g| {
+            let x = uniform(g, "x", shape, [-1.0, 1.0]);
+            Ok(step(g.argmax(x.0, 1)?, vec![x]))
+        }));
+    }
+    rows
+}
+
+fn updates() -> Vec<Row> {
+    let with = |name: &str, optimizer: fn() -> Box<dyn Optimizer>| {
+        Row::memory(format!("{name} {SHAPE:?}"), move |g| {
+            let w = g.parameter("w", SHAPE, Init::GlorotUniform);
+            let dw = uniform(g, "dw", SHAPE, [-1.0, 1.0]);
+            optimizer().record(g, &[(w, dw.0)])?;
+            Ok(super::Step { outputs: Vec::new(), inputs: vec![dw] })
+        })
+    };
+    vec![
+        Row::memory(format!("assign {SHAPE:?}"), |g| {
+            let state = g.state("state", SHAPE, Init::Zeros);
+            let x = uniform(g, "x", SHAPE, [-1.0, 1.0]);
+            g.assign(state, x.0)?;
+            Ok(super::Step { outputs: Vec::new(), inputs: vec![x] })
+        }),
+        with("sgd", || Box::new(Sgd::new(1e-3))),
+        with("sgd with momentum", || Box::new(Sgd::new(1e-3).momentum(0.9))),
+        with("rmsprop", || Box::new(RmsProp::new(1e-3))),
+        with("adam", || Box::new(Adam::new(1e-3))),
+    ]
+}
