@@ -49,7 +49,8 @@ pub fn cases() -> Vec<Case> {
 
 fn hostiles(kind: &str, call: Call, cases: &mut Vec<Case>) {
     let large = |x: f32| Input::F32(Shape::from([3, 200]), vec![x; 600]);
-    let mask = |i: usize| if i % 4 == 1 || i / 200 == i % 3 { f32::NEG_INFINITY } else { 0.01 * i as f32 };
+    // One in three along either axis, never a whole line, whose softmax is not defined.
+    let mask = |i: usize| if i / 200 == i % 3 { f32::NEG_INFINITY } else { 0.01 * i as f32 };
     let masked = Input::F32(Shape::from([3, 200]), (0..600).map(mask).collect());
     let inputs = [
         ("hostile numbers", hostile([9, 17])),
