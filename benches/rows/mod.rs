@@ -35,6 +35,15 @@ pub enum Data {
     U32(Vec<u32>),
 }
 
+impl Data {
+    fn as_host(&self) -> HostData<'_> {
+        match self {
+            Data::F32(data) => HostData::from(data),
+            Data::U32(data) => HostData::from(data),
+        }
+    }
+}
+
 /// What a row records: its results, and its inputs with their contents.
 pub struct Step {
     pub outputs: Vec<Value>,
@@ -90,11 +99,7 @@ impl Row {
 impl Recorded {
     /// The inputs as sessions take them.
     pub fn host_data(&self) -> Vec<(Value, HostData<'_>)> {
-        let data = |data| match data {
-            &Data::F32(ref data) => HostData::from(data),
-            &Data::U32(ref data) => HostData::from(data),
-        };
-        self.inputs.iter().map(|(value, contents)| (*value, data(contents))).collect()
+        self.inputs.iter().map(|(value, data)| (*value, data.as_host())).collect()
     }
 }
 
