@@ -1,7 +1,10 @@
 //! No operator without its tests: every one that can appear on a tape has a kernel case, a
-//! gradient case if it has a gradient, and a row in the README's table.
+//! gradient case if it has a gradient, a bench row if it dispatches anything, and a row in the
+//! README's table.
 
 mod common;
+#[path = "../benches/rows/mod.rs"]
+mod rows;
 
 use std::collections::BTreeSet;
 
@@ -37,6 +40,15 @@ fn every_gradient_has_a_finite_difference() {
     let wanted =
         operators().into_iter().filter(|o| o.gradient == Gradient::Yes && !CHECKED_BY_HAND.contains(&o.name));
     missing("gradient case", wanted, &found);
+}
+
+#[test]
+fn every_operator_has_a_bench_row() {
+    let recorded = rows::rows().into_iter().map(|row| row.record().expect("a row records").tape);
+    let found = names(recorded);
+    // Views of another value's buffer dispatch nothing.
+    let views = ["reshape", "stop_gradient"];
+    missing("bench row", operators().into_iter().filter(|o| !views.contains(&o.name)), &found);
 }
 
 const CHECKED_BY_HAND: [&str; 3] = ["clip", "minimum", "maximum"];

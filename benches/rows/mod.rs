@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "the bench and the coverage test each use their own part")]
 
 mod families;
+mod lines;
 mod products;
 
 use std::collections::BTreeSet;
@@ -16,6 +17,7 @@ use retape::{Graph, HostData, Result, Shape, Tape, Value};
 pub fn rows() -> Vec<Row> {
     let mut rows = products::rows();
     rows.extend(families::rows());
+    rows.extend(lines::rows());
     rows
 }
 
