@@ -196,7 +196,7 @@ fn run(flags: &Flags) -> Outcome {
     let w2 = g.parameter("w2", [16, 1], Init::GlorotUniform);
     let b2 = g.parameter("b2", [1], Init::Zeros);
     let hidden = g.squareplus(g.add(g.matmul(x, w1)?, b1)?, 4.0)?;
-    let logits = g.keep(g.add(g.matmul(hidden, w2)?, b2)?);
+    let logits = g.keep(g.add(g.matmul(hidden, w2)?, b2)?)?;
     let loss = g.sigmoid_binary_cross_entropy(logits, t)?;
 
     let tape = g.training_step(loss, &Adam::new(0.02))?;

@@ -51,12 +51,17 @@ fn f(x: vec4<f32>) -> vec4<f32> {
         case 14u: { return x * sigmoid(2.0 * gelu_inner(x)); }
         case 15u: { return softplus(x); }
         case 16u: { return x / (1.0 + abs(x)); }
-        case 17u: { return clamp(x / 6.0 + 0.5, ZERO, ONE); }
+        case 17u: { return limit(x / 6.0 + 0.5, ZERO, ONE); }
         case 18u: { return x * sigmoid(x); }
         case 19u: { return select(ZERO, ONE, x >= ZERO); }
-        case 20u: { return clamp(x, vec4(p.a), vec4(p.b)); }
+        case 20u: { return limit(x, vec4(p.a), vec4(p.b)); }
         default: { return x; }
     }
+}
+
+// clamp that lets NaN through, so that a training that diverged shows.
+fn limit(x: vec4<f32>, low: vec4<f32>, high: vec4<f32>) -> vec4<f32> {
+    return select(select(x, low, x < low), high, x > high);
 }
 
 // Some drivers return a number for the logarithm of a negative one.

@@ -91,6 +91,14 @@ pub enum Error {
         /// Its shape.
         shape: Shape,
     },
+    /// More elements than a kernel can index.
+    #[error("shape {shape} has more than the {limit} elements that 32-bit indices reach")]
+    TooManyElements {
+        /// The shape.
+        shape: Shape,
+        /// The most elements of a value.
+        limit: usize,
+    },
     /// An argument outside its range.
     #[error("{argument} is {value}; {expected}")]
     Argument {
@@ -260,6 +268,14 @@ pub enum Error {
     NotKept {
         /// The value.
         name: String,
+    },
+    /// A value of more than one element where one number was asked for.
+    #[error("`{name}` has shape {shape}, not one element")]
+    NotScalar {
+        /// The value.
+        name: String,
+        /// Its shape.
+        shape: Shape,
     },
     /// A value or name that the tape does not hold.
     #[error("the tape has no {what} `{name}`; it has: {}", list(known))]

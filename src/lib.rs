@@ -117,7 +117,7 @@ pub use dtype::{DType, Element};
 pub use error::{Error, Result};
 pub use graph::{Graph, Init, Scalar, Value};
 pub use session::{HostData, OpCheck, Session, SessionOptions, Verification};
-pub use shape::{MAX_RANK, Shape, TensorType};
+pub use shape::{MAX_ELEMENTS, MAX_RANK, Shape, TensorType};
 pub use tape::Tape;
 /// The wgpu that sessions run on, for programs that bring their own device.
 pub use wgpu;

@@ -6,6 +6,10 @@ use crate::error::{Error, Result};
 /// The most dimensions a value may have.
 pub const MAX_RANK: usize = 6;
 
+/// The most elements a value may have: kernels index them with 32 bits, with room for the threads
+/// of a last workgroup.
+pub const MAX_ELEMENTS: usize = u32::MAX as usize - 64;
+
 /// The dimensions of a value, outermost first, row-major and contiguous.
 ///
 /// ```
@@ -50,6 +54,15 @@ impl Shape {
     /// How many elements there are; `usize::MAX` where the product does not fit.
     pub fn numel(&self) -> usize {
         self.dims().iter().fold(1usize, |n, &d| n.saturating_mul(d))
+    }
+
+    /// Fails for a shape that no value may have: of no elements, or of too many.
+    pub(crate) fn check_size(&self, name: &str) -> Result<()> {
+        match self.numel() {
+            0 => Err(Error::EmptyDimension { name: name.to_owned(), shape: *self }),
+            n if n > MAX_ELEMENTS => Err(Error::TooManyElements { shape: *self, limit: MAX_ELEMENTS }),
+            _ => Ok(()),
+        }
     }
 
     /// Row-major strides in elements.

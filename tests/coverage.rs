@@ -74,6 +74,23 @@ fn slopes_at_corners_are_as_documented() {
     assert_eq!(session.read(most[1]).unwrap(), [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]);
 }
 
+/// Equal maxima share the gradient, as do equal minima.
+#[test]
+fn ties_share_the_gradient() {
+    let mut g = Graph::new();
+    let x = g.input("x", [2, 4]);
+    let total = |g: &Graph, v: Value| g.sum(v, &[], false).unwrap();
+    let most = g.differentiate(total(&g, g.max(x, &[1], false).unwrap()), &[x]).unwrap()[0];
+    let least = g.differentiate(total(&g, g.min(x, &[1], true).unwrap()), &[x]).unwrap()[0];
+    for device in [Device::cpu(), common::gpu().clone()] {
+        let mut session = g.forward([most, least]).unwrap().session(&device).unwrap();
+        session.write(x, &[3.0, 1.0, 3.0, 2.0, 5.0, 5.0, 5.0, 5.0]).unwrap();
+        session.replay().unwrap();
+        assert_eq!(session.read(most).unwrap(), [0.5, 0.0, 0.5, 0.0, 0.25, 0.25, 0.25, 0.25]);
+        assert_eq!(session.read(least).unwrap(), [0.0, 1.0, 0.0, 0.0, 0.25, 0.25, 0.25, 0.25]);
+    }
+}
+
 /// The README's table is the list of operators that a program can record.
 #[test]
 fn the_readme_lists_every_operator() {

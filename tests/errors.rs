@@ -317,3 +317,99 @@ fn a_kernel_call_is_checked_against_its_shader() {
         assert!(error.to_string().contains(fact), "{mistake:?}: {error}");
     }
 }
+
+#[test]
+fn sizes_that_cannot_be_are_refused_on_every_device() {
+    let mut g = Graph::new();
+    let huge = g.input("huge", [1 << 40]);
+    let error = g.relu(huge).unwrap_err();
+    assert!(matches!(error.root(), Error::TooManyElements { .. }), "{error}");
+    let huger = g.input("huger", [2, 1 << 40, 1 << 40]);
+    assert!(matches!(g.sum(huger, &[1], false).unwrap_err().root(), Error::TooManyElements { .. }));
+    assert!(matches!(g.reshape(huger, [usize::MAX]).unwrap_err().root(), Error::TooManyElements { .. }));
+    let x = g.input("x", [2]);
+    for padding in [(usize::MAX, 3), (1 << 40, 0)] {
+        let error = g.pad(x, &[padding], 0.0).unwrap_err();
+        assert!(matches!(error.root(), Error::TooManyElements { .. }), "{error}");
+    }
+    assert!(matches!(g.broadcast_to(x, [1 << 40, 2]).unwrap_err().root(), Error::TooManyElements { .. }));
+    let ids = g.indices("ids", [4]);
+    assert!(matches!(g.pad(ids, &[(1, 1)], -1.5).unwrap_err().root(), Error::Argument { .. }));
+}
+
+/// A mistake in a declaration is found even where no operator uses the value.
+#[test]
+fn tapes_check_the_declarations_they_hold() {
+    let mut g = Graph::new();
+    let empty = g.input("empty", [0, 3]);
+    let values = g.parameter("values", [3], Init::Values(vec![1.0; 50]));
+    assert!(matches!(g.forward([empty]).unwrap_err().root(), Error::EmptyDimension { .. }));
+    assert!(matches!(g.forward([values]).unwrap_err().root(), Error::Argument { .. }));
+}
+
+#[test]
+fn what_a_tape_does_not_use_it_does_not_have() {
+    for device in devices() {
+        let mut g = Graph::new();
+        let x = g.input("x", [2]);
+        let labels = g.labels("labels", [2]);
+        let unused = g.parameter("unused", [2], Init::Ones);
+        let w = g.parameter("w", [2], Init::Ones);
+        let y = g.mul(x, w).unwrap();
+        let mut session = g.forward([y]).unwrap().session(&device).unwrap();
+        assert_eq!(session.parameter_names(), ["w"]);
+        assert!(matches!(session.read(unused), Err(Error::Unknown { .. })));
+        assert!(matches!(session.write(unused, &[1.0; 2]), Err(Error::Unknown { .. })));
+        let error = session.write(labels, &[0u32; 2]).unwrap_err().to_string();
+        assert!(error.contains("`labels`") && error.contains("x, w"), "{error}");
+        let error = session.parameter("unused").unwrap_err().to_string();
+        assert!(error.contains("`unused`") && error.ends_with("it has: w"), "{error}");
+        let error = session.write(x, &[1u32; 2]).unwrap_err().to_string();
+        assert!(error.contains("the data for `x` is u32, f32 needed"), "{error}");
+        assert!(matches!(session.read_scalar(y), Err(Error::NotScalar { .. })));
+        assert!(session.set_scalar("learning_rate", 1.0).is_err());
+    }
+}
+
+#[test]
+fn small_mistakes_are_not_silent() {
+    let mut g = Graph::new();
+    let w = g.parameter("w", [2], Init::Ones);
+    let foreign = Graph::new().input("foreign", [2]);
+    let is_foreign = |r: Result<Value>| assert!(matches!(r.unwrap_err().root(), Error::ForeignValue));
+    is_foreign(g.keep(foreign));
+    is_foreign(g.slot(foreign, "m"));
+    is_foreign(g.name(foreign, "other"));
+    assert!(g.name(w, "renamed").is_err());
+    assert!(matches!(g.scalar_value(Scalar::STEP).unwrap_err().root(), Error::DTypeMismatch { .. }));
+    let loss = g.sum(w, &[], false).unwrap();
+    let mut training = g.training_step(loss, &Sgd::new(0.1)).unwrap().session(&Device::cpu()).unwrap();
+    assert!(matches!(training.set_scalar("learning_rate", f32::NAN), Err(Error::Argument { .. })));
+    // Nothing in common: a misspelt name.
+    let mut other = Graph::new();
+    let typo = other.parameter("W", [2], Init::Ones);
+    let y = other.exp(typo).unwrap();
+    let options = retape::SessionOptions::new().share_parameters(&training);
+    let error = other.forward([y]).unwrap().session_with(&Device::cpu(), options).err().unwrap();
+    assert!(matches!(error, Error::Share { .. }), "{error}");
+}
+
+/// NaN goes through the functions that limit a range: a training that diverged shows.
+#[test]
+fn nan_is_not_hidden() {
+    for device in devices() {
+        let mut g = Graph::new();
+        let x = g.input("x", [1]);
+        let clipped = g.clip(x, -1.0, 1.0).unwrap();
+        let gate = g.hard_sigmoid(x).unwrap();
+        let positive = g.relu(x).unwrap();
+        let unequal = g.not_equal(x, x).unwrap();
+        let mut session = g.forward([clipped, gate, positive, unequal]).unwrap().session(&device).unwrap();
+        session.write(x, &[f32::NAN]).unwrap();
+        session.replay().unwrap();
+        for value in [clipped, gate, positive] {
+            assert!(session.read_scalar(value).unwrap().is_nan(), "{value:?}");
+        }
+        assert_eq!(session.read(unequal).unwrap(), [1.0]);
+    }
+}

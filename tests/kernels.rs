@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use common::{Case, cases};
 use retape::tape::{DeviceKind, DeviceProfile};
-use retape::{Device, SessionOptions};
+use retape::{Device, Graph, SessionOptions};
 
 fn check_all(device: &Device, kind: DeviceKind) {
     let fails = |case: &Case| catch_unwind(AssertUnwindSafe(|| case.check_kernels(device, kind))).is_err();
@@ -63,4 +63,40 @@ fn the_cases_reach_every_entry_point() {
     });
     let missed: Vec<_> = all.filter(|e| !reached.contains(e)).collect();
     assert!(missed.is_empty(), "entry points that no case reaches: {missed:?}");
+}
+
+/// More than 65,535 workgroups: the grid is folded, and every element is still reached.
+#[test]
+fn folded_grids_reach_every_element() {
+    let device = common::gpu();
+    // Four elements a thread, 64 threads a workgroup.
+    let n = 65_535 * 64 * 4 + 4 * 64 + 3;
+    let mut g = Graph::new();
+    let x = g.input("x", [n]);
+    let y = g.square(x).expect("it records");
+    let mut session = g.forward([y]).expect("it records").session(device).expect("it builds");
+    let plan = session.plan().expect("it is on a GPU");
+    assert!(plan.dispatches[0].groups[1] > 1, "{plan}");
+    session.poison();
+    let data: Vec<f32> = (0..n).map(|i| (i % 4099) as f32).collect();
+    session.write(x, &data).expect("it fits");
+    session.replay().expect("it replays");
+    let wrong = session.read(y).expect("it is kept").iter().zip(&data).position(|(y, x)| *y != x * x);
+    assert_eq!(wrong, None);
+
+    // One row a workgroup, by the rule for GPUs.
+    let rows = 65_535 + 70;
+    let mut g = Graph::new();
+    let x = g.input("x", [rows, 128]);
+    let y = g.softmax(x, 1).expect("it records");
+    let tape = g.forward([y]).expect("it records");
+    let profile = DeviceProfile { kind: DeviceKind::Gpu, ..device.profile().expect("a GPU").clone() };
+    let plan = tape.plan(&profile).expect("it plans");
+    assert!(plan.dispatches[0].groups[1] > 1, "{plan}");
+    let mut session = tape.session_with_plan(device, plan, SessionOptions::new()).expect("it builds");
+    session.poison();
+    session.write(x, &vec![1.0; rows * 128]).expect("it fits");
+    session.replay().expect("it replays");
+    let wrong = session.read(y).expect("it is kept").iter().position(|y| *y != 1.0 / 128.0);
+    assert_eq!(wrong, None);
 }

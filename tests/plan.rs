@@ -43,13 +43,22 @@ fn simulate(tape: &Tape, plan: &Plan) -> Result<(), String> {
                 return Err(format!("op {index} ({}) reads {input:?} but finds {found:?}", node.op.name()));
             }
         }
+        let mutated: Vec<usize> =
+            node.op.mutates().iter().map(|&i| plan.value(node.inputs[i]).unwrap().buffer).collect();
+        for dispatch in plan.dispatches.iter().filter(|d| d.op == index) {
+            check_dispatch(dispatch)?;
+            // Whatever it writes loses its contents: an output's buffer is named below, a scratch
+            // buffer's is not.
+            for bound in dispatch.bindings.iter().filter(|b| b.access == retape::kernel::Access::ReadWrite) {
+                if !mutated.contains(&bound.buffer) {
+                    holds.remove(&bound.buffer);
+                }
+            }
+        }
         for (number, &output) in node.outputs.iter().enumerate() {
             let source = if node.op.is_view() && number == 0 { contents[&node.inputs[0]] } else { output };
             contents.insert(output, source);
             holds.insert(buffer(output)?, source);
-        }
-        for dispatch in plan.dispatches.iter().filter(|d| d.op == index) {
-            check_dispatch(dispatch)?;
         }
     }
     for kept in tape.kept() {
@@ -81,7 +90,7 @@ fn random_graph(steps: &[(u8, u8, u8)]) -> Result<Tape> {
     }
     for &(op, a, b) in steps {
         let (a, b) = (values[a as usize % values.len()], values[b as usize % values.len()]);
-        values.push(match op % 12 {
+        values.push(match op % 14 {
             0 => g.unary(Unary::Tanh, a, 0.0, 0.0)?,
             1 => g.unary(Unary::Relu, a, 0.0, 0.0)?,
             2 => g.binary(Binary::Mul, a, b)?,
@@ -93,13 +102,23 @@ fn random_graph(steps: &[(u8, u8, u8)]) -> Result<Tape> {
             8 => g.sub(g.stop_gradient(a)?, b)?,
             9 => g.select(g.greater(a, b)?, a, b)?,
             10 => g.unary(Unary::Square, a, 0.0, 0.0)?,
+            // A reduction and a product that need scratch space.
+            11 => {
+                let wide = g.broadcast_to(g.sum(b, &[], false)?, [16_384 * 4])?;
+                g.add(a, g.mean(wide, &[], false)?)?
+            }
+            12 => {
+                let long = g.broadcast_to(g.reshape(b, [1, 16])?, [2048, 16])?;
+                let long = g.reshape(long, [4, 8192])?;
+                g.add(a, g.matmul_with(long, long, false, true)?)?
+            }
             _ => g.softplus(g.neg(a)?)?,
         });
     }
     let used = values[4..].iter().chain(&values[1..4]);
     let total = used.copied().try_fold(values[1], |sum, v| g.add(sum, v))?;
     let loss = g.mean(g.square(total)?, &[], false)?;
-    g.keep(values[values.len() / 2]);
+    g.keep(values[values.len() / 2])?;
     g.training_step(loss, &Sgd::new(0.1).momentum(0.9))
 }
 
@@ -115,6 +134,19 @@ proptest! {
         let again = random_graph(&steps).unwrap().plan(&DeviceProfile::baseline()).unwrap();
         let numbers = |p: &Plan| format!("{:?}", (p.buffers.clone(), p.dispatches.iter().map(|d| (d.op, d.groups, d.bindings.clone())).collect::<Vec<_>>()));
         prop_assert_eq!(numbers(&plan), numbers(&again));
+    }
+}
+
+/// The random networks reach operators that need scratch space, which is no value's buffer.
+#[test]
+fn scratch_is_part_of_the_property() {
+    for op in [11, 12] {
+        let tape = random_graph(&[(op, 0, 1)]).unwrap();
+        let plan = tape.plan(&DeviceProfile::baseline()).unwrap();
+        let dispatches = |index: usize| plan.dispatches.iter().filter(move |d| d.op == index).count();
+        let forward =
+            (0..tape.ops().len()).filter(|&i| ["mean", "matmul"].contains(&tape.ops()[i].op.name()));
+        assert!(forward.map(dispatches).any(|count| count > 1), "op {op} needs no scratch:\n{plan}");
     }
 }
 

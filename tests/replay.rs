@@ -288,7 +288,7 @@ fn what_the_graph_keeps_every_tape_computes() {
     let x = g.input("x", [4]);
     let w = g.parameter("w", [4], Init::Ones);
     let logits = g.mul(x, w).unwrap();
-    let seen = g.keep(g.sigmoid(logits).unwrap());
+    let seen = g.keep(g.sigmoid(logits).unwrap()).unwrap();
     let loss = g.mean(g.square(logits).unwrap(), &[], false).unwrap();
     let mut session = g.training_step(loss, &Sgd::new(0.1)).unwrap().session(common::gpu()).unwrap();
     session.replay().unwrap();
@@ -314,4 +314,48 @@ fn threads_read_their_own_results() {
             });
         }
     });
+}
+
+/// Assignments read what the step began with, each other's targets included.
+#[test]
+fn assignments_may_swap() {
+    for device in [Device::cpu(), common::gpu().clone()] {
+        let g = Graph::new();
+        let a = g.state("a", [4], Init::Constant(1.0));
+        let b = g.state("b", [4], Init::Constant(2.0));
+        let c = g.state("c", [2, 2], Init::Zeros);
+        g.assign(c, g.reshape(a, [2, 2]).unwrap()).unwrap();
+        g.assign(a, b).unwrap();
+        g.assign(b, a).unwrap();
+        let same = g.state("same", [4], Init::Constant(7.0));
+        g.assign(same, g.stop_gradient(same).unwrap()).unwrap();
+        let mut session = g.forward(Vec::new()).unwrap().session(&device).unwrap();
+        for (first, second) in [(2.0, 1.0), (1.0, 2.0)] {
+            session.replay().unwrap();
+            assert_eq!(
+                (session.read(a).unwrap(), session.read(b).unwrap()),
+                (vec![first; 4], vec![second; 4])
+            );
+            assert_eq!(session.read(c).unwrap(), [second; 4]);
+            assert_eq!(session.read(same).unwrap(), [7.0; 4]);
+        }
+    }
+}
+
+/// Sessions that share a parameter, each on a thread of its own.
+#[test]
+fn shared_parameters_do_not_deadlock() {
+    for device in [Device::cpu(), common::gpu().clone()] {
+        let mut g = Graph::new();
+        let w = g.parameter("w", [8], Init::Ones);
+        let v = g.parameter("v", [8], Init::Ones);
+        let loss = g.sum(g.mul(g.mul(w, w).unwrap(), g.mul(v, w).unwrap()).unwrap(), &[], false).unwrap();
+        let mut training = g.training_step(loss, &Sgd::new(1e-4)).unwrap().session(&device).unwrap();
+        let options = SessionOptions::new().share_parameters(&training);
+        let mut evaluation = g.forward([loss]).unwrap().session_with(&device, options).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| training.replay_n(2000).unwrap());
+            scope.spawn(|| evaluation.replay_n(2000).unwrap());
+        });
+    }
 }

@@ -65,7 +65,7 @@ fn the_first_ten_steps_agree_with_the_cpu_path() {
             for &parameter in &net.parameters {
                 let grad = net.tape.gradient(parameter).unwrap();
                 let (want, got) = (cpu.read_f64(grad).unwrap(), gpu.read_f64(grad).unwrap());
-                // 1e-5 of the largest element: rounding differences in the forward pass reach
+                // 2e-5 of the largest element: rounding differences in the forward pass reach
                 // every element through sums of terms as large as that.
                 let largest = want.iter().fold(0.0f64, |m, v| m.max(v.abs()));
                 let worst = compare(&got, &want, &vec![2e-5 * largest; want.len()]);
@@ -188,4 +188,47 @@ fn stop_gradient_stops() {
     session.replay().unwrap();
     assert_eq!(session.read(grad).unwrap(), [24.0]);
     assert_eq!(session.parameter("frozen").unwrap(), [2.0]);
+}
+
+/// Each training step of a graph has its own optimiser: rate, moments and all.
+#[test]
+fn two_training_steps_of_one_graph_keep_their_rates() {
+    let mut g = Graph::new();
+    let w = g.parameter("w", [1], Init::Ones);
+    let loss = g.sum(w, &[], false).unwrap();
+    let fast = g.training_step(loss, &Sgd::new(0.5)).unwrap();
+    let slow = g.training_step(loss, &Sgd::new(0.125)).unwrap();
+    for (tape, rate) in [(fast, 0.5), (slow, 0.125)] {
+        let mut session = tape.session(common::gpu()).unwrap();
+        assert_eq!(session.scalar("learning_rate").unwrap(), rate);
+        session.replay().unwrap();
+        assert_eq!(session.parameter("w").unwrap(), [1.0 - rate]);
+        session.set_scalar("learning_rate", 0.25).unwrap();
+        session.replay().unwrap();
+        assert_eq!(session.parameter("w").unwrap(), [0.75 - rate]);
+    }
+}
+
+/// An optimiser made of graph operators reads its rate when the step is encoded.
+#[test]
+fn an_optimiser_of_ones_own_follows_the_learning_rate() {
+    #[derive(Debug)]
+    struct SignSgd;
+    impl Optimizer for SignSgd {
+        fn record(&self, g: &Graph, gradients: &[(Value, Value)]) -> Result<()> {
+            let rate = g.scalar_value(g.scalar("learning_rate", 0.5))?;
+            gradients.iter().try_for_each(|&(w, dw)| g.assign(w, g.sub(w, g.mul(rate, g.sign(dw)?)?)?))
+        }
+    }
+    for device in [Device::cpu(), common::gpu().clone()] {
+        let mut g = Graph::new();
+        let w = g.parameter("w", [2], Init::Values(vec![3.0, -2.0]));
+        let loss = g.sum(g.square(w).unwrap(), &[], false).unwrap();
+        let mut session = g.training_step(loss, &SignSgd).unwrap().session(&device).unwrap();
+        session.replay().unwrap();
+        assert_eq!(session.parameter("w").unwrap(), [2.5, -1.5]);
+        session.set_scalar("learning_rate", 0.25).unwrap();
+        session.replay().unwrap();
+        assert_eq!(session.parameter("w").unwrap(), [2.25, -1.25]);
+    }
 }

@@ -29,6 +29,7 @@ pub(crate) struct CpuExecutor {
 
 impl CpuExecutor {
     pub fn new(tape: Arc<Tape>, options: &SessionOptions<'_>) -> Result<Self> {
+        reserve(&tape)?;
         let mut persistent = HashMap::new();
         for value in tape.persistent() {
             let info = &tape.recording().values[value.index()];
@@ -58,14 +59,19 @@ impl CpuExecutor {
         let node = &tape.ops()[index];
         let types: Vec<_> = node.outputs.iter().map(|&v| tape.recording().ty(v)).collect();
         let results = {
-            let guards: Vec<_> = node
-                .inputs
-                .iter()
-                .map(|v| self.persistent.get(v).map(|s| s.read().unwrap_or_else(PoisonError::into_inner)))
-                .collect();
-            let inputs = guards.iter().zip(&node.inputs);
-            let inputs =
-                inputs.map(|(guard, v)| guard.as_deref().unwrap_or_else(|| &self.results[v])).collect();
+            // Each lock once, and by address, so that sessions on several threads never wait for
+            // each other in a circle.
+            let mut shared: Vec<&Shared> =
+                node.inputs.iter().filter_map(|v| self.persistent.get(v)).collect();
+            shared.sort_by_key(|s| Arc::as_ptr(s).addr());
+            shared.dedup_by_key(|s| Arc::as_ptr(s).addr());
+            let guards: Vec<_> =
+                shared.iter().map(|s| s.read().unwrap_or_else(PoisonError::into_inner)).collect();
+            let contents = |v: &Value| match self.persistent.get(v) {
+                Some(own) => shared.iter().position(|s| Arc::ptr_eq(s, own)).map(|i| &*guards[i]),
+                None => self.results.get(v),
+            };
+            let inputs: Vec<&Array> = node.inputs.iter().filter_map(contents).collect();
             node.op.reference(&Reference { inputs, outputs: &types, scalars: scalars.values() })
         };
         let mutated = node.op.mutates().iter().map(|&i| node.inputs[i]);
@@ -142,6 +148,15 @@ impl Executor for CpuExecutor {
     fn cpu(&self) -> Option<&CpuExecutor> {
         Some(self)
     }
+}
+
+/// Fails where the largest value would not fit into memory.
+fn reserve(tape: &Tape) -> Result<()> {
+    let values = tape.ops().iter().flat_map(|n| n.inputs.iter().chain(&n.outputs));
+    let largest = values.map(|&v| tape.recording().ty(v).numel()).max().unwrap_or(0);
+    let reserved = Vec::<f64>::new().try_reserve_exact(largest);
+    let bytes = (largest as u64).saturating_mul(8);
+    reserved.map_err(|_| Error::OutOfMemory { device: "cpu".to_owned(), bytes })
 }
 
 fn shared_parameter(

@@ -117,12 +117,20 @@ pub(super) enum Wanted<'a> {
     Named(&'a str),
 }
 
+fn named_by_environment() -> Option<String> {
+    std::env::var("WGPU_ADAPTER_NAME").ok().filter(|n| !n.is_empty())
+}
+
+/// Whether the environment names an adapter, which then has to be there.
+pub(super) fn is_named() -> bool {
+    named_by_environment().is_some()
+}
+
 /// The best adapter of the kind wanted.
 pub(super) fn choose(wanted: &Wanted<'_>) -> Result<wgpu::Adapter> {
-    let from_env = std::env::var("WGPU_ADAPTER_NAME").ok().filter(|n| !n.is_empty());
     let name = match wanted {
         Wanted::Named(name) => Some((*name).to_owned()),
-        Wanted::Hardware | Wanted::Any => from_env,
+        Wanted::Hardware | Wanted::Any => named_by_environment(),
     };
     let all = enumerate();
     let fits = |adapter: &wgpu::Adapter| {

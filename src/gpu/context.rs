@@ -50,7 +50,7 @@ impl GpuContext {
     pub fn open_hardware() -> Result<Option<Arc<GpuContext>>> {
         match adapters::choose(&Wanted::Hardware) {
             Ok(adapter) => GpuContext::open(&adapter).map(Some),
-            Err(Error::NoAdapter { .. }) => Ok(None),
+            Err(Error::NoAdapter { .. }) if !adapters::is_named() => Ok(None),
             Err(other) => Err(other),
         }
     }

@@ -27,13 +27,13 @@ pub(crate) struct Recording {
     pub scalars: Vec<ScalarInfo>,
     pub kept: Vec<Value>,
     context: Context,
-    deferred: Vec<(Value, &'static Location<'static>, String, Deferred)>,
+    deferred: Vec<(Value, &'static Location<'static>, usize, Deferred)>,
 }
 
 /// A declaration error, raised by the first operator that uses the value.
 #[derive(Clone, Debug)]
 enum Deferred {
-    Empty(Shape),
+    Size,
     Duplicate,
     Init(String),
 }
@@ -137,10 +137,7 @@ impl Graph {
     pub fn constant<T: Element>(&self, shape: impl Into<Shape>, data: &[T]) -> Result<Value> {
         let ty = TensorType { shape: shape.into(), dtype: T::DTYPE };
         let at = Location::caller();
-        if ty.numel() == 0 {
-            let name = "constant".to_owned();
-            return Err(self.wrap("constant", at, Error::EmptyDimension { name, shape: ty.shape }));
-        }
+        ty.shape.check_size("constant").map_err(|e| self.wrap("constant", at, e))?;
         if ty.numel() != data.len() {
             let name = "constant".to_owned();
             let error = Error::Length { name, expected: ty, found: data.len() };
@@ -162,10 +159,13 @@ impl Graph {
         self.push_value(ValueInfo { ty: TensorType::f32([]), source, name: None, limit: None })
     }
 
-    /// Declares a per-step scalar of type f32; an existing one of that name is returned as it is.
+    /// Declares a per-step scalar of type f32. One that the program has already declared under this
+    /// name is returned as it is; each optimiser declares its own.
     pub fn scalar(&self, name: &str, initial: f32) -> Scalar {
         let mut data = self.data.borrow_mut();
-        if let Some(found) = data.scalars.iter().position(|s| s.name == name) {
+        let update = data.context.phase == Phase::Update;
+        let is_it = |s: &ScalarInfo| s.name == name && s.dtype == DType::F32;
+        if let Some(found) = data.scalars.iter().position(is_it).filter(|_| !update) {
             return Scalar(found as u32);
         }
         let initial = f64::from(initial);
@@ -198,21 +198,34 @@ impl Graph {
     }
 
     /// Names a computed value, for listings and messages.
-    pub fn name(&self, value: Value, name: &str) -> Value {
-        if self.owns(value) {
-            self.data.borrow_mut().values[value.index()].name = Some(name.to_owned());
+    ///
+    /// # Errors
+    /// [`Error::ForeignValue`]; [`Error::NotWritable`] for what was declared under a name.
+    #[track_caller]
+    pub fn name(&self, value: Value, name: &str) -> Result<Value> {
+        self.operand_shape("name", value)?;
+        let mut data = self.data.borrow_mut();
+        let info = &mut data.values[value.index()];
+        if info.source.is_persistent() {
+            let name = info.name.clone().unwrap_or_else(|| "constant".to_owned());
+            return Err(Error::NotWritable { name, reason: "only computed values are named afterwards" });
         }
-        value
+        info.name = Some(name.to_owned());
+        Ok(value)
     }
 
     /// Makes every tape of this graph compute a value and keep it readable after each replay, such
     /// as the predictions beside the loss of a training step. Its buffer is then not reused within
     /// the step.
-    pub fn keep(&self, value: Value) -> Value {
-        if self.owns(value) {
-            self.data.borrow_mut().kept.push(value);
-        }
-        value
+    /// A view of a parameter or state shows what the step leaves in it.
+    ///
+    /// # Errors
+    /// [`Error::ForeignValue`].
+    #[track_caller]
+    pub fn keep(&self, value: Value) -> Result<Value> {
+        self.operand_shape("keep", value)?;
+        self.data.borrow_mut().kept.push(value);
+        Ok(value)
     }
 
     /// The shape of a value.
@@ -250,7 +263,13 @@ impl Graph {
     /// [`apply`](Graph::apply) for an operator with one output.
     #[track_caller]
     pub fn apply1(&self, op: impl Op, inputs: &[Value]) -> Result<Value> {
-        Ok(self.apply_at(Arc::new(op), inputs, Location::caller())?[0])
+        let at = Location::caller();
+        let name = op.name();
+        let outputs = self.apply_at(Arc::new(op), inputs, at)?;
+        outputs.first().copied().ok_or_else(|| {
+            let value = "none".to_owned();
+            self.wrap(name, at, Error::Argument { argument: "outputs", value, expected: "apply1 needs one" })
+        })
     }
 
     fn apply_at(
@@ -263,10 +282,7 @@ impl Graph {
         self.check_inputs(name, inputs, at)?;
         let types: Vec<_> = inputs.iter().map(|&v| self.ty(v)).collect();
         let outputs = op.outputs(&types).map_err(|e| self.wrap(name, at, e))?;
-        if let Some(empty) = outputs.iter().find(|t| t.numel() == 0) {
-            let error = Error::EmptyDimension { name: name.to_owned(), shape: empty.shape };
-            return Err(self.wrap(name, at, error));
-        }
+        outputs.iter().try_for_each(|t| t.shape.check_size(name)).map_err(|e| self.wrap(name, at, e))?;
         if let Some((input, limit)) = op.index_limit(&types) {
             self.tighten(inputs[input], limit).map_err(|e| self.wrap(name, at, e))?;
         }
@@ -291,22 +307,7 @@ impl Graph {
             if !self.owns(input) {
                 return Err(self.wrap(op, at, Error::ForeignValue));
             }
-            let data = self.data.borrow();
-            let deferred = data.deferred.iter().find(|(v, ..)| *v == input);
-            if let Some((_, declared, name, what)) = deferred {
-                let name = name.clone();
-                let source = Box::new(match what {
-                    Deferred::Empty(shape) => Error::EmptyDimension { name, shape: *shape },
-                    Deferred::Duplicate => Error::DuplicateName { name },
-                    Deferred::Init(value) => Error::Argument {
-                        argument: "init",
-                        value: value.clone(),
-                        expected: "an initialiser fits the shape, and its numbers are finite",
-                    },
-                });
-                let layer = data.layers[data.context.layer].clone();
-                return Err(Error::Record { op: "declaration", layer, at: declared, source });
-            }
+            self.data.borrow().check_declaration(input)?;
         }
         Ok(())
     }
@@ -342,8 +343,8 @@ impl Graph {
     #[track_caller]
     fn declare(&self, name: &str, ty: TensorType, source: Source) -> Value {
         let at = Location::caller();
-        let problem = if ty.numel() == 0 {
-            Some(Deferred::Empty(ty.shape))
+        let problem = if ty.shape.check_size(name).is_err() {
+            Some(Deferred::Size)
         } else if self
             .data
             .borrow()
@@ -359,7 +360,9 @@ impl Graph {
         };
         let value = self.push_value(ValueInfo { ty, source, name: Some(name.to_owned()), limit: None });
         if let Some(problem) = problem {
-            self.data.borrow_mut().deferred.push((value, at, name.to_owned(), problem));
+            let mut data = self.data.borrow_mut();
+            let layer = data.context.layer;
+            data.deferred.push((value, at, layer, problem));
         }
         value
     }
@@ -416,7 +419,12 @@ impl Graph {
 
     /// A zero-initialised state beside a parameter, for an optimiser: `w` has `w.momentum`.
     /// Recording a second training step on the same graph makes states of its own.
-    pub fn slot(&self, parameter: Value, name: &str) -> Value {
+    ///
+    /// # Errors
+    /// [`Error::ForeignValue`].
+    #[track_caller]
+    pub fn slot(&self, parameter: Value, name: &str) -> Result<Value> {
+        self.operand_shape("slot", parameter)?;
         let (base, shape) = {
             let data = self.data.borrow();
             (format!("{}.{name}", data.describe(parameter)), data.ty(parameter).shape)
@@ -428,11 +436,32 @@ impl Graph {
             unique = format!("{base}.{count}");
             count += 1;
         }
-        self.state(&unique, shape, Init::Zeros)
+        Ok(self.state(&unique, shape, Init::Zeros))
     }
 }
 
 impl Recording {
+    /// The mistake in a value's declaration, if there is one.
+    pub(crate) fn check_declaration(&self, value: Value) -> Result<()> {
+        let Some((_, at, layer, what)) = self.deferred.iter().find(|(v, ..)| *v == value) else {
+            return Ok(());
+        };
+        let name = self.describe(value);
+        let source = Box::new(match what {
+            Deferred::Size => match self.ty(value).shape.check_size(&name) {
+                Err(error) => error,
+                Ok(()) => return Ok(()),
+            },
+            Deferred::Duplicate => Error::DuplicateName { name },
+            Deferred::Init(value) => Error::Argument {
+                argument: "init",
+                value: value.clone(),
+                expected: "an initialiser fits the shape, and its numbers are finite",
+            },
+        });
+        Err(Error::Record { op: "declaration", layer: self.layers[*layer].clone(), at, source })
+    }
+
     pub(crate) fn owns(&self, value: Value) -> bool {
         value.graph == self.id && value.index() < self.values.len()
     }
@@ -441,15 +470,23 @@ impl Recording {
         self.values[value.index()].ty
     }
 
+    /// The value whose buffer `value` is a view of; itself if it is none.
+    pub(crate) fn root(&self, mut value: Value) -> Value {
+        while let Source::Op { node, output: 0 } = self.values[value.index()].source {
+            let node = &self.nodes[node];
+            if !node.op.is_view() {
+                break;
+            }
+            value = node.inputs[0];
+        }
+        value
+    }
+
     /// The value's name, or `%index`.
     pub(crate) fn describe(&self, value: Value) -> String {
         match self.values.get(value.index()).and_then(|v| v.name.as_ref()) {
             Some(name) => name.clone(),
             None => format!("{value:?}"),
         }
-    }
-
-    pub(crate) fn value(&self, index: usize) -> Value {
-        Value { graph: self.id, index: index as u32 }
     }
 }

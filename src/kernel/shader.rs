@@ -36,6 +36,7 @@ const PRELUDE: &str = include_str!("../../shaders/prelude.wgsl");
 pub struct Shader {
     name: &'static str,
     source: &'static str,
+    unchecked: bool,
     parsed: OnceLock<Result<Parsed, String>>,
 }
 
@@ -69,9 +70,24 @@ pub struct EntryPoint {
 }
 
 impl Shader {
-    /// A module from its name, for messages, and its source.
+    /// A module from its name, for messages, and its source. It runs under wgpu's run-time checks
+    /// of bounds and loops.
     pub const fn new(name: &'static str, source: &'static str) -> Self {
-        Shader { name, source, parsed: OnceLock::new() }
+        Shader { name, source, unchecked: false, parsed: OnceLock::new() }
+    }
+
+    /// A module that runs without wgpu's run-time checks, unless `RETAPE_CHECKED=1` asks for them.
+    ///
+    /// # Safety
+    /// Every call that an operator lowers to must keep each index within its binding (a value's
+    /// bytes, padded to 16), and every loop must end.
+    pub const unsafe fn new_unchecked(name: &'static str, source: &'static str) -> Self {
+        Shader { name, source, unchecked: true, parsed: OnceLock::new() }
+    }
+
+    /// Whether its author vouches for its indices and loops.
+    pub(crate) fn is_unchecked(&self) -> bool {
+        self.unchecked
     }
 
     /// The name.

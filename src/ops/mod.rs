@@ -4,6 +4,16 @@
 //! An operator outside the crate implements [`Op`] and is recorded with
 //! [`Graph::apply`](crate::Graph::apply).
 
+/// A shader of this crate, without run-time checks.
+macro_rules! built_in {
+    ($name:literal, $source:expr) => {
+        // SAFETY: the kernels of this crate take their sizes from the shapes that the plan bound,
+        // clamp the indices they compute, and loop up to a parameter; the tests run them with the
+        // checks on and off, on poisoned and guarded buffers.
+        unsafe { Shader::new_unchecked($name, $source) }
+    };
+}
+
 mod binary;
 mod bound;
 mod gather;

@@ -8,7 +8,7 @@ use crate::graph::{Graph, Scalar, Source, Value};
 use crate::kernel::{Grid, KernelCall, Shader, Slot};
 use crate::shape::TensorType;
 
-pub(super) static SHADER: Shader = Shader::new("update", include_str!("../../shaders/update.wgsl"));
+pub(super) static SHADER: Shader = built_in!("update", include_str!("../../shaders/update.wgsl"));
 
 crate::params! {
     struct AssignParams { n: u32 }
@@ -355,23 +355,28 @@ impl Op for AdamUpdate {
 }
 
 impl Graph {
-    /// Overwrites a state (or parameter) with `value` at the end of the step: every other
-    /// operator of the step reads the old contents.
+    /// Overwrites a state or a parameter with `value` at the end of the step: every operator of the
+    /// step, other assignments included, reads the old contents.
     ///
     /// # Errors
     /// [`Error::NotWritable`] unless `state` is a state or a parameter; [`Error::ShapeMismatch`].
     #[track_caller]
     pub fn assign(&self, state: Value, value: Value) -> Result<()> {
         self.operand_shape("assign", state)?;
-        let (name, is_state) = {
+        self.operand_shape("assign", value)?;
+        let (name, is_state, from_state) = {
             let recording = self.recording();
-            let source = &recording.values[state.index()].source;
-            (recording.describe(state), matches!(source, Source::State(_) | Source::Parameter(_)))
+            let is_state = |v: Value| {
+                matches!(recording.values[v.index()].source, Source::State(_) | Source::Parameter(_))
+            };
+            (recording.describe(state), is_state(state), is_state(recording.root(value)))
         };
         if !is_state {
             let error = Error::NotWritable { name, reason: "only states and parameters are assigned" };
             return self.located("assign", Err(error));
         }
+        // Another update may overwrite the source first; a copy holds what the step began with.
+        let value = if from_state { self.copy(value)? } else { value };
         self.apply(Assign, &[state, value]).map(|_| ())
     }
 }

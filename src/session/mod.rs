@@ -120,6 +120,7 @@ impl Session {
         options: SessionOptions<'_>,
         make: impl FnOnce(Arc<Tape>, &SessionOptions<'_>) -> Result<Box<dyn Executor>>,
     ) -> Result<Session> {
+        options.check_some_shared(tape)?;
         let tape = Arc::new(tape.clone());
         let scalars = ScalarTable::new(&tape.recording().scalars, options.seed);
         let mut session = Session { executor: make(tape.clone(), &options)?, tape, scalars };
@@ -153,7 +154,7 @@ impl Session {
     /// [`Error::Length`], [`Error::DTypeMismatch`], [`Error::LabelOutOfRange`],
     /// [`Error::NonFinite`] (targets only), [`Error::NotWritable`]. Nothing is written then.
     pub fn write<T: Element>(&mut self, value: Value, data: &[T]) -> Result<()> {
-        let ty = self.expect::<T>(value)?;
+        let ty = self.expect::<T>("the data for", value)?;
         let recording = self.tape.recording();
         let info = &recording.values[value.index()];
         let name = || recording.describe(value);
@@ -217,7 +218,7 @@ impl Session {
     /// The contents of an f32 value in f64: on the CPU path with all its digits.
     pub fn read_f64(&self, value: Value) -> Result<Vec<f64>> {
         self.check_readable(value)?;
-        self.expect::<f32>(value)?;
+        self.expect::<f32>("the type to read", value)?;
         self.executor.read_f64(value)
     }
 
@@ -226,7 +227,11 @@ impl Session {
         let data = self.read(value)?;
         match data[..] {
             [only] => Ok(only),
-            _ => Err(Error::LossNotScalar { shape: self.tape.recording().ty(value).shape }),
+            _ => {
+                let recording = self.tape.recording();
+                let (name, shape) = (recording.describe(value), recording.ty(value).shape);
+                Err(Error::NotScalar { name, shape })
+            }
         }
     }
 
@@ -234,7 +239,7 @@ impl Session {
     /// future is ready when it has arrived.
     pub fn read_async(&self, value: Value) -> Result<impl Future<Output = Result<Vec<f32>>> + use<>> {
         self.check_readable(value)?;
-        self.expect::<f32>(value)?;
+        self.expect::<f32>("the type to read", value)?;
         let pending = match self.executor.gpu() {
             Some(gpu) => Ok(gpu.read_async(value)?),
             None => Err(self.executor.read(value)?),
@@ -258,7 +263,7 @@ impl Session {
         self.write(self.named_parameter(name)?, data)
     }
 
-    /// The names of the parameters, in declaration order.
+    /// The names of the parameters that the tape uses, in declaration order.
     pub fn parameter_names(&self) -> Vec<&str> {
         let recording = self.tape.recording();
         let names = self.parameters().filter_map(|v| recording.values[v.index()].name.as_deref());
@@ -314,28 +319,28 @@ impl Session {
 
     fn parameters(&self) -> impl Iterator<Item = Value> + '_ {
         let recording = self.tape.recording();
-        let all = (0..recording.values.len()).map(|i| recording.value(i));
-        all.filter(|v| matches!(recording.values[v.index()].source, Source::Parameter(_)))
+        let is_parameter = |v: &Value| matches!(recording.values[v.index()].source, Source::Parameter(_));
+        self.tape.persistent().into_iter().filter(is_parameter)
     }
 
     fn named_parameter(&self, name: &str) -> Result<Value> {
         let recording = self.tape.recording();
-        let used = self.tape.persistent();
-        let mut found = self.parameters().filter(|v| used.contains(v));
-        found.find(|v| recording.values[v.index()].name.as_deref() == Some(name)).ok_or_else(|| {
+        let mut parameters = self.parameters();
+        let found = parameters.find(|v| recording.values[v.index()].name.as_deref() == Some(name));
+        found.ok_or_else(|| {
             let known = self.parameter_names().into_iter().map(str::to_owned).collect();
             Error::Unknown { what: "parameter", name: name.to_owned(), known }
         })
     }
 
-    fn expect<T: Element>(&self, value: Value) -> Result<TensorType> {
+    fn expect<T: Element>(&self, what: &str, value: Value) -> Result<TensorType> {
         if !self.tape.holds(value) {
             return Err(self.tape.unknown_value(value));
         }
         let recording = self.tape.recording();
         let ty = recording.ty(value);
         if ty.dtype != T::DTYPE {
-            let what = format!("`{}`", recording.describe(value));
+            let what = format!("{what} `{}`", recording.describe(value));
             return Err(Error::DTypeMismatch { what, found: T::DTYPE, expected: ty.dtype });
         }
         Ok(ty)
@@ -356,7 +361,7 @@ impl Session {
 
     fn read_as<T: Element>(&self, value: Value) -> Result<Vec<T>> {
         self.check_readable(value)?;
-        self.expect::<T>(value)?;
+        self.expect::<T>("the type to read", value)?;
         Ok(bytemuck::pod_collect_to_vec(&self.executor.read(value)?))
     }
 }

@@ -2,6 +2,7 @@ use super::Session;
 use crate::error::{Error, Result};
 use crate::graph::{Source, Value};
 use crate::shape::TensorType;
+use crate::tape::Tape;
 
 /// How a session is built.
 #[derive(Clone, Copy, Default)]
@@ -25,7 +26,8 @@ impl<'a> SessionOptions<'a> {
 
     /// Uses the parameters of another session on the same device, by name: what one session
     /// trains, the other sees at its next replay, without a copy. Parameters that the other
-    /// session does not have are initialised as usual.
+    /// session does not have are initialised as usual; if it has none of them,
+    /// [`Error::Share`] is returned.
     pub fn share_parameters(mut self, with: &'a Session) -> Self {
         self.share = Some(with);
         self
@@ -61,5 +63,19 @@ impl<'a> SessionOptions<'a> {
             return Ok(());
         }
         Err(Error::Share { message: format!("`{name}` is {own} here and {theirs} in the other session") })
+    }
+
+    /// Refuses sessions that have no parameter in common: a misspelt name, most likely.
+    pub(crate) fn check_some_shared(&self, tape: &Tape) -> Result<()> {
+        let Some(session) = self.share else { return Ok(()) };
+        let recording = tape.recording();
+        let is_parameter = |v: &Value| matches!(recording.values[v.index()].source, Source::Parameter(_));
+        let own: Vec<String> =
+            tape.persistent().into_iter().filter(is_parameter).map(|v| recording.describe(v)).collect();
+        if own.is_empty() || own.iter().any(|name| self.shares(name)) {
+            return Ok(());
+        }
+        let theirs = session.parameter_names().join(", ");
+        Err(Error::Share { message: format!("this tape has {}, the other session {theirs}", own.join(", ")) })
     }
 }

@@ -58,13 +58,18 @@ impl ScalarTable {
     /// Sets an f32 scalar; the step and the seed have setters of their own.
     pub fn set(&mut self, name: &str, value: f64) -> Result<()> {
         let index = self.find(name)?;
+        if !value.is_finite() {
+            let value = format!("{value} for `{name}`");
+            return Err(Error::Argument { argument: "value", value, expected: "a scalar must be finite" });
+        }
         self.values[index] = value;
         Ok(())
     }
 
     fn find(&self, name: &str) -> Result<usize> {
         let settable = || self.infos.iter().filter(|s| s.dtype == DType::F32);
-        self.infos.iter().position(|s| s.dtype == DType::F32 && s.name == name).ok_or_else(|| {
+        // The last of a name is this tape's own: an earlier one belongs to an earlier optimiser.
+        self.infos.iter().rposition(|s| s.dtype == DType::F32 && s.name == name).ok_or_else(|| {
             let known = settable().map(|s| s.name.clone()).collect();
             Error::Unknown { what: "scalar", name: name.to_owned(), known }
         })

@@ -17,9 +17,9 @@ use crate::train::Optimizer;
 
 /// A recorded step.
 ///
-/// Operators read every parameter and state as it was when the step began; the operators that
-/// overwrite them (updates) run in the order they were recorded, each as soon as nothing reads
-/// the old contents any more.
+/// Operators read every parameter and state as it was when the step began. Operators that overwrite
+/// them (optimisers, assignments) run as soon as nothing reads the old contents any more, and among
+/// themselves in the order they were recorded.
 #[derive(Clone, Debug)]
 pub struct Tape {
     recording: Recording,
@@ -27,6 +27,8 @@ pub struct Tape {
     kept: BTreeSet<Value>,
     losses: Vec<Value>,
     gradients: BTreeMap<Value, Value>,
+    /// Everything the tape uses or computes.
+    held: BTreeSet<Value>,
 }
 
 impl Graph {
@@ -118,8 +120,11 @@ impl Tape {
             }
         }
         let ops = schedule(&recording, &needed, &mutating);
+        let touched = ops.iter().flat_map(|n| n.inputs.iter().chain(&n.outputs));
+        let held: BTreeSet<Value> = touched.chain(&roots).copied().collect();
+        held.iter().try_for_each(|&v| recording.check_declaration(v))?;
         let kept = roots.into_iter().collect();
-        Ok(Tape { recording, ops, kept, losses: Vec::new(), gradients: BTreeMap::new() })
+        Ok(Tape { recording, ops, kept, losses: Vec::new(), gradients: BTreeMap::new(), held })
     }
 
     /// Keeps values readable after each replay: their buffers are not reused within the step.
@@ -172,10 +177,8 @@ impl Tape {
     /// The persistent values (inputs, parameters, states, constants) that the tape uses, in
     /// declaration order.
     pub fn persistent(&self) -> Vec<Value> {
-        let inputs = self.ops.iter().flat_map(|n| n.inputs.iter()).chain(&self.kept);
-        let used: BTreeSet<Value> =
-            inputs.copied().filter(|v| self.recording.values[v.index()].source.is_persistent()).collect();
-        used.into_iter().collect()
+        let is_persistent = |v: &&Value| self.recording.values[v.index()].source.is_persistent();
+        self.held.iter().filter(is_persistent).copied().collect()
     }
 
     pub(crate) fn recording(&self) -> &Recording {
@@ -184,11 +187,7 @@ impl Tape {
 
     /// Whether the tape computes or uses the value.
     pub(crate) fn holds(&self, value: Value) -> bool {
-        self.recording.owns(value)
-            && match self.recording.values[value.index()].source {
-                Source::Op { .. } => self.ops.iter().any(|n| n.outputs.contains(&value)),
-                _ => true,
-            }
+        self.held.contains(&value)
     }
 
     pub(crate) fn unknown_value(&self, value: Value) -> Error {
@@ -204,19 +203,8 @@ impl Tape {
 
     /// The value whose buffer `value` is a view of; itself if it is none.
     pub(crate) fn root(&self, value: Value) -> Value {
-        root(&self.recording, value)
+        self.recording.root(value)
     }
-}
-
-fn root(recording: &Recording, mut value: Value) -> Value {
-    while let Source::Op { node, output: 0 } = recording.values[value.index()].source {
-        let node = &recording.nodes[node];
-        if !node.op.is_view() {
-            break;
-        }
-        value = node.inputs[0];
-    }
-    value
 }
 
 /// Orders the needed operators: those that overwrite nothing as recorded, each update as soon as
@@ -230,7 +218,7 @@ fn schedule(recording: &Recording, needed: &[bool], mutating: &[usize]) -> Vec<N
     for (position, &node) in pure.iter().enumerate() {
         let node = &recording.nodes[node];
         for &input in &node.inputs {
-            last_read.insert(root(recording, input), position + 1);
+            last_read.insert(recording.root(input), position + 1);
         }
         for &output in &node.outputs {
             ready.insert(output, position + 1);
@@ -242,10 +230,10 @@ fn schedule(recording: &Recording, needed: &[bool], mutating: &[usize]) -> Vec<N
     let mut placed: Vec<(usize, usize)> = Vec::new();
     for &index in mutating {
         let node = &recording.nodes[index];
-        let writes: Vec<Value> = node.op.mutates().iter().map(|&i| root(recording, node.inputs[i])).collect();
+        let writes: Vec<Value> = node.op.mutates().iter().map(|&i| recording.root(node.inputs[i])).collect();
         let mut position = 0;
         for &input in &node.inputs {
-            let base = root(recording, input);
+            let base = recording.root(input);
             position = position.max(ready.get(&input).copied().unwrap_or(0));
             position = position.max(mutated.get(&base).copied().unwrap_or(0));
         }
@@ -254,7 +242,7 @@ fn schedule(recording: &Recording, needed: &[bool], mutating: &[usize]) -> Vec<N
             position = position.max(touched.get(write).copied().unwrap_or(0));
         }
         for &input in &node.inputs {
-            let base = root(recording, input);
+            let base = recording.root(input);
             let latest = touched.entry(base).or_default();
             *latest = position.max(*latest);
         }

@@ -160,17 +160,6 @@ impl Tape {
         in_place: Option<usize>,
     ) -> Result<(Vec<KernelCall>, Vec<u64>)> {
         let (inputs, outputs) = (self.types(&node.inputs), self.types(&node.outputs));
-        for ty in inputs.iter().chain(&outputs) {
-            if ty.numel() > u32::MAX as usize - 64 {
-                return Err(self.limit(
-                    node,
-                    profile,
-                    "elements of a value",
-                    ty.numel() as u64,
-                    u64::from(u32::MAX) - 64,
-                ));
-            }
-        }
         if node.op.is_view() {
             return Ok((Vec::new(), Vec::new()));
         }

@@ -12,13 +12,13 @@ use crate::ops::{AdamUpdate, RmsPropUpdate, SgdUpdate};
 /// ```
 /// use retape::prelude::*;
 ///
-/// /// w -= 0.01 sign(dw)
+/// /// w -= lr sign(dw)
 /// #[derive(Debug)]
-/// struct SignSgd;
+/// struct SignSgd { learning_rate: f32 }
 ///
 /// impl Optimizer for SignSgd {
 ///     fn record(&self, g: &Graph, gradients: &[(Value, Value)]) -> retape::Result<()> {
-///         let rate = g.scalar_constant(0.01);
+///         let rate = g.scalar_value(g.scalar("learning_rate", self.learning_rate))?;
 ///         for &(w, dw) in gradients {
 ///             g.assign(w, g.sub(w, g.mul(rate, g.sign(dw)?)?)?)?;
 ///         }
@@ -108,7 +108,7 @@ impl Optimizer for Sgd {
             if momentum == 0.0 {
                 graph.apply(update, &[w, dw])?;
             } else {
-                graph.apply(update, &[w, graph.slot(w, "velocity"), dw])?;
+                graph.apply(update, &[w, graph.slot(w, "velocity")?, dw])?;
             }
         }
         Ok(())
@@ -166,7 +166,7 @@ impl Optimizer for RmsProp {
         let lr = graph.scalar(LEARNING_RATE, self.learning_rate);
         for &(w, dw) in gradients {
             let update = RmsPropUpdate { lr, rho, epsilon, weight_decay };
-            graph.apply(update, &[w, graph.slot(w, "mean_square"), dw])?;
+            graph.apply(update, &[w, graph.slot(w, "mean_square")?, dw])?;
         }
         Ok(())
     }
@@ -227,7 +227,7 @@ impl Optimizer for Adam {
         let lr = graph.scalar(LEARNING_RATE, self.learning_rate);
         for &(w, dw) in gradients {
             let update = AdamUpdate { lr, beta_1, beta_2, epsilon, weight_decay };
-            graph.apply(update, &[w, graph.slot(w, "m"), graph.slot(w, "v"), dw])?;
+            graph.apply(update, &[w, graph.slot(w, "m")?, graph.slot(w, "v")?, dw])?;
         }
         Ok(())
     }

@@ -6,14 +6,15 @@ mod slice;
 pub use slice::SliceRange;
 
 use super::strided::Nest;
-use super::{Backward, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, word};
+use super::{Backward, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, relative_bound, word};
 use crate::cpu::{Array, Indexer};
+use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Value};
+use crate::graph::{Graph, Scalar, Value};
 use crate::kernel::{Grid, KernelCall, Shader, Slot};
 use crate::shape::{Shape, TensorType};
 
-pub(super) static SHADER: Shader = Shader::new("layout", include_str!("../../../shaders/layout.wgsl"));
+pub(super) static SHADER: Shader = built_in!("layout", include_str!("../../../shaders/layout.wgsl"));
 
 crate::params! {
     struct MoveParams {
@@ -27,9 +28,11 @@ crate::params! {
     struct FillParams { n: u32, word: u32 }
 }
 
-pub(super) const OPERATORS: [OperatorInfo; 7] = [
+pub(super) const OPERATORS: [OperatorInfo; 9] = [
     OperatorInfo::new("reshape", Gradient::Yes, "f32, u32"),
     OperatorInfo::new("stop_gradient", Gradient::Zero, "f32, u32"),
+    OperatorInfo::new("scalar", Gradient::Zero, "f32"),
+    OperatorInfo::new("copy", Gradient::Yes, "f32, u32"),
     OperatorInfo::new("transpose", Gradient::Yes, "f32, u32"),
     OperatorInfo::new("broadcast_to", Gradient::Yes, "f32, u32"),
     OperatorInfo::new("slice", Gradient::Yes, "f32, u32"),
@@ -83,6 +86,14 @@ struct Reshape(Shape);
 /// The same elements, through which no gradient flows.
 #[derive(Clone, Debug)]
 struct StopGradient;
+
+/// The current value of a per-step scalar.
+#[derive(Clone, Debug)]
+struct ReadScalar(Scalar);
+
+/// The same elements in a buffer of their own.
+#[derive(Clone, Debug)]
+struct Copy;
 
 /// Axes in another order: output axis `k` is input axis `0[k]`.
 #[derive(Clone, Debug)]
@@ -148,6 +159,59 @@ impl Op for StopGradient {
     }
 
     fn lower(&self, _: &mut Lowering<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
+        vec![cx.inputs[0].clone()]
+    }
+
+    fn error_bound(&self, _: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
+        exact(results)
+    }
+}
+
+impl Op for ReadScalar {
+    fn name(&self) -> &'static str {
+        "scalar"
+    }
+
+    fn outputs(&self, _: &[TensorType]) -> Result<Vec<TensorType>> {
+        Ok(vec![TensorType::f32([])])
+    }
+
+    fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
+        cx.call(fill_call(cx.outputs[0], 0).scalar("word", self.0));
+        Ok(())
+    }
+
+    fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
+        vec![Array::full([], cx.scalar(self.0))]
+    }
+
+    fn error_bound(&self, _: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
+        // Rounding to f32.
+        results.iter().map(|r| relative_bound(r, 1.0)).collect()
+    }
+}
+
+impl Op for Copy {
+    fn name(&self) -> &'static str {
+        "copy"
+    }
+
+    fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        Ok(vec![inputs[0]])
+    }
+
+    fn backward(&self, cx: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
+        Some(Ok(vec![Some(cx.grad())]))
+    }
+
+    fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
+        let shape = cx.inputs[0].shape;
+        let (dims, from, to) = (shape.dims().to_vec(), shape.strides(), shape.strides());
+        cx.call(Move { dims, from, to, x_at: 0, y_at: 0 }.call(Slot::Input(0)));
         Ok(())
     }
 
@@ -270,6 +334,31 @@ impl Graph {
     #[track_caller]
     pub fn stop_gradient(&self, x: Value) -> Result<Value> {
         self.apply1(StopGradient, &[x])
+    }
+
+    /// The same elements in a buffer of their own. What an in-place operator would do by itself
+    /// needs no copy; one is useful to keep what a parameter was when the step began.
+    #[track_caller]
+    pub fn copy(&self, x: Value) -> Result<Value> {
+        self.apply1(Copy, &[x])
+    }
+
+    /// The current value of an f32 per-step scalar, as a value of shape `[]`: what an optimiser made
+    /// of graph operators reads its learning rate with.
+    ///
+    /// # Errors
+    /// [`Error::DTypeMismatch`] for the step and the seed, which are u32.
+    #[track_caller]
+    pub fn scalar_value(&self, scalar: Scalar) -> Result<Value> {
+        let info = self.recording().scalars.get(scalar.index()).cloned();
+        match info {
+            None => self.located("scalar", Err(Error::ForeignValue)),
+            Some(info) if info.dtype != DType::F32 => {
+                let (what, found) = (format!("the scalar `{}`", info.name), info.dtype);
+                self.located("scalar", Err(Error::DTypeMismatch { what, found, expected: DType::F32 }))
+            }
+            Some(_) => self.apply1(ReadScalar(scalar), &[]),
+        }
     }
 
     /// Axes in another order: axis `k` of the result is axis `axes[k]` of `x`.

@@ -141,6 +141,11 @@ impl Op for Pad {
     }
 
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        let whole = self.value >= 0.0 && self.value.fract() == 0.0 && self.value < 2f32.powi(32);
+        if inputs[0].dtype == DType::U32 && !whole {
+            let value = self.value.to_string();
+            return Err(Error::Argument { argument: "value", value, expected: "u32 is padded with a u32" });
+        }
         Ok(vec![TensorType { shape: self.output, ..inputs[0] }])
     }
 
@@ -214,7 +219,7 @@ impl Op for Concat {
                 let what = "concat needs equal shapes outside its axis";
                 return Err(Error::shape_mismatch(what, first.shape, input.shape));
             }
-            total += input.shape.dims()[axis];
+            total = input.shape.dims()[axis].saturating_add(total);
         }
         Ok(vec![TensorType { shape: first.shape.with_dim(axis, total), ..first }])
     }
@@ -288,7 +293,11 @@ impl Graph {
             let error = Error::Rank { shape, expected: "one (before, after) pair per axis" };
             return self.located("pad", Err(error));
         }
-        let padded = shape.dims().iter().zip(padding).map(|(&dim, (before, after))| before + dim + after);
+        let padded = shape
+            .dims()
+            .iter()
+            .zip(padding)
+            .map(|(&dim, (before, after))| dim.saturating_add(*before).saturating_add(*after));
         let output = Shape::new(&padded.collect::<Vec<_>>())?;
         let (before, step) = (padding.iter().map(|p| p.0).collect(), vec![1; shape.rank()]);
         self.apply1(Pad { before, step, output, value }, &[x])

@@ -17,9 +17,9 @@ use crate::ops::{Lowering, word};
 use crate::tape::{DeviceKind, DeviceProfile};
 
 pub(in crate::ops) static ELEMENTS: Shader =
-    Shader::new("matmul", include_str!("../../../shaders/matmul.wgsl"));
+    built_in!("matmul", include_str!("../../../shaders/matmul.wgsl"));
 pub(in crate::ops) static BLOCKS: Shader =
-    Shader::new("matmul_blocks", include_str!("../../../shaders/matmul_blocks.wgsl"));
+    built_in!("matmul_blocks", include_str!("../../../shaders/matmul_blocks.wgsl"));
 
 crate::params! {
     struct ElementParams {

@@ -82,6 +82,9 @@ fn select(cases: &mut Vec<Case>) {
         let condition = g.greater(x[0], g.scalar_constant(0.0))?;
         g.select(condition, x[1], x[2])
     };
+    // Anything but zero chooses the first.
+    let inputs = vec![hostile([9, 4]), signed([9, 4], 2), signed([9, 4], 3)];
+    cases.push(Case::new("select by numbers", inputs, |g, x| g.select(x[0], x[1], x[2])).rough());
     for (c, a, b) in [([3, 4], [3, 4], [3, 4]), ([3, 1], [1, 4], [3, 4]), ([65, 7], [65, 1], [1, 1])] {
         let inputs = vec![signed(c, 1), signed(a, 2), signed(b, 3)];
         cases.push(Case::new(format!("select of {c:?}, {a:?}, {b:?}"), inputs, call));

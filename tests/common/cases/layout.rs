@@ -55,6 +55,13 @@ fn reshapes(cases: &mut Vec<Case>) {
         let moved = g.flatten(x[0])?;
         doubled(g, moved)
     }));
+    cases.push(Case::new("copy [65]", vec![signed([65], 1)], |g, x| {
+        let moved = g.copy(x[0])?;
+        doubled(g, moved)
+    }));
+    cases.push(Case::new("a per-step scalar", vec![signed([5], 1)], |g, x| {
+        g.mul(x[0], g.scalar_value(g.scalar("rate", 0.37))?)
+    }));
     cases.push(
         Case::new("stop_gradient in x * stop(x)", vec![signed([5], 1)], |g, x| {
             g.mul(x[0], g.stop_gradient(x[0])?)
