@@ -158,6 +158,15 @@ fn digits_are_read_and_seeds_reproduce() {
     assert_eq!(first["test_samples"], 256);
 }
 
+/// The main job as the README runs it, on the CPU path and on a GPU.
+#[test]
+fn digits_are_read_well_on_either_device() {
+    let accuracy = |device: &str| number(&results("digits", &["--device", device]), "test_accuracy");
+    let (cpu, gpu) = (accuracy("cpu"), accuracy(&gpu()));
+    assert!(cpu >= 0.96 && gpu >= 0.96, "{cpu} on the CPU path, {gpu} on the GPU");
+    assert!((cpu - gpu).abs() <= 0.01, "{cpu} on the CPU path, {gpu} on the GPU");
+}
+
 /// The test images do not divide into batches, and all of them count.
 #[test]
 fn mnist_mlp_reads_its_files() {

@@ -257,3 +257,64 @@ fn long_grids_are_folded() {
     assert!(plan.dispatches.iter().any(|d| d.groups[1] > 1));
     assert!(plan.dispatches.iter().all(|d| d.groups.iter().all(|&n| n <= 65_535)));
 }
+
+/// An update that reads a parameter late in the step, such as a running average of weights.
+#[derive(Debug)]
+struct Track;
+
+impl retape::ops::Op for Track {
+    fn name(&self) -> &'static str {
+        "track"
+    }
+
+    fn outputs(&self, _: &[retape::TensorType]) -> Result<Vec<retape::TensorType>> {
+        Ok(Vec::new())
+    }
+
+    fn mutates(&self) -> &[usize] {
+        &[0]
+    }
+
+    fn lower(&self, _: &mut retape::ops::Lowering<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    fn reference(&self, cx: &retape::ops::Reference<'_>) -> Vec<retape::cpu::Array> {
+        vec![cx.inputs[1].clone()]
+    }
+}
+
+/// Records `Track` of each parameter, dependent on all gradients, and then plain descent.
+#[derive(Debug)]
+struct TrackThenDescend;
+
+impl Optimizer for TrackThenDescend {
+    fn record(&self, g: &Graph, gradients: &[(Value, Value)]) -> Result<()> {
+        for &(w, _) in gradients {
+            let sums: Vec<Value> =
+                gradients.iter().map(|&(_, dw)| g.sum(dw, &[], false)).collect::<Result<_>>()?;
+            let late = sums.into_iter().try_fold(g.scalar_constant(0.0), |sum, s| g.add(sum, s))?;
+            g.apply(Track, &[g.slot(w, "average")?, w, late])?;
+        }
+        Sgd::new(0.1).record(g, gradients)
+    }
+}
+
+/// Updates move up to where the old contents are no longer needed, but not past an update before
+/// them that reads what they overwrite.
+#[test]
+fn updates_keep_their_order_where_it_matters() {
+    let (g, _, loss) = mlp(4, 8).unwrap();
+    let early = g.training_step(loss, &Sgd::new(0.1)).unwrap();
+    let names: Vec<_> = early.ops().iter().map(|n| n.op.name()).collect();
+    assert!(names.iter().position(|n| *n == "sgd") < names.iter().rposition(|n| *n == "matmul"), "{early}");
+
+    let (g, _, loss) = mlp(4, 8).unwrap();
+    let tape = g.training_step(loss, &TrackThenDescend).unwrap();
+    for parameter in g.parameters() {
+        let touching = |name: &str| {
+            tape.ops().iter().position(|n| n.op.name() == name && n.inputs.contains(&parameter)).unwrap()
+        };
+        assert!(touching("track") < touching("sgd"), "{tape}");
+    }
+}

@@ -25,8 +25,9 @@ struct Status {
 }
 
 impl Device {
-    /// A device over a wgpu device that the program already owns. The program keeps its error
-    /// handlers; buffers of a session can be used in its own command encoders through
+    /// A device over a wgpu device that the program already owns. The program keeps its error and
+    /// device-lost handlers, so what they are told is not told here: after a loss, reads fail with
+    /// [`Error::Gpu`]; buffers of a session can be used in its own command encoders through
     /// [`Session::buffer`](crate::Session::buffer).
     ///
     /// # Errors
