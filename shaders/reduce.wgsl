@@ -15,6 +15,9 @@
 // Workgroups of 64 (lanes, partial, argmax) in a folded grid. KIND: 0 sum, 1 max, 2 min.
 
 override KIND: u32 = 0u;
+// The number of merged axes that are reduced, and that are kept: fewer need less index arithmetic.
+override REDUCED: u32 = 3u;
+override KEPT: u32 = 3u;
 
 struct Params {
     kept: vec4<u32>,
@@ -62,6 +65,8 @@ fn finish(total: f32) -> f32 {
 
 // Where the elements of output `o` begin.
 fn base_of(o: u32) -> u32 {
+    if KEPT == 0u { return 0u; }
+    if KEPT == 1u { return o * p.kept_s.z; }
     let outer = o / p.kept.z;
     let c = vec3(outer / p.kept.y, outer % p.kept.y, o % p.kept.z);
     return dot(c, p.kept_s.xyz);
@@ -69,6 +74,7 @@ fn base_of(o: u32) -> u32 {
 
 // The element of flat index r among those of one output.
 fn element(base: u32, r: u32) -> f32 {
+    if REDUCED <= 1u { return x[base + r * p.reduced_s.z]; }
     let outer = r / p.reduced.z;
     let c = vec3(outer / p.reduced.y, outer % p.reduced.y, r % p.reduced.z);
     return x[base + dot(c, p.reduced_s.xyz)];

@@ -117,6 +117,17 @@ impl Reduce {
         (of(false), of(true))
     }
 
+    /// A call specialised to the kind and to how many merged axes there are.
+    fn call(&self, entry: &'static str, input: Shape, params: &ReduceParams, grid: Grid) -> KernelCall {
+        let (kept, reduced) = self.axes(input);
+        KernelCall::new(&SHADER, entry)
+            .constant("KIND", self.kind.kernel())
+            .constant("KEPT", kept.len() as f64)
+            .constant("REDUCED", reduced.len() as f64)
+            .params(params)
+            .grid(grid)
+    }
+
     fn params(&self, input: Shape, scale: f32) -> ReduceParams {
         let (kept, reduced) = self.axes(input);
         let (kept, kept_s) = axis_words(&kept);
@@ -176,34 +187,28 @@ impl Op for Reduce {
         let input = cx.inputs[0].shape;
         let (outputs, count) = (cx.outputs[0].numel(), self.count(input));
         let scale = if self.kind == Reduction::Mean { 1.0 / count as f32 } else { 1.0 };
-        let call = |entry, params: &ReduceParams, grid| {
-            KernelCall::new(&SHADER, entry).constant("KIND", self.kind.kernel()).params(params).grid(grid)
-        };
         let n = word(outputs);
+        let io = [Slot::Input(0), Slot::Output(0)];
         match route(cx.profile, outputs, count) {
             Route::Lanes => {
                 let params = ReduceParams { n, ..self.params(input, scale) };
-                let grid = Grid::linear(outputs, 64);
-                cx.call(call("lanes", &params, grid).binds([Slot::Input(0), Slot::Output(0)]));
+                cx.call(self.call("lanes", input, &params, Grid::linear(outputs, 64)).binds(io));
             }
             Route::Tree => {
                 let params = ReduceParams { n, ..self.params(input, scale) };
-                let grid = Grid::linear(outputs, 1);
-                cx.call(call("tree", &params, grid).binds([Slot::Input(0), Slot::Output(0)]));
+                cx.call(self.call("tree", input, &params, Grid::linear(outputs, 1)).binds(io));
             }
             Route::Split(splits) => {
-                let parts = cx.scratch(4 * (outputs * splits) as u64);
-                let params = ReduceParams {
-                    n: word(outputs * splits),
-                    splits: word(splits),
-                    ..self.params(input, 1.0)
-                };
-                let grid = Grid::linear(outputs * splits, 64);
-                cx.call(call("partial", &params, grid).binds([Slot::Input(0), parts]));
+                let all = outputs * splits;
+                let parts = cx.scratch(4 * all as u64);
+                let params = ReduceParams { n: word(all), splits: word(splits), ..self.params(input, 1.0) };
+                let split = self.call("partial", input, &params, Grid::linear(all, 64));
+                cx.call(split.binds([Slot::Input(0), parts]));
                 let rows = Reduce { kind: self.kind, reduced: vec![false, true], keepdims: false };
-                let params = ReduceParams { n, ..rows.params(Shape::from([outputs, splits]), scale) };
-                let grid = Grid::linear(outputs, 64);
-                cx.call(call("lanes", &params, grid).binds([parts, Slot::Output(0)]));
+                let shape = Shape::from([outputs, splits]);
+                let params = ReduceParams { n, ..rows.params(shape, scale) };
+                let join = rows.call("lanes", shape, &params, Grid::linear(outputs, 64));
+                cx.call(join.binds([parts, Slot::Output(0)]));
             }
         }
         Ok(())
