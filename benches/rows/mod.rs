@@ -88,6 +88,9 @@ impl Row {
         let mut g = Graph::new();
         let Step { outputs, inputs } = (self.build)(&mut g)?;
         let tape = g.forward(outputs)?;
+        // A gradient need not read what its operator read.
+        let held = tape.persistent();
+        let inputs = inputs.into_iter().filter(|(value, _)| held.contains(value)).collect();
         let work = self.flops.map_or_else(|| Work::Bytes(bytes(&tape)), Work::Flops);
         Ok(Recorded { tape, inputs, work })
     }
