@@ -380,6 +380,7 @@ fn small_mistakes_are_not_silent() {
     is_foreign(g.keep(foreign));
     is_foreign(g.slot(foreign, "m"));
     is_foreign(g.name(foreign, "other"));
+    assert!(g.shape(foreign).is_err() && g.ty(foreign).is_err());
     assert!(g.name(w, "renamed").is_err());
     assert!(matches!(g.scalar_value(Scalar::STEP).unwrap_err().root(), Error::DTypeMismatch { .. }));
     let loss = g.sum(w, &[], false).unwrap();

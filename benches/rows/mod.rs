@@ -146,7 +146,7 @@ pub fn step(output: Value, inputs: Vec<(Value, Data)>) -> Step {
 /// The step that computes the gradients of the operator that made `y`, from a gradient of `y` that
 /// is an input. What the gradient does not read of the forward pass is left out.
 pub fn gradient(g: &mut Graph, y: Value, mut inputs: Vec<(Value, Data)>) -> Result<Step> {
-    let dy = uniform(g, "dy", g.shape(y), [0.5, 1.5]);
+    let dy = uniform(g, "dy", g.shape(y)?, [0.5, 1.5]);
     let forward = g.forward([y])?;
     let node = forward.ops().iter().find(|node| node.outputs.contains(&y)).expect("y is computed");
     let needs: Vec<bool> = node.inputs.iter().map(|v| inputs.iter().any(|(input, _)| input == v)).collect();

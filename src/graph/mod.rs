@@ -51,7 +51,7 @@ enum Deferred {
 /// let x = g.input("x", [2, 3]);
 /// let w = g.parameter("w", [3, 4], Init::GlorotUniform);
 /// let y = g.relu(g.matmul(x, w)?)?;
-/// assert_eq!(g.shape(y), Shape::from([2, 4]));
+/// assert_eq!(g.shape(y)?, Shape::from([2, 4]));
 ///
 /// let wrong = g.matmul(w, x).unwrap_err();
 /// assert!(wrong.to_string().starts_with("matmul at "));
@@ -230,19 +230,31 @@ impl Graph {
 
     /// The shape of a value.
     ///
-    /// # Panics
-    /// If the value belongs to another graph.
-    pub fn shape(&self, value: Value) -> Shape {
-        self.ty(value).shape
+    /// # Errors
+    /// [`Error::ForeignValue`].
+    #[track_caller]
+    pub fn shape(&self, value: Value) -> Result<Shape> {
+        self.operand_shape("shape", value)
     }
 
     /// Shape and dtype of a value.
     ///
-    /// # Panics
-    /// If the value belongs to another graph.
-    pub fn ty(&self, value: Value) -> TensorType {
-        assert!(self.owns(value), "the value belongs to another graph");
-        self.data.borrow().values[value.index()].ty
+    /// # Errors
+    /// [`Error::ForeignValue`].
+    #[track_caller]
+    pub fn ty(&self, value: Value) -> Result<TensorType> {
+        self.operand_shape("ty", value)?;
+        Ok(self.type_of(value))
+    }
+
+    /// The shape of a value that is known to be this graph's.
+    pub(crate) fn shape_of(&self, value: Value) -> Shape {
+        self.type_of(value).shape
+    }
+
+    /// Shape and dtype of a value that is known to be this graph's.
+    pub(crate) fn type_of(&self, value: Value) -> TensorType {
+        self.data.borrow().ty(value)
     }
 
     /// The values that are trained, in declaration order.
@@ -280,7 +292,7 @@ impl Graph {
     ) -> Result<Vec<Value>> {
         let name = op.name();
         self.check_inputs(name, inputs, at)?;
-        let types: Vec<_> = inputs.iter().map(|&v| self.ty(v)).collect();
+        let types: Vec<_> = inputs.iter().map(|&v| self.type_of(v)).collect();
         let outputs = op.outputs(&types).map_err(|e| self.wrap(name, at, e))?;
         outputs.iter().try_for_each(|t| t.shape.check_size(name)).map_err(|e| self.wrap(name, at, e))?;
         if let Some((input, limit)) = op.index_limit(&types) {
@@ -394,7 +406,7 @@ impl Graph {
     /// The shape of an operand, or an error for a value of another graph.
     #[track_caller]
     pub(crate) fn operand_shape(&self, op: &'static str, value: Value) -> Result<Shape> {
-        let found = if self.owns(value) { Ok(self.shape(value)) } else { Err(Error::ForeignValue) };
+        let found = if self.owns(value) { Ok(self.shape_of(value)) } else { Err(Error::ForeignValue) };
         self.located(op, found)
     }
 

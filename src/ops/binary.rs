@@ -250,7 +250,7 @@ impl BinaryOp {
             _ => g.mul(dy, g.less(a, b)?),
         };
         let reduce = |needed: bool, grad: &dyn Fn() -> Result<Value>, to: Value| {
-            needed.then(|| g.sum_to(grad()?, g.shape(to))).transpose()
+            needed.then(|| g.sum_to(grad()?, g.shape_of(to))).transpose()
         };
         Ok(vec![reduce(cx.needs[0], &left, a)?, reduce(cx.needs[1], &right, b)?])
     }

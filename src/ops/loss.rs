@@ -152,7 +152,7 @@ impl CrossEntropyRows {
         let (g, x, t, dy) = (cx.graph, cx.inputs[0], cx.inputs[1], cx.grad());
         let logits = || g.apply1(CrossEntropyGrad, &[x, t, dy]);
         let targets = || {
-            let shape = g.shape(x);
+            let shape = g.shape_of(x);
             let dy = g.reshape(dy, shape.with_dim(shape.rank() - 1, 1))?;
             g.neg(g.mul(g.log_softmax(x, -1)?, dy)?)
         };

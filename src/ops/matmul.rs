@@ -174,7 +174,7 @@ impl Matmul {
             } else {
                 product(dy, b, false, !self.transpose_b)?
             };
-            g.sum_to(grad, g.shape(a))
+            g.sum_to(grad, g.shape_of(a))
         };
         let right = || {
             let grad = if self.transpose_b {
@@ -182,7 +182,7 @@ impl Matmul {
             } else {
                 product(a, dy, !self.transpose_a, false)?
             };
-            g.sum_to(grad, g.shape(b))
+            g.sum_to(grad, g.shape_of(b))
         };
         Ok(vec![cx.needs[0].then(left).transpose()?, cx.needs[1].then(right).transpose()?])
     }

@@ -263,7 +263,7 @@ impl Reduce {
 
     fn gradient(&self, cx: &Backward<'_>) -> Result<Value> {
         let (g, x) = (cx.graph, cx.inputs[0]);
-        let shape = g.shape(x);
+        let shape = g.shape_of(x);
         let kept = Reduce { keepdims: true, ..self.clone() }.output(shape)?;
         let dy = g.reshape(cx.grad(), kept)?;
         match self.kind {

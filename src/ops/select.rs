@@ -95,8 +95,8 @@ impl Select {
     fn gradients(&self, cx: &Backward<'_>) -> Result<Vec<Option<Value>>> {
         let (g, dy, condition) = (cx.graph, cx.grad(), cx.inputs[0]);
         let zero = g.scalar_constant(0.0);
-        let a = || g.sum_to(g.select(condition, dy, zero)?, g.shape(cx.inputs[1]));
-        let b = || g.sum_to(g.select(condition, zero, dy)?, g.shape(cx.inputs[2]));
+        let a = || g.sum_to(g.select(condition, dy, zero)?, g.shape_of(cx.inputs[1]));
+        let b = || g.sum_to(g.select(condition, zero, dy)?, g.shape_of(cx.inputs[2]));
         Ok(vec![None, cx.needs[1].then(a).transpose()?, cx.needs[2].then(b).transpose()?])
     }
 }

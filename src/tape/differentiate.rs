@@ -14,7 +14,7 @@ pub(super) fn differentiate(graph: &Graph, losses: &[Value], wrt: &[Value]) -> R
 
     let mut pending: Vec<Vec<Value>> = vec![Vec::new(); graph.recording().values.len()];
     for &loss in losses {
-        let ty = graph.ty(loss);
+        let ty = graph.type_of(loss);
         if ty.numel() != 1 || ty.dtype != DType::F32 {
             return Err(Error::LossNotScalar { shape: ty.shape });
         }
@@ -34,7 +34,7 @@ pub(super) fn differentiate(graph: &Graph, losses: &[Value], wrt: &[Value]) -> R
         let input_grads = graph.recording_as(context, || step_back(graph, node, &needs, &mut pending))?;
         for ((&input, &needed), grad) in node.inputs.iter().zip(&needs).zip(input_grads) {
             if let (true, Some(grad)) = (needed, grad) {
-                debug_assert_eq!(graph.shape(grad), graph.shape(input), "gradient of {:?}", node.op);
+                debug_assert_eq!(graph.shape_of(grad), graph.shape_of(input), "gradient of {:?}", node.op);
                 pending[input.index()].push(grad);
             }
         }

@@ -55,7 +55,7 @@ impl Graph {
     pub fn differentiate(&self, losses: impl Into<Vec<Value>>, wrt: &[Value]) -> Result<Vec<Value>> {
         let found = differentiate::differentiate(self, &losses.into(), wrt)?;
         let zeros = |of: Value| {
-            let shape = self.shape(of);
+            let shape = self.shape_of(of);
             self.broadcast_to(self.scalar_constant(0.0), shape)
         };
         wrt.iter().zip(found).map(|(&v, grad)| grad.map_or_else(|| zeros(v), Ok)).collect()

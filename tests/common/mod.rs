@@ -73,11 +73,11 @@ impl Case {
         let y = (self.build)(&mut g, &inputs)?;
         let floats = inputs.iter().zip(&self.inputs).filter(|(_, i)| matches!(i, Input::F32(..)));
         let wrt: Vec<Value> = floats.map(|(&v, _)| v).collect();
-        if g.ty(y).dtype != DType::F32 || wrt.is_empty() {
+        if g.ty(y)?.dtype != DType::F32 || wrt.is_empty() {
             let tape = g.forward([y])?;
             return Ok(Recorded { tape, inputs, wrt: Vec::new(), y, loss: None, grads: Vec::new() });
         }
-        let shape = g.shape(y);
+        let shape = g.shape(y)?;
         let weights = g.constant(shape, &data::noise(shape.numel(), 99, 0.5, 1.5))?;
         let loss = g.sum(g.mul(y, weights)?, &[], false)?;
         let grads = g.differentiate(loss, &wrt)?;

@@ -124,7 +124,7 @@ impl Op for Reshape {
     }
 
     fn backward(&self, cx: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
-        let back = cx.graph.reshape(cx.grad(), cx.graph.shape(cx.inputs[0]));
+        let back = cx.graph.reshape(cx.grad(), cx.graph.shape_of(cx.inputs[0]));
         Some(back.map(|dx| vec![Some(dx)]))
     }
 
@@ -290,7 +290,7 @@ impl Op for Broadcast {
     }
 
     fn backward(&self, cx: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
-        let back = cx.graph.sum_to(cx.grad(), cx.graph.shape(cx.inputs[0]));
+        let back = cx.graph.sum_to(cx.grad(), cx.graph.shape_of(cx.inputs[0]));
         Some(back.map(|dx| vec![Some(dx)]))
     }
 

@@ -89,7 +89,7 @@ impl Op for Slice {
         let pad = Pad {
             before: self.0.iter().map(|r| r.start).collect(),
             step: self.0.iter().map(|r| r.step).collect(),
-            output: cx.graph.shape(cx.inputs[0]),
+            output: cx.graph.shape_of(cx.inputs[0]),
             value: 0.0,
         };
         Some(cx.graph.apply1(pad, &[cx.grad()]).map(|dx| vec![Some(dx)]))
@@ -150,7 +150,7 @@ impl Op for Pad {
     }
 
     fn backward(&self, cx: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
-        let input = cx.graph.shape(cx.inputs[0]);
+        let input = cx.graph.shape_of(cx.inputs[0]);
         let axes = self.before.iter().zip(&self.step).zip(input.dims());
         let range = |((&start, &step), &dim): ((&usize, &usize), &usize)| SliceRange {
             start,
@@ -228,7 +228,7 @@ impl Op for Concat {
         let (graph, axis, dy) = (cx.graph, self.0, cx.grad());
         let mut start = 0;
         let part = |(&input, &needed): (&Value, &bool)| {
-            let stop = start + graph.shape(input).dims()[axis];
+            let stop = start + graph.shape_of(input).dims()[axis];
             let range = start..stop;
             start = stop;
             needed.then(|| graph.slice_axis(dy, axis as isize, range)).transpose()

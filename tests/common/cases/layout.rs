@@ -18,7 +18,7 @@ pub fn cases() -> Vec<Case> {
 
 /// The moved value doubled, so that a kernel reads what the move wrote; gradients still check.
 fn doubled(g: &mut Graph, moved: Value) -> retape::Result<Value> {
-    if g.ty(moved).dtype == retape::DType::F32 { g.add(moved, moved) } else { Ok(moved) }
+    if g.ty(moved)?.dtype == retape::DType::F32 { g.add(moved, moved) } else { Ok(moved) }
 }
 
 fn transposes(cases: &mut Vec<Case>) {
