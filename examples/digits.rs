@@ -1,8 +1,9 @@
 //! Learns to read 1,797 handwritten digits of 8 x 8 pixels, in a few seconds on any device.
 //!
 //! It teaches a whole training: a training tape and an evaluation tape of another batch size that
-//! share their parameters, a learning rate that changes without recording again, a running loss kept on the tape so that nothing is read back within an
-//! epoch, an order of samples that follows from the seed, and judging on samples never trained on.
+//! share their parameters, a learning rate that changes without recording again, a running loss kept
+//! on the tape so that nothing is read back within an epoch, an order of samples that follows from
+//! the seed, and judging on samples never trained on.
 //!
 //! The digits are those of Alpaydin and Kaynak (UCI, 1998), compiled into the `smartcore` crate.
 

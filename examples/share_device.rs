@@ -58,15 +58,8 @@ fn main() -> ExitCode {
     EXAMPLE.run(run)
 }
 
-fn run(flags: &Flags) -> Outcome {
-    // The host's device, opened as the host likes. The engine asks for immediates, 128 bytes of
-    // them, and for nothing else.
-    let (adapter, device, queue) = pollster::block_on(open(&flags.device))?;
-    let engine = Device::from_wgpu(&adapter, device.clone(), queue.clone())?;
-    announce(&engine);
-
-    // A network with random weights, evaluated for every pixel at once.
-    let mut g = Graph::new();
+/// A network with random weights, evaluated for every pixel at once.
+fn network(g: &mut Graph) -> retape::Result<(Value, Value)> {
     let x = g.input("x", [PIXELS as usize, 2]);
     let w1 = g.parameter("w1", [2, 16], Init::Normal { mean: 0.0, std: 1.5 });
     let w2 = g.parameter("w2", [16, 16], Init::Normal { mean: 0.0, std: 0.8 });
@@ -74,6 +67,65 @@ fn run(flags: &Flags) -> Outcome {
     let h1 = g.tanh(g.matmul(x, w1)?)?;
     let h2 = g.tanh(g.matmul(h1, w2)?)?;
     let y = g.sigmoid(g.matmul(h2, w3)?)?;
+    Ok((x, y))
+}
+
+/// What the host runs its own kernels with.
+struct Host<'a> {
+    device: &'a wgpu::Device,
+    queue: &'a wgpu::Queue,
+    module: &'a wgpu::ShaderModule,
+}
+
+impl Host<'_> {
+    /// One compute pass of the host's, a thread per pixel.
+    fn pass(&self, entry: &str, buffers: &[(u32, &wgpu::Buffer)]) {
+        let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(entry),
+            layout: None,
+            module: self.module,
+            entry_point: Some(entry),
+            compilation_options: Default::default(),
+            cache: None,
+        });
+        let entries: Vec<_> = buffers
+            .iter()
+            .map(|&(binding, buffer)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() })
+            .collect();
+        let bind_group = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some(entry),
+            layout: &pipeline.get_bind_group_layout(0),
+            entries: &entries,
+        });
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        {
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            pass.set_pipeline(&pipeline);
+            pass.set_bind_group(0, &bind_group, &[]);
+            pass.dispatch_workgroups(PIXELS.div_ceil(64), 1, 1);
+        }
+        self.queue.submit([encoder.finish()]);
+    }
+}
+
+/// Draws grey levels as text.
+fn draw(levels: &[u32]) {
+    for row in levels.chunks_exact(WIDTH as usize) {
+        let shades = b" .:-=+*#%@";
+        let line = row.iter().map(|&v| char::from(shades[v as usize * (shades.len() - 1) / 255]));
+        println!("{}", line.collect::<String>());
+    }
+}
+
+fn run(flags: &Flags) -> Outcome {
+    // The host's device, opened as the host likes. The engine asks for immediates, 128 bytes of
+    // them, and for nothing else.
+    let (adapter, device, queue) = pollster::block_on(open(&flags.device))?;
+    let engine = Device::from_wgpu(&adapter, device.clone(), queue.clone())?;
+    announce(&engine);
+
+    let mut g = Graph::new();
+    let (x, y) = network(&mut g)?;
     let mut session = g.forward([y])?.session_with(&engine, SessionOptions::new().seed(flags.seed))?;
 
     let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
@@ -86,44 +138,13 @@ fn run(flags: &Flags) -> Outcome {
         usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC,
         mapped_at_creation: false,
     });
-    let host_pass = |entry: &str, buffers: &[(u32, &wgpu::Buffer)]| {
-        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some(entry),
-            layout: None,
-            module: &module,
-            entry_point: Some(entry),
-            compilation_options: Default::default(),
-            cache: None,
-        });
-        let entries: Vec<_> = buffers
-            .iter()
-            .map(|&(binding, buffer)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() })
-            .collect();
-        let bind_group = device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: Some(entry),
-            layout: &pipeline.get_bind_group_layout(0),
-            entries: &entries,
-        });
-        let mut encoder = device.create_command_encoder(&Default::default());
-        {
-            let mut pass = encoder.begin_compute_pass(&Default::default());
-            pass.set_pipeline(&pipeline);
-            pass.set_bind_group(0, &bind_group, &[]);
-            pass.dispatch_workgroups(PIXELS.div_ceil(64), 1, 1);
-        }
-        queue.submit([encoder.finish()]);
-    };
-
-    host_pass("coordinates", &[(1, session.buffer(x)?)]);
+    let host = Host { device: &device, queue: &queue, module: &module };
+    host.pass("coordinates", &[(1, session.buffer(x)?)]);
     session.replay()?;
-    host_pass("shade", &[(0, session.buffer(y)?), (1, &picture)]);
+    host.pass("shade", &[(0, session.buffer(y)?), (1, &picture)]);
     let levels = read_back(&device, &queue, &picture)?;
 
-    for row in levels.chunks_exact(WIDTH as usize) {
-        let shades = b" .:-=+*#%@";
-        let line = row.iter().map(|&v| char::from(shades[v as usize * (shades.len() - 1) / 255]));
-        println!("{}", line.collect::<String>());
-    }
+    draw(&levels);
 
     // The same picture on the CPU path, from the same seed: the proof that the buffers were the right
     // ones.
