@@ -53,8 +53,8 @@ impl PipelineCache {
             entry_point: Some(dispatch.entry),
             compilation_options: wgpu::PipelineCompilationOptions {
                 constants: &[],
-                // Every kernel writes its workgroup memory before it reads it.
-                zero_initialize_workgroup_memory: checked(),
+                // Our kernels write their workgroup memory before they read it.
+                zero_initialize_workgroup_memory: is_checked(dispatch),
             },
             cache: None,
         });
@@ -63,9 +63,11 @@ impl PipelineCache {
     }
 }
 
-/// Whether `RETAPE_CHECKED=1` asks for wgpu's bounds checks, loop bounding and zeroing.
-fn checked() -> bool {
-    std::env::var("RETAPE_CHECKED").is_ok_and(|v| !v.is_empty() && v != "0")
+/// Whether a kernel runs under wgpu's bounds checks, loop bounding and zeroing: because nobody
+/// vouches for it, or because `RETAPE_CHECKED=1` asks for them.
+fn is_checked(dispatch: &Dispatch) -> bool {
+    let asked = std::env::var("RETAPE_CHECKED").is_ok_and(|v| !v.is_empty() && v != "0");
+    asked || !dispatch.shader.is_unchecked()
 }
 
 /// A module of the one entry point, with its constants put in: a device then never sees kernels
@@ -76,7 +78,7 @@ fn make_module(device: &wgpu::Device, dispatch: &Dispatch) -> Result<wgpu::Shade
         label: Some(dispatch.shader.name()),
         source: wgpu::ShaderSource::Naga(Cow::Owned(module)),
     };
-    Ok(if checked() || !dispatch.shader.is_unchecked() {
+    Ok(if is_checked(dispatch) {
         device.create_shader_module(descriptor)
     } else {
         // SAFETY: the module passed naga's validation, and its author vouched for its indices and

@@ -1,6 +1,7 @@
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use naga::back::{PipelineConstants, pipeline_constants::process_overrides};
 use naga::valid::{Capabilities, ModuleInfo, SubgroupOperationSet, ValidationFlags, Validator};
@@ -38,7 +39,11 @@ pub struct Shader {
     source: &'static str,
     unchecked: bool,
     parsed: OnceLock<Result<Parsed, String>>,
+    reflected: Mutex<BTreeMap<ReflectionKey, Arc<EntryPoint>>>,
 }
+
+/// An entry point and the bits of its constants.
+type ReflectionKey = (&'static str, Vec<(&'static str, u64)>);
 
 struct Parsed {
     module: naga::Module,
@@ -73,7 +78,13 @@ impl Shader {
     /// A module from its name, for messages, and its source. It runs under wgpu's run-time checks
     /// of bounds and loops.
     pub const fn new(name: &'static str, source: &'static str) -> Self {
-        Shader { name, source, unchecked: false, parsed: OnceLock::new() }
+        Shader {
+            name,
+            source,
+            unchecked: false,
+            parsed: OnceLock::new(),
+            reflected: Mutex::new(BTreeMap::new()),
+        }
     }
 
     /// A module that runs without wgpu's run-time checks, unless `RETAPE_CHECKED=1` asks for them.
@@ -82,7 +93,13 @@ impl Shader {
     /// Every call that an operator lowers to must keep each index within its binding (a value's
     /// bytes, padded to 16), and every loop must end.
     pub const unsafe fn new_unchecked(name: &'static str, source: &'static str) -> Self {
-        Shader { name, source, unchecked: true, parsed: OnceLock::new() }
+        Shader {
+            name,
+            source,
+            unchecked: true,
+            parsed: OnceLock::new(),
+            reflected: Mutex::new(BTreeMap::new()),
+        }
     }
 
     /// Whether its author vouches for its indices and loops.
@@ -110,8 +127,19 @@ impl Shader {
         self.parsed().map(|p| (&p.module, &p.info))
     }
 
-    /// Reflects one entry point with its `override` constants set.
-    pub fn entry(&self, entry: &'static str, constants: &[(&str, f64)]) -> Result<EntryPoint> {
+    /// Reflects one entry point with its `override` constants set. Each is worked out once.
+    pub fn entry(&self, entry: &'static str, constants: &[(&'static str, f64)]) -> Result<Arc<EntryPoint>> {
+        let key = (entry, constants.iter().map(|&(name, value)| (name, value.to_bits())).collect());
+        let known = self.reflected.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let found = Arc::new(self.reflect(entry, constants)?);
+        self.reflected.lock().unwrap_or_else(PoisonError::into_inner).insert(key, found.clone());
+        Ok(found)
+    }
+
+    fn reflect(&self, entry: &'static str, constants: &[(&str, f64)]) -> Result<EntryPoint> {
         let fail = |message: String| Error::KernelMismatch { shader: self.name, entry, message };
         let (module, info) = self.specialised(entry, constants)?;
         let index = module.entry_points.iter().position(|e| e.name == entry);

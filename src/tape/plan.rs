@@ -138,7 +138,7 @@ impl Tape {
             plan.values.push(ValuePlan { value, bytes, buffer, first, last, aliases });
         }
         self.check_buffers(&plan)?;
-        let mut binder = Binder { tape: self, plan: &mut plan, reflected: HashMap::new() };
+        let mut binder = Binder { tape: self, plan: &mut plan };
         for (index, (calls, _)) in lowered.into_iter().enumerate() {
             let scratch = groups.scratch.iter().filter(|(op, _)| *op == index);
             let scratch: Vec<_> = scratch.map(|&(_, g)| (buffer_of[g], groups.all[g].bytes)).collect();
@@ -337,10 +337,7 @@ impl Groups {
 struct Binder<'a> {
     tape: &'a Tape,
     plan: &'a mut Plan,
-    reflected: HashMap<ReflectionKey, Arc<EntryPoint>>,
 }
-
-type ReflectionKey = (*const Shader, &'static str, Vec<(&'static str, u64)>);
 
 impl Binder<'_> {
     fn bind(&mut self, op: usize, call: KernelCall, scratch: &[(usize, u64)]) -> Result<()> {
@@ -350,7 +347,7 @@ impl Binder<'_> {
             entry: call.entry,
             message,
         };
-        let reflected = self.reflect(&call)?;
+        let reflected = call.shader.entry(call.entry, &call.constants)?;
         reflected.check_params(call.fields).map_err(mismatch)?;
         if reflected.bindings.len() != call.binds.len() {
             return Err(mismatch(format!(
@@ -404,17 +401,6 @@ impl Binder<'_> {
             groups,
         });
         Ok(())
-    }
-
-    fn reflect(&mut self, call: &KernelCall) -> Result<Arc<EntryPoint>> {
-        let constants: Vec<_> = call.constants.iter().map(|&(n, v)| (n, v.to_bits())).collect();
-        let key = (std::ptr::from_ref(call.shader), call.entry, constants);
-        if let Some(known) = self.reflected.get(&key) {
-            return Ok(known.clone());
-        }
-        let found = Arc::new(call.shader.entry(call.entry, &call.constants)?);
-        self.reflected.insert(key, found.clone());
-        Ok(found)
     }
 
     fn locate(&self, node: &Node, slot: Slot, scratch: &[(usize, u64)]) -> Result<(usize, u64), String> {
