@@ -74,6 +74,24 @@ fn slopes_at_corners_are_as_documented() {
     assert_eq!(session.read(most[1]).unwrap(), [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]);
 }
 
+/// The slopes of a power where its formula is 0 times infinity, or a logarithm of 0.
+#[test]
+fn powers_have_finite_slopes_at_zero() {
+    let mut g = Graph::new();
+    let a = g.input("a", [4]);
+    let b = g.input("b", [4]);
+    let total = g.sum(g.pow(a, b).unwrap(), &[], false).unwrap();
+    let slopes = g.differentiate(total, &[a, b]).unwrap();
+    for device in [Device::cpu(), common::gpu().clone()] {
+        let mut session = g.forward(slopes.clone()).unwrap().session(&device).unwrap();
+        session.write(a, &[0.0, 0.0, 0.0, -2.0]).unwrap();
+        session.write(b, &[0.0, 1.0, 2.0, 2.0]).unwrap();
+        session.replay().unwrap();
+        assert_eq!(session.read(slopes[0]).unwrap(), [0.0, 1.0, 0.0, -4.0]);
+        assert_eq!(session.read(slopes[1]).unwrap(), [0.0; 4]);
+    }
+}
+
 /// Equal maxima share the gradient, as do equal minima.
 #[test]
 fn ties_share_the_gradient() {

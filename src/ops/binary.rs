@@ -227,9 +227,10 @@ impl BinaryOp {
             Binary::Mul => g.mul(dy, b),
             Binary::Div => g.div(dy, b),
             Binary::Pow => {
-                // d(a^b)/da = b a^(b-1)
+                // d(a^b)/da = b a^(b-1), which is 0 for b = 0 even where a is 0.
                 let less = g.sub(b, g.scalar_constant(1.0))?;
-                g.mul(dy, g.mul(b, g.pow(a, less)?)?)
+                let slope = g.mul(b, g.pow(a, less)?)?;
+                g.mul(dy, g.select(b, slope, g.scalar_constant(0.0))?)
             }
             Binary::Min => g.mul(dy, g.less_equal(a, b)?),
             _ => g.mul(dy, g.greater_equal(a, b)?),
