@@ -116,6 +116,8 @@ pub use device::Device;
 pub use dtype::{DType, Element};
 pub use error::{Error, Result};
 pub use graph::{Graph, Init, Scalar, Value};
+/// The `half` whose `f16` sessions take.
+pub use half;
 pub use session::{HostData, OpCheck, Session, SessionOptions, Verification};
 pub use shape::{MAX_ELEMENTS, MAX_RANK, Shape, TensorType};
 pub use tape::Tape;

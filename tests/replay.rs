@@ -359,3 +359,20 @@ fn shared_parameters_do_not_deadlock() {
         });
     }
 }
+
+/// Half-precision data is widened exactly, and checked like any other.
+#[test]
+fn half_precision_data_is_widened() {
+    use retape::half::f16;
+    for device in [Device::cpu(), common::gpu().clone()] {
+        let mut g = Graph::new();
+        let x = g.input("x", [4]);
+        let y = g.neg(x).unwrap();
+        let mut session = g.forward([y]).unwrap().session(&device).unwrap();
+        let numbers = [1.5, -0.099_975_586, 65_504.0, 6.103_515_6e-5];
+        session.write_f16(x, &numbers.map(f16::from_f32)).unwrap();
+        session.replay().unwrap();
+        assert_eq!(session.read(y).unwrap(), numbers.map(|v| -v));
+        assert!(matches!(session.write_f16(x, &[f16::ONE; 3]), Err(Error::Length { .. })));
+    }
+}

@@ -187,6 +187,16 @@ impl Session {
         self.executor.write(value, bytemuck::cast_slice(data))
     }
 
+    /// [`write`](Session::write) of half-precision data, such as images or weights stored that way:
+    /// widened to f32, which is exact.
+    ///
+    /// # Errors
+    /// As [`write`](Session::write).
+    pub fn write_f16(&mut self, value: Value, data: &[half::f16]) -> Result<()> {
+        let wide: Vec<f32> = data.iter().map(|v| v.to_f32()).collect();
+        self.write(value, &wide)
+    }
+
     /// Runs the step once.
     ///
     /// # Errors
