@@ -6,15 +6,10 @@ pub const EPS: f64 = f32::EPSILON as f64;
 /// Results smaller than this may be flushed to zero by a GPU: the smallest normal f32.
 pub const FLUSH: f64 = f32::MIN_POSITIVE as f64;
 
-/// `ulps` units in the last place of each result.
+/// `ulps` units in the last place of each result; for sums, whose terms may cancel, of a magnitude
+/// such as `sum |a * b|` given in the result's stead.
 pub fn relative_bound(result: &Array, ulps: f64) -> Vec<f64> {
     result.data.iter().map(|r| ulps * EPS * r.abs() + FLUSH).collect()
-}
-
-/// `ulps` units in the last place of a magnitude such as `sum |a * b|`: the bound for sums, whose
-/// terms may cancel.
-pub fn magnitude_bound(magnitude: &Array, ulps: f64) -> Vec<f64> {
-    relative_bound(magnitude, ulps)
 }
 
 /// A GPU may read a subnormal operand as 0.

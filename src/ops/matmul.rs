@@ -6,9 +6,7 @@ mod route;
 pub use route::MatmulRoute;
 pub(super) use route::{BLOCKS, ELEMENTS};
 
-use super::{
-    Backward, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, flush, magnitude_bound,
-};
+use super::{Backward, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, flush, relative_bound};
 use crate::cpu::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -139,7 +137,7 @@ impl Op for Matmul {
         let shape = cx.outputs[0].shape;
         let (a, b) = (cx.inputs[0].map(f64::abs), cx.inputs[1].map(f64::abs));
         let k = a.shape.dims()[a.shape.rank() - if self.transpose_a { 2 } else { 1 }];
-        let mut bound = magnitude_bound(&self.product(&a, &b, shape), 2.0 + 0.5 * k as f64);
+        let mut bound = relative_bound(&self.product(&a, &b, shape), 2.0 + 0.5 * k as f64);
         // Every product with a subnormal operand may be lost.
         let lost = |x: f64| x - flush(x);
         for (a, b) in [(&a.map(lost), &b), (&a, &b.map(lost))] {

@@ -30,7 +30,7 @@ mod update;
 use std::fmt;
 
 pub use binary::Binary;
-pub use bound::{EPS, FLUSH, magnitude_bound, relative_bound};
+pub use bound::{EPS, FLUSH, relative_bound};
 pub(crate) use bound::{flush, widen};
 pub use layout::SliceRange;
 #[doc(hidden)]

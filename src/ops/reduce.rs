@@ -1,7 +1,7 @@
 //! Reductions over axes, and argmax. Shader: `reduce.wgsl`.
 
 use super::{
-    Backward, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, magnitude_bound, word,
+    Backward, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, relative_bound, word,
 };
 use crate::cpu::{Array, Indexer};
 use crate::dtype::DType;
@@ -225,7 +225,7 @@ impl Op for Reduce {
                 // Each addition rounds by half a unit; a chain is 64 long, then a 64th of the rest.
                 let count = self.count(cx.inputs[0].shape) as f64;
                 let ulps = 4.0 + 0.5 * (count.min(64.0) + count / 64.0);
-                vec![magnitude_bound(&self.fold(cx, f64::abs), ulps)]
+                vec![relative_bound(&self.fold(cx, f64::abs), ulps)]
             }
         }
     }
