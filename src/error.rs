@@ -65,6 +65,20 @@ pub enum Error {
         /// One side and the other; boxed, which keeps every `Result` small.
         shapes: Box<[Shape; 2]>,
     },
+    /// A window of a convolution or pooling is larger than the padded image.
+    #[error(
+        "the window spans {extent} along the {axis}, the padded image has {padded} ({input} without padding)"
+    )]
+    Window {
+        /// `height` or `width`.
+        axis: &'static str,
+        /// Elements from the window's first tap to its last.
+        extent: usize,
+        /// Elements of the image.
+        input: usize,
+        /// Elements of the image and its padding.
+        padded: usize,
+    },
     /// A reshape that changes the number of elements.
     #[error("cannot reshape {from} ({} elements) to {to} ({} elements)", from.numel(), to.numel())]
     Reshape {

@@ -35,7 +35,7 @@ impl CpuExecutor {
             let info = &tape.recording().values[value.index()];
             let name = info.name.as_deref().unwrap_or_default();
             let shared = match info.source {
-                Source::Parameter(_) => shared_parameter(options, name, value, &tape)?,
+                Source::Parameter(_) | Source::State(_) => shared_storage(options, name, value, &tape)?,
                 _ => None,
             };
             let fresh = || Arc::new(RwLock::new(Array::full(info.ty.shape, 0.0)));
@@ -159,7 +159,7 @@ fn reserve(tape: &Tape) -> Result<()> {
     reserved.map_err(|_| Error::OutOfMemory { device: "cpu".to_owned(), bytes })
 }
 
-fn shared_parameter(
+fn shared_storage(
     options: &SessionOptions<'_>,
     name: &str,
     value: Value,

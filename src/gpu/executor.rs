@@ -337,7 +337,7 @@ fn make_buffer(device: &wgpu::Device, size: u64, role: BufferRole) -> wgpu::Buff
     })
 }
 
-/// The buffers that come from the session to share parameters with, by buffer index.
+/// The buffers that come from the session to share with, by buffer index.
 fn shared_buffers(
     context: &Arc<GpuContext>,
     tape: &Tape,
@@ -351,7 +351,9 @@ fn shared_buffers(
         return Err(Error::Share { message: "the sessions run on different devices".to_owned() });
     };
     for planned in &plan.values {
-        if plan.buffers[planned.buffer].role != BufferRole::Parameter || planned.aliases.is_some() {
+        let role = plan.buffers[planned.buffer].role;
+        let shareable = matches!(role, BufferRole::Parameter | BufferRole::State);
+        if !shareable || planned.aliases.is_some() {
             continue;
         }
         let name = tape.recording().describe(planned.value);

@@ -26,6 +26,7 @@ mod softmax;
 mod strided;
 mod unary;
 mod update;
+mod window;
 
 use std::fmt;
 
@@ -38,6 +39,9 @@ pub use matmul::MatmulRoute;
 pub use reduce::Reduction;
 pub use unary::Unary;
 pub(crate) use update::{AdamUpdate, RmsPropUpdate, SgdUpdate};
+pub use window::{Padding, Pair};
+#[allow(unused_imports)]
+pub(crate) use window::{Window, WindowAxis};
 
 use crate::cpu::Array;
 use crate::dtype::DType;
@@ -78,17 +82,18 @@ impl OperatorInfo {
 /// Every built-in operator: what can appear in a listing of a tape without operators of the
 /// program's own.
 pub fn operators() -> Vec<OperatorInfo> {
-    let families: [Vec<OperatorInfo>; 10] = [
-        unary::operators(),
-        binary::operators(),
-        select::OPERATORS.to_vec(),
-        layout::OPERATORS.to_vec(),
-        reduce::OPERATORS.to_vec(),
-        matmul::OPERATORS.to_vec(),
-        gather::OPERATORS.to_vec(),
-        softmax::OPERATORS.to_vec(),
-        loss::OPERATORS.to_vec(),
-        update::OPERATORS.to_vec(),
+    let (unary, binary) = (unary::operators(), binary::operators());
+    let families: &[&[OperatorInfo]] = &[
+        &unary,
+        &binary,
+        &select::OPERATORS,
+        &layout::OPERATORS,
+        &reduce::OPERATORS,
+        &matmul::OPERATORS,
+        &gather::OPERATORS,
+        &softmax::OPERATORS,
+        &loss::OPERATORS,
+        &update::OPERATORS,
     ];
     families.concat()
 }

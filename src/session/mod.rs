@@ -128,14 +128,14 @@ impl Session {
         Ok(session)
     }
 
-    /// Fills constants, states, and the parameters that are not shared with another session.
+    /// Fills constants, and the parameters and states that are not shared with another session.
     fn initialise(&mut self, options: &SessionOptions<'_>) -> Result<()> {
         let tape = self.tape.clone();
         for value in tape.persistent() {
             let info = &tape.recording().values[value.index()];
             let name = info.name.as_deref().unwrap_or_default();
             match &info.source {
-                Source::Parameter(_) if options.shares(name) => {}
+                Source::Parameter(_) | Source::State(_) if options.shares(name) => {}
                 Source::Parameter(init) | Source::State(init) => {
                     let data = init.fill(info.ty.shape, options.seed, name);
                     self.executor.write(value, bytemuck::cast_slice(&data))?;

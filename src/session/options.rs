@@ -24,10 +24,10 @@ impl<'a> SessionOptions<'a> {
         self
     }
 
-    /// Uses the parameters of another session on the same device, by name: what one session
-    /// trains, the other sees at its next replay, without a copy. Parameters that the other
-    /// session does not have are initialised as usual; if it has none of them,
-    /// [`Error::Share`] is returned.
+    /// Uses the parameters and states of another session on the same device, by name: what one
+    /// session trains or averages (running statistics, an optimiser's moments), the other sees at
+    /// its next replay, without a copy. Those that the other session does not have are initialised
+    /// as usual; if it has none of the parameters, [`Error::Share`] is returned.
     pub fn share_parameters(mut self, with: &'a Session) -> Self {
         self.share = Some(with);
         self
@@ -40,22 +40,23 @@ impl<'a> SessionOptions<'a> {
         self
     }
 
-    /// Whether the parameter of this name comes from the other session.
+    /// Whether the parameter or state of this name comes from the other session.
     pub(crate) fn shares(&self, name: &str) -> bool {
         self.shared_value(name).is_some()
     }
 
-    /// The other session's parameter of this name.
+    /// The other session's parameter or state of this name.
     pub(crate) fn shared_value(&self, name: &str) -> Option<Value> {
         let tape = self.share?.tape();
         let is_it = |v: &Value| {
             let info = &tape.recording().values[v.index()];
-            matches!(info.source, Source::Parameter(_)) && info.name.as_deref() == Some(name)
+            matches!(info.source, Source::Parameter(_) | Source::State(_))
+                && info.name.as_deref() == Some(name)
         };
         tape.persistent().into_iter().find(is_it)
     }
 
-    /// Refuses a shared parameter whose shapes differ.
+    /// Refuses a shared value whose shapes differ.
     pub(crate) fn check_shared_shape(&self, name: &str, own: TensorType) -> Result<()> {
         let (Some(session), Some(theirs)) = (self.share, self.shared_value(name)) else { return Ok(()) };
         let theirs = session.tape().recording().ty(theirs);

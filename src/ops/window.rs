@@ -1,0 +1,225 @@
+//! Windows that slide over height and width: what convolution and pooling share.
+
+use std::fmt;
+
+use crate::error::{Error, Result};
+
+/// Height and width, or one number for both.
+///
+/// ```
+/// use retape::ops::Pair;
+/// assert_eq!(Pair::from(3), Pair::from([3, 3]));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Pair(pub [usize; 2]);
+
+impl From<usize> for Pair {
+    fn from(both: usize) -> Self {
+        Pair([both; 2])
+    }
+}
+
+impl From<[usize; 2]> for Pair {
+    fn from(pair: [usize; 2]) -> Self {
+        Pair(pair)
+    }
+}
+
+/// What surrounds an image before a window slides over it. `k` is the window's extent,
+/// `dilation (kernel - 1) + 1`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Padding {
+    /// Nothing: the output is `floor((in - k) / stride) + 1`.
+    #[default]
+    Valid,
+    /// As much as makes the output `ceil(in / stride)`, the odd extra at the bottom and right
+    /// (ONNX `SAME_UPPER`, Keras `same`).
+    Same,
+    /// `k - 1` on every side: with stride 1 the output is `in + k - 1`.
+    Full,
+    /// Given numbers of rows and columns.
+    Explicit {
+        /// Rows above.
+        top: usize,
+        /// Columns to the left.
+        left: usize,
+        /// Rows below.
+        bottom: usize,
+        /// Columns to the right.
+        right: usize,
+    },
+}
+
+impl Padding {
+    /// The same number of rows and columns on opposite sides.
+    ///
+    /// ```
+    /// use retape::ops::Padding;
+    /// assert_eq!(Padding::symmetric(1), Padding::Explicit { top: 1, left: 1, bottom: 1, right: 1 });
+    /// ```
+    pub fn symmetric(padding: impl Into<Pair>) -> Self {
+        let Pair([h, w]) = padding.into();
+        Padding::Explicit { top: h, left: w, bottom: h, right: w }
+    }
+}
+
+impl fmt::Display for Padding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Padding::Valid => f.write_str("valid"),
+            Padding::Same => f.write_str("same"),
+            Padding::Full => f.write_str("full"),
+            Padding::Explicit { top, left, bottom, right } => write!(f, "[{top}, {left}, {bottom}, {right}]"),
+        }
+    }
+}
+
+/// A window before it is laid over an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Window {
+    pub kernel: [usize; 2],
+    pub stride: [usize; 2],
+    pub dilation: [usize; 2],
+    pub padding: Padding,
+    /// Whether a last window that hangs over the end counts, as long as it begins within the image
+    /// or the padding before it.
+    pub ceil_mode: bool,
+}
+
+/// A window laid over an image, along one axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct WindowAxis {
+    pub input: usize,
+    pub output: usize,
+    pub kernel: usize,
+    pub stride: usize,
+    pub dilation: usize,
+    /// Padding before and after the image.
+    pub before: usize,
+    pub after: usize,
+}
+
+impl WindowAxis {
+    /// The input element under tap `tap` of the window at `output`, unless it is padding.
+    pub fn tap(&self, output: usize, tap: usize) -> Option<usize> {
+        (output * self.stride + tap * self.dilation).checked_sub(self.before).filter(|&i| i < self.input)
+    }
+}
+
+impl Window {
+    /// Lays the window over an image of this height and width.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for zeros and for numbers of 2^31 and more, [`Error::Window`] if the
+    /// window is larger than the padded image.
+    pub fn over(&self, input: [usize; 2]) -> Result<[WindowAxis; 2]> {
+        Ok([self.axis(0, input[0])?, self.axis(1, input[1])?])
+    }
+
+    fn axis(&self, axis: usize, input: usize) -> Result<WindowAxis> {
+        let (kernel, stride, dilation) = (self.kernel[axis], self.stride[axis], self.dilation[axis]);
+        for (argument, value) in [("kernel size", kernel), ("stride", stride), ("dilation", dilation)] {
+            check(argument, value, 1)?;
+        }
+        let reach = dilation.saturating_mul(kernel - 1);
+        check("dilation times kernel size", reach, 0)?;
+        let extent = reach + 1;
+        let (before, after) = match self.padding {
+            Padding::Valid => (0, 0),
+            Padding::Full => (reach, reach),
+            Padding::Explicit { top, left, bottom, right } => [(top, bottom), (left, right)][axis],
+            Padding::Same => {
+                let covered = (input.div_ceil(stride) - 1) * stride + extent;
+                let total = covered.saturating_sub(input);
+                (total / 2, total - total / 2)
+            }
+        };
+        check("padding", before, 0)?;
+        check("padding", after, 0)?;
+        let padded = input + before + after;
+        if extent > padded {
+            let axis = ["height", "width"][axis];
+            return Err(Error::Window { axis, extent, input, padded });
+        }
+        let mut output = (padded - extent) / stride + 1;
+        if self.ceil_mode && !(padded - extent).is_multiple_of(stride) && output * stride < input + before {
+            output += 1;
+        }
+        Ok(WindowAxis { input, output, kernel, stride, dilation, before, after })
+    }
+}
+
+/// Window arithmetic in shaders is in 32 bits with a sign.
+fn check(argument: &'static str, value: usize, least: usize) -> Result<()> {
+    if (least..1 << 31).contains(&value) {
+        return Ok(());
+    }
+    let expected = if least == 0 { "less than 2^31" } else { "at least 1 and less than 2^31" };
+    Err(Error::Argument { argument, value: value.to_string(), expected })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn output(input: usize, kernel: usize, stride: usize, padding: Padding) -> usize {
+        let (kernel, stride) = ([kernel; 2], [stride; 2]);
+        let window = Window { kernel, stride, dilation: [1; 2], padding, ceil_mode: false };
+        window.over([input; 2]).unwrap()[0].output
+    }
+
+    #[test]
+    fn outputs_have_the_published_sizes() {
+        assert_eq!(output(227, 11, 4, Padding::Valid), 55);
+        assert_eq!(output(224, 7, 2, Padding::symmetric(3)), 112);
+        assert_eq!(output(28, 3, 1, Padding::Same), 28);
+        assert_eq!(output(5, 3, 2, Padding::Same), 3);
+        assert_eq!(output(5, 3, 1, Padding::Full), 7);
+        assert_eq!(output(5, 1, 3, Padding::Same), 2);
+    }
+
+    #[test]
+    fn the_odd_extra_goes_to_the_end() {
+        let same = Window {
+            kernel: [2, 3],
+            stride: [1, 2],
+            dilation: [1, 2],
+            padding: Padding::Same,
+            ceil_mode: false,
+        };
+        let [h, w] = same.over([4, 6]).unwrap();
+        assert_eq!((h.before, h.after, h.output), (0, 1, 4));
+        assert_eq!((w.before, w.after, w.output), (1, 2, 3));
+    }
+
+    #[test]
+    fn ceil_mode_counts_windows_that_begin_within() {
+        let axis = |input, kernel, stride, padding| {
+            let (kernel, stride) = ([kernel; 2], [stride; 2]);
+            let padding = Padding::symmetric(padding);
+            Window { kernel, stride, dilation: [1; 2], padding, ceil_mode: true }.over([input; 2]).unwrap()[0]
+        };
+        assert_eq!(axis(6, 3, 2, 0).output, 3);
+        assert_eq!(axis(5, 2, 2, 0).output, 3);
+        // The third window would begin in the padding after the image.
+        assert_eq!(axis(2, 2, 2, 1).output, 2);
+        assert_eq!(axis(4, 2, 2, 0).output, 2);
+    }
+
+    #[test]
+    fn windows_that_do_not_fit_are_refused() {
+        let window = |kernel, stride, dilation| Window {
+            kernel: [kernel; 2],
+            stride: [stride; 2],
+            dilation: [dilation; 2],
+            padding: Padding::Valid,
+            ceil_mode: false,
+        };
+        assert!(matches!(window(3, 1, 3).over([6, 6]), Err(Error::Window { extent: 7, padded: 6, .. })));
+        for (kernel, stride, dilation) in [(0, 1, 1), (1, 0, 1), (1, 1, 0), (3, 1, 1 << 30), (1, 1 << 31, 1)]
+        {
+            let found = window(kernel, stride, dilation).over([6, 6]);
+            assert!(matches!(found, Err(Error::Argument { .. })), "{found:?}");
+        }
+    }
+}
