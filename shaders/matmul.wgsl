@@ -1,7 +1,7 @@
 // Batched matrix product y = op(a) op(b), one element per thread, each side under any strides.
 //
-//   y[z, r, c] = sum over i of a[z * a_batch + r * a_row + i * a_col]
-//                            * b[z * b_batch + i * b_row + c * b_col]
+//   y[z, r, c] = sum over i of a[z % a_count][r * a_row + i * a_col]
+//                            * b[z % b_count][i * b_row + c * b_col]
 //
 // A workgroup makes one tile of y, in a folded grid of tiles: columns fastest, then rows, then the
 // batch. Products that fill registers are in `matmul_blocks.wgsl`.
@@ -18,8 +18,8 @@ struct Params {
     a_col: u32,
     b_row: u32,
     b_col: u32,
-    a_batch: u32,
-    b_batch: u32,
+    a_count: u32,
+    b_count: u32,
     tiles_m: u32,
     tiles_n: u32,
     tiles: u32,
@@ -45,8 +45,8 @@ fn naive(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) 
     let tile = linear_group(group);
     let at = element(tile, 8u, local);
     if tile >= p.tiles || at.x >= p.m || at.y >= p.n { return; }
-    let left = at.z * p.a_batch + at.x * p.a_row;
-    let right = at.z * p.b_batch + at.y * p.b_col;
+    let left = at.z % p.a_count * (p.m * p.k) + at.x * p.a_row;
+    let right = at.z % p.b_count * (p.k * p.n) + at.y * p.b_col;
     var sum = 0.0;
     for (var i = 0u; i < p.k; i++) {
         sum += a[left + i * p.a_col] * b[right + i * p.b_row];
@@ -60,8 +60,8 @@ fn tile_16(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id
     // The whole workgroup leaves together, so the barriers below stay uniform.
     if tile >= p.tiles { return; }
     let at = element(tile, 16u, local);
-    let left = at.z * p.a_batch + at.x * p.a_row;
-    let right = at.z * p.b_batch + at.y * p.b_col;
+    let left = at.z % p.a_count * (p.m * p.k) + at.x * p.a_row;
+    let right = at.z % p.b_count * (p.k * p.n) + at.y * p.b_col;
     let lane = local.y * 16u + local.x;
     var sum = 0.0;
     for (var first = 0u; first < p.k; first += 16u) {

@@ -6,14 +6,17 @@ use naga::{ShaderStage, valid};
 use retape::kernel::Shader;
 use retape::ops;
 
-/// Each shader in `shaders/` belongs to one of the built-in list, the prelude aside.
+/// What is appended to other shaders: the prelude to all, the product's kernels to some.
+const SHARED: [&str; 2] = ["gemm.wgsl", "prelude.wgsl"];
+
+/// Each shader in `shaders/` belongs to one of the built-in list, the shared parts aside.
 #[test]
 fn every_file_is_a_registered_shader() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/shaders");
     let files = std::fs::read_dir(folder).expect("the folder of shaders exists");
     let mut files: Vec<String> = files
         .map(|f| f.expect("a readable entry").file_name().into_string().expect("a plain name"))
-        .filter(|f| f != "prelude.wgsl")
+        .filter(|f| !SHARED.contains(&f.as_str()))
         .collect();
     files.sort();
     let mut known: Vec<String> = ops::shaders().iter().map(|s| format!("{}.wgsl", s.name())).collect();

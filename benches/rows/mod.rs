@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "the bench and the coverage test each use their own part")]
 
+pub mod convolutions;
 mod families;
 mod lines;
 mod products;
@@ -16,6 +17,7 @@ use retape::{Graph, HostData, Result, Shape, Tape, Value};
 /// All rows.
 pub fn rows() -> Vec<Row> {
     let mut rows = products::rows();
+    rows.extend(convolutions::rows());
     rows.extend(families::rows());
     rows.extend(lines::rows());
     rows

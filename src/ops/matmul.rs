@@ -4,13 +4,16 @@
 mod route;
 
 pub use route::MatmulRoute;
-pub(super) use route::{BLOCKS, ELEMENTS};
+pub(super) use route::{
+    BLOCKS, ELEMENTS, Kernel, LANES, LANES_8, LANES_16, ROWS, TILES_64, TILES_128, join, lower,
+};
 
 use super::{Backward, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, flush, relative_bound};
 use crate::cpu::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
+use crate::kernel::Slot;
 use crate::shape::{Shape, TensorType};
 
 pub(super) const OPERATORS: [OperatorInfo; 1] = [OperatorInfo::new("matmul", Gradient::Yes, "f32")];
@@ -25,15 +28,15 @@ struct Matmul {
 
 /// A product with its sizes: `[batch, m, k]` by `[batch, k, n]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Product {
-    batch: usize,
-    m: usize,
-    n: usize,
-    k: usize,
+pub(in crate::ops) struct Product {
+    pub batch: usize,
+    pub m: usize,
+    pub n: usize,
+    pub k: usize,
     /// Whether each side is stored transposed.
-    transposed: [bool; 2],
-    /// Whether each side has the batch, or is used for every one.
-    batched: [bool; 2],
+    pub transposed: [bool; 2],
+    /// How many matrices each side has: member `z` of the batch takes number `z % count`.
+    pub counts: [usize; 2],
 }
 
 impl Product {
@@ -47,12 +50,6 @@ impl Product {
         [if a { (1, m) } else { (k, 1) }, if b { (1, k) } else { (n, 1) }]
     }
 
-    /// Elements from one member of the batch to the next, on each side.
-    fn batch_strides(&self) -> [usize; 2] {
-        let &Product { m, n, k, batched: [a, b], .. } = self;
-        [if a { m * k } else { 0 }, if b { k * n } else { 0 }]
-    }
-
     /// The length of a row of each side as it is stored.
     fn stored_columns(&self) -> [usize; 2] {
         let &Product { m, n, k, transposed: [a, b], .. } = self;
@@ -61,8 +58,8 @@ impl Product {
 
     /// The product that makes the transpose: the right side, transposed, by the left one.
     fn swapped(&self) -> Product {
-        let &Product { batch, m, n, k, transposed: [a, b], batched } = self;
-        Product { batch, m: n, n: m, k, transposed: [!b, !a], batched: [batched[1], batched[0]] }
+        let &Product { batch, m, n, k, transposed: [a, b], counts } = self;
+        Product { batch, m: n, n: m, k, transposed: [!b, !a], counts: [counts[1], counts[0]] }
     }
 }
 
@@ -88,9 +85,8 @@ impl Matmul {
         if !compatible {
             return Err(Error::shape_mismatch("batch dimensions of the product", a, b));
         }
-        let batched = [!a_lead.is_empty(), !b_lead.is_empty()];
         let transposed = [self.transpose_a, self.transpose_b];
-        Ok(Product { batch: counts[0].max(counts[1]), m, n, k, transposed, batched })
+        Ok(Product { batch: counts[0].max(counts[1]), m, n, k, transposed, counts })
     }
 }
 
@@ -113,7 +109,7 @@ impl Op for Matmul {
         expect_dtype("the right operand", inputs[1], DType::F32)?;
         let (a, b) = (inputs[0].shape, inputs[1].shape);
         let product = self.resolve(a, b)?;
-        let lead = if product.batched[0] { a } else { b };
+        let lead = if a.rank() > 2 { a } else { b };
         let mut dims = lead.dims()[..lead.rank() - 2].to_vec();
         dims.extend([product.m, product.n]);
         Ok(vec![TensorType::f32(Shape::new(&dims)?)])
@@ -125,7 +121,7 @@ impl Op for Matmul {
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
         let product = self.resolve(cx.inputs[0].shape, cx.inputs[1].shape)?;
-        route::lower(cx, &product, self.route);
+        route::lower(cx, &product, self.route, [Slot::Input(0), Slot::Input(1), Slot::Output(0)]);
         Ok(())
     }
 
@@ -153,9 +149,9 @@ impl Matmul {
         let mut y = Array::full(shape, 0.0);
         let Ok(product) = self.resolve(a.shape, b.shape) else { return y };
         let Product { batch, m, n, k, .. } = product;
-        let ([a_strides, b_strides], [a_batch, b_batch]) = (product.strides(), product.batch_strides());
+        let ([a_strides, b_strides], [a_count, b_count]) = (product.strides(), product.counts);
         for i in 0..batch {
-            let (a, b) = (&a.data[i * a_batch..], &b.data[i * b_batch..]);
+            let (a, b) = (&a.data[i % a_count * m * k..], &b.data[i % b_count * k * n..]);
             crate::cpu::gemm([m, k, n], a, a_strides, b, b_strides, &mut y.data[i * m * n..(i + 1) * m * n]);
         }
         y

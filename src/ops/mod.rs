@@ -14,8 +14,16 @@ macro_rules! built_in {
     };
 }
 
+/// The source of a shader whose product the kernels of `gemm.wgsl` compute.
+macro_rules! with_gemm {
+    ($path:literal) => {
+        concat!(include_str!($path), include_str!("../../../shaders/gemm.wgsl"))
+    };
+}
+
 mod binary;
 mod bound;
+mod conv;
 mod gather;
 mod layout;
 mod loss;
@@ -33,6 +41,7 @@ use std::fmt;
 pub use binary::Binary;
 pub use bound::{EPS, FLUSH, relative_bound};
 pub(crate) use bound::{flush, widen};
+pub use conv::{ConvOptions, ConvRoute};
 pub use layout::SliceRange;
 #[doc(hidden)]
 pub use matmul::MatmulRoute;
@@ -40,7 +49,6 @@ pub use reduce::Reduction;
 pub use unary::Unary;
 pub(crate) use update::{AdamUpdate, RmsPropUpdate, SgdUpdate};
 pub use window::{Padding, Pair};
-#[allow(unused_imports)]
 pub(crate) use window::{Window, WindowAxis};
 
 use crate::cpu::Array;
@@ -90,6 +98,7 @@ pub fn operators() -> Vec<OperatorInfo> {
         &layout::OPERATORS,
         &reduce::OPERATORS,
         &matmul::OPERATORS,
+        &conv::OPERATORS,
         &gather::OPERATORS,
         &softmax::OPERATORS,
         &loss::OPERATORS,
@@ -108,6 +117,9 @@ pub fn shaders() -> Vec<&'static Shader> {
         &reduce::SHADER,
         &matmul::ELEMENTS,
         &matmul::BLOCKS,
+        &conv::DIRECT,
+        &conv::COLUMNS,
+        &conv::BLOCKS,
         &gather::SHADER,
         &softmax::SHADER,
         &loss::SHADER,

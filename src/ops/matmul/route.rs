@@ -4,34 +4,41 @@
 //!
 //! - On a CPU-type device, up to 1024 multiplications go to `naive`, whose compilation is the
 //!   shortest. Everything else goes to `lanes` if subgroups have exactly 8 lanes and to `rows` if
-//!   not. The wider side of y lies along the lanes where the other has at most 8 rows, and `lanes_8`
-//!   takes those.
+//!   not. The wider side of y lies along the lanes where the other has at most 16 rows, and
+//!   `lanes_16` or `lanes_8` takes those.
 //! - On a GPU, up to 32^3 multiplications go to `naive`. Everything else goes to `tiles_128` where
 //!   that makes at least [`FULL_GRID`] workgroups, about two waves of a large GPU, and to `tiles_64`
 //!   where not. A smaller grid than that is filled up by splitting k, into parts of at least
 //!   [`SHORTEST_PART`]; `join` adds the parts up in order, so results stay the same from run to run.
+//!
+//! A matrix that is larger than a binding of the device is bound a range of rows at a time, each
+//! range a product of its own.
+
+use std::ops::Range;
 
 use super::Product;
-use crate::kernel::{Grid, KernelCall, Shader, Slot};
+use crate::kernel::{Bind, Grid, KernelCall, Shader, Slot};
 use crate::ops::{Lowering, word};
 use crate::tape::{DeviceKind, DeviceProfile};
 
 pub(in crate::ops) static ELEMENTS: Shader =
     built_in!("matmul", include_str!("../../../shaders/matmul.wgsl"));
 pub(in crate::ops) static BLOCKS: Shader =
-    built_in!("matmul_blocks", include_str!("../../../shaders/matmul_blocks.wgsl"));
+    built_in!("matmul_blocks", with_gemm!("../../../shaders/matmul_blocks.wgsl"));
 
 crate::params! {
     struct ElementParams {
-        m: u32, n: u32, k: u32, a_row: u32, a_col: u32, b_row: u32, b_col: u32, a_batch: u32, b_batch: u32,
+        m: u32, n: u32, k: u32, a_row: u32, a_col: u32, b_row: u32, b_col: u32, a_count: u32, b_count: u32,
         tiles_m: u32, tiles_n: u32, tiles: u32,
     }
 }
 
 crate::params! {
     struct BlockParams {
-        m: u32, n: u32, k: u32, tiles_m: u32, tiles_n: u32, tiles: u32, batch: u32,
-        a_batch: u32, b_batch: u32, part: u32,
+        m: u32, n: u32, k: u32, tiles_m: u32, tiles_n: u32, tiles: u32, batch: u32, part: u32,
+        a_first: u32, a_row: u32, a_batch: u32, a_cycle: u32,
+        b_first: u32, b_row: u32, b_batch: u32, b_cycle: u32,
+        y_first: u32, y_row: u32, y_batch: u32, y_part: u32,
     }
 }
 
@@ -53,6 +60,10 @@ pub enum MatmulRoute {
     Lanes,
     /// `Lanes` computing the transpose.
     LanesSwapped,
+    /// 16x32 per subgroup of 8; `Rows` where subgroups have other sizes.
+    Lanes16,
+    /// `Lanes16` computing the transpose.
+    Lanes16Swapped,
     /// 8x32 per subgroup of 8; `Rows` where subgroups have other sizes.
     Lanes8,
     /// `Lanes8` computing the transpose.
@@ -73,12 +84,14 @@ pub enum MatmulRoute {
 
 impl MatmulRoute {
     /// All of them.
-    pub const ALL: [MatmulRoute; 13] = [
+    pub const ALL: [MatmulRoute; 15] = [
         MatmulRoute::Auto,
         MatmulRoute::Naive,
         MatmulRoute::Tile16,
         MatmulRoute::Lanes,
         MatmulRoute::LanesSwapped,
+        MatmulRoute::Lanes16,
+        MatmulRoute::Lanes16Swapped,
         MatmulRoute::Lanes8,
         MatmulRoute::Lanes8Swapped,
         MatmulRoute::Rows,
@@ -90,21 +103,22 @@ impl MatmulRoute {
     ];
 }
 
-/// A kernel that works in blocks: its entry point and the rows, columns and depth that a workgroup
-/// takes at a time.
+/// A kernel of `gemm.wgsl`: its entry point and the rows, columns and depth that a workgroup takes
+/// at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Kernel {
-    entry: &'static str,
-    rows: usize,
-    columns: usize,
-    depth: usize,
+pub(in crate::ops) struct Kernel {
+    pub entry: &'static str,
+    pub rows: usize,
+    pub columns: usize,
+    pub depth: usize,
 }
 
-const LANES: Kernel = Kernel { entry: "lanes", rows: 32, columns: 32, depth: 4 };
-const LANES_8: Kernel = Kernel { entry: "lanes_8", rows: 8, columns: 32, depth: 4 };
-const ROWS: Kernel = Kernel { entry: "rows", rows: 16, columns: 32, depth: 4 };
-const TILES_64: Kernel = Kernel { entry: "tiles_64", rows: 64, columns: 64, depth: 16 };
-const TILES_128: Kernel = Kernel { entry: "tiles_128", rows: 128, columns: 128, depth: 8 };
+pub(in crate::ops) const LANES: Kernel = Kernel { entry: "lanes", rows: 32, columns: 32, depth: 4 };
+pub(in crate::ops) const LANES_16: Kernel = Kernel { entry: "lanes_16", rows: 16, columns: 32, depth: 4 };
+pub(in crate::ops) const LANES_8: Kernel = Kernel { entry: "lanes_8", rows: 8, columns: 32, depth: 4 };
+pub(in crate::ops) const ROWS: Kernel = Kernel { entry: "rows", rows: 16, columns: 32, depth: 4 };
+pub(in crate::ops) const TILES_64: Kernel = Kernel { entry: "tiles_64", rows: 64, columns: 64, depth: 16 };
+pub(in crate::ops) const TILES_128: Kernel = Kernel { entry: "tiles_128", rows: 128, columns: 128, depth: 8 };
 
 /// Bytes of workgroup memory that the tiles of both sides take.
 const TILE_BYTES: u32 = 2 * 264 * 16;
@@ -114,8 +128,9 @@ const FULL_GRID: usize = 256;
 const SHORTEST_PART: usize = 128;
 
 impl Kernel {
-    fn tiles(&self, product: &Product) -> usize {
-        product.batch * product.m.div_ceil(self.rows) * product.n.div_ceil(self.columns)
+    /// The workgroups of a product with nothing split.
+    pub fn tiles(&self, batch: usize, m: usize, n: usize) -> usize {
+        batch * m.div_ceil(self.rows) * n.div_ceil(self.columns)
     }
 }
 
@@ -142,6 +157,8 @@ fn choose(profile: &DeviceProfile, product: &Product, route: MatmulRoute) -> Cho
         MatmulRoute::Tile16 => Choice::Tile16,
         MatmulRoute::Lanes => Choice::blocks(lanes(LANES)),
         MatmulRoute::LanesSwapped => swapped(lanes(LANES)),
+        MatmulRoute::Lanes16 => Choice::blocks(lanes(LANES_16)),
+        MatmulRoute::Lanes16Swapped => swapped(lanes(LANES_16)),
         MatmulRoute::Lanes8 => Choice::blocks(lanes(LANES_8)),
         MatmulRoute::Lanes8Swapped => swapped(lanes(LANES_8)),
         MatmulRoute::Rows => Choice::blocks(ROWS),
@@ -162,12 +179,14 @@ fn for_cpu(shuffles: bool, product: &Product) -> Choice {
     if product.multiplications() <= 1024 {
         return Choice::Naive;
     }
-    let kernel = match (shuffles, m.min(n) <= LANES_8.rows) {
-        (true, true) => LANES_8,
-        (true, false) => LANES,
-        (false, _) => ROWS,
+    let narrow = m.min(n);
+    let kernel = match shuffles {
+        true if narrow <= LANES_8.rows => LANES_8,
+        true if narrow <= LANES_16.rows => LANES_16,
+        true => LANES,
+        false => ROWS,
     };
-    Choice::Blocks { kernel, swap: n < m && n <= LANES_8.rows, parts: 1 }
+    Choice::Blocks { kernel, swap: n < m && n <= LANES_16.rows, parts: 1 }
 }
 
 fn for_gpu(profile: &DeviceProfile, product: &Product) -> Choice {
@@ -178,35 +197,39 @@ fn for_gpu(profile: &DeviceProfile, product: &Product) -> Choice {
     if !runs || product.multiplications() <= 32 * 32 * 32 {
         return Choice::Naive;
     }
-    if TILES_128.tiles(product) >= FULL_GRID {
+    if TILES_128.tiles(batch, m, n) >= FULL_GRID {
         return Choice::blocks(TILES_128);
     }
-    let wanted = FULL_GRID.div_ceil(TILES_64.tiles(product)).min(k / SHORTEST_PART).max(1);
+    let wanted = FULL_GRID.div_ceil(TILES_64.tiles(batch, m, n)).min(k / SHORTEST_PART).max(1);
     let part_bytes = 4 * (batch * m * n) as u64;
     let allowed = profile.max_binding_bytes.min(profile.max_buffer_bytes) / part_bytes;
     let parts = wanted.min(usize::try_from(allowed).unwrap_or(usize::MAX)).max(1);
     Choice::Blocks { kernel: TILES_64, swap: false, parts }
 }
 
-/// Adds the calls that compute a product.
-pub(super) fn lower(cx: &mut Lowering<'_>, product: &Product, route: MatmulRoute) {
+/// Adds the calls that compute a product of two operands into the third.
+pub(in crate::ops) fn lower(
+    cx: &mut Lowering<'_>,
+    product: &Product,
+    route: MatmulRoute,
+    [a, b, y]: [Slot; 3],
+) {
     match choose(cx.profile, product, route) {
-        Choice::Naive => elements(cx, product, "naive", 8),
-        Choice::Tile16 => elements(cx, product, "tile_16", 16),
+        Choice::Naive => elements(cx, product, "naive", 8, [a, b, y]),
+        Choice::Tile16 => elements(cx, product, "tile_16", 16, [a, b, y]),
         Choice::Blocks { kernel, swap: false, parts } => {
-            blocks(cx, product, kernel, parts, [Slot::Input(0), Slot::Input(1)], false);
+            Blocks { product: *product, kernel, parts, swap: false, operands: [a, b, y] }.lower(cx);
         }
         // y^T = op(b)^T op(a)^T
         Choice::Blocks { kernel, swap: true, parts } => {
-            blocks(cx, &product.swapped(), kernel, parts, [Slot::Input(1), Slot::Input(0)], true);
+            Blocks { product: product.swapped(), kernel, parts, swap: true, operands: [b, a, y] }.lower(cx);
         }
     }
 }
 
-fn elements(cx: &mut Lowering<'_>, product: &Product, entry: &'static str, size: usize) {
-    let &Product { batch, m, n, k, .. } = product;
+fn elements(cx: &mut Lowering<'_>, product: &Product, entry: &'static str, size: usize, operands: [Slot; 3]) {
+    let &Product { batch, m, n, k, counts, .. } = product;
     let [(a_row, a_col), (b_row, b_col)] = product.strides();
-    let [a_batch, b_batch] = product.batch_strides();
     let (tiles_m, tiles_n) = (m.div_ceil(size), n.div_ceil(size));
     let tiles = batch * tiles_m * tiles_n;
     let params = ElementParams {
@@ -217,68 +240,168 @@ fn elements(cx: &mut Lowering<'_>, product: &Product, entry: &'static str, size:
         a_col: word(a_col),
         b_row: word(b_row),
         b_col: word(b_col),
-        a_batch: word(a_batch),
-        b_batch: word(b_batch),
+        a_count: word(counts[0]),
+        b_count: word(counts[1]),
         tiles_m: word(tiles_m),
         tiles_n: word(tiles_n),
         tiles: word(tiles),
     };
-    let call = KernelCall::new(&ELEMENTS, entry)
-        .params(&params)
-        .binds([Slot::Input(0), Slot::Input(1), Slot::Output(0)])
-        .grid(Grid::linear(tiles, 1));
+    let call = KernelCall::new(&ELEMENTS, entry).params(&params).binds(operands).grid(Grid::linear(tiles, 1));
     cx.call(call);
 }
 
-fn blocks(
-    cx: &mut Lowering<'_>,
-    product: &Product,
+/// A product by a kernel that works in blocks.
+#[derive(Clone, Copy)]
+struct Blocks {
+    product: Product,
     kernel: Kernel,
+    /// Into how many parts k is split.
     parts: usize,
-    [a, b]: [Slot; 2],
+    /// Whether y is stored transposed.
     swap: bool,
-) {
-    let &Product { batch, m, n, k, transposed, .. } = product;
-    let [a_batch, b_batch] = product.batch_strides();
-    // Parts begin where a stage begins, so that only the last one can be ragged.
-    let part = k.div_ceil(parts).next_multiple_of(kernel.depth);
-    let parts = k.div_ceil(part);
-    let (tiles_m, tiles_n) = (m.div_ceil(kernel.rows), n.div_ceil(kernel.columns));
-    let tiles = parts * kernel.tiles(product);
-    let params = BlockParams {
-        m: word(m),
-        n: word(n),
-        k: word(k),
-        tiles_m: word(tiles_m),
-        tiles_n: word(tiles_n),
-        tiles: word(tiles),
-        batch: word(batch),
-        a_batch: word(a_batch),
-        b_batch: word(b_batch),
-        part: word(part),
-    };
-    let flag = |set: bool| f64::from(u8::from(set));
-    let [a_columns, b_columns] = product.stored_columns();
-    let count = batch * m * n;
-    let y = if parts > 1 { cx.scratch(4 * (parts * count) as u64) } else { Slot::Output(0) };
-    let call = KernelCall::new(&BLOCKS, kernel.entry)
-        .constant("TRANSPOSE_A", flag(transposed[0]))
-        .constant("TRANSPOSE_B", flag(transposed[1]))
-        .constant("QUADS_A", flag(a_columns.is_multiple_of(4)))
-        .constant("QUADS_B", flag(b_columns.is_multiple_of(4)))
-        .constant("RAGGED", flag(!k.is_multiple_of(kernel.depth)))
-        .constant("SWAP", flag(swap))
-        .params(&params)
-        .binds([a, b, y])
-        .grid(Grid::linear(tiles, 1));
-    cx.call(call);
-    if parts > 1 {
-        let join = KernelCall::new(&BLOCKS, "join")
-            .params(&JoinParams { n: word(count), parts: word(parts) })
-            .binds([y, Slot::Output(0)])
-            .grid(Grid::linear(count, 64));
-        cx.call(join);
+    operands: [Slot; 3],
+}
+
+/// A part of a matrix: what is bound, and the element of that which it begins with.
+struct View {
+    bind: Bind,
+    first: usize,
+}
+
+/// Ranges of m, n and k.
+type Piece = [Range<usize>; 3];
+
+impl Blocks {
+    fn lower(&self, cx: &mut Lowering<'_>) {
+        let &Product { batch, m, n, k, .. } = &self.product;
+        let limit = cx.profile.max_binding_bytes;
+        let steps = self.steps(limit);
+        // Parts begin where a stage begins, so that only the last one can be ragged.
+        let part = steps[2].min(k).div_ceil(self.parts).next_multiple_of(self.kernel.depth);
+        let ranges = |size: usize, step: usize| {
+            (0..size).step_by(step).map(move |start| start..size.min(start + step))
+        };
+        let parts: usize = ranges(k, steps[2]).map(|range| range.len().div_ceil(part)).sum();
+        let count = batch * m * n;
+        let sums = if parts > 1 { cx.scratch(4 * (parts * count) as u64) } else { self.operands[2] };
+        let mut done = 0;
+        for depth in ranges(k, steps[2]) {
+            for rows in ranges(m, steps[0]) {
+                for columns in ranges(n, steps[1]) {
+                    let piece = [rows.clone(), columns, depth.clone()];
+                    let call = self.call(limit, &piece, part, sums, done * count);
+                    cx.call(call);
+                }
+            }
+            done += depth.len().div_ceil(part);
+        }
+        if parts > 1 {
+            cx.call(join(&BLOCKS, count, parts, [sums, self.operands[2]]));
+        }
     }
+
+    /// How much of m, n and k goes into one call: what binds as many rows of each matrix as the
+    /// device allows.
+    fn steps(&self, limit: u64) -> [usize; 3] {
+        let &Product { batch, m, n, k, transposed: [a, b], .. } = &self.product;
+        if batch > 1 {
+            return [m, n, k];
+        }
+        let rows = |rows: usize, columns: usize| {
+            let row = 4 * columns as u64;
+            if rows as u64 * row <= limit {
+                return rows;
+            }
+            // Multiples of 64 rows begin at multiples of 256 bytes, as bindings must.
+            (usize::try_from(limit / row).unwrap_or(usize::MAX) / 64 * 64).max(64)
+        };
+        let mut steps = [m, n, k];
+        let mut bound = |axis: usize, rows: usize| steps[axis] = steps[axis].min(rows);
+        if a {
+            bound(2, rows(k, m))
+        } else {
+            bound(0, rows(m, k))
+        }
+        if b {
+            bound(1, rows(n, k))
+        } else {
+            bound(2, rows(k, n))
+        }
+        if self.swap {
+            bound(1, rows(n, m))
+        } else {
+            bound(0, rows(m, n))
+        }
+        steps
+    }
+
+    fn call(&self, limit: u64, piece: &Piece, part: usize, sums: Slot, first: usize) -> KernelCall {
+        let &Blocks { product, kernel, swap, operands, .. } = self;
+        let Product { batch, m, n, k, transposed, counts } = product;
+        let [rows, columns, depth] = piece;
+        // A part of a matrix, which is stored the other way round if `flip` is set.
+        let view = |slot: Slot, [r, c]: [usize; 2], [rows, columns]: [&Range<usize>; 2], flip: bool| {
+            let [(all, rows), (stride, columns)] =
+                if flip { [(c, columns), (r, rows)] } else { [(r, rows), (c, columns)] };
+            let bytes = |rows: usize| 4 * (rows * stride) as u64;
+            if batch > 1 || bytes(all) <= limit || matches!(slot, Slot::Scratch(_)) {
+                return View { bind: slot.into(), first: rows.start * stride + columns.start };
+            }
+            let bind = Bind { slot, offset: bytes(rows.start), bytes: Some(bytes(rows.len())) };
+            View { bind, first: columns.start }
+        };
+        let a = view(operands[0], [m, k], [rows, depth], transposed[0]);
+        let b = view(operands[1], [k, n], [depth, columns], transposed[1]);
+        let mut y = view(sums, [m, n], [rows, columns], swap);
+        y.first += first;
+        let [a_row, b_row] = product.stored_columns();
+        let (tiles_m, tiles_n) = (rows.len().div_ceil(kernel.rows), columns.len().div_ceil(kernel.columns));
+        let tiles = depth.len().div_ceil(part) * kernel.tiles(batch, rows.len(), columns.len());
+        let params = BlockParams {
+            m: word(rows.len()),
+            n: word(columns.len()),
+            k: word(depth.len()),
+            tiles_m: word(tiles_m),
+            tiles_n: word(tiles_n),
+            tiles: word(tiles),
+            batch: word(batch),
+            part: word(part),
+            a_first: word(a.first),
+            a_row: word(a_row),
+            a_batch: word(m * k),
+            a_cycle: word(counts[0]),
+            b_first: word(b.first),
+            b_row: word(b_row),
+            b_batch: word(k * n),
+            b_cycle: word(counts[1]),
+            y_first: word(y.first),
+            y_row: word(if swap { m } else { n }),
+            y_batch: word(m * n),
+            y_part: word(batch * m * n),
+        };
+        let flag = |set: bool| f64::from(u8::from(set));
+        KernelCall::new(&BLOCKS, kernel.entry)
+            .constant("TRANSPOSE_A", flag(transposed[0]))
+            .constant("TRANSPOSE_B", flag(transposed[1]))
+            .constant("QUADS_A", flag(a_row.is_multiple_of(4)))
+            .constant("QUADS_B", flag(b_row.is_multiple_of(4)))
+            .constant("RAGGED", flag(!depth.len().is_multiple_of(kernel.depth)))
+            .constant("SWAP", flag(swap))
+            .params(&params)
+            .bind(a.bind)
+            .bind(b.bind)
+            .bind(y.bind)
+            .grid(Grid::linear(tiles, 1))
+    }
+}
+
+/// The call that adds up `parts` arrays of `count` elements each, in order. `shader` has the kernels
+/// of `gemm.wgsl`.
+pub(in crate::ops) fn join(shader: &'static Shader, count: usize, parts: usize, io: [Slot; 2]) -> KernelCall {
+    KernelCall::new(shader, "join")
+        .params(&JoinParams { n: word(count), parts: word(parts) })
+        .binds(io)
+        .grid(Grid::linear(count, 64))
 }
 
 #[cfg(test)]
@@ -286,7 +409,7 @@ mod tests {
     use super::*;
 
     fn product(m: usize, k: usize, n: usize) -> Product {
-        Product { batch: 1, m, n, k, transposed: [false; 2], batched: [false; 2] }
+        Product { batch: 1, m, n, k, transposed: [false; 2], counts: [1; 2] }
     }
 
     fn chosen(profile: &DeviceProfile, m: usize, k: usize, n: usize) -> Choice {
@@ -300,7 +423,7 @@ mod tests {
         let swapped = |kernel, swap| Choice::Blocks { kernel, swap, parts: 1 };
         assert_eq!(chosen(&shuffles, 4, 2, 4), Choice::Naive);
         assert_eq!(chosen(&shuffles, 128, 784, 512), swapped(LANES, false));
-        assert_eq!(chosen(&shuffles, 128, 512, 10), swapped(LANES, false));
+        assert_eq!(chosen(&shuffles, 128, 512, 10), swapped(LANES_16, true));
         assert_eq!(chosen(&shuffles, 1, 512, 512), swapped(LANES_8, false));
         assert_eq!(chosen(&shuffles, 512, 512, 1), swapped(LANES_8, true));
         let others = DeviceProfile { subgroups: Some((4, 4)), ..shuffles };

@@ -1,6 +1,7 @@
 //! Every operator at ordinary and hostile shapes and values. One file per family, as in
 //! `src/ops`; `all` is what the kernel, gradient and coverage tests go through.
 
+mod conv;
 mod elementwise;
 mod gather;
 mod layout;
@@ -15,15 +16,18 @@ use super::Case;
 /// Sizes that kernels get wrong: 1, primes, around multiples of four and of workgroup sizes.
 pub const SIZES: [usize; 9] = [1, 2, 3, 7, 63, 64, 65, 257, 1021];
 
+/// All cases; with `RETAPE_TEST_CASE` set, those whose names hold its text.
 pub fn all() -> Vec<Case> {
     let families = [
         elementwise::cases(),
         layout::cases(),
         matmul::cases(),
+        conv::cases(),
         reduce::cases(),
         gather::cases(),
         softmax::cases(),
         loss::cases(),
     ];
-    families.into_iter().flatten().collect()
+    let wanted = std::env::var("RETAPE_TEST_CASE").unwrap_or_default();
+    families.into_iter().flatten().filter(|case| case.name.contains(&wanted)).collect()
 }

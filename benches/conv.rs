@@ -1,0 +1,115 @@
+//! Convolutions of known networks by every route: milliseconds of the forward pass and of both
+//! gradients, and how the route that the rule chooses compares with the best.
+//!
+//! ```text
+//! cargo bench --bench conv                  # every layer, on the GPU that Device::gpu finds
+//! cargo bench --bench conv -- mnist cifar   # layers whose names hold one of the words
+//! RETAPE_BENCH_DEVICE=llvmpipe cargo bench --bench conv
+//! ```
+//!
+//! Routes are timed in turns, and each keeps its best time, so that a busy machine slows all of them
+//! alike. A route whose patches exceed the device's limits shows as a dash.
+
+mod rows;
+
+use std::time::{Duration, Instant};
+
+use retape::ops::ConvRoute;
+use retape::prelude::*;
+use retape::wgpu::PollType;
+use rows::convolutions::{CIFAR, Layer, MNIST, Part, RESNET, VGG};
+
+/// Turns that each route gets, unless one takes longer than `LONG`.
+const TURNS: usize = 7;
+const LONG: Duration = Duration::from_millis(700);
+
+fn main() {
+    let device = match std::env::var("RETAPE_BENCH_DEVICE") {
+        Ok(name) if !name.is_empty() => Device::named(&name),
+        _ => Device::gpu(),
+    };
+    let device = device.unwrap_or_else(|e| panic!("the benches need a GPU adapter: {e}"));
+    let words: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
+    println!("{device}\n");
+    println!("milliseconds; GFLOP/s of the chosen route, counting padding\n");
+    println!("| layer | | direct | im2col | implicit | chosen | GFLOP/s | chosen / best |");
+    println!("|---|---|---|---|---|---|---|---|");
+    let networks: [(&[Layer], usize); 4] = [(&MNIST, 128), (&CIFAR, 32), (&VGG, 1), (&RESNET, 1)];
+    let mut ratios = Vec::new();
+    for (layers, batch) in networks {
+        for layer in layers {
+            if words.is_empty() || words.iter().any(|w| layer.name.contains(w.as_str())) {
+                ratios.extend(Part::ALL.map(|part| line(&device, *layer, batch, part)));
+            }
+        }
+    }
+    let over = ratios.iter().filter(|&&r| r > 1.1).count();
+    let worst = ratios.iter().fold(1.0f64, |worst, &r| worst.max(r));
+    println!(
+        "\n{} products; {over} more than 10 % slower than the best route, at most {worst:.2}",
+        ratios.len()
+    );
+}
+
+/// A route ready to run.
+struct Runner {
+    session: Session,
+    best: Duration,
+}
+
+impl Runner {
+    fn new(device: &Device, layer: Layer, batch: usize, part: Part, route: ConvRoute) -> Option<Runner> {
+        let recorded = layer.row(batch, part, route).record().expect("a row records");
+        let mut session = recorded.tape.session(device).ok()?;
+        for (value, data) in &recorded.inputs {
+            if let rows::Data::F32(data) = data {
+                session.write(*value, data).expect("the input fits");
+            }
+        }
+        let mut runner = Runner { session, best: Duration::MAX };
+        // The first run compiles the kernels; the second says how many fit a turn.
+        runner.run(device, 1);
+        runner.best = runner.run(device, 1);
+        Some(runner)
+    }
+
+    /// The time of one of `steps` steps.
+    fn run(&mut self, device: &Device, steps: usize) -> Duration {
+        let start = Instant::now();
+        self.session.replay_n(steps).expect("the step replays");
+        if let Some((device, _)) = device.wgpu() {
+            device.poll(PollType::wait_indefinitely()).expect("the device finishes");
+        }
+        start.elapsed() / steps as u32
+    }
+}
+
+/// Prints one line; returns the chosen route's time over the best one's.
+fn line(device: &Device, layer: Layer, batch: usize, part: Part) -> f64 {
+    let routes = [ConvRoute::Direct, ConvRoute::Im2col, ConvRoute::Implicit, ConvRoute::Auto];
+    let mut runners = routes.map(|route| Runner::new(device, layer, batch, part, route));
+    for turn in 0..TURNS {
+        for runner in runners.iter_mut().flatten() {
+            if turn > 1 && runner.best > LONG {
+                continue;
+            }
+            let steps = (Duration::from_millis(20).as_nanos() / runner.best.as_nanos().max(1)).clamp(1, 200);
+            runner.best = runner.best.min(runner.run(device, steps as usize));
+        }
+    }
+    let milliseconds = |runner: &Option<Runner>| runner.as_ref().map(|r| r.best.as_secs_f64() * 1e3);
+    let times: Vec<Option<f64>> = runners.iter().map(milliseconds).collect();
+    let best = times.iter().flatten().fold(f64::INFINITY, |best, &t| best.min(t));
+    let chosen = times[3].expect("the rule chooses a route that fits the device");
+    let show = |time: &Option<f64>| time.map_or("-".to_owned(), |t| format!("{t:.3}"));
+    let shown: Vec<String> = times.iter().map(show).collect();
+    let rate = layer.flops(batch) as f64 / chosen / 1e6;
+    println!(
+        "| {} | {} | {} | {rate:.1} | {:.2} |",
+        layer.name,
+        part.name(),
+        shown.join(" | "),
+        chosen / best
+    );
+    chosen / best
+}

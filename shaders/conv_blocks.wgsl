@@ -1,0 +1,218 @@
+// Convolution and its two gradients as matrix products whose second operand is made up of an
+// image's patches on the fly (implicit GEMM): the operands of the kernels in gemm.wgsl.
+//
+//                a               b                                  y
+//   MODE 0       filters         patches of x                       results
+//                [o, (c, p, q)]  [(c, p, q), (n, i, j)]             [o, (n, i, j)]
+//   MODE 1       filters         results that a pixel went into     images
+//                [c, (o, p, q)]  [(o, p, q), (n, row, column)]      [c, (n, row, column)]
+//   MODE 2       results         patches of x                       filters
+//                [o, (n, i, j)]  [(n, i, j), (c, p, q)]             [o, (c, p, q)]
+//
+// with p, q under the window, i, j its position. The batch of the product is the convolution's
+// groups. Every index (u, v, w) of three is one along k or along the columns of b, whose extents
+// are step_h, step_w and column_h, column_w. An element of b is at
+//
+//   base: u of the step * b_step + u of the column * b_column + z * b_group
+//   row, column: the step's and the column's v and w, scaled and moved so that their sum is the
+//   place in the image; in MODE 1, SH and SW times the place in the result
+//
+// and zero where that is outside. Coordinates left of and above wrap around to large numbers.
+
+override MODE: u32 = 0u;
+override KH: u32 = 1u;
+override KW: u32 = 1u;
+override SH: u32 = 1u;
+override SW: u32 = 1u;
+override DH: u32 = 1u;
+override DW: u32 = 1u;
+// Whether elements of a at k, k + 1, k + 2 and k + 3 are a vector, for k a multiple of four.
+override QUADS_A: bool = false;
+// Whether k is no multiple of the depth that a kernel takes at a time.
+override RAGGED: bool = false;
+
+struct Params {
+    m: u32,
+    n: u32,
+    k: u32,
+    tiles_m: u32,
+    tiles_n: u32,
+    tiles: u32,
+    batch: u32,
+    part: u32,
+    step_h: u32,
+    step_w: u32,
+    column_h: u32,
+    column_w: u32,
+    // Height and width of what b is read from.
+    height: u32,
+    width: u32,
+    top: u32,
+    left: u32,
+    a_group: u32,
+    a_row: u32,
+    a_step: u32,
+    b_group: u32,
+    b_step: u32,
+    b_column: u32,
+    y_group: u32,
+    y_row: u32,
+    y_column: u32,
+    y_part: u32,
+}
+
+@group(0) @binding(0) var<storage, read> a: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> b: array<f32>;
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+var<immediate> p: Params;
+
+const NEXT = vec4(0u, 1u, 2u, 3u);
+
+// The starts of four rows of a.
+struct Left { rows: vec4<u32> }
+
+// Base, row and column of four columns of b.
+struct Right {
+    base: vec4<u32>,
+    row: vec4<u32>,
+    column: vec4<u32>,
+}
+
+// A place along k and its index (u, v, w).
+struct Step {
+    k: u32,
+    index: vec3<u32>,
+}
+
+fn a_along_k() -> bool { return MODE != 1u; }
+fn b_along_k() -> bool { return MODE == 2u; }
+
+fn step_height() -> u32 { return select(KH, p.step_h, MODE == 2u); }
+fn step_width() -> u32 { return select(KW, p.step_w, MODE == 2u); }
+
+fn step_at(k: u32) -> Step {
+    let line = k / step_width();
+    let u = line / step_height();
+    return Step(k, vec3(u, line - u * step_height(), k - line * step_width()));
+}
+
+fn following(index: vec3<u32>) -> vec3<u32> {
+    let w = index.z + 1u;
+    let over = w == step_width();
+    let v = index.y + select(0u, 1u, over);
+    let above = v == step_height();
+    return vec3(index.x + select(0u, 1u, above), select(v, 0u, above), select(w, 0u, over));
+}
+
+fn step_on(step: Step) -> Step {
+    return Step(step.k + 4u, following(following(following(following(step.index)))));
+}
+
+fn left_at(at: Place, row: u32) -> Left {
+    return Left(at.z * p.a_group + min(vec4(row) + NEXT, vec4(p.m - 1u)) * p.a_row);
+}
+
+fn right_at(at: Place, column: u32) -> Right {
+    let i = min(vec4(column) + NEXT, vec4(p.n - 1u));
+    let width = select(p.column_w, KW, MODE == 2u);
+    let height = select(p.column_h, KH, MODE == 2u);
+    let line = i / width;
+    let w = i - line * width;
+    let u = line / height;
+    let v = line - u * height;
+    let base = at.z * p.b_group + u * p.b_column;
+    if MODE == 0u { return Right(base, v * SH - p.top, w * SW - p.left); }
+    if MODE == 1u { return Right(base, v + p.top, w + p.left); }
+    return Right(base, v * DH - p.top, w * DW - p.left);
+}
+
+fn a_word(i: u32) -> f32 { return a[i >> 2u][i & 3u]; }
+
+// Four elements of a row of a, at offsets within the row.
+fn a_quad(row: u32, offsets: vec4<u32>) -> vec4<f32> {
+    if QUADS_A { return a[(row + offsets.x) >> 2u]; }
+    let i = row + offsets;
+    return vec4(a_word(i.x), a_word(i.y), a_word(i.z), a_word(i.w));
+}
+
+fn a_offset(index: vec3<u32>) -> u32 {
+    return index.x * p.a_step + index.y * step_width() + index.z;
+}
+
+fn a_block(side: Left, step: Step) -> mat4x4<f32> {
+    let second = following(step.index);
+    let third = following(second);
+    var offsets = vec4(
+        a_offset(step.index), a_offset(second), a_offset(third), a_offset(following(third)),
+    );
+    let inside = vec4(step.k) + NEXT < vec4(p.k);
+    if RAGGED { offsets = select(vec4(0u), offsets, inside); }
+    var block = mat4x4(
+        a_quad(side.rows.x, offsets),
+        a_quad(side.rows.y, offsets),
+        a_quad(side.rows.z, offsets),
+        a_quad(side.rows.w, offsets),
+    );
+    if RAGGED {
+        let zero = vec4(0.0);
+        block = mat4x4(
+            select(zero, block[0], inside),
+            select(zero, block[1], inside),
+            select(zero, block[2], inside),
+            select(zero, block[3], inside),
+        );
+    }
+    return block;
+}
+
+// Four columns of one row of b.
+fn b_row(side: Right, index: vec3<u32>, valid: bool) -> vec4<f32> {
+    var scaled = index.yz * vec2(DH, DW);
+    if MODE == 1u { scaled = vec2(0u) - scaled; }
+    if MODE == 2u { scaled = index.yz * vec2(SH, SW); }
+    var row = side.row + scaled.x;
+    var column = side.column + scaled.y;
+    var inside = vec4(!RAGGED || valid);
+    if MODE == 1u {
+        let r = row / SH;
+        let c = column / SW;
+        inside = inside & (r * SH == row) & (c * SW == column);
+        row = r;
+        column = c;
+    }
+    inside = inside & (row < vec4(p.height)) & (column < vec4(p.width));
+    let i = select(vec4(0u), side.base + index.x * p.b_step + row * p.width + column, inside);
+    return select(vec4(0.0), vec4(b[i.x], b[i.y], b[i.z], b[i.w]), inside);
+}
+
+fn b_block(side: Right, step: Step) -> mat4x4<f32> {
+    let second = following(step.index);
+    let third = following(second);
+    return mat4x4(
+        b_row(side, step.index, step.k < p.k),
+        b_row(side, second, step.k + 1u < p.k),
+        b_row(side, third, step.k + 2u < p.k),
+        b_row(side, following(third), step.k + 3u < p.k),
+    );
+}
+
+fn store_row(row: u32, columns: vec4<u32>, inside: vec4<bool>, v: vec4<f32>) {
+    if inside.x { y[row + columns.x] = v.x; }
+    if inside.y { y[row + columns.y] = v.y; }
+    if inside.z { y[row + columns.z] = v.z; }
+    if inside.w { y[row + columns.w] = v.w; }
+}
+
+// Stores a block of y at `row` and `column` as far as it lies within.
+fn store(at: Place, row: u32, column: u32, block: mat4x4<f32>) {
+    let i = vec4(column) + NEXT;
+    let plane = p.column_h * p.column_w;
+    let outer = i / plane;
+    let columns = outer * p.y_column + (i - outer * plane);
+    let inside = i < vec4(p.n);
+    let start = at.part * p.y_part + at.z * p.y_group + row * p.y_row;
+    if row < p.m { store_row(start, columns, inside, block[0]); }
+    if row + 1u < p.m { store_row(start + p.y_row, columns, inside, block[1]); }
+    if row + 2u < p.m { store_row(start + 2u * p.y_row, columns, inside, block[2]); }
+    if row + 3u < p.m { store_row(start + 3u * p.y_row, columns, inside, block[3]); }
+}

@@ -1,0 +1,350 @@
+
+
+// Kernels of the product y = a b in blocks of 4x4, which registers hold. Appended after a source
+// that says what the operands are:
+//
+//   p                     a parameter block with at least k, tiles_m, tiles_n, tiles, batch and part
+//   Step                  a place along k: step_at(k), and step_on(step) for the place 4 further
+//   Left, Right           four rows of a, four columns of b: left_at(place, row),
+//                         right_at(place, column)
+//   a_block, b_block      the 4x4 elements of either at a step
+//   a_along_k, b_along_k  whether neighbours along k lie side by side in memory
+//   store                 puts a block of y where it belongs
+//
+// A block is a mat4x4 held the way the inner step wants it: column i of a block of a holds row i,
+// four elements along k; column i of a block of b or y holds row i, four elements along n.
+//
+//   lanes       a subgroup of 8 is a workgroup and makes 32x32: each lane the 8 blocks below
+//               each other in its four columns, with blocks of a passed around by shuffles, so that
+//               every element is loaded once. Needs subgroups of exactly 8.
+//   lanes_16, lanes_8  the same for 16x32 and 8x32: for products of few rows
+//   rows        8 lanes make 16x32, each lane 4 blocks, loading its blocks of a itself. For
+//               drivers on the CPU with other subgroups.
+//   tiles_64    256 threads make 64x64, a block each, staged 16 deep in workgroup memory. For GPUs.
+//   tiles_128   256 threads make 128x128, 2x2 blocks each, staged 8 deep. For GPUs.
+//   join        adds up the parts of a product whose k was split, a thread per element
+//
+// A workgroup makes one tile of y, in a folded grid of tiles: columns fastest, then rows, then the
+// batch, then the part of k. Tiles may hang over the edges: loads there are clamped to the last row
+// or column and their results never stored. Elements past the end of k are zeros.
+
+struct JoinParams {
+    n: u32,
+    parts: u32,
+}
+
+@group(0) @binding(0) var<storage, read> summand: array<f32>;
+@group(0) @binding(1) var<storage, read_write> sum: array<f32>;
+var<immediate> q: JoinParams;
+// Blocks of both sides as four planes of columns; a step of four along k starts a row of planes,
+// padded so that its columns fall into other banks.
+var<workgroup> a_tile: array<vec4<f32>, 264>;
+var<workgroup> b_tile: array<vec4<f32>, 264>;
+
+// Where a tile begins: row, column, member of the batch, part of k and where that begins and ends.
+struct Place {
+    row: u32,
+    column: u32,
+    z: u32,
+    part: u32,
+    first: u32,
+    end: u32,
+}
+
+fn place(tile: u32, rows: u32, columns: u32) -> Place {
+    let above = tile / p.tiles_n;
+    let z = above / p.tiles_m;
+    let part = z / p.batch;
+    let first = part * p.part;
+    return Place(
+        above % p.tiles_m * rows,
+        tile % p.tiles_n * columns,
+        z % p.batch,
+        part,
+        first,
+        min(first + p.part, p.k),
+    );
+}
+
+// One row of a block of y plus a row of op(a) times a block of op(b).
+fn add_row(y: vec4<f32>, a: vec4<f32>, b: mat4x4<f32>) -> vec4<f32> {
+    var sum = fma(vec4(a.x), b[0], y);
+    sum = fma(vec4(a.y), b[1], sum);
+    sum = fma(vec4(a.z), b[2], sum);
+    return fma(vec4(a.w), b[3], sum);
+}
+
+// A block of y plus a block of op(a) times a block of op(b).
+fn add(y: mat4x4<f32>, a: mat4x4<f32>, b: mat4x4<f32>) -> mat4x4<f32> {
+    return mat4x4(
+        add_row(y[0], a[0], b),
+        add_row(y[1], a[1], b),
+        add_row(y[2], a[2], b),
+        add_row(y[3], a[3], b),
+    );
+}
+
+// Lane `lane`'s block.
+fn block_of(lane: u32, block: mat4x4<f32>) -> mat4x4<f32> {
+    return mat4x4(
+        subgroupShuffle(block[0], lane),
+        subgroupShuffle(block[1], lane),
+        subgroupShuffle(block[2], lane),
+        subgroupShuffle(block[3], lane),
+    );
+}
+
+@compute @workgroup_size(8)
+fn lanes(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
+    let tile = linear_group(group);
+    if tile >= p.tiles { return; }
+    let at = place(tile, 32u, 32u);
+    let rows = left_at(at, at.row + 4u * lane);
+    let column = at.column + 4u * lane;
+    let columns = right_at(at, column);
+    var step = step_at(at.first);
+    var y0 = mat4x4<f32>();
+    var y1 = mat4x4<f32>();
+    var y2 = mat4x4<f32>();
+    var y3 = mat4x4<f32>();
+    var y4 = mat4x4<f32>();
+    var y5 = mat4x4<f32>();
+    var y6 = mat4x4<f32>();
+    var y7 = mat4x4<f32>();
+    for (var k = at.first; k < at.end; k += 4u) {
+        let left = a_block(rows, step);
+        let right = b_block(columns, step);
+        y0 = add(y0, block_of(0u, left), right);
+        y1 = add(y1, block_of(1u, left), right);
+        y2 = add(y2, block_of(2u, left), right);
+        y3 = add(y3, block_of(3u, left), right);
+        y4 = add(y4, block_of(4u, left), right);
+        y5 = add(y5, block_of(5u, left), right);
+        y6 = add(y6, block_of(6u, left), right);
+        y7 = add(y7, block_of(7u, left), right);
+        step = step_on(step);
+    }
+    store(at, at.row, column, y0);
+    store(at, at.row + 4u, column, y1);
+    store(at, at.row + 8u, column, y2);
+    store(at, at.row + 12u, column, y3);
+    store(at, at.row + 16u, column, y4);
+    store(at, at.row + 20u, column, y5);
+    store(at, at.row + 24u, column, y6);
+    store(at, at.row + 28u, column, y7);
+}
+
+@compute @workgroup_size(8)
+fn lanes_16(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
+    let tile = linear_group(group);
+    if tile >= p.tiles { return; }
+    let at = place(tile, 16u, 32u);
+    let rows = left_at(at, at.row + 4u * lane);
+    let column = at.column + 4u * lane;
+    let columns = right_at(at, column);
+    var step = step_at(at.first);
+    var y0 = mat4x4<f32>();
+    var y1 = mat4x4<f32>();
+    var y2 = mat4x4<f32>();
+    var y3 = mat4x4<f32>();
+    for (var k = at.first; k < at.end; k += 4u) {
+        let left = a_block(rows, step);
+        let right = b_block(columns, step);
+        y0 = add(y0, block_of(0u, left), right);
+        y1 = add(y1, block_of(1u, left), right);
+        y2 = add(y2, block_of(2u, left), right);
+        y3 = add(y3, block_of(3u, left), right);
+        step = step_on(step);
+    }
+    store(at, at.row, column, y0);
+    store(at, at.row + 4u, column, y1);
+    store(at, at.row + 8u, column, y2);
+    store(at, at.row + 12u, column, y3);
+}
+
+@compute @workgroup_size(8)
+fn lanes_8(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
+    let tile = linear_group(group);
+    if tile >= p.tiles { return; }
+    let at = place(tile, 8u, 32u);
+    let rows = left_at(at, at.row + 4u * lane);
+    let column = at.column + 4u * lane;
+    let columns = right_at(at, column);
+    var step = step_at(at.first);
+    var y0 = mat4x4<f32>();
+    var y1 = mat4x4<f32>();
+    for (var k = at.first; k < at.end; k += 4u) {
+        let left = a_block(rows, step);
+        let right = b_block(columns, step);
+        y0 = add(y0, block_of(0u, left), right);
+        y1 = add(y1, block_of(1u, left), right);
+        step = step_on(step);
+    }
+    store(at, at.row, column, y0);
+    store(at, at.row + 4u, column, y1);
+}
+
+@compute @workgroup_size(8)
+fn rows(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let tile = linear_group(group);
+    if tile >= p.tiles { return; }
+    let at = place(tile, 16u, 32u);
+    let rows_0 = left_at(at, at.row);
+    let rows_1 = left_at(at, at.row + 4u);
+    let rows_2 = left_at(at, at.row + 8u);
+    let rows_3 = left_at(at, at.row + 12u);
+    let column = at.column + 4u * lane;
+    let columns = right_at(at, column);
+    var step = step_at(at.first);
+    var y0 = mat4x4<f32>();
+    var y1 = mat4x4<f32>();
+    var y2 = mat4x4<f32>();
+    var y3 = mat4x4<f32>();
+    for (var k = at.first; k < at.end; k += 4u) {
+        let right = b_block(columns, step);
+        y0 = add(y0, a_block(rows_0, step), right);
+        y1 = add(y1, a_block(rows_1, step), right);
+        y2 = add(y2, a_block(rows_2, step), right);
+        y3 = add(y3, a_block(rows_3, step), right);
+        step = step_on(step);
+    }
+    store(at, at.row, column, y0);
+    store(at, at.row + 4u, column, y1);
+    store(at, at.row + 8u, column, y2);
+    store(at, at.row + 12u, column, y3);
+}
+
+// Which block of a stage a thread brings in: x its place along rows or columns, y along k. Threads
+// side by side read side by side in memory.
+fn brought(lane: u32, along_k: bool, across: u32) -> vec2<u32> {
+    let deep = 64u / across;
+    return select(vec2(lane % across, lane / across), vec2(lane / deep, lane % deep), along_k);
+}
+
+// What a thread brings in at every stage: threads 0 to 63 a block of a, the next 64 one of b;
+// `across` blocks lie side by side.
+struct Cargo {
+    rows: Left,
+    columns: Right,
+    // How far its block lies along k from the stage's beginning.
+    ahead: u32,
+}
+
+fn cargo(at: Place, lane: u32, across: u32) -> Cargo {
+    let a = brought(lane % 64u, a_along_k(), across);
+    let b = brought(lane % 64u, b_along_k(), across);
+    let rows = left_at(at, at.row + 4u * a.x);
+    let columns = right_at(at, at.column + 4u * b.x);
+    return Cargo(rows, columns, 4u * select(b.y, a.y, lane < 64u));
+}
+
+fn bring(side: Cargo, lane: u32, k: u32) -> mat4x4<f32> {
+    if lane >= 128u { return mat4x4<f32>(); }
+    let step = step_at(k + side.ahead);
+    if lane < 64u { return a_block(side.rows, step); }
+    return b_block(side.columns, step);
+}
+
+fn stage(lane: u32, across: u32, deep_stride: u32, block: mat4x4<f32>) {
+    if lane < 64u {
+        let to = brought(lane, a_along_k(), across);
+        let i = to.y * deep_stride + to.x;
+        a_tile[i] = block[0];
+        a_tile[i + across] = block[1];
+        a_tile[i + 2u * across] = block[2];
+        a_tile[i + 3u * across] = block[3];
+    } else if lane < 128u {
+        let to = brought(lane - 64u, b_along_k(), across);
+        let i = to.y * deep_stride + to.x;
+        b_tile[i] = block[0];
+        b_tile[i + across] = block[1];
+        b_tile[i + 2u * across] = block[2];
+        b_tile[i + 3u * across] = block[3];
+    }
+}
+
+fn a_staged(i: u32, across: u32) -> mat4x4<f32> {
+    return mat4x4(a_tile[i], a_tile[i + across], a_tile[i + 2u * across], a_tile[i + 3u * across]);
+}
+
+fn b_staged(i: u32, across: u32) -> mat4x4<f32> {
+    return mat4x4(b_tile[i], b_tile[i + across], b_tile[i + 2u * across], b_tile[i + 3u * across]);
+}
+
+@compute @workgroup_size(16, 16)
+fn tiles_64(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_id) local: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let tile = linear_group(group);
+    // The whole workgroup leaves together, so the barriers below stay uniform.
+    if tile >= p.tiles { return; }
+    let at = place(tile, 64u, 64u);
+    var y0 = mat4x4<f32>();
+    let mine = cargo(at, lane, 16u);
+    var next = bring(mine, lane, at.first);
+    for (var k = at.first; k < at.end; k += 16u) {
+        stage(lane, 16u, 66u, next);
+        workgroupBarrier();
+        // The next stage is under way while this one is worked on.
+        if k + 16u < at.end { next = bring(mine, lane, k + 16u); }
+        for (var i = 0u; i < 264u; i += 66u) {
+            y0 = add(y0, a_staged(i + local.y, 16u), b_staged(i + local.x, 16u));
+        }
+        workgroupBarrier();
+    }
+    store(at, at.row + 4u * local.y, at.column + 4u * local.x, y0);
+}
+
+@compute @workgroup_size(16, 16)
+fn tiles_128(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_id) local: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let tile = linear_group(group);
+    // The whole workgroup leaves together, so the barriers below stay uniform.
+    if tile >= p.tiles { return; }
+    let at = place(tile, 128u, 128u);
+    var y00 = mat4x4<f32>();
+    var y01 = mat4x4<f32>();
+    var y10 = mat4x4<f32>();
+    var y11 = mat4x4<f32>();
+    let mine = cargo(at, lane, 32u);
+    var next = bring(mine, lane, at.first);
+    for (var k = at.first; k < at.end; k += 8u) {
+        stage(lane, 32u, 132u, next);
+        workgroupBarrier();
+        // The next stage is under way while this one is worked on.
+        if k + 8u < at.end { next = bring(mine, lane, k + 8u); }
+        for (var i = 0u; i < 264u; i += 132u) {
+            let upper = a_staged(i + local.y, 32u);
+            let lower = a_staged(i + local.y + 16u, 32u);
+            let left = b_staged(i + local.x, 32u);
+            let right = b_staged(i + local.x + 16u, 32u);
+            y00 = add(y00, upper, left);
+            y01 = add(y01, upper, right);
+            y10 = add(y10, lower, left);
+            y11 = add(y11, lower, right);
+        }
+        workgroupBarrier();
+    }
+    let row = at.row + 4u * local.y;
+    let column = at.column + 4u * local.x;
+    store(at, row, column, y00);
+    store(at, row, column + 64u, y01);
+    store(at, row + 64u, column, y10);
+    store(at, row + 64u, column + 64u, y11);
+}
+
+@compute @workgroup_size(64)
+fn join(@builtin(global_invocation_id) id: vec3<u32>) {
+    let i = linear_index(id, 64u);
+    if i >= q.n { return; }
+    var total = 0.0;
+    for (var part = 0u; part < q.parts; part++) {
+        total += summand[part * q.n + i];
+    }
+    sum[i] = total;
+}

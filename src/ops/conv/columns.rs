@@ -1,0 +1,115 @@
+//! The three products as matrix products over patches that are written out (im2col).
+
+use super::geometry::{Geometry, Product};
+use super::{BLOCKS, route};
+use crate::kernel::{Grid, KernelCall, Shader, Slot};
+use crate::ops::matmul::{self, MatmulRoute, join};
+use crate::ops::{Lowering, word};
+use crate::tape::DeviceKind;
+
+pub(in crate::ops) static SHADER: Shader =
+    built_in!("conv_columns", include_str!("../../../shaders/conv_columns.wgsl"));
+
+crate::params! {
+    struct ColumnsParams { threads: u32, ih: u32, iw: u32, oh: u32, ow: u32, top: u32, left: u32 }
+}
+
+/// Elements of the patches of all images.
+pub(super) fn elements(g: &Geometry) -> usize {
+    g.n * g.groups * g.patch() * g.positions()
+}
+
+/// Writes the patches out first, or adds them up last. A pointwise convolution's patches are its
+/// images.
+pub(super) fn lower(cx: &mut Lowering<'_>, product: Product, g: &Geometry) {
+    let columns = |cx: &mut Lowering<'_>| cx.scratch(4 * elements(g) as u64);
+    match product {
+        Product::Forward => {
+            let patches = spread(cx, g, Slot::Input(0), columns);
+            multiply(cx, product, g, [Slot::Input(1), patches, Slot::Output(0)]);
+        }
+        Product::Image if g.is_pointwise() => {
+            multiply(cx, product, g, [Slot::Input(0), Slot::Input(1), Slot::Output(0)]);
+        }
+        Product::Image => {
+            let patches = columns(cx);
+            multiply(cx, product, g, [Slot::Input(0), Slot::Input(1), patches]);
+            gather(cx, g, patches);
+        }
+        Product::Weight => {
+            let patches = spread(cx, g, Slot::Input(0), columns);
+            let count = g.groups * g.o * g.patch();
+            let sums = if g.n > 1 { cx.scratch(4 * (g.n * count) as u64) } else { Slot::Output(0) };
+            multiply(cx, product, g, [Slot::Input(1), patches, sums]);
+            if g.n > 1 {
+                cx.call(join(&BLOCKS, count, g.n, [sums, Slot::Output(0)]));
+            }
+        }
+    }
+}
+
+/// The product of each image and group, for the weight one per image.
+fn multiply(cx: &mut Lowering<'_>, product: Product, g: &Geometry, operands: [Slot; 3]) {
+    let (batch, k, p) = (g.n * g.groups, g.patch(), g.positions());
+    let product = match product {
+        Product::Forward => {
+            matmul::Product { batch, m: g.o, n: p, k, transposed: [false, false], counts: [g.groups, batch] }
+        }
+        Product::Image => matmul::Product {
+            batch,
+            m: k,
+            n: p,
+            k: g.o,
+            transposed: [true, false],
+            counts: [g.groups, batch],
+        },
+        Product::Weight => {
+            matmul::Product { batch, m: g.o, n: k, k: p, transposed: [false, true], counts: [batch, batch] }
+        }
+    };
+    matmul::lower(cx, &product, MatmulRoute::Auto, operands);
+}
+
+fn params(g: &Geometry, threads: usize) -> ColumnsParams {
+    let [oh, ow] = g.outputs();
+    ColumnsParams {
+        threads: word(threads),
+        ih: word(g.h.input),
+        iw: word(g.w.input),
+        oh: word(oh),
+        ow: word(ow),
+        top: word(g.h.before),
+        left: word(g.w.before),
+    }
+}
+
+fn spread(
+    cx: &mut Lowering<'_>,
+    g: &Geometry,
+    image: Slot,
+    columns: impl Fn(&mut Lowering<'_>) -> Slot,
+) -> Slot {
+    if g.is_pointwise() {
+        return image;
+    }
+    let patches = columns(cx);
+    let (entry, threads) = match cx.profile.kind {
+        DeviceKind::Cpu => ("spread", elements(g) / g.w.output),
+        DeviceKind::Gpu => ("spread_wide", elements(g)),
+    };
+    let call = route::windowed(KernelCall::new(&SHADER, entry), g)
+        .params(&params(g, threads))
+        .binds([image, patches])
+        .grid(Grid::linear(threads, 64));
+    cx.call(call);
+    patches
+}
+
+fn gather(cx: &mut Lowering<'_>, g: &Geometry, patches: Slot) {
+    let threads = g.n * g.groups * g.c * g.pixels();
+    let call = route::windowed(KernelCall::new(&SHADER, "gather"), g)
+        .params(&params(g, threads))
+        .binds([patches, Slot::Output(0)])
+        .grid(Grid::linear(threads, 64));
+    cx.call(call);
+}

@@ -1,0 +1,230 @@
+use super::geometry::Product;
+use super::{Conv, ConvRoute, Convolution};
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Value};
+use crate::ops::{Padding, Pair, Window};
+use crate::shape::Shape;
+
+/// How a convolution moves over its image: stride 1, no padding, dilation 1 and one group unless
+/// set.
+///
+/// ```
+/// use retape::ops::{ConvOptions, Padding};
+/// let strided = ConvOptions::new().stride(2).padding(Padding::Same);
+/// let depthwise = ConvOptions::new().padding(Padding::symmetric(1)).groups(32);
+/// # let _ = (strided, depthwise);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ConvOptions {
+    stride: Pair,
+    dilation: Pair,
+    padding: Padding,
+    groups: usize,
+    route: ConvRoute,
+}
+
+impl Default for ConvOptions {
+    fn default() -> Self {
+        ConvOptions::new()
+    }
+}
+
+impl ConvOptions {
+    /// The defaults.
+    pub fn new() -> Self {
+        ConvOptions {
+            stride: Pair([1; 2]),
+            dilation: Pair([1; 2]),
+            padding: Padding::Valid,
+            groups: 1,
+            route: ConvRoute::Auto,
+        }
+    }
+
+    /// Pixels from one window to the next.
+    pub fn stride(mut self, stride: impl Into<Pair>) -> Self {
+        self.stride = stride.into();
+        self
+    }
+
+    /// Pixels from one element of the window to the next.
+    pub fn dilation(mut self, dilation: impl Into<Pair>) -> Self {
+        self.dilation = dilation.into();
+        self
+    }
+
+    /// What surrounds the image.
+    pub fn padding(mut self, padding: Padding) -> Self {
+        self.padding = padding;
+        self
+    }
+
+    /// Splits input and output channels into this many groups that do not see each other: as many as
+    /// there are input channels for a depthwise convolution.
+    pub fn groups(mut self, groups: usize) -> Self {
+        self.groups = groups;
+        self
+    }
+
+    /// Forces a kernel instead of the rule in [`ConvRoute`], for the gradients too.
+    pub fn route(mut self, route: ConvRoute) -> Self {
+        self.route = route;
+        self
+    }
+
+    fn over(&self, image: [usize; 2], kernel: [usize; 2]) -> Convolution {
+        let window = Window {
+            kernel,
+            stride: self.stride.0,
+            dilation: self.dilation.0,
+            padding: self.padding,
+            ceil_mode: false,
+        };
+        Convolution { window, groups: self.groups, image, route: self.route }
+    }
+}
+
+impl Graph {
+    /// Convolution of `x` `[n, c, h, w]` with the filters of `w` `[o, c / groups, kh, kw]`, plus
+    /// `bias` `[o]`: `[n, o, oh, ow]`, all f32. As usual in networks the filters are not flipped
+    /// (Goodfellow, Bengio and Courville, Deep Learning, 2016, equation 9.6):
+    ///
+    /// ```text
+    /// y[n, o, i, j] = bias[o] + sum over c, p, q of
+    ///                 x[n, c, i stride - top + p dilation, j stride - left + q dilation] w[o, c, p, q]
+    /// ```
+    ///
+    /// where `c` runs over the channels of `o`'s group and padding counts as 0. Sizes are in
+    /// [`Padding`].
+    ///
+    /// ```
+    /// use retape::ops::ConvOptions;
+    /// use retape::prelude::*;
+    /// # fn main() -> retape::Result<()> {
+    /// let mut g = Graph::new();
+    /// let x = g.input("x", [1, 3, 227, 227]);
+    /// let w = g.parameter("w", [96, 3, 11, 11], Init::HeNormal);
+    /// let y = g.conv2d(x, w, None, ConvOptions::new().stride(4))?;
+    /// assert_eq!(g.shape(y)?, Shape::from([1, 96, 55, 55]));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Rank`], [`Error::ShapeMismatch`] where channels disagree, [`Error::Window`] where the
+    /// filters exceed the padded image, [`Error::Argument`] for groups that do not divide the
+    /// channels and for strides and dilations of 0.
+    #[track_caller]
+    pub fn conv2d(&self, x: Value, w: Value, bias: Option<Value>, options: ConvOptions) -> Result<Value> {
+        let image = self.plane("conv2d", x)?;
+        let kernel = self.plane("conv2d", w)?;
+        let y = self.apply1(Conv { product: Product::Forward, of: options.over(image, kernel) }, &[x, w])?;
+        self.add_bias("conv2d", y, bias)
+    }
+
+    /// [`conv2d`](Graph::conv2d) along one axis: `x` `[n, c, l]`, `w` `[o, c / groups, k]`, result
+    /// `[n, o, ol]`. Of the options' pairs, the second numbers count.
+    ///
+    /// # Errors
+    /// As [`conv2d`](Graph::conv2d).
+    #[track_caller]
+    pub fn conv1d(&self, x: Value, w: Value, bias: Option<Value>, options: ConvOptions) -> Result<Value> {
+        let flat = |value: Value| -> Result<Value> {
+            let shape = self.operand_shape("conv1d", value)?;
+            match *shape.dims() {
+                [a, b, c] => self.reshape(value, [a, b, 1, c]),
+                _ => self.located("conv1d", Err(Error::Rank { shape, expected: "3" })),
+            }
+        };
+        let along = |pair: Pair| Pair([1, pair.0[1]]);
+        let padding = match options.padding {
+            Padding::Explicit { left, right, .. } => Padding::Explicit { top: 0, left, bottom: 0, right },
+            other => other,
+        };
+        let options = ConvOptions {
+            stride: along(options.stride),
+            dilation: along(options.dilation),
+            padding,
+            ..options
+        };
+        let y = self.conv2d(flat(x)?, flat(w)?, bias, options)?;
+        let shape = self.shape_of(y);
+        let dims = shape.dims();
+        self.reshape(y, [dims[0], dims[1], dims[3]])
+    }
+
+    /// The transpose of [`conv2d`](Graph::conv2d) (Zeiler et al., CVPR 2010; Dumoulin and Visin,
+    /// arXiv 1603.07285): `x` `[n, c, h, w]` and filters `w` `[c, o / groups, kh, kw]` give
+    /// `[n, o, oh, ow]`, the gradient with respect to its image of the convolution that has these
+    /// filters and a result like `x`. With `k` the window's extent, an axis grows from `in` to
+    /// `(in - 1) stride + k - padding + output_padding`; with [`Padding::Same`] to
+    /// `in stride + output_padding`.
+    ///
+    /// # Errors
+    /// As [`conv2d`](Graph::conv2d); [`Error::ShapeMismatch`] if no convolution of the result's size
+    /// gives `x`, such as for an `output_padding` of a stride and more.
+    #[track_caller]
+    pub fn conv_transpose2d(
+        &self,
+        x: Value,
+        w: Value,
+        bias: Option<Value>,
+        options: ConvOptions,
+        output_padding: impl Into<Pair>,
+    ) -> Result<Value> {
+        const OP: &str = "conv_transpose2d";
+        let input = self.plane(OP, x)?;
+        let kernel = self.plane(OP, w)?;
+        let extra = output_padding.into().0;
+        let grown = |axis: usize| grow(&options, axis, input[axis], kernel[axis], extra[axis]);
+        let grown = grown(0).and_then(|h| Ok([h, grown(1)?]));
+        let image = self.located(OP, grown)?;
+        let y = self.apply1(Conv { product: Product::Image, of: options.over(image, kernel) }, &[w, x])?;
+        self.add_bias(OP, y, bias)
+    }
+
+    /// Height and width of an operand of four dimensions.
+    #[track_caller]
+    fn plane(&self, op: &'static str, value: Value) -> Result<[usize; 2]> {
+        let shape = self.operand_shape(op, value)?;
+        match *shape.dims() {
+            [_, _, h, w] => Ok([h, w]),
+            _ => self.located(op, Err(Error::Rank { shape, expected: "4" })),
+        }
+    }
+
+    /// Adds a number per channel.
+    #[track_caller]
+    fn add_bias(&self, op: &'static str, y: Value, bias: Option<Value>) -> Result<Value> {
+        let Some(bias) = bias else { return Ok(y) };
+        let (found, channels) = (self.operand_shape(op, bias)?, self.shape_of(y).dims()[1]);
+        if found != Shape::from([channels]) {
+            let error = Error::shape_mismatch("bias and output channels", found, Shape::from([channels]));
+            return self.located(op, Err(error));
+        }
+        self.add(y, self.reshape(bias, [channels, 1, 1])?)
+    }
+}
+
+/// The size that an axis has before a convolution makes `input` of it.
+fn grow(options: &ConvOptions, axis: usize, input: usize, kernel: usize, extra: usize) -> Result<usize> {
+    let (stride, dilation) = (options.stride.0[axis], options.dilation.0[axis]);
+    let reach = dilation.saturating_mul(kernel.saturating_sub(1));
+    let spread = (input - 1).saturating_mul(stride);
+    let open = spread.saturating_add(reach).saturating_add(1);
+    let size = match options.padding {
+        Padding::Valid => Some(open),
+        Padding::Same => Some(input.saturating_mul(stride)),
+        Padding::Full => open.checked_sub(reach.saturating_mul(2)),
+        Padding::Explicit { top, left, bottom, right } => {
+            let [before, after] = [[top, bottom], [left, right]][axis];
+            open.checked_sub(before.saturating_add(after))
+        }
+    };
+    let size = size.map(|s| s.saturating_add(extra)).filter(|&s| s > 0);
+    size.ok_or_else(|| Error::Argument {
+        argument: "padding",
+        value: options.padding.to_string(),
+        expected: "it leaves nothing of the result",
+    })
+}

@@ -1,0 +1,139 @@
+//! The three products as matrix products whose patches are picked from the image by the kernel
+//! itself.
+
+use super::geometry::{Geometry, Product};
+use super::route;
+use crate::kernel::{Grid, KernelCall, Shader, Slot};
+use crate::ops::matmul::{Kernel, join};
+use crate::ops::{Lowering, word};
+
+pub(in crate::ops) static SHADER: Shader =
+    built_in!("conv_blocks", with_gemm!("../../../shaders/conv_blocks.wgsl"));
+
+crate::params! {
+    struct BlockParams {
+        m: u32, n: u32, k: u32, tiles_m: u32, tiles_n: u32, tiles: u32, batch: u32, part: u32,
+        step_h: u32, step_w: u32, column_h: u32, column_w: u32,
+        height: u32, width: u32, top: u32, left: u32,
+        a_group: u32, a_row: u32, a_step: u32, b_group: u32, b_step: u32, b_column: u32,
+        y_group: u32, y_row: u32, y_column: u32, y_part: u32,
+    }
+}
+
+/// Rows, columns and depth of a product, for each group.
+pub(super) fn sizes(product: Product, g: &Geometry) -> [usize; 3] {
+    match product {
+        Product::Forward => [g.o, g.n * g.positions(), g.patch()],
+        Product::Image => [g.c, g.n * g.pixels(), g.o * g.taps()],
+        Product::Weight => [g.o, g.patch(), g.n * g.positions()],
+    }
+}
+
+/// How the operands lie in memory: extents of the index along k and along the columns, what b is read
+/// from, and strides.
+struct Layout {
+    step: [usize; 2],
+    column: [usize; 2],
+    source: [usize; 2],
+    a: [usize; 3],
+    b: [usize; 3],
+    y: [usize; 3],
+}
+
+impl Layout {
+    fn new(product: Product, g: &Geometry) -> Layout {
+        let (t, k, p, x) = (g.taps(), g.patch(), g.positions(), g.pixels());
+        let (window, image, result) = ([g.h.kernel, g.w.kernel], [g.h.input, g.w.input], g.outputs());
+        let (channels, filters) = (g.groups * g.c, g.groups * g.o);
+        match product {
+            Product::Forward => Layout {
+                step: window,
+                column: result,
+                source: image,
+                a: [g.o * k, k, t],
+                b: [g.c * x, x, channels * x],
+                y: [g.o * p, p, filters * p],
+            },
+            Product::Image => Layout {
+                step: window,
+                column: image,
+                source: result,
+                a: [g.o * k, t, k],
+                b: [g.o * p, p, filters * p],
+                y: [g.c * x, x, channels * x],
+            },
+            Product::Weight => Layout {
+                step: result,
+                column: window,
+                source: image,
+                a: [g.o * p, p, filters * p],
+                b: [g.c * x, channels * x, x],
+                y: [g.o * k, k, t],
+            },
+        }
+    }
+}
+
+pub(super) fn lower(cx: &mut Lowering<'_>, product: Product, g: &Geometry, kernel: Kernel, parts: usize) {
+    let [m, n, k] = sizes(product, g);
+    let part = k.div_ceil(parts).next_multiple_of(kernel.depth);
+    let parts = k.div_ceil(part);
+    let count = g.groups * m * n;
+    let layout = Layout::new(product, g);
+    let tiles = parts * kernel.tiles(g.groups, m, n);
+    let [a_group, a_row, a_step] = layout.a.map(word);
+    let [b_group, b_step, b_column] = layout.b.map(word);
+    let [y_group, y_row, y_column] = layout.y.map(word);
+    let params = BlockParams {
+        m: word(m),
+        n: word(n),
+        k: word(k),
+        tiles_m: word(m.div_ceil(kernel.rows)),
+        tiles_n: word(n.div_ceil(kernel.columns)),
+        tiles: word(tiles),
+        batch: word(g.groups),
+        part: word(part),
+        step_h: word(layout.step[0]),
+        step_w: word(layout.step[1]),
+        column_h: word(layout.column[0]),
+        column_w: word(layout.column[1]),
+        height: word(layout.source[0]),
+        width: word(layout.source[1]),
+        top: word(g.h.before),
+        left: word(g.w.before),
+        a_group,
+        a_row,
+        a_step,
+        b_group,
+        b_step,
+        b_column,
+        y_group,
+        y_row,
+        y_column,
+        y_part: word(count),
+    };
+    // Weight and result lie along k in the first and third product.
+    let (mode, quads) = match product {
+        Product::Forward => (0.0, g.patch().is_multiple_of(4)),
+        Product::Image => (1.0, false),
+        Product::Weight => (2.0, g.positions().is_multiple_of(4)),
+    };
+    let inputs = match product {
+        Product::Forward | Product::Weight => [Slot::Input(1), Slot::Input(0)],
+        Product::Image => [Slot::Input(0), Slot::Input(1)],
+    };
+    let flag = |set: bool| f64::from(u8::from(set));
+    let sums = if parts > 1 { cx.scratch(4 * (parts * count) as u64) } else { Slot::Output(0) };
+    let call = route::windowed(KernelCall::new(&SHADER, kernel.entry), g)
+        .constant("MODE", mode)
+        .constant("QUADS_A", flag(quads))
+        .constant("RAGGED", flag(!k.is_multiple_of(kernel.depth)))
+        .params(&params)
+        .binds(inputs)
+        .bind(sums)
+        .grid(Grid::linear(tiles, 1));
+    cx.call(call);
+    if parts > 1 {
+        cx.call(join(&SHADER, count, parts, [sums, Slot::Output(0)]));
+    }
+}

@@ -1,0 +1,180 @@
+//! The three products in f64, as matrix products over patches of the image.
+
+use rayon::prelude::*;
+
+use super::geometry::{Geometry, Product};
+use crate::cpu::gemm;
+
+/// Images whose weight gradients are added up by one thread. Fixed, so that results do not depend
+/// on the number of threads.
+const IMAGES: usize = 8;
+
+/// One of the three products of `left` and `right`, in the order of the operator's inputs.
+pub(super) fn product(product: Product, g: &Geometry, left: &[f64], right: &[f64]) -> Vec<f64> {
+    match product {
+        Product::Forward => forward(g, left, right),
+        Product::Image => image(g, left, right),
+        Product::Weight => weight(g, left, right),
+    }
+}
+
+/// The patches of one group of an image: `[c kh kw, oh ow]`, zero where the window is over padding.
+fn patches(g: &Geometry, x: &[f64]) -> Vec<f64> {
+    let mut columns = vec![0.0; g.patch() * g.positions()];
+    for_each_tap(g, |pixel, column| columns[column] = x[pixel]);
+    columns
+}
+
+/// Calls `f` with each element of a group of an image and its place among the patches.
+fn for_each_tap(g: &Geometry, mut f: impl FnMut(usize, usize)) {
+    let [oh, ow] = g.outputs();
+    for c in 0..g.c {
+        for kh in 0..g.h.kernel {
+            for kw in 0..g.w.kernel {
+                let row = ((c * g.h.kernel + kh) * g.w.kernel + kw) * oh * ow;
+                for y in 0..oh {
+                    let Some(ih) = g.h.tap(y, kh) else { continue };
+                    for x in 0..ow {
+                        let Some(iw) = g.w.tap(x, kw) else { continue };
+                        f((c * g.h.input + ih) * g.w.input + iw, row + y * ow + x);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn forward(g: &Geometry, x: &[f64], w: &[f64]) -> Vec<f64> {
+    let (k, p) = (g.patch(), g.positions());
+    let mut y = vec![0.0; g.n * g.groups * g.o * p];
+    y.par_chunks_mut(g.o * p).enumerate().for_each(|(part, y)| {
+        let columns = patches(g, &x[part * g.c * g.pixels()..]);
+        let w = &w[part % g.groups * g.o * k..];
+        gemm([g.o, k, p], w, (k, 1), &columns, (p, 1), y);
+    });
+    y
+}
+
+fn image(g: &Geometry, w: &[f64], dy: &[f64]) -> Vec<f64> {
+    let (k, p) = (g.patch(), g.positions());
+    let mut dx = vec![0.0; g.n * g.groups * g.c * g.pixels()];
+    dx.par_chunks_mut(g.c * g.pixels()).enumerate().for_each(|(part, dx)| {
+        let mut columns = vec![0.0; k * p];
+        let w = &w[part % g.groups * g.o * k..];
+        gemm([k, g.o, p], w, (1, k), &dy[part * g.o * p..], (p, 1), &mut columns);
+        for_each_tap(g, |pixel, column| dx[pixel] += columns[column]);
+    });
+    dx
+}
+
+fn weight(g: &Geometry, x: &[f64], dy: &[f64]) -> Vec<f64> {
+    let (k, p) = (g.patch(), g.positions());
+    let of_image = |n: usize, dw: &mut [f64]| {
+        let mut product = vec![0.0; g.o * k];
+        for group in 0..g.groups {
+            let part = n * g.groups + group;
+            let columns = patches(g, &x[part * g.c * g.pixels()..]);
+            gemm([g.o, p, k], &dy[part * g.o * p..], (p, 1), &columns, (1, p), &mut product);
+            let own = &mut dw[group * g.o * k..];
+            own.iter_mut().zip(&product).for_each(|(sum, term)| *sum += term);
+        }
+    };
+    let zeros = || vec![0.0; g.groups * g.o * k];
+    let batches: Vec<Vec<f64>> = (0..g.n.div_ceil(IMAGES))
+        .into_par_iter()
+        .map(|batch| {
+            let mut dw = zeros();
+            (batch * IMAGES..g.n.min((batch + 1) * IMAGES)).for_each(|n| of_image(n, &mut dw));
+            dw
+        })
+        .collect();
+    batches.into_iter().fold(zeros(), |mut sum, dw| {
+        sum.iter_mut().zip(dw).for_each(|(sum, term)| *sum += term);
+        sum
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::{Padding, Window};
+
+    /// Every product by the definition: one loop per index, and nothing else.
+    fn by_loops(product: Product, g: &Geometry, left: &[f64], right: &[f64]) -> Vec<f64> {
+        let size: usize = match product {
+            Product::Forward => g.result_dims().iter().product(),
+            Product::Image => g.image_dims().iter().product(),
+            Product::Weight => g.weight_dims().iter().product(),
+        };
+        let mut result = vec![0.0; size];
+        let at =
+            |[_, b, c, d]: [usize; 4], i: usize, j: usize, k: usize, l: usize| ((i * b + j) * c + k) * d + l;
+        let (image, weight, output) = (g.image_dims(), g.weight_dims(), g.result_dims());
+        for n in 0..g.n {
+            for o in 0..g.groups * g.o {
+                for c in 0..g.c {
+                    for y in 0..g.h.output {
+                        for x in 0..g.w.output {
+                            for kh in 0..g.h.kernel {
+                                for kw in 0..g.w.kernel {
+                                    let ih = (y * g.h.stride + kh * g.h.dilation) as isize;
+                                    let iw = (x * g.w.stride + kw * g.w.dilation) as isize;
+                                    let (ih, iw) = (ih - g.h.before as isize, iw - g.w.before as isize);
+                                    let inside = (0..g.h.input as isize).contains(&ih)
+                                        && (0..g.w.input as isize).contains(&iw);
+                                    if !inside {
+                                        continue;
+                                    }
+                                    let xi = at(image, n, o / g.o * g.c + c, ih as usize, iw as usize);
+                                    let wi = at(weight, o, c, kh, kw);
+                                    let yi = at(output, n, o, y, x);
+                                    match product {
+                                        Product::Forward => result[yi] += left[xi] * right[wi],
+                                        Product::Image => result[xi] += left[wi] * right[yi],
+                                        Product::Weight => result[wi] += left[xi] * right[yi],
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        result
+    }
+
+    #[test]
+    fn patches_give_what_the_definition_gives() {
+        let number = |i: usize| ((i * 7919) % 101) as f64 / 101.0 - 0.5;
+        let paddings = [
+            Padding::Valid,
+            Padding::Same,
+            Padding::Full,
+            Padding::Explicit { top: 2, left: 0, bottom: 1, right: 3 },
+        ];
+        for padding in paddings {
+            for (stride, dilation, groups) in [(1, 1, 1), (2, 1, 2), (3, 2, 1), (2, 2, 3)] {
+                let window = Window {
+                    kernel: [3, 2],
+                    stride: [stride, 1],
+                    dilation: [dilation, 1],
+                    padding,
+                    ceil_mode: false,
+                };
+                let [h, w] = window.over([8, 5]).unwrap();
+                let g = Geometry { n: 9, groups, c: 2, o: 3, h, w };
+                let fill = |dims: [usize; 4], seed: usize| -> Vec<f64> {
+                    (0..dims.iter().product()).map(|i| number(i + seed)).collect()
+                };
+                let (x, w, y) = (fill(g.image_dims(), 1), fill(g.weight_dims(), 2), fill(g.result_dims(), 3));
+                for (kind, left, right) in
+                    [(Product::Forward, &x, &w), (Product::Image, &w, &y), (Product::Weight, &x, &y)]
+                {
+                    let (got, want) = (product(kind, &g, left, right), by_loops(kind, &g, left, right));
+                    let error = got.iter().zip(&want).fold(0.0f64, |e, (a, b)| e.max((a - b).abs()));
+                    assert!(got.len() == want.len() && error < 1e-12, "{kind:?} {g:?}: {error}");
+                }
+            }
+        }
+    }
+}
