@@ -4,7 +4,7 @@
 //                a               b                                  y
 //   MODE 0       filters         patches of x                       results
 //                [o, (c, p, q)]  [(c, p, q), (n, i, j)]             [o, (n, i, j)]
-//   MODE 1       filters         results that a pixel went into     images
+//   MODE 1       filters, turned results that a pixel went into     images
 //                [c, (o, p, q)]  [(o, p, q), (n, row, column)]      [c, (n, row, column)]
 //   MODE 2       results         patches of x                       filters
 //                [o, (n, i, j)]  [(n, i, j), (c, p, q)]             [o, (c, p, q)]
@@ -84,7 +84,7 @@ struct Step {
     index: vec3<u32>,
 }
 
-fn a_along_k() -> bool { return MODE != 1u; }
+fn a_along_k() -> bool { return true; }
 fn b_along_k() -> bool { return MODE == 2u; }
 
 fn step_height() -> u32 { return select(KH, p.step_h, MODE == 2u); }

@@ -9,6 +9,7 @@
 //   spread_wide  a thread copies one element, so that neighbours write side by side. For GPUs.
 //   gather       the transpose: a thread adds up all columns' elements that stand for one of the
 //                image's
+//   turn         filters [z, o, c, KH KW] as [z, c, o, KH KW]: a thread copies one element
 //
 // Workgroups of 64 in a folded grid; `threads` is how many there are. Coordinates left of and above
 // the image wrap around to large numbers.
@@ -19,6 +20,12 @@ override SH: u32 = 1u;
 override SW: u32 = 1u;
 override DH: u32 = 1u;
 override DW: u32 = 1u;
+
+struct TurnParams {
+    threads: u32,
+    c: u32,
+    o: u32,
+}
 
 struct Params {
     threads: u32,
@@ -33,6 +40,7 @@ struct Params {
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;
 var<immediate> p: Params;
+var<immediate> q: TurnParams;
 
 // Which channel of which image, and where under the window, a row of columns is.
 struct Tap {
@@ -104,4 +112,16 @@ fn gather(@builtin(global_invocation_id) id: vec3<u32>) {
         }
     }
     y[i] = sum;
+}
+
+@compute @workgroup_size(64)
+fn turn(@builtin(global_invocation_id) id: vec3<u32>) {
+    let i = linear_index(id, 64u);
+    if i >= q.threads { return; }
+    let taps = KH * KW;
+    let pair = i / taps;
+    let row = pair / q.o;
+    let z = row / q.c;
+    let from_pair = (z * q.o + pair - row * q.o) * q.c + row - z * q.c;
+    y[i] = x[from_pair * taps + i - pair * taps];
 }

@@ -18,6 +18,8 @@ override QUADS_B: bool = false;
 override RAGGED: bool = false;
 // Whether the transpose of y is stored.
 override SWAP: bool = false;
+// Whether y is added to what is there.
+override ACCUMULATE: bool = false;
 
 struct Params {
     m: u32,
@@ -139,12 +141,16 @@ fn b_block(side: Right, step: Step) -> mat4x4<f32> {
     return block;
 }
 
+fn put(i: u32, v: f32) {
+    if ACCUMULATE { y[i] += v; } else { y[i] = v; }
+}
+
 fn store_row(start: u32, c: u32, columns: u32, row: vec4<f32>) {
     let i = start + c;
-    if c < columns { y[i] = row.x; }
-    if c + 1u < columns { y[i + 1u] = row.y; }
-    if c + 2u < columns { y[i + 2u] = row.z; }
-    if c + 3u < columns { y[i + 3u] = row.w; }
+    if c < columns { put(i, row.x); }
+    if c + 1u < columns { put(i + 1u, row.y); }
+    if c + 2u < columns { put(i + 2u, row.z); }
+    if c + 3u < columns { put(i + 3u, row.w); }
 }
 
 // Stores a block of y at `row` and `column` as far as it lies within.

@@ -43,16 +43,17 @@ fn updates_agree_with_their_references() {
     }
 }
 
-/// No kernel goes untested: under the rules for a software driver and for a GPU, the cases reach
-/// every entry point of every shader.
+/// No kernel goes untested: under the rules for software drivers and for a GPU, the cases reach every
+/// entry point of every shader.
 #[test]
 fn the_cases_reach_every_entry_point() {
     let cases = cases::all().into_iter().map(|c| c.record().expect("the case records").tape);
     let tapes = cases.chain(cases::updates::tapes().into_iter().map(|(_, tape)| tape));
     let mut reached = BTreeSet::new();
     for tape in tapes {
-        for kind in [DeviceKind::Cpu, DeviceKind::Gpu] {
-            let profile = DeviceProfile { kind, subgroups: Some((8, 8)), ..DeviceProfile::baseline() };
+        for (kind, lanes) in [(DeviceKind::Cpu, 8), (DeviceKind::Cpu, 4), (DeviceKind::Gpu, 32)] {
+            let subgroups = Some((lanes, lanes));
+            let profile = DeviceProfile { kind, subgroups, ..DeviceProfile::baseline() };
             let plan = tape.plan(&profile).expect("it plans");
             reached.extend(plan.dispatches.iter().map(|d| (d.shader.name(), d.entry.to_owned())));
         }

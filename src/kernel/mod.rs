@@ -51,7 +51,21 @@ pub struct KernelCall {
     pub(crate) fields: &'static [Field],
     pub(crate) scalars: Vec<(usize, Scalar)>,
     pub(crate) grid: Grid,
+    elementwise: Option<Elementwise>,
 }
+
+/// How the invocations of a call lie over its bindings.
+#[derive(Clone, Copy, Debug)]
+struct Elementwise {
+    /// Byte offset of the parameter that holds the number of invocations.
+    count_at: usize,
+    invocations: usize,
+    /// Bytes of each binding that an invocation works on.
+    bytes: usize,
+}
+
+/// Bindings begin at multiples of this many bytes, on every device.
+const BINDING_ALIGNMENT: usize = 256;
 
 impl KernelCall {
     /// A call of `entry` in `shader`. Bindings are given in the order of the numbers that the
@@ -66,6 +80,7 @@ impl KernelCall {
             fields: &[],
             scalars: Vec::new(),
             grid: Grid::groups([1, 1, 1]),
+            elementwise: None,
         }
     }
 
@@ -106,5 +121,39 @@ impl KernelCall {
     pub fn grid(mut self, grid: Grid) -> Self {
         self.grid = grid;
         self
+    }
+
+    /// Sets the grid of an elementwise kernel in workgroups of 64: `invocations`, whose number the
+    /// parameter `count` holds, of which each touches its own `elements` neighbours in every binding
+    /// and nothing else, or the one element of a binding that holds a single number. Bindings larger
+    /// than the device allows are then worked on in ranges.
+    pub fn elementwise(mut self, count: &'static str, invocations: usize, elements: usize) -> Self {
+        let count_at = self.fields.iter().find(|f| f.name == count).map(|f| f.offset);
+        self.elementwise =
+            count_at.map(|count_at| Elementwise { count_at, invocations, bytes: 4 * elements });
+        self.grid(Grid::linear(invocations, 64))
+    }
+
+    /// The calls that do the same with no range of a binding larger than `limit` bytes; itself if it
+    /// is not elementwise. `sizes` are those of the bindings' buffers.
+    pub(crate) fn in_ranges(self, sizes: &[u64], limit: u64) -> Vec<KernelCall> {
+        let Some(Elementwise { count_at, invocations, bytes }) = self.elementwise else { return vec![self] };
+        let most =
+            usize::try_from(limit).unwrap_or(usize::MAX) / BINDING_ALIGNMENT * BINDING_ALIGNMENT / bytes;
+        let whole = invocations.saturating_mul(bytes) as u64;
+        let range = |start: usize| {
+            let count = most.min(invocations - start);
+            let mut call = self.clone().grid(Grid::linear(count, 64));
+            call.params[count_at..count_at + 4].copy_from_slice(&(count as u32).to_le_bytes());
+            for (bind, &size) in call.binds.iter_mut().zip(sizes) {
+                // All but the operands of a single number, which every range reads.
+                if size >= whole.min(limit + 1) {
+                    let (offset, bytes) = ((start * bytes) as u64, (count * bytes) as u64);
+                    *bind = Bind { offset, bytes: Some(bytes.min(size - offset)), ..*bind };
+                }
+            }
+            call
+        };
+        (0..invocations).step_by(most.max(1)).map(range).collect()
     }
 }

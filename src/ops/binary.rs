@@ -177,6 +177,7 @@ impl Op for BinaryOp {
             (Some(_), Some(0)) => "quad_over_a",
             (Some(_), Some(_)) => "quad_over_b",
         };
+        let elements = if quads.is_some() { 4 } else { 1 };
         let (nest, splat) = quads.unwrap_or((scalar, vec![false; 3]));
         let (d_lo, d_hi) = nest.dim_words();
         let (a_lo, a_hi) = nest.stride_words(0);
@@ -189,6 +190,9 @@ impl Op for BinaryOp {
             .constant("B_SPLAT", f64::from(u8::from(splat[1])))
             .params(&BinaryParams { d_lo, a_lo, b_lo, d_hi, a_hi, b_hi, n, unused: 0 })
             .grid(Grid::linear(nest.len(), 64));
+        // One run over operands of one shape, or over one and a single number.
+        let flat = nest.rank() == 1 && nest.strides.iter().all(|s| s[0] <= 1);
+        let call = if flat { call.elementwise("n", nest.len(), elements) } else { call };
         let read = (0..2).filter(|&i| cx.in_place != Some(i)).map(Slot::Input);
         cx.call(call.binds(read.chain([Slot::Output(0)])));
         Ok(())

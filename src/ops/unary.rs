@@ -7,7 +7,7 @@ use crate::cpu::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
-use crate::kernel::{Grid, KernelCall, Shader, Slot};
+use crate::kernel::{KernelCall, Shader, Slot};
 use crate::shape::TensorType;
 
 pub(super) static SHADER: Shader = built_in!("unary", include_str!("../../shaders/unary.wgsl"));
@@ -367,7 +367,7 @@ impl UnaryOp {
         KernelCall::new(&SHADER, entry)
             .constant("KIND", f64::from(self.kind as u32))
             .params(&UnaryParams { n: word(n), a: self.a, b: self.b })
-            .grid(Grid::linear(n, 64))
+            .elementwise("n", n, 4)
     }
 }
 

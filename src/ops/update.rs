@@ -5,7 +5,7 @@ use super::{EPS, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, word};
 use crate::cpu::Array;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Scalar, Source, Value};
-use crate::kernel::{Grid, KernelCall, Shader, Slot};
+use crate::kernel::{KernelCall, Params, Shader, Slot};
 use crate::shape::TensorType;
 
 pub(super) static SHADER: Shader = built_in!("update", include_str!("../../shaders/update.wgsl"));
@@ -82,9 +82,12 @@ fn no_outputs(inputs: &[TensorType]) -> Result<Vec<TensorType>> {
 }
 
 /// A call over vectors of four, with all inputs bound in order: the overwritten ones come first.
-fn call(cx: &Lowering<'_>, entry: &'static str) -> KernelCall {
-    let quads = cx.inputs[0].numel().div_ceil(4);
-    KernelCall::new(&SHADER, entry).binds((0..cx.inputs.len()).map(Slot::Input)).grid(Grid::linear(quads, 64))
+fn call(cx: &Lowering<'_>, entry: &'static str, params: &impl Params) -> KernelCall {
+    KernelCall::new(&SHADER, entry).binds((0..cx.inputs.len()).map(Slot::Input)).params(params).elementwise(
+        "n",
+        cx.inputs[0].numel().div_ceil(4),
+        4,
+    )
 }
 
 fn quads(cx: &Lowering<'_>) -> u32 {
@@ -110,7 +113,7 @@ impl Op for Assign {
     }
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
-        let call = call(cx, "assign").params(&AssignParams { n: quads(cx) });
+        let call = call(cx, "assign", &AssignParams { n: quads(cx) });
         cx.call(call);
         Ok(())
     }
@@ -175,7 +178,7 @@ impl Op for SgdUpdate {
             weight_decay: self.weight_decay,
             nesterov: u32::from(self.nesterov),
         };
-        let call = call(cx, entry).params(&params).scalar("lr", self.lr);
+        let call = call(cx, entry, &params).scalar("lr", self.lr);
         cx.call(call);
         Ok(())
     }
@@ -230,7 +233,7 @@ impl Op for RmsPropUpdate {
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
         let &RmsPropUpdate { rho, epsilon, weight_decay, .. } = self;
         let params = RmsPropParams { n: quads(cx), lr: 0.0, rho, epsilon, weight_decay };
-        let call = call(cx, "rmsprop").params(&params).scalar("lr", self.lr);
+        let call = call(cx, "rmsprop", &params).scalar("lr", self.lr);
         cx.call(call);
         Ok(())
     }
@@ -315,7 +318,7 @@ impl Op for AdamUpdate {
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
         let &AdamUpdate { beta_1, beta_2, epsilon, weight_decay, .. } = self;
         let params = AdamParams { n: quads(cx), step: 0, lr: 0.0, beta_1, beta_2, epsilon, weight_decay };
-        let call = call(cx, "adam").params(&params).scalar("lr", self.lr).scalar("step", Scalar::STEP);
+        let call = call(cx, "adam", &params).scalar("lr", self.lr).scalar("step", Scalar::STEP);
         cx.call(call);
         Ok(())
     }

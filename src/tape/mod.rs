@@ -1,6 +1,7 @@
 //! The tape: a flat, ordered list of operators, forward, backward and update, that is recorded
 //! once, printed, planned and replayed.
 
+mod bind;
 mod differentiate;
 mod plan;
 mod print;

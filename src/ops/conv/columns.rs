@@ -14,6 +14,10 @@ crate::params! {
     struct ColumnsParams { threads: u32, ih: u32, iw: u32, oh: u32, ow: u32, top: u32, left: u32 }
 }
 
+crate::params! {
+    struct TurnParams { threads: u32, c: u32, o: u32 }
+}
+
 /// Elements of the patches of all images.
 pub(super) fn elements(g: &Geometry) -> usize {
     g.n * g.groups * g.patch() * g.positions()
@@ -112,4 +116,16 @@ fn gather(cx: &mut Lowering<'_>, g: &Geometry, patches: Slot) {
         .binds([patches, Slot::Output(0)])
         .grid(Grid::linear(threads, 64));
     cx.call(call);
+}
+
+/// The filters in input 0 with those for one input channel side by side.
+pub(super) fn turn(cx: &mut Lowering<'_>, g: &Geometry) -> Slot {
+    let threads = g.groups * g.o * g.patch();
+    let turned = cx.scratch(4 * threads as u64);
+    let call = route::windowed(KernelCall::new(&SHADER, "turn"), g)
+        .params(&TurnParams { threads: word(threads), c: word(g.c), o: word(g.o) })
+        .binds([Slot::Input(0), turned])
+        .grid(Grid::linear(threads, 64));
+    cx.call(call);
+    turned
 }

@@ -2,7 +2,7 @@
 //! itself.
 
 use super::geometry::{Geometry, Product};
-use super::route;
+use super::{columns, route};
 use crate::kernel::{Grid, KernelCall, Shader, Slot};
 use crate::ops::matmul::{Kernel, join};
 use crate::ops::{Lowering, word};
@@ -58,7 +58,7 @@ impl Layout {
                 step: window,
                 column: image,
                 source: result,
-                a: [g.o * k, t, k],
+                a: [g.o * k, g.o * t, t],
                 b: [g.o * p, p, filters * p],
                 y: [g.c * x, x, channels * x],
             },
@@ -112,15 +112,14 @@ pub(super) fn lower(cx: &mut Lowering<'_>, product: Product, g: &Geometry, kerne
         y_column,
         y_part: word(count),
     };
-    // Weight and result lie along k in the first and third product.
     let (mode, quads) = match product {
         Product::Forward => (0.0, g.patch().is_multiple_of(4)),
-        Product::Image => (1.0, false),
+        Product::Image => (1.0, (g.o * g.taps()).is_multiple_of(4)),
         Product::Weight => (2.0, g.positions().is_multiple_of(4)),
     };
     let inputs = match product {
         Product::Forward | Product::Weight => [Slot::Input(1), Slot::Input(0)],
-        Product::Image => [Slot::Input(0), Slot::Input(1)],
+        Product::Image => [columns::turn(cx, g), Slot::Input(1)],
     };
     let flag = |set: bool| f64::from(u8::from(set));
     let sums = if parts > 1 { cx.scratch(4 * (parts * count) as u64) } else { Slot::Output(0) };

@@ -12,7 +12,7 @@
 //!   [`SHORTEST_PART`]; `join` adds the parts up in order, so results stay the same from run to run.
 //!
 //! A matrix that is larger than a binding of the device is bound a range of rows at a time, each
-//! range a product of its own.
+//! range a product of its own; ranges of k are added up in y.
 
 use std::ops::Range;
 
@@ -276,24 +276,23 @@ impl Blocks {
         let &Product { batch, m, n, k, .. } = &self.product;
         let limit = cx.profile.max_binding_bytes;
         let steps = self.steps(limit);
-        // Parts begin where a stage begins, so that only the last one can be ragged.
-        let part = steps[2].min(k).div_ceil(self.parts).next_multiple_of(self.kernel.depth);
         let ranges = |size: usize, step: usize| {
             (0..size).step_by(step).map(move |start| start..size.min(start + step))
         };
-        let parts: usize = ranges(k, steps[2]).map(|range| range.len().div_ceil(part)).sum();
+        // A depth that goes by ranges is added up in place, one range after the other.
+        let parts = if steps[2] < k { 1 } else { self.parts };
+        // Parts begin where a stage begins, so that only the last one can be ragged.
+        let part = steps[2].div_ceil(parts).next_multiple_of(self.kernel.depth);
+        let parts = steps[2].div_ceil(part);
         let count = batch * m * n;
         let sums = if parts > 1 { cx.scratch(4 * (parts * count) as u64) } else { self.operands[2] };
-        let mut done = 0;
         for depth in ranges(k, steps[2]) {
             for rows in ranges(m, steps[0]) {
                 for columns in ranges(n, steps[1]) {
-                    let piece = [rows.clone(), columns, depth.clone()];
-                    let call = self.call(limit, &piece, part, sums, done * count);
+                    let call = self.call(limit, &[rows.clone(), columns, depth.clone()], part, sums);
                     cx.call(call);
                 }
             }
-            done += depth.len().div_ceil(part);
         }
         if parts > 1 {
             cx.call(join(&BLOCKS, count, parts, [sums, self.operands[2]]));
@@ -335,7 +334,7 @@ impl Blocks {
         steps
     }
 
-    fn call(&self, limit: u64, piece: &Piece, part: usize, sums: Slot, first: usize) -> KernelCall {
+    fn call(&self, limit: u64, piece: &Piece, part: usize, sums: Slot) -> KernelCall {
         let &Blocks { product, kernel, swap, operands, .. } = self;
         let Product { batch, m, n, k, transposed, counts } = product;
         let [rows, columns, depth] = piece;
@@ -352,8 +351,7 @@ impl Blocks {
         };
         let a = view(operands[0], [m, k], [rows, depth], transposed[0]);
         let b = view(operands[1], [k, n], [depth, columns], transposed[1]);
-        let mut y = view(sums, [m, n], [rows, columns], swap);
-        y.first += first;
+        let y = view(sums, [m, n], [rows, columns], swap);
         let [a_row, b_row] = product.stored_columns();
         let (tiles_m, tiles_n) = (rows.len().div_ceil(kernel.rows), columns.len().div_ceil(kernel.columns));
         let tiles = depth.len().div_ceil(part) * kernel.tiles(batch, rows.len(), columns.len());
@@ -387,6 +385,7 @@ impl Blocks {
             .constant("QUADS_B", flag(b_row.is_multiple_of(4)))
             .constant("RAGGED", flag(!depth.len().is_multiple_of(kernel.depth)))
             .constant("SWAP", flag(swap))
+            .constant("ACCUMULATE", flag(depth.start > 0))
             .params(&params)
             .bind(a.bind)
             .bind(b.bind)

@@ -60,7 +60,7 @@ fn grid() -> Vec<Case> {
 fn sizes() -> Vec<Case> {
     let plain = ConvOptions::new();
     let same = plain.padding(Padding::Same);
-    let table: [([usize; 4], [usize; 4], ConvOptions); 16] = [
+    let table: [([usize; 4], [usize; 4], ConvOptions); 17] = [
         ([1, 1, 1, 1], [1, 1, 1, 1], plain),
         ([2, 3, 5, 5], [4, 3, 1, 1], plain),
         ([3, 8, 6, 6], [33, 8, 1, 1], plain),
@@ -77,6 +77,7 @@ fn sizes() -> Vec<Case> {
         ([5, 3, 32, 32], [8, 3, 5, 5], plain),
         ([1, 64, 9, 9], [1, 64, 3, 3], plain),
         ([2, 24, 10, 10], [48, 1, 3, 3], same.groups(24)),
+        ([1, 1, 182, 182], [1, 1, 3, 3], same),
     ];
     let shaped = table
         .into_iter()
