@@ -78,7 +78,7 @@ impl Op for Words {
     }
 }
 
-/// The generator in WGSL is that in Rust, on both of its paths through a session.
+/// The generator in WGSL is that in Rust, word for word.
 #[test]
 fn kernels_draw_the_same_words() {
     const QUADS: usize = 5000;
@@ -309,7 +309,7 @@ fn what_is_dropped_is_zero_whatever_it_was() {
     }
 }
 
-/// Evaluating with the same parameters draws nothing: it is recorded without the operators.
+/// A seed decides a whole training with random operators, to the bit.
 #[test]
 fn training_with_dropout_reproduces_and_learns() {
     let train = |device: &Device, seed: u32| -> Result<(f32, Vec<u32>)> {
