@@ -141,3 +141,83 @@ fn normal_cdf(x: vec4<f32>) -> vec4<f32> {
     let tail = 0.5 * erfc(abs(x) * 0.70710678);
     return select(tail, 1.0 - tail, x > vec4(0.0));
 }
+
+// Four random words from four counter words: the PCG hash of Jarzynski and Olano, JCGT 9(3), 2020;
+// `pcg4d` in random.rs.
+fn pcg4d(counter: vec4<u32>) -> vec4<u32> {
+    let v = mix_words(counter * 1664525u + 1013904223u);
+    return mix_words(v ^ (v >> vec4(16u)));
+}
+
+fn mix_words(words: vec4<u32>) -> vec4<u32> {
+    var v = words;
+    v.x += v.y * v.w;
+    v.y += v.z * v.x;
+    v.z += v.x * v.y;
+    v.w += v.y * v.z;
+    return v;
+}
+
+// The words of elements 4 quad to 4 quad + 3 of a random operator: `Stream::operator_words` in
+// random.rs.
+fn random_words(quad: u32, stream: u32, step: u32, seed: u32) -> vec4<u32> {
+    return pcg4d(vec4(quad | 0x80000000u, stream, step, seed));
+}
+
+// Four standard normal numbers from four words, by the Box-Muller transform of two pairs, each a
+// radius and an angle; good to 12 units in the last place. `normals` in random.rs.
+fn random_normals(words: vec4<u32>) -> vec4<f32> {
+    let r = normal_radius(words.xz);
+    let t = cosine_sine(words.yw >> vec2(8u));
+    let across = r * t.cosine;
+    let up = r * t.sine;
+    return vec4(across.x, up.x, across.y, up.y);
+}
+
+// sqrt(-2 log(u)) for u in (0, 1), an odd multiple of 2^-24 from the upper 23 bits of a word.
+fn normal_radius(words: vec2<u32>) -> vec2<f32> {
+    let u = vec2<f32>((words >> vec2(9u)) * 2u + 1u) * (1.0 / 16777216.0);
+    // u = m 2^e with m in [sqrt(1/2), sqrt(2)), whose first number has these bits.
+    let from_root = bitcast<vec2<u32>>(u) - 0x3f3504f3u;
+    let e = vec2<f32>(bitcast<vec2<i32>>(from_root) >> vec2(23u));
+    let m = bitcast<vec2<f32>>((from_root & vec2(0x007fffffu)) + 0x3f3504f3u);
+    // log(m) = 2 artanh((m - 1) / (m + 1)); WGSL's own log is only good to 2^-21 near 1.
+    let s = (m - 1.0) / (m + 1.0);
+    let q = s * s;
+    var p = vec2(1.0 / 9.0);
+    p = fma(p, q, vec2(1.0 / 7.0));
+    p = fma(p, q, vec2(0.2));
+    p = fma(p, q, vec2(1.0 / 3.0));
+    p = fma(p, q, vec2(1.0));
+    return sqrt(-2.0 * (e * 0.6931471805599453 + 2.0 * s * p));
+}
+
+struct CosineSine {
+    cosine: vec2<f32>,
+    sine: vec2<f32>,
+}
+
+// Cosine and sine of k 2^-24 turns, k < 2^24. WGSL's own are only good to 2^-11. The nearest quarter
+// turn is taken off in integers, and Taylor polynomials do the rest, at most pi / 4.
+fn cosine_sine(k: vec2<u32>) -> CosineSine {
+    let quarter = (k + (1u << 21u)) >> vec2(22u);
+    let a = vec2<f32>(bitcast<vec2<i32>>(k - (quarter << vec2(22u)))) * (6.283185307179586 / 16777216.0);
+    let z = a * a;
+    var s = vec2(1.0 / 362880.0);
+    s = fma(s, z, vec2(-1.0 / 5040.0));
+    s = fma(s, z, vec2(1.0 / 120.0));
+    s = fma(s, z, vec2(-1.0 / 6.0));
+    s = fma(s, z * a, a);
+    var c = vec2(-1.0 / 3628800.0);
+    c = fma(c, z, vec2(1.0 / 40320.0));
+    c = fma(c, z, vec2(-1.0 / 720.0));
+    c = fma(c, z, vec2(1.0 / 24.0));
+    c = fma(c, z, vec2(-0.5));
+    c = fma(c, z, vec2(1.0));
+    let odd = (quarter & vec2(1u)) != vec2(0u);
+    let cosine = select(c, s, odd);
+    let sine = select(s, c, odd);
+    let left = ((quarter + 1u) & vec2(2u)) != vec2(0u);
+    let below = (quarter & vec2(2u)) != vec2(0u);
+    return CosineSine(select(cosine, -cosine, left), select(sine, -sine, below));
+}

@@ -4,7 +4,7 @@
 //! The generator is the four-word PCG hash of Jarzynski and Olano, "Hash Functions for GPU
 //! Rendering", Journal of Computer Graphics Techniques 9(3), 2020.
 
-/// Four random words from four counter words.
+/// Four random words from four counter words; of the same name in the shaders' prelude.
 pub fn pcg4d(mut v: [u32; 4]) -> [u32; 4] {
     for word in &mut v {
         *word = word.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -29,6 +29,24 @@ pub fn unit(word: u32) -> f64 {
     (f64::from(word >> 8) + 0.5) / f64::from(1u32 << 24)
 }
 
+/// Four standard normal numbers from four words, by the Box-Muller transform of two pairs: the first
+/// word of a pair gives the radius, the second the angle. In the shaders' prelude it is
+/// `random_normals`.
+pub fn normals(words: [u32; 4]) -> [f64; 4] {
+    let pair = |radius: u32, angle: u32| {
+        // The middles of 2^23 intervals: neither 0 nor 1, and exact in f32.
+        let u = f64::from((radius >> 9) * 2 + 1) / f64::from(1u32 << 24);
+        let radius = (-2.0 * u.ln()).sqrt();
+        let (sin, cos) = (std::f64::consts::TAU * f64::from(angle >> 8) / f64::from(1u32 << 24)).sin_cos();
+        [radius * cos, radius * sin]
+    };
+    let ([a, b], [c, d]) = (pair(words[0], words[1]), pair(words[2], words[3]));
+    [a, b, c, d]
+}
+
+/// The bit of the index that operators' draws have and no others.
+const OPERATOR: u32 = 1 << 31;
+
 /// An addressable stream of random numbers.
 #[derive(Clone, Copy, Debug)]
 pub struct Stream {
@@ -44,6 +62,13 @@ impl Stream {
     /// The four words at `index`.
     pub fn words(&self, index: u32) -> [u32; 4] {
         pcg4d([index, self.stream, self.step, self.seed])
+    }
+
+    /// The words of elements `4 quad` to `4 quad + 3` of an operator that draws a number per element:
+    /// `random_words` in the shaders' prelude. None of them is shared with initial parameters or
+    /// permutations, which use indices below 2^31, even where streams coincide.
+    pub fn operator_words(&self, quad: u32) -> [u32; 4] {
+        self.words(quad | OPERATOR)
     }
 
     /// Uniform in (0, 1).
@@ -113,6 +138,29 @@ mod tests {
             assert_eq!(same, 0);
         }
         assert_eq!(STREAM.words(5), STREAM.words(5));
+    }
+
+    #[test]
+    fn four_normals_are_standard_and_uncorrelated() {
+        let n = 50_000u32;
+        let draws: Vec<[f64; 4]> = (0..n).map(|i| normals(STREAM.operator_words(i))).collect();
+        let mean = |f: &dyn Fn(&[f64; 4]) -> f64| draws.iter().map(f).sum::<f64>() / f64::from(n);
+        for i in 0..4 {
+            assert!(mean(&|d| d[i]).abs() < 0.02);
+            assert!((mean(&|d| d[i].powi(4)) - 3.0).abs() < 0.2);
+            for j in 0..4 {
+                let expected = f64::from(u8::from(i == j));
+                assert!((mean(&|d| d[i] * d[j]) - expected).abs() < 0.03, "{i}, {j}");
+            }
+        }
+        let extremes = normals([0, 0, u32::MAX, u32::MAX / 4]);
+        assert!((extremes[0] - (48.0 * 2f64.ln()).sqrt()).abs() < 1e-12);
+        assert!(extremes[2] != 0.0 && extremes.iter().all(|d| d.is_finite()));
+    }
+
+    #[test]
+    fn operators_draw_other_words_than_parameters() {
+        assert!((0..1000).all(|i| STREAM.operator_words(i) != STREAM.words(i)));
     }
 
     #[test]

@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use retape::data::{Dataset, TrainTest, mnist, read_idx};
+use retape::data::{
+    CIFAR10_CLASSES, Dataset, FASHION_MNIST_CLASSES, TrainTest, cifar10, fashion_mnist, mnist, read_idx,
+};
 use retape::{Error, Result, Shape};
 
 /// A folder of its own for each test, removed when the test ends, failed or not.
@@ -211,6 +213,116 @@ fn labels_are_checked() {
         other => panic!("Error::LabelOutOfRange expected, {other:?} found"),
     }
     assert!(matches!(Dataset::new([1], vec![0.0], vec![3], 3), Err(Error::LabelOutOfRange { .. })));
+}
+
+/// The [`Error::Io`] of a missing file: the folder and the message.
+fn missing<T: std::fmt::Debug>(result: Result<T>) -> (PathBuf, String) {
+    match result {
+        Err(Error::Io { path, source }) => {
+            assert_eq!(source.kind(), std::io::ErrorKind::NotFound);
+            (path, source.to_string())
+        }
+        other => panic!("Error::Io expected, {other:?} found"),
+    }
+}
+
+#[test]
+fn fashion_mnist_is_read_from_the_folder_or_one_within() -> Result<()> {
+    assert_eq!((FASHION_MNIST_CLASSES[0], FASHION_MNIST_CLASSES[9]), ("T-shirt/top", "Ankle boot"));
+    let folder = Folder::with_mnist();
+    let direct = fashion_mnist(&folder.0)?;
+    assert_eq!(direct, mnist(&folder.0)?);
+
+    let outer = Folder::new();
+    let inner = outer.0.join("fashion-mnist");
+    fs::create_dir(&inner).expect("the temporary folder can be written");
+    let (path, message) = missing(fashion_mnist(&outer.0));
+    assert_eq!(path, inner);
+    assert!(message.contains("`train-images-idx3-ubyte.gz`"), "{message}");
+    assert!(message.ends_with("https://github.com/zalandoresearch/fashion-mnist"), "{message}");
+    for file in fs::read_dir(&folder.0).expect("it is there") {
+        let file = file.expect("it can be listed");
+        fs::copy(file.path(), inner.join(file.file_name())).expect("the folder can be written");
+    }
+    assert_eq!(fashion_mnist(&outer.0)?, direct);
+    Ok(())
+}
+
+/// A record of CIFAR-10: planes that begin with `label`, `label + 1` and `label + 2`.
+fn cifar_record(label: u8) -> Vec<u8> {
+    let plane = |first: u8| (0..1024u32).map(move |i| if i == 0 { first } else { (i % 256) as u8 });
+    std::iter::once(label).chain((0..3).flat_map(|c| plane(label.wrapping_add(c)))).collect()
+}
+
+fn cifar_records(labels: &[u8]) -> Vec<u8> {
+    labels.iter().flat_map(|&label| cifar_record(label)).collect()
+}
+
+#[test]
+fn cifar10_is_read_batch_by_batch() -> Result<()> {
+    assert_eq!((CIFAR10_CLASSES[0], CIFAR10_CLASSES[9]), ("airplane", "truck"));
+    let folder = Folder::new();
+    folder.write("data_batch_3.bin", &cifar_records(&[3, 9]));
+    folder.write("data_batch_1.bin", &cifar_records(&[5]));
+    folder.write("test_batch.bin", &cifar_records(&[0, 1, 2]));
+    folder.write("batches.meta.txt", b"airplane");
+    let data = cifar10(&folder.0)?;
+    assert_eq!(data.input_shape(), Shape::from([3, 32, 32]));
+    assert_eq!((data.train.labels(), data.test.labels()), (&[5, 3, 9][..], &[0, 1, 2][..]));
+    assert_eq!((data.train.classes(), data.test.classes()), (10, 10));
+    let image = data.train.input(1);
+    let pixel = |value: u8| f32::from(value) / 255.0;
+    assert_eq!((image[0], image[1024], image[2048]), (pixel(3), pixel(4), pixel(5)));
+    assert_eq!((image[1], image[255], image[3071]), (pixel(1), 1.0, 1.0));
+    assert!(data.test.inputs().iter().all(|v| (0.0..=1.0).contains(v)));
+
+    let outer = Folder::new();
+    fs::rename(&folder.0, outer.0.join("cifar-10-batches-bin")).expect("it can be moved");
+    assert_eq!(cifar10(&outer.0)?, data);
+    Ok(())
+}
+
+#[test]
+fn cifar10_says_what_is_missing() {
+    let folder = Folder::new();
+    for (write, name) in [(None, "`data_batch_5.bin`"), (Some("data_batch_2.bin"), "`test_batch.bin`")] {
+        if let Some(write) = write {
+            folder.write(write, &cifar_records(&[1]));
+        }
+        let (path, message) = missing(cifar10(&folder.0));
+        assert_eq!(path, folder.0);
+        assert!(message.contains(name), "{message}");
+        assert!(message.contains("https://www.cs.toronto.edu/~kriz/cifar.html"), "{message}");
+    }
+    let nowhere = folder.0.join("nowhere");
+    assert_eq!(missing(cifar10(&nowhere)).0, nowhere);
+}
+
+#[test]
+fn cifar10_refuses_what_is_no_batch() {
+    let folder = Folder::new();
+    let train = folder.write("data_batch_1.bin", &cifar_records(&[1]));
+    for (length, expected) in [(0, "it is empty"), (1, "1 bytes after 0 whole"), (3072, "3072 bytes after 0")]
+    {
+        let test = folder.write("test_batch.bin", &cifar_record(2)[..length]);
+        let (path, message) = corrupt(cifar10(&folder.0));
+        assert_eq!(path, test);
+        assert!(message.contains(expected), "`{expected}` is not in `{message}`");
+    }
+    let test = folder.write("test_batch.bin", &[cifar_records(&[2, 3]), vec![4; 7]].concat());
+    let (path, message) = corrupt(cifar10(&folder.0));
+    assert_eq!(path, test);
+    assert_eq!(message, "truncated: 7 bytes after 2 whole records, 3073 expected in a record");
+
+    folder.write("test_batch.bin", &cifar_records(&[2]));
+    folder.write("data_batch_1.bin", &cifar_records(&[1, 9, 10]));
+    match cifar10(&folder.0) {
+        Err(Error::LabelOutOfRange { name, index, label, limit }) => {
+            assert_eq!(Path::new(&name), train);
+            assert_eq!((index, label, limit), (2, 10, 10));
+        }
+        other => panic!("Error::LabelOutOfRange expected, {other:?} found"),
+    }
 }
 
 #[test]

@@ -1,12 +1,14 @@
 //! Runs the examples as a user does: what they print last, what `--out` leaves behind, and how they
 //! fail.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use image::RgbImage;
 use serde_json::Value as Json;
 
 /// The folder of the built examples, beside the folder of this binary. `cargo test --test examples`
@@ -180,6 +182,97 @@ fn mnist_mlp_reads_its_files() {
 
     let limited = results("mnist_mlp", &[&flags[..], &["--limit", "20"]].concat());
     assert_eq!(limited["test_samples"], 20);
+}
+
+/// The pictures that a run of `image_filters` lists, decoded.
+fn pictures(flags: &[&str]) -> BTreeMap<String, RgbImage> {
+    let folder = Folder::new();
+    let results = results("image_filters", &[flags, &["--out", folder.path()]].concat());
+    let names = results["pictures"].as_array().expect("a list").iter();
+    let decode = |name: &Json| {
+        let name = name.as_str().expect("a file name").to_owned();
+        let picture = image::open(folder.0.join(&name)).unwrap_or_else(|e| panic!("{name}: {e}"));
+        (name, picture.into_rgb8())
+    };
+    let pictures: BTreeMap<_, _> = names.map(decode).collect();
+    for (name, picture) in &pictures {
+        assert_eq!(results["width"], picture.width(), "{name}");
+        assert_eq!(results["height"], picture.height(), "{name}");
+    }
+    pictures
+}
+
+/// The mean brightness, and the mean square difference between horizontal neighbours, away
+/// from the border.
+fn brightness_and_contrast(picture: &RgbImage) -> (f64, f64) {
+    let at = |x, y| picture.get_pixel(x, y).0.map(f64::from);
+    let (width, height) = picture.dimensions();
+    let (mut brightness, mut contrast) = (0.0, 0.0);
+    for (x, y) in (3..height - 3).flat_map(|y| (3..width - 3).map(move |x| (x, y))) {
+        for (here, next) in at(x, y).into_iter().zip(at(x + 1, y)) {
+            brightness += here;
+            contrast += (here - next).powi(2);
+        }
+    }
+    let count = f64::from((width - 6) * (height - 6) * 3);
+    (brightness / count, contrast / count)
+}
+
+#[test]
+fn image_filters_do_what_they_say() {
+    let cpu = pictures(&["--device", "cpu"]);
+    assert_eq!(cpu["identity.png"], cpu["original.png"]);
+    let figures = |name: &str| brightness_and_contrast(&cpu[name]);
+    let (brightness, contrast) = figures("original.png");
+    for edges in ["outline.png", "sobel.png"] {
+        assert!(figures(edges).0 < 0.2 * brightness, "{edges} is not dark");
+        let brightest = cpu[edges].pixels().map(|p| p.0[0]).max();
+        assert_eq!(brightest, Some(255), "{edges}");
+    }
+    assert!(figures("sharpen.png").1 > 1.2 * contrast);
+    let blurs = ["gaussian_blur_3x3.png", "gaussian_blur_5x5.png", "box_blur_5x5.png"];
+    let mut before = contrast;
+    for blur in blurs {
+        let (mean, left) = figures(blur);
+        assert!((mean - brightness).abs() < 1.0, "{blur} changes the brightness: {mean}, {brightness}");
+        assert!(left < 0.95 * before, "{blur}: contrast {left} after {before}");
+        before = left;
+    }
+    assert!(figures("box_blur_3x3.png").1 < 0.95 * contrast);
+
+    // Colours lie on a grid of 255 steps, and rounding may fall on either side.
+    let gpu = pictures(&["--device", &gpu()]);
+    assert!(gpu.keys().eq(cpu.keys()));
+    for (name, picture) in &gpu {
+        let pairs = picture.as_raw().iter().zip(cpu[name].as_raw());
+        assert!(pairs.clone().all(|(a, b)| a.abs_diff(*b) <= 1), "{name}");
+    }
+}
+
+#[test]
+fn image_filters_reads_a_picture() {
+    let folder = Folder::new();
+    let path = |name: &str| folder.0.join(name).to_str().expect("the folder is UTF-8").to_owned();
+    // One bright pixel shows each kernel.
+    let own = RgbImage::from_fn(9, 5, |x, y| image::Rgb([if (x, y) == (4, 2) { 255 } else { 0 }, 0, 90]));
+    own.save(path("own.png")).expect("the folder can be written");
+    let found = pictures(&["--device", "cpu", "--input", &path("own.png")]);
+    assert_eq!(found["original.png"], own);
+    assert_eq!(found["identity.png"], own);
+    let reds = |name: &str| found[name].pixels().map(|p| p.0[0]).collect::<Vec<_>>();
+    assert_eq!(reds("gaussian_blur_3x3.png")[9 + 3..9 + 6], [16, 32, 16]);
+    assert_eq!(reds("box_blur_3x3.png").iter().filter(|v| **v == 28).count(), 9);
+    assert_eq!(reds("box_blur_5x5.png").iter().filter(|v| **v == 10).count(), 25);
+    assert!(found["box_blur_5x5.png"].pixels().all(|p| p.0[1] == 0));
+
+    RgbImage::new(1, 1).save(path("one.png")).expect("the folder can be written");
+    assert_eq!(pictures(&["--device", "cpu", "--input", &path("one.png")]).len(), 9);
+
+    fs::write(path("text.png"), "no picture").expect("the folder can be written");
+    for name in ["text.png", "absent.png"] {
+        let message = failure("image_filters", &["--device", "cpu", "--input", &path(name)]);
+        assert!(message.contains(&path(name)), "{message}");
+    }
 }
 
 #[test]

@@ -15,6 +15,7 @@ pub fn rows() -> Vec<Row> {
     rows.extend(broadcasts());
     rows.extend(moves());
     rows.extend(reductions());
+    rows.extend(noises());
     rows.extend(updates());
     rows
 }
@@ -149,6 +150,25 @@ fn reductions() -> Vec<Row> {
         }));
     }
     rows
+}
+
+/// The gradients of dropout are the operator itself; that of noise is the gradient given.
+fn noises() -> Vec<Row> {
+    let images = [32, 64, 16, 16];
+    vec![
+        Row::memory(format!("dropout {SHAPE:?}"), |g| {
+            let x = uniform(g, "x", SHAPE, [-1.0, 1.0]);
+            Ok(step(g.dropout(x.0, 0.5)?, vec![x]))
+        }),
+        Row::memory(format!("spatial_dropout {images:?}"), move |g| {
+            let x = uniform(g, "x", images, [-1.0, 1.0]);
+            Ok(step(g.spatial_dropout(x.0, 0.5)?, vec![x]))
+        }),
+        Row::memory(format!("gaussian_noise {SHAPE:?}"), |g| {
+            let x = uniform(g, "x", SHAPE, [-1.0, 1.0]);
+            Ok(step(g.gaussian_noise(x.0, 0.1)?, vec![x]))
+        }),
+    ]
 }
 
 fn updates() -> Vec<Row> {

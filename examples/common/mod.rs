@@ -62,17 +62,21 @@ impl Example {
     /// Reads the flags, says what the example does, runs it, and ends standard output with its
     /// results as one JSON object. An error becomes one line on standard error and exit code 1.
     pub fn run(&self, body: impl FnOnce(&Flags) -> Outcome) -> ExitCode {
-        let mut command = Flags::augment_args(Command::new(self.name)).about(self.about);
+        self.run_with(|flags, NoOthers {}| body(flags))
+    }
+
+    /// [`run`](Example::run) with flags that only this example has.
+    pub fn run_with<Own: Args>(&self, body: impl FnOnce(&Flags, Own) -> Outcome) -> ExitCode {
+        let mut command = Own::augment_args(Flags::augment_args(Command::new(self.name))).about(self.about);
         for flag in self.unused {
             command = command.mut_arg(flag, |arg| arg.help("Accepted and unused: it means nothing here"));
         }
-        let flags = match Flags::from_arg_matches(&command.get_matches()) {
-            Ok(flags) => flags,
-            Err(error) => error.exit(),
-        };
+        let matches = command.get_matches();
+        let read = Flags::from_arg_matches(&matches).and_then(|f| Ok((f, Own::from_arg_matches(&matches)?)));
+        let (flags, own) = read.unwrap_or_else(|error| error.exit());
         println!("{}", self.about);
         let start = Instant::now();
-        let ended = body(&flags).and_then(|mut results| {
+        let ended = body(&flags, own).and_then(|mut results| {
             results.set("seconds", round(start.elapsed().as_secs_f64(), 3));
             results.save(self.name, &flags)?;
             println!("{}", Json::Object(results.fields));
@@ -87,6 +91,10 @@ impl Example {
         }
     }
 }
+
+/// The flags of an example that has only those of every example.
+#[derive(Args)]
+struct NoOthers {}
 
 impl Flags {
     /// Opens the device and says which it is.

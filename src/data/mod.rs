@@ -1,9 +1,11 @@
 //! Data: readers for files of labelled samples, and the dataset they become.
 
+mod cifar;
 mod idx;
 
 use std::path::{Path, PathBuf};
 
+pub use cifar::{CIFAR10_CLASSES, cifar10};
 pub use idx::{IdxArray, read_idx};
 
 use crate::error::{Error, Result};
@@ -160,10 +162,24 @@ impl TrainTest {
     }
 }
 
+/// The class names of Fashion-MNIST, by label.
+pub const FASHION_MNIST_CLASSES: [&str; 10] = [
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+];
+
 /// The number of classes of MNIST and of the sets that took over its format.
 const MNIST_CLASSES: u32 = 10;
 
-/// Reads MNIST, or a set in its format such as Fashion-MNIST, from a folder that holds
+/// Reads MNIST, or a set in its format, from a folder that holds
 /// `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte` and
 /// `t10k-labels-idx1-ubyte`, each plain or with `.gz`.
 ///
@@ -174,10 +190,31 @@ const MNIST_CLASSES: u32 = 10;
 /// [`read_idx`], and if a file has the wrong number of dimensions or the files do not fit
 /// together; [`Error::LabelOutOfRange`] for a label above 9.
 pub fn mnist(folder: impl AsRef<Path>) -> Result<TrainTest> {
-    let folder = folder.as_ref();
+    read_set(folder.as_ref(), "")
+}
+
+/// Reads Fashion-MNIST (Xiao, Rasul and Vollgraf, 2017) as [`mnist`] does, from the folder
+/// `fashion-mnist` in `folder`, or from `folder` itself where it has none. The names of the classes are
+/// [`FASHION_MNIST_CLASSES`].
+///
+/// # Errors
+/// As for [`mnist`].
+pub fn fashion_mnist(folder: impl AsRef<Path>) -> Result<TrainTest> {
+    let source = "; Fashion-MNIST is at https://github.com/zalandoresearch/fashion-mnist";
+    read_set(&subfolder(folder.as_ref(), "fashion-mnist"), source)
+}
+
+/// The folder of this name in `folder`, or `folder` itself where it has none.
+fn subfolder(folder: &Path, name: &str) -> PathBuf {
+    let inner = folder.join(name);
+    if inner.is_dir() { inner } else { folder.to_owned() }
+}
+
+/// The four files of a set in MNIST's format; `source` ends the message about a missing one.
+fn read_set(folder: &Path, source: &str) -> Result<TrainTest> {
     let part = |prefix: &str| {
-        let images = find(folder, &format!("{prefix}-images-idx3-ubyte"))?;
-        let labels = find(folder, &format!("{prefix}-labels-idx1-ubyte"))?;
+        let images = find(folder, &format!("{prefix}-images-idx3-ubyte"), source)?;
+        let labels = find(folder, &format!("{prefix}-labels-idx1-ubyte"), source)?;
         read_images(&images, &labels, MNIST_CLASSES).map(|data| (data, images))
     };
     let ((train, _), (test, test_images)) = (part("train")?, part("t10k")?);
@@ -189,11 +226,11 @@ pub fn mnist(folder: impl AsRef<Path>) -> Result<TrainTest> {
 }
 
 /// The file of this name, plain or compressed.
-fn find(folder: &Path, name: &str) -> Result<PathBuf> {
+fn find(folder: &Path, name: &str, source: &str) -> Result<PathBuf> {
     let names = [name.to_owned(), format!("{name}.gz")];
     let found = names.iter().map(|n| folder.join(n)).find(|path| path.is_file());
     found.ok_or_else(|| {
-        let message = format!("no file `{}` or `{}` in this folder", names[0], names[1]);
+        let message = format!("no file `{}` or `{}` in this folder{source}", names[0], names[1]);
         let source = std::io::Error::new(std::io::ErrorKind::NotFound, message);
         Error::Io { path: folder.to_owned(), source }
     })

@@ -26,6 +26,7 @@ pub(crate) struct Recording {
     pub layers: Vec<String>,
     pub scalars: Vec<ScalarInfo>,
     pub kept: Vec<Value>,
+    random_streams: u32,
     context: Context,
     deferred: Vec<(Value, &'static Location<'static>, usize, Deferred)>,
 }
@@ -83,6 +84,7 @@ impl Graph {
                 layers: vec![String::new()],
                 scalars: vec![scalar("step"), scalar("seed")],
                 kept: Vec::new(),
+                random_streams: 0,
                 context: Context::default(),
                 deferred: Vec::new(),
             }),
@@ -171,6 +173,17 @@ impl Graph {
         let initial = f64::from(initial);
         data.scalars.push(ScalarInfo { name: name.to_owned(), dtype: DType::F32, initial });
         Scalar(data.scalars.len() as u32 - 1)
+    }
+
+    /// A stream of random numbers for an operator that draws: the number of streams that the graph has
+    /// given out, so that the same program records the same numbers. An operator of the program's
+    /// own draws from it with [`Stream::operator_words`](crate::random::Stream::operator_words) and,
+    /// in its kernel, the prelude's `random_words`, at [`Scalar::STEP`] and [`Scalar::SEED`].
+    pub fn random_stream(&self) -> u32 {
+        let mut data = self.data.borrow_mut();
+        let stream = data.random_streams;
+        data.random_streams = stream.wrapping_add(1);
+        stream
     }
 
     /// Records everything in `body` under a layer name, which appears in listings and errors.

@@ -28,6 +28,7 @@ mod gather;
 mod layout;
 mod loss;
 mod matmul;
+mod noise;
 mod reduce;
 mod select;
 mod softmax;
@@ -102,6 +103,7 @@ pub fn operators() -> Vec<OperatorInfo> {
         &gather::OPERATORS,
         &softmax::OPERATORS,
         &loss::OPERATORS,
+        &noise::OPERATORS,
         &update::OPERATORS,
     ];
     families.concat()
@@ -123,6 +125,7 @@ pub fn shaders() -> Vec<&'static Shader> {
         &gather::SHADER,
         &softmax::SHADER,
         &loss::SHADER,
+        &noise::SHADER,
         &update::SHADER,
     ]
 }

@@ -138,6 +138,8 @@ impl Case {
             }
             .expect("the inputs fit");
         }
+        // Every replay is of the same step, so that random operators draw the same numbers.
+        let step = session.step();
         session.replay().expect("the step replays");
         let grads: Vec<Vec<f32>> = recorded.grads.iter().map(|&g| session.read(g).expect("kept")).collect();
         let floats = self.inputs.iter().filter_map(|input| match input {
@@ -148,20 +150,21 @@ impl Case {
             // Every element of small inputs, a spread of larger ones.
             let stride = (data.len() / 24).max(1);
             for index in (0..data.len()).step_by(stride) {
-                let mut loss_at = |step: f32| {
+                let mut loss_at = |by: f32| {
                     let mut moved = data.clone();
-                    moved[index] += step;
+                    moved[index] += by;
                     session.write(input, &moved).expect("the input fits");
+                    session.set_step(step);
                     session.replay().expect("the step replays");
                     let exact = f64::from(moved[index]) - f64::from(data[index]);
                     (exact, session.read_f64(loss).expect("kept")[0])
                 };
-                let step = 1e-3 * data[index].abs().max(0.1);
-                let (up, high) = loss_at(step);
-                let (down, low) = loss_at(-step);
+                let by = 1e-3 * data[index].abs().max(0.1);
+                let (up, high) = loss_at(by);
+                let (down, low) = loss_at(-by);
                 let slope = (high - low) / (up - down);
                 let found = f64::from(grad[index]);
-                // Central differences are off by step^2 / 6 times the third derivative.
+                // Central differences are off by `by`^2 / 6 times the third derivative.
                 let tolerance = 2e-4 * (1.0 + slope.abs().max(found.abs()));
                 assert!(
                     (slope - found).abs() <= tolerance,

@@ -7,6 +7,7 @@ mod gather;
 mod layout;
 mod loss;
 mod matmul;
+mod noise;
 mod reduce;
 mod softmax;
 pub mod updates;
@@ -27,6 +28,7 @@ pub fn all() -> Vec<Case> {
         gather::cases(),
         softmax::cases(),
         loss::cases(),
+        noise::cases(),
     ];
     let wanted = std::env::var("RETAPE_TEST_CASE").unwrap_or_default();
     families.into_iter().flatten().filter(|case| case.name.contains(&wanted)).collect()

@@ -1,0 +1,266 @@
+//! Dropout and additive noise: operators that draw numbers. Shader: `noise.wgsl`.
+
+use super::{
+    Backward, EPS, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, flush, widen, word,
+};
+use crate::cpu::Array;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Scalar, Value};
+use crate::kernel::{Grid, KernelCall, Shader, Slot};
+use crate::random::{self, Stream};
+use crate::shape::{Shape, TensorType};
+
+pub(super) static SHADER: Shader = built_in!("noise", include_str!("../../shaders/noise.wgsl"));
+
+crate::params! {
+    struct DropoutParams {
+        n: u32, plane: u32, threshold: u32, scale: f32, stream: u32, step: u32, seed: u32,
+    }
+}
+
+crate::params! {
+    struct NoiseParams { n: u32, deviation: f32, stream: u32, step: u32, seed: u32 }
+}
+
+pub(super) const OPERATORS: [OperatorInfo; 3] = [
+    OperatorInfo::new("dropout", Gradient::Yes, "f32"),
+    OperatorInfo::new("spatial_dropout", Gradient::Yes, "f32"),
+    OperatorInfo::new("gaussian_noise", Gradient::Yes, "f32"),
+];
+
+/// `y = x keep / (1 - rate)`: linear, and its own gradient.
+#[derive(Clone, Copy, Debug)]
+struct Dropout {
+    rate: f32,
+    stream: u32,
+    /// Whether a channel is kept or dropped as a whole.
+    spatial: bool,
+}
+
+/// `y = x + std z`.
+#[derive(Clone, Copy, Debug)]
+struct GaussianNoise {
+    std: f32,
+    stream: u32,
+}
+
+/// The words of an operator's stream at the current step.
+fn stream_at(cx: &Reference<'_>, stream: u32) -> Stream {
+    let current = |scalar| cx.scalar(scalar) as u32;
+    Stream { seed: current(Scalar::SEED), step: current(Scalar::STEP), stream }
+}
+
+/// A call of the plain or the in-place entry, over vectors of four.
+fn call(cx: &Lowering<'_>, entry: &'static str, in_place: &'static str) -> KernelCall {
+    let grid = Grid::linear(quads(cx), 64);
+    match cx.in_place {
+        Some(_) => KernelCall::new(&SHADER, in_place).bind(Slot::Output(0)).grid(grid),
+        None => KernelCall::new(&SHADER, entry).binds([Slot::Input(0), Slot::Output(0)]).grid(grid),
+    }
+}
+
+fn quads(cx: &Lowering<'_>) -> usize {
+    cx.outputs[0].numel().div_ceil(4)
+}
+
+impl Dropout {
+    /// An element is kept if the upper 24 bits of its word are not below this; at most 2^24 - 1,
+    /// as no f32 below 1 is nearer to it than 2^-24.
+    fn threshold(&self) -> u32 {
+        (f64::from(self.rate) * f64::from(1u32 << 24)).round() as u32
+    }
+
+    /// What is kept is multiplied by this f32, on either path.
+    fn scale(&self) -> f32 {
+        (1.0 / (1.0 - f64::from(self.rate))) as f32
+    }
+
+    /// Neighbouring elements with one draw in common.
+    fn plane(&self, shape: Shape) -> usize {
+        if self.spatial { shape.dims()[2..].iter().product() } else { 1 }
+    }
+}
+
+impl Op for Dropout {
+    fn name(&self) -> &'static str {
+        if self.spatial { "spatial_dropout" } else { "dropout" }
+    }
+
+    fn attributes(&self) -> String {
+        format!("rate={}, stream={}", self.rate, self.stream)
+    }
+
+    fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        expect_dtype("the operand", inputs[0], DType::F32)?;
+        if !(self.rate >= 0.0 && self.rate < 1.0) {
+            let expected = "a share of at least 0 and below 1 is dropped";
+            return Err(Error::Argument { argument: "rate", value: self.rate.to_string(), expected });
+        }
+        if self.spatial && inputs[0].shape.rank() < 3 {
+            return Err(Error::Rank { shape: inputs[0].shape, expected: "at least 3" });
+        }
+        Ok(vec![inputs[0]])
+    }
+
+    fn in_place(&self, _: &[TensorType]) -> Vec<usize> {
+        vec![0]
+    }
+
+    fn backward(&self, cx: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
+        Some(cx.graph.apply1(*self, &[cx.grad()]).map(|dx| vec![Some(dx)]))
+    }
+
+    fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
+        let params = DropoutParams {
+            n: word(quads(cx)),
+            plane: word(self.plane(cx.outputs[0].shape)),
+            threshold: self.threshold(),
+            scale: self.scale(),
+            stream: self.stream,
+            step: 0,
+            seed: 0,
+        };
+        let call = if self.spatial {
+            call(cx, "spatial_dropout", "spatial_dropout_in_place")
+        } else {
+            call(cx, "dropout", "dropout_in_place")
+        };
+        cx.call(call.params(&params).scalar("step", Scalar::STEP).scalar("seed", Scalar::SEED));
+        Ok(())
+    }
+
+    fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
+        let (x, stream) = (cx.inputs[0], stream_at(cx, self.stream));
+        let (plane, threshold, scale) = (self.plane(x.shape), self.threshold(), f64::from(self.scale()));
+        let value = |i: usize| {
+            let draw = i / plane;
+            let drawn = stream.operator_words(word(draw / 4))[draw % 4];
+            if drawn >> 8 >= threshold { scale * x.data[i] } else { 0.0 }
+        };
+        vec![Array::from_fn(x.shape, value)]
+    }
+
+    fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
+        let scale = f64::from(self.scale());
+        let pairs = cx.inputs[0].data.iter().zip(&results[0].data);
+        // The product rounds once. A dropped element is 0 exactly.
+        let bound = |(&x, &y): (&f64, &f64)| {
+            let rounded = 0.5 * EPS * y.abs() + FLUSH;
+            if y == 0.0 { 0.0 } else { widen(rounded, y, scale * flush(x)) }
+        };
+        vec![pairs.map(bound).collect()]
+    }
+}
+
+impl GaussianNoise {
+    /// The number drawn for each element.
+    fn normal(&self, cx: &Reference<'_>) -> impl Fn(usize) -> f64 + Sync + use<> {
+        let stream = stream_at(cx, self.stream);
+        move |i| random::normals(stream.operator_words(word(i / 4)))[i % 4]
+    }
+}
+
+impl Op for GaussianNoise {
+    fn name(&self) -> &'static str {
+        "gaussian_noise"
+    }
+
+    fn attributes(&self) -> String {
+        format!("std={}, stream={}", self.std, self.stream)
+    }
+
+    fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        expect_dtype("the operand", inputs[0], DType::F32)?;
+        if !(self.std >= 0.0 && self.std.is_finite()) {
+            let expected = "a standard deviation is finite and at least 0";
+            return Err(Error::Argument { argument: "std", value: self.std.to_string(), expected });
+        }
+        Ok(vec![inputs[0]])
+    }
+
+    fn in_place(&self, _: &[TensorType]) -> Vec<usize> {
+        vec![0]
+    }
+
+    fn backward(&self, cx: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
+        Some(Ok(vec![Some(cx.grad())]))
+    }
+
+    fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
+        let &GaussianNoise { std, stream } = self;
+        let params = NoiseParams { n: word(quads(cx)), deviation: std, stream, step: 0, seed: 0 };
+        let call = call(cx, "gaussian_noise", "gaussian_noise_in_place").params(&params);
+        cx.call(call.scalar("step", Scalar::STEP).scalar("seed", Scalar::SEED));
+        Ok(())
+    }
+
+    fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
+        let (x, normal, std) = (cx.inputs[0], self.normal(cx), f64::from(self.std));
+        vec![Array::from_fn(x.shape, |i| x.data[i] + std * normal(i))]
+    }
+
+    fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
+        let (normal, std) = (self.normal(cx), f64::from(self.std));
+        let bound = |(i, &y): (usize, &f64)| {
+            let z = normal(i).abs();
+            // Where the cosine is 0 exactly, f64 has some 1e-16 of its own.
+            let noise = std * ((NORMAL_ULPS + 0.5) * EPS * z + 8.0 * f64::EPSILON);
+            noise + 0.5 * EPS * y.abs() + FLUSH * (2.0 + z)
+        };
+        vec![results[0].data.iter().enumerate().map(bound).collect()]
+    }
+}
+
+/// What f32 adds to a normal number, in units of [`EPS`]. In the logarithm: 2.5 for the quotient, 0.5
+/// for its divisor and 1.2 for the series; then, for the exponent's share, which is at most twice
+/// the whole, 1 for its constant and product, and 0.5 for the sum: 6.7, halved by the root, which
+/// WGSL grants 4.5 units of its own. The angle rounds twice, 1, and its polynomials add 2. The
+/// product of radius and cosine is the last half.
+const NORMAL_ULPS: f64 = 12.0;
+
+impl Graph {
+    /// `x` with a share `rate` of its elements set to 0 and the others divided by `1 - rate`, so that
+    /// the mean stays (Srivastava et al., JMLR 15, 2014, in the inverted form of Keras and
+    /// PyTorch). f32 of any shape; the result has the same. What is dropped is 0 even where `x` is
+    /// infinite or NaN.
+    ///
+    /// Which elements are dropped depends on the session's seed, the step, the number of random
+    /// operators recorded in the graph before this one, and the element's index: it differs from
+    /// step to step, is the same on every device, and is drawn again for the gradient instead of
+    /// being stored. Rates are rounded to multiples of 2^-24. A rate of 0 is recorded like any other,
+    /// so that other operators draw the same numbers whatever the rate.
+    ///
+    /// For evaluation, record the network without it.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] unless `0 <= rate < 1`; [`Error::DTypeMismatch`] unless `x` is f32.
+    #[track_caller]
+    pub fn dropout(&self, x: Value, rate: f32) -> Result<Value> {
+        self.apply1(Dropout { rate, stream: self.random_stream(), spatial: false }, &[x])
+    }
+
+    /// [`dropout`](Graph::dropout) of whole channels (Tompson et al., CVPR 2015): one draw for each
+    /// sample and channel of `x`, `[n, c, ...]` with at least three dimensions.
+    ///
+    /// # Errors
+    /// As [`dropout`](Graph::dropout); [`Error::Rank`] for fewer dimensions.
+    #[track_caller]
+    pub fn spatial_dropout(&self, x: Value, rate: f32) -> Result<Value> {
+        self.apply1(Dropout { rate, stream: self.random_stream(), spatial: true }, &[x])
+    }
+
+    /// `x + std z` with `z` standard normal, drawn for each element by the Box-Muller transform. f32
+    /// of any shape; the result has the same, and its gradient is that of `x`. What the draws
+    /// depend on is what [`dropout`](Graph::dropout)'s do; a `std` of 0 is recorded too.
+    ///
+    /// For evaluation, record the network without it.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] unless `std` is finite and at least 0; [`Error::DTypeMismatch`] unless
+    /// `x` is f32.
+    #[track_caller]
+    pub fn gaussian_noise(&self, x: Value, std: f32) -> Result<Value> {
+        self.apply1(GaussianNoise { std, stream: self.random_stream() }, &[x])
+    }
+}
