@@ -9,7 +9,8 @@
 //   spread_wide  a thread copies one element, so that neighbours write side by side. For GPUs.
 //   gather       the transpose: a thread adds up all columns' elements that stand for one of the
 //                image's
-//   turn         filters [z, o, c, KH KW] as [z, c, o, KH KW]: a thread copies one element
+//   turn         filters [z, o, c, KH KW] as [z, c, o, KH KW]: a thread copies the KH KW elements of
+//                one o and c
 //
 // Workgroups of 64 in a folded grid; `threads` is how many there are. Coordinates left of and above
 // the image wrap around to large numbers.
@@ -118,10 +119,10 @@ fn gather(@builtin(global_invocation_id) id: vec3<u32>) {
 fn turn(@builtin(global_invocation_id) id: vec3<u32>) {
     let i = linear_index(id, 64u);
     if i >= q.threads { return; }
-    let taps = KH * KW;
-    let pair = i / taps;
-    let row = pair / q.o;
+    let row = i / q.o;
     let z = row / q.c;
-    let from_pair = (z * q.o + pair - row * q.o) * q.c + row - z * q.c;
-    y[i] = x[from_pair * taps + i - pair * taps];
+    let start = ((z * q.o + i - row * q.o) * q.c + row - z * q.c) * (KH * KW);
+    for (var tap = 0u; tap < KH * KW; tap++) {
+        y[i * (KH * KW) + tap] = x[start + tap];
+    }
 }

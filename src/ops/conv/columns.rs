@@ -120,8 +120,8 @@ fn gather(cx: &mut Lowering<'_>, g: &Geometry, patches: Slot) {
 
 /// The filters in input 0 with those for one input channel side by side.
 pub(super) fn turn(cx: &mut Lowering<'_>, g: &Geometry) -> Slot {
-    let threads = g.groups * g.o * g.patch();
-    let turned = cx.scratch(4 * threads as u64);
+    let threads = g.groups * g.o * g.c;
+    let turned = cx.scratch(4 * (threads * g.taps()) as u64);
     let call = route::windowed(KernelCall::new(&SHADER, "turn"), g)
         .params(&TurnParams { threads: word(threads), c: word(g.c), o: word(g.o) })
         .binds([Slot::Input(0), turned])
