@@ -20,6 +20,7 @@ mod gather;
 mod layout;
 mod loss;
 mod matmul;
+mod norm;
 mod reduce;
 mod select;
 mod softmax;
@@ -36,6 +37,7 @@ pub(crate) use bound::{flush, widen};
 pub use layout::SliceRange;
 #[doc(hidden)]
 pub use matmul::MatmulRoute;
+pub use norm::BatchNorm;
 pub use reduce::Reduction;
 pub use unary::Unary;
 pub(crate) use update::{AdamUpdate, RmsPropUpdate, SgdUpdate};
@@ -93,6 +95,7 @@ pub fn operators() -> Vec<OperatorInfo> {
         &gather::OPERATORS,
         &softmax::OPERATORS,
         &loss::OPERATORS,
+        &norm::OPERATORS,
         &update::OPERATORS,
     ];
     families.concat()
@@ -111,6 +114,7 @@ pub fn shaders() -> Vec<&'static Shader> {
         &gather::SHADER,
         &softmax::SHADER,
         &loss::SHADER,
+        &norm::SHADER,
         &update::SHADER,
     ]
 }

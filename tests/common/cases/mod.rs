@@ -6,6 +6,7 @@ mod gather;
 mod layout;
 mod loss;
 mod matmul;
+mod norm;
 mod reduce;
 mod softmax;
 pub mod updates;
@@ -24,6 +25,7 @@ pub fn all() -> Vec<Case> {
         gather::cases(),
         softmax::cases(),
         loss::cases(),
+        norm::cases(),
     ];
     families.into_iter().flatten().collect()
 }
