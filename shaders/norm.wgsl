@@ -15,7 +15,8 @@
 // xhat = (x - anchor) rstd + shift, shift = -offset rstd. `stats` has five rows of one number per
 // group: mean, variance, anchor, shift, rstd. Variances come from deviations from the mean, in two
 // passes over blocks that are merged by the formula of Chan, Golub and LeVeque (1979); never from
-// the difference of two large sums.
+// the difference of two large sums. A compiler that reassociates sums finds none here that it
+// could turn into the difference of x and a rounded mean.
 //
 //   lanes, lanes_grad    a thread per group makes its statistics or sums, then its elements.
 //                        Workgroups of 64. For many groups.
@@ -25,26 +26,18 @@
 //                        whose groups are not their channels. For few groups.
 //   moments_tree, sums_tree   the same by workgroup
 //   join, join_sums      a thread per nest merges the parts
-//   apply, apply_grad    elements from known statistics and sums: a thread makes every `chunks`-th
-//                        element of a run, which is a stretch of contiguous elements of one group
-//                        and mostly of one channel, or (COLUMNS) a channel without spatial axes.
-//   infer                as `apply`, from given mean and variance, which it also writes as stats
-//   running              new running statistics from those of a batch, a thread per channel
 //
-// Folded grids.
+// `norm_elements.wgsl` makes the elements from joined statistics and sums. Folded grids.
 
 // Whether there is a scale and a shift.
 override SCALE: bool = false;
 override SHIFT: bool = false;
-// Whether the channel changes from element to element of a segment or run, not per segment.
+// Whether the channel changes from element to element of a segment, not per segment.
 override BY_ELEMENT: bool = false;
 // Whether the sums over a nest weigh dy by the scale, because a group has several channels.
 override WEIGHTED: bool = false;
 // Whether the group changes from element to element of a segment.
 override STATS_BY_ELEMENT: bool = false;
-override COLUMNS: bool = false;
-// Whether mean and variance are constants, not functions of x.
-override FROZEN: bool = false;
 
 struct Params {
     n: u32,
@@ -71,30 +64,6 @@ struct Params {
     epsilon: f32,
 }
 
-struct RunParams {
-    // How many runs there are, of how many elements, and the threads of each.
-    n: u32,
-    run: u32,
-    chunks: u32,
-    // A run's group is (run / group_div) % group_mod.
-    groups: u32,
-    group_div: u32,
-    group_mod: u32,
-    // Its first channel is (run % channel_mod) * channel_mul.
-    channel_mod: u32,
-    channel_mul: u32,
-    // 1 / the elements of a group.
-    share: f32,
-    epsilon: f32,
-}
-
-struct RunningParams {
-    n: u32,
-    momentum: f32,
-    // What makes the variance unbiased: count / (count - 1).
-    unbiased: f32,
-}
-
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> scale: array<f32>;
 @group(0) @binding(2) var<storage, read> shift: array<f32>;
@@ -107,8 +76,6 @@ struct RunningParams {
 @group(0) @binding(9) var<storage, read_write> first_out: array<f32>;
 @group(0) @binding(10) var<storage, read_write> second_out: array<f32>;
 var<immediate> p: Params;
-var<immediate> q: RunParams;
-var<immediate> r: RunningParams;
 var<workgroup> shared_part: array<vec2<f32>, 256>;
 
 struct Moments {
@@ -163,6 +130,43 @@ fn first_channel(nest: u32) -> u32 {
     return nest % p.channel_mod * p.channel_mul;
 }
 
+// Threads that take elements in order take four at a time.
+const FOUR = vec4(0u, 1u, 2u, 3u);
+
+// The places of the next four elements, `step` apart, of which `left` exist; the last of those
+// stands in for what is missing.
+fn places(at: u32, step: u32, left: u32) -> vec4<u32> {
+    return at + min(FOUR * step, vec4((left - 1u) * step));
+}
+
+// `v` with 0 for what is missing.
+fn present(v: vec4<f32>, left: u32) -> vec4<f32> {
+    return select(vec4(0.0), v, FOUR < vec4(left));
+}
+
+fn total(v: vec4<f32>) -> f32 {
+    return (v.x + v.y) + (v.z + v.w);
+}
+
+fn x_at(i: vec4<u32>) -> vec4<f32> {
+    return vec4(x[i.x], x[i.y], x[i.z], x[i.w]);
+}
+
+fn dy_at(i: vec4<u32>) -> vec4<f32> {
+    return vec4(dy[i.x], dy[i.y], dy[i.z], dy[i.w]);
+}
+
+fn scale_at(i: vec4<u32>) -> vec4<f32> {
+    return vec4(scale[i.x], scale[i.y], scale[i.z], scale[i.w]);
+}
+
+fn write(i: vec4<u32>, v: vec4<f32>) {
+    y[i.x] = v.x;
+    y[i.y] = v.y;
+    y[i.z] = v.z;
+    y[i.w] = v.w;
+}
+
 fn anchor_of(base: u32) -> f32 {
     let a = x[base];
     let b = x[address(base, cursor(p.count / 2u))];
@@ -194,23 +198,23 @@ fn moments_of(base: u32, anchor: f32, lo: u32, hi: u32) -> Moments {
         let n = min(min(64u, p.seg - c.pos), hi - e);
         let first = address(base, c);
         var at = first;
-        var total = 0.0;
-        for (var i = 0u; i < n; i++) {
-            total += x[at] - anchor;
-            at += p.step;
+        var sum = vec4(0.0);
+        for (var i = 0u; i < n; i += 4u) {
+            sum += present(x_at(places(at, p.step, n - i)) - anchor, n - i);
+            at += 4u * p.step;
         }
         let count = f32(n);
-        let mean = total / count;
+        let mean = total(sum) / count;
         at = first;
-        var m2 = 0.0;
-        var rest = 0.0;
-        for (var i = 0u; i < n; i++) {
-            let t = (x[at] - anchor) - mean;
+        var m2 = vec4(0.0);
+        var rest = vec4(0.0);
+        for (var i = 0u; i < n; i += 4u) {
+            let t = present((x_at(places(at, p.step, n - i)) - anchor) - mean, n - i);
             m2 += t * t;
             rest += t;
-            at += p.step;
+            at += 4u * p.step;
         }
-        all = merged(all, Moments(count, mean, corrected(m2, rest, count)));
+        all = merged(all, Moments(count, mean, corrected(total(m2), total(rest), count)));
         e += n;
         c.pos += n;
         if c.pos == p.seg { c = Cursor(c.k + 1u, 0u); }
@@ -241,6 +245,22 @@ fn line(norm: Norm, channel: u32) -> vec2<f32> {
     if SCALE { l *= scale[channel]; }
     if SHIFT { l.y += shift[channel]; }
     return l;
+}
+
+// The same for four elements at once: of the line `l` of their channel or, BY_ELEMENT, of channels
+// of their own.
+fn values(v: vec4<f32>, norm: Norm, l: vec2<f32>, channels: vec4<u32>) -> vec4<f32> {
+    let d = v - norm.anchor;
+    if !BY_ELEMENT { return d * l.x + l.y; }
+    var factors = vec4(norm.rstd);
+    var terms = vec4(norm.shift);
+    if SCALE {
+        let by = scale_at(channels);
+        factors *= by;
+        terms *= by;
+    }
+    if SHIFT { terms += vec4(shift[channels.x], shift[channels.y], shift[channels.z], shift[channels.w]); }
+    return d * factors + terms;
 }
 
 // The sum of `part` over the workgroup, known to every thread of it.
@@ -275,8 +295,8 @@ fn workgroup_moments(lane: u32, base: u32, anchor: f32, lo: u32, hi: u32) -> Mom
         part += vec2(t * t, t);
         c = moved(c, hop);
     }
-    let total = workgroup_sum(lane, part);
-    return Moments(count, mean, corrected(total.x, total.y, count));
+    let sums = workgroup_sum(lane, part);
+    return Moments(count, mean, corrected(sums.x, sums.y, count));
 }
 
 @compute @workgroup_size(64)
@@ -294,10 +314,10 @@ fn lanes(@builtin(global_invocation_id) id: vec3<u32>) {
         var l = vec2(0.0);
         if !BY_ELEMENT { l = line(norm, channel(first, Cursor(k, 0u))); }
         var at = base + k * p.seg_step;
-        for (var pos = 0u; pos < p.seg; pos++) {
-            if BY_ELEMENT { l = line(norm, first + pos); }
-            y[at] = (x[at] - anchor) * l.x + l.y;
-            at += p.step;
+        for (var pos = 0u; pos < p.seg; pos += 4u) {
+            let i = places(at, p.step, p.seg - pos);
+            write(i, values(x_at(i), norm, l, places(first + pos, 1u, p.seg - pos)));
+            at += 4u * p.step;
         }
     }
 }
@@ -368,10 +388,32 @@ fn xhat(norm: Norm, at: u32) -> f32 {
     return (x[at] - norm.anchor) * norm.rstd + norm.shift;
 }
 
+fn xhat_at(norm: Norm, i: vec4<u32>) -> vec4<f32> {
+    return (x_at(i) - norm.anchor) * norm.rstd + norm.shift;
+}
+
+// The same where the four are of different groups.
+fn xhat_by(groups: vec4<u32>, i: vec4<u32>) -> vec4<f32> {
+    let a = read_stats(groups.x, p.groups);
+    let b = read_stats(groups.y, p.groups);
+    let c = read_stats(groups.z, p.groups);
+    let d = read_stats(groups.w, p.groups);
+    let anchors = vec4(a.anchor, b.anchor, c.anchor, d.anchor);
+    let rstds = vec4(a.rstd, b.rstd, c.rstd, d.rstd);
+    return (x_at(i) - anchors) * rstds + vec4(a.shift, b.shift, c.shift, d.shift);
+}
+
 // The gradient of xhat, or of y where all of a nest has one channel.
 fn weighted(at: u32, channel: u32) -> f32 {
     if WEIGHTED { return dy[at] * scale[channel]; }
     return dy[at];
+}
+
+// The same for four elements: of one channel or, BY_ELEMENT, of their own.
+fn weighted_at(i: vec4<u32>, channel: u32, channels: vec4<u32>) -> vec4<f32> {
+    if !WEIGHTED { return dy_at(i); }
+    if BY_ELEMENT { return dy_at(i) * scale_at(channels); }
+    return dy_at(i) * scale[channel];
 }
 
 // What the weighing leaves to the end.
@@ -385,27 +427,34 @@ fn sums_of(nest: u32, lo: u32, hi: u32) -> vec2<f32> {
     let base = nest * p.start;
     let group = nest / p.group_div;
     let first = first_channel(nest);
-    var total = vec2(0.0);
+    var all = vec2(0.0);
     var c = cursor(lo);
     var e = lo;
     while e < hi {
         let n = min(min(64u, p.seg - c.pos), hi - e);
+        let by = channel(first, c);
         var at = address(base, c);
         var norm = Norm(0.0, 0.0, 0.0);
         if !STATS_BY_ELEMENT { norm = read_stats(group + c.k * p.group_seg, p.groups); }
-        var part = vec2(0.0);
-        for (var i = 0u; i < n; i++) {
-            if STATS_BY_ELEMENT { norm = read_stats(group + (c.pos + i) * p.group_pos, p.groups); }
-            let g = weighted(at, channel(first, Cursor(c.k, c.pos + i)));
-            part += vec2(g, g * xhat(norm, at));
-            at += p.step;
+        var sum = vec4(0.0);
+        var with_xhat = vec4(0.0);
+        for (var k = 0u; k < n; k += 4u) {
+            let i = places(at, p.step, n - k);
+            let g = present(weighted_at(i, by, places(by + k, 1u, n - k)), n - k);
+            sum += g;
+            if STATS_BY_ELEMENT {
+                with_xhat += g * xhat_by(places(group + (c.pos + k) * p.group_pos, p.group_pos, n - k), i);
+            } else {
+                with_xhat += g * xhat_at(norm, i);
+            }
+            at += 4u * p.step;
         }
-        total += part;
+        all += vec2(total(sum), total(with_xhat));
         e += n;
         c.pos += n;
         if c.pos == p.seg { c = Cursor(c.k + 1u, 0u); }
     }
-    return total;
+    return all;
 }
 
 // The same by the workgroup, without STATS_BY_ELEMENT.
@@ -425,9 +474,13 @@ fn workgroup_sums(lane: u32, nest: u32, lo: u32, hi: u32) -> vec2<f32> {
     return workgroup_sum(lane, part);
 }
 
-// dx, from g, xhat, and the means of g and of g xhat.
-fn slope(norm: Norm, factor: f32, g: f32, xhat: f32, means: vec2<f32>) -> f32 {
-    return norm.rstd * factor * (g - (means.x + xhat * means.y));
+// dx, from g, xhat, and the means of g and of g xhat; `factor` includes rstd.
+fn slope(factor: f32, g: f32, xhat: f32, means: vec2<f32>) -> f32 {
+    return factor * (g - (means.x + xhat * means.y));
+}
+
+fn slopes(factor: f32, g: vec4<f32>, xhat: vec4<f32>, means: vec2<f32>) -> vec4<f32> {
+    return factor * (g - (means.x + xhat * means.y));
 }
 
 @compute @workgroup_size(64)
@@ -440,14 +493,16 @@ fn lanes_grad(@builtin(global_invocation_id) id: vec3<u32>) {
     let means = sums / f32(p.count);
     let norm = read_stats(group, p.groups);
     let first = first_channel(group);
-    let outer = factor(first);
+    let outer = norm.rstd * factor(first);
     let segments = p.count / p.seg;
     for (var k = 0u; k < segments; k++) {
+        let by = channel(first, Cursor(k, 0u));
         var at = group * p.start + k * p.seg_step;
-        for (var pos = 0u; pos < p.seg; pos++) {
-            let g = weighted(at, channel(first, Cursor(k, pos)));
-            y[at] = slope(norm, outer, g, xhat(norm, at), means);
-            at += p.step;
+        for (var pos = 0u; pos < p.seg; pos += 4u) {
+            let i = places(at, p.step, p.seg - pos);
+            let g = weighted_at(i, by, places(by + pos, 1u, p.seg - pos));
+            write(i, slopes(outer, g, xhat_at(norm, i), means));
+            at += 4u * p.step;
         }
     }
 }
@@ -464,12 +519,12 @@ fn tree_grad(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_ind
     let means = sums / f32(p.count);
     let norm = read_stats(group, p.groups);
     let first = first_channel(group);
-    let outer = factor(first);
+    let outer = norm.rstd * factor(first);
     let hop = cursor(256u);
     var c = cursor(lane);
     for (var e = lane; e < p.count; e += 256u) {
         let at = address(group * p.start, c);
-        y[at] = slope(norm, outer, weighted(at, channel(first, c)), xhat(norm, at), means);
+        y[at] = slope(outer, weighted(at, channel(first, c)), xhat(norm, at), means);
         c = moved(c, hop);
     }
 }
@@ -509,106 +564,4 @@ fn join_sums(@builtin(global_invocation_id) id: vec3<u32>) {
     }
     first_out[nest] = total.x;
     second_out[nest] = total.y;
-}
-
-// ---------------------------------------------------------------- element by element
-
-// What a thread of the elementwise kernels works on.
-struct Run {
-    group: u32,
-    channel: u32,
-    // The first element's place in the run, and the address of place 0.
-    pos: u32,
-    base: u32,
-    // Whether the thread is the first of its group.
-    leads: bool,
-}
-
-fn run_of(i: u32) -> Run {
-    var row = i / q.chunks;
-    var pos = i - row * q.chunks;
-    var base = row * q.run;
-    if COLUMNS {
-        pos = i / q.n;
-        row = i - pos * q.n;
-        base = row;
-    }
-    let group = row / q.group_div % q.group_mod;
-    let channel = row % q.channel_mod * q.channel_mul;
-    return Run(group, channel, pos, base, pos == 0u && row < q.group_mod);
-}
-
-// The address of a place in a run.
-fn place(base: u32, pos: u32) -> u32 {
-    if COLUMNS { return base + pos * q.n; }
-    return base + pos;
-}
-
-fn apply_run(run: Run, norm: Norm) {
-    var l = vec2(0.0);
-    if !BY_ELEMENT { l = line(norm, run.channel); }
-    for (var pos = run.pos; pos < q.run; pos += q.chunks) {
-        if BY_ELEMENT { l = line(norm, run.channel + pos); }
-        let at = place(run.base, pos);
-        y[at] = (x[at] - norm.anchor) * l.x + l.y;
-    }
-}
-
-@compute @workgroup_size(64)
-fn apply(@builtin(global_invocation_id) id: vec3<u32>) {
-    let i = linear_index(id, 64u);
-    if i >= q.n * q.chunks { return; }
-    let run = run_of(i);
-    apply_run(run, read_stats(run.group, q.groups));
-}
-
-// first_in is the mean, second_in the variance.
-@compute @workgroup_size(64)
-fn infer(@builtin(global_invocation_id) id: vec3<u32>) {
-    let i = linear_index(id, 64u);
-    if i >= q.n * q.chunks { return; }
-    let run = run_of(i);
-    let mean = first_in[run.group];
-    let variance = second_in[run.group];
-    let norm = Norm(mean, 0.0, inverseSqrt(variance + q.epsilon));
-    if run.leads {
-        new_stats[run.group] = mean;
-        new_stats[q.groups + run.group] = variance;
-        new_stats[2u * q.groups + run.group] = mean;
-        new_stats[3u * q.groups + run.group] = 0.0;
-        new_stats[4u * q.groups + run.group] = norm.rstd;
-    }
-    apply_run(run, norm);
-}
-
-@compute @workgroup_size(64)
-fn apply_grad(@builtin(global_invocation_id) id: vec3<u32>) {
-    let i = linear_index(id, 64u);
-    if i >= q.n * q.chunks { return; }
-    let run = run_of(i);
-    let norm = read_stats(run.group, q.groups);
-    var means = vec2(0.0);
-    if !FROZEN { means = vec2(first_in[run.group], second_in[run.group]) * q.share; }
-    let outer = factor(run.channel);
-    for (var pos = run.pos; pos < q.run; pos += q.chunks) {
-        let at = place(run.base, pos);
-        var channel = run.channel;
-        if BY_ELEMENT { channel += pos; }
-        let g = weighted(at, channel);
-        if FROZEN {
-            y[at] = norm.rstd * outer * g;
-        } else {
-            y[at] = slope(norm, outer, g, xhat(norm, at), means);
-        }
-    }
-}
-
-// first_out is the running mean, second_out the running variance.
-@compute @workgroup_size(64)
-fn running(@builtin(global_invocation_id) id: vec3<u32>) {
-    let i = linear_index(id, 64u);
-    if i >= r.n { return; }
-    let kept = 1.0 - r.momentum;
-    first_out[i] = kept * first_out[i] + r.momentum * stats[i];
-    second_out[i] = kept * second_out[i] + r.momentum * (stats[r.n + i] * r.unbiased);
 }

@@ -115,6 +115,7 @@ pub fn shaders() -> Vec<&'static Shader> {
         &softmax::SHADER,
         &loss::SHADER,
         &norm::SHADER,
+        &norm::ELEMENTS,
         &update::SHADER,
     ]
 }

@@ -4,10 +4,10 @@
 use super::super::{EPS, FLUSH, Lowering, Op, Reference};
 use super::forward::{Form, Stats};
 use super::geometry::{Geometry, Nest, NestParams, Route, flag};
-use super::{Kind, SHADER};
+use super::{ELEMENTS, Kind, SHADER};
 use crate::cpu::Array;
 use crate::error::Result;
-use crate::kernel::{Grid, KernelCall, Slot};
+use crate::kernel::{Grid, KernelCall, Shader, Slot};
 use crate::shape::TensorType;
 
 /// The gradient of x; inputs x, statistics, dy and, if there is one, the scale. Unless `frozen`,
@@ -34,10 +34,10 @@ impl NormGrad {
     }
 
     /// A call with the constants and bindings that its kernels share: x, scale, statistics, dy.
-    fn call(&self, entry: &'static str, geometry: Geometry) -> KernelCall {
+    fn call(&self, shader: &'static Shader, entry: &'static str, geometry: Geometry) -> KernelCall {
         // An absent scale is never read.
         let scale = Slot::Input(if self.form.scale { 3 } else { 0 });
-        KernelCall::new(&SHADER, entry)
+        KernelCall::new(shader, entry)
             .constant("SCALE", flag(self.form.scale))
             .constant("WEIGHTED", flag(self.weighted(geometry)))
             .binds([Slot::Input(0), scale, Slot::Input(1), Slot::Input(2)])
@@ -159,7 +159,10 @@ impl Op for NormGrad {
         let device = cx.profile.kind;
         if self.frozen {
             // There are no sums to read.
-            let call = self.call("apply_grad", geometry).binds([Slot::Input(0); 2]).binds([Slot::Output(0)]);
+            let call = self
+                .call(&ELEMENTS, "apply_grad", geometry)
+                .binds([Slot::Input(0); 2])
+                .binds([Slot::Output(0)]);
             cx.call(geometry.elementwise(call.constant("FROZEN", 1.0), device, 0.0));
             return Ok(());
         }
@@ -172,7 +175,8 @@ impl Op for NormGrad {
             [cx.scratch(4 * nest.n as u64), cx.scratch(4 * nest.n as u64)]
         };
         let nested = |entry: &'static str, slots: &[Slot]| {
-            let call = self.call(entry, geometry).constant("BY_ELEMENT", flag(geometry.by_element()));
+            let call =
+                self.call(&SHADER, entry, geometry).constant("BY_ELEMENT", flag(geometry.by_element()));
             call.binds(slots.iter().copied()).params(&params).grid(route.grid(nest))
         };
         if route.fused() {
@@ -183,7 +187,7 @@ impl Op for NormGrad {
         let parts = scratch(cx, route, nest);
         cx.call(nested(if route.tree { "sums_tree" } else { "sums" }, &parts));
         join(cx, parts, sums, &params, nest);
-        let apply = self.call("apply_grad", geometry).binds(sums).binds([Slot::Output(0)]);
+        let apply = self.call(&ELEMENTS, "apply_grad", geometry).binds(sums).binds([Slot::Output(0)]);
         cx.call(geometry.elementwise(apply, device, 0.0));
         Ok(())
     }

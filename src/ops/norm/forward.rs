@@ -4,12 +4,12 @@
 use super::super::{Backward, EPS, FLUSH, Lowering, Op, Reference, expect_dtype, word};
 use super::backward::{ChannelGrad, NormGrad};
 use super::geometry::{Geometry, flag};
-use super::{Kind, SHADER};
+use super::{ELEMENTS, Kind, SHADER};
 use crate::cpu::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::Value;
-use crate::kernel::{Grid, KernelCall, Slot};
+use crate::kernel::{Grid, KernelCall, Shader, Slot};
 use crate::shape::{Shape, TensorType};
 
 crate::params! {
@@ -75,11 +75,11 @@ impl Form {
     }
 
     /// A call with the constants and bindings that all forward kernels share: x, scale and shift.
-    fn call(&self, entry: &'static str, first: usize) -> KernelCall {
+    fn call(&self, shader: &'static Shader, entry: &'static str, first: usize) -> KernelCall {
         let (scale, shift) = self.affine(first);
         // An absent operand is never read.
         let slot = |input: Option<usize>| Slot::Input(input.unwrap_or(0));
-        KernelCall::new(&SHADER, entry)
+        KernelCall::new(shader, entry)
             .constant("SCALE", flag(self.scale))
             .constant("SHIFT", flag(self.shift))
             .binds([Slot::Input(0), slot(scale), slot(shift)])
@@ -211,7 +211,7 @@ impl Op for Normalize {
         let params = geometry.group_params(route, epsilon);
         let outputs = [Slot::Output(0), Slot::Output(1)];
         if route.fused() {
-            let call = self.0.call(if route.tree { "tree" } else { "lanes" }, 1);
+            let call = self.0.call(&SHADER, if route.tree { "tree" } else { "lanes" }, 1);
             let call = call.constant("BY_ELEMENT", flag(geometry.by_element())).binds(outputs);
             cx.call(call.params(&params).grid(route.grid(nest)));
             return Ok(());
@@ -221,7 +221,7 @@ impl Op for Normalize {
         cx.call(part.binds([Slot::Input(0)]).binds(parts).params(&params).grid(route.grid(nest)));
         let join = KernelCall::new(&SHADER, "join").binds([Slot::Input(0)]).binds(parts);
         cx.call(join.binds([Slot::Output(1)]).params(&params).grid(Grid::linear(nest.n, 64)));
-        let apply = self.0.call("apply", 1).binds([Slot::Output(1), Slot::Output(0)]);
+        let apply = self.0.call(&ELEMENTS, "apply", 1).binds([Slot::Output(1), Slot::Output(0)]);
         cx.call(geometry.elementwise(apply, cx.profile.kind, epsilon));
         Ok(())
     }
@@ -362,7 +362,7 @@ impl Op for Inference {
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
         let geometry = self.0.kind.geometry(cx.inputs[0].shape)?;
         let given = [Slot::Input(1), Slot::Input(2)];
-        let call = self.0.call("infer", 3).binds(given).binds([Slot::Output(0), Slot::Output(1)]);
+        let call = self.0.call(&ELEMENTS, "infer", 3).binds(given).binds([Slot::Output(0), Slot::Output(1)]);
         cx.call(geometry.elementwise(call, cx.profile.kind, self.0.epsilon));
         Ok(())
     }
@@ -439,7 +439,7 @@ impl Op for RunningStats {
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
         let n = cx.inputs[0].numel();
         let unbiased = self.unbiased() as f32;
-        let call = KernelCall::new(&SHADER, "running")
+        let call = KernelCall::new(&ELEMENTS, "running")
             .params(&RunningParams { n: word(n), momentum: self.momentum, unbiased })
             .binds([Slot::Input(2), Slot::Input(0), Slot::Input(1)])
             .grid(Grid::linear(n, 64));

@@ -45,6 +45,11 @@ pub(super) struct Nest {
     contiguous: bool,
 }
 
+/// The most elements of a nest that one thread goes through. llvmpipe silently ends an invocation's
+/// loops after 65,535 iterations in all; three passes over this many elements, in segments of two at
+/// worst, take five iterations for two elements.
+const LANE: usize = 16_384;
+
 /// How a nest is dispatched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Route {
@@ -215,19 +220,19 @@ impl Geometry {
 
 impl Nest {
     /// Many nests occupy the device with a thread each, and long ones of a GPU with a workgroup
-    /// each, whose threads read neighbours. Few nests are split into parts. A software driver gains
-    /// nothing from workgroup memory, and pays more for two further dispatches than for idle cores
-    /// where nests are short.
+    /// each, whose threads read neighbours. Few nests are split into parts, and so are those that
+    /// would keep a thread past `LANE`. A software driver gains nothing from workgroup memory, and
+    /// pays more for two further dispatches than for idle cores where nests are short.
     pub fn route(&self, kind: DeviceKind) -> Route {
         let Nest { n, count, contiguous, .. } = *self;
         let tree = kind == DeviceKind::Gpu && contiguous && count >= 128;
-        let splits = match kind {
-            DeviceKind::Cpu if n >= 128 => 1,
-            DeviceKind::Cpu => (1024 / n).min(count / 256),
-            DeviceKind::Gpu if tree => (512 / n).min(count / 4096),
-            DeviceKind::Gpu => (16_384 / n).min(count / 64),
+        let (wanted, most) = match kind {
+            DeviceKind::Cpu if n >= 128 => (1, LANE),
+            DeviceKind::Cpu => ((1024 / n).min(count / 256), LANE),
+            DeviceKind::Gpu if tree => ((512 / n).min(count / 4096).min(128), 256 * LANE),
+            DeviceKind::Gpu => ((16_384 / n).min(count / 64).min(128), LANE),
         };
-        let part = count.div_ceil(splits.max(1));
+        let part = count.div_ceil(wanted.max(count.div_ceil(most)).max(1));
         Route { tree, splits: count.div_ceil(part), part }
     }
 }
@@ -252,4 +257,62 @@ impl Route {
 /// A Boolean `override` constant.
 pub(super) fn flag(on: bool) -> f64 {
     f64::from(u8::from(on))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DeviceKind, Geometry, LANE, Nest};
+
+    fn nests() -> Vec<Nest> {
+        let mut nests = Vec::new();
+        for samples in [1, 3, 128, 100_003] {
+            for (sections, width) in [(1, 1), (3, 1), (1, 200), (4, 40), (512, 1)] {
+                for space in [1, 2, 49, 12_544] {
+                    let geometry = |batch| Geometry { batch, samples, sections, width, space };
+                    nests.extend([geometry(false).group_nest(), geometry(false).channel_nest()]);
+                    if width == 1 {
+                        nests.push(geometry(true).group_nest());
+                    }
+                }
+            }
+        }
+        nests
+    }
+
+    #[test]
+    fn parts_cover_a_nest_and_no_thread_does_too_much() {
+        for nest in nests() {
+            for kind in [DeviceKind::Cpu, DeviceKind::Gpu] {
+                let route = nest.route(kind);
+                let (whole, last) = (route.part * route.splits, route.part * (route.splits - 1));
+                assert!(last < nest.count && nest.count <= whole, "{nest:?} {route:?}");
+                let threads = if route.tree { 256 } else { 1 };
+                assert!(route.part <= LANE * threads, "{nest:?} {route:?}");
+            }
+        }
+    }
+
+    /// Every element is of the group whose nest reaches it.
+    #[test]
+    fn nests_reach_their_elements() {
+        let (samples, sections, width) = (3, 4, 5);
+        for (batch, width, space) in
+            [(false, width, 6), (false, width, 1), (false, 1, 6), (true, 1, 6), (true, 1, 1)]
+        {
+            let geometry = Geometry { batch, samples, sections, width, space };
+            let reach = |nest: Nest, of: &dyn Fn(usize) -> usize| {
+                let mut seen = vec![0; samples * sections * width * space];
+                for n in 0..nest.n {
+                    for e in 0..nest.count {
+                        let at = n * nest.start + e / nest.seg * nest.seg_step + e % nest.seg * nest.step;
+                        assert_eq!(of(at), n, "{geometry:?} {nest:?}");
+                        seen[at] += 1;
+                    }
+                }
+                assert!(seen.iter().all(|&times| times == 1), "{geometry:?} {nest:?}");
+            };
+            reach(geometry.group_nest(), &|i| geometry.group_of(i));
+            reach(geometry.channel_nest(), &|i| geometry.channel_of(i));
+        }
+    }
 }

@@ -1,4 +1,5 @@
-//! Normalisation by mean and variance: batch, layer, group and instance norm. Shader: `norm.wgsl`.
+//! Normalisation by mean and variance: batch, layer, group and instance norm. Shaders: `norm.wgsl`
+//! and, element by element, `norm_elements.wgsl`.
 //!
 //! All four are one operator over different groups of elements: see `Geometry`.
 
@@ -15,6 +16,9 @@ use forward::{Form, Inference, Normalize, RunningStats};
 use geometry::Geometry;
 
 pub(super) static SHADER: Shader = built_in!("norm", include_str!("../../../shaders/norm.wgsl"));
+
+pub(super) static ELEMENTS: Shader =
+    built_in!("norm_elements", include_str!("../../../shaders/norm_elements.wgsl"));
 
 pub(super) const OPERATORS: [OperatorInfo; 8] = [
     OperatorInfo::new("batch_norm", Gradient::Yes, "f32"),
