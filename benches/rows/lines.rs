@@ -1,6 +1,9 @@
-//! Operators that work row by row: softmax, the losses, and table look-ups.
+//! Operators that work row by row: softmax, the losses, table look-ups and
+//! normalisation.
 
-use super::{Row, gradient, indices, step, uniform};
+use retape::prelude::*;
+
+use super::{Data, Row, gradient, indices, step, uniform};
 
 /// The logits of a large classifier.
 const LOGITS: [usize; 2] = [1024, 1000];
@@ -12,6 +15,55 @@ pub fn rows() -> Vec<Row> {
     let mut rows = softmaxes();
     rows.extend(losses());
     rows.extend(lookups());
+    rows.extend(normalisations());
+    rows
+}
+
+/// A form of normalisation of x by scale and shift.
+type Norm = fn(&Graph, Value, Value, Value) -> retape::Result<Value>;
+
+/// The forms, by where scale and shift begin: an axis, or `None` for channels alone.
+const NORMS: [(&str, Option<usize>, Norm); 5] = [
+    ("batch_norm", None, |g, x, scale, shift| Ok(g.batch_norm(x, scale, shift, 1e-5)?.y)),
+    ("batch_norm_inference", None, |g, x, scale, shift| {
+        let c = g.shape(scale)?.numel();
+        let (mean, variance) = (g.constant([c], &vec![0.1; c])?, g.constant([c], &vec![0.4; c])?);
+        g.batch_norm_inference(x, scale, shift, mean, variance, 1e-5)
+    }),
+    ("layer_norm", Some(1), |g, x, scale, shift| g.layer_norm(x, 1, scale, shift, 1e-5)),
+    ("group_norm", None, |g, x, scale, shift| g.group_norm(x, 8, scale, shift, 1e-5)),
+    ("instance_norm", None, |g, x, scale, shift| g.instance_norm(x, scale, shift, 1e-5)),
+];
+
+/// Feature maps of a large and a small layer, and the activations of a dense one.
+fn normalisations() -> Vec<Row> {
+    let mut rows = vec![Row::memory("update_running_stats [128, 512]", |g| {
+        let x = uniform(g, "x", [128, 512], [-1.0, 1.0]);
+        let norm = g.batch_norm(x.0, None, None, 1e-5)?;
+        let (mean, variance) = (g.state("mean", [512], Init::Zeros), g.state("variance", [512], Init::Ones));
+        g.update_running_stats(&norm, mean, variance, 0.1)?;
+        Ok(super::Step { outputs: Vec::new(), inputs: vec![x] })
+    })];
+    for dims in [&[128, 32, 28, 28][..], &[32, 64, 8, 8], &[128, 512]] {
+        for (name, axis, norm) in NORMS {
+            // A single position has no variance.
+            if name == "instance_norm" && dims.len() == 2 {
+                continue;
+            }
+            for gradients in [false, true] {
+                let what = if gradients { " gradient" } else { "" };
+                rows.push(Row::memory(format!("{name}{what} {dims:?}"), move |g| {
+                    let x = uniform(g, "x", Shape::new(dims)?, [-1.0, 1.0]);
+                    let affine = Shape::new(axis.map_or(&dims[1..2], |axis| &dims[axis..]))?;
+                    let scale = uniform(g, "scale", affine, [0.5, 1.5]);
+                    let shift = uniform(g, "shift", affine, [-1.0, 1.0]);
+                    let y = norm(g, x.0, scale.0, shift.0)?;
+                    let inputs: Vec<(Value, Data)> = vec![x, scale, shift];
+                    if gradients { gradient(g, y, inputs) } else { Ok(step(y, inputs)) }
+                }));
+            }
+        }
+    }
     rows
 }
 

@@ -29,6 +29,7 @@ mod layout;
 mod loss;
 mod matmul;
 mod noise;
+mod norm;
 mod reduce;
 mod select;
 mod softmax;
@@ -46,6 +47,7 @@ pub use conv::{ConvOptions, ConvRoute};
 pub use layout::SliceRange;
 #[doc(hidden)]
 pub use matmul::MatmulRoute;
+pub use norm::BatchNorm;
 pub use reduce::Reduction;
 pub use unary::Unary;
 pub(crate) use update::{AdamUpdate, RmsPropUpdate, SgdUpdate};
@@ -104,6 +106,7 @@ pub fn operators() -> Vec<OperatorInfo> {
         &softmax::OPERATORS,
         &loss::OPERATORS,
         &noise::OPERATORS,
+        &norm::OPERATORS,
         &update::OPERATORS,
     ];
     families.concat()
@@ -126,6 +129,8 @@ pub fn shaders() -> Vec<&'static Shader> {
         &softmax::SHADER,
         &loss::SHADER,
         &noise::SHADER,
+        &norm::SHADER,
+        &norm::ELEMENTS,
         &update::SHADER,
     ]
 }

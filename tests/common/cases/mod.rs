@@ -8,6 +8,7 @@ mod layout;
 mod loss;
 mod matmul;
 mod noise;
+mod norm;
 mod reduce;
 mod softmax;
 pub mod updates;
@@ -29,6 +30,7 @@ pub fn all() -> Vec<Case> {
         softmax::cases(),
         loss::cases(),
         noise::cases(),
+        norm::cases(),
     ];
     let wanted = std::env::var("RETAPE_TEST_CASE").unwrap_or_default();
     families.into_iter().flatten().filter(|case| case.name.contains(&wanted)).collect()

@@ -27,7 +27,22 @@ pub fn tapes() -> Vec<(String, Tape)> {
     for n in [1, 5, 1021] {
         tapes.push((format!("assign over [{n}]"), assignment(n).expect("the step records")));
     }
+    for dims in [&[2, 1][..], &[3, 65], &[2, 7, 5, 7], &[2, 1021, 2]] {
+        let tape = running_stats(dims).expect("the step records");
+        tapes.push((format!("running statistics of {dims:?}"), tape));
+    }
     tapes
+}
+
+fn running_stats(dims: &[usize]) -> Result<Tape> {
+    let g = Graph::new();
+    let shape = Shape::new(dims)?;
+    let x = g.constant(shape, &data::noise(shape.numel(), 6, 99.0, 101.0))?;
+    let norm = g.batch_norm(x, None, None, 1e-5)?;
+    let mean = g.state("mean", [dims[1]], Init::Normal { mean: 50.0, std: 1.0 });
+    let variance = g.state("variance", [dims[1]], Init::Ones);
+    g.update_running_stats(&norm, mean, variance, 0.1)?;
+    g.forward([norm.y])
 }
 
 fn step(optimizer: &dyn Optimizer, n: usize) -> Result<Tape> {

@@ -1,0 +1,567 @@
+// Normalisation by mean and variance: batch, layer, group and instance norm, and their gradients.
+//
+//   xhat = (x - mean) rstd,   rstd = 1 / sqrt(variance + epsilon)
+//   y    = xhat scale + shift
+//   dx   = rstd (g - mean(g) - xhat mean(g xhat)),   g = dy scale, means over the group
+//   dshift = sum of dy,   dscale = sum of dy xhat
+//
+// Mean and variance are those of the element's group. A group or a channel is a nest: `n` of them,
+// the first element of each `start` apart; each has `count` elements in segments of `seg`, whose
+// elements are `step` apart and which begin `seg_step` apart. Batch norm's groups are a segment per
+// sample, or one of stride `step` if there are no spatial axes; the other kinds' are contiguous.
+//
+// The mean is kept as an anchor, the median of the group's first, middle and last element, and an
+// offset from it, so that a mean far larger than the deviation from it costs nothing:
+// xhat = (x - anchor) rstd + shift, shift = -offset rstd. `stats` has five rows of one number per
+// group: mean, variance, anchor, shift, rstd. Variances come from deviations from the mean, in two
+// passes over blocks that are merged by the formula of Chan, Golub and LeVeque (1979); never from
+// the difference of two large sums. A compiler that reassociates sums finds none here that it
+// could turn into the difference of x and a rounded mean.
+//
+//   lanes, lanes_grad    a thread per group makes its statistics or sums, then its elements.
+//                        Workgroups of 64. For many groups.
+//   tree, tree_grad      the same by a workgroup of 256, whose threads read neighbours. For GPUs.
+//   moments, sums        a thread makes one of `splits` parts of a nest's statistics or sums, in
+//                        order of part, then nest. `sums` also serves dscale and dshift of kinds
+//                        whose groups are not their channels. For few groups.
+//   moments_tree, sums_tree   the same by workgroup
+//   join, join_sums      a thread per nest merges the parts
+//
+// `norm_elements.wgsl` makes the elements from joined statistics and sums. Folded grids.
+
+// Whether there is a scale and a shift.
+override SCALE: bool = false;
+override SHIFT: bool = false;
+// Whether the channel changes from element to element of a segment, not per segment.
+override BY_ELEMENT: bool = false;
+// Whether the sums over a nest weigh dy by the scale, because a group has several channels.
+override WEIGHTED: bool = false;
+// Whether the group changes from element to element of a segment.
+override STATS_BY_ELEMENT: bool = false;
+
+struct Params {
+    n: u32,
+    count: u32,
+    seg: u32,
+    start: u32,
+    seg_step: u32,
+    step: u32,
+    // Parts of a nest, and elements of a part.
+    splits: u32,
+    part: u32,
+    // The rows' length in stats.
+    groups: u32,
+    // A nest's first channel is (nest % channel_mod) * channel_mul; the next segment's is
+    // channel_seg further.
+    channel_mod: u32,
+    channel_mul: u32,
+    channel_seg: u32,
+    // A nest's first group is nest / group_div; the next segment's is group_seg further, or the
+    // next element's group_pos.
+    group_div: u32,
+    group_seg: u32,
+    group_pos: u32,
+    epsilon: f32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read> scale: array<f32>;
+@group(0) @binding(2) var<storage, read> shift: array<f32>;
+@group(0) @binding(3) var<storage, read> stats: array<f32>;
+@group(0) @binding(4) var<storage, read> dy: array<f32>;
+@group(0) @binding(5) var<storage, read> first_in: array<f32>;
+@group(0) @binding(6) var<storage, read> second_in: array<f32>;
+@group(0) @binding(7) var<storage, read_write> y: array<f32>;
+@group(0) @binding(8) var<storage, read_write> new_stats: array<f32>;
+@group(0) @binding(9) var<storage, read_write> first_out: array<f32>;
+@group(0) @binding(10) var<storage, read_write> second_out: array<f32>;
+var<immediate> p: Params;
+var<workgroup> shared_part: array<vec2<f32>, 256>;
+
+struct Moments {
+    count: f32,
+    // Less the anchor.
+    mean: f32,
+    // The sum of squared deviations from the mean.
+    m2: f32,
+}
+
+// What maps the elements of a group to xhat.
+struct Norm {
+    anchor: f32,
+    shift: f32,
+    rstd: f32,
+}
+
+// ---------------------------------------------------------------- walking a nest
+
+// A position in a nest: segment and element of it.
+struct Cursor {
+    k: u32,
+    pos: u32,
+}
+
+fn cursor(e: u32) -> Cursor {
+    let k = e / p.seg;
+    return Cursor(k, e - k * p.seg);
+}
+
+fn address(base: u32, c: Cursor) -> u32 {
+    return base + c.k * p.seg_step + c.pos * p.step;
+}
+
+// Moves on by `hop`, whose element count is less than a segment's.
+fn moved(c: Cursor, hop: Cursor) -> Cursor {
+    var next = Cursor(c.k + hop.k, c.pos + hop.pos);
+    if next.pos >= p.seg {
+        next.pos -= p.seg;
+        next.k++;
+    }
+    return next;
+}
+
+// The channel of a position.
+fn channel(first: u32, c: Cursor) -> u32 {
+    if BY_ELEMENT { return first + c.pos; }
+    return first + c.k * p.channel_seg;
+}
+
+fn first_channel(nest: u32) -> u32 {
+    return nest % p.channel_mod * p.channel_mul;
+}
+
+// Threads that take elements in order take four at a time.
+const FOUR = vec4(0u, 1u, 2u, 3u);
+
+// The places of the next four elements, `step` apart, of which `left` exist; the last of those
+// stands in for what is missing.
+fn places(at: u32, step: u32, left: u32) -> vec4<u32> {
+    return at + min(FOUR * step, vec4((left - 1u) * step));
+}
+
+// `v` with 0 for what is missing.
+fn present(v: vec4<f32>, left: u32) -> vec4<f32> {
+    return select(vec4(0.0), v, FOUR < vec4(left));
+}
+
+fn total(v: vec4<f32>) -> f32 {
+    return (v.x + v.y) + (v.z + v.w);
+}
+
+fn x_at(i: vec4<u32>) -> vec4<f32> {
+    return vec4(x[i.x], x[i.y], x[i.z], x[i.w]);
+}
+
+fn dy_at(i: vec4<u32>) -> vec4<f32> {
+    return vec4(dy[i.x], dy[i.y], dy[i.z], dy[i.w]);
+}
+
+fn scale_at(i: vec4<u32>) -> vec4<f32> {
+    return vec4(scale[i.x], scale[i.y], scale[i.z], scale[i.w]);
+}
+
+fn write(i: vec4<u32>, v: vec4<f32>) {
+    y[i.x] = v.x;
+    y[i.y] = v.y;
+    y[i.z] = v.z;
+    y[i.w] = v.w;
+}
+
+fn anchor_of(base: u32) -> f32 {
+    let a = x[base];
+    let b = x[address(base, cursor(p.count / 2u))];
+    let c = x[address(base, cursor(p.count - 1u))];
+    return max(min(a, b), min(max(a, b), c));
+}
+
+// ---------------------------------------------------------------- statistics
+
+fn merged(a: Moments, b: Moments) -> Moments {
+    let count = a.count + b.count;
+    let weight = b.count / count;
+    let delta = b.mean - a.mean;
+    return Moments(count, a.mean + delta * weight, a.m2 + b.m2 + delta * delta * (a.count * weight));
+}
+
+// What is left of the squared deviations once the error of their mean, which their sum shows, is
+// taken off.
+fn corrected(m2: f32, rest: f32, count: f32) -> f32 {
+    return max(m2 - rest * rest / count, 0.0);
+}
+
+// The moments of elements `lo` to `hi` of the nest at `base`, by blocks of at most 64.
+fn moments_of(base: u32, anchor: f32, lo: u32, hi: u32) -> Moments {
+    var all = Moments(0.0, 0.0, 0.0);
+    var c = cursor(lo);
+    var e = lo;
+    while e < hi {
+        let n = min(min(64u, p.seg - c.pos), hi - e);
+        let first = address(base, c);
+        var at = first;
+        var sum = vec4(0.0);
+        for (var i = 0u; i < n; i += 4u) {
+            sum += present(x_at(places(at, p.step, n - i)) - anchor, n - i);
+            at += 4u * p.step;
+        }
+        let count = f32(n);
+        let mean = total(sum) / count;
+        at = first;
+        var m2 = vec4(0.0);
+        var rest = vec4(0.0);
+        for (var i = 0u; i < n; i += 4u) {
+            let t = present((x_at(places(at, p.step, n - i)) - anchor) - mean, n - i);
+            m2 += t * t;
+            rest += t;
+            at += 4u * p.step;
+        }
+        all = merged(all, Moments(count, mean, corrected(total(m2), total(rest), count)));
+        e += n;
+        c.pos += n;
+        if c.pos == p.seg { c = Cursor(c.k + 1u, 0u); }
+    }
+    return all;
+}
+
+fn norm_of(anchor: f32, m: Moments) -> Norm {
+    let rstd = inverseSqrt(m.m2 / m.count + p.epsilon);
+    return Norm(anchor, -m.mean * rstd, rstd);
+}
+
+fn write_stats(group: u32, m: Moments, norm: Norm) {
+    new_stats[group] = norm.anchor + m.mean;
+    new_stats[p.n + group] = m.m2 / m.count;
+    new_stats[2u * p.n + group] = norm.anchor;
+    new_stats[3u * p.n + group] = norm.shift;
+    new_stats[4u * p.n + group] = norm.rstd;
+}
+
+fn read_stats(group: u32, groups: u32) -> Norm {
+    return Norm(stats[2u * groups + group], stats[3u * groups + group], stats[4u * groups + group]);
+}
+
+// Factor and term that take x - anchor to y.
+fn line(norm: Norm, channel: u32) -> vec2<f32> {
+    var l = vec2(norm.rstd, norm.shift);
+    if SCALE { l *= scale[channel]; }
+    if SHIFT { l.y += shift[channel]; }
+    return l;
+}
+
+// The same for four elements at once: of the line `l` of their channel or, BY_ELEMENT, of channels
+// of their own.
+fn values(v: vec4<f32>, norm: Norm, l: vec2<f32>, channels: vec4<u32>) -> vec4<f32> {
+    let d = v - norm.anchor;
+    if !BY_ELEMENT { return d * l.x + l.y; }
+    var factors = vec4(norm.rstd);
+    var terms = vec4(norm.shift);
+    if SCALE {
+        let by = scale_at(channels);
+        factors *= by;
+        terms *= by;
+    }
+    if SHIFT { terms += vec4(shift[channels.x], shift[channels.y], shift[channels.z], shift[channels.w]); }
+    return d * factors + terms;
+}
+
+// The sum of `part` over the workgroup, known to every thread of it.
+fn workgroup_sum(lane: u32, part: vec2<f32>) -> vec2<f32> {
+    shared_part[lane] = part;
+    workgroupBarrier();
+    for (var half = 128u; half > 0u; half /= 2u) {
+        if lane < half { shared_part[lane] += shared_part[lane + half]; }
+        workgroupBarrier();
+    }
+    let total = shared_part[0];
+    // The memory may be reused once every thread has read the result.
+    workgroupBarrier();
+    return total;
+}
+
+// The moments of elements `lo` to `hi`, by the workgroup.
+fn workgroup_moments(lane: u32, base: u32, anchor: f32, lo: u32, hi: u32) -> Moments {
+    let hop = cursor(256u);
+    let count = f32(hi - lo);
+    var part = vec2(0.0);
+    var c = cursor(lo + lane);
+    for (var e = lo + lane; e < hi; e += 256u) {
+        part.x += x[address(base, c)] - anchor;
+        c = moved(c, hop);
+    }
+    let mean = workgroup_sum(lane, part).x / count;
+    part = vec2(0.0);
+    c = cursor(lo + lane);
+    for (var e = lo + lane; e < hi; e += 256u) {
+        let t = (x[address(base, c)] - anchor) - mean;
+        part += vec2(t * t, t);
+        c = moved(c, hop);
+    }
+    let sums = workgroup_sum(lane, part);
+    return Moments(count, mean, corrected(sums.x, sums.y, count));
+}
+
+@compute @workgroup_size(64)
+fn lanes(@builtin(global_invocation_id) id: vec3<u32>) {
+    let group = linear_index(id, 64u);
+    if group >= p.n { return; }
+    let base = group * p.start;
+    let anchor = anchor_of(base);
+    let m = moments_of(base, anchor, 0u, p.count);
+    let norm = norm_of(anchor, m);
+    write_stats(group, m, norm);
+    let first = first_channel(group);
+    let segments = p.count / p.seg;
+    for (var k = 0u; k < segments; k++) {
+        var l = vec2(0.0);
+        if !BY_ELEMENT { l = line(norm, channel(first, Cursor(k, 0u))); }
+        var at = base + k * p.seg_step;
+        for (var pos = 0u; pos < p.seg; pos += 4u) {
+            let i = places(at, p.step, p.seg - pos);
+            write(i, values(x_at(i), norm, l, places(first + pos, 1u, p.seg - pos)));
+            at += 4u * p.step;
+        }
+    }
+}
+
+@compute @workgroup_size(256)
+fn tree(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let group = linear_group(id);
+    // The whole workgroup leaves together, so the barriers below stay uniform.
+    if group >= p.n { return; }
+    let base = group * p.start;
+    let anchor = anchor_of(base);
+    let m = workgroup_moments(lane, base, anchor, 0u, p.count);
+    let norm = norm_of(anchor, m);
+    if lane == 0u { write_stats(group, m, norm); }
+    let first = first_channel(group);
+    let hop = cursor(256u);
+    var c = cursor(lane);
+    for (var e = lane; e < p.count; e += 256u) {
+        let at = address(base, c);
+        let l = line(norm, channel(first, c));
+        y[at] = (x[at] - anchor) * l.x + l.y;
+        c = moved(c, hop);
+    }
+}
+
+@compute @workgroup_size(64)
+fn moments(@builtin(global_invocation_id) id: vec3<u32>) {
+    let i = linear_index(id, 64u);
+    if i >= p.n * p.splits { return; }
+    let split = i / p.n;
+    let base = (i - split * p.n) * p.start;
+    let lo = split * p.part;
+    let m = moments_of(base, anchor_of(base), lo, min(lo + p.part, p.count));
+    first_out[i] = m.mean;
+    second_out[i] = m.m2;
+}
+
+@compute @workgroup_size(256)
+fn moments_tree(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let i = linear_group(id);
+    if i >= p.n * p.splits { return; }
+    let split = i / p.n;
+    let base = (i - split * p.n) * p.start;
+    let lo = split * p.part;
+    let m = workgroup_moments(lane, base, anchor_of(base), lo, min(lo + p.part, p.count));
+    if lane == 0u {
+        first_out[i] = m.mean;
+        second_out[i] = m.m2;
+    }
+}
+
+@compute @workgroup_size(64)
+fn join(@builtin(global_invocation_id) id: vec3<u32>) {
+    let group = linear_index(id, 64u);
+    if group >= p.n { return; }
+    var all = Moments(0.0, 0.0, 0.0);
+    for (var split = 0u; split < p.splits; split++) {
+        let count = min(p.part, p.count - split * p.part);
+        let i = split * p.n + group;
+        all = merged(all, Moments(f32(count), first_in[i], second_in[i]));
+    }
+    write_stats(group, all, norm_of(anchor_of(group * p.start), all));
+}
+
+// ---------------------------------------------------------------- sums of gradients
+
+fn xhat(norm: Norm, at: u32) -> f32 {
+    return (x[at] - norm.anchor) * norm.rstd + norm.shift;
+}
+
+fn xhat_at(norm: Norm, i: vec4<u32>) -> vec4<f32> {
+    return (x_at(i) - norm.anchor) * norm.rstd + norm.shift;
+}
+
+// The same where the four are of different groups.
+fn xhat_by(groups: vec4<u32>, i: vec4<u32>) -> vec4<f32> {
+    let a = read_stats(groups.x, p.groups);
+    let b = read_stats(groups.y, p.groups);
+    let c = read_stats(groups.z, p.groups);
+    let d = read_stats(groups.w, p.groups);
+    let anchors = vec4(a.anchor, b.anchor, c.anchor, d.anchor);
+    let rstds = vec4(a.rstd, b.rstd, c.rstd, d.rstd);
+    return (x_at(i) - anchors) * rstds + vec4(a.shift, b.shift, c.shift, d.shift);
+}
+
+// The gradient of xhat, or of y where all of a nest has one channel.
+fn weighted(at: u32, channel: u32) -> f32 {
+    if WEIGHTED { return dy[at] * scale[channel]; }
+    return dy[at];
+}
+
+// The same for four elements: of one channel or, BY_ELEMENT, of their own.
+fn weighted_at(i: vec4<u32>, channel: u32, channels: vec4<u32>) -> vec4<f32> {
+    if !WEIGHTED { return dy_at(i); }
+    if BY_ELEMENT { return dy_at(i) * scale_at(channels); }
+    return dy_at(i) * scale[channel];
+}
+
+// What the weighing leaves to the end.
+fn factor(channel: u32) -> f32 {
+    if SCALE && !WEIGHTED { return scale[channel]; }
+    return 1.0;
+}
+
+// The sums of g and of g xhat over elements `lo` to `hi` of a nest, by blocks of at most 64.
+fn sums_of(nest: u32, lo: u32, hi: u32) -> vec2<f32> {
+    let base = nest * p.start;
+    let group = nest / p.group_div;
+    let first = first_channel(nest);
+    var all = vec2(0.0);
+    var c = cursor(lo);
+    var e = lo;
+    while e < hi {
+        let n = min(min(64u, p.seg - c.pos), hi - e);
+        let by = channel(first, c);
+        var at = address(base, c);
+        var norm = Norm(0.0, 0.0, 0.0);
+        if !STATS_BY_ELEMENT { norm = read_stats(group + c.k * p.group_seg, p.groups); }
+        var sum = vec4(0.0);
+        var with_xhat = vec4(0.0);
+        for (var k = 0u; k < n; k += 4u) {
+            let i = places(at, p.step, n - k);
+            let g = present(weighted_at(i, by, places(by + k, 1u, n - k)), n - k);
+            sum += g;
+            if STATS_BY_ELEMENT {
+                with_xhat += g * xhat_by(places(group + (c.pos + k) * p.group_pos, p.group_pos, n - k), i);
+            } else {
+                with_xhat += g * xhat_at(norm, i);
+            }
+            at += 4u * p.step;
+        }
+        all += vec2(total(sum), total(with_xhat));
+        e += n;
+        c.pos += n;
+        if c.pos == p.seg { c = Cursor(c.k + 1u, 0u); }
+    }
+    return all;
+}
+
+// The same by the workgroup, without STATS_BY_ELEMENT.
+fn workgroup_sums(lane: u32, nest: u32, lo: u32, hi: u32) -> vec2<f32> {
+    let base = nest * p.start;
+    let group = nest / p.group_div;
+    let first = first_channel(nest);
+    let hop = cursor(256u);
+    var part = vec2(0.0);
+    var c = cursor(lo + lane);
+    for (var e = lo + lane; e < hi; e += 256u) {
+        let at = address(base, c);
+        let g = weighted(at, channel(first, c));
+        part += vec2(g, g * xhat(read_stats(group + c.k * p.group_seg, p.groups), at));
+        c = moved(c, hop);
+    }
+    return workgroup_sum(lane, part);
+}
+
+// dx, from g, xhat, and the means of g and of g xhat; `factor` includes rstd.
+fn slope(factor: f32, g: f32, xhat: f32, means: vec2<f32>) -> f32 {
+    return factor * (g - (means.x + xhat * means.y));
+}
+
+fn slopes(factor: f32, g: vec4<f32>, xhat: vec4<f32>, means: vec2<f32>) -> vec4<f32> {
+    return factor * (g - (means.x + xhat * means.y));
+}
+
+@compute @workgroup_size(64)
+fn lanes_grad(@builtin(global_invocation_id) id: vec3<u32>) {
+    let group = linear_index(id, 64u);
+    if group >= p.n { return; }
+    let sums = sums_of(group, 0u, p.count);
+    first_out[group] = sums.x;
+    second_out[group] = sums.y;
+    let means = sums / f32(p.count);
+    let norm = read_stats(group, p.groups);
+    let first = first_channel(group);
+    let outer = norm.rstd * factor(first);
+    let segments = p.count / p.seg;
+    for (var k = 0u; k < segments; k++) {
+        let by = channel(first, Cursor(k, 0u));
+        var at = group * p.start + k * p.seg_step;
+        for (var pos = 0u; pos < p.seg; pos += 4u) {
+            let i = places(at, p.step, p.seg - pos);
+            let g = weighted_at(i, by, places(by + pos, 1u, p.seg - pos));
+            write(i, slopes(outer, g, xhat_at(norm, i), means));
+            at += 4u * p.step;
+        }
+    }
+}
+
+@compute @workgroup_size(256)
+fn tree_grad(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let group = linear_group(id);
+    if group >= p.n { return; }
+    let sums = workgroup_sums(lane, group, 0u, p.count);
+    if lane == 0u {
+        first_out[group] = sums.x;
+        second_out[group] = sums.y;
+    }
+    let means = sums / f32(p.count);
+    let norm = read_stats(group, p.groups);
+    let first = first_channel(group);
+    let outer = norm.rstd * factor(first);
+    let hop = cursor(256u);
+    var c = cursor(lane);
+    for (var e = lane; e < p.count; e += 256u) {
+        let at = address(group * p.start, c);
+        y[at] = slope(outer, weighted(at, channel(first, c)), xhat(norm, at), means);
+        c = moved(c, hop);
+    }
+}
+
+@compute @workgroup_size(64)
+fn sums(@builtin(global_invocation_id) id: vec3<u32>) {
+    let i = linear_index(id, 64u);
+    if i >= p.n * p.splits { return; }
+    let split = i / p.n;
+    let lo = split * p.part;
+    let total = sums_of(i - split * p.n, lo, min(lo + p.part, p.count));
+    first_out[i] = total.x;
+    second_out[i] = total.y;
+}
+
+@compute @workgroup_size(256)
+fn sums_tree(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let i = linear_group(id);
+    if i >= p.n * p.splits { return; }
+    let split = i / p.n;
+    let lo = split * p.part;
+    let total = workgroup_sums(lane, i - split * p.n, lo, min(lo + p.part, p.count));
+    if lane == 0u {
+        first_out[i] = total.x;
+        second_out[i] = total.y;
+    }
+}
+
+@compute @workgroup_size(64)
+fn join_sums(@builtin(global_invocation_id) id: vec3<u32>) {
+    let nest = linear_index(id, 64u);
+    if nest >= p.n { return; }
+    var total = vec2(0.0);
+    for (var split = 0u; split < p.splits; split++) {
+        let i = split * p.n + nest;
+        total += vec2(first_in[i], second_in[i]);
+    }
+    first_out[nest] = total.x;
+    second_out[nest] = total.y;
+}

@@ -1,0 +1,318 @@
+//! Which elements share statistics and which share scale and shift, and how kernels walk them.
+
+use super::super::word;
+use crate::kernel::{Grid, KernelCall};
+use crate::tape::DeviceKind;
+
+crate::params! {
+    pub(super) struct NestParams {
+        n: u32, count: u32, seg: u32, start: u32, seg_step: u32, step: u32,
+        splits: u32, part: u32, groups: u32,
+        channel_mod: u32, channel_mul: u32, channel_seg: u32,
+        group_div: u32, group_seg: u32, group_pos: u32, epsilon: f32,
+    }
+}
+
+crate::params! {
+    pub(super) struct RunParams {
+        n: u32, run: u32, chunks: u32, groups: u32, group_div: u32, group_mod: u32,
+        channel_mod: u32, channel_mul: u32, share: f32, epsilon: f32,
+    }
+}
+
+/// An operand viewed as `[samples, sections, width, space]`, contiguous. Scale and shift belong to
+/// the `sections * width` channels; a group with statistics of its own is one section, of one
+/// sample or (`batch`, whose width is 1) of all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Geometry {
+    pub batch: bool,
+    pub samples: usize,
+    pub sections: usize,
+    pub width: usize,
+    pub space: usize,
+}
+
+/// The elements of a group or of a channel: `count` in segments of `seg`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Nest {
+    pub n: usize,
+    pub count: usize,
+    pub seg: usize,
+    start: usize,
+    seg_step: usize,
+    step: usize,
+    /// Whether neighbours along a segment are neighbours in memory and of one group.
+    contiguous: bool,
+}
+
+/// The most elements of a nest that one thread goes through. llvmpipe silently ends an invocation's
+/// loops after 65,535 iterations in all; three passes over this many elements, in segments of two at
+/// worst, take five iterations for two elements.
+const LANE: usize = 16_384;
+
+/// How a nest is dispatched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Route {
+    /// By workgroup, not by thread.
+    pub tree: bool,
+    /// Parts of a nest.
+    pub splits: usize,
+    /// Elements of a part.
+    part: usize,
+}
+
+impl Geometry {
+    /// How many groups there are.
+    pub fn groups(&self) -> usize {
+        if self.batch { self.sections } else { self.samples * self.sections }
+    }
+
+    /// Elements of a group.
+    pub fn count(&self) -> usize {
+        if self.batch { self.samples * self.space } else { self.width * self.space }
+    }
+
+    /// How many channels there are.
+    pub fn channels(&self) -> usize {
+        self.sections * self.width
+    }
+
+    /// Whether a group has a single channel, so that its sums are those of the channel as well.
+    pub fn single_channel(&self) -> bool {
+        self.width == 1
+    }
+
+    /// The group of flat index `i`.
+    pub fn group_of(&self, i: usize) -> usize {
+        let section = i / (self.width * self.space) % self.sections;
+        let sample = i / (self.sections * self.width * self.space);
+        if self.batch { section } else { sample * self.sections + section }
+    }
+
+    /// The channel of flat index `i`.
+    pub fn channel_of(&self, i: usize) -> usize {
+        i / self.space % (self.sections * self.width)
+    }
+
+    /// Whether neighbouring elements are of different channels within a group.
+    pub fn by_element(&self) -> bool {
+        self.space == 1 && self.width > 1
+    }
+
+    /// The groups as kernels walk them.
+    pub fn group_nest(&self) -> Nest {
+        let Geometry { width, space, .. } = *self;
+        let (n, count) = (self.groups(), self.count());
+        let inner = width * space;
+        if self.batch {
+            return self.channel_nest();
+        }
+        // Where the channel changes with the segment, a segment is what one channel has.
+        let seg = if space == 1 || width == 1 { inner } else { space };
+        Nest { n, count, seg, start: inner, seg_step: seg, step: 1, contiguous: true }
+    }
+
+    /// The channels as kernels walk them.
+    pub fn channel_nest(&self) -> Nest {
+        let (n, space) = (self.channels(), self.space);
+        let count = self.samples * space;
+        if space == 1 {
+            return Nest { n, count, seg: count, start: 1, seg_step: 0, step: n, contiguous: false };
+        }
+        Nest { n, count, seg: space, start: space, seg_step: n * space, step: 1, contiguous: true }
+    }
+
+    /// The parameters of a walk over groups.
+    pub fn group_params(&self, route: Route, epsilon: f32) -> NestParams {
+        let nest = self.group_nest();
+        NestParams {
+            channel_mod: word(self.sections),
+            channel_mul: word(self.width),
+            channel_seg: u32::from(nest.seg < nest.count && !self.batch),
+            group_div: 1,
+            epsilon,
+            ..self.params(nest, route)
+        }
+    }
+
+    /// The parameters of a walk over channels.
+    pub fn channel_params(&self, route: Route) -> NestParams {
+        let nest = self.channel_nest();
+        // The next sample's group.
+        let next = if self.batch { 0 } else { word(self.sections) };
+        let by_segment = self.space > 1;
+        NestParams {
+            channel_mod: word(nest.n),
+            channel_mul: 1,
+            group_div: word(self.width),
+            group_seg: if by_segment { next } else { 0 },
+            group_pos: if by_segment { 0 } else { next },
+            ..self.params(nest, route)
+        }
+    }
+
+    fn params(&self, nest: Nest, route: Route) -> NestParams {
+        NestParams {
+            n: word(nest.n),
+            count: word(nest.count),
+            seg: word(nest.seg),
+            start: word(nest.start),
+            seg_step: word(nest.seg_step),
+            step: word(nest.step),
+            splits: word(route.splits),
+            part: word(route.part),
+            groups: word(self.groups()),
+            channel_mod: 1,
+            channel_mul: 0,
+            channel_seg: 0,
+            group_div: 1,
+            group_seg: 0,
+            group_pos: 0,
+            epsilon: 0.0,
+        }
+    }
+
+    /// An elementwise call over all elements: by runs along the last axis that has statistics or a
+    /// channel of its own, or by channels where those are the last axis.
+    pub fn elementwise(&self, call: KernelCall, kind: DeviceKind, epsilon: f32) -> KernelCall {
+        let Geometry { batch, samples, sections, width, space } = *self;
+        let columns = batch && space == 1;
+        let (n, run) = match (columns, space) {
+            (true, _) => (sections, samples),
+            (false, 1) => (samples * sections, width),
+            (false, _) => (samples * sections * width, space),
+        };
+        // A thread of a software driver has a run's divisions and loads to make up for.
+        let chunks = run.div_ceil(if kind == DeviceKind::Cpu { 32 } else { 8 });
+        let by_element = self.by_element();
+        let params = RunParams {
+            n: word(n),
+            run: word(run),
+            chunks: word(chunks),
+            groups: word(self.groups()),
+            group_div: word(if by_element { 1 } else { width }),
+            group_mod: word(self.groups()),
+            channel_mod: word(if by_element { sections } else { self.channels() }),
+            channel_mul: word(if by_element { width } else { 1 }),
+            share: 1.0 / self.count() as f32,
+            epsilon,
+        };
+        call.constant("BY_ELEMENT", flag(by_element))
+            .constant("COLUMNS", flag(columns))
+            .params(&params)
+            .grid(Grid::linear(n * chunks, 64))
+    }
+
+    /// The longest chain of additions, each with half a unit of rounding, that a number goes
+    /// through on its way into the result of a nest under any route.
+    pub fn chain(&self, nest: Nest) -> f64 {
+        let of = |kind| {
+            let Route { tree, splits, part } = nest.route(kind);
+            if tree {
+                return (part.div_ceil(256) + 8 + splits) as f64;
+            }
+            let block = nest.seg.min(64);
+            (block + part / block + part / nest.seg + 2 + splits) as f64
+        };
+        f64::max(of(DeviceKind::Cpu), of(DeviceKind::Gpu))
+    }
+}
+
+impl Nest {
+    /// Many nests occupy the device with a thread each, and long ones of a GPU with a workgroup
+    /// each, whose threads read neighbours. Few nests are split into parts, and so are those that
+    /// would keep a thread past `LANE`. A software driver gains nothing from workgroup memory, and
+    /// pays more for two further dispatches than for idle cores where nests are short.
+    pub fn route(&self, kind: DeviceKind) -> Route {
+        let Nest { n, count, contiguous, .. } = *self;
+        let tree = kind == DeviceKind::Gpu && contiguous && count >= 128;
+        let (wanted, most) = match kind {
+            DeviceKind::Cpu if n >= 128 => (1, LANE),
+            DeviceKind::Cpu => ((1024 / n).min(count / 256), LANE),
+            DeviceKind::Gpu if tree => ((512 / n).min(count / 4096).min(128), 256 * LANE),
+            DeviceKind::Gpu => ((16_384 / n).min(count / 64).min(128), LANE),
+        };
+        let part = count.div_ceil(wanted.max(count.div_ceil(most)).max(1));
+        Route { tree, splits: count.div_ceil(part), part }
+    }
+}
+
+impl Route {
+    /// Whether one call makes both the nests' results and the elements.
+    pub fn fused(&self) -> bool {
+        self.splits == 1
+    }
+
+    /// The grid of a call that makes every part of `nest`.
+    pub fn grid(&self, nest: Nest) -> Grid {
+        Grid::linear(nest.n * self.splits, if self.tree { 1 } else { 64 })
+    }
+
+    /// Bytes of one number per part.
+    pub fn bytes(&self, nest: Nest) -> u64 {
+        4 * (nest.n * self.splits) as u64
+    }
+}
+
+/// A Boolean `override` constant.
+pub(super) fn flag(on: bool) -> f64 {
+    f64::from(u8::from(on))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DeviceKind, Geometry, LANE, Nest};
+
+    fn nests() -> Vec<Nest> {
+        let mut nests = Vec::new();
+        for samples in [1, 3, 128, 100_003] {
+            for (sections, width) in [(1, 1), (3, 1), (1, 200), (4, 40), (512, 1)] {
+                for space in [1, 2, 49, 12_544] {
+                    let geometry = |batch| Geometry { batch, samples, sections, width, space };
+                    nests.extend([geometry(false).group_nest(), geometry(false).channel_nest()]);
+                    if width == 1 {
+                        nests.push(geometry(true).group_nest());
+                    }
+                }
+            }
+        }
+        nests
+    }
+
+    #[test]
+    fn parts_cover_a_nest_and_no_thread_does_too_much() {
+        for nest in nests() {
+            for kind in [DeviceKind::Cpu, DeviceKind::Gpu] {
+                let route = nest.route(kind);
+                let (whole, last) = (route.part * route.splits, route.part * (route.splits - 1));
+                assert!(last < nest.count && nest.count <= whole, "{nest:?} {route:?}");
+                let threads = if route.tree { 256 } else { 1 };
+                assert!(route.part <= LANE * threads, "{nest:?} {route:?}");
+            }
+        }
+    }
+
+    /// Every element is of the group whose nest reaches it.
+    #[test]
+    fn nests_reach_their_elements() {
+        let (samples, sections, width) = (3, 4, 5);
+        for (batch, width, space) in
+            [(false, width, 6), (false, width, 1), (false, 1, 6), (true, 1, 6), (true, 1, 1)]
+        {
+            let geometry = Geometry { batch, samples, sections, width, space };
+            let reach = |nest: Nest, of: &dyn Fn(usize) -> usize| {
+                let mut seen = vec![0; samples * sections * width * space];
+                for n in 0..nest.n {
+                    for e in 0..nest.count {
+                        let at = n * nest.start + e / nest.seg * nest.seg_step + e % nest.seg * nest.step;
+                        assert_eq!(of(at), n, "{geometry:?} {nest:?}");
+                        seen[at] += 1;
+                    }
+                }
+                assert!(seen.iter().all(|&times| times == 1), "{geometry:?} {nest:?}");
+            };
+            reach(geometry.group_nest(), &|i| geometry.group_of(i));
+            reach(geometry.channel_nest(), &|i| geometry.channel_of(i));
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! Normalisation by mean and variance: batch, layer, group and instance norm. Shaders: `norm.wgsl`
+//! and, element by element, `norm_elements.wgsl`.
+//!
+//! All four are one operator over different groups of elements: see `Geometry`.
+
+mod backward;
+mod forward;
+mod geometry;
+
+use super::{Gradient, OperatorInfo};
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Source, Value};
+use crate::kernel::Shader;
+use crate::shape::Shape;
+use forward::{Form, Inference, Normalize, RunningStats};
+use geometry::Geometry;
+
+pub(super) static SHADER: Shader = built_in!("norm", include_str!("../../../shaders/norm.wgsl"));
+
+pub(super) static ELEMENTS: Shader =
+    built_in!("norm_elements", include_str!("../../../shaders/norm_elements.wgsl"));
+
+pub(super) const OPERATORS: [OperatorInfo; 8] = [
+    OperatorInfo::new("batch_norm", Gradient::Yes, "f32"),
+    OperatorInfo::new("batch_norm_inference", Gradient::Yes, "f32"),
+    OperatorInfo::new("layer_norm", Gradient::Yes, "f32"),
+    OperatorInfo::new("group_norm", Gradient::Yes, "f32"),
+    OperatorInfo::new("instance_norm", Gradient::Yes, "f32"),
+    OperatorInfo::new("norm_grad", Gradient::None, "f32"),
+    OperatorInfo::new("norm_channel_grad", Gradient::None, "f32"),
+    OperatorInfo::new("update_running_stats", Gradient::None, "f32"),
+];
+
+/// Which elements are normalised together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// A channel of all samples.
+    Batch,
+    /// A batch's channels by given statistics.
+    Inference,
+    /// The axes from this one on.
+    Layer(usize),
+    /// One of so many groups of a sample's channels.
+    Group(usize),
+    /// A channel of a sample.
+    Instance,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Batch => "batch_norm",
+            Kind::Inference => "batch_norm_inference",
+            Kind::Layer(_) => "layer_norm",
+            Kind::Group(_) => "group_norm",
+            Kind::Instance => "instance_norm",
+        }
+    }
+
+    fn attributes(self) -> String {
+        match self {
+            Kind::Layer(axis) => format!("axis={axis}"),
+            Kind::Group(groups) => format!("groups={groups}"),
+            Kind::Batch | Kind::Inference | Kind::Instance => String::new(),
+        }
+    }
+
+    /// How an operand of this shape is normalised.
+    fn geometry(self, x: Shape) -> Result<Geometry> {
+        if let Kind::Layer(axis) = self {
+            let (rows, row) = x.dims().split_at(axis.min(x.rank()));
+            let (samples, width) = (rows.iter().product(), row.iter().product());
+            return Ok(Geometry { batch: false, samples, sections: 1, width, space: 1 });
+        }
+        let &[samples, channels, ref space @ ..] = x.dims() else {
+            return Err(Error::Rank { shape: x, expected: "at least 2, samples and channels," });
+        };
+        let space = space.iter().product();
+        let sections = if let Kind::Group(groups) = self { groups } else { channels };
+        if sections == 0 || !channels.is_multiple_of(sections) {
+            let expected = "groups must divide the channels, axis 1";
+            return Err(Error::Argument {
+                argument: "groups",
+                value: format!("{sections} for shape {x}"),
+                expected,
+            });
+        }
+        let batch = matches!(self, Kind::Batch | Kind::Inference);
+        Ok(Geometry { batch, samples, sections, width: channels / sections, space })
+    }
+
+    /// The shape of scale and shift.
+    fn affine_shape(self, x: Shape) -> Result<Shape> {
+        match self {
+            Kind::Layer(axis) => Shape::new(&x.dims()[axis.min(x.rank())..]),
+            _ => Ok(Shape::from([self.geometry(x)?.channels()])),
+        }
+    }
+
+    /// A channel of one number has no variance to learn from.
+    fn check_count(self, x: Shape, geometry: Geometry) -> Result<()> {
+        let (argument, expected) = match self {
+            Kind::Batch => ("values per channel", "expected more than 1 value per channel when training"),
+            Kind::Instance => {
+                ("values per channel and sample", "expected more than 1 spatial element when training")
+            }
+            _ => return Ok(()),
+        };
+        if geometry.count() > 1 {
+            return Ok(());
+        }
+        Err(Error::Argument { argument, value: format!("1 in shape {x}"), expected })
+    }
+}
+
+/// What [`Graph::batch_norm`] returns.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchNorm {
+    /// The normalised values.
+    pub y: Value,
+    /// The batch's statistics, `[5, channels]`: mean, biased variance, an anchor near the mean,
+    /// `(anchor - mean) rstd`, and `rstd = 1 / sqrt(variance + epsilon)`. No gradient flows through
+    /// them: a loss that depends on them is refused with [`Error::NoGradient`].
+    pub stats: Value,
+}
+
+impl Graph {
+    /// Batch normalisation in training (Ioffe and Szegedy, ICML 2015): each channel, over all
+    /// samples and positions, is brought to mean 0 and variance 1, then scaled and shifted:
+    /// `y = (x - mean) / sqrt(variance + epsilon) * scale + shift`, with the biased variance.
+    ///
+    /// `x` is f32 `[n, c]` or `[n, c, ...]`; `scale` and `shift` are `[c]`, or `None` for 1 and 0.
+    /// The usual epsilon is 1e-5. A mean far larger than the deviations from it does no harm;
+    /// the sum of squared deviations must be within f32's range.
+    ///
+    /// ```
+    /// use retape::prelude::*;
+    /// # fn main() -> retape::Result<()> {
+    /// let mut g = Graph::new();
+    /// let x = g.input("x", [4, 1]);
+    /// let norm = g.batch_norm(x, None, None, 1e-5)?;
+    /// let (mean, variance) = (g.state("mean", [1], Init::Zeros), g.state("variance", [1], Init::Ones));
+    /// g.update_running_stats(&norm, mean, variance, 0.1)?;
+    /// let mut session = g.forward([norm.y])?.session(&Device::cpu())?;
+    /// session.write(x, &[1.0, 2.0, 3.0, 4.0])?;
+    /// session.replay()?;
+    /// assert!((session.read(mean)?[0] - 0.25).abs() < 1e-6);
+    /// assert!((session.read(variance)?[0] - (0.9 + 0.1 * 5.0 / 3.0)).abs() < 1e-6);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if a channel has only one value, or for an epsilon that is not positive;
+    /// [`Error::Rank`] below two axes; [`Error::ShapeMismatch`], [`Error::DTypeMismatch`].
+    #[track_caller]
+    pub fn batch_norm(
+        &self,
+        x: Value,
+        scale: impl Into<Option<Value>>,
+        shift: impl Into<Option<Value>>,
+        epsilon: f32,
+    ) -> Result<BatchNorm> {
+        let made = self.normalized(Kind::Batch, x, scale.into(), shift.into(), epsilon)?;
+        Ok(BatchNorm { y: made[0], stats: made[1] })
+    }
+
+    /// Makes each step move the running statistics of a batch norm towards those of its batch:
+    /// `running = (1 - momentum) * running + momentum * new`, where the new variance is the unbiased
+    /// one, as in PyTorch. Both are states of `[c]`, usually 0 and 1 at first; the usual momentum is
+    /// 0.1. [`batch_norm_inference`](Graph::batch_norm_inference) normalises by them.
+    ///
+    /// # Errors
+    /// [`Error::ShapeMismatch`]; [`Error::NotWritable`] for what is no state; [`Error::Argument`]
+    /// for a momentum outside 0 to 1.
+    #[track_caller]
+    pub fn update_running_stats(
+        &self,
+        norm: &BatchNorm,
+        running_mean: Value,
+        running_variance: Value,
+        momentum: f32,
+    ) -> Result<()> {
+        const NAME: &str = "update_running_stats";
+        let shape = self.operand_shape(NAME, norm.y)?;
+        self.operand_shape(NAME, norm.stats)?;
+        if !(0.0..=1.0).contains(&momentum) {
+            let expected = "the share of the new value is from 0 to 1";
+            let error = Error::Argument { argument: "momentum", value: momentum.to_string(), expected };
+            return self.located(NAME, Err(error));
+        }
+        for state in [running_mean, running_variance] {
+            self.operand_shape(NAME, state)?;
+            let (name, is_state) = {
+                let recording = self.recording();
+                let source = &recording.values[state.index()].source;
+                (recording.describe(state), matches!(source, Source::State(_)))
+            };
+            if !is_state || running_mean == running_variance {
+                let reason = "running mean and variance are two states";
+                return self.located(NAME, Err(Error::NotWritable { name, reason }));
+            }
+        }
+        let count = self.located(NAME, Kind::Batch.geometry(shape))?.count();
+        let update = RunningStats { momentum, count };
+        self.apply(update, &[running_mean, running_variance, norm.stats]).map(drop)
+    }
+
+    /// Batch normalisation by given statistics, as in evaluation:
+    /// `y = (x - mean) / sqrt(variance + epsilon) * scale + shift`.
+    ///
+    /// `x` is f32 `[n, c]` or `[n, c, ...]`, everything else `[c]`; `scale` and `shift` may be `None`
+    /// for 1 and 0. Mean and variance count as constants: no gradient flows to them.
+    ///
+    /// # Errors
+    /// As [`batch_norm`](Graph::batch_norm), but a channel may have one value.
+    #[track_caller]
+    pub fn batch_norm_inference(
+        &self,
+        x: Value,
+        scale: impl Into<Option<Value>>,
+        shift: impl Into<Option<Value>>,
+        mean: Value,
+        variance: Value,
+        epsilon: f32,
+    ) -> Result<Value> {
+        let (scale, shift) = (scale.into(), shift.into());
+        let form = self.form(Kind::Inference, scale, shift, epsilon)?;
+        let inputs: Vec<Value> = [x, mean, variance].into_iter().chain(scale).chain(shift).collect();
+        self.apply1(Inference(form), &inputs)
+    }
+
+    /// Layer normalisation (Ba, Kiros and Hinton, arXiv 1607.06450, 2016): as
+    /// [`batch_norm`](Graph::batch_norm), but with mean and variance of each sample's own elements,
+    /// over all axes from `axis` on (usually -1, the last). `scale` and `shift` have the shape of
+    /// those axes.
+    ///
+    /// # Errors
+    /// [`Error::Axis`]; otherwise as [`batch_norm`](Graph::batch_norm), but one value is enough.
+    #[track_caller]
+    pub fn layer_norm(
+        &self,
+        x: Value,
+        axis: isize,
+        scale: impl Into<Option<Value>>,
+        shift: impl Into<Option<Value>>,
+        epsilon: f32,
+    ) -> Result<Value> {
+        let axis = self.operand_axis("layer_norm", x, axis)?;
+        Ok(self.normalized(Kind::Layer(axis), x, scale.into(), shift.into(), epsilon)?[0])
+    }
+
+    /// Group normalisation (Wu and He, ECCV 2018): as [`batch_norm`](Graph::batch_norm), but with
+    /// mean and variance over each of `groups` equal groups of a sample's channels and all
+    /// positions. `scale` and `shift` are `[c]`.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if the groups do not divide the channels; otherwise as
+    /// [`batch_norm`](Graph::batch_norm), but one value is enough.
+    #[track_caller]
+    pub fn group_norm(
+        &self,
+        x: Value,
+        groups: usize,
+        scale: impl Into<Option<Value>>,
+        shift: impl Into<Option<Value>>,
+        epsilon: f32,
+    ) -> Result<Value> {
+        Ok(self.normalized(Kind::Group(groups), x, scale.into(), shift.into(), epsilon)?[0])
+    }
+
+    /// Instance normalisation (Ulyanov, Vedaldi and Lempitsky, arXiv 1607.08022, 2016): as
+    /// [`batch_norm`](Graph::batch_norm), but with mean and variance of each channel of each sample
+    /// over its positions. `scale` and `shift` are `[c]`.
+    ///
+    /// # Errors
+    /// As [`batch_norm`](Graph::batch_norm), for a single position too.
+    #[track_caller]
+    pub fn instance_norm(
+        &self,
+        x: Value,
+        scale: impl Into<Option<Value>>,
+        shift: impl Into<Option<Value>>,
+        epsilon: f32,
+    ) -> Result<Value> {
+        Ok(self.normalized(Kind::Instance, x, scale.into(), shift.into(), epsilon)?[0])
+    }
+
+    #[track_caller]
+    fn normalized(
+        &self,
+        kind: Kind,
+        x: Value,
+        scale: Option<Value>,
+        shift: Option<Value>,
+        epsilon: f32,
+    ) -> Result<Vec<Value>> {
+        let form = self.form(kind, scale, shift, epsilon)?;
+        let inputs: Vec<Value> = [x].into_iter().chain(scale).chain(shift).collect();
+        self.apply(Normalize(form), &inputs)
+    }
+
+    #[track_caller]
+    fn form(&self, kind: Kind, scale: Option<Value>, shift: Option<Value>, epsilon: f32) -> Result<Form> {
+        if !(epsilon.is_normal() && epsilon > 0.0) {
+            let expected = "what keeps a variance of 0 from being divided by is a positive number";
+            let error = Error::Argument { argument: "epsilon", value: epsilon.to_string(), expected };
+            return self.located(kind.name(), Err(error));
+        }
+        Ok(Form { kind, scale: scale.is_some(), shift: shift.is_some(), epsilon })
+    }
+}
