@@ -148,3 +148,43 @@ fn the_largest_layer_of_vgg_16_trains() {
         }
     }
 }
+
+/// llvmpipe leaves loops after 65,535 iterations without a word: long sums are split, and what
+/// cannot be is refused.
+#[test]
+fn long_sums_come_out_whole() {
+    let device = common::gpu();
+    let check = |what: &str, shape: &[usize], build: &dyn Fn(&Graph, Value) -> Result<Value>, want: f32| {
+        let mut g = Graph::new();
+        let x = g.input("x", Shape::new(shape).expect("rank fits"));
+        let y = build(&g, x).expect("it records");
+        let mut session = g.forward([y]).expect("it records").session(device).expect("it builds");
+        session.write(x, &vec![1.0; shape.iter().product()]).expect("it fits");
+        session.replay().expect("it replays");
+        let found = session.read(y).expect("it is kept");
+        let close = found.iter().all(|&v| (v - want).abs() <= 1e-5 * want);
+        assert!(close, "{what}: {:?} for {want}", found[0]);
+    };
+    check("sum", &[100_000, 80], &|g, x| g.sum(x, &[0], false), 100_000.0);
+    check("sum of pairs", &[2, 50_000, 2, 80], &|g, x| g.sum(x, &[0, 1, 2], false), 200_000.0);
+    check("mean", &[70_000, 70], &|g, x| g.mean(x, &[0], false), 1.0);
+    check("softmax", &[3, 100_000], &|g, x| g.softmax(x, 1), 1e-5);
+    check("softmax of columns", &[100_000, 3], &|g, x| g.softmax(x, 0), 1e-5);
+    check("matmul", &[2, 300_000], &|g, x| g.matmul_with(x, x, false, true), 300_000.0);
+    let weight = |g: &Graph, x: Value, route: ConvRoute| {
+        let w = g.constant([2, 1, 1, 1], &[1.0f32, 1.0])?;
+        let y = g.conv2d(x, w, None, ConvOptions::new().route(route))?;
+        Ok(g.differentiate(g.sum(y, &[], false)?, &[w])?[0])
+    };
+    for route in ConvRoute::ALL {
+        let size = [1, 1, 600, 600];
+        check(&format!("weights, {route:?}"), &size, &|g, x| weight(g, x, route), 360_000.0);
+    }
+    let profile = device.profile().expect("a GPU");
+    let mut g = Graph::new();
+    let x = g.input("x", [100_000, 3]);
+    let tape = g.forward([g.argmax(x, 0).expect("it records")]).expect("it records");
+    let limited = DeviceProfile { max_loop_iterations: 65_535, ..profile.clone() };
+    let found = tape.plan(&limited);
+    assert!(matches!(&found, Err(Error::Limit { what, .. }) if what.contains("loop")), "{found:?}");
+}

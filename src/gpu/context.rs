@@ -163,6 +163,7 @@ fn profile(info: &wgpu::AdapterInfo, device: &wgpu::Device) -> DeviceProfile {
         max_param_bytes: limits.max_immediate_size.min(128),
         offset_alignment: limits.min_storage_buffer_offset_alignment,
         subgroups: subgroups.then_some((info.subgroup_min_size, info.subgroup_max_size)),
+        max_loop_iterations: if info.driver == "llvmpipe" { 65_535 } else { u32::MAX },
     }
 }
 

@@ -52,6 +52,7 @@ pub struct KernelCall {
     pub(crate) scalars: Vec<(usize, Scalar)>,
     pub(crate) grid: Grid,
     elementwise: Option<Elementwise>,
+    pub(crate) loops: u64,
 }
 
 /// How the invocations of a call lie over its bindings.
@@ -81,6 +82,7 @@ impl KernelCall {
             scalars: Vec::new(),
             grid: Grid::groups([1, 1, 1]),
             elementwise: None,
+            loops: 0,
         }
     }
 
@@ -120,6 +122,13 @@ impl KernelCall {
     /// Sets the number of workgroups.
     pub fn grid(mut self, grid: Grid) -> Self {
         self.grid = grid;
+        self
+    }
+
+    /// Declares the most loop iterations that an invocation goes through, those of nested loops and
+    /// of loops in a row added up. A device that would cut them short is then refused.
+    pub fn loops(mut self, iterations: usize) -> Self {
+        self.loops = iterations as u64;
         self
     }
 

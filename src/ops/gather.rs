@@ -155,7 +155,8 @@ impl Op for GatherGrad {
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
         let picks = Picks::new(self.table, self.axis, cx.inputs[0].shape);
         let call = picks.call(["gather_grad", "gather_grad_quads"], picks.rows);
-        cx.call(call.binds([Slot::Input(0), Slot::Input(1), Slot::Output(0)]));
+        let loops = picks.count + picks.count.div_ceil(64);
+        cx.call(call.loops(loops).binds([Slot::Input(0), Slot::Input(1), Slot::Output(0)]));
         Ok(())
     }
 

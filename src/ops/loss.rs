@@ -65,6 +65,7 @@ fn row_call(profile: &DeviceProfile, inputs: &[TensorType], entries: [[&'static 
     let entry = if route == Route::Tree { entries[1] } else { entries[0] };
     KernelCall::new(&SHADER, entry)
         .params(&RowParams { n: word(rows.n), classes: word(rows.axis) })
+        .loops(rows.loops(route))
         .grid(rows.grid(route))
 }
 

@@ -144,6 +144,9 @@ fn axis_words(axes: &[Axis]) -> ([u32; 4], [u32; 4]) {
     (extents, strides)
 }
 
+/// Elements that a thread adds up at most: few enough for every driver's limit on loops.
+const LONGEST: usize = 16_384;
+
 /// How a reduction is dispatched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Route {
@@ -155,13 +158,20 @@ enum Route {
 /// Many outputs occupy the device with a thread each. Few outputs over many elements are split
 /// into parts first; a GPU gives each of a moderate number its own workgroup.
 fn route(profile: &DeviceProfile, outputs: usize, count: usize) -> Route {
-    if count >= 16_384 && outputs <= 64 {
-        return Route::Split((count / 256).clamp(64, 4096));
+    if count >= LONGEST && outputs <= 64 {
+        return Route::Split((count / 256).clamp(64, 4096).max(count / LONGEST));
     }
     if profile.kind == DeviceKind::Gpu && count >= 128 && outputs <= 16_384 {
         return Route::Tree;
     }
-    Route::Lanes
+    if count > LONGEST { Route::Split(count.div_ceil(LONGEST / 4)) } else { Route::Lanes }
+}
+
+/// Iterations of the nest of loops over the reduced axes, the innermost in blocks of 64.
+fn iterations(reduced: &[usize]) -> usize {
+    let inner = reduced.last().map_or(1, |&n| n + n.div_ceil(64));
+    let outer = &reduced[..reduced.len().saturating_sub(1)];
+    outer.iter().rev().fold(inner, |inside, &n| n.saturating_mul(inside.saturating_add(1)))
 }
 
 impl Op for Reduce {
@@ -192,23 +202,26 @@ impl Op for Reduce {
         match route(cx.profile, outputs, count) {
             Route::Lanes => {
                 let params = ReduceParams { n, ..self.params(input, scale) };
-                cx.call(self.call("lanes", input, &params, Grid::linear(outputs, 64)).binds(io));
+                let call = self.call("lanes", input, &params, Grid::linear(outputs, 64));
+                let reduced: Vec<usize> = self.axes(input).1.into_iter().map(|(extent, _)| extent).collect();
+                cx.call(call.loops(iterations(&reduced)).binds(io));
             }
             Route::Tree => {
                 let params = ReduceParams { n, ..self.params(input, scale) };
-                cx.call(self.call("tree", input, &params, Grid::linear(outputs, 1)).binds(io));
+                let call = self.call("tree", input, &params, Grid::linear(outputs, 1));
+                cx.call(call.loops(count / 256 + 9).binds(io));
             }
             Route::Split(splits) => {
                 let all = outputs * splits;
                 let parts = cx.scratch(4 * all as u64);
                 let params = ReduceParams { n: word(all), splits: word(splits), ..self.params(input, 1.0) };
                 let split = self.call("partial", input, &params, Grid::linear(all, 64));
-                cx.call(split.binds([Slot::Input(0), parts]));
+                cx.call(split.loops(count.div_ceil(splits)).binds([Slot::Input(0), parts]));
                 let rows = Reduce { kind: self.kind, reduced: vec![false, true], keepdims: false };
                 let shape = Shape::from([outputs, splits]);
                 let params = ReduceParams { n, ..rows.params(shape, scale) };
                 let join = rows.call("lanes", shape, &params, Grid::linear(outputs, 64));
-                cx.call(join.binds([parts, Slot::Output(0)]));
+                cx.call(join.loops(iterations(&[splits])).binds([parts, Slot::Output(0)]));
             }
         }
         Ok(())
@@ -313,6 +326,7 @@ impl Op for Argmax {
         let call = KernelCall::new(&SHADER, "argmax")
             .params(&ArgmaxParams { n: word(n), axis: word(dims[self.0]), inner: word(inner) })
             .binds([Slot::Input(0), Slot::Output(0)])
+            .loops(dims[self.0])
             .grid(Grid::linear(n, 64));
         cx.call(call);
         Ok(())

@@ -77,10 +77,22 @@ impl Rows {
 
     /// A GPU gives each long row its own workgroup, whose threads read neighbours. Only where a
     /// row's elements lie apart and there are rows enough to occupy the device does a thread per
-    /// row read neighbours too. A software driver gains nothing from workgroup memory.
+    /// row read neighbours too. A software driver gains nothing from workgroup memory, but limits
+    /// how often a thread may loop.
     pub fn route(&self, profile: &DeviceProfile) -> Route {
-        let long = self.axis >= 128 && (self.inner == 1 || self.n <= 16_384);
-        if profile.kind == DeviceKind::Gpu && long { Route::Tree } else { Route::Lanes }
+        let long = match profile.kind {
+            DeviceKind::Gpu => self.axis >= 128 && (self.inner == 1 || self.n <= 16_384),
+            DeviceKind::Cpu => self.axis > 8192,
+        };
+        if long { Route::Tree } else { Route::Lanes }
+    }
+
+    /// Loop iterations of a thread, which goes over its row three times at most.
+    pub fn loops(&self, route: Route) -> usize {
+        match route {
+            Route::Lanes => 3 * (self.axis + self.axis.div_ceil(64)),
+            Route::Tree => 3 * (self.axis.div_ceil(256) + 8),
+        }
     }
 
     /// The grid of a route.
@@ -162,6 +174,7 @@ impl Softmax {
         KernelCall::new(&SHADER, entry)
             .constant("KIND", f64::from(self.kind as u32))
             .params(&params)
+            .loops(rows.loops(route))
             .grid(rows.grid(route))
     }
 }

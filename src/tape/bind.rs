@@ -114,7 +114,7 @@ impl Binder<'_> {
         let largest = bindings.iter().map(|b| b.bytes).max().unwrap_or(0);
         let groups = call.grid.groups.iter().max().copied().unwrap_or(0);
         let misaligned = bindings.iter().any(|b| b.offset % u64::from(profile.offset_alignment) != 0);
-        let needs: [(&'static str, u64, u64); 9] = [
+        let needs: [(&'static str, u64, u64); 10] = [
             ("storage binding size in bytes", largest, profile.max_binding_bytes),
             ("storage buffers of a kernel", bindings.len() as u64, u64::from(profile.max_storage_buffers)),
             ("workgroups in a dimension", u64::from(groups), u64::from(profile.max_workgroups)),
@@ -143,6 +143,7 @@ impl Binder<'_> {
                 u64::from(entry.workgroup_size[2]),
                 u64::from(profile.max_workgroup_size[2]),
             ),
+            ("loop iterations of an invocation", call.loops, u64::from(profile.max_loop_iterations)),
             ("bytes of kernel parameters", call.params.len() as u64, u64::from(profile.max_param_bytes)),
         ];
         for (what, needed, limit) in needs {

@@ -35,6 +35,9 @@ pub struct DeviceProfile {
     pub offset_alignment: u32,
     /// Smallest and largest subgroup size, if kernels may use subgroup operations.
     pub subgroups: Option<(u32, u32)>,
+    /// Loop iterations that an invocation gets, all its loops together. llvmpipe leaves every loop
+    /// after 65,535 without a word; other drivers have no limit.
+    pub max_loop_iterations: u32,
 }
 
 impl DeviceProfile {
@@ -53,6 +56,7 @@ impl DeviceProfile {
             max_param_bytes: 128,
             offset_alignment: 256,
             subgroups: None,
+            max_loop_iterations: u32::MAX,
         }
     }
 }

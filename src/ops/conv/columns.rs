@@ -103,6 +103,7 @@ fn spread(
     };
     let call = route::windowed(KernelCall::new(&SHADER, entry), g)
         .params(&params(g, threads))
+        .loops(g.w.output)
         .binds([image, patches])
         .grid(Grid::linear(threads, 64));
     cx.call(call);
@@ -113,6 +114,7 @@ fn gather(cx: &mut Lowering<'_>, g: &Geometry, patches: Slot) {
     let threads = g.n * g.groups * g.c * g.pixels();
     let call = route::windowed(KernelCall::new(&SHADER, "gather"), g)
         .params(&params(g, threads))
+        .loops(g.h.kernel * (1 + g.w.kernel))
         .binds([patches, Slot::Output(0)])
         .grid(Grid::linear(threads, 64));
     cx.call(call);
@@ -124,6 +126,7 @@ pub(super) fn turn(cx: &mut Lowering<'_>, g: &Geometry) -> Slot {
     let turned = cx.scratch(4 * (threads * g.taps()) as u64);
     let call = route::windowed(KernelCall::new(&SHADER, "turn"), g)
         .params(&TurnParams { threads: word(threads), c: word(g.c), o: word(g.o) })
+        .loops(g.taps())
         .binds([Slot::Input(0), turned])
         .grid(Grid::linear(threads, 64));
     cx.call(call);

@@ -18,6 +18,9 @@ crate::params! {
 /// Threads that keep a device busy: fewer elements of the weight than this are made in parts.
 const ENOUGH_THREADS: usize = 4096;
 
+/// Pixels that a thread adds up at most, so that parts stay short.
+const LONGEST: usize = 65_536;
+
 pub(super) fn lower(cx: &mut Lowering<'_>, product: Product, g: &Geometry) {
     let [oh, ow] = g.outputs();
     let elements: usize = g.weight_dims().iter().product();
@@ -25,9 +28,17 @@ pub(super) fn lower(cx: &mut Lowering<'_>, product: Product, g: &Geometry) {
         Product::Forward => ("forward", g.n * g.groups * g.o * oh * ow.div_ceil(4), 1),
         Product::Image => ("image", g.n * g.groups * g.c * g.h.input * g.w.input.div_ceil(4), 1),
         Product::Weight => {
-            let parts = ENOUGH_THREADS.div_ceil(elements).min(g.n * oh);
+            let rows = g.n * oh;
+            let wanted = ENOUGH_THREADS.div_ceil(elements).max((rows * ow).div_ceil(LONGEST));
+            let parts = wanted.min(rows);
             ("weight", elements * parts, parts)
         }
+    };
+    let [kh, kw] = [g.h.kernel, g.w.kernel];
+    let loops = match product {
+        Product::Forward => g.c * (1 + kh * (1 + kw)),
+        Product::Image => g.o * (1 + kh * (1 + kw)),
+        Product::Weight => (g.n * oh).div_ceil(parts) * (1 + ow.div_ceil(4)),
     };
     let params = DirectParams {
         threads: word(threads),
@@ -46,6 +57,7 @@ pub(super) fn lower(cx: &mut Lowering<'_>, product: Product, g: &Geometry) {
     let to = if parts > 1 { cx.scratch(4 * threads as u64) } else { Slot::Output(0) };
     let call = route::windowed(KernelCall::new(&SHADER, entry), g)
         .params(&params)
+        .loops(loops)
         .binds([Slot::Input(0), Slot::Input(1), to])
         .grid(Grid::linear(threads, 64));
     cx.call(call);

@@ -128,6 +128,7 @@ pub(super) fn lower(cx: &mut Lowering<'_>, product: Product, g: &Geometry, kerne
         .constant("QUADS_A", flag(quads))
         .constant("RAGGED", flag(!k.is_multiple_of(kernel.depth)))
         .params(&params)
+        .loops(kernel.loops(part))
         .binds(inputs)
         .bind(sums)
         .grid(Grid::linear(tiles, 1));

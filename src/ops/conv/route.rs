@@ -80,7 +80,8 @@ fn kernel(profile: &DeviceProfile, product: Product, g: &Geometry) -> (Kernel, u
         DeviceKind::Gpu => (TILES_64, FULL_GRID),
     };
     let wanted = full.div_ceil(kernel.tiles(g.groups, m, n)).min(k / SHORTEST_PART).max(1);
+    let least = kernel.least_parts(profile, k);
     let part_bytes = 4 * (g.groups * m * n) as u64;
     let allowed = profile.max_binding_bytes.min(profile.max_buffer_bytes) / part_bytes;
-    (kernel, wanted.min(usize::try_from(allowed).unwrap_or(usize::MAX)).max(1))
+    (kernel, wanted.min(usize::try_from(allowed).unwrap_or(usize::MAX)).max(least))
 }

@@ -128,6 +128,18 @@ const FULL_GRID: usize = 256;
 const SHORTEST_PART: usize = 128;
 
 impl Kernel {
+    /// Loop iterations of a thread over a part of k.
+    pub fn loops(&self, part: usize) -> usize {
+        // A stage in workgroup memory takes a loop of its own, in steps of four.
+        let inner = if self.depth > 4 { 1 + self.depth / 4 } else { 1 };
+        part.div_ceil(self.depth) * inner
+    }
+
+    /// Into how many parts k must be split for the device to finish its loops.
+    pub fn least_parts(&self, profile: &DeviceProfile, k: usize) -> usize {
+        self.loops(k).div_ceil(profile.max_loop_iterations as usize / 2)
+    }
+
     /// The workgroups of a product with nothing split.
     pub fn tiles(&self, batch: usize, m: usize, n: usize) -> usize {
         batch * m.div_ceil(self.rows) * n.div_ceil(self.columns)
@@ -246,7 +258,11 @@ fn elements(cx: &mut Lowering<'_>, product: &Product, entry: &'static str, size:
         tiles_n: word(tiles_n),
         tiles: word(tiles),
     };
-    let call = KernelCall::new(&ELEMENTS, entry).params(&params).binds(operands).grid(Grid::linear(tiles, 1));
+    let call = KernelCall::new(&ELEMENTS, entry)
+        .params(&params)
+        .loops(k + k.div_ceil(16))
+        .binds(operands)
+        .grid(Grid::linear(tiles, 1));
     cx.call(call);
 }
 
@@ -280,7 +296,7 @@ impl Blocks {
             (0..size).step_by(step).map(move |start| start..size.min(start + step))
         };
         // A depth that goes by ranges is added up in place, one range after the other.
-        let parts = if steps[2] < k { 1 } else { self.parts };
+        let parts = if steps[2] < k { 1 } else { self.parts.max(self.kernel.least_parts(cx.profile, k)) };
         // Parts begin where a stage begins, so that only the last one can be ragged.
         let part = steps[2].div_ceil(parts).next_multiple_of(self.kernel.depth);
         let parts = steps[2].div_ceil(part);
@@ -387,6 +403,7 @@ impl Blocks {
             .constant("SWAP", flag(swap))
             .constant("ACCUMULATE", flag(depth.start > 0))
             .params(&params)
+            .loops(kernel.loops(part))
             .bind(a.bind)
             .bind(b.bind)
             .bind(y.bind)
@@ -399,6 +416,7 @@ impl Blocks {
 pub(in crate::ops) fn join(shader: &'static Shader, count: usize, parts: usize, io: [Slot; 2]) -> KernelCall {
     KernelCall::new(shader, "join")
         .params(&JoinParams { n: word(count), parts: word(parts) })
+        .loops(parts)
         .binds(io)
         .grid(Grid::linear(count, 64))
 }
