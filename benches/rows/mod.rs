@@ -5,6 +5,7 @@
 
 mod families;
 mod lines;
+mod pool;
 mod products;
 
 use std::collections::BTreeSet;
@@ -18,6 +19,7 @@ pub fn rows() -> Vec<Row> {
     let mut rows = products::rows();
     rows.extend(families::rows());
     rows.extend(lines::rows());
+    rows.extend(pool::rows());
     rows
 }
 

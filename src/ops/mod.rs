@@ -20,6 +20,7 @@ mod gather;
 mod layout;
 mod loss;
 mod matmul;
+mod pool;
 mod reduce;
 mod select;
 mod softmax;
@@ -36,11 +37,11 @@ pub(crate) use bound::{flush, widen};
 pub use layout::SliceRange;
 #[doc(hidden)]
 pub use matmul::MatmulRoute;
+pub use pool::PoolOptions;
 pub use reduce::Reduction;
 pub use unary::Unary;
 pub(crate) use update::{AdamUpdate, RmsPropUpdate, SgdUpdate};
 pub use window::{Padding, Pair};
-#[allow(unused_imports)]
 pub(crate) use window::{Window, WindowAxis};
 
 use crate::cpu::Array;
@@ -90,6 +91,7 @@ pub fn operators() -> Vec<OperatorInfo> {
         &layout::OPERATORS,
         &reduce::OPERATORS,
         &matmul::OPERATORS,
+        &pool::OPERATORS,
         &gather::OPERATORS,
         &softmax::OPERATORS,
         &loss::OPERATORS,
@@ -108,6 +110,7 @@ pub fn shaders() -> Vec<&'static Shader> {
         &reduce::SHADER,
         &matmul::ELEMENTS,
         &matmul::BLOCKS,
+        &pool::SHADER,
         &gather::SHADER,
         &softmax::SHADER,
         &loss::SHADER,

@@ -6,6 +6,7 @@ mod gather;
 mod layout;
 mod loss;
 mod matmul;
+mod pool;
 mod reduce;
 mod softmax;
 pub mod updates;
@@ -20,6 +21,7 @@ pub fn all() -> Vec<Case> {
         elementwise::cases(),
         layout::cases(),
         matmul::cases(),
+        pool::cases(),
         reduce::cases(),
         gather::cases(),
         softmax::cases(),
