@@ -5,6 +5,7 @@
 
 mod families;
 mod lines;
+mod lrn;
 mod pool;
 mod products;
 
@@ -20,6 +21,7 @@ pub fn rows() -> Vec<Row> {
     rows.extend(families::rows());
     rows.extend(lines::rows());
     rows.extend(pool::rows());
+    rows.extend(lrn::rows());
     rows
 }
 

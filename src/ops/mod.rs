@@ -19,6 +19,7 @@ mod bound;
 mod gather;
 mod layout;
 mod loss;
+mod lrn;
 mod matmul;
 mod pool;
 mod reduce;
@@ -92,6 +93,7 @@ pub fn operators() -> Vec<OperatorInfo> {
         &reduce::OPERATORS,
         &matmul::OPERATORS,
         &pool::OPERATORS,
+        &lrn::OPERATORS,
         &gather::OPERATORS,
         &softmax::OPERATORS,
         &loss::OPERATORS,
@@ -111,6 +113,7 @@ pub fn shaders() -> Vec<&'static Shader> {
         &matmul::ELEMENTS,
         &matmul::BLOCKS,
         &pool::SHADER,
+        &lrn::SHADER,
         &gather::SHADER,
         &softmax::SHADER,
         &loss::SHADER,

@@ -5,6 +5,7 @@ mod elementwise;
 mod gather;
 mod layout;
 mod loss;
+mod lrn;
 mod matmul;
 mod pool;
 mod reduce;
@@ -22,6 +23,7 @@ pub fn all() -> Vec<Case> {
         layout::cases(),
         matmul::cases(),
         pool::cases(),
+        lrn::cases(),
         reduce::cases(),
         gather::cases(),
         softmax::cases(),
