@@ -6,6 +6,8 @@
 pub mod convolutions;
 mod families;
 mod lines;
+mod lrn;
+mod pool;
 mod products;
 
 use std::collections::BTreeSet;
@@ -20,6 +22,8 @@ pub fn rows() -> Vec<Row> {
     rows.extend(convolutions::rows());
     rows.extend(families::rows());
     rows.extend(lines::rows());
+    rows.extend(pool::rows());
+    rows.extend(lrn::rows());
     rows
 }
 

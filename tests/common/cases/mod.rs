@@ -6,9 +6,11 @@ mod elementwise;
 mod gather;
 mod layout;
 mod loss;
+mod lrn;
 mod matmul;
 mod noise;
 mod norm;
+mod pool;
 mod reduce;
 mod softmax;
 pub mod updates;
@@ -25,6 +27,8 @@ pub fn all() -> Vec<Case> {
         layout::cases(),
         matmul::cases(),
         conv::cases(),
+        pool::cases(),
+        lrn::cases(),
         reduce::cases(),
         gather::cases(),
         softmax::cases(),
