@@ -188,3 +188,22 @@ fn long_sums_come_out_whole() {
     let found = tape.plan(&limited);
     assert!(matches!(&found, Err(Error::Limit { what, .. }) if what.contains("loop")), "{found:?}");
 }
+
+/// Windows over images so large that a thread of a software driver cannot go over all of one.
+#[test]
+fn large_images_pool_whole() {
+    let device = common::gpu();
+    let mut g = Graph::new();
+    let x = g.input("x", [1, 2, 300, 280]);
+    let overlapping = PoolOptions::new(3).stride(2);
+    let most = g.max_pool2d(x, overlapping).unwrap();
+    let mean = g.avg_pool2d(x, overlapping).unwrap();
+    let over_all = g.global_avg_pool2d(x).unwrap();
+    let total = |v: Value| g.sum(v, &[], false).unwrap();
+    let loss = g.add(g.add(total(most), total(mean)).unwrap(), total(over_all)).unwrap();
+    let dx = g.differentiate(loss, &[x]).unwrap()[0];
+    let mut session = g.forward([most, mean, over_all, dx]).unwrap().session(device).unwrap();
+    let data = common::data::noise(2 * 300 * 280, 1, -1.0, 1.0);
+    let checked = session.verify(&[(x, (&data).into())]).unwrap();
+    assert!(checked.passes(), "{checked}");
+}

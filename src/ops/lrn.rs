@@ -139,7 +139,8 @@ impl LocalResponseNorm {
     fn call(&self, entry: &'static str, profile: &DeviceProfile, shape: Shape) -> KernelCall {
         let Channels { n, channels, inner } = Channels::new(shape);
         let (below, above) = self.reach();
-        let span = span(profile, n * inner, channels);
+        let window = (below + above + 1).min(channels);
+        let span = span(profile, n * inner, channels, window);
         let chunks = channels.div_ceil(span);
         let threads = n * inner * chunks;
         KernelCall::new(&SHADER, entry)
@@ -155,6 +156,7 @@ impl LocalResponseNorm {
                 k: self.k,
                 beta: self.beta,
             })
+            .loops(span * (1 + window))
             .grid(Grid::linear(threads, 64))
     }
 }

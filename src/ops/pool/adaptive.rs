@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::super::{Backward, EPS, FLUSH, Lowering, Op, Reference, word};
 use super::sum::{Kind, SumPool};
-use super::{PoolOptions, PoolParams, launch, planes, pooled, sides};
+use super::{PoolOptions, PoolParams, launch, nested, planes, pooled, sides};
 use crate::cpu::Array;
 use crate::error::{Error, Result};
 use crate::graph::Value;
@@ -78,7 +78,8 @@ impl AdaptivePool {
 
     /// A call whose threads go over the rows of planes of `over` elements.
     fn call(&self, entry: &'static str, cx: &Lowering<'_>, over: [usize; 2]) -> KernelCall {
-        let (call, params) = launch(entry, cx.profile, planes(cx.outputs[0].shape), over);
+        let loops = nested(self.longest(over == self.input).map(|n| n as usize));
+        let (call, params) = launch(entry, cx.profile, planes(cx.outputs[0].shape), over, loops);
         call.params(&PoolParams { image: self.input.map(word), output: self.output.map(word), ..params })
             .binds([Slot::Input(0), Slot::Output(0)])
     }

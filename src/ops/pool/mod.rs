@@ -166,10 +166,34 @@ impl Windows {
         self.are_disjoint() && self.axes.iter().map(|a| a.stride).product::<usize>() <= 16
     }
 
-    /// A call of `entry`, whose threads go over the rows of `planes` planes of `over` elements.
-    fn call(&self, entry: &'static str, profile: &DeviceProfile, planes: usize, over: Area) -> KernelCall {
+    /// Loop iterations over the taps of a window.
+    fn taps_loops(&self) -> usize {
+        nested(self.axes.map(|a| a.kernel))
+    }
+
+    /// Loop iterations over the windows on an element, with `inside` iterations for each.
+    fn overlap_loops(&self, inside: usize) -> usize {
+        let [h, w] = self.axes.map(|a| overlap(&a));
+        h.saturating_mul(1 + w.saturating_mul(inside.saturating_add(1)))
+    }
+
+    /// Loop iterations over the elements of a cell.
+    fn cell_loops(&self) -> usize {
+        nested(self.axes.map(|a| a.stride))
+    }
+
+    /// A call of `entry`, whose threads go over the rows of `planes` planes of `over` elements and
+    /// loop `loops` times for each.
+    fn call(
+        &self,
+        entry: &'static str,
+        profile: &DeviceProfile,
+        planes: usize,
+        over: Area,
+        loops: usize,
+    ) -> KernelCall {
         let [h, w] = self.axes;
-        let (call, params) = launch(entry, profile, planes, over.sides);
+        let (call, params) = launch(entry, profile, planes, over.sides, loops);
         let pair = |f: &dyn Fn(&WindowAxis) -> usize| [word(f(&h)), word(f(&w))];
         let all = self.counts_padding;
         call.constant("KERNEL_H", h.kernel as f64)
@@ -200,16 +224,22 @@ struct Area {
     edges: bool,
 }
 
-/// A call whose threads go over the rows of `planes` planes of `over` elements, and the part of its
-/// parameters that says so.
+/// Iterations of two loops, one in the other.
+fn nested([outer, inner]: [usize; 2]) -> usize {
+    outer.saturating_mul(inner.saturating_add(1))
+}
+
+/// A call whose threads go over the rows of `planes` planes of `over` elements and loop `loops` times
+/// for each, and the part of its parameters that says so.
 fn launch(
     entry: &'static str,
     profile: &DeviceProfile,
     planes: usize,
     [rows, columns]: [usize; 2],
+    loops: usize,
 ) -> (KernelCall, PoolParams) {
     let lines = planes * rows;
-    let span = span(profile, lines, columns);
+    let span = span(profile, lines, columns, loops);
     let chunks = columns.div_ceil(span);
     let n = lines.saturating_mul(chunks);
     let zero = [0; 2];
@@ -224,16 +254,21 @@ fn launch(
         span: word(span),
         unused: 0,
     };
-    (KernelCall::new(&SHADER, entry).grid(Grid::linear(n, 64)), params)
+    let loops = nested([span, loops]);
+    (KernelCall::new(&SHADER, entry).loops(loops).grid(Grid::linear(n, 64)), params)
 }
 
 /// How many neighbours of a line a thread takes. On a software driver the integer divisions that find
 /// a thread's place cost more than the element itself: there it takes a line, as long as that leaves
-/// threads enough to occupy the processor.
-pub(super) fn span(profile: &DeviceProfile, lines: usize, columns: usize) -> usize {
+/// threads enough to occupy the processor and the device finishes its loops, `loops` iterations for
+/// each element.
+pub(super) fn span(profile: &DeviceProfile, lines: usize, columns: usize, loops: usize) -> usize {
     match profile.kind {
         DeviceKind::Gpu => 1,
-        DeviceKind::Cpu => columns.div_ceil(1024usize.div_ceil(lines).min(columns)),
+        DeviceKind::Cpu => {
+            let most = profile.max_loop_iterations as usize / loops.saturating_add(1);
+            columns.div_ceil(1024usize.div_ceil(lines).min(columns)).min(most.max(1))
+        }
     }
 }
 

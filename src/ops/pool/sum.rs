@@ -75,7 +75,8 @@ impl SumPool {
 
     pub fn lower_forward(&self, cx: &mut Lowering<'_>) {
         let over = self.windows.over_outputs();
-        let call = self.windows.call("sum_forward", cx.profile, planes(cx.outputs[0].shape), over);
+        let loops = self.windows.taps_loops();
+        let call = self.windows.call("sum_forward", cx.profile, planes(cx.outputs[0].shape), over, loops);
         cx.call(self.specialise(call));
     }
 
@@ -83,9 +84,9 @@ impl SumPool {
         let (windows, planes) = (self.windows, planes(cx.outputs[0].shape));
         let is_cpu = cx.profile.kind == DeviceKind::Cpu;
         let call = if windows.are_small_and_disjoint() || (is_cpu && windows.are_disjoint()) {
-            windows.call("sum_cells", cx.profile, planes, windows.over_cells())
+            windows.call("sum_cells", cx.profile, planes, windows.over_cells(), windows.cell_loops())
         } else {
-            windows.call("sum_gather", cx.profile, planes, windows.over_inputs())
+            windows.call("sum_gather", cx.profile, planes, windows.over_inputs(), windows.overlap_loops(0))
         };
         cx.call(self.specialise(call));
     }
