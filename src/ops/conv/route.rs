@@ -8,6 +8,16 @@ use crate::ops::matmul::{Kernel, LANES, LANES_8, LANES_16, ROWS, TILES_64, TILES
 use crate::tape::{DeviceKind, DeviceProfile};
 
 /// How a convolution is computed.
+///
+/// The rule behind [`Auto`](ConvRoute::Auto) looks at nothing but sizes and the device's limits, for
+/// each of the forward pass, the image's gradient and the weight's gradient on its own:
+///
+/// - `Direct` for groups of at most 4 channels in and out, such as depthwise convolution;
+/// - `Im2col` for pointwise convolution (1x1, stride 1, no padding), where it is the plain matrix
+///   product; not for the weight's gradient of a batch, whose products would have to be added up.
+///   Also for the image's gradient under a stride or with at most 4 input channels, as long as the
+///   patches fit one binding;
+/// - `Implicit` for everything else.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ConvRoute {
     /// What the rule chooses.
@@ -42,7 +52,16 @@ pub(super) fn windowed(call: KernelCall, g: &Geometry) -> KernelCall {
 
 /// Adds the calls that compute a product.
 pub(super) fn lower(cx: &mut Lowering<'_>, product: Product, g: &Geometry, route: ConvRoute) {
-    let route = if route == ConvRoute::Auto { choose(cx.profile, product, g) } else { route };
+    let fits = |bytes: u64| bytes <= cx.profile.max_binding_bytes.min(cx.profile.max_buffer_bytes);
+    let route = match route {
+        ConvRoute::Auto => match choose(product, g) {
+            ConvRoute::Im2col if !g.is_pointwise() && !fits(4 * columns::elements(g) as u64) => {
+                ConvRoute::Implicit
+            }
+            chosen => chosen,
+        },
+        forced => forced,
+    };
     match route {
         ConvRoute::Direct => direct::lower(cx, product, g),
         ConvRoute::Im2col => columns::lower(cx, product, g),
@@ -53,12 +72,23 @@ pub(super) fn lower(cx: &mut Lowering<'_>, product: Product, g: &Geometry, route
     }
 }
 
-fn choose(profile: &DeviceProfile, product: Product, g: &Geometry) -> ConvRoute {
-    let _ = (profile, product);
-    if g.is_pointwise() {
-        return ConvRoute::Im2col;
+/// Channels of a group, in and out, up to which a matrix product would be mostly empty.
+const NARROW: usize = 4;
+
+fn choose(product: Product, g: &Geometry) -> ConvRoute {
+    let strided = g.h.stride > 1 || g.w.stride > 1;
+    if g.groups > 1 && g.c <= NARROW && g.o <= NARROW {
+        return ConvRoute::Direct;
     }
-    ConvRoute::Implicit
+    let columns = match product {
+        Product::Forward => g.is_pointwise(),
+        // Windows a stride apart leave most of the implicit product's second operand zero, and few
+        // channels most of its rows empty.
+        Product::Image => g.is_pointwise() || strided || g.c <= NARROW,
+        // One product for each image, and as many weights to add up.
+        Product::Weight => g.is_pointwise() && g.n == 1,
+    };
+    if columns { ConvRoute::Im2col } else { ConvRoute::Implicit }
 }
 
 /// Workgroups that keep a GPU busy.
@@ -84,4 +114,47 @@ fn kernel(profile: &DeviceProfile, product: Product, g: &Geometry) -> (Kernel, u
     let part_bytes = 4 * (g.groups * m * n) as u64;
     let allowed = profile.max_binding_bytes.min(profile.max_buffer_bytes) / part_bytes;
     (kernel, wanted.min(usize::try_from(allowed).unwrap_or(usize::MAX)).max(least))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::{Padding, Window};
+
+    fn geometry(n: usize, groups: usize, c: usize, o: usize, kernel: usize, stride: usize) -> Geometry {
+        let padding = Padding::symmetric(kernel / 2);
+        let window =
+            Window { kernel: [kernel; 2], stride: [stride; 2], dilation: [1; 2], padding, ceil_mode: false };
+        let [h, w] = window.over([28, 28]).unwrap();
+        Geometry { n, groups, c, o, h, w }
+    }
+
+    #[test]
+    fn the_rule_is_as_documented() {
+        let chosen = |g: Geometry| {
+            [Product::Forward, Product::Image, Product::Weight].map(|product| choose(product, &g))
+        };
+        use ConvRoute::{Direct, Im2col, Implicit};
+        assert_eq!(chosen(geometry(8, 1, 64, 64, 3, 1)), [Implicit; 3]);
+        assert_eq!(chosen(geometry(8, 1, 64, 64, 3, 2)), [Implicit, Im2col, Implicit]);
+        assert_eq!(chosen(geometry(8, 1, 3, 64, 3, 1)), [Implicit, Im2col, Implicit]);
+        assert_eq!(chosen(geometry(8, 1, 64, 256, 1, 1)), [Im2col, Im2col, Implicit]);
+        assert_eq!(chosen(geometry(1, 1, 64, 256, 1, 1)), [Im2col; 3]);
+        assert_eq!(chosen(geometry(8, 1, 64, 256, 1, 2)), [Implicit, Im2col, Implicit]);
+        assert_eq!(chosen(geometry(8, 32, 1, 1, 3, 1)), [Direct; 3]);
+        assert_eq!(chosen(geometry(8, 2, 48, 128, 5, 1)), [Implicit; 3]);
+    }
+
+    #[test]
+    fn long_sums_are_split_for_drivers_that_cut_loops_short() {
+        let profile = DeviceProfile {
+            kind: DeviceKind::Cpu,
+            subgroups: Some((8, 8)),
+            max_loop_iterations: 65_535,
+            ..DeviceProfile::baseline()
+        };
+        let g = geometry(1024, 1, 64, 64, 3, 1);
+        let (kernel, parts) = kernel(&profile, Product::Weight, &g);
+        assert_eq!((kernel, parts), (LANES, 7));
+    }
 }
