@@ -72,6 +72,7 @@
 //! | [`kernel`] | shaders and their reflection, parameter blocks, grids: plain data |
 //! | [`gpu`] | everything that calls wgpu |
 //! | [`cpu`] | the reference path |
+//! | [`nn`] | layers and models |
 //! | [`train`] | optimisers |
 //! | [`data`] | dataset readers |
 //! | [`random`] | the counter-based generator |
@@ -104,6 +105,7 @@ mod error;
 pub mod gpu;
 pub mod graph;
 pub mod kernel;
+pub mod nn;
 pub mod ops;
 pub mod random;
 mod session;
@@ -127,6 +129,10 @@ pub use wgpu;
 /// What most programs import.
 pub mod prelude {
     pub use crate::graph::{Graph, Init, Scalar, Value};
+    pub use crate::nn::{
+        Activation, Add, Concat, Conv1d, Conv2d, ConvTranspose2d, Dense, DepthwiseConv2d, Flatten, Layer,
+        LayerContext, Mode, Model, Network, Reshape, Sequential, ZeroPad2d,
+    };
     pub use crate::ops::{ConvOptions, ConvRoute, Padding, PoolOptions};
     pub use crate::session::{Session, SessionOptions};
     pub use crate::train::{Adam, Optimizer, RmsProp, Sgd};

@@ -189,25 +189,43 @@ impl Graph {
     /// Records everything in `body` under a layer name, which appears in listings and errors.
     /// Nested names are joined with a dot.
     pub fn layer<T>(&mut self, name: &str, body: impl FnOnce(&mut Graph) -> T) -> T {
+        let at = self.data.borrow().context.at;
+        self.layer_at(name, at, body)
+    }
+
+    /// [`layer`](Graph::layer), with everything in `body` attributed to one line.
+    pub(crate) fn layer_at<T>(
+        &mut self,
+        name: &str,
+        at: Option<&'static Location<'static>>,
+        body: impl FnOnce(&mut Graph) -> T,
+    ) -> T {
         let outer = {
             let mut data = self.data.borrow_mut();
-            let outer = data.context.layer;
-            let full = match data.layers[outer].as_str() {
+            let outer = data.context;
+            let full = match data.layers[outer.layer].as_str() {
                 "" => name.to_owned(),
                 prefix => format!("{prefix}.{name}"),
             };
-            data.context.layer = match data.layers.iter().position(|l| *l == full) {
+            let layer = match data.layers.iter().position(|l| *l == full) {
                 Some(known) => known,
                 None => {
                     data.layers.push(full);
                     data.layers.len() - 1
                 }
             };
+            data.context = Context { layer, at, ..outer };
             outer
         };
         let result = body(self);
-        self.data.borrow_mut().context.layer = outer;
+        self.data.borrow_mut().context = outer;
         result
+    }
+
+    /// The name of the layer being recorded; empty for none.
+    pub(crate) fn layer_name(&self) -> String {
+        let data = self.data.borrow();
+        data.layers[data.context.layer].clone()
     }
 
     /// Names a computed value, for listings and messages.
@@ -386,8 +404,8 @@ impl Graph {
         let value = self.push_value(ValueInfo { ty, source, name: Some(name.to_owned()), limit: None });
         if let Some(problem) = problem {
             let mut data = self.data.borrow_mut();
-            let layer = data.context.layer;
-            data.deferred.push((value, at, layer, problem));
+            let Context { layer, at: outer, .. } = data.context;
+            data.deferred.push((value, outer.unwrap_or(at), layer, problem));
         }
         value
     }
@@ -406,6 +424,7 @@ impl Graph {
     fn wrap(&self, op: &'static str, at: &'static Location<'static>, source: Error) -> Error {
         let data = self.data.borrow();
         let layer = data.layers[data.context.layer].clone();
+        let at = data.context.at.unwrap_or(at);
         Error::Record { op, layer, at, source: Box::new(source) }
     }
 
@@ -489,6 +508,11 @@ impl Recording {
 
     pub(crate) fn owns(&self, value: Value) -> bool {
         value.graph == self.id && value.index() < self.values.len()
+    }
+
+    /// The handle of a value.
+    pub(crate) fn value(&self, index: usize) -> Value {
+        Value { graph: self.id, index: index as u32 }
     }
 
     pub(crate) fn ty(&self, value: Value) -> TensorType {

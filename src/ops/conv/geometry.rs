@@ -72,6 +72,12 @@ impl Geometry {
         }
     }
 
+    /// Multiply-adds of each of the products.
+    pub fn multiply_adds(&self) -> u64 {
+        let filters = self.n * self.groups * self.o;
+        (filters as u64).saturating_mul((self.positions() * self.patch()) as u64)
+    }
+
     /// Whether the window moves by one and lies close together, without padding: 1x1 windows then
     /// see the image as it is.
     pub fn is_pointwise(&self) -> bool {
