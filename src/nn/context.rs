@@ -14,14 +14,16 @@ use crate::shape::Shape;
 /// What a layer refuses, with the layer's name and line.
 #[track_caller]
 pub fn record(model: &dyn Layer, g: &mut Graph, inputs: &[Value], mode: Mode) -> Result<Recorded> {
-    let mut layers = Vec::new();
-    let before = Marker::here(g);
-    let mut cx = LayerContext::new(g, &mut layers, mode, true, 0);
-    let outputs = model.record_all(&mut cx, inputs);
-    let outputs = g.located(model.kind(), outputs)?;
-    let (parameters, states) = before.declared_since(g);
-    let nodes = before.nodes..g.recording().nodes.len();
-    Ok(Recorded { outputs, parameters, states, layers, nodes })
+    g.on_behalf_of(Location::caller(), |g| {
+        let mut layers = Vec::new();
+        let before = Marker::here(g);
+        let mut cx = LayerContext::new(g, &mut layers, mode, true, 0);
+        let outputs = model.record_all(&mut cx, inputs);
+        let outputs = g.located(model.kind(), outputs)?;
+        let (parameters, states) = before.declared_since(g);
+        let nodes = before.nodes..g.recording().nodes.len();
+        Ok(Recorded { outputs, parameters, states, layers, nodes })
+    })
 }
 
 /// What [`Layer::record`] works with: the graph, the mode, and the layer's names.

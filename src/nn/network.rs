@@ -167,7 +167,7 @@ impl Model {
     }
 }
 
-/// The same layers under the same names.
+/// The same layers under the same names, with one input.
 impl From<Sequential> for Model {
     fn from(sequential: Sequential) -> Self {
         let mut net = Network::new();

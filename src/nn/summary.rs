@@ -80,7 +80,7 @@ impl Summary {
         let (trainable, non_trainable) = (small.elements(&a.parameters), small.elements(&a.states));
         Ok(Summary {
             layers: layers.collect(),
-            parameters: trainable + non_trainable,
+            parameters: trainable.saturating_add(non_trainable),
             trainable,
             non_trainable,
             multiply_adds: large.multiply_adds(&b.nodes).saturating_sub(small.multiply_adds(&a.nodes)),
@@ -116,28 +116,28 @@ impl Probe {
     }
 
     fn elements(&self, values: &[Value]) -> u64 {
-        values.iter().map(|&v| self.graph.shape_of(v).numel() as u64).sum()
+        total(values.iter().map(|&v| self.graph.shape_of(v).numel() as u64))
     }
 
     fn multiply_adds(&self, nodes: &Range<usize>) -> u64 {
         let recording = self.graph.recording();
         let types = |values: &[Value]| values.iter().map(|&v| recording.ty(v)).collect::<Vec<_>>();
         let nodes = recording.nodes[nodes.clone()].iter();
-        nodes.map(|n| n.op.multiply_adds(&types(&n.inputs), &types(&n.outputs))).sum()
+        total(nodes.map(|n| n.op.multiply_adds(&types(&n.inputs), &types(&n.outputs))))
     }
 
     /// Bytes of everything computed; a view shares the bytes of what it shows.
     fn bytes(&self, nodes: &Range<usize>) -> u64 {
         let recording = self.graph.recording();
         let nodes = recording.nodes[nodes.clone()].iter().filter(|n| !n.op.is_view());
-        nodes.flat_map(|n| &n.outputs).map(|&v| recording.ty(v).bytes()).sum()
+        total(nodes.flat_map(|n| &n.outputs).map(|&v| recording.ty(v).bytes()))
     }
 }
 
 impl LayerSummary {
     /// All parameters, trained or not.
     pub fn parameters(&self) -> u64 {
-        self.trainable + self.non_trainable
+        self.trainable.saturating_add(self.non_trainable)
     }
 
     /// The name, indented by the depth, with the kind.
@@ -179,6 +179,11 @@ impl fmt::Display for Summary {
         writeln!(f, "Per example: {} multiply-adds", grouped(self.multiply_adds))?;
         write!(f, "             {} bytes of activations", grouped(self.activation_bytes))
     }
+}
+
+/// The sum, or the largest number there is.
+fn total(numbers: impl Iterator<Item = u64>) -> u64 {
+    numbers.fold(0, u64::saturating_add)
 }
 
 /// Digits in groups of three: `38,390`.
