@@ -130,8 +130,10 @@ pub use wgpu;
 pub mod prelude {
     pub use crate::graph::{Graph, Init, Scalar, Value};
     pub use crate::nn::{
-        Activation, Add, Concat, Conv1d, Conv2d, ConvTranspose2d, Dense, DepthwiseConv2d, Flatten, Layer,
-        LayerContext, Mode, Model, Network, Reshape, Sequential, ZeroPad2d,
+        Activation, Add, AvgPool2d, BatchNorm, Concat, Conv1d, Conv2d, ConvTranspose2d, Dense,
+        DepthwiseConv2d, Dropout, Flatten, GaussianNoise, GlobalAvgPool2d, GlobalMaxPool2d, GroupNorm,
+        InstanceNorm, Layer, LayerContext, LayerNorm, LocalResponseNorm, MaxPool2d, Mode, Model, Network,
+        Reshape, Sequential, SpatialDropout, ZeroPad2d,
     };
     pub use crate::ops::{ConvOptions, ConvRoute, Padding, PoolOptions};
     pub use crate::session::{Session, SessionOptions};

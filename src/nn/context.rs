@@ -11,7 +11,7 @@ use crate::shape::Shape;
 /// adds nothing to the names.
 ///
 /// # Errors
-/// What a layer refuses, with the layer's name and line.
+/// What a layer refuses, with the layer's name and line. The layers before it are recorded by then.
 #[track_caller]
 pub fn record(model: &dyn Layer, g: &mut Graph, inputs: &[Value], mode: Mode) -> Result<Recorded> {
     g.on_behalf_of(Location::caller(), |g| {
@@ -131,7 +131,7 @@ impl<'a> LayerContext<'a> {
 
     /// Records a layer of this one; there are as many outputs as it said, at least one.
     pub(super) fn add_spec(&mut self, spec: &LayerSpec, inputs: Vec<Value>) -> Result<Vec<Value>> {
-        let kind = spec.layer.kind();
+        let kind = spec.layer().kind();
         let name = match self.child_name(spec) {
             Ok(name) => name,
             Err(error) => return self.graph.layer_at(kind, spec.at, |g| g.located(kind, Err(error))),
@@ -144,8 +144,8 @@ impl<'a> LayerContext<'a> {
             let mut entry = RecordedLayer::new(graph.layer_name(), kind, depth, inputs.clone());
             log.push(entry.clone());
             let mut cx = LayerContext::new(graph, log, mode, trainable, depth + 1);
-            let outputs = spec.layer.record_all(&mut cx, &inputs);
-            let outputs = outputs.and_then(|outputs| expect_outputs(spec.layer.outputs(), outputs));
+            let outputs = spec.layer().record_all(&mut cx, &inputs);
+            let outputs = outputs.and_then(|outputs| expect_outputs(spec.layer().outputs(), outputs));
             entry.outputs = graph.located(kind, outputs)?;
             (entry.parameters, entry.states) = before.declared_since(graph);
             entry.nodes = before.nodes..graph.recording().nodes.len();
@@ -157,7 +157,7 @@ impl<'a> LayerContext<'a> {
 
     /// The name of a layer of this one.
     fn child_name(&mut self, spec: &LayerSpec) -> Result<String> {
-        let kind = spec.layer.kind();
+        let kind = spec.layer().kind();
         let name = match &spec.name {
             Some(name) if name.is_empty() || name.contains('.') => {
                 let (value, expected) = (format!("`{name}`"), "a layer's name is not empty and has no dots");

@@ -138,7 +138,7 @@ pub trait Layer: fmt::Debug + Send + Sync + 'static {
 /// trained. Every layer turns into one.
 #[derive(Clone)]
 pub struct LayerSpec {
-    pub(super) layer: Arc<dyn Layer>,
+    layer: Arc<dyn Layer>,
     pub(super) name: Option<String>,
     pub(super) trainable: bool,
     /// The line that added it to its model.
@@ -156,6 +156,11 @@ impl LayerSpec {
     pub fn trainable(mut self, trainable: bool) -> Self {
         self.trainable = trainable;
         self
+    }
+
+    /// The layer itself, for a layer made around another one.
+    pub fn layer(&self) -> &dyn Layer {
+        self.layer.as_ref()
     }
 
     pub(super) fn added_at(mut self, at: &'static Location<'static>) -> Self {

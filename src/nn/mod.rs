@@ -1,4 +1,4 @@
-//! Layers, and models made of them.
+//! Layers, models made of them, and the architectures of well-known papers.
 //!
 //! A layer is a description; recording it declares its parameters and adds its operators to a
 //! [`Graph`](crate::Graph), with the shapes inferred from its inputs. Models are layers made of
@@ -55,6 +55,9 @@ mod dense;
 mod layer;
 mod merge;
 mod network;
+mod noise;
+mod norm;
+mod pool;
 mod reshape;
 mod sequential;
 mod summary;
@@ -67,6 +70,9 @@ pub use dense::Dense;
 pub use layer::{Layer, LayerSpec, Mode, Recorded, RecordedLayer};
 pub use merge::{Add, Concat};
 pub use network::{Model, Network, Node};
+pub use noise::{Dropout, GaussianNoise, SpatialDropout};
+pub use norm::{BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LocalResponseNorm};
+pub use pool::{AvgPool2d, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d};
 pub use reshape::{Flatten, Reshape, ZeroPad2d};
 pub use sequential::Sequential;
 pub use summary::{LayerSummary, Summary};

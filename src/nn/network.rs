@@ -116,7 +116,7 @@ impl Network {
 
     fn place(&mut self, spec: LayerSpec, inputs: Vec<Node>) -> Vec<Node> {
         let first = self.nodes.len();
-        let outputs = spec.layer.outputs().max(1);
+        let outputs = spec.layer().outputs().max(1);
         self.placed.push(Placed { spec, inputs, first });
         (0..outputs).map(|_| self.node(Origin::Layer)).collect()
     }
@@ -219,7 +219,7 @@ impl Layer for Model {
             |node: &Node| matches!(network.nodes.get(node.index), Some(&Origin::Input(i)) if i == input);
         let mut readers = network.placed.iter().filter_map(|placed| {
             let position = placed.inputs.iter().position(is_it)?;
-            Some(placed.spec.layer.input_dtype(position))
+            Some(placed.spec.layer().input_dtype(position))
         });
         readers.next().unwrap_or(DType::F32)
     }

@@ -77,7 +77,7 @@ impl Layer for Sequential {
     }
 
     fn outputs(&self) -> usize {
-        self.layers.last().map_or(1, |spec| spec.layer.outputs())
+        self.layers.last().map_or(1, |spec| spec.layer().outputs())
     }
 
     fn record_all(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Vec<Value>> {
@@ -89,6 +89,6 @@ impl Layer for Sequential {
     }
 
     fn input_dtype(&self, input: usize) -> DType {
-        self.layers.first().map_or(DType::F32, |spec| spec.layer.input_dtype(input))
+        self.layers.first().map_or(DType::F32, |spec| spec.layer().input_dtype(input))
     }
 }
