@@ -72,7 +72,7 @@
 //! | [`kernel`] | shaders and their reflection, parameter blocks, grids: plain data |
 //! | [`gpu`] | everything that calls wgpu |
 //! | [`cpu`] | the reference path |
-//! | [`nn`] | layers and models |
+//! | [`nn`] | layers, models, well-known architectures |
 //! | [`train`] | optimisers |
 //! | [`data`] | dataset readers |
 //! | [`random`] | the counter-based generator |
@@ -133,7 +133,7 @@ pub mod prelude {
         Activation, Add, AvgPool2d, BatchNorm, Concat, Conv1d, Conv2d, ConvTranspose2d, Dense,
         DepthwiseConv2d, Dropout, Flatten, GaussianNoise, GlobalAvgPool2d, GlobalMaxPool2d, GroupNorm,
         InstanceNorm, Layer, LayerContext, LayerNorm, LocalResponseNorm, MaxPool2d, Mode, Model, Network,
-        Reshape, Sequential, SpatialDropout, ZeroPad2d,
+        Reshape, Sequential, SpatialDropout, ZeroPad2d, architectures,
     };
     pub use crate::ops::{ConvOptions, ConvRoute, Padding, PoolOptions};
     pub use crate::session::{Session, SessionOptions};

@@ -221,6 +221,22 @@ fn a_layer_of_the_programs_own_is_told_its_own_line() {
     }
 }
 
+#[test]
+fn a_layer_of_an_architecture_is_told_the_line_that_records_it() {
+    let model = architectures::resnet18(10);
+    let line = line!() + 1;
+    let error = model.summary([64, 64]).unwrap_err().to_string();
+    assert!(error.contains("conv2d in layer `conv1`"), "{error}");
+    assert!(error.contains(&format!("nn_errors.rs:{line}:")), "{error}");
+    let mut g = Graph::new();
+    let x = g.input("x", [1, 3, 32, 32]);
+    let line = line!() + 1;
+    let error = model.record(&mut g, x, Mode::Training).unwrap_err().to_string();
+    // The last stage has one pixel: of one example, a channel has one value.
+    assert!(error.contains("batch_norm in layer `conv5_1.batch_norm`"), "{error}");
+    assert!(error.contains(&format!("nn_errors.rs:{line}:")), "{error}");
+}
+
 /// Says it has two outputs and makes one.
 #[derive(Debug)]
 struct Miscounted;

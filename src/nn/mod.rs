@@ -49,6 +49,7 @@
 //! has PyTorch's epsilon and momentum.
 
 mod activation;
+pub mod architectures;
 mod context;
 mod conv;
 mod dense;
