@@ -74,7 +74,8 @@ fn vgg() {
 
 #[test]
 fn googlenet() {
-    check(architectures::googlenet, 1000, [3, 224, 224], 6_998_552, [3, 64, 64]);
+    check(architectures::googlenet, 1000, [3, 224, 224], 6_998_552, [3, 47, 47]);
+    assert!(architectures::googlenet(10).summary([3, 46, 46]).is_err());
     let summary = architectures::googlenet(1000).summary([3, 224, 224]).unwrap();
     let modules: Vec<_> = summary.layers.iter().filter(|l| l.kind == "model").collect();
     assert_eq!(modules.len(), 9);
@@ -103,7 +104,8 @@ fn googlenet_with_auxiliary_classifiers() {
     let side = |inputs: u64| (inputs * 128 + 128) + (128 * 16 * 1024 + 1024) + (1024 * 1000 + 1000);
     assert_eq!(summary.trainable, 6_998_552 + side(512) + side(528));
     assert_eq!(summary.trainable, 13_378_280);
-    training_step(&architectures::googlenet_with_auxiliary(10), [3, 96, 96], 10);
+    training_step(&architectures::googlenet_with_auxiliary(10), [3, 79, 79], 10);
+    assert!(architectures::googlenet_with_auxiliary(10).summary([3, 78, 78]).is_err());
 }
 
 #[test]

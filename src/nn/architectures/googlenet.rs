@@ -48,7 +48,7 @@ const STAGE_5: [Inception; 2] = [
 ///
 /// Nine inception modules, local response normalisation around the second convolution, pools in
 /// ceil mode, dropout of 0.4 before the only dense layer. The last pool covers whatever is left of
-/// the image, 7x7 at the paper's resolution.
+/// the image, 7x7 at the paper's resolution. For images of 47x47 and more.
 pub fn googlenet(classes: usize) -> Model {
     let mut net = Network::new();
     let x = net.input();
@@ -59,7 +59,7 @@ pub fn googlenet(classes: usize) -> Model {
 
 /// [`googlenet`] with the paper's two auxiliary classifiers: three outputs, the logits of the main
 /// classifier first, then those of the classifiers on modules 4a and 4d, whose losses the paper
-/// weighs by 0.3. For images of 80x80 and more. 13,378,280 parameters at the paper's resolution,
+/// weighs by 0.3. For images of 79x79 and more. 13,378,280 parameters at the paper's resolution,
 /// with 1,000 classes.
 ///
 /// ```
