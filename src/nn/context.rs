@@ -88,6 +88,7 @@ impl<'a> LayerContext<'a> {
 
     /// Declares a parameter: `weight` of the layer `conv2d` is called `conv2d.weight`. That of a
     /// frozen layer is a state.
+    #[track_caller]
     pub fn parameter(&mut self, name: &str, shape: impl Into<Shape>, init: Init) -> Value {
         let name = self.full_name(name);
         if self.trainable {
@@ -99,6 +100,7 @@ impl<'a> LayerContext<'a> {
 
     /// Declares a state that is not trained: the tape itself advances it, through
     /// [`Graph::assign`]. Summaries count its elements as parameters that are not trained.
+    #[track_caller]
     pub fn state(&mut self, name: &str, shape: impl Into<Shape>, init: Init) -> Value {
         let name = self.full_name(name);
         self.graph.state(&name, shape, init)
