@@ -72,6 +72,7 @@
 //! | [`kernel`] | shaders and their reflection, parameter blocks, grids: plain data |
 //! | [`gpu`] | everything that calls wgpu |
 //! | [`cpu`] | the reference path |
+//! | [`nn`] | layers, models, well-known architectures |
 //! | [`train`] | optimisers |
 //! | [`data`] | dataset readers |
 //! | [`random`] | the counter-based generator |
@@ -104,6 +105,7 @@ mod error;
 pub mod gpu;
 pub mod graph;
 pub mod kernel;
+pub mod nn;
 pub mod ops;
 pub mod random;
 mod session;
@@ -127,6 +129,12 @@ pub use wgpu;
 /// What most programs import.
 pub mod prelude {
     pub use crate::graph::{Graph, Init, Scalar, Value};
+    pub use crate::nn::{
+        Activation, Add, AvgPool2d, BatchNorm, Concat, Conv1d, Conv2d, ConvTranspose2d, Dense,
+        DepthwiseConv2d, Dropout, Flatten, GaussianNoise, GlobalAvgPool2d, GlobalMaxPool2d, GroupNorm,
+        InstanceNorm, Layer, LayerContext, LayerNorm, LocalResponseNorm, MaxPool2d, Mode, Model, Network,
+        Reshape, Sequential, SpatialDropout, ZeroPad2d, architectures,
+    };
     pub use crate::ops::{ConvOptions, ConvRoute, Padding, PoolOptions};
     pub use crate::session::{Session, SessionOptions};
     pub use crate::train::{Adam, Optimizer, RmsProp, Sgd};

@@ -189,25 +189,57 @@ impl Graph {
     /// Records everything in `body` under a layer name, which appears in listings and errors.
     /// Nested names are joined with a dot.
     pub fn layer<T>(&mut self, name: &str, body: impl FnOnce(&mut Graph) -> T) -> T {
+        self.layer_at(name, None, body)
+    }
+
+    /// [`layer`](Graph::layer), where what this crate records in `body` is attributed to a line of
+    /// the program's; where the crate itself wrote that line too, to the one it stands for.
+    pub(crate) fn layer_at<T>(
+        &mut self,
+        name: &str,
+        at: Option<&'static Location<'static>>,
+        body: impl FnOnce(&mut Graph) -> T,
+    ) -> T {
         let outer = {
             let mut data = self.data.borrow_mut();
-            let outer = data.context.layer;
-            let full = match data.layers[outer].as_str() {
+            let outer = data.context;
+            let full = match data.layers[outer.layer].as_str() {
                 "" => name.to_owned(),
                 prefix => format!("{prefix}.{name}"),
             };
-            data.context.layer = match data.layers.iter().position(|l| *l == full) {
+            let layer = match data.layers.iter().position(|l| *l == full) {
                 Some(known) => known,
                 None => {
                     data.layers.push(full);
                     data.layers.len() - 1
                 }
             };
+            let at = at.filter(|at| !types::is_own(at)).or(outer.at);
+            data.context = Context { layer, at, ..outer };
             outer
         };
         let result = body(self);
-        self.data.borrow_mut().context.layer = outer;
+        self.data.borrow_mut().context = outer;
         result
+    }
+
+    /// Attributes what this crate records in `body` to a line, unless it has one already.
+    pub(crate) fn on_behalf_of<T>(
+        &mut self,
+        at: &'static Location<'static>,
+        body: impl FnOnce(&mut Graph) -> T,
+    ) -> T {
+        let outer = self.data.borrow().context;
+        self.data.borrow_mut().context.at = outer.at.or(Some(at));
+        let result = body(self);
+        self.data.borrow_mut().context = outer;
+        result
+    }
+
+    /// The name of the layer being recorded; empty for none.
+    pub(crate) fn layer_name(&self) -> String {
+        let data = self.data.borrow();
+        data.layers[data.context.layer].clone()
     }
 
     /// Names a computed value, for listings and messages.
@@ -321,8 +353,8 @@ impl Graph {
             })
             .collect();
         let mut data = self.data.borrow_mut();
-        let Context { layer, phase, at: outer } = data.context;
-        let (inputs, at) = (inputs.to_vec(), outer.unwrap_or(at));
+        let Context { layer, phase, .. } = data.context;
+        let (inputs, at) = (inputs.to_vec(), data.context.line(at));
         data.nodes.push(Node { op, inputs, outputs: outputs.clone(), layer, at, phase });
         Ok(outputs)
     }
@@ -386,8 +418,8 @@ impl Graph {
         let value = self.push_value(ValueInfo { ty, source, name: Some(name.to_owned()), limit: None });
         if let Some(problem) = problem {
             let mut data = self.data.borrow_mut();
-            let layer = data.context.layer;
-            data.deferred.push((value, at, layer, problem));
+            let context = data.context;
+            data.deferred.push((value, context.line(at), context.layer, problem));
         }
         value
     }
@@ -406,6 +438,7 @@ impl Graph {
     fn wrap(&self, op: &'static str, at: &'static Location<'static>, source: Error) -> Error {
         let data = self.data.borrow();
         let layer = data.layers[data.context.layer].clone();
+        let at = data.context.line(at);
         Error::Record { op, layer, at, source: Box::new(source) }
     }
 
@@ -489,6 +522,11 @@ impl Recording {
 
     pub(crate) fn owns(&self, value: Value) -> bool {
         value.graph == self.id && value.index() < self.values.len()
+    }
+
+    /// The handle of a value.
+    pub(crate) fn value(&self, index: usize) -> Value {
+        Value { graph: self.id, index: index as u32 }
     }
 
     pub(crate) fn ty(&self, value: Value) -> TensorType {

@@ -1,5 +1,6 @@
 use std::fmt;
 use std::panic::Location;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::Init;
@@ -130,10 +131,28 @@ pub enum Phase {
     Update,
 }
 
-/// What gradients and updates are recorded under.
+/// What operators are recorded under.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Context {
     pub layer: usize,
     pub phase: Phase,
+    /// The line that gradients belong to, and what a built-in layer records.
     pub at: Option<&'static Location<'static>>,
+}
+
+impl Context {
+    /// The line that an operator recorded at `at` is attributed to. One that a program's own layer
+    /// records keeps its line.
+    pub fn line(&self, at: &'static Location<'static>) -> &'static Location<'static> {
+        match self.at {
+            Some(outer) if self.phase != Phase::Forward || is_own(at) => outer,
+            _ => at,
+        }
+    }
+}
+
+/// Whether a line is one of this crate's.
+pub(crate) fn is_own(at: &Location<'_>) -> bool {
+    let sources = Path::new(file!()).parent().and_then(Path::parent);
+    sources.is_some_and(|sources| Path::new(at.file()).starts_with(sources))
 }

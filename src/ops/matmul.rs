@@ -115,6 +115,10 @@ impl Op for Matmul {
         Ok(vec![TensorType::f32(Shape::new(&dims)?)])
     }
 
+    fn multiply_adds(&self, inputs: &[TensorType], _: &[TensorType]) -> u64 {
+        self.resolve(inputs[0].shape, inputs[1].shape).map_or(0, |p| p.multiplications() as u64)
+    }
+
     fn backward(&self, cx: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
         Some(self.gradients(cx))
     }

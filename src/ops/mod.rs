@@ -178,6 +178,13 @@ pub trait Op: fmt::Debug + Send + Sync + 'static {
         None
     }
 
+    /// Multiply-adds that the formula takes, for summaries of models: those of products and
+    /// convolutions are counted, the rest is not.
+    fn multiply_adds(&self, inputs: &[TensorType], outputs: &[TensorType]) -> u64 {
+        let _ = (inputs, outputs);
+        0
+    }
+
     /// Records the gradients with respect to the inputs, given those of the outputs: one entry
     /// per input, `None` where there is no dependence. `None` for the operator as a whole means
     /// that it has no gradient at all.

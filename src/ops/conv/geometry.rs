@@ -72,6 +72,12 @@ impl Geometry {
         }
     }
 
+    /// Multiply-adds of each of the products.
+    pub fn multiply_adds(&self) -> u64 {
+        let factors = [self.n, self.groups, self.o, self.positions(), self.patch()];
+        factors.iter().fold(1u64, |product, &factor| product.saturating_mul(factor as u64))
+    }
+
     /// Whether the window moves by one and lies close together, without padding: 1x1 windows then
     /// see the image as it is.
     pub fn is_pointwise(&self) -> bool {

@@ -160,6 +160,10 @@ impl Op for Conv {
         Ok(vec![TensorType::f32(Shape::new(&self.output(&geometry))?)])
     }
 
+    fn multiply_adds(&self, inputs: &[TensorType], _: &[TensorType]) -> u64 {
+        self.geometry(inputs).map_or(0, |geometry| geometry.multiply_adds())
+    }
+
     fn backward(&self, cx: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
         let (left, right, grad) = (cx.inputs[0], cx.inputs[1], cx.grad());
         let apply = |product, a, b| cx.graph.apply1(Conv { product, of: self.of }, &[a, b]);

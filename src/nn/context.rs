@@ -1,0 +1,230 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::Location;
+
+use super::layer::{Layer, LayerSpec, Mode, Recorded, RecordedLayer};
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Init, Source, Value};
+use crate::shape::Shape;
+
+/// Records a model (a [`Sequential`](super::Sequential), a [`Model`](super::Model), any layer made
+/// of others) with all its inputs and outputs, and tells what each layer declared. The model itself
+/// adds nothing to the names.
+///
+/// # Errors
+/// What a layer refuses, with the layer's name and line. The layers before it are recorded by then.
+#[track_caller]
+pub fn record(model: &dyn Layer, g: &mut Graph, inputs: &[Value], mode: Mode) -> Result<Recorded> {
+    g.on_behalf_of(Location::caller(), |g| {
+        let mut layers = Vec::new();
+        let before = Marker::here(g);
+        let mut cx = LayerContext::new(g, &mut layers, mode, true, 0);
+        let outputs = model.record_all(&mut cx, inputs);
+        let outputs = g.located(model.kind(), outputs)?;
+        let (parameters, states) = before.declared_since(g);
+        let nodes = before.nodes..g.recording().nodes.len();
+        Ok(Recorded { outputs, parameters, states, layers, nodes })
+    })
+}
+
+/// What [`Layer::record`] works with: the graph, the mode, and the layer's names.
+#[derive(Debug)]
+pub struct LayerContext<'a> {
+    graph: &'a mut Graph,
+    log: &'a mut Vec<RecordedLayer>,
+    mode: Mode,
+    trainable: bool,
+    depth: usize,
+    /// How many layers of each kind were named after it.
+    counts: BTreeMap<&'static str, usize>,
+    names: BTreeSet<String>,
+}
+
+impl<'a> LayerContext<'a> {
+    fn new(
+        graph: &'a mut Graph,
+        log: &'a mut Vec<RecordedLayer>,
+        mode: Mode,
+        trainable: bool,
+        depth: usize,
+    ) -> Self {
+        let (counts, names) = (BTreeMap::new(), BTreeSet::new());
+        LayerContext { graph, log, mode, trainable, depth, counts, names }
+    }
+
+    /// The graph to record into.
+    pub fn graph(&self) -> &Graph {
+        self.graph
+    }
+
+    /// What the model is recorded for.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Whether the layer's parameters are trained; not for a frozen layer.
+    pub fn is_trainable(&self) -> bool {
+        self.trainable
+    }
+
+    /// The layer's full name.
+    pub fn name(&self) -> String {
+        self.graph.layer_name()
+    }
+
+    /// The only input of a layer that takes one.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] with the number of inputs there are.
+    pub fn one(&self, inputs: &[Value]) -> Result<Value> {
+        match inputs {
+            &[x] => Ok(x),
+            _ => Err(Error::Argument {
+                argument: "inputs",
+                value: inputs.len().to_string(),
+                expected: "this layer takes one",
+            }),
+        }
+    }
+
+    /// Declares a parameter: `weight` of the layer `conv2d` is called `conv2d.weight`. That of a
+    /// frozen layer is a state.
+    #[track_caller]
+    pub fn parameter(&mut self, name: &str, shape: impl Into<Shape>, init: Init) -> Value {
+        let name = self.full_name(name);
+        if self.trainable {
+            self.graph.parameter(&name, shape, init)
+        } else {
+            self.graph.state(&name, shape, init)
+        }
+    }
+
+    /// Declares a state that is not trained: the tape itself advances it, through
+    /// [`Graph::assign`]. Summaries count its elements as parameters that are not trained.
+    #[track_caller]
+    pub fn state(&mut self, name: &str, shape: impl Into<Shape>, init: Init) -> Value {
+        let name = self.full_name(name);
+        self.graph.state(&name, shape, init)
+    }
+
+    /// Records a layer that this one is made of, under this layer's name, and returns its first
+    /// output.
+    ///
+    /// # Errors
+    /// What that layer refuses, with its name; [`Error::DuplicateName`] for a name given twice.
+    #[track_caller]
+    pub fn add(&mut self, layer: impl Into<LayerSpec>, inputs: impl Into<Vec<Value>>) -> Result<Value> {
+        let spec = layer.into().added_at(Location::caller());
+        self.add_spec(&spec, inputs.into()).map(|outputs| outputs[0])
+    }
+
+    /// [`add`](LayerContext::add) for a layer of several outputs.
+    ///
+    /// # Errors
+    /// As [`add`](LayerContext::add).
+    #[track_caller]
+    pub fn add_all(
+        &mut self,
+        layer: impl Into<LayerSpec>,
+        inputs: impl Into<Vec<Value>>,
+    ) -> Result<Vec<Value>> {
+        let spec = layer.into().added_at(Location::caller());
+        self.add_spec(&spec, inputs.into())
+    }
+
+    /// Records a layer of this one; there are as many outputs as it said, at least one.
+    pub(super) fn add_spec(&mut self, spec: &LayerSpec, inputs: Vec<Value>) -> Result<Vec<Value>> {
+        let kind = spec.layer().kind();
+        let name = match self.child_name(spec) {
+            Ok(name) => name,
+            Err(error) => return self.graph.layer_at(kind, spec.at, |g| g.located(kind, Err(error))),
+        };
+        let (mode, depth, trainable) = (self.mode, self.depth, self.trainable && spec.trainable);
+        let log = &mut *self.log;
+        self.graph.layer_at(&name, spec.at, |graph| {
+            let index = log.len();
+            let before = Marker::here(graph);
+            let mut entry = RecordedLayer::new(graph.layer_name(), kind, depth, inputs.clone());
+            log.push(entry.clone());
+            let mut cx = LayerContext::new(graph, log, mode, trainable, depth + 1);
+            let outputs = spec.layer().record_all(&mut cx, &inputs);
+            let outputs = outputs.and_then(|outputs| expect_outputs(spec.layer().outputs(), outputs));
+            entry.outputs = graph.located(kind, outputs)?;
+            (entry.parameters, entry.states) = before.declared_since(graph);
+            entry.nodes = before.nodes..graph.recording().nodes.len();
+            let outputs = entry.outputs.clone();
+            log[index] = entry;
+            Ok(outputs)
+        })
+    }
+
+    /// The name of a layer of this one.
+    fn child_name(&mut self, spec: &LayerSpec) -> Result<String> {
+        let kind = spec.layer().kind();
+        let name = match &spec.name {
+            Some(name) if name.is_empty() || name.contains('.') => {
+                let (value, expected) = (format!("`{name}`"), "a layer's name is not empty and has no dots");
+                return Err(Error::Argument { argument: "name", value, expected });
+            }
+            Some(name) if self.names.contains(name) => {
+                return Err(Error::DuplicateName { name: name.clone() });
+            }
+            Some(name) => name.clone(),
+            None => self.automatic_name(kind),
+        };
+        self.names.insert(name.clone());
+        Ok(name)
+    }
+
+    fn automatic_name(&mut self, kind: &'static str) -> String {
+        let count = self.counts.entry(kind).or_default();
+        loop {
+            let name = if *count == 0 { kind.to_owned() } else { format!("{kind}_{count}") };
+            *count += 1;
+            if !self.names.contains(&name) {
+                return name;
+            }
+        }
+    }
+
+    fn full_name(&self, name: &str) -> String {
+        match self.graph.layer_name().as_str() {
+            "" => name.to_owned(),
+            layer => format!("{layer}.{name}"),
+        }
+    }
+}
+
+/// How much a graph held before a layer was recorded.
+struct Marker {
+    values: usize,
+    nodes: usize,
+}
+
+impl Marker {
+    fn here(graph: &Graph) -> Self {
+        let recording = graph.recording();
+        Marker { values: recording.values.len(), nodes: recording.nodes.len() }
+    }
+
+    /// The parameters and the states declared since.
+    fn declared_since(&self, graph: &Graph) -> (Vec<Value>, Vec<Value>) {
+        let (mut parameters, mut states) = (Vec::new(), Vec::new());
+        let recording = graph.recording();
+        for (index, info) in recording.values.iter().enumerate().skip(self.values) {
+            match info.source {
+                Source::Parameter(_) => parameters.push(recording.value(index)),
+                Source::State(_) => states.push(recording.value(index)),
+                _ => {}
+            }
+        }
+        (parameters, states)
+    }
+}
+
+fn expect_outputs(expected: usize, outputs: Vec<Value>) -> Result<Vec<Value>> {
+    if outputs.len() == expected.max(1) {
+        return Ok(outputs);
+    }
+    let value = format!("{} where {expected} were announced", outputs.len());
+    Err(Error::Argument { argument: "outputs", value, expected: "a layer makes as many as it announces" })
+}

@@ -1,0 +1,280 @@
+//! Convolutions.
+
+use super::weights::{Weights, at_least_one, weight_methods};
+use super::{Layer, LayerContext, image};
+use crate::error::{Error, Result};
+use crate::graph::Value;
+use crate::ops::{ConvOptions, Padding, Pair};
+
+/// Filters sliding over images: [`Graph::conv2d`](crate::Graph::conv2d).
+///
+/// | | shape |
+/// |---|---|
+/// | input | `[batch, channels, h, w]` |
+/// | output | `[batch, filters, oh, ow]` |
+/// | `weight` | `[filters, channels / groups, kh, kw]` |
+/// | `bias` | `[filters]` |
+///
+/// Defaults: stride 1, no padding, dilation 1, one group, no activation, a bias, Glorot uniform
+/// weights, zero biases.
+///
+/// ```
+/// use retape::prelude::*;
+///
+/// # fn main() -> retape::Result<()> {
+/// let first = Conv2d::new(64, 7).stride(2).padding(Padding::symmetric(3)).bias(false);
+/// let summary = Sequential::new().add(first).summary([3, 224, 224])?;
+/// assert_eq!(summary.layers[0].outputs, [Shape::from([64, 112, 112])]);
+/// assert_eq!(summary.parameters, 9408);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Conv2d {
+    filters: usize,
+    kernel: Pair,
+    groups: usize,
+    options: ConvOptions,
+    weights: Weights,
+}
+
+/// Each channel convolved by itself: [`Conv2d`] with a group for each channel (Chollet, CVPR 2017).
+///
+/// | | shape |
+/// |---|---|
+/// | input | `[batch, channels, h, w]` |
+/// | output | `[batch, channels multiplier, oh, ow]` |
+/// | `weight` | `[channels multiplier, 1, kh, kw]` |
+/// | `bias` | `[channels multiplier]` |
+///
+/// Defaults: one filter for each channel, and those of [`Conv2d`].
+#[derive(Clone, Debug)]
+pub struct DepthwiseConv2d {
+    kernel: Pair,
+    multiplier: usize,
+    options: ConvOptions,
+    weights: Weights,
+}
+
+/// The transpose of a convolution: [`Graph::conv_transpose2d`](crate::Graph::conv_transpose2d).
+/// With stride 2 it doubles height and width.
+///
+/// | | shape |
+/// |---|---|
+/// | input | `[batch, channels, h, w]` |
+/// | output | `[batch, filters, oh, ow]` |
+/// | `weight` | `[channels, filters / groups, kh, kw]` |
+/// | `bias` | `[filters]` |
+///
+/// Defaults: those of [`Conv2d`], no output padding.
+#[derive(Clone, Debug)]
+pub struct ConvTranspose2d {
+    filters: usize,
+    kernel: Pair,
+    groups: usize,
+    options: ConvOptions,
+    output_padding: Pair,
+    weights: Weights,
+}
+
+/// Filters sliding over sequences: [`Graph::conv1d`](crate::Graph::conv1d).
+///
+/// | | shape |
+/// |---|---|
+/// | input | `[batch, channels, length]` |
+/// | output | `[batch, filters, olength]` |
+/// | `weight` | `[filters, channels / groups, kernel]` |
+/// | `bias` | `[filters]` |
+///
+/// Defaults: those of [`Conv2d`]. Of explicit padding, left and right count.
+#[derive(Clone, Debug)]
+pub struct Conv1d {
+    filters: usize,
+    kernel: usize,
+    groups: usize,
+    options: ConvOptions,
+    weights: Weights,
+}
+
+impl Conv2d {
+    /// This many filters of this height and width.
+    pub fn new(filters: usize, kernel: impl Into<Pair>) -> Self {
+        let (options, weights) = (ConvOptions::new(), Weights::default());
+        Conv2d { filters, kernel: kernel.into(), groups: 1, options, weights }
+    }
+}
+
+impl DepthwiseConv2d {
+    /// Filters of this height and width.
+    pub fn new(kernel: impl Into<Pair>) -> Self {
+        let (options, weights) = (ConvOptions::new(), Weights::default());
+        DepthwiseConv2d { kernel: kernel.into(), multiplier: 1, options, weights }
+    }
+
+    /// Filters for each channel: 1 by default.
+    pub fn multiplier(mut self, multiplier: usize) -> Self {
+        self.multiplier = multiplier;
+        self
+    }
+}
+
+impl ConvTranspose2d {
+    /// This many filters of this height and width.
+    pub fn new(filters: usize, kernel: impl Into<Pair>) -> Self {
+        let (options, weights) = (ConvOptions::new(), Weights::default());
+        let output_padding = Pair([0; 2]);
+        ConvTranspose2d { filters, kernel: kernel.into(), groups: 1, options, output_padding, weights }
+    }
+
+    /// Rows and columns added at the bottom and right, where a stride leaves several sizes to
+    /// choose from; 0 by default.
+    pub fn output_padding(mut self, padding: impl Into<Pair>) -> Self {
+        self.output_padding = padding.into();
+        self
+    }
+}
+
+impl Conv1d {
+    /// This many filters of this length.
+    pub fn new(filters: usize, kernel: usize) -> Self {
+        let (options, weights) = (ConvOptions::new(), Weights::default());
+        Conv1d { filters, kernel, groups: 1, options, weights }
+    }
+}
+
+weight_methods!(Conv1d);
+weight_methods!(Conv2d);
+weight_methods!(DepthwiseConv2d);
+weight_methods!(ConvTranspose2d);
+
+/// How the windows move.
+macro_rules! window_methods {
+    ($layer:ident, $pair:ty) => {
+        impl $layer {
+            /// Elements from one window to the next: 1 by default.
+            pub fn stride(mut self, stride: $pair) -> Self {
+                self.options = self.options.stride(stride);
+                self
+            }
+
+            /// Elements from one tap of a window to the next: 1 by default.
+            pub fn dilation(mut self, dilation: $pair) -> Self {
+                self.options = self.options.dilation(dilation);
+                self
+            }
+
+            /// What surrounds the input: [`Padding::Valid`], nothing, by default.
+            pub fn padding(mut self, padding: Padding) -> Self {
+                self.options = self.options.padding(padding);
+                self
+            }
+        }
+    };
+}
+
+window_methods!(Conv1d, usize);
+window_methods!(Conv2d, impl Into<Pair>);
+window_methods!(DepthwiseConv2d, impl Into<Pair>);
+window_methods!(ConvTranspose2d, impl Into<Pair>);
+
+macro_rules! group_methods {
+    ($layer:ident) => {
+        impl $layer {
+            /// Splits the channels into groups that do not see each other: 1 by default.
+            pub fn groups(mut self, groups: usize) -> Self {
+                self.groups = groups;
+                self.options = self.options.groups(groups);
+                self
+            }
+        }
+    };
+}
+
+group_methods!(Conv1d);
+group_methods!(Conv2d);
+group_methods!(ConvTranspose2d);
+
+/// Refuses what makes no weight.
+fn check_filters(filters: usize, channels: usize, groups: usize) -> Result<()> {
+    at_least_one("filters", filters)?;
+    at_least_one("groups", groups)?;
+    if filters.is_multiple_of(groups) && channels.is_multiple_of(groups) {
+        return Ok(());
+    }
+    let value = format!("{groups}, with {channels} channels and {filters} filters");
+    Err(Error::Argument { argument: "groups", value, expected: "it must divide both" })
+}
+
+impl Layer for Conv2d {
+    fn kind(&self) -> &'static str {
+        "conv2d"
+    }
+
+    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
+        let x = cx.one(inputs)?;
+        let [_, channels, ..] = image(cx.graph().shape(x)?)?;
+        let &Conv2d { filters, kernel: Pair([kh, kw]), groups, options, .. } = self;
+        check_filters(filters, channels, groups)?;
+        let shape = [filters, channels / groups, kh, kw];
+        let w = cx.parameter("weight", shape, self.weights.weight_init.clone());
+        let bias = self.weights.bias(cx, filters);
+        let y = cx.graph().conv2d(x, w, bias, options)?;
+        self.weights.activation.apply(cx.graph(), y, 1)
+    }
+}
+
+impl Layer for DepthwiseConv2d {
+    fn kind(&self) -> &'static str {
+        "depthwise_conv2d"
+    }
+
+    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
+        let x = cx.one(inputs)?;
+        let [_, channels, ..] = image(cx.graph().shape(x)?)?;
+        at_least_one("multiplier", self.multiplier)?;
+        let (filters, Pair([kh, kw])) = (channels.saturating_mul(self.multiplier), self.kernel);
+        let w = cx.parameter("weight", [filters, 1, kh, kw], self.weights.weight_init.clone());
+        let bias = self.weights.bias(cx, filters);
+        let y = cx.graph().conv2d(x, w, bias, self.options.groups(channels))?;
+        self.weights.activation.apply(cx.graph(), y, 1)
+    }
+}
+
+impl Layer for ConvTranspose2d {
+    fn kind(&self) -> &'static str {
+        "conv_transpose2d"
+    }
+
+    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
+        let x = cx.one(inputs)?;
+        let [_, channels, ..] = image(cx.graph().shape(x)?)?;
+        let &ConvTranspose2d { filters, kernel: Pair([kh, kw]), groups, options, .. } = self;
+        check_filters(filters, channels, groups)?;
+        let shape = [channels, filters / groups, kh, kw];
+        let w = cx.parameter("weight", shape, self.weights.weight_init.clone());
+        let bias = self.weights.bias(cx, filters);
+        let y = cx.graph().conv_transpose2d(x, w, bias, options, self.output_padding)?;
+        self.weights.activation.apply(cx.graph(), y, 1)
+    }
+}
+
+impl Layer for Conv1d {
+    fn kind(&self) -> &'static str {
+        "conv1d"
+    }
+
+    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
+        let x = cx.one(inputs)?;
+        let shape = cx.graph().shape(x)?;
+        let &[_, channels, _] = shape.dims() else {
+            return Err(Error::Rank { shape, expected: "3 ([batch, channels, length])" });
+        };
+        let &Conv1d { filters, kernel, groups, options, .. } = self;
+        check_filters(filters, channels, groups)?;
+        let shape = [filters, channels / groups, kernel];
+        let w = cx.parameter("weight", shape, self.weights.weight_init.clone());
+        let bias = self.weights.bias(cx, filters);
+        let y = cx.graph().conv1d(x, w, bias, options)?;
+        self.weights.activation.apply(cx.graph(), y, 1)
+    }
+}

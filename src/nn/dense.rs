@@ -1,0 +1,61 @@
+use super::weights::{Weights, at_least_one, weight_methods};
+use super::{Layer, LayerContext};
+use crate::error::{Error, Result};
+use crate::graph::Value;
+use crate::shape::Shape;
+
+/// A fully connected layer: `y = f(x w + b)` along the last axis.
+///
+/// | | shape |
+/// |---|---|
+/// | input | `[batch, .., in]` |
+/// | output | `[batch, .., units]` |
+/// | `weight` | `[in, units]` |
+/// | `bias` | `[units]` |
+///
+/// Defaults: no activation, a bias, Glorot uniform weights, zero biases.
+#[derive(Clone, Debug)]
+pub struct Dense {
+    units: usize,
+    weights: Weights,
+}
+
+impl Dense {
+    /// A layer of this many units.
+    pub fn new(units: usize) -> Self {
+        Dense { units, weights: Weights::default() }
+    }
+}
+
+weight_methods!(Dense);
+
+impl Layer for Dense {
+    fn kind(&self) -> &'static str {
+        "dense"
+    }
+
+    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
+        let x = cx.one(inputs)?;
+        at_least_one("units", self.units)?;
+        let shape = cx.graph().shape(x)?;
+        let (&features, lead) = match shape.dims().split_last() {
+            Some((features, lead)) if !lead.is_empty() => (features, lead),
+            _ => return Err(Error::Rank { shape, expected: "at least 2 ([batch, .., features])" }),
+        };
+        let w = cx.parameter("weight", [features, self.units], self.weights.weight_init.clone());
+        let b = self.weights.bias(cx, self.units);
+        let g = cx.graph();
+        // One product of all rows, whatever the dimensions before the last.
+        let rows = if lead.len() == 1 { x } else { g.reshape(x, [lead.iter().product(), features])? };
+        let mut y = g.matmul(rows, w)?;
+        if let Some(b) = b {
+            y = g.add(y, b)?;
+        }
+        if lead.len() > 1 {
+            let mut dims = lead.to_vec();
+            dims.push(self.units);
+            y = g.reshape(y, Shape::new(&dims)?)?;
+        }
+        self.weights.activation.apply(g, y, -1)
+    }
+}

@@ -1,0 +1,250 @@
+use std::fmt;
+use std::ops::Range;
+use std::panic::Location;
+use std::sync::Arc;
+
+use super::LayerContext;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::graph::Value;
+
+/// What a model is recorded for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// Dropout drops, batch normalisation uses the batch's statistics and updates the running
+    /// ones.
+    Training,
+    /// Dropout and noise do nothing, batch normalisation uses the running statistics.
+    Evaluation,
+}
+
+/// A layer: records its operators and declares what it trains.
+///
+/// A layer is a description, without shapes and without numbers. It learns the shapes of its
+/// inputs when it is recorded, and declares its parameters then, under names that are the same in
+/// every recording of a model: sessions share them by name
+/// ([`SessionOptions::share_parameters`](crate::SessionOptions::share_parameters)). So what it
+/// declares and the layers it is made of must not depend on the mode.
+///
+/// A layer of the program's own goes wherever a built-in one does:
+///
+/// ```
+/// use retape::prelude::*;
+///
+/// /// `y = s x`, with a trained factor for each feature.
+/// #[derive(Debug)]
+/// struct Scale;
+///
+/// impl Layer for Scale {
+///     fn kind(&self) -> &'static str {
+///         "scale"
+///     }
+///
+///     fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> retape::Result<Value> {
+///         let x = cx.one(inputs)?;
+///         let features = *cx.graph().shape(x)?.dims().last().unwrap_or(&1);
+///         let s = cx.parameter("factor", [features], Init::Ones);
+///         cx.graph().mul(x, s)
+///     }
+/// }
+///
+/// /// `y = x + s relu(W x)`, made of other layers.
+/// #[derive(Debug)]
+/// struct Residual;
+///
+/// impl Layer for Residual {
+///     fn kind(&self) -> &'static str {
+///         "residual"
+///     }
+///
+///     fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> retape::Result<Value> {
+///         let x = cx.one(inputs)?;
+///         let features = *cx.graph().shape(x)?.dims().last().unwrap_or(&1);
+///         let h = cx.add(Dense::new(features).activation(Activation::Relu), x)?;
+///         let h = cx.add(Scale, h)?;
+///         cx.graph().add(x, h)
+///     }
+/// }
+///
+/// # fn main() -> retape::Result<()> {
+/// let model = Sequential::new().add(Residual).add(Residual.named("last")).add(Dense::new(1));
+/// let mut g = Graph::new();
+/// let x = g.input("x", [8, 3]);
+/// let y = model.record(&mut g, x, Mode::Training)?;
+/// assert_eq!(g.shape(y)?, Shape::from([8, 1]));
+///
+/// let session = g.forward([y])?.session(&Device::cpu())?;
+/// assert_eq!(
+///     session.parameter_names(),
+///     [
+///         "residual.dense.weight", "residual.dense.bias", "residual.scale.factor",
+///         "last.dense.weight", "last.dense.bias", "last.scale.factor",
+///         "dense.weight", "dense.bias",
+///     ]
+/// );
+/// # Ok(())
+/// # }
+/// ```
+pub trait Layer: fmt::Debug + Send + Sync + 'static {
+    /// What the layer is called where the program gives it no name: `conv2d`, and `conv2d_1`,
+    /// `conv2d_2` for those that follow it in the same model.
+    fn kind(&self) -> &'static str;
+
+    /// Records the layer. The batch is dimension 0 of every input and output.
+    ///
+    /// # Errors
+    /// Whatever does not fit; the layer's name and line are put on the error by the caller.
+    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value>;
+
+    /// How many outputs the layer has.
+    fn outputs(&self) -> usize {
+        1
+    }
+
+    /// Records a layer of several outputs, such as a sequence and a final state. The first one is
+    /// what [`record`](Layer::record) returns.
+    ///
+    /// # Errors
+    /// As [`record`](Layer::record).
+    fn record_all(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Vec<Value>> {
+        Ok(vec![self.record(cx, inputs)?])
+    }
+
+    /// The dtype of an input: what reads word numbers says `u32` here.
+    fn input_dtype(&self, input: usize) -> DType {
+        let _ = input;
+        DType::F32
+    }
+
+    /// The layer under a name of the program's, which must be unique within its model.
+    fn named(self, name: &str) -> LayerSpec
+    where
+        Self: Sized,
+    {
+        LayerSpec::from(self).named(name)
+    }
+
+    /// The layer with its parameters trained or frozen. Frozen ones are recorded as states, so no
+    /// gradient is computed for them, and batch normalisation uses its running statistics.
+    fn trainable(self, trainable: bool) -> LayerSpec
+    where
+        Self: Sized,
+    {
+        LayerSpec::from(self).trainable(trainable)
+    }
+}
+
+/// A layer as it stands in a model: with its name, if the program gave one, and whether it is
+/// trained. Every layer turns into one.
+#[derive(Clone)]
+pub struct LayerSpec {
+    layer: Arc<dyn Layer>,
+    pub(super) name: Option<String>,
+    pub(super) trainable: bool,
+    /// The line that added it to its model.
+    pub(super) at: Option<&'static Location<'static>>,
+}
+
+impl LayerSpec {
+    /// Gives the layer a name, unique within its model; no dots.
+    pub fn named(mut self, name: &str) -> Self {
+        self.name = Some(name.to_owned());
+        self
+    }
+
+    /// Trains or freezes the layer's parameters; see [`Layer::trainable`].
+    pub fn trainable(mut self, trainable: bool) -> Self {
+        self.trainable = trainable;
+        self
+    }
+
+    /// The layer itself, for a layer made around another one.
+    pub fn layer(&self) -> &dyn Layer {
+        self.layer.as_ref()
+    }
+
+    pub(super) fn added_at(mut self, at: &'static Location<'static>) -> Self {
+        self.at.get_or_insert(at);
+        self
+    }
+}
+
+impl<L: Layer> From<L> for LayerSpec {
+    fn from(layer: L) -> Self {
+        LayerSpec { layer: Arc::new(layer), name: None, trainable: true, at: None }
+    }
+}
+
+impl From<&LayerSpec> for LayerSpec {
+    fn from(spec: &LayerSpec) -> Self {
+        spec.clone()
+    }
+}
+
+impl fmt::Debug for LayerSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(name) = &self.name {
+            write!(f, "{name}: ")?;
+        }
+        self.layer.fmt(f)?;
+        if self.trainable { Ok(()) } else { f.write_str(" (frozen)") }
+    }
+}
+
+/// A layer as it was recorded.
+#[derive(Clone, Debug)]
+pub struct RecordedLayer {
+    /// Its full name: `block.conv2d_1`.
+    pub name: String,
+    /// Its kind: `conv2d`.
+    pub kind: &'static str,
+    /// How many layers it is nested in.
+    pub depth: usize,
+    /// Its inputs.
+    pub inputs: Vec<Value>,
+    /// Its outputs.
+    pub outputs: Vec<Value>,
+    /// The trained parameters that it, and the layers it is made of, declared.
+    pub parameters: Vec<Value>,
+    /// The states: running statistics, frozen parameters.
+    pub states: Vec<Value>,
+    /// Its operators among those of the graph.
+    pub(super) nodes: Range<usize>,
+}
+
+impl RecordedLayer {
+    pub(super) fn new(name: String, kind: &'static str, depth: usize, inputs: Vec<Value>) -> Self {
+        let (outputs, parameters, states) = (Vec::new(), Vec::new(), Vec::new());
+        RecordedLayer { name, kind, depth, inputs, outputs, parameters, states, nodes: 0..0 }
+    }
+}
+
+/// A model as it was recorded.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// The outputs of the model.
+    pub outputs: Vec<Value>,
+    /// The trained parameters of all layers.
+    pub parameters: Vec<Value>,
+    /// The states of all layers: running statistics, frozen parameters.
+    pub states: Vec<Value>,
+    /// Every layer, those nested in another one after it.
+    pub layers: Vec<RecordedLayer>,
+    /// The operators among those of the graph.
+    pub(super) nodes: Range<usize>,
+}
+
+impl Recorded {
+    /// The first output.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a model of no outputs.
+    pub fn output(&self) -> Result<Value> {
+        let none = || Error::Argument {
+            argument: "outputs",
+            value: "0".to_owned(),
+            expected: "a model has at least one",
+        };
+        self.outputs.first().copied().ok_or_else(none)
+    }
+}

@@ -1,0 +1,88 @@
+//! Layers, models made of them, and the architectures of well-known papers.
+//!
+//! A layer is a description; recording it declares its parameters and adds its operators to a
+//! [`Graph`](crate::Graph), with the shapes inferred from its inputs. Models are layers made of
+//! layers: [`Sequential`], one after the other; [`Network`], with branches and skips; or a
+//! [`Layer`] of the program's own. Each nests in any other.
+//!
+//! ```
+//! use retape::prelude::*;
+//!
+//! # fn main() -> retape::Result<()> {
+//! let model = Sequential::new()
+//!     .add(Dense::new(64).activation(Activation::Relu))
+//!     .add(Dense::new(10));
+//! println!("{}", model.summary([784])?);
+//!
+//! let mut train = Graph::new();
+//! let x = train.input("x", [32, 784]);
+//! let labels = train.labels("labels", [32]);
+//! let logits = model.record(&mut train, x, Mode::Training)?;
+//! let loss = train.softmax_cross_entropy(logits, labels)?;
+//! let device = Device::cpu();
+//! let training = train.training_step(loss, &Adam::new(1e-3))?.session(&device)?;
+//!
+//! // The same model for evaluation, with another batch size and the same parameters.
+//! let mut test = Graph::new();
+//! let x = test.input("x", [100, 784]);
+//! let logits = model.record(&mut test, x, Mode::Evaluation)?;
+//! let options = SessionOptions::new().share_parameters(&training);
+//! let evaluation = test.forward([logits])?.session_with(&device, options)?;
+//! assert_eq!(evaluation.parameter_names(), training.parameter_names());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Names
+//!
+//! A layer is named after its kind and numbered in the order of the model: `conv2d`, `conv2d_1`;
+//! or as the program says: `Dense::new(10).named("logits")`. Its parameters are called after it,
+//! `conv2d.weight` and `logits.bias`; within a nested model, `block.conv2d.weight`. A model
+//! recorded under [`Graph::layer`](crate::Graph::layer) has that name before its own, so that two
+//! models fit in one graph.
+//!
+//! # Shapes
+//!
+//! The batch is dimension 0. Images are `[batch, channels, height, width]`, sequences of a
+//! convolution `[batch, channels, length]`. Every option has Keras's default: stride 1, no padding,
+//! pools as far apart as they are large, Glorot uniform weights, zero biases. Batch normalisation
+//! has PyTorch's epsilon and momentum.
+
+mod activation;
+pub mod architectures;
+mod context;
+mod conv;
+mod dense;
+mod layer;
+mod merge;
+mod network;
+mod noise;
+mod norm;
+mod pool;
+mod reshape;
+mod sequential;
+mod summary;
+mod weights;
+
+pub use activation::Activation;
+pub use context::{LayerContext, record};
+pub use conv::{Conv1d, Conv2d, ConvTranspose2d, DepthwiseConv2d};
+pub use dense::Dense;
+pub use layer::{Layer, LayerSpec, Mode, Recorded, RecordedLayer};
+pub use merge::{Add, Concat};
+pub use network::{Model, Network, Node};
+pub use noise::{Dropout, GaussianNoise, SpatialDropout};
+pub use norm::{BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LocalResponseNorm};
+pub use pool::{AvgPool2d, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d};
+pub use reshape::{Flatten, Reshape, ZeroPad2d};
+pub use sequential::Sequential;
+pub use summary::{LayerSummary, Summary};
+
+use crate::error::{Error, Result};
+use crate::shape::Shape;
+
+/// The dimensions of an image: batch, channels, height and width.
+fn image(shape: Shape) -> Result<[usize; 4]> {
+    let expected = "4 ([batch, channels, height, width])";
+    <[usize; 4]>::try_from(shape.dims()).map_err(|_| Error::Rank { shape, expected })
+}

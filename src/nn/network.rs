@@ -1,0 +1,230 @@
+use std::panic::Location;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::{Layer, LayerContext, LayerSpec, Mode, Sequential, Summary};
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Value};
+use crate::shape::Shape;
+
+/// An input of a [`Network`] or an output of one of its layers. A plain handle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Node {
+    network: u32,
+    index: usize,
+}
+
+impl From<Node> for Vec<Node> {
+    fn from(node: Node) -> Self {
+        vec![node]
+    }
+}
+
+/// Layers with branches and skips: the functional form.
+///
+/// Each call of [`add`](Network::add) places a layer and returns its output, to be the input of
+/// other layers; [`output`](Network::output) ends with a [`Model`].
+///
+/// ```
+/// use retape::prelude::*;
+///
+/// # fn main() -> retape::Result<()> {
+/// let mut net = Network::new();
+/// let x = net.input();
+/// let a = net.add(Dense::new(16).activation(Activation::Relu), x);
+/// let b = net.add(Dense::new(16).activation(Activation::Tanh), a);
+/// let skip = net.add(Add, [a, b]);
+/// let both = net.add(Concat::channels(), [x, skip]);
+/// let y = net.add(Dense::new(1), both);
+/// let model = net.output(y);
+///
+/// let summary = model.summary([4])?;
+/// assert_eq!(summary.layers.len(), 5);
+/// assert_eq!(summary.parameters, (4 * 16 + 16) + (16 * 16 + 16) + (20 + 1));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Network {
+    id: u32,
+    /// Where each node comes from.
+    nodes: Vec<Origin>,
+    placed: Vec<Placed>,
+    inputs: usize,
+}
+
+/// Where a node of a network comes from.
+#[derive(Clone, Copy, Debug)]
+enum Origin {
+    Input(usize),
+    Layer,
+}
+
+/// A layer with its inputs.
+#[derive(Clone, Debug)]
+struct Placed {
+    spec: LayerSpec,
+    inputs: Vec<Node>,
+    /// Its first output among the nodes.
+    first: usize,
+}
+
+static NEXT_NETWORK: AtomicU32 = AtomicU32::new(0);
+
+impl Default for Network {
+    fn default() -> Self {
+        Network::new()
+    }
+}
+
+impl Network {
+    /// A network without inputs and layers.
+    pub fn new() -> Self {
+        let id = NEXT_NETWORK.fetch_add(1, Ordering::Relaxed);
+        Network { id, nodes: Vec::new(), placed: Vec::new(), inputs: 0 }
+    }
+
+    /// The next input of the model.
+    pub fn input(&mut self) -> Node {
+        self.inputs += 1;
+        self.node(Origin::Input(self.inputs - 1))
+    }
+
+    /// Places a layer on one input, or on an array of them, and returns its first output.
+    #[track_caller]
+    pub fn add(&mut self, layer: impl Into<LayerSpec>, inputs: impl Into<Vec<Node>>) -> Node {
+        let spec = layer.into().added_at(Location::caller());
+        self.place(spec, inputs.into())[0]
+    }
+
+    /// [`add`](Network::add) for a layer of several outputs.
+    #[track_caller]
+    pub fn add_all(&mut self, layer: impl Into<LayerSpec>, inputs: impl Into<Vec<Node>>) -> Vec<Node> {
+        let spec = layer.into().added_at(Location::caller());
+        self.place(spec, inputs.into())
+    }
+
+    /// The model that ends in this node.
+    pub fn output(self, node: Node) -> Model {
+        self.outputs([node])
+    }
+
+    /// The model that ends in these nodes.
+    pub fn outputs(self, nodes: impl Into<Vec<Node>>) -> Model {
+        Model { network: self, outputs: nodes.into() }
+    }
+
+    fn place(&mut self, spec: LayerSpec, inputs: Vec<Node>) -> Vec<Node> {
+        let first = self.nodes.len();
+        let outputs = spec.layer().outputs().max(1);
+        self.placed.push(Placed { spec, inputs, first });
+        (0..outputs).map(|_| self.node(Origin::Layer)).collect()
+    }
+
+    fn node(&mut self, origin: Origin) -> Node {
+        self.nodes.push(origin);
+        Node { network: self.id, index: self.nodes.len() - 1 }
+    }
+}
+
+/// A finished [`Network`]. A layer itself: it nests in any other model, with all its inputs and
+/// outputs.
+#[derive(Clone, Debug)]
+pub struct Model {
+    network: Network,
+    outputs: Vec<Node>,
+}
+
+impl Model {
+    /// Records the layers and returns the first output; `inputs` is a value, or an array of them,
+    /// with the batch as dimension 0. [`nn::record`](super::record) returns all outputs.
+    ///
+    /// # Errors
+    /// What a layer refuses, with the layer's name and the line that added it;
+    /// [`Error::ForeignValue`] for a node of another network.
+    #[track_caller]
+    pub fn record(&self, g: &mut Graph, inputs: impl Into<Vec<Value>>, mode: Mode) -> Result<Value> {
+        super::record(self, g, &inputs.into(), mode)?.output()
+    }
+
+    /// The layers with their shapes and sizes, for examples of this shape (without the batch).
+    /// [`Summary::of`] takes several inputs.
+    ///
+    /// # Errors
+    /// What a layer refuses, with the layer's name and the line that added it.
+    #[track_caller]
+    pub fn summary(&self, input: impl Into<Shape>) -> Result<Summary> {
+        Summary::of(self, &[input.into()])
+    }
+
+    /// The values of some nodes, once they are recorded.
+    fn values(&self, nodes: &[Node], known: &[Option<Value>]) -> Result<Vec<Value>> {
+        let value = |node: &Node| {
+            let value = known.get(node.index).copied().flatten();
+            value.filter(|_| node.network == self.network.id).ok_or(Error::ForeignValue)
+        };
+        nodes.iter().map(value).collect()
+    }
+}
+
+/// The same layers under the same names, with one input.
+impl From<Sequential> for Model {
+    fn from(sequential: Sequential) -> Self {
+        let mut net = Network::new();
+        let x = net.input();
+        let mut outputs = vec![x];
+        for spec in sequential.layers {
+            outputs = net.place(spec, vec![outputs[0]]);
+        }
+        net.outputs(outputs)
+    }
+}
+
+impl Layer for Model {
+    fn kind(&self) -> &'static str {
+        "model"
+    }
+
+    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
+        let outputs = self.record_all(cx, inputs)?;
+        outputs.first().copied().ok_or_else(|| argument("outputs", 0, "a model has at least one"))
+    }
+
+    fn outputs(&self) -> usize {
+        self.outputs.len()
+    }
+
+    fn record_all(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Vec<Value>> {
+        let network = &self.network;
+        if inputs.len() != network.inputs {
+            return Err(argument("inputs", inputs.len(), "a model takes as many as its network has"));
+        }
+        let mut known = vec![None; network.nodes.len()];
+        for (value, origin) in known.iter_mut().zip(&network.nodes) {
+            if let Origin::Input(input) = *origin {
+                *value = Some(inputs[input]);
+            }
+        }
+        for placed in &network.placed {
+            let inputs = self.values(&placed.inputs, &known);
+            let outputs = cx.add_spec(&placed.spec, inputs?)?;
+            known[placed.first..].iter_mut().zip(outputs).for_each(|(known, value)| *known = Some(value));
+        }
+        self.values(&self.outputs, &known)
+    }
+
+    fn input_dtype(&self, input: usize) -> DType {
+        let network = &self.network;
+        let is_it =
+            |node: &Node| matches!(network.nodes.get(node.index), Some(&Origin::Input(i)) if i == input);
+        let mut readers = network.placed.iter().filter_map(|placed| {
+            let position = placed.inputs.iter().position(is_it)?;
+            Some(placed.spec.layer().input_dtype(position))
+        });
+        readers.next().unwrap_or(DType::F32)
+    }
+}
+
+fn argument(argument: &'static str, value: usize, expected: &'static str) -> Error {
+    Error::Argument { argument, value: value.to_string(), expected }
+}

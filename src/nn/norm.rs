@@ -1,0 +1,328 @@
+//! Normalisations.
+
+use super::{Layer, LayerContext, Mode};
+use crate::error::{Error, Result};
+use crate::graph::{Init, Value};
+use crate::shape::Shape;
+
+/// Each channel brought to mean 0 and variance 1 over the batch, then scaled and shifted (Ioffe
+/// and Szegedy, ICML 2015): [`Graph::batch_norm`](crate::Graph::batch_norm).
+///
+/// | | shape |
+/// |---|---|
+/// | input, output | `[batch, channels, ..]` |
+/// | `scale`, `shift` | `[channels]` |
+/// | `running_mean`, `running_variance` | `[channels]`, states |
+///
+/// In training the batch's own statistics are used, and the running ones move towards them by
+/// `momentum`; in evaluation, and where the layer is frozen, the running ones are used. Defaults:
+/// epsilon 1e-5, momentum 0.1, scale 1, shift 0, both trained.
+#[derive(Clone, Debug)]
+pub struct BatchNorm {
+    momentum: f32,
+    form: Form,
+}
+
+/// Each example brought to mean 0 and variance 1 over its last axes, then scaled and shifted (Ba,
+/// Kiros and Hinton, arXiv 1607.06450, 2016): [`Graph::layer_norm`](crate::Graph::layer_norm).
+///
+/// | | shape |
+/// |---|---|
+/// | input, output | `[batch, .., features]` |
+/// | `scale`, `shift` | that of the axes normalised over: `[features]` |
+///
+/// Defaults: the last axis, epsilon 1e-5, scale 1, shift 0, both trained.
+#[derive(Clone, Debug)]
+pub struct LayerNorm {
+    axis: isize,
+    form: Form,
+}
+
+/// Each example brought to mean 0 and variance 1 over groups of its channels, then scaled and
+/// shifted (Wu and He, ECCV 2018): [`Graph::group_norm`](crate::Graph::group_norm).
+///
+/// | | shape |
+/// |---|---|
+/// | input, output | `[batch, channels, ..]` |
+/// | `scale`, `shift` | `[channels]` |
+///
+/// Defaults: epsilon 1e-5, scale 1, shift 0, both trained.
+#[derive(Clone, Debug)]
+pub struct GroupNorm {
+    groups: usize,
+    form: Form,
+}
+
+/// Each channel of each example brought to mean 0 and variance 1 over its positions, then scaled
+/// and shifted (Ulyanov, Vedaldi and Lempitsky, arXiv 1607.08022, 2016):
+/// [`Graph::instance_norm`](crate::Graph::instance_norm).
+///
+/// | | shape |
+/// |---|---|
+/// | input, output | `[batch, channels, ..]` |
+/// | `scale`, `shift` | `[channels]` |
+///
+/// Defaults: epsilon 1e-5, scale 1, shift 0, both trained.
+#[derive(Clone, Debug, Default)]
+pub struct InstanceNorm {
+    form: Form,
+}
+
+/// What the normalisations share.
+#[derive(Clone, Debug)]
+struct Form {
+    epsilon: f32,
+    has_scale: bool,
+    has_shift: bool,
+    scale_init: Init,
+    shift_init: Init,
+}
+
+impl Default for Form {
+    fn default() -> Self {
+        let (scale_init, shift_init) = (Init::Ones, Init::Zeros);
+        Form { epsilon: 1e-5, has_scale: true, has_shift: true, scale_init, shift_init }
+    }
+}
+
+impl Form {
+    /// Declares scale and shift.
+    fn declare(&self, cx: &mut LayerContext<'_>, shape: Shape) -> (Option<Value>, Option<Value>) {
+        let scale = self.has_scale.then(|| cx.parameter("scale", shape, self.scale_init.clone()));
+        let shift = self.has_shift.then(|| cx.parameter("shift", shape, self.shift_init.clone()));
+        (scale, shift)
+    }
+}
+
+impl BatchNorm {
+    /// The defaults.
+    pub fn new() -> Self {
+        BatchNorm { momentum: 0.1, form: Form::default() }
+    }
+
+    /// The weight of the batch in the running statistics: 0.1 by default.
+    pub fn momentum(mut self, momentum: f32) -> Self {
+        self.momentum = momentum;
+        self
+    }
+}
+
+impl Default for BatchNorm {
+    fn default() -> Self {
+        BatchNorm::new()
+    }
+}
+
+impl LayerNorm {
+    /// Over the last axis.
+    pub fn new() -> Self {
+        LayerNorm { axis: -1, form: Form::default() }
+    }
+
+    /// Over all axes from this one on; negative ones count from the back. Not the batch, axis 0.
+    pub fn axis(mut self, axis: isize) -> Self {
+        self.axis = axis;
+        self
+    }
+}
+
+impl Default for LayerNorm {
+    fn default() -> Self {
+        LayerNorm::new()
+    }
+}
+
+impl GroupNorm {
+    /// This many groups, which must divide the channels.
+    pub fn new(groups: usize) -> Self {
+        GroupNorm { groups, form: Form::default() }
+    }
+}
+
+impl InstanceNorm {
+    /// The defaults.
+    pub fn new() -> Self {
+        InstanceNorm::default()
+    }
+}
+
+macro_rules! form_methods {
+    ($layer:ident) => {
+        impl $layer {
+            /// What is added to the variance: 1e-5 by default.
+            pub fn epsilon(mut self, epsilon: f32) -> Self {
+                self.form.epsilon = epsilon;
+                self
+            }
+
+            /// Whether the result is scaled; it is by default.
+            pub fn scale(mut self, scale: bool) -> Self {
+                self.form.has_scale = scale;
+                self
+            }
+
+            /// Whether the result is shifted; it is by default.
+            pub fn shift(mut self, shift: bool) -> Self {
+                self.form.has_shift = shift;
+                self
+            }
+
+            /// How the scale starts: ones by default.
+            pub fn scale_init(mut self, init: Init) -> Self {
+                self.form.scale_init = init;
+                self
+            }
+
+            /// How the shift starts: zeros by default.
+            pub fn shift_init(mut self, init: Init) -> Self {
+                self.form.shift_init = init;
+                self
+            }
+        }
+    };
+}
+
+form_methods!(BatchNorm);
+form_methods!(LayerNorm);
+form_methods!(GroupNorm);
+form_methods!(InstanceNorm);
+
+/// The shape of a number for each channel: dimension 1.
+fn per_channel(shape: Shape) -> Result<Shape> {
+    match *shape.dims() {
+        [_, channels, ..] => Ok(Shape::from([channels])),
+        _ => Err(Error::Rank { shape, expected: "at least 2 ([batch, channels, ..])" }),
+    }
+}
+
+impl Layer for BatchNorm {
+    fn kind(&self) -> &'static str {
+        "batch_norm"
+    }
+
+    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
+        let x = cx.one(inputs)?;
+        let channels = per_channel(cx.graph().shape(x)?)?;
+        let (scale, shift) = self.form.declare(cx, channels);
+        let mean = cx.state("running_mean", channels, Init::Zeros);
+        let variance = cx.state("running_variance", channels, Init::Ones);
+        let (g, epsilon) = (cx.graph(), self.form.epsilon);
+        if cx.mode() == Mode::Training && cx.is_trainable() {
+            let norm = g.batch_norm(x, scale, shift, epsilon)?;
+            g.update_running_stats(&norm, mean, variance, self.momentum)?;
+            Ok(norm.y)
+        } else {
+            g.batch_norm_inference(x, scale, shift, mean, variance, epsilon)
+        }
+    }
+}
+
+impl Layer for LayerNorm {
+    fn kind(&self) -> &'static str {
+        "layer_norm"
+    }
+
+    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
+        let x = cx.one(inputs)?;
+        let shape = cx.graph().shape(x)?;
+        let axis = shape.axis(self.axis)?;
+        if axis == 0 {
+            let expected = "an example is normalised over axes other than the batch";
+            return Err(Error::Argument { argument: "axis", value: self.axis.to_string(), expected });
+        }
+        let (scale, shift) = self.form.declare(cx, Shape::new(&shape.dims()[axis..])?);
+        cx.graph().layer_norm(x, axis as isize, scale, shift, self.form.epsilon)
+    }
+}
+
+impl Layer for GroupNorm {
+    fn kind(&self) -> &'static str {
+        "group_norm"
+    }
+
+    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
+        let x = cx.one(inputs)?;
+        let channels = per_channel(cx.graph().shape(x)?)?;
+        let (scale, shift) = self.form.declare(cx, channels);
+        cx.graph().group_norm(x, self.groups, scale, shift, self.form.epsilon)
+    }
+}
+
+impl Layer for InstanceNorm {
+    fn kind(&self) -> &'static str {
+        "instance_norm"
+    }
+
+    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
+        let x = cx.one(inputs)?;
+        let channels = per_channel(cx.graph().shape(x)?)?;
+        let (scale, shift) = self.form.declare(cx, channels);
+        cx.graph().instance_norm(x, scale, shift, self.form.epsilon)
+    }
+}
+
+/// Each element divided by a power of the squares of its neighbours in the channels before and
+/// after it: [`Graph::local_response_norm`](crate::Graph::local_response_norm).
+///
+/// ```text
+/// y = x / (k + alpha / size * sum over the `size` channels around of x^2)^beta
+/// ```
+///
+/// | | shape |
+/// |---|---|
+/// | input | `[batch, channels, h, w]` |
+/// | output | the same |
+///
+/// No parameters. Defaults: those of AlexNet (Krizhevsky et al., NeurIPS 2012), size 5, beta 0.75,
+/// k 2, and alpha 5e-4, since the paper does not divide its 1e-4 by the size.
+#[derive(Clone, Copy, Debug)]
+pub struct LocalResponseNorm {
+    size: usize,
+    alpha: f32,
+    beta: f32,
+    k: f32,
+}
+
+impl Default for LocalResponseNorm {
+    fn default() -> Self {
+        LocalResponseNorm::new(5)
+    }
+}
+
+impl LocalResponseNorm {
+    /// Over this many channels.
+    pub fn new(size: usize) -> Self {
+        LocalResponseNorm { size, alpha: 5e-4, beta: 0.75, k: 2.0 }
+    }
+
+    /// The factor of the mean square: 5e-4 by default.
+    pub fn alpha(mut self, alpha: f32) -> Self {
+        self.alpha = alpha;
+        self
+    }
+
+    /// The exponent: 0.75 by default.
+    pub fn beta(mut self, beta: f32) -> Self {
+        self.beta = beta;
+        self
+    }
+
+    /// What is added to the sum: 2 by default.
+    pub fn k(mut self, k: f32) -> Self {
+        self.k = k;
+        self
+    }
+}
+
+impl Layer for LocalResponseNorm {
+    fn kind(&self) -> &'static str {
+        "local_response_norm"
+    }
+
+    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
+        let x = cx.one(inputs)?;
+        super::image(cx.graph().shape(x)?)?;
+        let &LocalResponseNorm { size, alpha, beta, k } = self;
+        cx.graph().local_response_norm(x, size, alpha, beta, k)
+    }
+}

@@ -1,0 +1,152 @@
+//! Poolings.
+
+use super::{Layer, LayerContext, image};
+use crate::error::Result;
+use crate::graph::Value;
+use crate::ops::{Padding, Pair, PoolOptions};
+
+/// The largest number under each window: [`Graph::max_pool2d`](crate::Graph::max_pool2d).
+///
+/// | | shape |
+/// |---|---|
+/// | input | `[batch, channels, h, w]` |
+/// | output | `[batch, channels, oh, ow]` |
+///
+/// No parameters. Defaults: windows side by side, no padding, no dilation.
+///
+/// ```
+/// use retape::prelude::*;
+///
+/// # fn main() -> retape::Result<()> {
+/// let overlapping = MaxPool2d::new(3).stride(2).padding(Padding::symmetric(1));
+/// let summary = Sequential::new().add(overlapping).summary([64, 112, 112])?;
+/// assert_eq!(summary.layers[0].outputs, [Shape::from([64, 56, 56])]);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct MaxPool2d(PoolOptions);
+
+/// The mean under each window: [`Graph::avg_pool2d`](crate::Graph::avg_pool2d).
+///
+/// | | shape |
+/// |---|---|
+/// | input | `[batch, channels, h, w]` |
+/// | output | `[batch, channels, oh, ow]` |
+///
+/// No parameters. Defaults: windows side by side, no padding, which would not count.
+#[derive(Clone, Copy, Debug)]
+pub struct AvgPool2d(PoolOptions);
+
+/// The mean of each channel: [`Graph::global_avg_pool2d`](crate::Graph::global_avg_pool2d).
+///
+/// | | shape |
+/// |---|---|
+/// | input | `[batch, channels, h, w]` |
+/// | output | `[batch, channels]` |
+///
+/// No parameters.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct GlobalAvgPool2d;
+
+/// The largest number of each channel: [`Graph::global_max_pool2d`](crate::Graph::global_max_pool2d).
+///
+/// | | shape |
+/// |---|---|
+/// | input | `[batch, channels, h, w]` |
+/// | output | `[batch, channels]` |
+///
+/// No parameters.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct GlobalMaxPool2d;
+
+macro_rules! pool_methods {
+    ($layer:ident) => {
+        impl $layer {
+            /// Windows of this height and width.
+            pub fn new(size: impl Into<Pair>) -> Self {
+                $layer(PoolOptions::new(size))
+            }
+
+            /// From one window to the next: the window's size by default.
+            pub fn stride(self, stride: impl Into<Pair>) -> Self {
+                $layer(self.0.stride(stride))
+            }
+
+            /// What surrounds the image: [`Padding::Valid`], nothing, by default.
+            pub fn padding(self, padding: Padding) -> Self {
+                $layer(self.0.padding(padding))
+            }
+
+            /// Adds the last window that hangs over the end.
+            pub fn ceil_mode(self) -> Self {
+                $layer(self.0.ceil_mode())
+            }
+        }
+    };
+}
+
+pool_methods!(MaxPool2d);
+pool_methods!(AvgPool2d);
+
+impl MaxPool2d {
+    /// From one element of a window to the next: 1 by default.
+    pub fn dilation(self, dilation: impl Into<Pair>) -> Self {
+        MaxPool2d(self.0.dilation(dilation))
+    }
+}
+
+impl AvgPool2d {
+    /// Whether padding counts as zeros; it does not by default.
+    pub fn count_include_pad(self, count: bool) -> Self {
+        AvgPool2d(self.0.count_include_pad(count))
+    }
+}
+
+impl Layer for MaxPool2d {
+    fn kind(&self) -> &'static str {
+        "max_pool2d"
+    }
+
+    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
+        let x = cx.one(inputs)?;
+        image(cx.graph().shape(x)?)?;
+        cx.graph().max_pool2d(x, self.0)
+    }
+}
+
+impl Layer for AvgPool2d {
+    fn kind(&self) -> &'static str {
+        "avg_pool2d"
+    }
+
+    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
+        let x = cx.one(inputs)?;
+        image(cx.graph().shape(x)?)?;
+        cx.graph().avg_pool2d(x, self.0)
+    }
+}
+
+impl Layer for GlobalAvgPool2d {
+    fn kind(&self) -> &'static str {
+        "global_avg_pool2d"
+    }
+
+    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
+        let x = cx.one(inputs)?;
+        image(cx.graph().shape(x)?)?;
+        cx.graph().global_avg_pool2d(x)
+    }
+}
+
+impl Layer for GlobalMaxPool2d {
+    fn kind(&self) -> &'static str {
+        "global_max_pool2d"
+    }
+
+    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
+        let x = cx.one(inputs)?;
+        image(cx.graph().shape(x)?)?;
+        cx.graph().global_max_pool2d(x)
+    }
+}

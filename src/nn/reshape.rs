@@ -1,0 +1,102 @@
+//! Layers that change the shape only.
+
+use super::{Layer, LayerContext};
+use crate::error::{Error, Result};
+use crate::graph::Value;
+use crate::ops::Pair;
+use crate::shape::Shape;
+
+/// All dimensions but the batch merged into one.
+///
+/// | | shape |
+/// |---|---|
+/// | input | `[batch, ..]` |
+/// | output | `[batch, features]` |
+///
+/// No parameters.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Flatten;
+
+impl Layer for Flatten {
+    fn kind(&self) -> &'static str {
+        "flatten"
+    }
+
+    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
+        let x = cx.one(inputs)?;
+        cx.graph().flatten(x)
+    }
+}
+
+/// Each example under another shape of as many elements.
+///
+/// | | shape |
+/// |---|---|
+/// | input | `[batch, ..]` |
+/// | output | `[batch, shape..]` |
+///
+/// No parameters.
+#[derive(Clone, Copy, Debug)]
+pub struct Reshape(Shape);
+
+impl Reshape {
+    /// The shape of one example, without the batch.
+    pub fn new(shape: impl Into<Shape>) -> Self {
+        Reshape(shape.into())
+    }
+}
+
+impl Layer for Reshape {
+    fn kind(&self) -> &'static str {
+        "reshape"
+    }
+
+    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
+        let x = cx.one(inputs)?;
+        let from = cx.graph().shape(x)?;
+        let Some(&batch) = from.dims().first() else {
+            return Err(Error::Rank { shape: from, expected: "at least 1 ([batch, ..])" });
+        };
+        let dims: Vec<usize> = std::iter::once(batch).chain(self.0.dims().iter().copied()).collect();
+        cx.graph().reshape(x, Shape::new(&dims)?)
+    }
+}
+
+/// Rows and columns of zeros around an image.
+///
+/// | | shape |
+/// |---|---|
+/// | input | `[batch, channels, h, w]` |
+/// | output | `[batch, channels, top + h + bottom, left + w + right]` |
+///
+/// No parameters. Convolutions and poolings have a padding of their own.
+#[derive(Clone, Copy, Debug)]
+pub struct ZeroPad2d {
+    rows: (usize, usize),
+    columns: (usize, usize),
+}
+
+impl ZeroPad2d {
+    /// The same number of rows above and below, and of columns left and right.
+    pub fn new(padding: impl Into<Pair>) -> Self {
+        let Pair([h, w]) = padding.into();
+        ZeroPad2d { rows: (h, h), columns: (w, w) }
+    }
+
+    /// Each side by itself.
+    pub fn sides(top: usize, left: usize, bottom: usize, right: usize) -> Self {
+        ZeroPad2d { rows: (top, bottom), columns: (left, right) }
+    }
+}
+
+impl Layer for ZeroPad2d {
+    fn kind(&self) -> &'static str {
+        "zero_pad2d"
+    }
+
+    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
+        let x = cx.one(inputs)?;
+        super::image(cx.graph().shape(x)?)?;
+        cx.graph().pad(x, &[(0, 0), (0, 0), self.rows, self.columns], 0.0)
+    }
+}
