@@ -127,7 +127,7 @@ pub use wgpu;
 /// What most programs import.
 pub mod prelude {
     pub use crate::graph::{Graph, Init, Scalar, Value};
-    pub use crate::ops::{ConvOptions, ConvRoute, Padding};
+    pub use crate::ops::{ConvOptions, ConvRoute, Padding, PoolOptions};
     pub use crate::session::{Session, SessionOptions};
     pub use crate::train::{Adam, Optimizer, RmsProp, Sgd};
     pub use crate::{DType, Device, Shape, Tape, data};

@@ -6,6 +6,7 @@
 pub mod convolutions;
 mod families;
 mod lines;
+mod pool;
 mod products;
 
 use std::collections::BTreeSet;
@@ -20,6 +21,7 @@ pub fn rows() -> Vec<Row> {
     rows.extend(convolutions::rows());
     rows.extend(families::rows());
     rows.extend(lines::rows());
+    rows.extend(pool::rows());
     rows
 }
 

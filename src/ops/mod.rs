@@ -30,6 +30,7 @@ mod loss;
 mod matmul;
 mod noise;
 mod norm;
+mod pool;
 mod reduce;
 mod select;
 mod softmax;
@@ -48,6 +49,7 @@ pub use layout::SliceRange;
 #[doc(hidden)]
 pub use matmul::MatmulRoute;
 pub use norm::BatchNorm;
+pub use pool::PoolOptions;
 pub use reduce::Reduction;
 pub use unary::Unary;
 pub(crate) use update::{AdamUpdate, RmsPropUpdate, SgdUpdate};
@@ -102,6 +104,7 @@ pub fn operators() -> Vec<OperatorInfo> {
         &reduce::OPERATORS,
         &matmul::OPERATORS,
         &conv::OPERATORS,
+        &pool::OPERATORS,
         &gather::OPERATORS,
         &softmax::OPERATORS,
         &loss::OPERATORS,
@@ -125,6 +128,7 @@ pub fn shaders() -> Vec<&'static Shader> {
         &conv::DIRECT,
         &conv::COLUMNS,
         &conv::BLOCKS,
+        &pool::SHADER,
         &gather::SHADER,
         &softmax::SHADER,
         &loss::SHADER,

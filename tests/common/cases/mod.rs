@@ -9,6 +9,7 @@ mod loss;
 mod matmul;
 mod noise;
 mod norm;
+mod pool;
 mod reduce;
 mod softmax;
 pub mod updates;
@@ -25,6 +26,7 @@ pub fn all() -> Vec<Case> {
         layout::cases(),
         matmul::cases(),
         conv::cases(),
+        pool::cases(),
         reduce::cases(),
         gather::cases(),
         softmax::cases(),

@@ -1,0 +1,394 @@
+//! Pooling over windows of height and width. Shader: `pool.wgsl`.
+
+mod adaptive;
+mod max;
+mod options;
+mod sum;
+
+pub use options::PoolOptions;
+use rayon::prelude::*;
+
+use super::{Gradient, OperatorInfo, Window, WindowAxis, expect_dtype, word};
+use crate::cpu::Array;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Value};
+use crate::kernel::{Grid, KernelCall, Shader};
+use crate::shape::{Shape, TensorType};
+use crate::tape::{DeviceKind, DeviceProfile};
+
+pub(super) static SHADER: Shader = built_in!("pool", include_str!("../../../shaders/pool.wgsl"));
+
+crate::params! {
+    struct PoolParams {
+        image: [u32; 2], output: [u32; 2], before: [u32; 2], counted_from: [u32; 2], counted_to: [u32; 2],
+        n: u32, chunks: u32, span: u32, unused: u32,
+    }
+}
+
+pub(super) const OPERATORS: [OperatorInfo; 8] = [
+    OperatorInfo::new("max_pool2d", Gradient::Yes, "f32"),
+    OperatorInfo::new("max_pool2d_grad", Gradient::None, "f32"),
+    OperatorInfo::new("avg_pool2d", Gradient::Yes, "f32"),
+    OperatorInfo::new("avg_pool2d_grad", Gradient::Yes, "f32"),
+    OperatorInfo::new("sum_pool2d", Gradient::Yes, "f32"),
+    OperatorInfo::new("sum_pool2d_grad", Gradient::Yes, "f32"),
+    OperatorInfo::new("adaptive_avg_pool2d", Gradient::Yes, "f32"),
+    OperatorInfo::new("adaptive_avg_pool2d_grad", Gradient::Yes, "f32"),
+];
+
+/// The type of a pooling's result.
+fn pooled(input: TensorType, sides: [usize; 2]) -> Result<Vec<TensorType>> {
+    expect_dtype("the operand", input, DType::F32)?;
+    Ok(vec![TensorType::f32(with_sides(input.shape, sides))])
+}
+
+fn with_sides(shape: Shape, [height, width]: [usize; 2]) -> Shape {
+    shape.with_dim(2, height).with_dim(3, width)
+}
+
+/// How many planes a batch of images has.
+fn planes(shape: Shape) -> usize {
+    shape.dims()[..2].iter().product()
+}
+
+/// Height and width of a batch of images.
+fn sides(shape: Shape) -> Result<[usize; 2]> {
+    match *shape.dims() {
+        [_, _, height, width] => Ok([height, width]),
+        _ => Err(Error::Rank { shape, expected: "4 (batch, channels, height, width)" }),
+    }
+}
+
+/// Windows over the planes of a batch of images.
+#[derive(Clone, Copy, Debug)]
+struct Windows {
+    axes: [WindowAxis; 2],
+    /// Whether an average counts the padding.
+    counts_padding: bool,
+}
+
+impl Windows {
+    /// Lays `window` over images of shape `[n, c, h, w]`.
+    ///
+    /// # Errors
+    /// Those of [`Window::over`]; [`Error::Argument`] if some window covers padding only, which has
+    /// neither a maximum nor an average.
+    fn new(window: &Window, counts_padding: bool, shape: Shape) -> Result<Self> {
+        let mut axes = window.over(sides(shape)?)?;
+        for (axis, name) in axes.iter_mut().zip(["height", "width"]) {
+            if !every_window_meets_the_image(axis) {
+                let WindowAxis { input, before, after, .. } = axis;
+                let value = format!("{} ({before} before and {after} after {name} {input})", window.padding);
+                let expected = "every window must cover at least one element of the image";
+                return Err(Error::Argument { argument: "padding", value, expected });
+            }
+            // A single window has no neighbour: a stride past the image keeps loops over it short.
+            if axis.output == 1 {
+                axis.stride = extent(axis).max(axis.before + axis.input);
+            }
+        }
+        Ok(Windows { axes, counts_padding })
+    }
+
+    /// Height and width of the result.
+    fn output(&self) -> [usize; 2] {
+        self.axes.map(|axis| axis.output)
+    }
+
+    /// Height and width of the images.
+    fn input(&self) -> [usize; 2] {
+        self.axes.map(|axis| axis.input)
+    }
+
+    /// The flat indices of the elements under the window at flat output `o`, in row-major order.
+    fn taps(&self, o: usize) -> impl Iterator<Item = usize> + use<> {
+        let [h, w] = self.axes;
+        let (line, column) = (o / w.output, o % w.output);
+        let (plane, row) = (line / h.output, line % h.output);
+        let rows = (0..h.kernel).filter_map(move |t| h.tap(row, t));
+        rows.flat_map(move |r| {
+            let columns = (0..w.kernel).filter_map(move |t| w.tap(column, t));
+            columns.map(move |c| (plane * h.input + r) * w.input + c)
+        })
+    }
+
+    /// An array of this shape in which `add_from(o, add)` has added to elements under the window at
+    /// flat output `o`, for each window in turn.
+    fn scatter(&self, shape: Shape, add_from: impl Fn(usize, &mut dyn FnMut(usize, f64)) + Sync) -> Array {
+        let [elements, outputs] = [self.input(), self.output()].map(|sides| sides.iter().product::<usize>());
+        let mut sums = Array::full(shape, 0.0);
+        sums.data.par_chunks_mut(elements).enumerate().for_each(|(plane, sums)| {
+            for o in plane * outputs..(plane + 1) * outputs {
+                add_from(o, &mut |i, term| sums[i - plane * elements] += term);
+            }
+        });
+        sums
+    }
+
+    /// Whether no element lies under two windows.
+    fn are_disjoint(&self) -> bool {
+        self.axes.iter().all(|axis| extent(axis) <= axis.stride)
+    }
+
+    /// The outputs; edges where a tap lies off the image.
+    fn over_outputs(&self) -> Area {
+        Area { sides: self.output(), edges: self.have_edges() }
+    }
+
+    /// The elements of the images; edges where a tap lies off them.
+    fn over_inputs(&self) -> Area {
+        Area { sides: self.input(), edges: self.have_edges() }
+    }
+
+    /// Whole planes; edges where a tap lies off the image.
+    fn over_planes(&self) -> Area {
+        Area { sides: [1, 1], edges: self.have_edges() }
+    }
+
+    /// Cells of `stride` elements that cover the image; edges unless they are just its windows'.
+    fn over_cells(&self) -> Area {
+        let even = |a: &WindowAxis| a.before == 0 && a.input == a.output * a.stride;
+        Area {
+            sides: self.axes.map(|a| (a.before + a.input).div_ceil(a.stride)),
+            edges: !self.axes.iter().all(even),
+        }
+    }
+
+    fn have_edges(&self) -> bool {
+        let end = |a: &WindowAxis| (a.output - 1) * a.stride + extent(a);
+        self.axes.iter().any(|a| a.before > 0 || end(a) > a.input)
+    }
+
+    /// Whether windows are disjoint and so small that a thread for each suits any device. Few
+    /// large ones leave a GPU few threads, none of which reads what its neighbour does.
+    fn are_small_and_disjoint(&self) -> bool {
+        self.are_disjoint() && self.axes.iter().map(|a| a.stride).product::<usize>() <= 16
+    }
+
+    /// A call of `entry`, whose threads go over the rows of `planes` planes of `over` elements.
+    fn call(&self, entry: &'static str, profile: &DeviceProfile, planes: usize, over: Area) -> KernelCall {
+        let [h, w] = self.axes;
+        let (call, params) = launch(entry, profile, planes, over.sides);
+        let pair = |f: &dyn Fn(&WindowAxis) -> usize| [word(f(&h)), word(f(&w))];
+        let all = self.counts_padding;
+        call.constant("KERNEL_H", h.kernel as f64)
+            .constant("KERNEL_W", w.kernel as f64)
+            .constant("STRIDE_H", h.stride as f64)
+            .constant("STRIDE_W", w.stride as f64)
+            .constant("DILATION_H", h.dilation as f64)
+            .constant("DILATION_W", w.dilation as f64)
+            .constant("OVERLAP_H", overlap(&h) as f64)
+            .constant("OVERLAP_W", overlap(&w) as f64)
+            .constant("EDGES", f64::from(u8::from(over.edges)))
+            .params(&PoolParams {
+                image: pair(&|a| a.input),
+                output: pair(&|a| a.output),
+                before: pair(&|a| a.before),
+                counted_from: pair(&|a| if all { 0 } else { a.before }),
+                counted_to: pair(&|a| a.before + a.input + if all { a.after } else { 0 }),
+                ..params
+            })
+    }
+}
+
+/// What a kernel's threads go over in each plane, and whether some of it lies off the image or has no
+/// window.
+#[derive(Clone, Copy, Debug)]
+struct Area {
+    sides: [usize; 2],
+    edges: bool,
+}
+
+/// A call whose threads go over the rows of `planes` planes of `over` elements, and the part of its
+/// parameters that says so.
+fn launch(
+    entry: &'static str,
+    profile: &DeviceProfile,
+    planes: usize,
+    [rows, columns]: [usize; 2],
+) -> (KernelCall, PoolParams) {
+    let lines = planes * rows;
+    let span = span(profile, lines, columns);
+    let chunks = columns.div_ceil(span);
+    let n = lines.saturating_mul(chunks);
+    let zero = [0; 2];
+    let params = PoolParams {
+        image: zero,
+        output: zero,
+        before: zero,
+        counted_from: zero,
+        counted_to: zero,
+        n: word(n),
+        chunks: word(chunks),
+        span: word(span),
+        unused: 0,
+    };
+    (KernelCall::new(&SHADER, entry).grid(Grid::linear(n, 64)), params)
+}
+
+/// How many neighbours of a row a thread takes. On a software driver the integer divisions that find
+/// a thread's place cost more than the element itself: there it takes a row, as long as that leaves
+/// threads enough to occupy the processor.
+fn span(profile: &DeviceProfile, lines: usize, columns: usize) -> usize {
+    match profile.kind {
+        DeviceKind::Gpu => 1,
+        DeviceKind::Cpu => columns.div_ceil(1024usize.div_ceil(lines).min(columns)),
+    }
+}
+
+/// From a window's first tap to its last.
+fn extent(axis: &WindowAxis) -> usize {
+    axis.dilation * (axis.kernel - 1) + 1
+}
+
+/// The most windows that reach over one element.
+fn overlap(axis: &WindowAxis) -> usize {
+    extent(axis).div_ceil(axis.stride).min(axis.output)
+}
+
+/// Whether some tap of every window lies on the image.
+fn every_window_meets_the_image(axis: &WindowAxis) -> bool {
+    let WindowAxis { input, output, kernel, stride, dilation, before, .. } = *axis;
+    // Windows that begin on the image, or past it.
+    if (output - 1) * stride >= before + input {
+        return false;
+    }
+    // The first of those that begin before it has the most taps off it.
+    if before > dilation * (kernel - 1) {
+        return false;
+    }
+    // Taps may stride over a small image: the first that is not before it lies up to `dilation - 1`
+    // into it. That place repeats after `dilation` windows.
+    let begins = (0..output.min(dilation)).map(|o| o * stride).take_while(|&begin| begin < before);
+    let mut places = begins.map(|begin| (dilation - (before - begin) % dilation) % dilation);
+    dilation <= input || places.all(|place| place < input)
+}
+
+impl Graph {
+    /// The largest element under each window of `options`, of images `[n, c, h, w]` in f32. Padding
+    /// counts as minus infinity, and a NaN as larger than all numbers. The gradient goes to the
+    /// first of equal maxima, row by row, as in PyTorch and ONNX.
+    ///
+    /// # Errors
+    /// [`Error::Rank`], [`Error::DTypeMismatch`]; [`Error::Window`] if the window is larger than the
+    /// padded image; [`Error::Argument`] for sizes, strides or dilations of 0, and for padding that
+    /// some window would not reach out of.
+    ///
+    /// ```
+    /// use retape::prelude::*;
+    /// use retape::ops::PoolOptions;
+    ///
+    /// # fn main() -> retape::Result<()> {
+    /// let mut g = Graph::new();
+    /// let x = g.input("x", [128, 10, 24, 24]);
+    /// let y = g.max_pool2d(x, PoolOptions::new(2))?;
+    /// assert_eq!(g.shape(y)?, Shape::from([128, 10, 12, 12]));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn max_pool2d(&self, x: Value, options: PoolOptions) -> Result<Value> {
+        let shape = self.operand_shape("max_pool2d", x)?;
+        let op = self.located("max_pool2d", max::MaxPool::new(options, shape))?;
+        self.apply1(op, &[x])
+    }
+
+    /// The mean of the elements under each window of `options`, of images `[n, c, h, w]` in f32.
+    /// Padding is not counted unless [`PoolOptions::count_include_pad`] says so.
+    ///
+    /// # Errors
+    /// Those of [`max_pool2d`](Graph::max_pool2d); [`Error::Argument`] for a dilation.
+    #[track_caller]
+    pub fn avg_pool2d(&self, x: Value, options: PoolOptions) -> Result<Value> {
+        let shape = self.operand_shape("avg_pool2d", x)?;
+        let op = self.located("avg_pool2d", sum::SumPool::new(sum::Kind::Average, options, shape))?;
+        self.apply1(op, &[x])
+    }
+
+    /// The sum of the elements under each window of `options`, of images `[n, c, h, w]` in f32.
+    /// Errors are those of [`avg_pool2d`](Graph::avg_pool2d).
+    #[track_caller]
+    pub fn sum_pool2d(&self, x: Value, options: PoolOptions) -> Result<Value> {
+        let shape = self.operand_shape("sum_pool2d", x)?;
+        let op = self.located("sum_pool2d", sum::SumPool::new(sum::Kind::Sum, options, shape))?;
+        self.apply1(op, &[x])
+    }
+
+    /// Images `[n, c, h, w]` in f32 averaged down to `[n, c, oh, ow]`, whatever their size: the
+    /// result at row `i` is the mean of rows `floor(i h / oh) .. ceil((i + 1) h / oh)`, and alike for
+    /// columns (PyTorch). Windows may overlap, and `oh` may exceed `h`.
+    ///
+    /// # Errors
+    /// [`Error::Rank`], [`Error::DTypeMismatch`]; [`Error::Argument`] for a size of 0, or of 2^31 and
+    /// more times the image's.
+    #[track_caller]
+    pub fn adaptive_avg_pool2d(&self, x: Value, size: [usize; 2]) -> Result<Value> {
+        let shape = self.operand_shape("adaptive_avg_pool2d", x)?;
+        let op = self.located("adaptive_avg_pool2d", adaptive::AdaptivePool::new(shape, size))?;
+        self.apply1(op, &[x])
+    }
+
+    /// The mean of each image: `[n, c, h, w]` in f32 becomes `[n, c]`.
+    ///
+    /// # Errors
+    /// [`Error::Rank`], [`Error::DTypeMismatch`].
+    #[track_caller]
+    pub fn global_avg_pool2d(&self, x: Value) -> Result<Value> {
+        let shape = self.operand_shape("global_avg_pool2d", x)?;
+        self.located("global_avg_pool2d", sides(shape))?;
+        self.mean(x, &[2, 3], false)
+    }
+
+    /// The largest element of each image: `[n, c, h, w]` in f32 becomes `[n, c]`. Its gradient is
+    /// that of [`max_pool2d`](Graph::max_pool2d), which it is with a window as large as the image.
+    ///
+    /// # Errors
+    /// [`Error::Rank`], [`Error::DTypeMismatch`].
+    #[track_caller]
+    pub fn global_max_pool2d(&self, x: Value) -> Result<Value> {
+        let shape = self.operand_shape("global_max_pool2d", x)?;
+        let sides = self.located("global_max_pool2d", sides(shape))?;
+        let y = self.max_pool2d(x, PoolOptions::new(sides))?;
+        self.reshape(y, Shape::new(&shape.dims()[..2])?)
+    }
+
+    /// [`max_pool2d`](Graph::max_pool2d) over sequences `[n, c, l]`, by the horizontal part of
+    /// `options`.
+    ///
+    /// # Errors
+    /// Those of [`max_pool2d`](Graph::max_pool2d), for three dimensions.
+    #[track_caller]
+    pub fn max_pool1d(&self, x: Value, options: PoolOptions) -> Result<Value> {
+        let row = self.one_row("max_pool1d", x)?;
+        self.drop_row(self.max_pool2d(row, options.horizontal())?)
+    }
+
+    /// [`avg_pool2d`](Graph::avg_pool2d) over sequences `[n, c, l]`, by the horizontal part of
+    /// `options`.
+    ///
+    /// # Errors
+    /// Those of [`avg_pool2d`](Graph::avg_pool2d), for three dimensions.
+    #[track_caller]
+    pub fn avg_pool1d(&self, x: Value, options: PoolOptions) -> Result<Value> {
+        let row = self.one_row("avg_pool1d", x)?;
+        self.drop_row(self.avg_pool2d(row, options.horizontal())?)
+    }
+
+    /// `[n, c, l]` as images of one row.
+    #[track_caller]
+    fn one_row(&self, op: &'static str, x: Value) -> Result<Value> {
+        let shape = self.operand_shape(op, x)?;
+        let [n, c, l] = *shape.dims() else {
+            return self.located(op, Err(Error::Rank { shape, expected: "3 (batch, channels, length)" }));
+        };
+        self.reshape(x, [n, c, 1, l])
+    }
+
+    #[track_caller]
+    fn drop_row(&self, y: Value) -> Result<Value> {
+        let shape = self.shape_of(y);
+        let [n, c, .., l] = *shape.dims() else { return Ok(y) };
+        self.reshape(y, [n, c, l])
+    }
+}

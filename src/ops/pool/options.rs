@@ -1,0 +1,124 @@
+//! What a pooling is asked for.
+
+use super::super::{Padding, Pair, Window};
+use crate::error::{Error, Result};
+
+/// Size, stride and padding of pooling windows.
+///
+/// ```
+/// use retape::ops::{Padding, PoolOptions};
+/// // AlexNet's overlapping windows, and ResNet's.
+/// let alexnet = PoolOptions::new(3).stride(2);
+/// let resnet = PoolOptions::new(3).stride(2).padding(Padding::symmetric(1));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolOptions {
+    size: Pair,
+    stride: Option<Pair>,
+    padding: Padding,
+    dilation: Pair,
+    ceil_mode: bool,
+    count_include_pad: bool,
+}
+
+impl PoolOptions {
+    /// Windows of this height and width, side by side, without padding.
+    pub fn new(size: impl Into<Pair>) -> Self {
+        PoolOptions {
+            size: size.into(),
+            stride: None,
+            padding: Padding::Valid,
+            dilation: Pair([1; 2]),
+            ceil_mode: false,
+            count_include_pad: false,
+        }
+    }
+
+    /// From one window to the next; the window's size if not given.
+    pub fn stride(mut self, stride: impl Into<Pair>) -> Self {
+        self.stride = Some(stride.into());
+        self
+    }
+
+    /// What surrounds the image.
+    pub fn padding(mut self, padding: Padding) -> Self {
+        self.padding = padding;
+        self
+    }
+
+    /// From one tap of a window to the next, for max pooling.
+    pub fn dilation(mut self, dilation: impl Into<Pair>) -> Self {
+        self.dilation = dilation.into();
+        self
+    }
+
+    /// Adds the last window that hangs over the end, as long as it begins on the image or the
+    /// padding before it (PyTorch, ONNX).
+    pub fn ceil_mode(mut self) -> Self {
+        self.ceil_mode = true;
+        self
+    }
+
+    /// Whether an average counts the padding as zeros: not by default, as in Keras and ONNX;
+    /// PyTorch's default is to count it. What hangs over the padded image in ceil mode is never
+    /// counted.
+    pub fn count_include_pad(mut self, count: bool) -> Self {
+        self.count_include_pad = count;
+        self
+    }
+
+    pub(super) fn counts_padding(&self) -> bool {
+        self.count_include_pad
+    }
+
+    pub(super) fn window(&self) -> Window {
+        Window {
+            kernel: self.size.0,
+            stride: self.stride.unwrap_or(self.size).0,
+            dilation: self.dilation.0,
+            padding: self.padding,
+            ceil_mode: self.ceil_mode,
+        }
+    }
+
+    /// The window of a pooling that has no dilation.
+    pub(super) fn dense_window(&self) -> Result<Window> {
+        if self.dilation != Pair([1; 2]) {
+            let value = format!("{:?}", self.dilation.0);
+            let expected = "only max pooling has dilated windows";
+            return Err(Error::Argument { argument: "dilation", value, expected });
+        }
+        Ok(self.window())
+    }
+
+    /// The same along the width, and nothing along the height.
+    pub(super) fn horizontal(self) -> Self {
+        let flat = |pair: Pair| Pair([1, pair.0[1]]);
+        let padding = match self.padding {
+            Padding::Explicit { left, right, .. } => Padding::Explicit { top: 0, left, bottom: 0, right },
+            other => other,
+        };
+        PoolOptions {
+            size: flat(self.size),
+            stride: self.stride.map(flat),
+            padding,
+            dilation: flat(self.dilation),
+            ..self
+        }
+    }
+
+    /// The attributes of a listing.
+    pub(super) fn attributes(&self) -> String {
+        let Window { kernel, stride, dilation, padding, ceil_mode } = self.window();
+        let mut text = format!("size={kernel:?}, stride={stride:?}, padding={padding}");
+        if dilation != [1; 2] {
+            text += &format!(", dilation={dilation:?}");
+        }
+        for (set, name) in [(ceil_mode, ", ceil_mode"), (self.count_include_pad, ", count_include_pad")] {
+            if set {
+                text += name;
+            }
+        }
+        text
+    }
+}
