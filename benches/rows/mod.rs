@@ -6,6 +6,7 @@
 pub mod convolutions;
 mod families;
 mod lines;
+mod lrn;
 mod pool;
 mod products;
 
@@ -22,6 +23,7 @@ pub fn rows() -> Vec<Row> {
     rows.extend(families::rows());
     rows.extend(lines::rows());
     rows.extend(pool::rows());
+    rows.extend(lrn::rows());
     rows
 }
 

@@ -27,6 +27,7 @@ mod conv;
 mod gather;
 mod layout;
 mod loss;
+mod lrn;
 mod matmul;
 mod noise;
 mod norm;
@@ -105,6 +106,7 @@ pub fn operators() -> Vec<OperatorInfo> {
         &matmul::OPERATORS,
         &conv::OPERATORS,
         &pool::OPERATORS,
+        &lrn::OPERATORS,
         &gather::OPERATORS,
         &softmax::OPERATORS,
         &loss::OPERATORS,
@@ -129,6 +131,7 @@ pub fn shaders() -> Vec<&'static Shader> {
         &conv::COLUMNS,
         &conv::BLOCKS,
         &pool::SHADER,
+        &lrn::SHADER,
         &gather::SHADER,
         &softmax::SHADER,
         &loss::SHADER,

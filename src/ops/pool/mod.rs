@@ -227,10 +227,10 @@ fn launch(
     (KernelCall::new(&SHADER, entry).grid(Grid::linear(n, 64)), params)
 }
 
-/// How many neighbours of a row a thread takes. On a software driver the integer divisions that find
-/// a thread's place cost more than the element itself: there it takes a row, as long as that leaves
+/// How many neighbours of a line a thread takes. On a software driver the integer divisions that find
+/// a thread's place cost more than the element itself: there it takes a line, as long as that leaves
 /// threads enough to occupy the processor.
-fn span(profile: &DeviceProfile, lines: usize, columns: usize) -> usize {
+pub(super) fn span(profile: &DeviceProfile, lines: usize, columns: usize) -> usize {
     match profile.kind {
         DeviceKind::Gpu => 1,
         DeviceKind::Cpu => columns.div_ceil(1024usize.div_ceil(lines).min(columns)),

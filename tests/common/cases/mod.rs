@@ -6,6 +6,7 @@ mod elementwise;
 mod gather;
 mod layout;
 mod loss;
+mod lrn;
 mod matmul;
 mod noise;
 mod norm;
@@ -27,6 +28,7 @@ pub fn all() -> Vec<Case> {
         matmul::cases(),
         conv::cases(),
         pool::cases(),
+        lrn::cases(),
         reduce::cases(),
         gather::cases(),
         softmax::cases(),
