@@ -106,6 +106,7 @@ fn gather(@builtin(global_invocation_id) id: vec3<u32>) {
         let end = min(c + p.below + 1u, p.channels);
         for (var j = max(c, p.above) - p.above; j < end; j++) { total += t[run.base + j * p.inner]; }
         let at = run.base + c * p.inner;
-        dx[at] -= x[at] * (2.0 * p.scale * p.beta * total);
+        // x and the sum are of opposite scales: their product neither overflows nor vanishes.
+        dx[at] -= x[at] * total * (2.0 * p.scale * p.beta);
     }
 }

@@ -277,10 +277,11 @@ impl Op for LocalResponseNormGrad {
             let (sum, error, count) = near.fold((0.0, 0.0, 0.0), |(sum, error, count), i| {
                 (sum + terms[i].0, error + terms[i].1, count + 1.0)
             });
-            let ((a, a_error), factor) = (direct(j), 2.0 * self.0.scale() * self.0.beta() * x[j].abs());
-            // The sum's additions, the factors' products, their product; then the difference.
+            let constants = 2.0 * self.0.scale() * self.0.beta();
+            let ((a, a_error), factor) = (direct(j), constants * x[j].abs());
+            // The sum's additions, the products with x and with the constants; then the difference.
             let product = factor * (error + (0.5 * count + 3.0) * EPS * sum + count * FLUSH);
-            a_error + product + 0.5 * EPS * (a + factor * sum) + (3.0 + sum) * FLUSH
+            a_error + product + 0.5 * EPS * (a + factor * sum) + (2.0 + constants * (1.0 + sum)) * FLUSH
         };
         vec![Array::from_fn(cx.inputs[0].shape, bound).data]
     }
