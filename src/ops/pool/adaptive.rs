@@ -31,9 +31,11 @@ impl AdaptivePool {
     pub fn new(shape: Shape, output: [usize; 2]) -> Result<Self> {
         let input = sides(shape)?;
         for (&side, &outputs) in input.iter().zip(&output) {
-            if outputs == 0 || side.saturating_mul(outputs) >= 1 << 31 {
+            // Up to here the shader's quotients are exact.
+            let is_small = side.max(outputs) < 1 << 21 && side * outputs < 1 << 31;
+            if outputs == 0 || !is_small {
                 let value = format!("{outputs} for an image of {side}");
-                let expected = "at least 1, and the product of both less than 2^31";
+                let expected = "at least 1, both less than 2^21, and their product less than 2^31";
                 return Err(Error::Argument { argument: "output size", value, expected });
             }
         }

@@ -272,8 +272,8 @@ impl Graph {
     ///
     /// # Errors
     /// [`Error::Rank`], [`Error::DTypeMismatch`]; [`Error::Window`] if the window is larger than the
-    /// padded image; [`Error::Argument`] for sizes, strides or dilations of 0, and for padding that
-    /// some window would not reach out of.
+    /// padded image; [`Error::Argument`] for sizes, strides or dilations of 0, and for padding in
+    /// which some window lies as a whole.
     ///
     /// ```
     /// use retape::prelude::*;
@@ -289,7 +289,7 @@ impl Graph {
     /// ```
     #[track_caller]
     pub fn max_pool2d(&self, x: Value, options: PoolOptions) -> Result<Value> {
-        let shape = self.operand_shape("max_pool2d", x)?;
+        let shape = self.declared_shape("max_pool2d", x)?;
         let op = self.located("max_pool2d", max::MaxPool::new(options, shape))?;
         self.apply1(op, &[x])
     }
@@ -301,7 +301,7 @@ impl Graph {
     /// Those of [`max_pool2d`](Graph::max_pool2d); [`Error::Argument`] for a dilation.
     #[track_caller]
     pub fn avg_pool2d(&self, x: Value, options: PoolOptions) -> Result<Value> {
-        let shape = self.operand_shape("avg_pool2d", x)?;
+        let shape = self.declared_shape("avg_pool2d", x)?;
         let op = self.located("avg_pool2d", sum::SumPool::new(sum::Kind::Average, options, shape))?;
         self.apply1(op, &[x])
     }
@@ -310,7 +310,7 @@ impl Graph {
     /// Errors are those of [`avg_pool2d`](Graph::avg_pool2d).
     #[track_caller]
     pub fn sum_pool2d(&self, x: Value, options: PoolOptions) -> Result<Value> {
-        let shape = self.operand_shape("sum_pool2d", x)?;
+        let shape = self.declared_shape("sum_pool2d", x)?;
         let op = self.located("sum_pool2d", sum::SumPool::new(sum::Kind::Sum, options, shape))?;
         self.apply1(op, &[x])
     }
@@ -320,11 +320,11 @@ impl Graph {
     /// columns (PyTorch). Windows may overlap, and `oh` may exceed `h`.
     ///
     /// # Errors
-    /// [`Error::Rank`], [`Error::DTypeMismatch`]; [`Error::Argument`] for a size of 0, or of 2^31 and
-    /// more times the image's.
+    /// [`Error::Rank`], [`Error::DTypeMismatch`]; [`Error::Argument`] for a size of 0, for sizes of
+    /// 2^21 and more, and where the product of a side's sizes before and after reaches 2^31.
     #[track_caller]
     pub fn adaptive_avg_pool2d(&self, x: Value, size: [usize; 2]) -> Result<Value> {
-        let shape = self.operand_shape("adaptive_avg_pool2d", x)?;
+        let shape = self.declared_shape("adaptive_avg_pool2d", x)?;
         let op = self.located("adaptive_avg_pool2d", adaptive::AdaptivePool::new(shape, size))?;
         self.apply1(op, &[x])
     }
@@ -335,7 +335,7 @@ impl Graph {
     /// [`Error::Rank`], [`Error::DTypeMismatch`].
     #[track_caller]
     pub fn global_avg_pool2d(&self, x: Value) -> Result<Value> {
-        let shape = self.operand_shape("global_avg_pool2d", x)?;
+        let shape = self.declared_shape("global_avg_pool2d", x)?;
         self.located("global_avg_pool2d", sides(shape))?;
         self.mean(x, &[2, 3], false)
     }
@@ -347,7 +347,7 @@ impl Graph {
     /// [`Error::Rank`], [`Error::DTypeMismatch`].
     #[track_caller]
     pub fn global_max_pool2d(&self, x: Value) -> Result<Value> {
-        let shape = self.operand_shape("global_max_pool2d", x)?;
+        let shape = self.declared_shape("global_max_pool2d", x)?;
         let sides = self.located("global_max_pool2d", sides(shape))?;
         let y = self.max_pool2d(x, PoolOptions::new(sides))?;
         self.reshape(y, Shape::new(&shape.dims()[..2])?)
@@ -375,10 +375,18 @@ impl Graph {
         self.drop_row(self.avg_pool2d(row, options.horizontal())?)
     }
 
+    /// The shape of an operand, whose declaration has none of the mistakes that are reported at use.
+    #[track_caller]
+    fn declared_shape(&self, op: &'static str, x: Value) -> Result<Shape> {
+        let shape = self.operand_shape(op, x)?;
+        self.recording().check_declaration(x)?;
+        Ok(shape)
+    }
+
     /// `[n, c, l]` as images of one row.
     #[track_caller]
     fn one_row(&self, op: &'static str, x: Value) -> Result<Value> {
-        let shape = self.operand_shape(op, x)?;
+        let shape = self.declared_shape(op, x)?;
         let [n, c, l] = *shape.dims() else {
             return self.located(op, Err(Error::Rank { shape, expected: "3 (batch, channels, length)" }));
         };

@@ -192,6 +192,7 @@ fn adaptive(cases: &mut Vec<Case>) {
         ([3, 2, 9, 8], [1, 1]),
         ([2, 2, 1, 257], [1, 63]),
         ([1, 2, 10, 10], [10, 3]),
+        ([1, 1, 1, 100_003], [1, 9973]),
         ([5, 65, 3, 4], [2, 3]),
     ] {
         let name = format!("adaptive average pooling of {shape:?} to {size:?}");
