@@ -93,13 +93,18 @@ impl Op for MaxPoolGrad {
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
         let (windows, planes) = (self.0.windows, planes(cx.inputs[0].shape));
+        let cells = windows.over_cells(windows.taps_loops());
+        let whole = windows.over_planes();
+        let is_cpu = cx.profile.kind == DeviceKind::Cpu;
         let call = if windows.are_small_and_disjoint() {
-            windows.call("max_cells", cx.profile, planes, windows.over_cells())
-        } else if cx.profile.kind == DeviceKind::Cpu {
-            let call = windows.call("max_planes", cx.profile, planes, windows.over_planes());
-            call.grid(Grid::linear(planes, 8))
+            windows.call("max_cells", cx.profile, planes, cells)
+        } else if is_cpu && whole.fits(cx.profile) {
+            windows.call("max_planes", cx.profile, planes, whole).grid(Grid::linear(planes, 8))
+        } else if is_cpu && windows.are_disjoint() && cells.fits(cx.profile) {
+            windows.call("max_cells", cx.profile, planes, cells)
         } else {
-            let call = windows.call("max_gather", cx.profile, planes, windows.over_inputs());
+            let each = windows.over_inputs(windows.taps_loops());
+            let call = windows.call("max_gather", cx.profile, planes, each);
             cx.call(call.binds([Slot::Input(0), Slot::Input(1), Slot::Input(2), Slot::Output(0)]));
             return Ok(());
         };

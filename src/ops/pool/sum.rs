@@ -81,11 +81,12 @@ impl SumPool {
 
     pub fn lower_backward(&self, cx: &mut Lowering<'_>) {
         let (windows, planes) = (self.windows, planes(cx.outputs[0].shape));
-        let is_cpu = cx.profile.kind == DeviceKind::Cpu;
-        let call = if windows.are_small_and_disjoint() || (is_cpu && windows.are_disjoint()) {
-            windows.call("sum_cells", cx.profile, planes, windows.over_cells())
+        let cells = windows.over_cells(0);
+        let wide = cx.profile.kind == DeviceKind::Cpu && windows.are_disjoint() && cells.fits(cx.profile);
+        let call = if windows.are_small_and_disjoint() || wide {
+            windows.call("sum_cells", cx.profile, planes, cells)
         } else {
-            windows.call("sum_gather", cx.profile, planes, windows.over_inputs())
+            windows.call("sum_gather", cx.profile, planes, windows.over_inputs(0))
         };
         cx.call(self.specialise(call));
     }
