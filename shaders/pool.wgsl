@@ -18,9 +18,10 @@
 //                                window are zero
 //   max_gather, sum_gather       gradients in general: a run of elements of dx, each adding up
 //                                what the windows over it pass on. For a maximum, v is y
-//   max_planes                   the gradient on software drivers, where scanning for the first of
+//   max_planes                   the gradient on software drivers, where looking for the first of
 //                                equal maxima costs several times as much: a thread per plane, in
-//                                workgroups of 8, adds each dy to the element that its window took
+//                                workgroups of 8, adds each dy to the element that its window took.
+//                                For planes that a thread may go over before drivers cut its loops
 //   adaptive_forward             a run of outputs
 //   adaptive_gather              its gradient: a run of elements of dx
 //

@@ -3,6 +3,7 @@
 mod common;
 
 use retape::prelude::*;
+use retape::tape::DeviceProfile;
 use retape::{Error, Result};
 
 fn devices() -> [Device; 2] {
@@ -218,6 +219,44 @@ fn windows_of_nothing_but_padding_are_refused() {
         }
     }
     assert!(refused > 1000 && taken > 1000, "{refused} refused, {taken} taken");
+}
+
+/// Images so large that a thread may not go over a whole one: llvmpipe leaves loops after 65,535
+/// iterations without a word.
+#[test]
+fn large_images_come_out_whole() {
+    let device = common::gpu();
+    let overlapping = PoolOptions::new(3).stride(2).padding(Padding::symmetric(1));
+    type Call<'a> = &'a dyn Fn(&Graph, Value) -> Result<Value>;
+    let calls: [(&str, [usize; 4], Call<'_>); 9] = [
+        ("overlapping", [1, 2, 224, 230], &|g, x| g.max_pool2d(x, overlapping)),
+        ("average", [1, 2, 224, 230], &|g, x| g.avg_pool2d(x, overlapping)),
+        ("side by side", [1, 2, 300, 301], &|g, x| g.max_pool2d(x, PoolOptions::new(7))),
+        ("one window", [1, 2, 200, 210], &|g, x| g.avg_pool2d(x, PoolOptions::new([200, 210]))),
+        ("one maximum", [1, 2, 150, 160], &|g, x| g.max_pool2d(x, PoolOptions::new([150, 160]))),
+        ("long rows", [1, 30, 1, 70_000], &|g, x| g.max_pool2d(x, PoolOptions::new([1, 3]).stride([1, 2]))),
+        ("global maximum", [1, 2, 300, 400], &|g, x| g.global_max_pool2d(x)),
+        ("adaptive", [1, 2, 300, 400], &|g, x| g.adaptive_avg_pool2d(x, [7, 3])),
+        ("adaptive rows", [1, 2, 2, 100_000], &|g, x| g.adaptive_avg_pool2d(x, [1, 20_001])),
+    ];
+    for (name, shape, call) in calls {
+        let mut g = Graph::new();
+        let x = g.input("x", shape);
+        let y = call(&g, x).unwrap();
+        let dx = g.differentiate(g.sum(y, &[], false).unwrap(), &[x]).unwrap()[0];
+        let mut session = g.forward([y, dx]).unwrap().session(device).unwrap();
+        session.poison();
+        let data = common::data::noise(Shape::from(shape).numel(), 4, -1.0, 1.0);
+        let checked = session.verify(&[(x, (&data).into())]).unwrap();
+        assert!(checked.passes(), "{name}: {checked}");
+    }
+    // What no cutting up helps is refused.
+    let mut g = Graph::new();
+    let x = g.input("x", [1, 1, 300, 300]);
+    let y = g.max_pool2d(x, PoolOptions::new(300)).unwrap();
+    let limited = DeviceProfile { max_loop_iterations: 65_535, ..device.profile().unwrap().clone() };
+    let found = g.forward([y]).unwrap().plan(&limited);
+    assert!(matches!(&found, Err(Error::Limit { what, .. }) if what.contains("loop")), "{found:?}");
 }
 
 /// Only the gradient of a maximum has none of its own.

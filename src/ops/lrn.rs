@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use super::pool::span;
+use super::pool::Runs;
 use super::{Backward, EPS, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
 use crate::cpu::Array;
 use crate::dtype::DType;
@@ -139,25 +139,22 @@ impl LocalResponseNorm {
     fn call(&self, entry: &'static str, profile: &DeviceProfile, shape: Shape) -> KernelCall {
         let Channels { n, channels, inner } = Channels::new(shape);
         let (below, above) = self.reach();
-        let window = (below + above + 1).min(channels);
-        let span = span(profile, n * inner, channels, window);
-        let chunks = channels.div_ceil(span);
-        let threads = n * inner * chunks;
+        let runs = Runs::new(profile, n * inner, channels, self.size.min(channels));
         KernelCall::new(&SHADER, entry)
             .params(&LrnParams {
-                n: word(threads),
+                n: word(runs.threads),
                 channels: word(channels),
                 inner: word(inner),
-                chunks: word(chunks),
-                span: word(span),
+                chunks: word(runs.chunks),
+                span: word(runs.span),
                 below: word(below.min(channels)),
                 above: word(above.min(channels)),
                 scale: self.scale() as f32,
                 k: self.k,
                 beta: self.beta,
             })
-            .loops(span * (1 + window))
-            .grid(Grid::linear(threads, 64))
+            .loops(runs.loops)
+            .grid(Grid::linear(runs.threads, 64))
     }
 }
 

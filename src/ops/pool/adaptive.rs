@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::super::{Backward, EPS, FLUSH, Lowering, Op, Reference, word};
 use super::sum::{Kind, SumPool};
-use super::{PoolOptions, PoolParams, launch, nested, planes, pooled, sides};
+use super::{Area, PoolOptions, PoolParams, launch, nested, planes, pooled, sides};
 use crate::cpu::Array;
 use crate::error::{Error, Result};
 use crate::graph::Value;
@@ -76,20 +76,28 @@ impl AdaptivePool {
         SumPool::new(Kind::Average, PoolOptions::new([h / oh, w / ow]), shape).ok()
     }
 
-    /// A call whose threads go over the rows of planes of `over` elements.
-    fn call(&self, entry: &'static str, cx: &Lowering<'_>, over: [usize; 2]) -> KernelCall {
-        let loops = nested(self.longest(over == self.input).map(|n| n as usize));
-        let (call, params) = launch(entry, cx.profile, planes(cx.outputs[0].shape), over, loops);
+    /// A call whose threads go over the rows of planes of `over` elements, for each of which it goes
+    /// over a window of `longest` at most.
+    fn call(
+        &self,
+        entry: &'static str,
+        cx: &Lowering<'_>,
+        over: [usize; 2],
+        longest: [usize; 2],
+    ) -> KernelCall {
+        let loops = nested(longest[0], nested(longest[1], 0));
+        let area = Area { sides: over, edges: true, loops };
+        let (call, params) = launch(entry, cx.profile, planes(cx.outputs[0].shape), area);
         call.params(&PoolParams { image: self.input.map(word), output: self.output.map(word), ..params })
             .binds([Slot::Input(0), Slot::Output(0)])
     }
 
     /// The most elements under a window along an axis, or with `back` the most windows over an
     /// element.
-    fn longest(&self, back: bool) -> [f64; 2] {
+    fn longest(&self, back: bool) -> [usize; 2] {
         let (of, over) = if back { (self.input, self.output) } else { (self.output, self.input) };
         // A share is at most one longer than even, at both ends.
-        [0, 1].map(|axis| (over[axis] as f64 / of[axis] as f64).ceil() + 1.0)
+        [0, 1].map(|axis| over[axis].div_ceil(of[axis]) + 1)
     }
 }
 
@@ -113,7 +121,7 @@ impl Op for AdaptivePool {
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
         match self.regular(cx.inputs[0].shape) {
             Some(pool) => pool.lower_forward(cx),
-            None => cx.call(self.call("adaptive_forward", cx, self.output)),
+            None => cx.call(self.call("adaptive_forward", cx, self.output, self.longest(false))),
         }
         Ok(())
     }
@@ -124,7 +132,7 @@ impl Op for AdaptivePool {
 
     fn error_bound(&self, cx: &Reference<'_>, _: &[Array]) -> Vec<Vec<f64>> {
         // As for average pooling.
-        let [h, w] = self.longest(false);
+        let [h, w] = self.longest(false).map(|n| n as f64);
         let bound = |m: &f64| (0.5 * (h + w) + 3.0) * EPS * m + (h * w + 1.0) * FLUSH;
         vec![self.pool(cx, f64::abs).data.iter().map(bound).collect()]
     }
@@ -150,7 +158,7 @@ impl Op for AdaptivePoolGrad {
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
         match self.0.regular(cx.outputs[0].shape) {
             Some(pool) => pool.lower_backward(cx),
-            None => cx.call(self.0.call("adaptive_gather", cx, self.0.input)),
+            None => cx.call(self.0.call("adaptive_gather", cx, self.0.input, self.0.longest(true))),
         }
         Ok(())
     }
@@ -161,7 +169,7 @@ impl Op for AdaptivePoolGrad {
 
     fn error_bound(&self, cx: &Reference<'_>, _: &[Array]) -> Vec<Vec<f64>> {
         // A quotient per window over an element, and their sum.
-        let [h, w] = self.0.longest(true);
+        let [h, w] = self.0.longest(true).map(|n| n as f64);
         let bound = |m: &f64| (0.5 * (h + w) + 3.0) * EPS * m + 2.0 * h * w * FLUSH;
         vec![self.0.spread(cx, f64::abs).data.iter().map(bound).collect()]
     }

@@ -54,13 +54,7 @@ impl Op for MaxPool {
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
         let over = self.windows.over_outputs();
-        let call = self.windows.call(
-            "max_forward",
-            cx.profile,
-            planes(cx.inputs[0].shape),
-            over,
-            self.windows.taps_loops(),
-        );
+        let call = self.windows.call("max_forward", cx.profile, planes(cx.inputs[0].shape), over);
         cx.call(call.binds([Slot::Input(0), Slot::Output(0)]));
         Ok(())
     }
@@ -99,19 +93,18 @@ impl Op for MaxPoolGrad {
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
         let (windows, planes) = (self.0.windows, planes(cx.inputs[0].shape));
-        let taps = windows.taps_loops();
-        let plane: usize = windows.input().iter().product();
-        let in_plane =
-            plane + windows.output()[0].saturating_mul(1 + windows.output()[1].saturating_mul(1 + taps));
+        let cells = windows.over_cells(windows.taps_loops());
+        let whole = windows.over_planes();
+        let is_cpu = cx.profile.kind == DeviceKind::Cpu;
         let call = if windows.are_small_and_disjoint() {
-            let loops = windows.cell_loops() + taps;
-            windows.call("max_cells", cx.profile, planes, windows.over_cells(), loops)
-        } else if cx.profile.kind == DeviceKind::Cpu && in_plane < cx.profile.max_loop_iterations as usize {
-            let call = windows.call("max_planes", cx.profile, planes, windows.over_planes(), in_plane);
-            call.grid(Grid::linear(planes, 8))
+            windows.call("max_cells", cx.profile, planes, cells)
+        } else if is_cpu && whole.fits(cx.profile) {
+            windows.call("max_planes", cx.profile, planes, whole).grid(Grid::linear(planes, 8))
+        } else if is_cpu && windows.are_disjoint() && cells.fits(cx.profile) {
+            windows.call("max_cells", cx.profile, planes, cells)
         } else {
-            let loops = windows.overlap_loops(taps);
-            let call = windows.call("max_gather", cx.profile, planes, windows.over_inputs(), loops);
+            let each = windows.over_inputs(windows.taps_loops());
+            let call = windows.call("max_gather", cx.profile, planes, each);
             cx.call(call.binds([Slot::Input(0), Slot::Input(1), Slot::Input(2), Slot::Output(0)]));
             return Ok(());
         };

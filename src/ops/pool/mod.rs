@@ -131,28 +131,42 @@ impl Windows {
         self.axes.iter().all(|axis| extent(axis) <= axis.stride)
     }
 
-    /// The outputs; edges where a tap lies off the image.
+    /// The outputs, with the window's elements for each; edges where a tap lies off the image.
     fn over_outputs(&self) -> Area {
-        Area { sides: self.output(), edges: self.have_edges() }
+        Area { sides: self.output(), edges: self.have_edges(), loops: self.taps_loops() }
     }
 
-    /// The elements of the images; edges where a tap lies off them.
-    fn over_inputs(&self) -> Area {
-        Area { sides: self.input(), edges: self.have_edges() }
+    /// The elements of the images, with `each` loop iterations for a window over one; edges where a
+    /// tap lies off them.
+    fn over_inputs(&self, each: usize) -> Area {
+        let [h, w] = self.axes.map(|axis| overlap(&axis));
+        Area { sides: self.input(), edges: self.have_edges(), loops: nested(h, nested(w, each)) }
     }
 
-    /// Whole planes; edges where a tap lies off the image.
+    /// Whole planes, where a thread goes over its plane and then over the windows of it; edges where
+    /// a tap lies off the image.
     fn over_planes(&self) -> Area {
-        Area { sides: [1, 1], edges: self.have_edges() }
+        let ([h, w], [oh, ow]) = (self.input(), self.output());
+        let windows = nested(oh, nested(ow, self.taps_loops()));
+        Area { sides: [1, 1], edges: self.have_edges(), loops: windows.saturating_add(h * w) }
     }
 
-    /// Cells of `stride` elements that cover the image; edges unless they are just its windows'.
-    fn over_cells(&self) -> Area {
+    /// Cells of `stride` elements that cover the image, with `each` loop iterations besides those that
+    /// write one; edges unless they are just its windows'.
+    fn over_cells(&self, each: usize) -> Area {
         let even = |a: &WindowAxis| a.before == 0 && a.input == a.output * a.stride;
+        let [h, w] = self.axes.map(|axis| axis.stride);
         Area {
             sides: self.axes.map(|a| (a.before + a.input).div_ceil(a.stride)),
             edges: !self.axes.iter().all(even),
+            loops: nested(h, nested(w, 0)).saturating_add(each),
         }
+    }
+
+    /// Loop iterations over the taps of a window.
+    fn taps_loops(&self) -> usize {
+        let [h, w] = self.axes.map(|axis| axis.kernel);
+        nested(h, nested(w, 0))
     }
 
     fn have_edges(&self) -> bool {
@@ -166,34 +180,10 @@ impl Windows {
         self.are_disjoint() && self.axes.iter().map(|a| a.stride).product::<usize>() <= 16
     }
 
-    /// Loop iterations over the taps of a window.
-    fn taps_loops(&self) -> usize {
-        nested(self.axes.map(|a| a.kernel))
-    }
-
-    /// Loop iterations over the windows on an element, with `inside` iterations for each.
-    fn overlap_loops(&self, inside: usize) -> usize {
-        let [h, w] = self.axes.map(|a| overlap(&a));
-        h.saturating_mul(1 + w.saturating_mul(inside.saturating_add(1)))
-    }
-
-    /// Loop iterations over the elements of a cell.
-    fn cell_loops(&self) -> usize {
-        nested(self.axes.map(|a| a.stride))
-    }
-
-    /// A call of `entry`, whose threads go over the rows of `planes` planes of `over` elements and
-    /// loop `loops` times for each.
-    fn call(
-        &self,
-        entry: &'static str,
-        profile: &DeviceProfile,
-        planes: usize,
-        over: Area,
-        loops: usize,
-    ) -> KernelCall {
+    /// A call of `entry`, whose threads go over the rows of `over` in each of `planes` planes.
+    fn call(&self, entry: &'static str, profile: &DeviceProfile, planes: usize, over: Area) -> KernelCall {
         let [h, w] = self.axes;
-        let (call, params) = launch(entry, profile, planes, over.sides, loops);
+        let (call, params) = launch(entry, profile, planes, over);
         let pair = |f: &dyn Fn(&WindowAxis) -> usize| [word(f(&h)), word(f(&w))];
         let all = self.counts_padding;
         call.constant("KERNEL_H", h.kernel as f64)
@@ -216,32 +206,38 @@ impl Windows {
     }
 }
 
-/// What a kernel's threads go over in each plane, and whether some of it lies off the image or has no
-/// window.
+/// What a kernel's threads go over in each plane.
 #[derive(Clone, Copy, Debug)]
 struct Area {
     sides: [usize; 2],
+    /// Whether some of it lies off the image or has no window.
     edges: bool,
+    /// Loop iterations for one element of it.
+    loops: usize,
 }
 
-/// Iterations of two loops, one in the other.
-fn nested([outer, inner]: [usize; 2]) -> usize {
-    outer.saturating_mul(inner.saturating_add(1))
+impl Area {
+    /// Whether a thread may loop as often as one element takes.
+    fn fits(&self, profile: &DeviceProfile) -> bool {
+        self.loops < profile.max_loop_iterations as usize
+    }
 }
 
-/// A call whose threads go over the rows of `planes` planes of `over` elements and loop `loops` times
-/// for each, and the part of its parameters that says so.
+/// Iterations of a loop and of what is within it.
+fn nested(iterations: usize, within: usize) -> usize {
+    iterations.saturating_mul(within.saturating_add(1))
+}
+
+/// A call whose threads go over the rows of `area` in each of `planes` planes, and the part of its
+/// parameters that says so.
 fn launch(
     entry: &'static str,
     profile: &DeviceProfile,
     planes: usize,
-    [rows, columns]: [usize; 2],
-    loops: usize,
+    area: Area,
 ) -> (KernelCall, PoolParams) {
-    let lines = planes * rows;
-    let span = span(profile, lines, columns, loops);
-    let chunks = columns.div_ceil(span);
-    let n = lines.saturating_mul(chunks);
+    let [rows, columns] = area.sides;
+    let runs = Runs::new(profile, planes * rows, columns, area.loops);
     let zero = [0; 2];
     let params = PoolParams {
         image: zero,
@@ -249,26 +245,42 @@ fn launch(
         before: zero,
         counted_from: zero,
         counted_to: zero,
-        n: word(n),
-        chunks: word(chunks),
-        span: word(span),
+        n: word(runs.threads),
+        chunks: word(runs.chunks),
+        span: word(runs.span),
         unused: 0,
     };
-    let loops = nested([span, loops]);
-    (KernelCall::new(&SHADER, entry).loops(loops).grid(Grid::linear(n, 64)), params)
+    let call = KernelCall::new(&SHADER, entry).loops(runs.loops);
+    (call.grid(Grid::linear(runs.threads, 64)), params)
 }
 
-/// How many neighbours of a line a thread takes. On a software driver the integer divisions that find
-/// a thread's place cost more than the element itself: there it takes a line, as long as that leaves
-/// threads enough to occupy the processor and the device finishes its loops, `loops` iterations for
-/// each element.
-pub(super) fn span(profile: &DeviceProfile, lines: usize, columns: usize, loops: usize) -> usize {
-    match profile.kind {
-        DeviceKind::Gpu => 1,
-        DeviceKind::Cpu => {
-            let most = profile.max_loop_iterations as usize / loops.saturating_add(1);
-            columns.div_ceil(1024usize.div_ceil(lines).min(columns)).min(most.max(1))
-        }
+/// Lines of elements cut up into runs, one for each thread.
+pub(super) struct Runs {
+    /// Elements of a run.
+    pub span: usize,
+    /// Runs of a line.
+    pub chunks: usize,
+    /// Runs of all lines.
+    pub threads: usize,
+    /// Loop iterations of a thread.
+    pub loops: usize,
+}
+
+impl Runs {
+    /// Cuts up `lines` lines of `length` elements that take `loops` loop iterations each. On a
+    /// software driver the integer divisions that find a thread's place cost more than an element: there
+    /// a run is a line, as long as that leaves threads enough to occupy the processor and none loops
+    /// more often than it may.
+    pub fn new(profile: &DeviceProfile, lines: usize, length: usize, loops: usize) -> Self {
+        let span = match profile.kind {
+            DeviceKind::Gpu => 1,
+            DeviceKind::Cpu => {
+                let longest = profile.max_loop_iterations as usize / loops.saturating_add(1);
+                length.div_ceil(1024usize.div_ceil(lines).min(length)).min(longest).max(1)
+            }
+        };
+        let chunks = length.div_ceil(span);
+        Runs { span, chunks, threads: lines.saturating_mul(chunks), loops: nested(span, loops) }
     }
 }
 
@@ -375,16 +387,18 @@ impl Graph {
         self.mean(x, &[2, 3], false)
     }
 
-    /// The largest element of each image: `[n, c, h, w]` in f32 becomes `[n, c]`. Its gradient is
-    /// that of [`max_pool2d`](Graph::max_pool2d), which it is with a window as large as the image.
+    /// The largest element of each image: `[n, c, h, w]` in f32 becomes `[n, c]`. The gradient goes to
+    /// the first of equal maxima, as that of [`max_pool2d`](Graph::max_pool2d), which computes it: first
+    /// of each row, then of the rows.
     ///
     /// # Errors
     /// [`Error::Rank`], [`Error::DTypeMismatch`].
     #[track_caller]
     pub fn global_max_pool2d(&self, x: Value) -> Result<Value> {
         let shape = self.declared_shape("global_max_pool2d", x)?;
-        let sides = self.located("global_max_pool2d", sides(shape))?;
-        let y = self.max_pool2d(x, PoolOptions::new(sides))?;
+        let [height, width] = self.located("global_max_pool2d", sides(shape))?;
+        let rows = self.max_pool2d(x, PoolOptions::new([1, width]))?;
+        let y = self.max_pool2d(rows, PoolOptions::new([height, 1]))?;
         self.reshape(y, Shape::new(&shape.dims()[..2])?)
     }
 

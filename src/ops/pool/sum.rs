@@ -75,18 +75,18 @@ impl SumPool {
 
     pub fn lower_forward(&self, cx: &mut Lowering<'_>) {
         let over = self.windows.over_outputs();
-        let loops = self.windows.taps_loops();
-        let call = self.windows.call("sum_forward", cx.profile, planes(cx.outputs[0].shape), over, loops);
+        let call = self.windows.call("sum_forward", cx.profile, planes(cx.outputs[0].shape), over);
         cx.call(self.specialise(call));
     }
 
     pub fn lower_backward(&self, cx: &mut Lowering<'_>) {
         let (windows, planes) = (self.windows, planes(cx.outputs[0].shape));
-        let is_cpu = cx.profile.kind == DeviceKind::Cpu;
-        let call = if windows.are_small_and_disjoint() || (is_cpu && windows.are_disjoint()) {
-            windows.call("sum_cells", cx.profile, planes, windows.over_cells(), windows.cell_loops())
+        let cells = windows.over_cells(0);
+        let wide = cx.profile.kind == DeviceKind::Cpu && windows.are_disjoint() && cells.fits(cx.profile);
+        let call = if windows.are_small_and_disjoint() || wide {
+            windows.call("sum_cells", cx.profile, planes, cells)
         } else {
-            windows.call("sum_gather", cx.profile, planes, windows.over_inputs(), windows.overlap_loops(0))
+            windows.call("sum_gather", cx.profile, planes, windows.over_inputs(0))
         };
         cx.call(self.specialise(call));
     }
