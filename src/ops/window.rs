@@ -129,7 +129,7 @@ impl Window {
             Padding::Full => (reach, reach),
             Padding::Explicit { top, left, bottom, right } => [(top, bottom), (left, right)][axis],
             Padding::Same => {
-                let covered = (input.div_ceil(stride) - 1) * stride + extent;
+                let covered = input.div_ceil(stride).saturating_sub(1) * stride + extent;
                 let total = covered.saturating_sub(input);
                 (total / 2, total - total / 2)
             }

@@ -210,7 +210,7 @@ impl Graph {
 fn grow(options: &ConvOptions, axis: usize, input: usize, kernel: usize, extra: usize) -> Result<usize> {
     let (stride, dilation) = (options.stride.0[axis], options.dilation.0[axis]);
     let reach = dilation.saturating_mul(kernel.saturating_sub(1));
-    let spread = (input - 1).saturating_mul(stride);
+    let spread = input.saturating_sub(1).saturating_mul(stride);
     let open = spread.saturating_add(reach).saturating_add(1);
     let size = match options.padding {
         Padding::Valid => Some(open),
