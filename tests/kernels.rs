@@ -43,7 +43,7 @@ fn updates_agree_with_their_references() {
     }
 }
 
-/// No kernel goes untested: under the rules for software drivers and for a GPU, the cases reach every
+/// No kernel goes untested, and none loops without saying how often: under the rules for software drivers and for a GPU, the cases reach every
 /// entry point of every shader.
 #[test]
 fn the_cases_reach_every_entry_point() {
@@ -56,6 +56,10 @@ fn the_cases_reach_every_entry_point() {
             let profile = DeviceProfile { kind, subgroups, ..DeviceProfile::baseline() };
             let plan = tape.plan(&profile).expect("it plans");
             reached.extend(plan.dispatches.iter().map(|d| (d.shader.name(), d.entry.to_owned())));
+            for d in plan.dispatches.iter().filter(|d| d.loops == 0) {
+                let module = d.shader.specialise(d.entry, &d.constants).expect("the shader specialises");
+                assert!(!has_loops(&module), "{}:{} declares no loops", d.shader.name(), d.entry);
+            }
         }
     }
     let all = retape::ops::shaders().into_iter().flat_map(|shader| {
@@ -64,6 +68,20 @@ fn the_cases_reach_every_entry_point() {
     });
     let missed: Vec<_> = all.filter(|e| !reached.contains(e)).collect();
     assert!(missed.is_empty(), "entry points that no case reaches: {missed:?}");
+}
+
+fn has_loops(module: &naga::Module) -> bool {
+    fn within(block: &naga::Block) -> bool {
+        block.iter().any(|statement| match statement {
+            naga::Statement::Loop { .. } => true,
+            naga::Statement::Block(inner) => within(inner),
+            naga::Statement::If { accept, reject, .. } => within(accept) || within(reject),
+            naga::Statement::Switch { cases, .. } => cases.iter().any(|case| within(&case.body)),
+            _ => false,
+        })
+    }
+    let entries = module.entry_points.iter().map(|entry| &entry.function);
+    entries.chain(module.functions.iter().map(|(_, f)| f)).any(|function| within(&function.body))
 }
 
 /// More than 65,535 workgroups: the grid is folded, and every element is still reached.

@@ -74,7 +74,7 @@ impl Binder<'_> {
             bindings.push(BoundBuffer { binding, access, buffer, offset: bind.offset, bytes });
         }
         self.check_limits(node, &call, &reflected, &bindings)?;
-        let KernelCall { shader, entry, constants, params, scalars, grid, .. } = call;
+        let KernelCall { shader, entry, constants, params, scalars, grid, loops, .. } = call;
         let groups = grid.groups;
         self.plan.dispatches.push(Dispatch {
             op,
@@ -86,6 +86,7 @@ impl Binder<'_> {
             params,
             scalars,
             groups,
+            loops,
         });
         Ok(())
     }

@@ -91,6 +91,8 @@ pub struct Dispatch {
     pub scalars: Vec<(usize, Scalar)>,
     /// Workgroups along x, y and z.
     pub groups: [u32; 3],
+    /// The most loop iterations of an invocation, as the operator declared them.
+    pub loops: u64,
 }
 
 /// Everything a session allocates and dispatches, known before it does.

@@ -45,9 +45,15 @@ impl NormGrad {
 }
 
 /// Adds the calls that merge the parts of sums, if they have any, into `sums`.
-fn join(cx: &mut Lowering<'_>, parts: [Slot; 2], sums: [Slot; 2], params: &NestParams, nest: Nest) {
+fn join(
+    cx: &mut Lowering<'_>,
+    parts: [Slot; 2],
+    sums: [Slot; 2],
+    params: &NestParams,
+    (nest, route): (Nest, Route),
+) {
     let call = KernelCall::new(&SHADER, "join_sums").binds(parts).binds(sums);
-    cx.call(call.params(params).grid(Grid::linear(nest.n, 64)));
+    cx.call(call.params(params).loops(route.splits).grid(Grid::linear(nest.n, 64)));
 }
 
 /// Scratch for both sums of every part.
@@ -177,7 +183,7 @@ impl Op for NormGrad {
         let nested = |entry: &'static str, slots: &[Slot]| {
             let call =
                 self.call(&SHADER, entry, geometry).constant("BY_ELEMENT", flag(geometry.by_element()));
-            call.binds(slots.iter().copied()).params(&params).grid(route.grid(nest))
+            call.binds(slots.iter().copied()).params(&params).loops(route.loops(nest)).grid(route.grid(nest))
         };
         if route.fused() {
             let entry = if route.tree { "tree_grad" } else { "lanes_grad" };
@@ -186,7 +192,7 @@ impl Op for NormGrad {
         }
         let parts = scratch(cx, route, nest);
         cx.call(nested(if route.tree { "sums_tree" } else { "sums" }, &parts));
-        join(cx, parts, sums, &params, nest);
+        join(cx, parts, sums, &params, (nest, route));
         let apply = self.call(&ELEMENTS, "apply_grad", geometry).binds(sums).binds([Slot::Output(0)]);
         cx.call(geometry.elementwise(apply, device, 0.0));
         Ok(())
@@ -276,9 +282,9 @@ impl Op for ChannelGrad {
             .constant("STATS_BY_ELEMENT", flag(by_element))
             .binds([0, 0, 1, 2].map(Slot::Input))
             .binds(parts);
-        cx.call(call.params(&params).grid(route.grid(nest)));
+        cx.call(call.params(&params).loops(route.loops(nest)).grid(route.grid(nest)));
         if !route.fused() {
-            join(cx, parts, sums, &params, nest);
+            join(cx, parts, sums, &params, (nest, route));
         }
         Ok(())
     }

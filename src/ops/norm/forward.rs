@@ -213,14 +213,16 @@ impl Op for Normalize {
         if route.fused() {
             let call = self.0.call(&SHADER, if route.tree { "tree" } else { "lanes" }, 1);
             let call = call.constant("BY_ELEMENT", flag(geometry.by_element())).binds(outputs);
-            cx.call(call.params(&params).grid(route.grid(nest)));
+            cx.call(call.params(&params).loops(route.loops(nest)).grid(route.grid(nest)));
             return Ok(());
         }
         let parts = [cx.scratch(route.bytes(nest)), cx.scratch(route.bytes(nest))];
         let part = KernelCall::new(&SHADER, if route.tree { "moments_tree" } else { "moments" });
-        cx.call(part.binds([Slot::Input(0)]).binds(parts).params(&params).grid(route.grid(nest)));
+        let part = part.binds([Slot::Input(0)]).binds(parts).params(&params).loops(route.loops(nest));
+        cx.call(part.grid(route.grid(nest)));
         let join = KernelCall::new(&SHADER, "join").binds([Slot::Input(0)]).binds(parts);
-        cx.call(join.binds([Slot::Output(1)]).params(&params).grid(Grid::linear(nest.n, 64)));
+        let join = join.binds([Slot::Output(1)]).params(&params).loops(route.splits);
+        cx.call(join.grid(Grid::linear(nest.n, 64)));
         let apply = self.0.call(&ELEMENTS, "apply", 1).binds([Slot::Output(1), Slot::Output(0)]);
         cx.call(geometry.elementwise(apply, cx.profile.kind, epsilon));
         Ok(())

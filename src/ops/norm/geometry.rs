@@ -48,7 +48,7 @@ pub(super) struct Nest {
 /// The most elements of a nest that one thread goes through. llvmpipe silently ends an invocation's
 /// loops after 65,535 iterations in all; three passes over this many elements, in segments of two at
 /// worst, take five iterations for two elements.
-const LANE: usize = 16_384;
+const LANE: usize = 8192;
 
 /// How a nest is dispatched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,6 +200,7 @@ impl Geometry {
         call.constant("BY_ELEMENT", flag(by_element))
             .constant("COLUMNS", flag(columns))
             .params(&params)
+            .loops(run.div_ceil(chunks).div_ceil(4))
             .grid(Grid::linear(n * chunks, 64))
     }
 
@@ -241,6 +242,17 @@ impl Route {
     /// Whether one call makes both the nests' results and the elements.
     pub fn fused(&self) -> bool {
         self.splits == 1
+    }
+
+    /// Loop iterations of a thread that goes over a part of `nest` twice in blocks of 64 and once more
+    /// by segments, four elements at a time.
+    pub fn loops(&self, nest: Nest) -> usize {
+        if self.tree {
+            return 3 * self.part.div_ceil(256) + 4 * 8;
+        }
+        let segments = self.part / nest.seg + 2;
+        let segment = nest.seg.min(self.part);
+        segments * (segment.div_ceil(64) + 2 * segment.div_ceil(4) + 1 + segment.div_ceil(4))
     }
 
     /// The grid of a call that makes every part of `nest`.
