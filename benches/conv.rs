@@ -109,7 +109,7 @@ fn line(device: &Device, layer: Layer, batch: usize, part: Part) -> f64 {
     }
     let same = |runner: &Runner, other: &Runner| dispatches(&runner.session) == dispatches(&other.session);
     if let [forced @ .., Some(chosen)] = &mut runners {
-        for other in forced.iter_mut().flatten().filter(|other| same(chosen, other)) {
+        if let Some(other) = forced.iter_mut().flatten().find(|other| same(chosen, other)) {
             chosen.best = chosen.best.min(other.best);
             other.best = chosen.best;
         }
