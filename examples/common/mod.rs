@@ -2,6 +2,8 @@
 //! every run.
 #![allow(dead_code, reason = "each example uses its own part")]
 
+pub mod classifier;
+
 use std::error::Error;
 use std::fmt::Write as _;
 use std::path::PathBuf;
