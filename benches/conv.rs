@@ -108,11 +108,11 @@ fn line(device: &Device, layer: Layer, batch: usize, part: Part) -> f64 {
         }
     }
     let same = |runner: &Runner, other: &Runner| dispatches(&runner.session) == dispatches(&other.session);
-    if let [forced @ .., Some(chosen)] = &mut runners {
-        if let Some(other) = forced.iter_mut().flatten().find(|other| same(chosen, other)) {
-            chosen.best = chosen.best.min(other.best);
-            other.best = chosen.best;
-        }
+    if let [forced @ .., Some(chosen)] = &mut runners
+        && let Some(other) = forced.iter_mut().flatten().find(|other| same(chosen, other))
+    {
+        chosen.best = chosen.best.min(other.best);
+        other.best = chosen.best;
     }
     let milliseconds = |runner: &Option<Runner>| runner.as_ref().map(|r| r.best.as_secs_f64() * 1e3);
     let times: Vec<Option<f64>> = runners.iter().map(milliseconds).collect();

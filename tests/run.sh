@@ -17,7 +17,10 @@ if [ -z "${XDG_RUNTIME_DIR:-}" ]; then
   export XDG_RUNTIME_DIR
 fi
 
-gpu_tests=(--test kernels --test replay --test training --test verify --test errors)
+kernel_tests=(--test kernels --test replay --test training --test verify --test errors --test conv --test pool
+  --test lrn --test norm --test noise --test nn)
+# Whole networks and large values: minutes on the slower of the drivers.
+network_tests=(--test cnn --test limits)
 
 # install PACKAGE... : with apt-get if this is root on a Debian, otherwise fails with the line to type.
 install() {
@@ -42,13 +45,14 @@ ensure_adapter() {
   fi
 }
 
-# on NAME [VARIABLE=VALUE...] : the GPU tests on one driver, with wgpu's checks off and on.
+# on NAME TESTS [VARIABLE=VALUE...] : an array of GPU tests on one driver, with wgpu's checks off and on.
 on() {
   local name=$1
-  shift
+  local -n tests=$2
+  shift 2
   for checked in 0 1; do
     echo "== $name, run-time checks $([ $checked = 1 ] && echo on || echo off)"
-    env "$@" RETAPE_CHECKED=$checked cargo test --release -q "${gpu_tests[@]}"
+    env "$@" RETAPE_CHECKED=$checked cargo test --release -q "${tests[@]}"
   done
 }
 
@@ -63,7 +67,7 @@ khronos_validation.report_flags = error,warn
 khronos_validation.enables = VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT
 SETTINGS
   # Test binaries one after the other: they share the file of messages.
-  for test in kernels replay training verify; do
+  for test in kernels replay training verify limits cnn; do
     rm -f "$folder/messages"
     echo "== lavapipe under validation layers: $test"
     env RETAPE_TEST_DEVICE=llvmpipe WGPU_VALIDATION=1 WGPU_DEBUG=1 VK_LAYER_SETTINGS_PATH="$folder" \
@@ -88,14 +92,15 @@ case "${1:-}" in
   "")
     cargo test --release
     echo "== the GPU tests with wgpu's run-time checks on"
-    RETAPE_CHECKED=1 cargo test --release -q "${gpu_tests[@]}"
+    RETAPE_CHECKED=1 cargo test --release -q "${kernel_tests[@]}" "${network_tests[@]}"
     ;;
   --all-drivers)
     compgen -G "/usr/share/vulkan/icd.d/lvp_icd*.json" >/dev/null || install mesa-vulkan-drivers
     [ -n "$(swiftshader)" ] || install chromium
     [ -e /usr/share/vulkan/explicit_layer.d/VkLayer_khronos_validation.json ] || install vulkan-validationlayers
-    on lavapipe RETAPE_TEST_DEVICE=llvmpipe
-    on SwiftShader RETAPE_TEST_DEVICE=swiftshader "VK_DRIVER_FILES=$(swiftshader)"
+    on lavapipe kernel_tests RETAPE_TEST_DEVICE=llvmpipe
+    on lavapipe network_tests RETAPE_TEST_DEVICE=llvmpipe
+    on SwiftShader kernel_tests RETAPE_TEST_DEVICE=swiftshader "VK_DRIVER_FILES=$(swiftshader)"
     under_validation
     ;;
   *)
