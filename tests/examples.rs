@@ -92,9 +92,9 @@ impl Folder {
     }
 
     /// A data folder with a set in MNIST's format: each class is a bright block of its own.
-    fn with_mnist(train: usize, test: usize) -> Self {
+    fn with_mnist(name: &str, train: usize, test: usize) -> Self {
         let folder = Folder::new();
-        let mnist = folder.0.join("mnist");
+        let mnist = folder.0.join(name);
         fs::create_dir(&mnist).expect("the temporary folder can be written");
         for (prefix, count) in [("train", train), ("t10k", test)] {
             let labels: Vec<u8> = (0..count).map(|i| (i * 7 % 10) as u8).collect();
@@ -109,6 +109,22 @@ impl Folder {
             };
             write("images-idx3-ubyte", 3, &[count as u32, 28, 28], &images);
             write("labels-idx1-ubyte", 1, &[count as u32], &labels);
+        }
+        folder
+    }
+
+    /// A data folder with a set in CIFAR-10's format: each class is a grey of its own.
+    fn with_cifar10(train: usize, test: usize) -> Self {
+        let folder = Folder::new();
+        let cifar = folder.0.join("cifar-10-batches-bin");
+        fs::create_dir(&cifar).expect("the temporary folder can be written");
+        for (name, count) in [("data_batch_1.bin", train), ("test_batch.bin", test)] {
+            let record = |i: usize| {
+                let class = (i * 7 % 10) as u8;
+                std::iter::once(class).chain((0..3072).map(move |_| 25 * class))
+            };
+            let bytes: Vec<u8> = (0..count).flat_map(record).collect();
+            fs::write(cifar.join(name), bytes).expect("the folder can be written");
         }
         folder
     }
@@ -172,7 +188,7 @@ fn digits_are_read_well_on_either_device() {
 /// The test images do not divide into batches, and all of them count.
 #[test]
 fn mnist_mlp_reads_its_files() {
-    let data = Folder::with_mnist(64, 37);
+    let data = Folder::with_mnist("mnist", 64, 37);
     let flags = ["--device", "cpu", "--data", data.path(), "--epochs", "3", "--batch", "16"];
     let full = results("mnist_mlp", &flags);
     assert_eq!((&full["train_samples"], &full["test_samples"]), (&64.into(), &37.into()));
@@ -182,6 +198,77 @@ fn mnist_mlp_reads_its_files() {
 
     let limited = results("mnist_mlp", &[&flags[..], &["--limit", "20"]].concat());
     assert_eq!(limited["test_samples"], 20);
+}
+
+/// The results of an example that trains a classifier: what all of them report.
+fn classifier(example: &str, flags: &[&str]) -> Json {
+    let results = results(example, flags);
+    for share in ["train_accuracy", "test_accuracy"] {
+        assert!((0.0..=1.0).contains(&number(&results, share)), "{results}");
+    }
+    for key in ["train_loss", "test_loss"] {
+        assert!(number(&results, key) >= 0.0, "{results}");
+    }
+    for key in ["epochs", "batch", "parameters", "train_samples", "test_samples"] {
+        assert!(results[key].is_u64(), "no `{key}` in {results}");
+    }
+    assert!(results["parameters_hash"].is_string(), "{results}");
+    results
+}
+
+#[test]
+fn mnist_cnn_learns_and_seeds_reproduce() {
+    let data = Folder::with_mnist("mnist", 64, 37);
+    for device in ["cpu", &gpu()] {
+        let run = |seed| {
+            let flags = ["--device", device, "--data", data.path(), "--epochs", "6", "--batch", "8"];
+            classifier("mnist_cnn", &[&flags[..], &["--seed", seed]].concat())
+        };
+        let (first, again) = (run("1"), run("1"));
+        assert_eq!(first["parameters_hash"], again["parameters_hash"]);
+        assert_eq!((&first["parameters"], &first["test_samples"]), (&38_390.into(), &37.into()));
+        assert_eq!(number(&first, "test_accuracy"), 1.0, "{first}");
+    }
+}
+
+#[test]
+fn cifar10_cnn_reads_its_files() {
+    let (data, out) = (Folder::with_cifar10(40, 21), Folder::new());
+    let flags = ["--device", &gpu(), "--data", data.path(), "--epochs", "2", "--out", out.path()];
+    let results = classifier("cifar10_cnn", &flags);
+    assert_eq!((&results["parameters"], &results["batch"]), (&122_570.into(), &32.into()));
+    assert_eq!((&results["train_samples"], &results["test_samples"]), (&40.into(), &21.into()));
+    let table = fs::read_to_string(out.0.join("cifar10_cnn.csv")).expect("a row per epoch");
+    let lines: Vec<&str> = table.lines().collect();
+    assert_eq!((lines.len(), lines[0]), (3, "epoch,loss,accuracy,test_loss,test_accuracy"));
+
+    let limited = classifier("cifar10_cnn", &[&flags[..6], &["--limit", "10"]].concat());
+    assert_eq!((&limited["train_samples"], &limited["batch"]), (&10.into(), &10.into()));
+}
+
+#[test]
+fn fashion_mnist_has_three_networks() {
+    let data = Folder::with_mnist("fashion-mnist", 48, 33);
+    let run = |device: &str, model: &str, limit: &str| {
+        let flags = ["--device", device, "--data", data.path(), "--epochs", "1", "--limit", limit];
+        classifier("fashion_mnist", &[&flags[..], &["--batch", "8", "--model", model]].concat())
+    };
+    // 784-300-100-10.
+    assert_eq!(run("cpu", "mlp", "48")["parameters"], 266_610);
+    let small = run(&gpu(), "small-cnn", "48");
+    assert_eq!((&small["parameters"], &small["test_samples"]), (&152_874.into(), &33.into()));
+    // Dropout draws from the seed.
+    assert_eq!(run(&gpu(), "small-cnn", "48")["parameters_hash"], small["parameters_hash"]);
+    assert_eq!(run(&gpu(), "cnn", "8")["parameters"], 1_413_834);
+}
+
+#[test]
+fn resnet_cifar_trains_with_running_statistics() {
+    let data = Folder::with_cifar10(12, 7);
+    let flags = ["--device", &gpu(), "--data", data.path(), "--epochs", "1", "--batch", "4"];
+    let results = classifier("resnet_cifar", &flags);
+    assert_eq!((&results["parameters"], &results["test_samples"]), (&269_722.into(), &7.into()));
+    assert_eq!(classifier("resnet_cifar", &flags)["parameters_hash"], results["parameters_hash"]);
 }
 
 /// The pictures that a run of `image_filters` lists, decoded.
@@ -333,6 +420,17 @@ fn data_that_is_not_there() {
     assert!(message.contains(&folder.0.join("mnist").display().to_string()), "{message}");
     assert!(message.contains("train-images-idx3-ubyte") && message.contains("--data DIR"), "{message}");
 
+    for (example, subfolder, source) in [
+        ("mnist_cnn", "mnist", "train-images-idx3-ubyte"),
+        ("cifar10_cnn", "cifar-10-batches-bin", "https://www.cs.toronto.edu/~kriz/cifar.html"),
+        ("resnet_cifar", "cifar-10-batches-bin", "https://www.cs.toronto.edu/~kriz/cifar.html"),
+        ("fashion_mnist", "fashion-mnist", "https://github.com/zalandoresearch/fashion-mnist"),
+    ] {
+        let message = failure(example, &["--device", "cpu", "--data", folder.path()]);
+        assert!(message.contains(&folder.0.join(subfolder).display().to_string()), "{message}");
+        assert!(message.contains(source) && message.contains("--data DIR"), "{message}");
+    }
+
     fs::create_dir(folder.0.join("mnist")).expect("the temporary folder can be written");
     let message = failure("mnist_mlp", &["--device", "cpu", "--data", folder.path()]);
     assert!(message.contains("train-images-idx3-ubyte.gz"), "{message}");
@@ -355,5 +453,5 @@ fn every_example_explains_its_flags() {
             assert!(help.contains(flag), "{name} does not take {flag}:\n{help}");
         }
     }
-    assert!(count >= 8, "{count} examples found");
+    assert!(count >= 13, "{count} examples found");
 }

@@ -6,9 +6,9 @@ use retape::random::Stream;
 
 use super::{Epoch, Flags, Progress, Results, Score, evaluate, parameters_hash, round};
 
-/// Where MNIST is to be had, and what belongs into its folder.
+/// What belongs into MNIST's folder, and where it is to be had.
 pub const MNIST: &str = "train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and \
-                         t10k-labels-idx1-ubyte (plain or .gz)";
+                         t10k-labels-idx1-ubyte (plain or .gz) of MNIST (http://yann.lecun.com/exdb/mnist)";
 
 /// The same for CIFAR-10.
 pub const CIFAR10: &str = "data_batch_1.bin to data_batch_5.bin and test_batch.bin of the binary version of \
