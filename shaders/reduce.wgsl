@@ -72,12 +72,32 @@ fn base_of(o: u32) -> u32 {
     return dot(c, p.kept_s.xyz);
 }
 
-// The element of flat index r among those of one output.
-fn element(base: u32, r: u32) -> f32 {
-    if REDUCED <= 1u { return x[base + r * p.reduced_s.z]; }
-    let outer = r / p.reduced.z;
-    let c = vec3(outer / p.reduced.y, outer % p.reduced.y, r % p.reduced.z);
-    return x[base + dot(c, p.reduced_s.xyz)];
+// Every step-th of the elements of one output, from the one of flat index `first`, combined.
+fn stepwise(base: u32, first: u32, step: u32) -> f32 {
+    let count = p.reduced.x * p.reduced.y * p.reduced.z;
+    var total = identity();
+    if REDUCED <= 1u {
+        for (var r = first; r < count; r += step) { total = combine(total, x[base + r * p.reduced_s.z]); }
+        return total;
+    }
+    // Outer and inner index move along, which takes no division for each element.
+    let jump = step / p.reduced.z;
+    let rest = step - jump * p.reduced.z;
+    var outer = first / p.reduced.z;
+    var inner = first - outer * p.reduced.z;
+    for (var r = first; r < count; r += step) {
+        var row = outer * p.reduced_s.y;
+        if REDUCED == 3u {
+            row = outer / p.reduced.y * p.reduced_s.x + outer % p.reduced.y * p.reduced_s.y;
+        }
+        total = combine(total, x[base + row + inner * p.reduced_s.z]);
+        inner += rest;
+        outer += jump;
+        let over = inner >= p.reduced.z;
+        inner = select(inner, inner - p.reduced.z, over);
+        outer = select(outer, outer + 1u, over);
+    }
+    return total;
 }
 
 @compute @workgroup_size(64)
@@ -106,13 +126,7 @@ fn lanes(@builtin(global_invocation_id) id: vec3<u32>) {
 fn partial(@builtin(global_invocation_id) id: vec3<u32>) {
     let i = linear_index(id, 64u);
     if i >= p.n { return; }
-    let base = base_of(i / p.splits);
-    let count = p.reduced.x * p.reduced.y * p.reduced.z;
-    var total = identity();
-    for (var r = i % p.splits; r < count; r += p.splits) {
-        total = combine(total, element(base, r));
-    }
-    y[i] = finish(total);
+    y[i] = finish(stepwise(base_of(i / p.splits), i % p.splits, p.splits));
 }
 
 @compute @workgroup_size(256)
@@ -120,13 +134,7 @@ fn tree(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let o = linear_group(group);
     // The whole workgroup leaves together, so the barriers below stay uniform.
     if o >= p.n { return; }
-    let base = base_of(o);
-    let count = p.reduced.x * p.reduced.y * p.reduced.z;
-    var total = identity();
-    for (var r = lane; r < count; r += 256u) {
-        total = combine(total, element(base, r));
-    }
-    shared_part[lane] = total;
+    shared_part[lane] = stepwise(base_of(o), lane, 256u);
     workgroupBarrier();
     for (var half = 128u; half > 0u; half /= 2u) {
         if lane < half {

@@ -157,8 +157,7 @@ impl Graph {
     /// arXiv 1603.07285): `x` `[n, c, h, w]` and filters `w` `[c, o / groups, kh, kw]` give
     /// `[n, o, oh, ow]`, the gradient with respect to its image of the convolution that has these
     /// filters and a result like `x`. With `k` the window's extent, an axis grows from `in` to
-    /// `(in - 1) stride + k - padding + output_padding`; with [`Padding::Same`] to
-    /// `in stride + output_padding`.
+    /// `(in - 1) stride + k - padding + output_padding`; with [`Padding::Same`] to `in stride`.
     ///
     /// # Errors
     /// As [`conv2d`](Graph::conv2d); [`Error::ShapeMismatch`] if no convolution of the result's size
