@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use retape::ops::ConvRoute;
 use retape::prelude::*;
 use retape::wgpu::PollType;
-use rows::convolutions::{CIFAR, Layer, MNIST, Part, RESNET, VGG};
+use rows::convolutions::{CIFAR, Layer, MNIST, OTHERS, Part, RESNET, VGG};
 
 /// Turns that each route gets; a single one where it takes longer than `LONG`.
 const TURNS: usize = 7;
@@ -35,7 +35,8 @@ fn main() {
     println!("milliseconds; GFLOP/s of the chosen route, counting padding\n");
     println!("| layer | | direct | im2col | implicit | chosen | GFLOP/s | chosen / best |");
     println!("|---|---|---|---|---|---|---|---|");
-    let networks: [(&[Layer], usize); 4] = [(&MNIST, 128), (&CIFAR, 32), (&VGG, 1), (&RESNET, 1)];
+    let networks: [(&[Layer], usize); 5] =
+        [(&MNIST, 128), (&CIFAR, 32), (&VGG, 1), (&RESNET, 1), (&OTHERS, 8)];
     let mut ratios = Vec::new();
     for (layers, batch) in networks {
         for layer in layers {

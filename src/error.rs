@@ -355,6 +355,14 @@ impl Error {
             other => other,
         }
     }
+
+    /// The error as that of the operator which the program called, where that goes by another one.
+    pub(crate) fn of_operator(self, name: &'static str) -> Error {
+        match self {
+            Error::Record { layer, at, source, .. } => Error::Record { op: name, layer, at, source },
+            other => other,
+        }
+    }
 }
 
 fn in_layer(layer: &str) -> String {

@@ -74,8 +74,8 @@ fn vgg() {
 
 #[test]
 fn googlenet() {
-    check(architectures::googlenet, 1000, [3, 224, 224], 6_998_552, [3, 47, 47]);
-    assert!(architectures::googlenet(10).summary([3, 46, 46]).is_err());
+    check(architectures::googlenet, 1000, [3, 224, 224], 6_998_552, [3, 31, 31]);
+    assert!(architectures::googlenet(10).summary([3, 30, 30]).is_err());
     let summary = architectures::googlenet(1000).summary([3, 224, 224]).unwrap();
     let modules: Vec<_> = summary.layers.iter().filter(|l| l.kind == "model").collect();
     assert_eq!(modules.len(), 9);

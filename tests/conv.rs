@@ -185,8 +185,27 @@ fn mistakes_are_typed_and_name_the_layer() {
     let mut g = Graph::new();
     let x = g.input("x", [1, 2, 4, 4]);
     let w = g.input("w", [2, 3, 3, 3]);
-    let error = g.conv_transpose2d(x, w, None, plain.stride(2), 2).unwrap_err();
-    assert!(matches!(error.root(), Error::ShapeMismatch { .. }), "{error}");
+    let same = plain.stride(2).padding(Padding::Same);
+    for (options, extra) in [(plain.stride(2), 2), (same, 1), (plain.groups(0), 0), (plain.groups(4), 0)] {
+        let error = g.conv_transpose2d(x, w, None, options, extra).unwrap_err();
+        assert!(matches!(error.root(), Error::Argument { .. }), "{error}");
+        assert!(error.to_string().contains("conv_transpose2d"), "{error}");
+    }
+    let error = g.conv_transpose2d(w, x, None, plain, 0).unwrap_err();
+    assert!(error.to_string().contains("[2, 3, 3, 3] against [1, 2, 4, 4]"), "{error}");
+    let counts = g.indices("counts", [2]);
+    let error = g.conv2d(w, w, Some(counts), plain.padding(Padding::Same)).unwrap_err();
+    assert!(error.to_string().starts_with("conv2d"), "{error}");
+    let sequence = g.input("sequence", [1, 3, 8]);
+    let filters = g.input("filters", [4, 2, 3]);
+    let error = g.conv1d(sequence, filters, None, plain).unwrap_err();
+    assert!(error.to_string().starts_with("conv1d"), "{error}");
+    assert!(error.to_string().contains("[1, 3, 8] against [4, 2, 3]"), "{error}");
+    let long = g.input("long", [4, 3, 9]);
+    let error = g.conv1d(sequence, long, None, plain).unwrap_err();
+    assert!(error.to_string().starts_with("conv1d"), "{error}");
+    let error = g.max_pool1d(sequence, PoolOptions::new(9)).unwrap_err();
+    assert!(error.to_string().starts_with("max_pool1d"), "{error}");
     let shut = plain.padding(Padding::symmetric(9));
     let error = g.conv_transpose2d(x, w, None, shut, 0).unwrap_err();
     assert!(matches!(error.root(), Error::Argument { .. }), "{error}");

@@ -43,8 +43,8 @@ fn updates_agree_with_their_references() {
     }
 }
 
-/// No kernel goes untested, and none loops without saying how often: under the rules for software drivers and for a GPU, the cases reach every
-/// entry point of every shader.
+/// No kernel goes untested: under the rules for software drivers and for a GPU, the cases reach every
+/// entry point of every shader. And none loops without saying how often.
 #[test]
 fn the_cases_reach_every_entry_point() {
     let cases = cases::all().into_iter().map(|c| c.record().expect("the case records").tape);

@@ -214,7 +214,7 @@ fn long_groups_are_normalised_whole() {
     for shape in [[15_000, 130, 1], [3, 130, 5000], [2, 2, 40_000]] {
         let mut g = Graph::new();
         let x = g.input("x", shape);
-        let normalised = g.batch_norm(x, None, None, 1e-5).unwrap().y;
+        let normalised = g.batch_norm(x, None, None, 1e-5).unwrap().y();
         let weights = g.constant([shape[1], 1], &common::data::noise(shape[1], 5, 0.5, 1.5)).unwrap();
         let loss = g.sum(g.mul(g.square(normalised).unwrap(), weights).unwrap(), &[], false).unwrap();
         let dx = g.differentiate(loss, &[x]).unwrap()[0];

@@ -38,12 +38,12 @@ fn computed(dims: &[usize], x: &[f32], record: impl Fn(&Graph, Value) -> Result<
 fn numbers_worked_by_hand() {
     let x = [1.0, 2.0, 3.0, 4.0];
     let unit = [-1.0, -1.0 / 3.0, 1.0 / 3.0, 1.0];
-    for y in computed(&[4, 1], &x, |g, x| Ok(g.batch_norm(x, None, None, 1.0)?.y)) {
+    for y in computed(&[4, 1], &x, |g, x| Ok(g.batch_norm(x, None, None, 1.0)?.y())) {
         near(&y, &unit, 1e-6);
     }
     for y in computed(&[2, 1, 2], &x, |g, x| {
         let (scale, shift) = (g.constant([1], &[3.0f32])?, g.constant([1], &[5.0f32])?);
-        Ok(g.batch_norm(x, scale, shift, 1.0)?.y)
+        Ok(g.batch_norm(x, scale, shift, 1.0)?.y())
     }) {
         near(&y, &[2.0, 4.0, 6.0, 8.0], 1e-6);
     }
@@ -77,7 +77,7 @@ fn a_gradient_worked_by_hand() {
     let x = g.input("x", [2, 1]);
     let scale = g.input("scale", [1]);
     let shift = g.input("shift", [1]);
-    let y = g.batch_norm(x, scale, shift, 1.0).unwrap().y;
+    let y = g.batch_norm(x, scale, shift, 1.0).unwrap().y();
     let loss = g.sum(g.slice_axis(y, 0, 1..2).unwrap(), &[], false).unwrap();
     let grads = g.differentiate(loss, &[x, scale, shift]).unwrap();
     let tape = g.forward(grads.clone()).unwrap();
@@ -105,7 +105,7 @@ fn running_statistics_are_those_of_pytorch() {
     // Evaluation in the same step reads the statistics as they were when it began.
     let probe = g.constant([1, 1], &[2.5f32]).unwrap();
     let evaluated = g.batch_norm_inference(probe, None, None, mean, variance, 1e-5).unwrap();
-    let tape = g.forward([norm.y, norm.stats, evaluated]).unwrap();
+    let tape = g.forward([norm.y(), norm.stats(), evaluated]).unwrap();
     // Mean and biased variance of each batch, and the running statistics after it.
     let steps = [
         ([1.0, 2.0, 3.0, 4.0], [2.5, 1.25], [0.25, 1.066_666_7]),
@@ -118,7 +118,7 @@ fn running_statistics_are_those_of_pytorch() {
         for (batch, own, running) in &steps {
             session.write(x, batch).unwrap();
             session.replay().unwrap();
-            near(&session.read(norm.stats).unwrap()[..2], own, 1e-5);
+            near(&session.read(norm.stats()).unwrap()[..2], own, 1e-5);
             near(&session.read(evaluated).unwrap(), &[(2.5 - m) / (v + 1e-5).sqrt()], 1e-5);
             [m, v] = *running;
             near(&session.read(mean).unwrap(), &[m], 1e-5);
@@ -143,7 +143,7 @@ fn a_large_mean_costs_no_digits() {
         let variance = of.iter().map(|&i| (exact(i) - mean).powi(2)).sum::<f64>() / of.len() as f64;
         of.iter().for_each(|&i| expected[i] = (exact(i) - mean) / (variance + 1e-5).sqrt());
     }
-    for y in computed(&[3, 4, 5000], &x, |g, x| Ok(g.batch_norm(x, None, None, 1e-5)?.y)) {
+    for y in computed(&[3, 4, 5000], &x, |g, x| Ok(g.batch_norm(x, None, None, 1e-5)?.y())) {
         let error = y.iter().zip(&expected).fold(0.0f64, |m, (y, e)| m.max((f64::from(*y) - e).abs()));
         assert!(error < 5e-6, "{error}");
     }
@@ -194,6 +194,6 @@ fn mistakes_are_typed_and_name_the_shapes() {
     starts(update(mean, mean, 0.1), "NotWritable", &["`mean`"]);
     starts(update(mean, variance, 1.5), "Argument", &["momentum", "1.5"]);
 
-    let loss = g.sum(norm.stats, &[], false).unwrap();
+    let loss = g.sum(norm.stats(), &[], false).unwrap();
     assert!(matches!(g.differentiate(loss, &[x]).unwrap_err().root(), Error::NoGradient { .. }));
 }

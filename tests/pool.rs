@@ -197,12 +197,14 @@ fn windows_of_nothing_but_padding_are_refused() {
         let extent = dilation * (kernel - 1) + 1;
         let padded = input + left + right;
         let found = g.max_pool2d(x, options);
-        if extent > padded {
+        let missing = extent.saturating_sub(padded);
+        if missing > 0 && !(ceil && missing < stride) {
             assert!(matches!(found.unwrap_err().root(), Error::Window { .. }));
             continue;
         }
-        let mut windows = (padded - extent) / stride + 1;
-        if ceil && (padded - extent) % stride > 0 && windows * stride < input + left {
+        let room = padded.saturating_sub(extent);
+        let mut windows = room / stride + 1;
+        if ceil && room % stride > 0 && windows * stride < input + left {
             windows += 1;
         }
         let meets = |window: usize| {

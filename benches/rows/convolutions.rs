@@ -131,32 +131,36 @@ pub const VGG: [Layer; 9] = [
     Layer::new("vgg conv5", [512, 14, 14], 512, 3).same(),
 ];
 
-/// The distinct layers of ResNet-50, at a batch of 1; the stride is in the 3x3 layers.
-pub const RESNET: [Layer; 24] = [
+/// The distinct layers of ResNet-50, at a batch of 1.
+pub const RESNET: [Layer; 20] = [
     Layer::new("resnet conv1", [3, 224, 224], 64, 7).same().stride(2),
     Layer::new("resnet 2 reduce first", [64, 56, 56], 64, 1),
     Layer::new("resnet 2 project", [64, 56, 56], 256, 1),
     Layer::new("resnet 2 reduce", [256, 56, 56], 64, 1),
     Layer::new("resnet 2 middle", [64, 56, 56], 64, 3).same(),
-    Layer::new("resnet 3 reduce first", [256, 56, 56], 128, 1),
-    Layer::new("resnet 3 middle first", [128, 56, 56], 128, 3).same().stride(2),
+    Layer::new("resnet 3 reduce first", [256, 56, 56], 128, 1).stride(2),
     Layer::new("resnet 3 project", [256, 56, 56], 512, 1).stride(2),
     Layer::new("resnet 3 reduce", [512, 28, 28], 128, 1),
     Layer::new("resnet 3 middle", [128, 28, 28], 128, 3).same(),
     Layer::new("resnet 3 expand", [128, 28, 28], 512, 1),
-    Layer::new("resnet 4 reduce first", [512, 28, 28], 256, 1),
-    Layer::new("resnet 4 middle first", [256, 28, 28], 256, 3).same().stride(2),
+    Layer::new("resnet 4 reduce first", [512, 28, 28], 256, 1).stride(2),
     Layer::new("resnet 4 project", [512, 28, 28], 1024, 1).stride(2),
     Layer::new("resnet 4 reduce", [1024, 14, 14], 256, 1),
     Layer::new("resnet 4 middle", [256, 14, 14], 256, 3).same(),
     Layer::new("resnet 4 expand", [256, 14, 14], 1024, 1),
-    Layer::new("resnet 5 reduce first", [1024, 14, 14], 512, 1),
-    Layer::new("resnet 5 middle first", [512, 14, 14], 512, 3).same().stride(2),
+    Layer::new("resnet 5 reduce first", [1024, 14, 14], 512, 1).stride(2),
     Layer::new("resnet 5 project", [1024, 14, 14], 2048, 1).stride(2),
     Layer::new("resnet 5 reduce", [2048, 7, 7], 512, 1),
     Layer::new("resnet 5 middle", [512, 7, 7], 512, 3).same(),
     Layer::new("resnet 5 expand", [512, 7, 7], 2048, 1),
+];
+
+/// What those networks have none of, at a batch of 8: a stride in a wide window, and channels that
+/// do not see each other.
+pub const OTHERS: [Layer; 3] = [
+    Layer::new("strided 3x3", [128, 28, 28], 128, 3).same().stride(2),
     Layer::new("depthwise", [32, 28, 28], 32, 3).same().depthwise(),
+    Layer::new("depthwise strided", [64, 28, 28], 64, 3).same().stride(2).depthwise(),
 ];
 
 /// The layers of the small networks for the table of kernels.

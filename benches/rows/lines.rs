@@ -24,7 +24,7 @@ type Norm = fn(&Graph, Value, Value, Value) -> retape::Result<Value>;
 
 /// The forms, by where scale and shift begin: an axis, or `None` for channels alone.
 const NORMS: [(&str, Option<usize>, Norm); 5] = [
-    ("batch_norm", None, |g, x, scale, shift| Ok(g.batch_norm(x, scale, shift, 1e-5)?.y)),
+    ("batch_norm", None, |g, x, scale, shift| Ok(g.batch_norm(x, scale, shift, 1e-5)?.y())),
     ("batch_norm_inference", None, |g, x, scale, shift| {
         let c = g.shape(scale)?.numel();
         let (mean, variance) = (g.constant([c], &vec![0.1; c])?, g.constant([c], &vec![0.4; c])?);

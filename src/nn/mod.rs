@@ -45,8 +45,8 @@
 //!
 //! The batch is dimension 0. Images are `[batch, channels, height, width]`, sequences of a
 //! convolution `[batch, channels, length]`. Every option has Keras's default: stride 1, no padding,
-//! pools as far apart as they are large, Glorot uniform weights, zero biases. Batch normalisation
-//! has PyTorch's epsilon and momentum.
+//! pools as far apart as they are large, Glorot uniform weights, zero biases. Normalisations
+//! have PyTorch's epsilon and momentum.
 
 mod activation;
 pub mod architectures;

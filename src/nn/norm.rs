@@ -210,7 +210,7 @@ impl Layer for BatchNorm {
         if cx.mode() == Mode::Training && cx.is_trainable() {
             let norm = g.batch_norm(x, scale, shift, epsilon)?;
             g.update_running_stats(&norm, mean, variance, self.momentum)?;
-            Ok(norm.y)
+            Ok(norm.y())
         } else {
             g.batch_norm_inference(x, scale, shift, mean, variance, epsilon)
         }

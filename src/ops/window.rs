@@ -81,8 +81,8 @@ pub(crate) struct Window {
     pub stride: [usize; 2],
     pub dilation: [usize; 2],
     pub padding: Padding,
-    /// Whether a last window that hangs over the end counts, as long as it begins within the image
-    /// or the padding before it.
+    /// Whether a last window that hangs over the end by less than a stride counts, as long as it
+    /// begins within the image or the padding before it.
     pub ceil_mode: bool,
 }
 
@@ -137,12 +137,14 @@ impl Window {
         check("padding", before, 0)?;
         check("padding", after, 0)?;
         let padded = input + before + after;
-        if extent > padded {
+        let missing = extent.saturating_sub(padded);
+        if missing > 0 && !(self.ceil_mode && missing < stride) {
             let axis = ["height", "width"][axis];
             return Err(Error::Window { axis, extent, input, padded });
         }
-        let mut output = (padded - extent) / stride + 1;
-        if self.ceil_mode && !(padded - extent).is_multiple_of(stride) && output * stride < input + before {
+        let room = padded.saturating_sub(extent);
+        let mut output = room / stride + 1;
+        if self.ceil_mode && !room.is_multiple_of(stride) && output * stride < input + before {
             output += 1;
         }
         Ok(WindowAxis { input, output, kernel, stride, dilation, before, after })
@@ -204,6 +206,16 @@ mod tests {
         // The third window would begin in the padding after the image.
         assert_eq!(axis(2, 2, 2, 1).output, 2);
         assert_eq!(axis(4, 2, 2, 0).output, 2);
+        // The only window hangs over.
+        assert_eq!(axis(2, 3, 2, 0).output, 1);
+        let wide = Window {
+            kernel: [4; 2],
+            stride: [2; 2],
+            dilation: [1; 2],
+            padding: Padding::Valid,
+            ceil_mode: true,
+        };
+        assert!(matches!(wide.over([2; 2]), Err(Error::Window { .. })));
     }
 
     #[test]

@@ -48,7 +48,7 @@ const STAGE_5: [Inception; 2] = [
 ///
 /// Nine inception modules, local response normalisation around the second convolution, pools in
 /// ceil mode, dropout of 0.4 before the only dense layer. The last pool covers whatever is left of
-/// the image, 7x7 at the paper's resolution. For images of 47x47 and more.
+/// the image, 7x7 at the paper's resolution. For images of 31x31 and more.
 pub fn googlenet(classes: usize) -> Model {
     let mut net = Network::new();
     let x = net.input();

@@ -1,9 +1,10 @@
 use super::geometry::Product;
-use super::{Conv, ConvRoute, Convolution};
+use super::{Conv, ConvRoute, Convolution, check_groups};
+use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
-use crate::ops::{Padding, Pair, Window};
-use crate::shape::Shape;
+use crate::ops::{Padding, Pair, Window, expect_dtype};
+use crate::shape::{Shape, TensorType};
 
 /// How a convolution moves over its image: stride 1, no padding, dilation 1 and one group unless
 /// set.
@@ -147,7 +148,13 @@ impl Graph {
             padding,
             ..options
         };
-        let y = self.conv2d(flat(x)?, flat(w)?, bias, options)?;
+        let (image, filters) = (flat(x)?, flat(w)?);
+        let (found, wanted) = (self.shape_of(x), self.shape_of(w));
+        if found.dims()[1] != wanted.dims()[1].saturating_mul(options.groups) {
+            let what = "input channels by groups of sequence and weight";
+            return self.located("conv1d", Err(Error::shape_mismatch(what, found, wanted)));
+        }
+        let y = self.conv2d(image, filters, bias, options).map_err(|e| e.of_operator("conv1d"))?;
         let shape = self.shape_of(y);
         let dims = shape.dims();
         self.reshape(y, [dims[0], dims[1], dims[3]])
@@ -160,8 +167,8 @@ impl Graph {
     /// `(in - 1) stride + k - padding + output_padding`; with [`Padding::Same`] to `in stride`.
     ///
     /// # Errors
-    /// As [`conv2d`](Graph::conv2d); [`Error::ShapeMismatch`] if no convolution of the result's size
-    /// gives `x`, such as for an `output_padding` of a stride and more.
+    /// As [`conv2d`](Graph::conv2d); [`Error::Argument`] for an `output_padding` of a stride and more,
+    /// and for any with [`Padding::Same`]: no convolution of such a result gives `x`.
     #[track_caller]
     pub fn conv_transpose2d(
         &self,
@@ -175,6 +182,7 @@ impl Graph {
         let input = self.plane(OP, x)?;
         let kernel = self.plane(OP, w)?;
         let extra = output_padding.into().0;
+        self.located(OP, transposable(&options, [self.type_of(x), self.type_of(w)], extra))?;
         let grown = |axis: usize| grow(&options, axis, input[axis], kernel[axis], extra[axis]);
         let grown = grown(0).and_then(|h| Ok([h, grown(1)?]));
         let image = self.located(OP, grown)?;
@@ -197,11 +205,32 @@ impl Graph {
     fn add_bias(&self, op: &'static str, y: Value, bias: Option<Value>) -> Result<Value> {
         let Some(bias) = bias else { return Ok(y) };
         let (found, channels) = (self.operand_shape(op, bias)?, self.shape_of(y).dims()[1]);
+        self.located(op, expect_dtype("the bias", self.type_of(bias), DType::F32))?;
         if found != Shape::from([channels]) {
             let error = Error::shape_mismatch("bias and output channels", found, Shape::from([channels]));
             return self.located(op, Err(error));
         }
         self.add(y, self.reshape(bias, [channels, 1, 1])?)
+    }
+}
+
+/// Refuses operands and padding that no transposed convolution takes.
+fn transposable(options: &ConvOptions, [x, w]: [TensorType; 2], extra: [usize; 2]) -> Result<()> {
+    expect_dtype("the image", x, DType::F32)?;
+    expect_dtype("the weight", w, DType::F32)?;
+    let channels = x.shape.dims()[1];
+    if channels != w.shape.dims()[0] {
+        return Err(Error::shape_mismatch("input channels of image and weight", x.shape, w.shape));
+    }
+    check_groups(options.groups, [("input channels", channels)])?;
+    let same = options.padding == Padding::Same;
+    match extra.into_iter().zip(options.stride.0).find(|&(n, stride)| n > 0 && (same || n >= stride)) {
+        None => Ok(()),
+        Some((n, _)) => Err(Error::Argument {
+            argument: "output padding",
+            value: n.to_string(),
+            expected: if same { "0 with same padding" } else { "less than the stride" },
+        }),
     }
 }
 

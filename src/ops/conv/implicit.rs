@@ -74,17 +74,14 @@ impl Layout {
     }
 }
 
-pub(super) fn lower(cx: &mut Lowering<'_>, product: Product, g: &Geometry, kernel: Kernel, parts: usize) {
+/// The parameters of a call that makes `tiles` tiles, with k in parts of `part`.
+fn params(product: Product, g: &Geometry, kernel: Kernel, part: usize, tiles: usize) -> BlockParams {
     let [m, n, k] = sizes(product, g);
-    let part = k.div_ceil(parts).next_multiple_of(kernel.depth);
-    let parts = k.div_ceil(part);
-    let count = g.groups * m * n;
     let layout = Layout::new(product, g);
-    let tiles = parts * kernel.tiles(g.groups, m, n);
     let [a_group, a_row, a_step] = layout.a.map(word);
     let [b_group, b_step, b_column] = layout.b.map(word);
     let [y_group, y_row, y_column] = layout.y.map(word);
-    let params = BlockParams {
+    BlockParams {
         m: word(m),
         n: word(n),
         k: word(k),
@@ -110,8 +107,16 @@ pub(super) fn lower(cx: &mut Lowering<'_>, product: Product, g: &Geometry, kerne
         y_group,
         y_row,
         y_column,
-        y_part: word(count),
-    };
+        y_part: word(g.groups * m * n),
+    }
+}
+
+pub(super) fn lower(cx: &mut Lowering<'_>, product: Product, g: &Geometry, kernel: Kernel, parts: usize) {
+    let [m, n, k] = sizes(product, g);
+    let part = k.div_ceil(parts).next_multiple_of(kernel.depth);
+    let parts = k.div_ceil(part);
+    let count = g.groups * m * n;
+    let tiles = parts * kernel.tiles(g.groups, m, n);
     let (mode, quads) = match product {
         Product::Forward => (0.0, g.patch().is_multiple_of(4)),
         Product::Image => (1.0, (g.o * g.taps()).is_multiple_of(4)),
@@ -127,7 +132,7 @@ pub(super) fn lower(cx: &mut Lowering<'_>, product: Product, g: &Geometry, kerne
         .constant("MODE", mode)
         .constant("QUADS_A", flag(quads))
         .constant("RAGGED", flag(!k.is_multiple_of(kernel.depth)))
-        .params(&params)
+        .params(&params(product, g, kernel, part, tiles))
         .loops(kernel.loops(part))
         .binds(inputs)
         .bind(sums)

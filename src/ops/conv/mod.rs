@@ -55,13 +55,22 @@ impl Convolution {
     fn geometry(&self, n: usize, channels: usize, filters: usize) -> Result<Geometry> {
         let [h, w] = self.window.over(self.image)?;
         let groups = self.groups;
-        for (argument, value) in [("input channels", channels), ("output channels", filters)] {
-            if groups == 0 || !value.is_multiple_of(groups) {
-                let value = format!("{value} with {groups} groups");
-                return Err(Error::Argument { argument, value, expected: "a multiple of the groups" });
-            }
-        }
+        check_groups(groups, [("input channels", channels), ("output channels", filters)])?;
         Ok(Geometry { n, groups, c: channels / groups, o: filters / groups, h, w })
+    }
+}
+
+/// Refuses groups that do not divide the channels.
+fn check_groups<const N: usize>(groups: usize, channels: [(&'static str, usize); N]) -> Result<()> {
+    if groups == 0 {
+        return Err(Error::Argument { argument: "groups", value: "0".to_owned(), expected: "at least 1" });
+    }
+    match channels.into_iter().find(|(_, count)| !count.is_multiple_of(groups)) {
+        None => Ok(()),
+        Some((argument, count)) => {
+            let value = format!("{count} in {groups} groups");
+            Err(Error::Argument { argument, value, expected: "groups must divide the channels" })
+        }
     }
 }
 

@@ -12,11 +12,13 @@ use crate::tape::{DeviceKind, DeviceProfile};
 /// The rule behind [`Auto`](ConvRoute::Auto) looks at nothing but sizes and the device's limits, for
 /// each of the forward pass, the image's gradient and the weight's gradient on its own:
 ///
-/// - `Direct` for groups of at most 4 channels in and out, such as depthwise convolution;
-/// - `Im2col` for pointwise convolution (1x1, stride 1, no padding), where it is the plain matrix
-///   product; not for the weight's gradient of a batch, whose products would have to be added up.
-///   Also for the image's gradient under a stride or with at most 4 input channels, as long as the
-///   patches fit one binding;
+/// - `Direct` for two or more groups of at most 4 channels in and 4 out each, such as depthwise
+///   convolution;
+/// - `Im2col` for windows of 1x1, whose patches are the image itself, or what a stride leaves of it,
+///   so that it is the plain matrix product; not for the weight's gradient of a batch, whose products
+///   would have to be added up.
+///   Also for the image's gradient under a stride or with at most 4 input channels to a group, as long
+///   as the patches fit one binding;
 /// - `Implicit` for everything else.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ConvRoute {
@@ -81,12 +83,12 @@ fn choose(product: Product, g: &Geometry) -> ConvRoute {
         return ConvRoute::Direct;
     }
     let columns = match product {
-        Product::Forward => g.is_pointwise(),
+        Product::Forward => g.taps() == 1,
         // Windows a stride apart leave most of the implicit product's second operand zero, and few
         // channels most of its rows empty.
-        Product::Image => g.is_pointwise() || strided || g.c <= NARROW,
+        Product::Image => g.taps() == 1 || strided || g.c <= NARROW,
         // One product for each image, and as many weights to add up.
-        Product::Weight => g.is_pointwise() && g.n == 1,
+        Product::Weight => g.taps() == 1 && g.n == 1,
     };
     if columns { ConvRoute::Im2col } else { ConvRoute::Implicit }
 }
@@ -140,7 +142,8 @@ mod tests {
         assert_eq!(chosen(geometry(8, 1, 3, 64, 3, 1)), [Implicit, Im2col, Implicit]);
         assert_eq!(chosen(geometry(8, 1, 64, 256, 1, 1)), [Im2col, Im2col, Implicit]);
         assert_eq!(chosen(geometry(1, 1, 64, 256, 1, 1)), [Im2col; 3]);
-        assert_eq!(chosen(geometry(8, 1, 64, 256, 1, 2)), [Implicit, Im2col, Implicit]);
+        assert_eq!(chosen(geometry(8, 1, 64, 256, 1, 2)), [Im2col, Im2col, Implicit]);
+        assert_eq!(chosen(geometry(1, 1, 64, 256, 1, 2)), [Im2col; 3]);
         assert_eq!(chosen(geometry(8, 32, 1, 1, 3, 1)), [Direct; 3]);
         assert_eq!(chosen(geometry(8, 2, 48, 128, 5, 1)), [Implicit; 3]);
     }

@@ -116,12 +116,22 @@ impl Kind {
 /// What [`Graph::batch_norm`] returns.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchNorm {
+    y: Value,
+    stats: Value,
+}
+
+impl BatchNorm {
     /// The normalised values.
-    pub y: Value,
+    pub fn y(&self) -> Value {
+        self.y
+    }
+
     /// The batch's statistics, `[5, channels]`: mean, biased variance, an anchor near the mean,
     /// `(anchor - mean) rstd`, and `rstd = 1 / sqrt(variance + epsilon)`. No gradient flows through
     /// them: a loss that depends on them is refused with [`Error::NoGradient`].
-    pub stats: Value,
+    pub fn stats(&self) -> Value {
+        self.stats
+    }
 }
 
 impl Graph {
@@ -141,7 +151,7 @@ impl Graph {
     /// let norm = g.batch_norm(x, None, None, 1e-5)?;
     /// let (mean, variance) = (g.state("mean", [1], Init::Zeros), g.state("variance", [1], Init::Ones));
     /// g.update_running_stats(&norm, mean, variance, 0.1)?;
-    /// let mut session = g.forward([norm.y])?.session(&Device::cpu())?;
+    /// let mut session = g.forward([norm.y()])?.session(&Device::cpu())?;
     /// session.write(x, &[1.0, 2.0, 3.0, 4.0])?;
     /// session.replay()?;
     /// assert!((session.read(mean)?[0] - 0.25).abs() < 1e-6);
@@ -303,7 +313,7 @@ impl Graph {
     #[track_caller]
     fn form(&self, kind: Kind, scale: Option<Value>, shift: Option<Value>, epsilon: f32) -> Result<Form> {
         if !(epsilon.is_normal() && epsilon > 0.0) {
-            let expected = "what keeps a variance of 0 from being divided by is a positive number";
+            let expected = "it must be positive and not subnormal";
             let error = Error::Argument { argument: "epsilon", value: epsilon.to_string(), expected };
             return self.located(kind.name(), Err(error));
         }

@@ -410,7 +410,7 @@ impl Graph {
     #[track_caller]
     pub fn max_pool1d(&self, x: Value, options: PoolOptions) -> Result<Value> {
         let row = self.one_row("max_pool1d", x)?;
-        self.drop_row(self.max_pool2d(row, options.horizontal())?)
+        self.drop_row(self.max_pool2d(row, options.horizontal()).map_err(|e| e.of_operator("max_pool1d"))?)
     }
 
     /// [`avg_pool2d`](Graph::avg_pool2d) over sequences `[n, c, l]`, by the horizontal part of
@@ -421,7 +421,7 @@ impl Graph {
     #[track_caller]
     pub fn avg_pool1d(&self, x: Value, options: PoolOptions) -> Result<Value> {
         let row = self.one_row("avg_pool1d", x)?;
-        self.drop_row(self.avg_pool2d(row, options.horizontal())?)
+        self.drop_row(self.avg_pool2d(row, options.horizontal()).map_err(|e| e.of_operator("avg_pool1d"))?)
     }
 
     /// The shape of an operand, whose declaration has none of the mistakes that are reported at use.

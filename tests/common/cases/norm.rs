@@ -24,7 +24,7 @@ const FORMS: [Form; 6] =
 impl Form {
     fn call(self, g: &Graph, x: Value, scale: Option<Value>, shift: Option<Value>) -> Result<Value> {
         match self {
-            Form::Batch => Ok(g.batch_norm(x, scale, shift, EPSILON)?.y),
+            Form::Batch => Ok(g.batch_norm(x, scale, shift, EPSILON)?.y()),
             Form::Inference => {
                 let c = g.shape(x)?.dims()[1];
                 let mean = g.constant([c], &noise(c, 7, -0.5, 0.5))?;

@@ -116,6 +116,11 @@ fn ceilings(cases: &mut Vec<Case>) {
                 cases.push(case(kind, [1, 2, side, side + 1], options));
             }
         }
+        // The only window hangs over the image.
+        for (size, stride, sides) in [(3, 2, [2, 2]), (4, 3, [2, 5]), (3, 2, [4, 2])] {
+            let options = PoolOptions::new(size).stride(stride).ceil_mode();
+            cases.push(case(kind, [2, 3, sides[0], sides[1]], options));
+        }
     }
 }
 

@@ -42,7 +42,7 @@ fn running_stats(dims: &[usize]) -> Result<Tape> {
     let mean = g.state("mean", [dims[1]], Init::Normal { mean: 50.0, std: 1.0 });
     let variance = g.state("variance", [dims[1]], Init::Ones);
     g.update_running_stats(&norm, mean, variance, 0.1)?;
-    g.forward([norm.y])
+    g.forward([norm.y()])
 }
 
 fn step(optimizer: &dyn Optimizer, n: usize) -> Result<Tape> {
