@@ -16,7 +16,7 @@ use crate::tape::{DeviceKind, DeviceProfile};
 ///   convolution;
 /// - `Im2col` for windows of 1x1, whose patches are the image itself, or what a stride leaves of it,
 ///   so that it is the plain matrix product; not for the weight's gradient of a batch, whose products
-///   would have to be added up.
+///   would have to be added up, nor for that under a stride unless there are more filters than channels.
 ///   Also for the image's gradient under a stride or with at most 4 input channels to a group, as long
 ///   as the patches fit one binding;
 /// - `Implicit` for everything else.
@@ -88,7 +88,7 @@ fn choose(product: Product, g: &Geometry) -> ConvRoute {
         // channels most of its rows empty.
         Product::Image => g.taps() == 1 || strided || g.c <= NARROW,
         // One product for each image, and as many weights to add up.
-        Product::Weight => g.taps() == 1 && g.n == 1,
+        Product::Weight => g.n == 1 && (g.is_pointwise() || g.taps() == 1 && g.o > g.c),
     };
     if columns { ConvRoute::Im2col } else { ConvRoute::Implicit }
 }
@@ -144,6 +144,7 @@ mod tests {
         assert_eq!(chosen(geometry(1, 1, 64, 256, 1, 1)), [Im2col; 3]);
         assert_eq!(chosen(geometry(8, 1, 64, 256, 1, 2)), [Im2col, Im2col, Implicit]);
         assert_eq!(chosen(geometry(1, 1, 64, 256, 1, 2)), [Im2col; 3]);
+        assert_eq!(chosen(geometry(1, 1, 256, 64, 1, 2)), [Im2col, Im2col, Implicit]);
         assert_eq!(chosen(geometry(8, 32, 1, 1, 3, 1)), [Direct; 3]);
         assert_eq!(chosen(geometry(8, 2, 48, 128, 5, 1)), [Implicit; 3]);
     }
