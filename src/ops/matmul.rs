@@ -5,7 +5,8 @@ mod route;
 
 pub use route::MatmulRoute;
 pub(super) use route::{
-    BLOCKS, ELEMENTS, Kernel, LANES, LANES_8, LANES_16, ROWS, TILES_64, TILES_128, join, lower,
+    BLOCKS, ELEMENTS, FULL_GRID, Kernel, LANES, LANES_8, LANES_16, ROWS, TILES_64, TILES_128, join, lower,
+    runs_tiles,
 };
 
 use super::{Backward, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, flush, relative_bound};

@@ -4,7 +4,9 @@ use super::geometry::{Geometry, Product};
 use super::{columns, direct, implicit};
 use crate::kernel::KernelCall;
 use crate::ops::Lowering;
-use crate::ops::matmul::{Kernel, LANES, LANES_8, LANES_16, ROWS, TILES_64, TILES_128};
+use crate::ops::matmul::{
+    FULL_GRID, Kernel, LANES, LANES_8, LANES_16, ROWS, TILES_64, TILES_128, runs_tiles,
+};
 use crate::tape::{DeviceKind, DeviceProfile};
 
 /// How a convolution is computed.
@@ -19,7 +21,8 @@ use crate::tape::{DeviceKind, DeviceProfile};
 ///   would have to be added up, nor for that under a stride unless there are more filters than channels.
 ///   Also for the image's gradient under a stride or with at most 4 input channels to a group, as long
 ///   as the patches fit one binding;
-/// - `Implicit` for everything else.
+/// - `Implicit` for everything else; `Direct` in its place on GPUs too small for tiles in workgroup
+///   memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ConvRoute {
     /// What the rule chooses.
@@ -54,16 +57,7 @@ pub(super) fn windowed(call: KernelCall, g: &Geometry) -> KernelCall {
 
 /// Adds the calls that compute a product.
 pub(super) fn lower(cx: &mut Lowering<'_>, product: Product, g: &Geometry, route: ConvRoute) {
-    let fits = |bytes: u64| bytes <= cx.profile.max_binding_bytes.min(cx.profile.max_buffer_bytes);
-    let route = match route {
-        ConvRoute::Auto => match choose(product, g) {
-            ConvRoute::Im2col if !g.is_pointwise() && !fits(4 * columns::elements(g) as u64) => {
-                ConvRoute::Implicit
-            }
-            chosen => chosen,
-        },
-        forced => forced,
-    };
+    let route = if route == ConvRoute::Auto { chosen(cx.profile, product, g) } else { route };
     match route {
         ConvRoute::Direct => direct::lower(cx, product, g),
         ConvRoute::Im2col => columns::lower(cx, product, g),
@@ -71,6 +65,18 @@ pub(super) fn lower(cx: &mut Lowering<'_>, product: Product, g: &Geometry, route
             let (kernel, parts) = kernel(cx.profile, product, g);
             implicit::lower(cx, product, g, kernel, parts);
         }
+    }
+}
+
+/// The rule for a device: what suits the sizes, as far as the device takes it.
+fn chosen(profile: &DeviceProfile, product: Product, g: &Geometry) -> ConvRoute {
+    let patches = 4 * columns::elements(g) as u64;
+    let fits = g.is_pointwise() || patches <= profile.max_binding_bytes.min(profile.max_buffer_bytes);
+    match choose(product, g) {
+        ConvRoute::Im2col if fits => ConvRoute::Im2col,
+        ConvRoute::Direct => ConvRoute::Direct,
+        _ if profile.kind == DeviceKind::Gpu && !runs_tiles(profile) => ConvRoute::Direct,
+        _ => ConvRoute::Implicit,
     }
 }
 
@@ -93,12 +99,8 @@ fn choose(product: Product, g: &Geometry) -> ConvRoute {
     if columns { ConvRoute::Im2col } else { ConvRoute::Implicit }
 }
 
-/// Workgroups that keep a GPU busy.
-const FULL_GRID: usize = 256;
 /// Workgroups that keep the cores of a CPU busy, each for long enough.
 const CPU_GRID: usize = 32;
-/// The least depth worth a part of its own, which is written and read once more.
-const SHORTEST_PART: usize = 128;
 
 /// The kernel of the implicit product, and into how many parts it splits k.
 fn kernel(profile: &DeviceProfile, product: Product, g: &Geometry) -> (Kernel, usize) {
@@ -111,11 +113,7 @@ fn kernel(profile: &DeviceProfile, product: Product, g: &Geometry) -> (Kernel, u
         DeviceKind::Gpu if TILES_128.tiles(g.groups, m, n) >= FULL_GRID => (TILES_128, FULL_GRID),
         DeviceKind::Gpu => (TILES_64, FULL_GRID),
     };
-    let wanted = full.div_ceil(kernel.tiles(g.groups, m, n)).min(k / SHORTEST_PART).max(1);
-    let least = kernel.least_parts(profile, k);
-    let part_bytes = 4 * (g.groups * m * n) as u64;
-    let allowed = profile.max_binding_bytes.min(profile.max_buffer_bytes) / part_bytes;
-    (kernel, wanted.min(usize::try_from(allowed).unwrap_or(usize::MAX)).max(least))
+    (kernel, kernel.parts(profile, full, g.groups, [m, n, k]))
 }
 
 #[cfg(test)]
@@ -147,6 +145,15 @@ mod tests {
         assert_eq!(chosen(geometry(1, 1, 256, 64, 1, 2)), [Im2col, Im2col, Implicit]);
         assert_eq!(chosen(geometry(8, 32, 1, 1, 3, 1)), [Direct; 3]);
         assert_eq!(chosen(geometry(8, 2, 48, 128, 5, 1)), [Implicit; 3]);
+    }
+
+    #[test]
+    fn small_gpus_get_no_tiles() {
+        let g = geometry(8, 1, 64, 64, 3, 1);
+        let baseline = DeviceProfile::baseline();
+        assert_eq!(chosen(&baseline, Product::Forward, &g), ConvRoute::Implicit);
+        let small = DeviceProfile { max_workgroup_bytes: 8192, ..baseline };
+        assert_eq!(chosen(&small, Product::Forward, &g), ConvRoute::Direct);
     }
 
     #[test]

@@ -123,7 +123,7 @@ pub(in crate::ops) const TILES_128: Kernel = Kernel { entry: "tiles_128", rows: 
 /// Bytes of workgroup memory that the tiles of both sides take.
 const TILE_BYTES: u32 = 2 * 264 * 16;
 /// Workgroups that keep a GPU busy.
-const FULL_GRID: usize = 256;
+pub(in crate::ops) const FULL_GRID: usize = 256;
 /// The least depth worth a part of its own, which is written and read once more.
 const SHORTEST_PART: usize = 128;
 
@@ -138,6 +138,15 @@ impl Kernel {
     /// Into how many parts k must be split for the device to finish its loops.
     pub fn least_parts(&self, profile: &DeviceProfile, k: usize) -> usize {
         self.loops(k).div_ceil(profile.max_loop_iterations as usize / 2)
+    }
+
+    /// Into how many parts k is split for a grid of at least `full` workgroups, if parts stay long
+    /// enough and their results fit the device.
+    pub fn parts(&self, profile: &DeviceProfile, full: usize, batch: usize, [m, n, k]: [usize; 3]) -> usize {
+        let wanted = full.div_ceil(self.tiles(batch, m, n)).min(k / SHORTEST_PART).max(1);
+        let part_bytes = 4 * (batch * m * n) as u64;
+        let allowed = profile.max_binding_bytes.min(profile.max_buffer_bytes) / part_bytes;
+        wanted.min(usize::try_from(allowed).unwrap_or(usize::MAX)).max(self.least_parts(profile, k))
     }
 
     /// The workgroups of a product with nothing split.
@@ -201,21 +210,22 @@ fn for_cpu(shuffles: bool, product: &Product) -> Choice {
     Choice::Blocks { kernel, swap: n < m && n <= LANES_16.rows, parts: 1 }
 }
 
+/// Whether a device has what the tiles in workgroup memory take.
+pub(in crate::ops) fn runs_tiles(profile: &DeviceProfile) -> bool {
+    profile.max_invocations >= 256
+        && profile.max_workgroup_size[..2].iter().all(|&size| size >= 16)
+        && profile.max_workgroup_bytes >= TILE_BYTES
+}
+
 fn for_gpu(profile: &DeviceProfile, product: &Product) -> Choice {
     let &Product { batch, m, n, k, .. } = product;
-    let runs = profile.max_invocations >= 256
-        && profile.max_workgroup_size[..2].iter().all(|&size| size >= 16)
-        && profile.max_workgroup_bytes >= TILE_BYTES;
-    if !runs || product.multiplications() <= 32 * 32 * 32 {
+    if !runs_tiles(profile) || product.multiplications() <= 32 * 32 * 32 {
         return Choice::Naive;
     }
     if TILES_128.tiles(batch, m, n) >= FULL_GRID {
         return Choice::blocks(TILES_128);
     }
-    let wanted = FULL_GRID.div_ceil(TILES_64.tiles(batch, m, n)).min(k / SHORTEST_PART).max(1);
-    let part_bytes = 4 * (batch * m * n) as u64;
-    let allowed = profile.max_binding_bytes.min(profile.max_buffer_bytes) / part_bytes;
-    let parts = wanted.min(usize::try_from(allowed).unwrap_or(usize::MAX)).max(1);
+    let parts = TILES_64.parts(profile, FULL_GRID, batch, [m, n, k]);
     Choice::Blocks { kernel: TILES_64, swap: false, parts }
 }
 
