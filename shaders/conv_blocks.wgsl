@@ -154,13 +154,7 @@ fn a_block(side: Left, step: Step) -> mat4x4<f32> {
         a_quad(side.rows.w, offsets),
     );
     if RAGGED {
-        let zero = vec4(0.0);
-        block = mat4x4(
-            select(zero, block[0], inside),
-            select(zero, block[1], inside),
-            select(zero, block[2], inside),
-            select(zero, block[3], inside),
-        );
+        block = kept(block, inside);
     }
     return block;
 }

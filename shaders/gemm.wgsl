@@ -1,5 +1,3 @@
-
-
 // Kernels of the product y = a b in blocks of 4x4, which registers hold. Appended after a source
 // that says what the operands are:
 //
@@ -10,6 +8,8 @@
 //   a_block, b_block      the 4x4 elements of either at a step
 //   a_along_k, b_along_k  whether neighbours along k lie side by side in memory
 //   store                 puts a block of y where it belongs
+//
+// `kept` serves a_block past the end of k.
 //
 // A block is a mat4x4 held the way the inner step wants it: column i of a block of a holds row i,
 // four elements along k; column i of a block of b or y holds row i, four elements along n.
@@ -81,6 +81,17 @@ fn add(y: mat4x4<f32>, a: mat4x4<f32>, b: mat4x4<f32>) -> mat4x4<f32> {
         add_row(y[1], a[1], b),
         add_row(y[2], a[2], b),
         add_row(y[3], a[3], b),
+    );
+}
+
+// A block with zeros in the columns' elements that lie outside.
+fn kept(block: mat4x4<f32>, inside: vec4<bool>) -> mat4x4<f32> {
+    let zero = vec4(0.0);
+    return mat4x4(
+        select(zero, block[0], inside),
+        select(zero, block[1], inside),
+        select(zero, block[2], inside),
+        select(zero, block[3], inside),
     );
 }
 

@@ -39,7 +39,6 @@ struct BinaryParams {
 @group(0) @binding(4) var<storage, read_write> dx4: array<vec4<f32>>;
 var<immediate> p: Params;
 var<immediate> q: BinaryParams;
-var<workgroup> shared_part: array<f32, 256>;
 
 // The largest logit of a row, and the sum of exp(x - largest).
 struct Row {
@@ -55,33 +54,6 @@ fn label_of(row: u32) -> u32 {
 // logit is -inf.
 fn soft_term(i: u32, m: f32, log_total: f32) -> f32 {
     return select(t[i] * (log_total - (x[i] - m)), 0.0, t[i] == 0.0);
-}
-
-// The sum of `part` over the workgroup, known to every thread of it.
-fn workgroup_sum(lane: u32, part: f32) -> f32 {
-    shared_part[lane] = part;
-    workgroupBarrier();
-    for (var half = 128u; half > 0u; half /= 2u) {
-        if lane < half { shared_part[lane] += shared_part[lane + half]; }
-        workgroupBarrier();
-    }
-    let total = shared_part[0];
-    // The memory may be reused once every thread has read the result.
-    workgroupBarrier();
-    return total;
-}
-
-// The largest `part` over the workgroup, known to every thread of it.
-fn workgroup_max(lane: u32, part: f32) -> f32 {
-    shared_part[lane] = part;
-    workgroupBarrier();
-    for (var half = 128u; half > 0u; half /= 2u) {
-        if lane < half { shared_part[lane] = max(shared_part[lane], shared_part[lane + half]); }
-        workgroupBarrier();
-    }
-    let largest = shared_part[0];
-    workgroupBarrier();
-    return largest;
 }
 
 fn lane_row(base: u32) -> Row {

@@ -104,13 +104,7 @@ fn a_block(side: Left, step: Step) -> mat4x4<f32> {
     if TRANSPOSE_A { block = transpose(block); }
     if RAGGED {
         let inside = vec4(k) + vec4(0u, 1u, 2u, 3u) < vec4(p.k);
-        let zero = vec4(0.0);
-        block = mat4x4(
-            select(zero, block[0], inside),
-            select(zero, block[1], inside),
-            select(zero, block[2], inside),
-            select(zero, block[3], inside),
-        );
+        block = kept(block, inside);
     }
     return block;
 }

@@ -27,15 +27,9 @@
 //   moments_tree, sums_tree   the same by workgroup
 //   join, join_sums      a thread per nest merges the parts
 //
-// `norm_elements.wgsl` makes the elements from joined statistics and sums. Folded grids.
+// `norm_elements.wgsl` makes the elements from joined statistics and sums; `norm_shared.wgsl` has what both
+// use. Folded grids.
 
-// Whether there is a scale and a shift.
-override SCALE: bool = false;
-override SHIFT: bool = false;
-// Whether the channel changes from element to element of a segment, not per segment.
-override BY_ELEMENT: bool = false;
-// Whether the sums over a nest weigh dy by the scale, because a group has several channels.
-override WEIGHTED: bool = false;
 // Whether the group changes from element to element of a segment.
 override STATS_BY_ELEMENT: bool = false;
 
@@ -64,19 +58,9 @@ struct Params {
     epsilon: f32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read> scale: array<f32>;
-@group(0) @binding(2) var<storage, read> shift: array<f32>;
-@group(0) @binding(3) var<storage, read> stats: array<f32>;
-@group(0) @binding(4) var<storage, read> dy: array<f32>;
-@group(0) @binding(5) var<storage, read> first_in: array<f32>;
-@group(0) @binding(6) var<storage, read> second_in: array<f32>;
-@group(0) @binding(7) var<storage, read_write> y: array<f32>;
-@group(0) @binding(8) var<storage, read_write> new_stats: array<f32>;
 @group(0) @binding(9) var<storage, read_write> first_out: array<f32>;
 @group(0) @binding(10) var<storage, read_write> second_out: array<f32>;
 var<immediate> p: Params;
-var<workgroup> shared_part: array<vec2<f32>, 256>;
 
 struct Moments {
     count: f32,
@@ -84,13 +68,6 @@ struct Moments {
     mean: f32,
     // The sum of squared deviations from the mean.
     m2: f32,
-}
-
-// What maps the elements of a group to xhat.
-struct Norm {
-    anchor: f32,
-    shift: f32,
-    rstd: f32,
 }
 
 // ---------------------------------------------------------------- walking a nest
@@ -130,15 +107,6 @@ fn first_channel(nest: u32) -> u32 {
     return nest % p.channel_mod * p.channel_mul;
 }
 
-// Threads that take elements in order take four at a time.
-const FOUR = vec4(0u, 1u, 2u, 3u);
-
-// The places of the next four elements, `step` apart, of which `left` exist; the last of those
-// stands in for what is missing.
-fn places(at: u32, step: u32, left: u32) -> vec4<u32> {
-    return at + min(FOUR * step, vec4((left - 1u) * step));
-}
-
 // `v` with 0 for what is missing.
 fn present(v: vec4<f32>, left: u32) -> vec4<f32> {
     return select(vec4(0.0), v, FOUR < vec4(left));
@@ -146,25 +114,6 @@ fn present(v: vec4<f32>, left: u32) -> vec4<f32> {
 
 fn total(v: vec4<f32>) -> f32 {
     return (v.x + v.y) + (v.z + v.w);
-}
-
-fn x_at(i: vec4<u32>) -> vec4<f32> {
-    return vec4(x[i.x], x[i.y], x[i.z], x[i.w]);
-}
-
-fn dy_at(i: vec4<u32>) -> vec4<f32> {
-    return vec4(dy[i.x], dy[i.y], dy[i.z], dy[i.w]);
-}
-
-fn scale_at(i: vec4<u32>) -> vec4<f32> {
-    return vec4(scale[i.x], scale[i.y], scale[i.z], scale[i.w]);
-}
-
-fn write(i: vec4<u32>, v: vec4<f32>) {
-    y[i.x] = v.x;
-    y[i.y] = v.y;
-    y[i.z] = v.z;
-    y[i.w] = v.w;
 }
 
 fn anchor_of(base: u32) -> f32 {
@@ -235,48 +184,6 @@ fn write_stats(group: u32, m: Moments, norm: Norm) {
     new_stats[4u * p.n + group] = norm.rstd;
 }
 
-fn read_stats(group: u32, groups: u32) -> Norm {
-    return Norm(stats[2u * groups + group], stats[3u * groups + group], stats[4u * groups + group]);
-}
-
-// Factor and term that take x - anchor to y.
-fn line(norm: Norm, channel: u32) -> vec2<f32> {
-    var l = vec2(norm.rstd, norm.shift);
-    if SCALE { l *= scale[channel]; }
-    if SHIFT { l.y += shift[channel]; }
-    return l;
-}
-
-// The same for four elements at once: of the line `l` of their channel or, BY_ELEMENT, of channels
-// of their own.
-fn values(v: vec4<f32>, norm: Norm, l: vec2<f32>, channels: vec4<u32>) -> vec4<f32> {
-    let d = v - norm.anchor;
-    if !BY_ELEMENT { return d * l.x + l.y; }
-    var factors = vec4(norm.rstd);
-    var terms = vec4(norm.shift);
-    if SCALE {
-        let by = scale_at(channels);
-        factors *= by;
-        terms *= by;
-    }
-    if SHIFT { terms += vec4(shift[channels.x], shift[channels.y], shift[channels.z], shift[channels.w]); }
-    return d * factors + terms;
-}
-
-// The sum of `part` over the workgroup, known to every thread of it.
-fn workgroup_sum(lane: u32, part: vec2<f32>) -> vec2<f32> {
-    shared_part[lane] = part;
-    workgroupBarrier();
-    for (var half = 128u; half > 0u; half /= 2u) {
-        if lane < half { shared_part[lane] += shared_part[lane + half]; }
-        workgroupBarrier();
-    }
-    let total = shared_part[0];
-    // The memory may be reused once every thread has read the result.
-    workgroupBarrier();
-    return total;
-}
-
 // The moments of elements `lo` to `hi`, by the workgroup.
 fn workgroup_moments(lane: u32, base: u32, anchor: f32, lo: u32, hi: u32) -> Moments {
     let hop = cursor(256u);
@@ -287,7 +194,7 @@ fn workgroup_moments(lane: u32, base: u32, anchor: f32, lo: u32, hi: u32) -> Mom
         part.x += x[address(base, c)] - anchor;
         c = moved(c, hop);
     }
-    let mean = workgroup_sum(lane, part).x / count;
+    let mean = workgroup_sum_pair(lane, part).x / count;
     part = vec2(0.0);
     c = cursor(lo + lane);
     for (var e = lo + lane; e < hi; e += 256u) {
@@ -295,7 +202,7 @@ fn workgroup_moments(lane: u32, base: u32, anchor: f32, lo: u32, hi: u32) -> Mom
         part += vec2(t * t, t);
         c = moved(c, hop);
     }
-    let sums = workgroup_sum(lane, part);
+    let sums = workgroup_sum_pair(lane, part);
     return Moments(count, mean, corrected(sums.x, sums.y, count));
 }
 
@@ -388,10 +295,6 @@ fn xhat(norm: Norm, at: u32) -> f32 {
     return (x[at] - norm.anchor) * norm.rstd + norm.shift;
 }
 
-fn xhat_at(norm: Norm, i: vec4<u32>) -> vec4<f32> {
-    return (x_at(i) - norm.anchor) * norm.rstd + norm.shift;
-}
-
 // The same where the four are of different groups.
 fn xhat_by(groups: vec4<u32>, i: vec4<u32>) -> vec4<f32> {
     let a = read_stats(groups.x, p.groups);
@@ -407,19 +310,6 @@ fn xhat_by(groups: vec4<u32>, i: vec4<u32>) -> vec4<f32> {
 fn weighted(at: u32, channel: u32) -> f32 {
     if WEIGHTED { return dy[at] * scale[channel]; }
     return dy[at];
-}
-
-// The same for four elements: of one channel or, BY_ELEMENT, of their own.
-fn weighted_at(i: vec4<u32>, channel: u32, channels: vec4<u32>) -> vec4<f32> {
-    if !WEIGHTED { return dy_at(i); }
-    if BY_ELEMENT { return dy_at(i) * scale_at(channels); }
-    return dy_at(i) * scale[channel];
-}
-
-// What the weighing leaves to the end.
-fn factor(channel: u32) -> f32 {
-    if SCALE && !WEIGHTED { return scale[channel]; }
-    return 1.0;
 }
 
 // The sums of g and of g xhat over elements `lo` to `hi` of a nest, by blocks of at most 64.
@@ -471,15 +361,11 @@ fn workgroup_sums(lane: u32, nest: u32, lo: u32, hi: u32) -> vec2<f32> {
         part += vec2(g, g * xhat(read_stats(group + c.k * p.group_seg, p.groups), at));
         c = moved(c, hop);
     }
-    return workgroup_sum(lane, part);
+    return workgroup_sum_pair(lane, part);
 }
 
 // dx, from g, xhat, and the means of g and of g xhat; `factor` includes rstd.
 fn slope(factor: f32, g: f32, xhat: f32, means: vec2<f32>) -> f32 {
-    return factor * (g - (means.x + xhat * means.y));
-}
-
-fn slopes(factor: f32, g: vec4<f32>, xhat: vec4<f32>, means: vec2<f32>) -> vec4<f32> {
     return factor * (g - (means.x + xhat * means.y));
 }
 

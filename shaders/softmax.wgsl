@@ -30,7 +30,6 @@ struct Params {
 @group(0) @binding(3) var<storage, read> dy: array<f32>;
 @group(0) @binding(4) var<storage, read_write> dx: array<f32>;
 var<immediate> p: Params;
-var<workgroup> shared_part: array<f32, 256>;
 
 // The first element of a row.
 fn base_of(row: u32) -> u32 {
@@ -57,33 +56,6 @@ fn term(i: u32) -> f32 {
 fn slope(i: u32, total: f32) -> f32 {
     if KIND == 0u { return v[i] * (dy[i] - total); }
     return dy[i] - exp(v[i]) * total;
-}
-
-// The sum of `part` over the workgroup, known to every thread of it.
-fn workgroup_sum(lane: u32, part: f32) -> f32 {
-    shared_part[lane] = part;
-    workgroupBarrier();
-    for (var half = 128u; half > 0u; half /= 2u) {
-        if lane < half { shared_part[lane] += shared_part[lane + half]; }
-        workgroupBarrier();
-    }
-    let total = shared_part[0];
-    // The memory may be reused once every thread has read the result.
-    workgroupBarrier();
-    return total;
-}
-
-// The largest `part` over the workgroup, known to every thread of it.
-fn workgroup_max(lane: u32, part: f32) -> f32 {
-    shared_part[lane] = part;
-    workgroupBarrier();
-    for (var half = 128u; half > 0u; half /= 2u) {
-        if lane < half { shared_part[lane] = max(shared_part[lane], shared_part[lane + half]); }
-        workgroupBarrier();
-    }
-    let largest = shared_part[0];
-    workgroupBarrier();
-    return largest;
 }
 
 @compute @workgroup_size(64)

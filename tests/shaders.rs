@@ -6,8 +6,8 @@ use naga::{ShaderStage, valid};
 use retape::kernel::Shader;
 use retape::ops;
 
-/// What is appended to other shaders: the prelude to all, the product's kernels to some.
-const SHARED: [&str; 2] = ["gemm.wgsl", "prelude.wgsl"];
+/// What is appended to other shaders: the prelude to all, the others to some.
+const SHARED: [&str; 4] = ["gemm.wgsl", "norm_shared.wgsl", "prelude.wgsl", "workgroup.wgsl"];
 
 /// Each shader in `shaders/` belongs to one of the built-in list, the shared parts aside.
 #[test]

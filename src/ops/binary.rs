@@ -11,7 +11,7 @@ use crate::graph::{Graph, Value};
 use crate::kernel::{Grid, KernelCall, Shader, Slot};
 use crate::shape::{Shape, TensorType};
 
-pub(super) static SHADER: Shader = built_in!("binary", include_str!("../../shaders/binary.wgsl"));
+pub(super) static SHADER: Shader = built_in!("binary", "../../shaders/binary.wgsl");
 
 crate::params! {
     struct BinaryParams {

@@ -8,7 +8,7 @@ use crate::graph::{Graph, Value};
 use crate::kernel::{Grid, KernelCall, Shader, Slot};
 use crate::shape::{Shape, TensorType};
 
-pub(super) static SHADER: Shader = built_in!("gather", include_str!("../../shaders/gather.wgsl"));
+pub(super) static SHADER: Shader = built_in!("gather", "../../shaders/gather.wgsl");
 
 crate::params! {
     struct GatherParams { n: u32, rows: u32, count: u32, inner: u32 }

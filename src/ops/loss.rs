@@ -11,7 +11,8 @@ use crate::kernel::{Grid, KernelCall, Shader, Slot};
 use crate::shape::{Shape, TensorType};
 use crate::tape::DeviceProfile;
 
-pub(super) static SHADER: Shader = built_in!("loss", include_str!("../../shaders/loss.wgsl"));
+pub(super) static SHADER: Shader =
+    built_in!("loss", "../../shaders/loss.wgsl", "../../shaders/workgroup.wgsl");
 
 crate::params! {
     struct RowParams { n: u32, classes: u32 }

@@ -12,7 +12,7 @@ use crate::kernel::{Grid, KernelCall, Shader, Slot};
 use crate::shape::{Shape, TensorType};
 use crate::tape::DeviceProfile;
 
-pub(super) static SHADER: Shader = built_in!("lrn", include_str!("../../shaders/lrn.wgsl"));
+pub(super) static SHADER: Shader = built_in!("lrn", "../../shaders/lrn.wgsl");
 
 crate::params! {
     struct LrnParams {

@@ -4,20 +4,14 @@
 //! An operator outside the crate implements [`Op`] and is recorded with
 //! [`Graph::apply`](crate::Graph::apply).
 
-/// A shader of this crate, without run-time checks.
+/// A shader of this crate, without run-time checks: its file, then the files that it shares with
+/// others.
 macro_rules! built_in {
-    ($name:literal, $source:expr) => {
+    ($name:literal, $($path:literal),+) => {
         // SAFETY: the kernels of this crate take their sizes from the shapes that the plan bound,
         // clamp the indices they compute, and loop up to a parameter; the tests run them with the
         // checks on and off, on poisoned and guarded buffers.
-        unsafe { Shader::new_unchecked($name, $source) }
-    };
-}
-
-/// The source of a shader whose product the kernels of `gemm.wgsl` compute.
-macro_rules! with_gemm {
-    ($path:literal) => {
-        concat!(include_str!($path), include_str!("../../../shaders/gemm.wgsl"))
+        unsafe { Shader::new_unchecked($name, concat!($(include_str!($path)),+)) }
     };
 }
 

@@ -11,7 +11,7 @@ use crate::kernel::{Grid, KernelCall, Shader, Slot};
 use crate::random::{self, Stream};
 use crate::shape::{Shape, TensorType};
 
-pub(super) static SHADER: Shader = built_in!("noise", include_str!("../../shaders/noise.wgsl"));
+pub(super) static SHADER: Shader = built_in!("noise", "../../shaders/noise.wgsl");
 
 crate::params! {
     struct DropoutParams {

@@ -11,7 +11,7 @@ use crate::kernel::{Grid, KernelCall, Shader, Slot};
 use crate::shape::{Shape, TensorType};
 use crate::tape::{DeviceKind, DeviceProfile};
 
-pub(super) static SHADER: Shader = built_in!("reduce", include_str!("../../shaders/reduce.wgsl"));
+pub(super) static SHADER: Shader = built_in!("reduce", "../../shaders/reduce.wgsl");
 
 crate::params! {
     struct ReduceParams {

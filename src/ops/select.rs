@@ -9,7 +9,7 @@ use crate::graph::{Graph, Value};
 use crate::kernel::{Grid, KernelCall, Shader, Slot};
 use crate::shape::{Shape, TensorType};
 
-pub(super) static SHADER: Shader = built_in!("select", include_str!("../../shaders/select.wgsl"));
+pub(super) static SHADER: Shader = built_in!("select", "../../shaders/select.wgsl");
 
 crate::params! {
     struct SelectParams {

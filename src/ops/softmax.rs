@@ -9,7 +9,8 @@ use crate::kernel::{Grid, KernelCall, Shader, Slot};
 use crate::shape::{Shape, TensorType};
 use crate::tape::{DeviceKind, DeviceProfile};
 
-pub(super) static SHADER: Shader = built_in!("softmax", include_str!("../../shaders/softmax.wgsl"));
+pub(super) static SHADER: Shader =
+    built_in!("softmax", "../../shaders/softmax.wgsl", "../../shaders/workgroup.wgsl");
 
 crate::params! {
     struct SoftmaxParams { n: u32, axis: u32, inner: u32 }

@@ -10,7 +10,7 @@ use crate::graph::{Graph, Value};
 use crate::kernel::{KernelCall, Shader, Slot};
 use crate::shape::TensorType;
 
-pub(super) static SHADER: Shader = built_in!("unary", include_str!("../../shaders/unary.wgsl"));
+pub(super) static SHADER: Shader = built_in!("unary", "../../shaders/unary.wgsl");
 
 crate::params! {
     struct UnaryParams { n: u32, a: f32, b: f32 }

@@ -8,7 +8,7 @@ use crate::graph::{Graph, Scalar, Source, Value};
 use crate::kernel::{KernelCall, Params, Shader, Slot};
 use crate::shape::TensorType;
 
-pub(super) static SHADER: Shader = built_in!("update", include_str!("../../shaders/update.wgsl"));
+pub(super) static SHADER: Shader = built_in!("update", "../../shaders/update.wgsl");
 
 crate::params! {
     struct AssignParams { n: u32 }

@@ -7,8 +7,7 @@ use crate::ops::matmul::{self, MatmulRoute, join};
 use crate::ops::{Lowering, word};
 use crate::tape::DeviceKind;
 
-pub(in crate::ops) static SHADER: Shader =
-    built_in!("conv_columns", include_str!("../../../shaders/conv_columns.wgsl"));
+pub(in crate::ops) static SHADER: Shader = built_in!("conv_columns", "../../../shaders/conv_columns.wgsl");
 
 crate::params! {
     struct ColumnsParams { threads: u32, ih: u32, iw: u32, oh: u32, ow: u32, top: u32, left: u32 }

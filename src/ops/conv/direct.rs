@@ -6,7 +6,7 @@ use crate::kernel::{Grid, KernelCall, Shader, Slot};
 use crate::ops::matmul::join;
 use crate::ops::{Lowering, word};
 
-pub(in crate::ops) static SHADER: Shader = built_in!("conv", include_str!("../../../shaders/conv.wgsl"));
+pub(in crate::ops) static SHADER: Shader = built_in!("conv", "../../../shaders/conv.wgsl");
 
 crate::params! {
     struct DirectParams {

@@ -8,7 +8,7 @@ use crate::ops::matmul::{Kernel, join};
 use crate::ops::{Lowering, word};
 
 pub(in crate::ops) static SHADER: Shader =
-    built_in!("conv_blocks", with_gemm!("../../../shaders/conv_blocks.wgsl"));
+    built_in!("conv_blocks", "../../../shaders/conv_blocks.wgsl", "../../../shaders/gemm.wgsl");
 
 crate::params! {
     struct BlockParams {

@@ -14,7 +14,7 @@ use crate::graph::{Graph, Scalar, Value};
 use crate::kernel::{Grid, KernelCall, Shader, Slot};
 use crate::shape::{Shape, TensorType};
 
-pub(super) static SHADER: Shader = built_in!("layout", include_str!("../../../shaders/layout.wgsl"));
+pub(super) static SHADER: Shader = built_in!("layout", "../../../shaders/layout.wgsl");
 
 crate::params! {
     struct MoveParams {

@@ -21,10 +21,9 @@ use crate::kernel::{Bind, Grid, KernelCall, Shader, Slot};
 use crate::ops::{Lowering, word};
 use crate::tape::{DeviceKind, DeviceProfile};
 
-pub(in crate::ops) static ELEMENTS: Shader =
-    built_in!("matmul", include_str!("../../../shaders/matmul.wgsl"));
+pub(in crate::ops) static ELEMENTS: Shader = built_in!("matmul", "../../../shaders/matmul.wgsl");
 pub(in crate::ops) static BLOCKS: Shader =
-    built_in!("matmul_blocks", with_gemm!("../../../shaders/matmul_blocks.wgsl"));
+    built_in!("matmul_blocks", "../../../shaders/matmul_blocks.wgsl", "../../../shaders/gemm.wgsl");
 
 crate::params! {
     struct ElementParams {

@@ -15,10 +15,15 @@ use crate::shape::Shape;
 use forward::{Form, Inference, Normalize, RunningStats};
 use geometry::Geometry;
 
-pub(super) static SHADER: Shader = built_in!("norm", include_str!("../../../shaders/norm.wgsl"));
+pub(super) static SHADER: Shader = built_in!(
+    "norm",
+    "../../../shaders/norm.wgsl",
+    "../../../shaders/norm_shared.wgsl",
+    "../../../shaders/workgroup.wgsl"
+);
 
 pub(super) static ELEMENTS: Shader =
-    built_in!("norm_elements", include_str!("../../../shaders/norm_elements.wgsl"));
+    built_in!("norm_elements", "../../../shaders/norm_elements.wgsl", "../../../shaders/norm_shared.wgsl");
 
 pub(super) const OPERATORS: [OperatorInfo; 8] = [
     OperatorInfo::new("batch_norm", Gradient::Yes, "f32"),

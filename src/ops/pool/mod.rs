@@ -17,7 +17,7 @@ use crate::kernel::{Grid, KernelCall, Shader};
 use crate::shape::{Shape, TensorType};
 use crate::tape::{DeviceKind, DeviceProfile};
 
-pub(super) static SHADER: Shader = built_in!("pool", include_str!("../../../shaders/pool.wgsl"));
+pub(super) static SHADER: Shader = built_in!("pool", "../../../shaders/pool.wgsl");
 
 crate::params! {
     struct PoolParams {
