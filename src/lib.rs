@@ -135,7 +135,10 @@ pub mod prelude {
         InstanceNorm, Layer, LayerContext, LayerNorm, LocalResponseNorm, MaxPool2d, Mode, Model, Network,
         Reshape, Sequential, SpatialDropout, ZeroPad2d, architectures,
     };
-    pub use crate::ops::{ConvOptions, ConvRoute, Padding, PoolOptions};
+    pub use crate::ops::{
+        CellActivation, ConvOptions, ConvRoute, GruReset, Padding, PoolOptions, RecurrentOptions,
+        RecurrentWeights,
+    };
     pub use crate::session::{Session, SessionOptions};
     pub use crate::train::{Adam, Optimizer, RmsProp, Sgd};
     pub use crate::{DType, Device, Shape, Tape, data};

@@ -26,6 +26,7 @@ mod matmul;
 mod noise;
 mod norm;
 mod pool;
+mod recurrent;
 mod reduce;
 mod select;
 mod softmax;
@@ -45,6 +46,9 @@ pub use layout::SliceRange;
 pub use matmul::MatmulRoute;
 pub use norm::BatchNorm;
 pub use pool::PoolOptions;
+pub use recurrent::{
+    CellActivation, GruReset, Recurrence, RecurrentOptions, RecurrentRoute, RecurrentWeights,
+};
 pub use reduce::Reduction;
 pub use unary::Unary;
 pub(crate) use update::{AdamUpdate, RmsPropUpdate, SgdUpdate};

@@ -1,0 +1,161 @@
+use super::unrolled;
+use super::{Cell, Extents, GruReset, Recurrence, RecurrentOptions, RecurrentRoute, RecurrentWeights};
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Value};
+use crate::ops::expect_dtype;
+use crate::shape::{Shape, TensorType};
+
+impl Graph {
+    /// A simple recurrent network (Elman, Cognitive Science 14, 1990) over `x`
+    /// `[batch, time, features]` in f32:
+    ///
+    /// `h[t] = f(x[t] W + h[t - 1] U + b)`
+    ///
+    /// # Errors
+    /// [`Error::Rank`] and [`Error::ShapeMismatch`] with both shapes; [`Error::DTypeMismatch`];
+    /// [`Error::Argument`] for options that the cell does not have.
+    #[track_caller]
+    pub fn simple_rnn(
+        &self,
+        x: Value,
+        weights: RecurrentWeights,
+        options: &RecurrentOptions,
+    ) -> Result<Recurrence> {
+        self.recurrence(Cell::Simple, x, weights, options)
+    }
+
+    /// Long short-term memory (Hochreiter and Schmidhuber, Neural Computation 9(8), 1997, with the
+    /// forget gate of Gers et al., 2000) over `x` `[batch, time, features]` in f32:
+    ///
+    /// ```text
+    /// i = s(x[t] Wi + h[t-1] Ui + bi + pi c[t-1])      f = s(x[t] Wf + h[t-1] Uf + bf + pf c[t-1])
+    /// g = a(x[t] Wg + h[t-1] Ug + bg)                  c[t] = f c[t-1] + i g
+    /// o = s(x[t] Wo + h[t-1] Uo + bo + po c[t])        h[t] = o a(c[t])
+    /// ```
+    ///
+    /// with the peepholes p, if there are any, of Gers and Schmidhuber (IJCNN 2000).
+    ///
+    /// # Errors
+    /// As [`simple_rnn`](Graph::simple_rnn).
+    #[track_caller]
+    pub fn lstm(
+        &self,
+        x: Value,
+        weights: RecurrentWeights,
+        options: &RecurrentOptions,
+    ) -> Result<Recurrence> {
+        self.recurrence(Cell::Lstm, x, weights, options)
+    }
+
+    /// Gated recurrent units (Cho et al., EMNLP 2014) over `x` `[batch, time, features]` in f32:
+    ///
+    /// ```text
+    /// r = s(x[t] Wr + h[t-1] Ur + br)                  z = s(x[t] Wz + h[t-1] Uz + bz)
+    /// n = a(x[t] Wn + bn + r (h[t-1] Un + cn))         h[t] = (1 - z) n + z h[t-1]
+    /// ```
+    ///
+    /// or, with [`GruReset::Before`], `n = a(x[t] Wn + bn + (r h[t-1]) Un)`.
+    ///
+    /// # Errors
+    /// As [`simple_rnn`](Graph::simple_rnn).
+    #[track_caller]
+    pub fn gru(
+        &self,
+        x: Value,
+        weights: RecurrentWeights,
+        reset: GruReset,
+        options: &RecurrentOptions,
+    ) -> Result<Recurrence> {
+        self.recurrence(Cell::Gru(reset), x, weights, options)
+    }
+
+    #[track_caller]
+    pub(crate) fn recurrence(
+        &self,
+        cell: Cell,
+        x: Value,
+        weights: RecurrentWeights,
+        options: &RecurrentOptions,
+    ) -> Result<Recurrence> {
+        let extents = self.check_recurrence(cell, x, &weights, options)?;
+        match options.route {
+            RecurrentRoute::Unrolled => unrolled::record(self, cell, extents, x, &weights, options),
+            RecurrentRoute::Auto | RecurrentRoute::Steps | RecurrentRoute::Sequence => {
+                unrolled::record(self, cell, extents, x, &weights, options)
+            }
+        }
+        .map_err(|e| e.of_operator(cell.name()))
+    }
+
+    #[track_caller]
+    fn check_recurrence(
+        &self,
+        cell: Cell,
+        x: Value,
+        weights: &RecurrentWeights,
+        options: &RecurrentOptions,
+    ) -> Result<Extents> {
+        let op = cell.name();
+        let operands =
+            [Some(x), Some(weights.input), Some(weights.recurrent), weights.bias, weights.peepholes];
+        let optional = [options.lengths, options.recurrent_mask];
+        for value in operands.into_iter().chain(optional).flatten().chain(options.initial.iter().copied()) {
+            self.operand_shape(op, value)?;
+        }
+        let ty = |value: Value| self.type_of(value);
+        self.located(op, check(cell, ty(x), weights, options, ty))
+    }
+}
+
+fn check(
+    cell: Cell,
+    x: TensorType,
+    weights: &RecurrentWeights,
+    options: &RecurrentOptions,
+    ty: impl Fn(Value) -> TensorType,
+) -> Result<Extents> {
+    expect_dtype("the sequence", x, DType::F32)?;
+    let (input, recurrent) = (ty(weights.input), ty(weights.recurrent));
+    let extents = Extents::new(cell, x.shape, input.shape, recurrent.shape)?;
+    let Extents { batch, time, hidden, .. } = extents;
+    expect_dtype("the input weight", input, DType::F32)?;
+    expect_dtype("the recurrent weight", recurrent, DType::F32)?;
+    let f32 = |dims: &[usize]| Shape::new(dims).map(TensorType::f32);
+    if let Some(bias) = weights.bias {
+        Extents::expect(
+            "bias and gates by hidden units",
+            ty(bias),
+            TensorType::f32(cell.bias_shape(hidden)),
+        )?;
+    }
+    if let Some(peepholes) = weights.peepholes {
+        if cell != Cell::Lstm {
+            let value = ty(peepholes).to_string();
+            return Err(Error::Argument { argument: "peepholes", value, expected: "only an LSTM has them" });
+        }
+        Extents::expect("peepholes and 3 by hidden units", ty(peepholes), f32(&[3, hidden])?)?;
+    }
+    let state = f32(&[batch, hidden])?;
+    if !options.initial.is_empty() && options.initial.len() != cell.states() {
+        let expected = if cell == Cell::Lstm { "an LSTM has two, h and c" } else { "this cell has one, h" };
+        let value = options.initial.len().to_string();
+        return Err(Error::Argument { argument: "initial states", value, expected });
+    }
+    for &initial in &options.initial {
+        Extents::expect("initial state and batch by hidden units", ty(initial), state)?;
+    }
+    if let Some(mask) = options.recurrent_mask {
+        Extents::expect("recurrent mask and batch by hidden units", ty(mask), state)?;
+    }
+    if let Some(lengths) = options.lengths {
+        Extents::expect("lengths and batch", ty(lengths), TensorType::u32([batch]))?;
+    }
+    if options.truncate == Some(0) {
+        let value = "0".to_owned();
+        return Err(Error::Argument { argument: "truncate", value, expected: "at least 1 step" });
+    }
+    // A step of no time has no last state.
+    debug_assert!(time > 0, "shapes without elements are refused where they are declared");
+    Ok(extents)
+}

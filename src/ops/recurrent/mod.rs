@@ -1,0 +1,95 @@
+//! Recurrent networks over `[batch, time, features]`: simple, LSTM and GRU cells, forward in time or
+//! backward, with lengths, initial and final states, peepholes and dropout of the recurrence.
+
+mod graph;
+mod options;
+mod unrolled;
+
+pub use options::{CellActivation, GruReset, Recurrence, RecurrentOptions, RecurrentRoute, RecurrentWeights};
+
+use crate::error::{Error, Result};
+use crate::shape::{Shape, TensorType};
+
+/// The cell of a recurrent network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cell {
+    Simple,
+    Lstm,
+    Gru(GruReset),
+}
+
+impl Cell {
+    /// The operator's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Cell::Simple => "simple_rnn",
+            Cell::Lstm => "lstm",
+            Cell::Gru(_) => "gru",
+        }
+    }
+
+    /// Products of a unit in a step, each with columns of its own in the weights.
+    pub fn gates(self) -> usize {
+        match self {
+            Cell::Simple => 1,
+            Cell::Lstm => 4,
+            Cell::Gru(_) => 3,
+        }
+    }
+
+    /// States that pass from step to step: h, and c of an LSTM.
+    pub fn states(self) -> usize {
+        if self == Cell::Lstm { 2 } else { 1 }
+    }
+
+    /// The shape of the bias: that of GRU's reset-after form has a row for the input and one for the
+    /// recurrence, which the reset gate comes between.
+    fn bias_shape(self, hidden: usize) -> Shape {
+        match self {
+            Cell::Gru(GruReset::After) => Shape::from([2, 3 * hidden]),
+            _ => Shape::from([self.gates() * hidden]),
+        }
+    }
+}
+
+/// The sizes of a recurrence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Extents {
+    pub batch: usize,
+    pub time: usize,
+    pub features: usize,
+    pub hidden: usize,
+}
+
+impl Extents {
+    /// From the sequence, the weight of the input and that of the recurrence.
+    fn new(cell: Cell, x: Shape, input: Shape, recurrent: Shape) -> Result<Self> {
+        let &[batch, time, features] = x.dims() else {
+            return Err(Error::Rank { shape: x, expected: "3 ([batch, time, features])" });
+        };
+        let &[hidden, columns] = recurrent.dims() else {
+            return Err(Error::Rank { shape: recurrent, expected: "2 ([hidden, gates * hidden])" });
+        };
+        if Some(columns) != hidden.checked_mul(cell.gates()) {
+            let wanted = Shape::from([hidden, hidden.saturating_mul(cell.gates())]);
+            return Err(Error::shape_mismatch(
+                "recurrent weight and gates by hidden units",
+                recurrent,
+                wanted,
+            ));
+        }
+        let wanted = Shape::from([features, columns]);
+        if input != wanted {
+            return Err(Error::shape_mismatch("input weight and features by gates", input, wanted));
+        }
+        Ok(Extents { batch, time, features, hidden })
+    }
+
+    /// Refuses an operand that should have this shape.
+    fn expect(what: &'static str, found: TensorType, wanted: TensorType) -> Result<()> {
+        if found.shape != wanted.shape {
+            return Err(Error::shape_mismatch(what, found.shape, wanted.shape));
+        }
+        super::expect_dtype(what, found, wanted.dtype)
+    }
+}

@@ -1,0 +1,182 @@
+use crate::graph::Value;
+
+/// Where the reset gate of a GRU acts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum GruReset {
+    /// On the product: `n = tanh(x Wn + bn + r (h Un + cn))`. PyTorch's form, Keras's
+    /// `reset_after=True`, ONNX's `linear_before_reset=1`.
+    #[default]
+    After,
+    /// On the state: `n = tanh(x Wn + bn + (r h) Un)`. That of Cho et al., EMNLP 2014; Keras's
+    /// `reset_after=False`, ONNX's default.
+    Before,
+}
+
+/// A function inside a cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CellActivation {
+    /// `tanh(x)`.
+    Tanh,
+    /// `1 / (1 + exp(-x))`.
+    Sigmoid,
+    /// `clip(x / 6 + 1/2, 0, 1)`, as Keras 3 and PyTorch define it.
+    HardSigmoid,
+    /// `max(x, 0)`.
+    Relu,
+    /// `x`.
+    Linear,
+}
+
+impl CellActivation {
+    /// All of them.
+    pub const ALL: [CellActivation; 5] = [
+        CellActivation::Tanh,
+        CellActivation::Sigmoid,
+        CellActivation::HardSigmoid,
+        CellActivation::Relu,
+        CellActivation::Linear,
+    ];
+}
+
+/// How a recurrence is computed. All give the same numbers to rounding.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum RecurrentRoute {
+    /// What the rule chooses among the fused forms.
+    #[default]
+    Auto,
+    /// Elementary operators on the tape, step by step.
+    Unrolled,
+    /// One kernel for each step.
+    Steps,
+    /// One kernel for all steps, of which each workgroup takes its share of the batch.
+    Sequence,
+}
+
+/// The weights of a recurrence, with the gates' columns side by side: i, f, g, o for an LSTM,
+/// r, z, n for a GRU.
+#[derive(Clone, Copy, Debug)]
+pub struct RecurrentWeights {
+    /// `[features, gates * hidden]`.
+    pub input: Value,
+    /// `[hidden, gates * hidden]`.
+    pub recurrent: Value,
+    /// `[gates * hidden]`; `[2, 3 * hidden]` for a GRU of [`GruReset::After`], input and recurrence.
+    pub bias: Option<Value>,
+    /// Of an LSTM: `[3, hidden]`, from the cell to i, f and o.
+    pub peepholes: Option<Value>,
+}
+
+impl RecurrentWeights {
+    /// Weights without a bias and without peepholes.
+    pub fn new(input: Value, recurrent: Value) -> Self {
+        RecurrentWeights { input, recurrent, bias: None, peepholes: None }
+    }
+
+    /// Adds a bias.
+    pub fn bias(mut self, bias: Value) -> Self {
+        self.bias = Some(bias);
+        self
+    }
+
+    /// Adds an LSTM's peepholes.
+    pub fn peepholes(mut self, peepholes: Value) -> Self {
+        self.peepholes = Some(peepholes);
+        self
+    }
+}
+
+/// The options of a recurrence.
+#[derive(Clone, Debug)]
+pub struct RecurrentOptions {
+    pub(super) initial: Vec<Value>,
+    pub(super) lengths: Option<Value>,
+    pub(super) reverse: bool,
+    pub(super) activation: CellActivation,
+    pub(super) recurrent_activation: CellActivation,
+    pub(super) recurrent_mask: Option<Value>,
+    pub(super) truncate: Option<usize>,
+    pub(super) route: RecurrentRoute,
+}
+
+impl Default for RecurrentOptions {
+    fn default() -> Self {
+        RecurrentOptions {
+            initial: Vec::new(),
+            lengths: None,
+            reverse: false,
+            activation: CellActivation::Tanh,
+            recurrent_activation: CellActivation::Sigmoid,
+            recurrent_mask: None,
+            truncate: None,
+            route: RecurrentRoute::Auto,
+        }
+    }
+}
+
+impl RecurrentOptions {
+    /// From zero states, forward in time, all steps, tanh and sigmoid.
+    pub fn new() -> Self {
+        RecurrentOptions::default()
+    }
+
+    /// The states before the first step, each `[batch, hidden]`: h; h and c for an LSTM.
+    pub fn initial(mut self, states: impl Into<Vec<Value>>) -> Self {
+        self.initial = states.into();
+        self
+    }
+
+    /// The number of steps of each sequence, u32 `[batch]`. The steps from there on are padding: they
+    /// leave the states as they are, their output is the state, and no gradient reaches their
+    /// input.
+    pub fn lengths(mut self, lengths: Value) -> Self {
+        self.lengths = Some(lengths);
+        self
+    }
+
+    /// From the last step to the first. Outputs stay at the place of their step.
+    pub fn reverse(mut self, reverse: bool) -> Self {
+        self.reverse = reverse;
+        self
+    }
+
+    /// The function of the candidate and of an LSTM's cell: tanh by default.
+    pub fn activation(mut self, activation: CellActivation) -> Self {
+        self.activation = activation;
+        self
+    }
+
+    /// The function of the gates: sigmoid by default. A simple cell has none.
+    pub fn recurrent_activation(mut self, activation: CellActivation) -> Self {
+        self.recurrent_activation = activation;
+        self
+    }
+
+    /// Factors `[batch, hidden]` of the state on its way into the products, the same at each step:
+    /// recurrent dropout (Gal and Ghahramani, NeurIPS 2016). No gradient flows into them.
+    pub fn recurrent_mask(mut self, mask: Value) -> Self {
+        self.recurrent_mask = Some(mask);
+        self
+    }
+
+    /// Cuts the gradient's way back after every so many steps, counted from the first one taken:
+    /// truncated back-propagation through time.
+    pub fn truncate(mut self, steps: usize) -> Self {
+        self.truncate = Some(steps);
+        self
+    }
+
+    /// How the recurrence is computed.
+    pub fn route(mut self, route: RecurrentRoute) -> Self {
+        self.route = route;
+        self
+    }
+}
+
+/// What a recurrence makes.
+#[derive(Clone, Debug)]
+pub struct Recurrence {
+    /// The state h after every step, `[batch, time, hidden]`.
+    pub outputs: Value,
+    /// The states after the last step taken, each `[batch, hidden]`: h; h and c for an LSTM.
+    pub states: Vec<Value>,
+}
