@@ -7,7 +7,14 @@ use retape::kernel::Shader;
 use retape::ops;
 
 /// What is appended to other shaders: the prelude to all, the others to some.
-const SHARED: [&str; 4] = ["gemm.wgsl", "norm_shared.wgsl", "prelude.wgsl", "workgroup.wgsl"];
+const SHARED: [&str; 6] = [
+    "gemm.wgsl",
+    "norm_shared.wgsl",
+    "prelude.wgsl",
+    "recurrent.wgsl",
+    "recurrent_steps.wgsl",
+    "workgroup.wgsl",
+];
 
 /// Each shader in `shaders/` belongs to one of the built-in list, the shared parts aside.
 #[test]

@@ -110,6 +110,7 @@ pub fn operators() -> Vec<OperatorInfo> {
         &loss::OPERATORS,
         &noise::OPERATORS,
         &norm::OPERATORS,
+        &recurrent::OPERATORS,
         &update::OPERATORS,
     ];
     families.concat()
@@ -136,6 +137,9 @@ pub fn shaders() -> Vec<&'static Shader> {
         &noise::SHADER,
         &norm::SHADER,
         &norm::ELEMENTS,
+        &recurrent::SIMPLE,
+        &recurrent::LSTM,
+        &recurrent::GRU,
         &update::SHADER,
     ]
 }

@@ -1,5 +1,6 @@
-use super::unrolled;
+use super::operator::{Recur, one_of};
 use super::{Cell, Extents, GruReset, Recurrence, RecurrentOptions, RecurrentRoute, RecurrentWeights};
+use super::{kernels, unrolled};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
@@ -81,11 +82,28 @@ impl Graph {
         let extents = self.check_recurrence(cell, x, &weights, options)?;
         match options.route {
             RecurrentRoute::Unrolled => unrolled::record(self, cell, extents, x, &weights, options),
-            RecurrentRoute::Auto | RecurrentRoute::Steps | RecurrentRoute::Sequence => {
-                unrolled::record(self, cell, extents, x, &weights, options)
-            }
+            _ if !kernels::is_fused(cell) => unrolled::record(self, cell, extents, x, &weights, options),
+            _ => self.fused(cell, extents, x, &weights, options),
         }
         .map_err(|e| e.of_operator(cell.name()))
+    }
+
+    /// One product for the input of all steps, then one operator.
+    fn fused(
+        &self,
+        cell: Cell,
+        extents: Extents,
+        x: Value,
+        weights: &RecurrentWeights,
+        options: &RecurrentOptions,
+    ) -> Result<Recurrence> {
+        let Extents { batch, time, features, hidden } = extents;
+        let rows = self.reshape(x, [batch * time, features])?;
+        let products = self.matmul(rows, weights.input)?;
+        let products = self.reshape(products, [batch, time, cell.gates() * hidden])?;
+        let made = Recur::record(self, cell, products, weights, options)?;
+        let states = (0..cell.states()).map(|number| one_of(self, made[1], number));
+        Ok(Recurrence { outputs: made[0], states: states.collect::<Result<_>>()? })
     }
 
     #[track_caller]

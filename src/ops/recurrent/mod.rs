@@ -2,13 +2,28 @@
 //! backward, with lengths, initial and final states, peepholes and dropout of the recurrence.
 
 mod graph;
+mod kernels;
+mod operator;
 mod options;
+mod reference;
 mod unrolled;
+
+pub(super) use kernels::{GRU, LSTM, SIMPLE};
 
 pub use options::{CellActivation, GruReset, Recurrence, RecurrentOptions, RecurrentRoute, RecurrentWeights};
 
+use super::{Gradient, OperatorInfo};
 use crate::error::{Error, Result};
 use crate::shape::{Shape, TensorType};
+
+pub(super) const OPERATORS: [OperatorInfo; 6] = [
+    OperatorInfo::new("simple_rnn", Gradient::Yes, "f32"),
+    OperatorInfo::new("simple_rnn_grad", Gradient::None, "f32"),
+    OperatorInfo::new("lstm", Gradient::Yes, "f32"),
+    OperatorInfo::new("lstm_grad", Gradient::None, "f32"),
+    OperatorInfo::new("gru", Gradient::Yes, "f32"),
+    OperatorInfo::new("gru_grad", Gradient::None, "f32"),
+];
 
 /// The cell of a recurrent network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,6 +11,7 @@ mod matmul;
 mod noise;
 mod norm;
 mod pool;
+pub mod recurrent;
 mod reduce;
 mod softmax;
 pub mod updates;
@@ -35,6 +36,7 @@ pub fn all() -> Vec<Case> {
         loss::cases(),
         noise::cases(),
         norm::cases(),
+        recurrent::cases(),
     ];
     let wanted = std::env::var("RETAPE_TEST_CASE").unwrap_or_default();
     families.into_iter().flatten().filter(|case| case.name.contains(&wanted)).collect()

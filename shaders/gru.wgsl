@@ -1,0 +1,111 @@
+// The step of gated recurrent units whose reset gate acts on the product, forward and backward, for
+// `recurrent_steps.wgsl`.
+//
+//   r = s(a_r + b_r)   z = s(a_z + b_z)   n = t(a_n + r q), q = b_n   h = (1 - z) n + z h'
+//
+// with a = x W + bias of the input, b = h' U + bias of the recurrence, h' the state before. Gates lie in
+// the order r, z, n. Saved for the way back: r, z, n, q and h', [batch, time, 5 hidden].
+
+const GATES = 3u;
+const SAVED = 5u;
+const HAS_CELL = false;
+
+struct Both {
+    low: mat3x4<f32>,
+    high: mat3x4<f32>,
+}
+
+struct Back {
+    // Of the products of the recurrence.
+    slopes: mat3x4<f32>,
+    before: Half,
+}
+
+fn weigh(both: Both, k: u32, j: u32, h: mat2x4<f32>) -> Both {
+    let at = k * 3u * p.hidden + j;
+    let r = vec4(u[at]);
+    let z = vec4(u[at + p.hidden]);
+    let n = vec4(u[at + 2u * p.hidden]);
+    let a = both.low;
+    let b = both.high;
+    return Both(
+        mat3x4(fma(r, h[0], a[0]), fma(z, h[0], a[1]), fma(n, h[0], a[2])),
+        mat3x4(fma(r, h[1], b[0]), fma(z, h[1], b[1]), fma(n, h[1], b[2])),
+    );
+}
+
+// A product of the recurrence with its bias.
+fn biased(sum: vec4<f32>, gate: u32, j: u32) -> vec4<f32> {
+    if !HAS_BIAS { return sum; }
+    return sum + small_scalar(p.bias_at + (GATES + gate) * p.hidden + j);
+}
+
+fn forward_cell(sums: mat3x4<f32>, at: Place, before: Half) -> Half {
+    put_previous(at, masked(at.row, at.j, before.h));
+    let r = activate(GATE, input_at(at, 0u) + biased(sums[0], 0u, at.j));
+    let z = activate(GATE, input_at(at, 1u) + biased(sums[1], 1u, at.j));
+    let q = biased(sums[2], 2u, at.j);
+    let n = activate(ACTIVATION, fma(r, q, input_at(at, 2u)));
+    let after = select(before.h, (1.0 - z) * n + z * before.h, taken(at));
+    put_saved(at, 0u, SAVED, r);
+    put_saved(at, 1u, SAVED, z);
+    put_saved(at, 2u, SAVED, n);
+    put_saved(at, 3u, SAVED, q);
+    put_saved(at, 4u, SAVED, before.h);
+    put_y(at, after);
+    return Half(after, vec4(0.0));
+}
+
+fn c_before(row: u32, s: u32, j: u32) -> vec4<f32> {
+    return vec4(0.0);
+}
+
+fn backward_cell(at: Place, after: Half) -> Back {
+    let line = lines(at.row, at.s, SAVED * p.hidden) + at.j;
+    let r = saved_at(line);
+    let z = saved_at(line + p.hidden);
+    let n = saved_at(line + 2u * p.hidden);
+    let q = saved_at(line + 3u * p.hidden);
+    let h = saved_at(line + 4u * p.hidden);
+    var d_n = after.h * (1.0 - z) * slope(ACTIVATION, n);
+    var d_z = after.h * (h - n) * slope(GATE, z);
+    var d_r = d_n * q * slope(GATE, r);
+    var d_q = d_n * r;
+    var before = after.h * z;
+    if HAS_LENGTHS {
+        let is_taken = taken(at);
+        let zero = vec4(0.0);
+        d_r = select(zero, d_r, is_taken);
+        d_z = select(zero, d_z, is_taken);
+        d_n = select(zero, d_n, is_taken);
+        d_q = select(zero, d_q, is_taken);
+        before = select(after.h, before, is_taken);
+    }
+    put_dxw(at, 0u, d_r);
+    put_dxw(at, 1u, d_z);
+    put_dxw(at, 2u, d_n);
+    put_dhw(at, 0u, d_r);
+    put_dhw(at, 1u, d_z);
+    put_dhw(at, 2u, d_q);
+    return Back(mat3x4(d_r, d_z, d_q), Half(before, vec4(0.0)));
+}
+
+fn slopes_at(row: u32, s: u32, column: u32) -> vec4<f32> {
+    let i = lines(row, s, GATES * p.hidden) + column;
+    return vec4(dhw[i.x], dhw[i.y], dhw[i.z], dhw[i.w]);
+}
+
+fn stage(unit: u32, low: mat3x4<f32>, high: mat3x4<f32>) {
+    staged[unit] = mat2x4(low[0], high[0]);
+    staged[WIDTH + unit] = mat2x4(low[1], high[1]);
+    staged[2u * WIDTH + unit] = mat2x4(low[2], high[2]);
+}
+
+fn weigh_back(before: mat2x4<f32>, k: u32, at: u32, j: u32) -> mat2x4<f32> {
+    let row = k * p.hidden + j;
+    let plane = p.hidden * p.hidden;
+    var sum = before;
+    sum = add_staged(sum, u[row], at);
+    sum = add_staged(sum, u[row + plane], WIDTH + at);
+    return add_staged(sum, u[row + 2u * plane], 2u * WIDTH + at);
+}

@@ -1,0 +1,134 @@
+// The step of an LSTM, forward and backward, for `recurrent.wgsl`.
+//
+//   i = s(a_i + p_i c')   f = s(a_f + p_f c')   g = t(a_g)   c = f c' + i g
+//   o = s(a_o + p_o c)    h = o t(c)            with a = x W + h' U + b and c', h' the states before
+//
+// Gates lie in the order i, f, g, o. Saved for the way back: i, f, g, o and c, [batch, time, 5 hidden].
+
+const GATES = 4u;
+const SAVED = 5u;
+const HAS_CELL = true;
+
+struct Both {
+    low: mat4x4<f32>,
+    high: mat4x4<f32>,
+}
+
+struct Back {
+    slopes: mat4x4<f32>,
+    before: Half,
+}
+
+fn weigh(both: Both, k: u32, j: u32, h: mat2x4<f32>) -> Both {
+    let at = k * 4u * p.hidden + j;
+    let i = vec4(u[at]);
+    let f = vec4(u[at + p.hidden]);
+    let g = vec4(u[at + 2u * p.hidden]);
+    let o = vec4(u[at + 3u * p.hidden]);
+    let a = both.low;
+    let b = both.high;
+    return Both(
+        mat4x4(fma(i, h[0], a[0]), fma(f, h[0], a[1]), fma(g, h[0], a[2]), fma(o, h[0], a[3])),
+        mat4x4(fma(i, h[1], b[0]), fma(f, h[1], b[1]), fma(g, h[1], b[2]), fma(o, h[1], b[3])),
+    );
+}
+
+fn peephole(gate: u32, j: u32) -> f32 {
+    return small_scalar(p.peepholes_at + gate * p.hidden + j);
+}
+
+fn forward_cell(sums: mat4x4<f32>, at: Place, before: Half) -> Half {
+    put_previous(at, masked(at.row, at.j, before.h));
+    var a_i = sums[0] + input_at(at, 0u);
+    var a_f = sums[1] + input_at(at, 1u);
+    let g = activate(ACTIVATION, sums[2] + input_at(at, 2u));
+    var a_o = sums[3] + input_at(at, 3u);
+    if HAS_PEEPHOLES {
+        a_i += peephole(0u, at.j) * before.c;
+        a_f += peephole(1u, at.j) * before.c;
+    }
+    let i = activate(GATE, a_i);
+    let f = activate(GATE, a_f);
+    let c = f * before.c + i * g;
+    if HAS_PEEPHOLES { a_o += peephole(2u, at.j) * c; }
+    let o = activate(GATE, a_o);
+    let is_taken = taken(at);
+    let after = Half(
+        select(before.h, o * activate(ACTIVATION, c), is_taken),
+        select(before.c, c, is_taken),
+    );
+    put_saved(at, 0u, SAVED, i);
+    put_saved(at, 1u, SAVED, f);
+    put_saved(at, 2u, SAVED, g);
+    put_saved(at, 3u, SAVED, o);
+    put_saved(at, 4u, SAVED, after.c);
+    put_y(at, after.h);
+    return after;
+}
+
+// c before step s, from memory.
+fn c_before(row: u32, s: u32, j: u32) -> vec4<f32> {
+    if s == 0u { return c_initial(row, j); }
+    let i = lines(row, s - 1u, SAVED * p.hidden) + 4u * p.hidden + j;
+    return vec4(saved[i.x], saved[i.y], saved[i.z], saved[i.w]);
+}
+
+fn c_initial(row: u32, j: u32) -> vec4<f32> {
+    if HAS_INITIAL { return small_state(p.cell_at, row, j); }
+    return vec4(0.0);
+}
+
+fn backward_cell(at: Place, after: Half) -> Back {
+    let line = lines(at.row, at.s, SAVED * p.hidden) + at.j;
+    let i = saved_at(line);
+    let f = saved_at(line + p.hidden);
+    let g = saved_at(line + 2u * p.hidden);
+    let o = saved_at(line + 3u * p.hidden);
+    let shown = activate(ACTIVATION, saved_at(line + 4u * p.hidden));
+    var c_prior = c_initial(at.row, at.j);
+    if at.s > 0u { c_prior = saved_at(lines(at.row, at.s - 1u, SAVED * p.hidden) + 4u * p.hidden + at.j); }
+    var d_o = after.h * shown * slope(GATE, o);
+    var dc = after.c + after.h * o * slope(ACTIVATION, shown);
+    if HAS_PEEPHOLES { dc += d_o * peephole(2u, at.j); }
+    var d_i = dc * g * slope(GATE, i);
+    var d_f = dc * c_prior * slope(GATE, f);
+    var d_g = dc * i * slope(ACTIVATION, g);
+    var before = Half(vec4(0.0), dc * f);
+    if HAS_PEEPHOLES { before.c += d_i * peephole(0u, at.j) + d_f * peephole(1u, at.j); }
+    if HAS_LENGTHS {
+        let is_taken = taken(at);
+        let zero = vec4(0.0);
+        d_i = select(zero, d_i, is_taken);
+        d_f = select(zero, d_f, is_taken);
+        d_g = select(zero, d_g, is_taken);
+        d_o = select(zero, d_o, is_taken);
+        before = Half(select(after.h, before.h, is_taken), select(after.c, before.c, is_taken));
+    }
+    put_dxw(at, 0u, d_i);
+    put_dxw(at, 1u, d_f);
+    put_dxw(at, 2u, d_g);
+    put_dxw(at, 3u, d_o);
+    return Back(mat4x4(d_i, d_f, d_g, d_o), before);
+}
+
+fn slopes_at(row: u32, s: u32, column: u32) -> vec4<f32> {
+    let i = lines(row, s, 4u * p.hidden) + column;
+    return vec4(dxw[i.x], dxw[i.y], dxw[i.z], dxw[i.w]);
+}
+
+fn stage(unit: u32, low: mat4x4<f32>, high: mat4x4<f32>) {
+    staged[unit] = mat2x4(low[0], high[0]);
+    staged[WIDTH + unit] = mat2x4(low[1], high[1]);
+    staged[2u * WIDTH + unit] = mat2x4(low[2], high[2]);
+    staged[3u * WIDTH + unit] = mat2x4(low[3], high[3]);
+}
+
+fn weigh_back(before: mat2x4<f32>, k: u32, at: u32, j: u32) -> mat2x4<f32> {
+    let row = k * p.hidden + j;
+    let plane = p.hidden * p.hidden;
+    var sum = before;
+    sum = add_staged(sum, u[row], at);
+    sum = add_staged(sum, u[row + plane], WIDTH + at);
+    sum = add_staged(sum, u[row + 2u * plane], 2u * WIDTH + at);
+    return add_staged(sum, u[row + 3u * plane], 3u * WIDTH + at);
+}

@@ -1,0 +1,328 @@
+// What the kernels of a recurrence over time share: operands, places, activations. Appended after the
+// source of a cell, which says how many gates a unit has: GATES; and HAS_CELL, whether a state c
+// goes beside h.
+//
+//   xw [batch, time, GATES hidden]     the products of the input, all steps'
+//   u  [hidden, GATES hidden]          the recurrent weight; backward its transpose
+//   y, previous [batch, time, hidden]  the state h after each step, and the one that went into its
+//                                      product, masked
+//   states [1 or 2, batch, hidden]     the states after the last step, h and c
+//   small                              operands of few numbers, one after the other, as `pack` puts
+//                                      them, a thread per word
+//   carry [1 or 2, batch, hidden]      the gradient of the states between two dispatches
+//
+// Steps are counted as they are taken, s from p.first to p.last; in REVERSE that is from the last time
+// to the first. A thread handles one unit of eight sequences, as two vectors of four. A workgroup of
+// WIDTH threads has as many units of the same sequences side by side, whose states, or whose gates'
+// gradients, it stages in workgroup memory.
+//
+// Sequences past the last repeat it and are not stored; so do units.
+
+override WIDTH: u32 = 64u;
+// Elements of workgroup memory.
+override STAGED: u32 = 64u;
+// tanh, sigmoid, hard sigmoid, relu, linear: of the candidate, and of the gates.
+override ACTIVATION: u32 = 0u;
+override GATE: u32 = 1u;
+override REVERSE: bool = false;
+override HAS_BIAS: bool = false;
+override HAS_INITIAL: bool = false;
+override HAS_MASK: bool = false;
+override HAS_PEEPHOLES: bool = false;
+override HAS_LENGTHS: bool = false;
+// The gradients given: of y, of the states after the last step.
+override HAS_DY: bool = false;
+override HAS_LAST: bool = false;
+
+struct Params {
+    batch: u32,
+    time: u32,
+    hidden: u32,
+    first: u32,
+    last: u32,
+    tiles: u32,
+    // Steps after which the way back is cut; 0 for never.
+    truncate: u32,
+    // Where in `small` an operand begins.
+    bias_at: u32,
+    initial_at: u32,
+    cell_at: u32,
+    mask_at: u32,
+    peepholes_at: u32,
+    lengths_at: u32,
+    last_at: u32,
+}
+
+struct PackParams {
+    ends_lo: vec4<u32>,
+    ends_hi: vec2<u32>,
+    n: u32,
+}
+
+@group(0) @binding(0) var<storage, read> xw: array<f32>;
+@group(0) @binding(1) var<storage, read> u: array<f32>;
+@group(0) @binding(2) var<storage, read> small: array<u32>;
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+@group(0) @binding(4) var<storage, read_write> states: array<f32>;
+@group(0) @binding(5) var<storage, read_write> previous: array<f32>;
+@group(0) @binding(6) var<storage, read_write> saved: array<f32>;
+@group(0) @binding(7) var<storage, read> saved_in: array<f32>;
+@group(0) @binding(8) var<storage, read> dy: array<f32>;
+@group(0) @binding(9) var<storage, read_write> dxw: array<f32>;
+@group(0) @binding(10) var<storage, read_write> dhw: array<f32>;
+@group(0) @binding(11) var<storage, read_write> carry: array<f32>;
+@group(0) @binding(0) var<storage, read> part_0: array<u32>;
+@group(0) @binding(1) var<storage, read> part_1: array<u32>;
+@group(0) @binding(2) var<storage, read> part_2: array<u32>;
+@group(0) @binding(3) var<storage, read> part_3: array<u32>;
+@group(0) @binding(4) var<storage, read> part_4: array<u32>;
+@group(0) @binding(5) var<storage, read> part_5: array<u32>;
+@group(0) @binding(6) var<storage, read_write> packed: array<u32>;
+var<immediate> p: Params;
+var<immediate> q: PackParams;
+var<workgroup> staged: array<mat2x4<f32>, STAGED>;
+
+const FOUR = vec4(0u, 1u, 2u, 3u);
+
+// The states of eight sequences at a unit, or their gradients.
+struct State {
+    h: mat2x4<f32>,
+    c: mat2x4<f32>,
+}
+
+// The states of four.
+struct Half {
+    h: vec4<f32>,
+    c: vec4<f32>,
+}
+
+// Where a thread works: the first of its four sequences, the time of the step, the unit, and whether
+// the unit is its own.
+struct Place {
+    row: u32,
+    s: u32,
+    j: u32,
+    own: bool,
+}
+
+fn activate(kind: u32, x: vec4<f32>) -> vec4<f32> {
+    if kind == 0u { return tanh_exact(x); }
+    if kind == 1u { return sigmoid(x); }
+    if kind == 2u { return clamp(x * (1.0 / 6.0) + 0.5, vec4(0.0), vec4(1.0)); }
+    if kind == 3u { return max(x, vec4(0.0)); }
+    return x;
+}
+
+// The derivative of an activation where its value is y.
+fn slope(kind: u32, y: vec4<f32>) -> vec4<f32> {
+    if kind == 0u { return (1.0 - y) * (1.0 + y); }
+    if kind == 1u { return y * (1.0 - y); }
+    if kind == 2u { return select(vec4(0.0), vec4(1.0 / 6.0), (y > vec4(0.0)) & (y < vec4(1.0))); }
+    if kind == 3u { return select(vec4(0.0), vec4(1.0), y > vec4(0.0)); }
+    return vec4(1.0);
+}
+
+fn time_of(s: u32) -> u32 {
+    return select(s, p.time - 1u - s, REVERSE);
+}
+
+// Four sequences from `row` on, the last standing in for those past it.
+fn sequences(row: u32) -> vec4<u32> {
+    return min(row + FOUR, vec4(p.batch - 1u));
+}
+
+// Where [batch, time, width] begins for four sequences at a step.
+fn lines(row: u32, s: u32, width: u32) -> vec4<u32> {
+    return (sequences(row) * p.time + time_of(s)) * width;
+}
+
+// Which of four sequences a step belongs to, and is not padding of.
+fn taken(at: Place) -> vec4<bool> {
+    if !HAS_LENGTHS { return vec4(true); }
+    let i = p.lengths_at + sequences(at.row);
+    return vec4(time_of(at.s)) < vec4(small[i.x], small[i.y], small[i.z], small[i.w]);
+}
+
+fn small_at(i: vec4<u32>) -> vec4<f32> {
+    return bitcast<vec4<f32>>(vec4(small[i.x], small[i.y], small[i.z], small[i.w]));
+}
+
+fn small_scalar(i: u32) -> f32 {
+    return bitcast<f32>(small[i]);
+}
+
+// The product of the input at a gate's column, with the bias.
+fn input_at(at: Place, gate: u32) -> vec4<f32> {
+    let column = gate * p.hidden + at.j;
+    let i = lines(at.row, at.s, GATES * p.hidden) + column;
+    let x = vec4(xw[i.x], xw[i.y], xw[i.z], xw[i.w]);
+    if HAS_BIAS { return x + small_scalar(p.bias_at + column); }
+    return x;
+}
+
+fn saved_at(i: vec4<u32>) -> vec4<f32> {
+    return vec4(saved_in[i.x], saved_in[i.y], saved_in[i.z], saved_in[i.w]);
+}
+
+fn masked(row: u32, j: u32, h: vec4<f32>) -> vec4<f32> {
+    if !HAS_MASK { return h; }
+    return h * small_at(p.mask_at + sequences(row) * p.hidden + j);
+}
+
+fn both_masked(row: u32, j: u32, h: mat2x4<f32>) -> mat2x4<f32> {
+    return mat2x4(masked(row, j, h[0]), masked(row + 4u, j, h[1]));
+}
+
+// Which of the four sequences at `row` exist and are this thread's to store.
+fn stored(at: Place) -> vec4<bool> {
+    return (vec4(at.row) + FOUR < vec4(p.batch)) & vec4(at.own);
+}
+
+fn put_y(at: Place, v: vec4<f32>) {
+    let i = lines(at.row, at.s, p.hidden) + at.j;
+    let keep = stored(at);
+    if keep.x { y[i.x] = v.x; }
+    if keep.y { y[i.y] = v.y; }
+    if keep.z { y[i.z] = v.z; }
+    if keep.w { y[i.w] = v.w; }
+}
+
+fn put_previous(at: Place, v: vec4<f32>) {
+    let i = lines(at.row, at.s, p.hidden) + at.j;
+    let keep = stored(at);
+    if keep.x { previous[i.x] = v.x; }
+    if keep.y { previous[i.y] = v.y; }
+    if keep.z { previous[i.z] = v.z; }
+    if keep.w { previous[i.w] = v.w; }
+}
+
+// Saves a number for the way back, of `parts` that a unit has there.
+fn put_saved(at: Place, part: u32, parts: u32, v: vec4<f32>) {
+    let i = lines(at.row, at.s, parts * p.hidden) + part * p.hidden + at.j;
+    let keep = stored(at);
+    if keep.x { saved[i.x] = v.x; }
+    if keep.y { saved[i.y] = v.y; }
+    if keep.z { saved[i.z] = v.z; }
+    if keep.w { saved[i.w] = v.w; }
+}
+
+fn put_dxw(at: Place, gate: u32, v: vec4<f32>) {
+    let i = lines(at.row, at.s, GATES * p.hidden) + gate * p.hidden + at.j;
+    let keep = stored(at);
+    if keep.x { dxw[i.x] = v.x; }
+    if keep.y { dxw[i.y] = v.y; }
+    if keep.z { dxw[i.z] = v.z; }
+    if keep.w { dxw[i.w] = v.w; }
+}
+
+fn put_dhw(at: Place, gate: u32, v: vec4<f32>) {
+    let i = lines(at.row, at.s, GATES * p.hidden) + gate * p.hidden + at.j;
+    let keep = stored(at);
+    if keep.x { dhw[i.x] = v.x; }
+    if keep.y { dhw[i.y] = v.y; }
+    if keep.z { dhw[i.z] = v.z; }
+    if keep.w { dhw[i.w] = v.w; }
+}
+
+fn put_states(at: Place, part: u32, v: vec4<f32>) {
+    let i = (part * p.batch + sequences(at.row)) * p.hidden + at.j;
+    let keep = stored(at);
+    if keep.x { states[i.x] = v.x; }
+    if keep.y { states[i.y] = v.y; }
+    if keep.z { states[i.z] = v.z; }
+    if keep.w { states[i.w] = v.w; }
+}
+
+fn put_carry(at: Place, part: u32, v: vec4<f32>) {
+    let i = (part * p.batch + sequences(at.row)) * p.hidden + at.j;
+    let keep = stored(at);
+    if keep.x { carry[i.x] = v.x; }
+    if keep.y { carry[i.y] = v.y; }
+    if keep.z { carry[i.z] = v.z; }
+    if keep.w { carry[i.w] = v.w; }
+}
+
+// A state of [batch, hidden] in `small`.
+fn small_state(first: u32, row: u32, j: u32) -> vec4<f32> {
+    return small_at(first + sequences(row) * p.hidden + j);
+}
+
+fn carried(part: u32, row: u32, j: u32) -> vec4<f32> {
+    let i = (part * p.batch + sequences(row)) * p.hidden + j;
+    return vec4(carry[i.x], carry[i.y], carry[i.z], carry[i.w]);
+}
+
+// h before step s, from memory.
+fn h_before(row: u32, s: u32, j: u32) -> vec4<f32> {
+    if s == 0u {
+        if HAS_INITIAL { return small_state(p.initial_at, row, j); }
+        return vec4(0.0);
+    }
+    let i = lines(row, s - 1u, p.hidden) + j;
+    return vec4(y[i.x], y[i.y], y[i.z], y[i.w]);
+}
+
+fn both_before(row: u32, s: u32, j: u32) -> mat2x4<f32> {
+    return mat2x4(h_before(row, s, j), h_before(row + 4u, s, j));
+}
+
+// A sum plus a weight times the staged element `at`.
+fn add_staged(sum: mat2x4<f32>, w: f32, at: u32) -> mat2x4<f32> {
+    let by = staged[at];
+    return mat2x4(fma(vec4(w), by[0], sum[0]), fma(vec4(w), by[1], sum[1]));
+}
+
+// The gradient of the states after the last step.
+fn last_grad(row: u32, j: u32) -> State {
+    var h = mat2x4<f32>();
+    var c = mat2x4<f32>();
+    if HAS_LAST {
+        h = mat2x4(small_state(p.last_at, row, j), small_state(p.last_at, row + 4u, j));
+        if HAS_CELL {
+            let second = p.last_at + p.batch * p.hidden;
+            c = mat2x4(small_state(second, row, j), small_state(second, row + 4u, j));
+        }
+    }
+    return State(h, c);
+}
+
+fn carried_grad(row: u32, j: u32) -> State {
+    var c = mat2x4<f32>();
+    if HAS_CELL { c = mat2x4(carried(1u, row, j), carried(1u, row + 4u, j)); }
+    return State(mat2x4(carried(0u, row, j), carried(0u, row + 4u, j)), c);
+}
+
+fn put_grad(row: u32, j: u32, own: bool, grad: State) {
+    let low = Place(row, 0u, j, own);
+    let high = Place(row + 4u, 0u, j, own);
+    put_carry(low, 0u, grad.h[0]);
+    put_carry(high, 0u, grad.h[1]);
+    if HAS_CELL {
+        put_carry(low, 1u, grad.c[0]);
+        put_carry(high, 1u, grad.c[1]);
+    }
+}
+
+// Whether no gradient passes from step s to the one before.
+fn is_cut(s: u32) -> bool {
+    return p.truncate > 0u && s % p.truncate == 0u;
+}
+
+@compute @workgroup_size(64)
+fn pack(@builtin(global_invocation_id) id: vec3<u32>) {
+    let i = linear_index(id, 64u);
+    if i >= q.n { return; }
+    if i < q.ends_lo.x {
+        packed[i] = part_0[i];
+    } else if i < q.ends_lo.y {
+        packed[i] = part_1[i - q.ends_lo.x];
+    } else if i < q.ends_lo.z {
+        packed[i] = part_2[i - q.ends_lo.y];
+    } else if i < q.ends_lo.w {
+        packed[i] = part_3[i - q.ends_lo.z];
+    } else if i < q.ends_hi.x {
+        packed[i] = part_4[i - q.ends_lo.w];
+    } else {
+        packed[i] = part_5[i - q.ends_hi.x];
+    }
+}

@@ -1,0 +1,513 @@
+//! Recurrences in f64, a sequence at a time, and the error that f32 kernels may make.
+
+use rayon::prelude::*;
+
+use super::operator::{Part, RecurGrad, Spec};
+use super::{Cell, CellActivation, Extents, GruReset};
+use crate::cpu::Array;
+use crate::ops::{EPS, FLUSH};
+use crate::random::pcg4d;
+use crate::shape::TensorType;
+
+/// Disturbs what f32 arithmetic would round, by as much as it may be off, in directions drawn at
+/// random. A bound worked out by adding up magnitudes would grow without limit over the steps of a
+/// recurrence, whose weights' signs keep the true error small.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Jitter {
+    seed: Option<u32>,
+    count: u32,
+}
+
+impl Jitter {
+    pub fn none() -> Self {
+        Jitter { seed: None, count: 0 }
+    }
+
+    fn seeded(seed: u32) -> Self {
+        Jitter { seed: Some(seed), count: 0 }
+    }
+
+    fn of_sequence(self, number: usize) -> Self {
+        Jitter { seed: self.seed.map(|s| pcg4d([s, number as u32, 1, 2])[0]), count: 0 }
+    }
+
+    /// The value, off by up to `ulps` units of `magnitude`.
+    fn apply(&mut self, value: f64, ulps: f64, magnitude: f64) -> f64 {
+        let Some(seed) = self.seed else { return value };
+        self.count += 1;
+        let up = pcg4d([seed, self.count, 3, 4])[0] & 1 == 0;
+        let off = ulps * EPS * magnitude.abs();
+        if up { value + off } else { value - off }
+    }
+}
+
+/// Errors allowed to `results`: four times what two disturbed runs are off by, the largest among the
+/// `hidden` neighbours of an element, and some units of the element itself.
+pub(super) fn bounds(results: &[Array], hidden: usize, run: impl Fn(Jitter) -> Vec<Array>) -> Vec<Vec<f64>> {
+    let disturbed = [run(Jitter::seeded(1)), run(Jitter::seeded(2))];
+    let of = |(number, result): (usize, &Array)| {
+        let mut all = Vec::with_capacity(result.data.len());
+        for (group, exact) in result.data.chunks(hidden).enumerate() {
+            let gap = |run: &Vec<Array>| {
+                let off = &run[number].data[group * hidden..group * hidden + exact.len()];
+                exact.iter().zip(off).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
+            };
+            let gap = disturbed.iter().map(gap).fold(0.0, f64::max);
+            all.extend(exact.iter().map(|r| 4.0 * gap + 4.0 * EPS * r.abs() + 4.0 * FLUSH));
+        }
+        all
+    };
+    results.iter().enumerate().map(of).collect()
+}
+
+impl CellActivation {
+    fn value(self, x: f64) -> f64 {
+        match self {
+            CellActivation::Tanh => x.tanh(),
+            CellActivation::Sigmoid => 1.0 / (1.0 + (-x).exp()),
+            CellActivation::HardSigmoid => (x / 6.0 + 0.5).clamp(0.0, 1.0),
+            CellActivation::Relu => x.max(0.0),
+            CellActivation::Linear => x,
+        }
+    }
+
+    /// The derivative where the value is `y`.
+    fn slope(self, y: f64) -> f64 {
+        match self {
+            CellActivation::Tanh => 1.0 - y * y,
+            CellActivation::Sigmoid => y * (1.0 - y),
+            CellActivation::HardSigmoid => {
+                if y > 0.0 && y < 1.0 {
+                    1.0 / 6.0
+                } else {
+                    0.0
+                }
+            }
+            CellActivation::Relu => f64::from(u8::from(y > 0.0)),
+            CellActivation::Linear => 1.0,
+        }
+    }
+
+    /// The value as a kernel may compute it.
+    fn rounded(self, x: f64, jitter: &mut Jitter) -> f64 {
+        let y = self.value(x);
+        // An exponential is good to 3 + 2 |x| units.
+        jitter.apply(y, 8.0, y.abs() + self.slope(y) * x.abs() * 2.0)
+    }
+}
+
+/// The parts of a recurrence among the operands from `first` on.
+struct Parts<'a> {
+    spec: &'a Spec,
+    operands: &'a [&'a Array],
+    extents: Extents,
+}
+
+impl<'a> Parts<'a> {
+    fn new(spec: &'a Spec, operands: &'a [&'a Array], extents: Extents) -> Self {
+        Parts { spec, operands, extents }
+    }
+
+    fn part(&self, part: Part) -> Option<&'a [f64]> {
+        let at = self.spec.parts.iter().position(|&p| p == part)?;
+        Some(&self.operands[at].data)
+    }
+
+    /// A row `[hidden]` of a part `[batch, hidden]`, all `otherwise` where there is none.
+    fn row(&self, part: Part, number: usize, otherwise: f64) -> Vec<f64> {
+        let h = self.extents.hidden;
+        self.part(part).map_or(vec![otherwise; h], |p| p[number * h..(number + 1) * h].to_vec())
+    }
+
+    fn length(&self, number: usize) -> usize {
+        self.part(Part::Lengths).map_or(self.extents.time, |l| l[number] as usize)
+    }
+
+    fn bias(&self, column: usize) -> f64 {
+        self.part(Part::Bias).map_or(0.0, |b| b[column])
+    }
+
+    fn peephole(&self, gate: usize, unit: usize) -> f64 {
+        self.part(Part::Peepholes).map_or(0.0, |p| p[gate * self.extents.hidden + unit])
+    }
+
+    fn time_of(&self, s: usize) -> usize {
+        if self.spec.reverse { self.extents.time - 1 - s } else { s }
+    }
+}
+
+/// `operand` by columns `columns` of a matrix of `width` columns, and the sum of the magnitudes.
+fn product(
+    operand: &[f64],
+    matrix: &[f64],
+    width: usize,
+    columns: std::ops::Range<usize>,
+    jitter: &mut Jitter,
+) -> Vec<f64> {
+    let mut sum = vec![0.0; columns.len()];
+    let mut magnitude = vec![0.0; if jitter.seed.is_some() { columns.len() } else { 0 }];
+    for (x, row) in operand.iter().zip(matrix.chunks(width)) {
+        let row = &row[columns.clone()];
+        sum.iter_mut().zip(row).for_each(|(sum, w)| *sum += x * w);
+        magnitude.iter_mut().zip(row).for_each(|(m, w)| *m += (x * w).abs());
+    }
+    if jitter.seed.is_some() {
+        let ulps = 2.0 + 0.5 * operand.len() as f64;
+        sum.iter_mut().zip(&magnitude).for_each(|(sum, &m)| *sum = jitter.apply(*sum, ulps, m));
+    }
+    sum
+}
+
+/// What a sequence leaves.
+struct Trace {
+    y: Vec<f64>,
+    states: [Vec<f64>; 2],
+    previous: Vec<f64>,
+    saved: Vec<f64>,
+}
+
+pub(super) fn forward(
+    spec: &Spec,
+    extents: Extents,
+    inputs: &[&Array],
+    types: &[TensorType],
+    jitter: Jitter,
+) -> Vec<Array> {
+    let parts = Parts::new(spec, &inputs[2..], extents);
+    let (xw, u) = (&inputs[0].data, &inputs[1].data);
+    let one = |b: usize| {
+        let line = extents.time * spec.cell.gates() * extents.hidden;
+        sequence(&parts, b, &xw[b * line..(b + 1) * line], u, jitter.of_sequence(b))
+    };
+    let traces: Vec<Trace> = (0..extents.batch).into_par_iter().map(one).collect();
+    let join = |pick: &dyn Fn(&Trace) -> &Vec<f64>| traces.iter().flat_map(|t| pick(t).clone()).collect();
+    let mut states: Vec<f64> = join(&|t| &t.states[0]);
+    if spec.cell == Cell::Lstm {
+        let cells: Vec<f64> = join(&|t| &t.states[1]);
+        states.extend(cells);
+    }
+    let data = [join(&|t| &t.y), states, join(&|t| &t.previous), join(&|t| &t.saved)];
+    types.iter().zip(data).map(|(ty, data)| Array::new(ty.shape, data)).collect()
+}
+
+/// One sequence forward in the order its steps are taken.
+fn sequence(parts: &Parts<'_>, number: usize, xw: &[f64], u: &[f64], mut jitter: Jitter) -> Trace {
+    let Extents { time, hidden, .. } = parts.extents;
+    let (spec, columns) = (parts.spec, parts.spec.cell.gates() * hidden);
+    let mut h = parts.row(Part::Hidden, number, 0.0);
+    let mut c = parts.row(Part::Cell, number, 0.0);
+    let mask = parts.row(Part::Mask, number, 1.0);
+    let wide = if spec.cell == Cell::Gru(GruReset::Before) { 2 } else { 1 };
+    let mut trace = Trace {
+        y: vec![0.0; time * hidden],
+        states: [Vec::new(), Vec::new()],
+        previous: vec![0.0; time * wide * hidden],
+        saved: vec![0.0; time * spec.saved() * hidden],
+    };
+    for t in (0..time).map(|s| parts.time_of(s)) {
+        let previous = &mut trace.previous[t * wide * hidden..(t + 1) * wide * hidden];
+        let masked = h.iter().zip(&mask).map(|(h, m)| jitter.apply(h * m, 0.5, h * m));
+        let masked: Vec<f64> = masked.collect();
+        previous[..hidden].copy_from_slice(&masked);
+        let saved = &mut trace.saved[t * spec.saved() * hidden..(t + 1) * spec.saved() * hidden];
+        let step = Step { parts, xw: &xw[t * columns..(t + 1) * columns], u, masked: &masked, h: &h, c: &c };
+        let (new_h, new_c) = match spec.cell {
+            Cell::Simple => (step.simple(&mut jitter), c.clone()),
+            Cell::Lstm => step.lstm(saved, &mut jitter),
+            Cell::Gru(reset) => (step.gru(reset, saved, &mut previous[hidden..], &mut jitter), c.clone()),
+        };
+        if t < parts.length(number) {
+            (h, c) = (new_h, new_c);
+        } else if spec.cell == Cell::Lstm {
+            saved[4 * hidden..].copy_from_slice(&c);
+        }
+        trace.y[t * hidden..(t + 1) * hidden].copy_from_slice(&h);
+    }
+    trace.states = [h, c];
+    trace
+}
+
+/// A step forward.
+struct Step<'a> {
+    parts: &'a Parts<'a>,
+    xw: &'a [f64],
+    u: &'a [f64],
+    masked: &'a [f64],
+    h: &'a [f64],
+    c: &'a [f64],
+}
+
+impl Step<'_> {
+    fn input(&self, gate: usize, j: usize, jitter: &mut Jitter) -> f64 {
+        let column = gate * self.parts.extents.hidden + j;
+        let (x, b) = (self.xw[column], self.parts.bias(column));
+        jitter.apply(x + b, 2.0, x.abs() + b.abs())
+    }
+
+    fn products(&self, jitter: &mut Jitter) -> Vec<f64> {
+        let width = self.parts.spec.cell.gates() * self.parts.extents.hidden;
+        product(self.masked, self.u, width, 0..width, jitter)
+    }
+
+    fn simple(&self, jitter: &mut Jitter) -> Vec<f64> {
+        let sums = self.products(jitter);
+        let unit = |(j, sum): (usize, &f64)| {
+            let a = sum + self.input(0, j, jitter);
+            self.parts.spec.activation.rounded(a, jitter)
+        };
+        sums.iter().enumerate().map(unit).collect()
+    }
+
+    fn lstm(&self, saved: &mut [f64], jitter: &mut Jitter) -> (Vec<f64>, Vec<f64>) {
+        let (spec, hidden) = (self.parts.spec, self.parts.extents.hidden);
+        let sums = self.products(jitter);
+        let (mut h, mut c) = (vec![0.0; hidden], vec![0.0; hidden]);
+        for j in 0..hidden {
+            let mut sum = |gate: usize| sums[gate * hidden + j] + self.input(gate, j, jitter);
+            let [i, f, g, o] = [sum(0), sum(1), sum(2), sum(3)];
+            let peep = |gate: usize| self.parts.peephole(gate, j);
+            let i = spec.gate.rounded(i + peep(0) * self.c[j], jitter);
+            let f = spec.gate.rounded(f + peep(1) * self.c[j], jitter);
+            let g = spec.activation.rounded(g, jitter);
+            c[j] = jitter.apply(f * self.c[j] + i * g, 2.0, (f * self.c[j]).abs() + (i * g).abs());
+            let o = spec.gate.rounded(o + peep(2) * c[j], jitter);
+            h[j] = o * spec.activation.rounded(c[j], jitter);
+            for (place, value) in [i, f, g, o, c[j]].into_iter().enumerate() {
+                saved[place * hidden + j] = value;
+            }
+        }
+        (h, c)
+    }
+
+    fn gru(&self, reset: GruReset, saved: &mut [f64], scaled: &mut [f64], jitter: &mut Jitter) -> Vec<f64> {
+        let (spec, hidden) = (self.parts.spec, self.parts.extents.hidden);
+        let width = 3 * hidden;
+        let recurrent = |gate: usize, j: usize| match reset {
+            GruReset::After => self.parts.bias(width + gate * hidden + j),
+            GruReset::Before => 0.0,
+        };
+        let gates = product(self.masked, self.u, width, 0..2 * hidden, jitter);
+        let mut gate = |number: usize, j: usize| {
+            let sum = gates[number * hidden + j] + recurrent(number, j) + self.input(number, j, jitter);
+            spec.gate.rounded(sum, jitter)
+        };
+        let r: Vec<f64> = (0..hidden).map(|j| gate(0, j)).collect();
+        let z: Vec<f64> = (0..hidden).map(|j| gate(1, j)).collect();
+        let q = match reset {
+            GruReset::After => product(self.masked, self.u, width, 2 * hidden..width, jitter),
+            GruReset::Before => {
+                scaled.iter_mut().zip(r.iter().zip(self.masked)).for_each(|(s, (r, h))| *s = r * h);
+                product(scaled, self.u, width, 2 * hidden..width, jitter)
+            }
+        };
+        let mut h = vec![0.0; hidden];
+        for j in 0..hidden {
+            let q = q[j] + recurrent(2, j);
+            let by = if reset == GruReset::After { r[j] } else { 1.0 };
+            let n = spec.activation.rounded(self.input(2, j, jitter) + by * q, jitter);
+            let (fresh, kept) = ((1.0 - z[j]) * n, z[j] * self.h[j]);
+            h[j] = jitter.apply(fresh + kept, 2.0, fresh.abs() + kept.abs());
+            let all = match reset {
+                GruReset::After => vec![r[j], z[j], n, q, self.h[j]],
+                GruReset::Before => vec![r[j], z[j], n, self.h[j]],
+            };
+            all.into_iter().enumerate().for_each(|(place, value)| saved[place * hidden + j] = value);
+        }
+        h
+    }
+}
+
+/// What a sequence gets on the way back.
+struct Slopes {
+    input: Vec<f64>,
+    recurrent: Vec<f64>,
+    states: [Vec<f64>; 2],
+}
+
+pub(super) fn backward(
+    op: &RecurGrad,
+    extents: Extents,
+    inputs: &[&Array],
+    types: &[TensorType],
+    jitter: Jitter,
+) -> Vec<Array> {
+    let spec = &op.spec;
+    let parts = Parts::new(spec, &inputs[2 + usize::from(op.has_dy)..], extents);
+    let one = |b: usize| sequence_back(op, &parts, inputs, b, jitter.of_sequence(b));
+    let all: Vec<Slopes> = (0..extents.batch).into_par_iter().map(one).collect();
+    let join = |pick: &dyn Fn(&Slopes) -> &Vec<f64>| all.iter().flat_map(|s| pick(s).clone()).collect();
+    let mut data: Vec<Vec<f64>> = vec![join(&|s| &s.input)];
+    if spec.splits() {
+        data.push(join(&|s| &s.recurrent));
+    }
+    if op.initial {
+        let mut states: Vec<f64> = join(&|s| &s.states[0]);
+        if spec.cell == Cell::Lstm {
+            let cells: Vec<f64> = join(&|s| &s.states[1]);
+            states.extend(cells);
+        }
+        data.push(states);
+    }
+    types.iter().zip(data).map(|(ty, data)| Array::new(ty.shape, data)).collect()
+}
+
+/// One sequence backward.
+fn sequence_back(
+    op: &RecurGrad,
+    parts: &Parts<'_>,
+    inputs: &[&Array],
+    number: usize,
+    mut jitter: Jitter,
+) -> Slopes {
+    let Extents { batch, time, hidden, .. } = parts.extents;
+    let (spec, columns) = (&op.spec, op.spec.cell.gates() * hidden);
+    let saved = spec.saved().max(1) * hidden;
+    let recorded = &inputs[1].data[number * time * saved..(number + 1) * time * saved];
+    let last = |state: usize| match parts.part(Part::Last) {
+        Some(all) => all[(state * batch + number) * hidden..(state * batch + number + 1) * hidden].to_vec(),
+        None => vec![0.0; hidden],
+    };
+    let mut dh = last(0);
+    let mut dc = if spec.cell == Cell::Lstm { last(1) } else { vec![0.0; hidden] };
+    let mask = parts.row(Part::Mask, number, 1.0);
+    let initial_cell = parts.row(Part::Cell, number, 0.0);
+    let mut all = Slopes {
+        input: vec![0.0; time * columns],
+        recurrent: vec![0.0; time * columns],
+        states: [Vec::new(), Vec::new()],
+    };
+    for s in (0..time).rev() {
+        let t = parts.time_of(s);
+        if op.has_dy {
+            let dy = &inputs[2].data[(number * time + t) * hidden..(number * time + t + 1) * hidden];
+            dh.iter_mut().zip(dy).for_each(|(dh, dy)| *dh = jitter.apply(*dh + dy, 1.0, dh.abs() + dy.abs()));
+        }
+        if t < parts.length(number) {
+            let c_before = match s {
+                0 => &initial_cell[..],
+                _ if spec.cell == Cell::Lstm => {
+                    let at = parts.time_of(s - 1) * saved;
+                    &recorded[at + 4 * hidden..at + 5 * hidden]
+                }
+                _ => &initial_cell[..],
+            };
+            let step = BackStep {
+                parts,
+                ut: &inputs[0].data,
+                saved: &recorded[t * saved..(t + 1) * saved],
+                c_before,
+                mask: &mask,
+            };
+            let input = &mut all.input[t * columns..(t + 1) * columns];
+            let recurrent = &mut all.recurrent[t * columns..(t + 1) * columns];
+            match spec.cell {
+                Cell::Simple => step.simple(&mut dh, input, &mut jitter),
+                Cell::Lstm => step.lstm(&mut dh, &mut dc, input, &mut jitter),
+                Cell::Gru(GruReset::After) => step.gru_after(&mut dh, [input, recurrent], &mut jitter),
+                Cell::Gru(GruReset::Before) => step.gru_before(&mut dh, input, &mut jitter),
+            }
+        }
+        if s > 0 && spec.truncate > 0 && s % spec.truncate == 0 {
+            dh.fill(0.0);
+            dc.fill(0.0);
+        }
+    }
+    all.states = [dh, dc];
+    all
+}
+
+/// A step backward: turns the gradients of the states after it into those before it.
+struct BackStep<'a> {
+    parts: &'a Parts<'a>,
+    ut: &'a [f64],
+    saved: &'a [f64],
+    c_before: &'a [f64],
+    mask: &'a [f64],
+}
+
+impl BackStep<'_> {
+    fn saved(&self, part: usize, j: usize) -> f64 {
+        self.saved[part * self.parts.extents.hidden + j]
+    }
+
+    /// What the gates' gradients give to the state, through the mask.
+    fn through(&self, slopes: &[f64], rows: std::ops::Range<usize>, jitter: &mut Jitter) -> Vec<f64> {
+        let hidden = self.parts.extents.hidden;
+        let ut = &self.ut[rows.start * hidden..rows.end * hidden];
+        product(slopes, ut, hidden, 0..hidden, jitter)
+    }
+
+    fn simple(&self, dh: &mut [f64], input: &mut [f64], jitter: &mut Jitter) {
+        let activation = self.parts.spec.activation;
+        for (j, d) in input.iter_mut().enumerate() {
+            let y = self.saved[j];
+            *d = jitter.apply(dh[j] * activation.slope(y), 4.0, dh[j] * (1.0 + y * y).min(2.0));
+        }
+        let product = self.through(input, 0..input.len(), jitter);
+        (0..dh.len()).for_each(|j| dh[j] = product[j] * self.mask[j]);
+    }
+
+    fn lstm(&self, dh: &mut [f64], dc: &mut [f64], input: &mut [f64], jitter: &mut Jitter) {
+        let (spec, hidden) = (self.parts.spec, self.parts.extents.hidden);
+        for j in 0..hidden {
+            let [i, f, g, o, c] = [0, 1, 2, 3, 4].map(|part| self.saved(part, j));
+            let peep = |gate: usize| self.parts.peephole(gate, j);
+            let shown = spec.activation.rounded(c, jitter);
+            let d_o = dh[j] * shown * spec.gate.slope(o);
+            let d_o = jitter.apply(d_o, 4.0, dh[j] * shown);
+            let through = dh[j] * o * spec.activation.slope(shown);
+            let slack = dc[j].abs() + (dh[j] * o).abs() + (d_o * peep(2)).abs();
+            let total = jitter.apply(dc[j] + through + d_o * peep(2), 4.0, slack);
+            let mut rounded = |d: f64, scale: f64| jitter.apply(d, 4.0, scale);
+            let d_i = rounded(total * g * spec.gate.slope(i), total * g);
+            let d_f = rounded(total * self.c_before[j] * spec.gate.slope(f), total * self.c_before[j]);
+            let d_g = rounded(total * i * spec.activation.slope(g), total * i);
+            dc[j] = total * f + d_i * peep(0) + d_f * peep(1);
+            for (gate, d) in [d_i, d_f, d_g, d_o].into_iter().enumerate() {
+                input[gate * hidden + j] = d;
+            }
+        }
+        let product = self.through(input, 0..4 * hidden, jitter);
+        (0..hidden).for_each(|j| dh[j] = product[j] * self.mask[j]);
+    }
+
+    fn gru_after(&self, dh: &mut [f64], [input, recurrent]: [&mut [f64]; 2], jitter: &mut Jitter) {
+        let (spec, hidden) = (self.parts.spec, self.parts.extents.hidden);
+        let mut direct = vec![0.0; hidden];
+        for j in 0..hidden {
+            let [r, z, n, q, h] = [0, 1, 2, 3, 4].map(|part| self.saved(part, j));
+            let mut rounded = |d: f64, scale: f64| jitter.apply(d, 4.0, scale);
+            let d_n = rounded(dh[j] * (1.0 - z) * spec.activation.slope(n), dh[j]);
+            let d_z = rounded(dh[j] * (h - n) * spec.gate.slope(z), dh[j] * (h.abs() + n.abs()));
+            let d_r = rounded(d_n * q * spec.gate.slope(r), d_n * q);
+            direct[j] = dh[j] * z;
+            for (gate, [d, of_product]) in [[d_r; 2], [d_z; 2], [d_n, d_n * r]].into_iter().enumerate() {
+                (input[gate * hidden + j], recurrent[gate * hidden + j]) = (d, of_product);
+            }
+        }
+        let product = self.through(recurrent, 0..3 * hidden, jitter);
+        (0..hidden).for_each(|j| dh[j] = direct[j] + product[j] * self.mask[j]);
+    }
+
+    fn gru_before(&self, dh: &mut [f64], input: &mut [f64], jitter: &mut Jitter) {
+        let (spec, hidden) = (self.parts.spec, self.parts.extents.hidden);
+        for j in 0..hidden {
+            let [_, z, n, h] = [0, 1, 2, 3].map(|part| self.saved(part, j));
+            let mut rounded = |d: f64, scale: f64| jitter.apply(d, 4.0, scale);
+            let d_n = rounded(dh[j] * (1.0 - z) * spec.activation.slope(n), dh[j]);
+            let d_z = rounded(dh[j] * (h - n) * spec.gate.slope(z), dh[j] * (h.abs() + n.abs()));
+            (input[hidden + j], input[2 * hidden + j]) = (d_z, d_n);
+        }
+        let scaled = self.through(&input[2 * hidden..], 2 * hidden..3 * hidden, jitter);
+        for j in 0..hidden {
+            let (r, masked) = (self.saved(0, j), self.saved(3, j) * self.mask[j]);
+            let d = scaled[j] * masked;
+            input[j] = jitter.apply(d * spec.gate.slope(r), 4.0, d);
+        }
+        let product = self.through(&input[..2 * hidden], 0..2 * hidden, jitter);
+        for j in 0..hidden {
+            let (r, z) = (self.saved(0, j), self.saved(1, j));
+            dh[j] = dh[j] * z + (product[j] + scaled[j] * r) * self.mask[j];
+        }
+    }
+}
