@@ -143,8 +143,9 @@ impl Net {
         }
         if let Some(initial) = &self.initial {
             let states = initial.iter().enumerate();
-            let states: Vec<_> =
-                states.map(|(s, data)| parameter(g, &format!("s{s}"), Shape::from([batch, h]), data)).collect();
+            let states: Vec<_> = states
+                .map(|(s, data)| parameter(g, &format!("s{s}"), Shape::from([batch, h]), data))
+                .collect();
             options = options.initial(states);
         }
         if let Some(lengths) = &self.lengths {
@@ -153,7 +154,8 @@ impl Net {
         if let Some(mask) = &self.mask {
             options = options.recurrent_mask(g.constant([batch, h], &narrow(mask))?);
         }
-        let options = options.reverse(self.reverse).activation(self.activation).recurrent_activation(self.gate);
+        let options =
+            options.reverse(self.reverse).activation(self.activation).recurrent_activation(self.gate);
         match self.kind {
             Kind::Simple => g.simple_rnn(x, weights, &options),
             Kind::Lstm => g.lstm(x, weights, &options),
@@ -206,9 +208,8 @@ impl Net {
             let terms = x.iter().enumerate().map(|(k, x)| x * self.w[k * columns + c]);
             terms.sum::<f64>() + bias(0, c)
         };
-        let hu = |h: &[f64], c: usize| {
-            h.iter().enumerate().map(|(k, h)| h * self.u[k * columns + c]).sum::<f64>()
-        };
+        let hu =
+            |h: &[f64], c: usize| h.iter().enumerate().map(|(k, h)| h * self.u[k * columns + c]).sum::<f64>();
         let (s, a) = (|v| value(self.gate, v), |v| value(self.activation, v));
         let peephole = |k: usize, j: usize| self.p.as_ref().map_or(0.0, |p| p[k * hidden + j]);
         let gate = |k: usize, j: usize| xw(k * hidden + j) + hu(&masked, k * hidden + j);
