@@ -5,6 +5,7 @@ mod init;
 mod types;
 
 use std::cell::{Ref, RefCell};
+use std::collections::BTreeMap;
 use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -27,6 +28,8 @@ pub(crate) struct Recording {
     pub scalars: Vec<ScalarInfo>,
     pub kept: Vec<Value>,
     random_streams: u32,
+    /// The lengths of the sequences that a value holds, as layers announce them.
+    lengths: BTreeMap<Value, Value>,
     context: Context,
     deferred: Vec<(Value, &'static Location<'static>, usize, Deferred)>,
 }
@@ -85,6 +88,7 @@ impl Graph {
                 scalars: vec![scalar("step"), scalar("seed")],
                 kept: Vec::new(),
                 random_streams: 0,
+                lengths: BTreeMap::new(),
                 context: Context::default(),
                 deferred: Vec::new(),
             }),
@@ -234,6 +238,16 @@ impl Graph {
         let result = body(self);
         self.data.borrow_mut().context = outer;
         result
+    }
+
+    /// Announces how many steps of each sequence of a value count.
+    pub(crate) fn set_lengths(&mut self, sequence: Value, lengths: Value) {
+        self.data.get_mut().lengths.insert(sequence, lengths);
+    }
+
+    /// The lengths announced for a value.
+    pub(crate) fn lengths(&self, sequence: Value) -> Option<Value> {
+        self.data.borrow().lengths.get(&sequence).copied()
     }
 
     /// The name of the layer being recorded; empty for none.

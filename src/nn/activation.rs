@@ -110,4 +110,8 @@ impl Layer for Activation {
         let x = cx.one(inputs)?;
         self.apply(cx.graph(), x, -1)
     }
+
+    fn keeps_steps(&self) -> bool {
+        true
+    }
 }

@@ -20,6 +20,7 @@ pub fn record(model: &dyn Layer, g: &mut Graph, inputs: &[Value], mode: Mode) ->
         let mut cx = LayerContext::new(g, &mut layers, mode, true, 0);
         let outputs = model.record_all(&mut cx, inputs);
         let outputs = g.located(model.kind(), outputs)?;
+        pass_lengths_on(g, model, inputs, &outputs);
         let (parameters, states) = before.declared_since(g);
         let nodes = before.nodes..g.recording().nodes.len();
         Ok(Recorded { outputs, parameters, states, layers, nodes })
@@ -106,6 +107,20 @@ impl<'a> LayerContext<'a> {
         self.graph.state(&name, shape, init)
     }
 
+    /// Says how many steps of each sequence of `sequence` `[batch, time, ..]` count: `lengths`, u32
+    /// `[batch]`, from 0 to `time`. Layers that treat each step by itself pass them on
+    /// ([`Layer::keeps_steps`]), in this model and in those that the graph records later, until a
+    /// recurrent layer uses them.
+    pub fn set_lengths(&mut self, sequence: Value, lengths: Value) {
+        self.graph.set_lengths(sequence, lengths);
+    }
+
+    /// The lengths of a sequence, u32 `[batch]`, if a layer has said how long its sequences are: an
+    /// embedding with a padding index, a [`SequenceLengths`](super::SequenceLengths).
+    pub fn lengths(&self, sequence: Value) -> Option<Value> {
+        self.graph.lengths(sequence)
+    }
+
     /// Records a layer that this one is made of, under this layer's name, and returns its first
     /// output.
     ///
@@ -149,6 +164,7 @@ impl<'a> LayerContext<'a> {
             let outputs = spec.layer().record_all(&mut cx, &inputs);
             let outputs = outputs.and_then(|outputs| expect_outputs(spec.layer().outputs(), outputs));
             entry.outputs = graph.located(kind, outputs)?;
+            pass_lengths_on(graph, spec.layer(), &inputs, &entry.outputs);
             (entry.parameters, entry.states) = before.declared_since(graph);
             entry.nodes = before.nodes..graph.recording().nodes.len();
             let outputs = entry.outputs.clone();
@@ -218,6 +234,18 @@ impl Marker {
             }
         }
         (parameters, states)
+    }
+}
+
+/// Gives the outputs of a layer that works step by step the lengths of its input.
+fn pass_lengths_on(graph: &mut Graph, layer: &dyn Layer, inputs: &[Value], outputs: &[Value]) {
+    let Some(lengths) = inputs.iter().find_map(|&x| graph.lengths(x)).filter(|_| layer.keeps_steps()) else {
+        return;
+    };
+    for &output in outputs {
+        if graph.lengths(output).is_none() {
+            graph.set_lengths(output, lengths);
+        }
     }
 }
 

@@ -58,4 +58,8 @@ impl Layer for Dense {
         }
         self.weights.activation.apply(g, y, -1)
     }
+
+    fn keeps_steps(&self) -> bool {
+        true
+    }
 }

@@ -110,6 +110,12 @@ pub trait Layer: fmt::Debug + Send + Sync + 'static {
         Ok(vec![self.record(cx, inputs)?])
     }
 
+    /// Whether the layer treats each step of a sequence `[batch, time, ..]` by itself: its outputs
+    /// then have the lengths of its input ([`LayerContext::lengths`]).
+    fn keeps_steps(&self) -> bool {
+        false
+    }
+
     /// The dtype of an input: what reads word numbers says `u32` here.
     fn input_dtype(&self, input: usize) -> DType {
         let _ = input;

@@ -32,6 +32,10 @@ impl Layer for Add {
             g.add(sum, x)
         })
     }
+
+    fn keeps_steps(&self) -> bool {
+        true
+    }
 }
 
 /// Two or more inputs side by side along an axis.
@@ -72,6 +76,10 @@ impl Layer for Concat {
             return Err(Error::Argument { argument: "axis", value: self.axis.to_string(), expected });
         }
         g.concat(inputs, self.axis)
+    }
+
+    fn keeps_steps(&self) -> bool {
+        self.axis == -1 || self.axis > 1
     }
 }
 

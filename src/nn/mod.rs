@@ -44,7 +44,7 @@
 //! # Shapes
 //!
 //! The batch is dimension 0. Images are `[batch, channels, height, width]`, sequences of a
-//! convolution `[batch, channels, length]`. Every option has Keras's default: stride 1, no padding,
+//! convolution `[batch, channels, length]`, those of a recurrent layer `[batch, time, features]`. Every option has Keras's default: stride 1, no padding,
 //! pools as far apart as they are large, Glorot uniform weights, zero biases. Normalisations
 //! have PyTorch's epsilon and momentum.
 
@@ -59,6 +59,7 @@ mod network;
 mod noise;
 mod norm;
 mod pool;
+mod recurrent;
 mod reshape;
 mod sequential;
 mod summary;
@@ -74,7 +75,8 @@ pub use network::{Model, Network, Node};
 pub use noise::{Dropout, GaussianNoise, SpatialDropout};
 pub use norm::{BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LocalResponseNorm};
 pub use pool::{AvgPool2d, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d};
-pub use reshape::{Flatten, Reshape, ZeroPad2d};
+pub use recurrent::{Bidirectional, Gru, Lstm, Merge, RecurrentLayer, SequenceLengths, SimpleRnn};
+pub use reshape::{Flatten, RepeatVector, Reshape, ZeroPad2d};
 pub use sequential::Sequential;
 pub use summary::{LayerSummary, Summary};
 

@@ -57,12 +57,12 @@ impl GaussianNoise {
 }
 
 /// A mistake shows in evaluation too, where nothing is recorded.
-fn check_rate(rate: f32) -> Result<()> {
+pub(super) fn check_rate(argument: &'static str, rate: f32) -> Result<()> {
     if (0.0..1.0).contains(&rate) {
         return Ok(());
     }
     let expected = "it must be at least 0 and below 1";
-    Err(Error::Argument { argument: "rate", value: rate.to_string(), expected })
+    Err(Error::Argument { argument, value: rate.to_string(), expected })
 }
 
 impl Layer for Dropout {
@@ -72,11 +72,15 @@ impl Layer for Dropout {
 
     fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
         let x = cx.one(inputs)?;
-        check_rate(self.rate)?;
+        check_rate("rate", self.rate)?;
         match cx.mode() {
             Mode::Training => cx.graph().dropout(x, self.rate),
             Mode::Evaluation => Ok(x),
         }
+    }
+
+    fn keeps_steps(&self) -> bool {
+        true
     }
 }
 
@@ -87,11 +91,15 @@ impl Layer for SpatialDropout {
 
     fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
         let x = cx.one(inputs)?;
-        check_rate(self.rate)?;
+        check_rate("rate", self.rate)?;
         match cx.mode() {
             Mode::Training => cx.graph().spatial_dropout(x, self.rate),
             Mode::Evaluation => Ok(x),
         }
+    }
+
+    fn keeps_steps(&self) -> bool {
+        true
     }
 }
 
@@ -110,5 +118,9 @@ impl Layer for GaussianNoise {
             Mode::Training => cx.graph().gaussian_noise(x, self.std),
             Mode::Evaluation => Ok(x),
         }
+    }
+
+    fn keeps_steps(&self) -> bool {
+        true
     }
 }

@@ -233,6 +233,10 @@ impl Layer for LayerNorm {
         let (scale, shift) = self.form.declare(cx, Shape::new(&shape.dims()[axis..])?);
         cx.graph().layer_norm(x, axis as isize, scale, shift, self.form.epsilon)
     }
+
+    fn keeps_steps(&self) -> bool {
+        self.axis == -1 || self.axis > 1
+    }
 }
 
 impl Layer for GroupNorm {

@@ -1,5 +1,6 @@
 //! Layers that change the shape only.
 
+use super::weights::at_least_one;
 use super::{Layer, LayerContext};
 use crate::error::{Error, Result};
 use crate::graph::Value;
@@ -59,6 +60,44 @@ impl Layer for Reshape {
         };
         let dims: Vec<usize> = std::iter::once(batch).chain(self.0.dims().iter().copied()).collect();
         cx.graph().reshape(x, Shape::new(&dims)?)
+    }
+}
+
+/// Each example as a sequence of copies of itself: one input for many steps, as a decoder that sees
+/// its code at every step.
+///
+/// | | shape |
+/// |---|---|
+/// | input | `[batch, features]` |
+/// | output | `[batch, n, features]` |
+///
+/// No parameters.
+#[derive(Clone, Copy, Debug)]
+pub struct RepeatVector {
+    n: usize,
+}
+
+impl RepeatVector {
+    /// This many copies.
+    pub fn new(n: usize) -> Self {
+        RepeatVector { n }
+    }
+}
+
+impl Layer for RepeatVector {
+    fn kind(&self) -> &'static str {
+        "repeat_vector"
+    }
+
+    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
+        let x = cx.one(inputs)?;
+        at_least_one("n", self.n)?;
+        let shape = cx.graph().shape(x)?;
+        let &[batch, features] = shape.dims() else {
+            return Err(Error::Rank { shape, expected: "2 ([batch, features])" });
+        };
+        let one = cx.graph().reshape(x, [batch, 1, features])?;
+        cx.graph().broadcast_to(one, [batch, self.n, features])
     }
 }
 

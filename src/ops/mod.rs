@@ -46,6 +46,7 @@ pub use layout::SliceRange;
 pub use matmul::MatmulRoute;
 pub use norm::BatchNorm;
 pub use pool::PoolOptions;
+pub(crate) use recurrent::Cell as RecurrentCell;
 pub use recurrent::{
     CellActivation, GruReset, Recurrence, RecurrentOptions, RecurrentRoute, RecurrentWeights,
 };

@@ -59,7 +59,7 @@ impl Cell {
 
     /// The shape of the bias: that of GRU's reset-after form has a row for the input and one for the
     /// recurrence, which the reset gate comes between.
-    fn bias_shape(self, hidden: usize) -> Shape {
+    pub fn bias_shape(self, hidden: usize) -> Shape {
         match self {
             Cell::Gru(GruReset::After) => Shape::from([2, 3 * hidden]),
             _ => Shape::from([self.gates() * hidden]),

@@ -1,0 +1,106 @@
+use super::{RecurrentLayer, Settings};
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Value};
+use crate::nn::{Layer, LayerContext, LayerSpec};
+use crate::ops::RecurrentCell;
+
+/// How [`Bidirectional`] joins the outputs of its two directions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Merge {
+    /// Side by side: twice as many features.
+    #[default]
+    Concat,
+    /// Their sum.
+    Sum,
+    /// Their product.
+    Mul,
+    /// Their mean.
+    Average,
+}
+
+/// Two recurrent layers on one sequence, one forward in time and one backward (Schuster and
+/// Paliwal, IEEE Transactions on Signal Processing 45(11), 1997).
+///
+/// | | shape |
+/// |---|---|
+/// | input | `[batch, time, features]`, and the initial states of both directions if the program has them |
+/// | output | that of the layer, with `2 units` features under [`Merge::Concat`] |
+/// | more outputs | with `return_state`: the forward layer's states, then the backward one's |
+/// | parameters | `forward_lstm.weight` .., `backward_lstm.weight` .., as the layer is called |
+///
+/// A step's outputs in both directions are joined with each other. Default: [`Merge::Concat`].
+#[derive(Clone, Debug)]
+pub struct Bidirectional {
+    layer: Settings,
+    merge: Merge,
+}
+
+impl Bidirectional {
+    /// This layer, and one like it that goes the other way.
+    pub fn new(layer: impl Into<RecurrentLayer>) -> Self {
+        Bidirectional { layer: layer.into().0, merge: Merge::Concat }
+    }
+
+    /// How the outputs are joined: [`Merge::Concat`] by default.
+    pub fn merge(mut self, merge: Merge) -> Self {
+        self.merge = merge;
+        self
+    }
+
+    fn directions(&self) -> [LayerSpec; 2] {
+        let [forward, backward] = match self.layer.cell {
+            RecurrentCell::Simple => ["forward_simple_rnn", "backward_simple_rnn"],
+            RecurrentCell::Lstm => ["forward_lstm", "backward_lstm"],
+            RecurrentCell::Gru(_) => ["forward_gru", "backward_gru"],
+        };
+        let turned = Settings { go_backwards: !self.layer.go_backwards, ..self.layer.clone() };
+        [RecurrentLayer(self.layer.clone()).named(forward), RecurrentLayer(turned).named(backward)]
+    }
+}
+
+impl Merge {
+    fn apply(self, g: &Graph, forward: Value, backward: Value) -> Result<Value> {
+        match self {
+            Merge::Concat => g.concat(&[forward, backward], -1),
+            Merge::Sum => g.add(forward, backward),
+            Merge::Mul => g.mul(forward, backward),
+            Merge::Average => g.mul(g.add(forward, backward)?, g.scalar_constant(0.5)),
+        }
+    }
+}
+
+impl Layer for Bidirectional {
+    fn kind(&self) -> &'static str {
+        "bidirectional"
+    }
+
+    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
+        self.record_all(cx, inputs).map(|outputs| outputs[0])
+    }
+
+    fn outputs(&self) -> usize {
+        2 * self.layer.outputs() - 1
+    }
+
+    fn record_all(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Vec<Value>> {
+        let Some((&x, initial)) = inputs.split_first() else {
+            let (value, expected) = ("0".to_owned(), "a sequence, then initial states if there are any");
+            return Err(Error::Argument { argument: "inputs", value, expected });
+        };
+        let states = self.layer.cell.states();
+        if !initial.is_empty() && initial.len() != 2 * states {
+            let value = initial.len().to_string();
+            let expected = "each direction has its own: h for each; h and c for each LSTM";
+            return Err(Error::Argument { argument: "initial states", value, expected });
+        }
+        let (first, second) = initial.split_at(initial.len() / 2);
+        let [forward, backward] = self.directions();
+        let forward = cx.add_all(forward, [&[x], first].concat())?;
+        let backward = cx.add_all(backward, [&[x], second].concat())?;
+        let merged = self.merge.apply(cx.graph(), forward[0], backward[0])?;
+        if let Some(lengths) = cx.lengths(forward[0]) {
+            cx.set_lengths(merged, lengths);
+        }
+        Ok([&[merged], &forward[1..], &backward[1..]].concat())
+    }
+}

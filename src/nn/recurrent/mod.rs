@@ -1,0 +1,281 @@
+//! Recurrent layers.
+
+mod bidirectional;
+mod lengths;
+mod settings;
+
+pub use bidirectional::{Bidirectional, Merge};
+pub use lengths::SequenceLengths;
+use settings::Settings;
+
+use super::{Layer, LayerContext};
+use crate::error::Result;
+use crate::graph::{Init, Value};
+use crate::ops::{CellActivation, GruReset, RecurrentCell, RecurrentRoute};
+
+/// A simple recurrent network, `h[t] = tanh(x[t] W + h[t-1] U + b)`:
+/// [`Graph::simple_rnn`](crate::Graph::simple_rnn).
+///
+/// | | shape |
+/// |---|---|
+/// | input | `[batch, time, features]`, and an initial state h `[batch, units]` if the program has one |
+/// | output | `[batch, units]` after the last step; `[batch, time, units]` with `return_sequences` |
+/// | more outputs | with `return_state`: h `[batch, units]` after the last step |
+/// | `weight` | `[features, units]` |
+/// | `recurrent_weight` | `[units, units]` |
+/// | `bias` | `[units]` |
+///
+/// Defaults: tanh, a bias, the last output only, forward in time, Glorot uniform weights,
+/// orthogonal recurrent weights, zero biases, zero states, no dropout.
+#[derive(Clone, Debug)]
+pub struct SimpleRnn(Settings);
+
+/// Long short-term memory (Hochreiter and Schmidhuber, Neural Computation 9(8), 1997):
+/// [`Graph::lstm`](crate::Graph::lstm).
+///
+/// | | shape |
+/// |---|---|
+/// | input | `[batch, time, features]`, and initial states h and c `[batch, units]` if the program has them |
+/// | output | `[batch, units]` after the last step; `[batch, time, units]` with `return_sequences` |
+/// | more outputs | with `return_state`: h and c `[batch, units]` after the last step |
+/// | `weight` | `[features, 4 units]`, gates i, f, g, o |
+/// | `recurrent_weight` | `[units, 4 units]` |
+/// | `bias` | `[4 units]` |
+/// | `peepholes` | `[3, units]`, from the cell to i, f and o |
+///
+/// Defaults: tanh, sigmoid gates, a bias that starts at 1 for the forget gate and at 0 for the
+/// others, no peepholes, and those of [`SimpleRnn`].
+///
+/// ```
+/// use retape::prelude::*;
+///
+/// # fn main() -> retape::Result<()> {
+/// let model = Sequential::new()
+///     .add(Lstm::new(64).return_sequences(true))
+///     .add(Bidirectional::new(Lstm::new(32)))
+///     .add(Dense::new(5));
+/// let summary = model.summary([20, 10])?;
+/// assert_eq!(summary.layers[0].outputs, [Shape::from([20, 64])]);
+/// assert_eq!(summary.layers[0].trainable, 4 * (10 * 64 + 64 * 64 + 64));
+/// assert_eq!(summary.layers[1].outputs, [Shape::from([64])]);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Lstm(Settings);
+
+/// Gated recurrent units (Cho et al., EMNLP 2014): [`Graph::gru`](crate::Graph::gru).
+///
+/// | | shape |
+/// |---|---|
+/// | input | `[batch, time, features]`, and an initial state h `[batch, units]` if the program has one |
+/// | output | `[batch, units]` after the last step; `[batch, time, units]` with `return_sequences` |
+/// | more outputs | with `return_state`: h `[batch, units]` after the last step |
+/// | `weight` | `[features, 3 units]`, gates r, z, n |
+/// | `recurrent_weight` | `[units, 3 units]` |
+/// | `bias` | `[2, 3 units]`, input and recurrence; `[3 units]` with [`GruReset::Before`] |
+///
+/// Defaults: tanh, sigmoid gates, [`GruReset::After`], and those of [`SimpleRnn`].
+#[derive(Clone, Debug)]
+pub struct Gru(Settings);
+
+/// A recurrent layer of any cell: what [`Bidirectional`] is made of. [`SimpleRnn`], [`Lstm`] and
+/// [`Gru`] turn into it.
+#[derive(Clone, Debug)]
+pub struct RecurrentLayer(Settings);
+
+impl SimpleRnn {
+    /// A layer of this many units.
+    pub fn new(units: usize) -> Self {
+        SimpleRnn(Settings::new(RecurrentCell::Simple, units))
+    }
+}
+
+impl Lstm {
+    /// A layer of this many units.
+    pub fn new(units: usize) -> Self {
+        Lstm(Settings::new(RecurrentCell::Lstm, units))
+    }
+
+    /// Whether the bias of the forget gate starts at 1 (Jozefowicz et al., ICML 2015); it does by
+    /// default. Where the program says how the bias starts, that alone counts.
+    pub fn unit_forget_bias(mut self, unit: bool) -> Self {
+        self.0.unit_forget_bias = unit;
+        self
+    }
+
+    /// Whether the gates see the cell (Gers and Schmidhuber, IJCNN 2000), through weights that start
+    /// at 0; they do not by default.
+    pub fn peepholes(mut self, peepholes: bool) -> Self {
+        self.0.peepholes = peepholes;
+        self
+    }
+}
+
+impl Gru {
+    /// A layer of this many units.
+    pub fn new(units: usize) -> Self {
+        Gru(Settings::new(RecurrentCell::Gru(GruReset::After), units))
+    }
+
+    /// Where the reset gate acts: [`GruReset::After`] by default.
+    pub fn reset(mut self, reset: GruReset) -> Self {
+        self.0.cell = RecurrentCell::Gru(reset);
+        self
+    }
+}
+
+macro_rules! gate_methods {
+    ($layer:ident) => {
+        impl $layer {
+            /// The function of the gates: sigmoid by default.
+            pub fn recurrent_activation(mut self, activation: CellActivation) -> Self {
+                self.0.recurrent_activation = activation;
+                self
+            }
+        }
+    };
+}
+
+gate_methods!(Lstm);
+gate_methods!(Gru);
+
+macro_rules! recurrent_methods {
+    ($layer:ident) => {
+        impl $layer {
+            /// The function of the candidate, and of an LSTM's cell: tanh by default.
+            pub fn activation(mut self, activation: CellActivation) -> Self {
+                self.0.activation = activation;
+                self
+            }
+
+            /// Whether a bias is added; it is by default.
+            pub fn bias(mut self, bias: bool) -> Self {
+                self.0.has_bias = bias;
+                self
+            }
+
+            /// Whether the output is that of every step; by default it is the last one's. Needed by a
+            /// recurrent layer that follows.
+            pub fn return_sequences(mut self, sequences: bool) -> Self {
+                self.0.return_sequences = sequences;
+                self
+            }
+
+            /// Whether the states after the last step taken follow as further outputs; not by
+            /// default.
+            pub fn return_state(mut self, state: bool) -> Self {
+                self.0.return_state = state;
+                self
+            }
+
+            /// Whether steps are taken from the last to the first; not by default. The output of a
+            /// step stays at its place, as in PyTorch and ONNX, where Keras turns the sequence round.
+            pub fn go_backwards(mut self, backwards: bool) -> Self {
+                self.0.go_backwards = backwards;
+                self
+            }
+
+            /// Whether each replay starts from the states that the one before ended with, on the
+            /// device and without a gradient across; not by default.
+            ///
+            /// They are states of the layer, called `h_32` (and `c_32`) for a batch of 32, so that
+            /// sessions of other batch sizes share the parameters and have states of their own. To
+            /// begin anew, write zeros to those among
+            /// [`Recorded::states`](crate::nn::Recorded::states).
+            pub fn stateful(mut self, stateful: bool) -> Self {
+                self.0.stateful = stateful;
+                self
+            }
+
+            /// Dropout of the input in training, at least 0 and below 1: one draw for each example
+            /// and feature, the same at all steps (Gal and Ghahramani, NeurIPS 2016). 0 by default.
+            pub fn dropout(mut self, rate: f32) -> Self {
+                self.0.dropout = rate;
+                self
+            }
+
+            /// Dropout of the state on its way into the products, as [`dropout`](Self::dropout)
+            /// of the input: one draw for each example and unit. 0 by default.
+            pub fn recurrent_dropout(mut self, rate: f32) -> Self {
+                self.0.recurrent_dropout = rate;
+                self
+            }
+
+            /// Cuts the gradient's way back after every so many steps: truncated back-propagation
+            /// through time. It goes all the way by default.
+            pub fn truncate(mut self, steps: usize) -> Self {
+                self.0.truncate = Some(steps);
+                self
+            }
+
+            /// Takes every step, though the input may have lengths
+            /// ([`LayerContext::lengths`]); lengths count by default.
+            pub fn ignore_lengths(mut self, ignore: bool) -> Self {
+                self.0.ignore_lengths = ignore;
+                self
+            }
+
+            /// How the weight of the input starts: Glorot uniform by default.
+            pub fn weight_init(mut self, init: Init) -> Self {
+                self.0.weight_init = init;
+                self
+            }
+
+            /// How the recurrent weight starts: orthogonal by default (Saxe et al., ICLR 2014).
+            pub fn recurrent_init(mut self, init: Init) -> Self {
+                self.0.recurrent_init = init;
+                self
+            }
+
+            /// How the bias starts: zeros by default, but for an LSTM's forget gate.
+            pub fn bias_init(mut self, init: Init) -> Self {
+                self.0.bias_init = Some(init);
+                self
+            }
+
+            /// How the recurrence is computed: the numbers are the same to rounding.
+            pub fn route(mut self, route: RecurrentRoute) -> Self {
+                self.0.route = route;
+                self
+            }
+        }
+
+        impl From<$layer> for RecurrentLayer {
+            fn from(layer: $layer) -> Self {
+                RecurrentLayer(layer.0)
+            }
+        }
+    };
+}
+
+recurrent_methods!(SimpleRnn);
+recurrent_methods!(Lstm);
+recurrent_methods!(Gru);
+
+macro_rules! recurrent_layer {
+    ($layer:ident) => {
+        impl Layer for $layer {
+            fn kind(&self) -> &'static str {
+                self.0.cell.name()
+            }
+
+            fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
+                self.0.record(cx, inputs).map(|outputs| outputs[0])
+            }
+
+            fn outputs(&self) -> usize {
+                self.0.outputs()
+            }
+
+            fn record_all(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Vec<Value>> {
+                self.0.record(cx, inputs)
+            }
+        }
+    };
+}
+
+recurrent_layer!(SimpleRnn);
+recurrent_layer!(Lstm);
+recurrent_layer!(Gru);
+recurrent_layer!(RecurrentLayer);

@@ -1,0 +1,183 @@
+//! What the recurrent layers share.
+
+use crate::error::{Error, Result};
+use crate::graph::{Init, Value};
+use crate::nn::noise::check_rate;
+use crate::nn::weights::at_least_one;
+use crate::nn::{LayerContext, Mode};
+use crate::ops::{CellActivation, RecurrentCell, RecurrentOptions, RecurrentRoute, RecurrentWeights};
+use crate::shape::Shape;
+
+/// A recurrent layer of any cell.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub cell: RecurrentCell,
+    pub units: usize,
+    pub activation: CellActivation,
+    pub recurrent_activation: CellActivation,
+    pub has_bias: bool,
+    pub unit_forget_bias: bool,
+    pub peepholes: bool,
+    pub return_sequences: bool,
+    pub return_state: bool,
+    pub go_backwards: bool,
+    pub stateful: bool,
+    pub dropout: f32,
+    pub recurrent_dropout: f32,
+    pub truncate: Option<usize>,
+    pub ignore_lengths: bool,
+    pub weight_init: Init,
+    pub recurrent_init: Init,
+    pub bias_init: Option<Init>,
+    pub route: RecurrentRoute,
+}
+
+impl Settings {
+    pub fn new(cell: RecurrentCell, units: usize) -> Self {
+        Settings {
+            cell,
+            units,
+            activation: CellActivation::Tanh,
+            recurrent_activation: CellActivation::Sigmoid,
+            has_bias: true,
+            unit_forget_bias: true,
+            peepholes: false,
+            return_sequences: false,
+            return_state: false,
+            go_backwards: false,
+            stateful: false,
+            dropout: 0.0,
+            recurrent_dropout: 0.0,
+            truncate: None,
+            ignore_lengths: false,
+            weight_init: Init::GlorotUniform,
+            recurrent_init: Init::Orthogonal { gain: 1.0 },
+            bias_init: None,
+            route: RecurrentRoute::Auto,
+        }
+    }
+
+    pub fn outputs(&self) -> usize {
+        if self.return_state { 1 + self.cell.states() } else { 1 }
+    }
+
+    /// Records the layer: the output, then the last states if they are returned.
+    pub fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Vec<Value>> {
+        let Some((&x, initial)) = inputs.split_first() else {
+            return Err(Error::Argument {
+                argument: "inputs",
+                value: "0".to_owned(),
+                expected: "a sequence, then its initial states if there are any",
+            });
+        };
+        at_least_one("units", self.units)?;
+        check_rate("dropout", self.dropout)?;
+        check_rate("recurrent_dropout", self.recurrent_dropout)?;
+        let shape = cx.graph().shape(x)?;
+        let &[batch, _, features] = shape.dims() else {
+            return Err(Error::Rank { shape, expected: "3 ([batch, time, features])" });
+        };
+        let lengths = cx.lengths(x).filter(|_| !self.ignore_lengths);
+        let weights = self.declare(cx, features)?;
+        let states = self.states(cx, batch, initial)?;
+        let dropped = self.drop_input(cx, x, batch, features)?;
+        let options = self.options(cx, batch, lengths, if states.is_empty() { initial } else { &states })?;
+        let made = cx.graph().recurrence(self.cell, dropped, weights, &options)?;
+        for (&state, &last) in states.iter().zip(&made.states) {
+            cx.graph().assign(state, last)?;
+        }
+        let output = if self.return_sequences { made.outputs } else { made.states[0] };
+        if let Some(lengths) = lengths.filter(|_| self.return_sequences) {
+            cx.set_lengths(output, lengths);
+        }
+        let more = if self.return_state { made.states } else { Vec::new() };
+        Ok([vec![output], more].concat())
+    }
+
+    fn declare(&self, cx: &mut LayerContext<'_>, features: usize) -> Result<RecurrentWeights> {
+        let (units, gates) = (self.units, self.cell.gates());
+        let columns = units.saturating_mul(gates);
+        // The largest of the parameters when it comes to the units: those that follow fit too.
+        let recurrent = Shape::new(&[units, columns])?;
+        recurrent.check_size("recurrent_weight")?;
+        let input = cx.parameter("weight", [features, columns], self.weight_init.clone());
+        let recurrent = cx.parameter("recurrent_weight", recurrent, self.recurrent_init.clone());
+        let mut weights = RecurrentWeights::new(input, recurrent);
+        if self.has_bias {
+            weights = weights.bias(cx.parameter("bias", self.cell.bias_shape(units), self.start_of_bias()));
+        }
+        if self.peepholes {
+            weights = weights.peepholes(cx.parameter("peepholes", [3, units], Init::Zeros));
+        }
+        Ok(weights)
+    }
+
+    fn start_of_bias(&self) -> Init {
+        let units = self.units;
+        match &self.bias_init {
+            Some(init) => init.clone(),
+            None if self.cell == RecurrentCell::Lstm && self.unit_forget_bias => {
+                let forget = units..2 * units;
+                let start = |i: usize| if forget.contains(&i) { 1.0 } else { 0.0 };
+                Init::Values((0..4 * units).map(start).collect())
+            }
+            None => Init::Zeros,
+        }
+    }
+
+    /// The states that are carried from replay to replay, named after the batch too: a session of
+    /// another batch size shares what is trained.
+    fn states(&self, cx: &mut LayerContext<'_>, batch: usize, initial: &[Value]) -> Result<Vec<Value>> {
+        if !self.stateful {
+            return Ok(Vec::new());
+        }
+        if !initial.is_empty() {
+            let (value, expected) = (initial.len().to_string(), "a stateful layer starts from its own");
+            return Err(Error::Argument { argument: "initial states", value, expected });
+        }
+        let names = ["h", "c"].iter().take(self.cell.states());
+        Ok(names.map(|n| cx.state(&format!("{n}_{batch}"), [batch, self.units], Init::Zeros)).collect())
+    }
+
+    fn drop_input(&self, cx: &LayerContext<'_>, x: Value, batch: usize, features: usize) -> Result<Value> {
+        match mask(cx, self.dropout, Shape::from([batch, 1, features]))? {
+            Some(mask) => cx.graph().mul(x, mask),
+            None => Ok(x),
+        }
+    }
+
+    fn options(
+        &self,
+        cx: &LayerContext<'_>,
+        batch: usize,
+        lengths: Option<Value>,
+        initial: &[Value],
+    ) -> Result<RecurrentOptions> {
+        let mut options = RecurrentOptions::new()
+            .initial(initial)
+            .reverse(self.go_backwards)
+            .activation(self.activation)
+            .recurrent_activation(self.recurrent_activation)
+            .route(self.route);
+        if let Some(lengths) = lengths {
+            options = options.lengths(lengths);
+        }
+        if let Some(mask) = mask(cx, self.recurrent_dropout, Shape::from([batch, self.units]))? {
+            options = options.recurrent_mask(mask);
+        }
+        if let Some(steps) = self.truncate {
+            options = options.truncate(steps);
+        }
+        Ok(options)
+    }
+}
+
+/// Factors that drop with this probability, `0` or `1 / (1 - rate)`; none where nothing is dropped.
+fn mask(cx: &LayerContext<'_>, rate: f32, shape: Shape) -> Result<Option<Value>> {
+    if rate == 0.0 || cx.mode() == Mode::Evaluation {
+        return Ok(None);
+    }
+    let g = cx.graph();
+    let ones = g.broadcast_to(g.scalar_constant(1.0), shape)?;
+    g.dropout(ones, rate).map(Some)
+}
