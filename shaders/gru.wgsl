@@ -10,28 +10,22 @@ const GATES = 3u;
 const SAVED = 5u;
 const HAS_CELL = false;
 
-struct Both {
-    low: mat3x4<f32>,
-    high: mat3x4<f32>,
-}
+alias Gates = mat3x4<f32>;
+alias Weights = vec3<f32>;
 
 struct Back {
     // Of the products of the recurrence.
-    slopes: mat3x4<f32>,
-    before: Half,
+    slopes: Gates,
+    before: Quad,
 }
 
-fn weigh(both: Both, k: u32, j: u32, h: mat2x4<f32>) -> Both {
-    let at = k * 3u * p.hidden + j;
-    let r = vec4(u[at]);
-    let z = vec4(u[at + p.hidden]);
-    let n = vec4(u[at + 2u * p.hidden]);
-    let a = both.low;
-    let b = both.high;
-    return Both(
-        mat3x4(fma(r, h[0], a[0]), fma(z, h[0], a[1]), fma(n, h[0], a[2])),
-        mat3x4(fma(r, h[1], b[0]), fma(z, h[1], b[1]), fma(n, h[1], b[2])),
-    );
+fn weights_at(k: u32, j: u32) -> Weights {
+    let at = min(k, p.hidden - 1u) * 3u * p.hidden + j;
+    return vec3(u[at], u[at + p.hidden], u[at + 2u * p.hidden]);
+}
+
+fn add_gates(sum: Gates, w: Weights, h: vec4<f32>) -> Gates {
+    return mat3x4(fma(vec4(w.x), h, sum[0]), fma(vec4(w.y), h, sum[1]), fma(vec4(w.z), h, sum[2]));
 }
 
 // A product of the recurrence with its bias.
@@ -40,7 +34,7 @@ fn biased(sum: vec4<f32>, gate: u32, j: u32) -> vec4<f32> {
     return sum + small_scalar(p.bias_at + (GATES + gate) * p.hidden + j);
 }
 
-fn forward_cell(sums: mat3x4<f32>, at: Place, before: Half) -> Half {
+fn forward_cell(sums: Gates, at: Place, before: Quad) -> Quad {
     put_previous(at, masked(at.row, at.j, before.h));
     let r = activate(GATE, input_at(at, 0u) + biased(sums[0], 0u, at.j));
     let z = activate(GATE, input_at(at, 1u) + biased(sums[1], 1u, at.j));
@@ -53,14 +47,14 @@ fn forward_cell(sums: mat3x4<f32>, at: Place, before: Half) -> Half {
     put_saved(at, 3u, SAVED, q);
     put_saved(at, 4u, SAVED, before.h);
     put_y(at, after);
-    return Half(after, vec4(0.0));
+    return Quad(after, vec4(0.0));
 }
 
 fn c_before(row: u32, s: u32, j: u32) -> vec4<f32> {
     return vec4(0.0);
 }
 
-fn backward_cell(at: Place, after: Half) -> Back {
+fn backward_cell(at: Place, after: Quad) -> Back {
     let line = lines(at.row, at.s, SAVED * p.hidden) + at.j;
     let r = saved_at(line);
     let z = saved_at(line + p.hidden);
@@ -87,7 +81,7 @@ fn backward_cell(at: Place, after: Half) -> Back {
     put_dhw(at, 0u, d_r);
     put_dhw(at, 1u, d_z);
     put_dhw(at, 2u, d_q);
-    return Back(mat3x4(d_r, d_z, d_q), Half(before, vec4(0.0)));
+    return Back(mat3x4(d_r, d_z, d_q), Quad(before, vec4(0.0)));
 }
 
 fn slopes_at(row: u32, s: u32, column: u32) -> vec4<f32> {
@@ -95,17 +89,10 @@ fn slopes_at(row: u32, s: u32, column: u32) -> vec4<f32> {
     return vec4(dhw[i.x], dhw[i.y], dhw[i.z], dhw[i.w]);
 }
 
-fn stage(unit: u32, low: mat3x4<f32>, high: mat3x4<f32>) {
-    staged[unit] = mat2x4(low[0], high[0]);
-    staged[WIDTH + unit] = mat2x4(low[1], high[1]);
-    staged[2u * WIDTH + unit] = mat2x4(low[2], high[2]);
-}
-
-fn weigh_back(before: mat2x4<f32>, k: u32, at: u32, j: u32) -> mat2x4<f32> {
-    let row = k * p.hidden + j;
-    let plane = p.hidden * p.hidden;
-    var sum = before;
-    sum = add_staged(sum, u[row], at);
-    sum = add_staged(sum, u[row + plane], WIDTH + at);
-    return add_staged(sum, u[row + 2u * plane], 2u * WIDTH + at);
+fn stage(unit: u32, quad: u32, own: bool, slopes: Gates) {
+    let quads = rows() / 4u;
+    let zero = vec4(0.0);
+    staged[unit * quads + quad] = select(zero, slopes[0], own);
+    staged[(WIDTH + unit) * quads + quad] = select(zero, slopes[1], own);
+    staged[(2u * WIDTH + unit) * quads + quad] = select(zero, slopes[2], own);
 }

@@ -9,27 +9,25 @@ const GATES = 4u;
 const SAVED = 5u;
 const HAS_CELL = true;
 
-struct Both {
-    low: mat4x4<f32>,
-    high: mat4x4<f32>,
-}
+alias Gates = mat4x4<f32>;
+alias Weights = vec4<f32>;
 
 struct Back {
-    slopes: mat4x4<f32>,
-    before: Half,
+    slopes: Gates,
+    before: Quad,
 }
 
-fn weigh(both: Both, k: u32, j: u32, h: mat2x4<f32>) -> Both {
-    let at = k * 4u * p.hidden + j;
-    let i = vec4(u[at]);
-    let f = vec4(u[at + p.hidden]);
-    let g = vec4(u[at + 2u * p.hidden]);
-    let o = vec4(u[at + 3u * p.hidden]);
-    let a = both.low;
-    let b = both.high;
-    return Both(
-        mat4x4(fma(i, h[0], a[0]), fma(f, h[0], a[1]), fma(g, h[0], a[2]), fma(o, h[0], a[3])),
-        mat4x4(fma(i, h[1], b[0]), fma(f, h[1], b[1]), fma(g, h[1], b[2]), fma(o, h[1], b[3])),
+fn weights_at(k: u32, j: u32) -> Weights {
+    let at = min(k, p.hidden - 1u) * 4u * p.hidden + j;
+    return vec4(u[at], u[at + p.hidden], u[at + 2u * p.hidden], u[at + 3u * p.hidden]);
+}
+
+fn add_gates(sum: Gates, w: Weights, h: vec4<f32>) -> Gates {
+    return mat4x4(
+        fma(vec4(w.x), h, sum[0]),
+        fma(vec4(w.y), h, sum[1]),
+        fma(vec4(w.z), h, sum[2]),
+        fma(vec4(w.w), h, sum[3]),
     );
 }
 
@@ -37,7 +35,7 @@ fn peephole(gate: u32, j: u32) -> f32 {
     return small_scalar(p.peepholes_at + gate * p.hidden + j);
 }
 
-fn forward_cell(sums: mat4x4<f32>, at: Place, before: Half) -> Half {
+fn forward_cell(sums: Gates, at: Place, before: Quad) -> Quad {
     put_previous(at, masked(at.row, at.j, before.h));
     var a_i = sums[0] + input_at(at, 0u);
     var a_f = sums[1] + input_at(at, 1u);
@@ -53,7 +51,7 @@ fn forward_cell(sums: mat4x4<f32>, at: Place, before: Half) -> Half {
     if HAS_PEEPHOLES { a_o += peephole(2u, at.j) * c; }
     let o = activate(GATE, a_o);
     let is_taken = taken(at);
-    let after = Half(
+    let after = Quad(
         select(before.h, o * activate(ACTIVATION, c), is_taken),
         select(before.c, c, is_taken),
     );
@@ -78,7 +76,7 @@ fn c_initial(row: u32, j: u32) -> vec4<f32> {
     return vec4(0.0);
 }
 
-fn backward_cell(at: Place, after: Half) -> Back {
+fn backward_cell(at: Place, after: Quad) -> Back {
     let line = lines(at.row, at.s, SAVED * p.hidden) + at.j;
     let i = saved_at(line);
     let f = saved_at(line + p.hidden);
@@ -93,7 +91,7 @@ fn backward_cell(at: Place, after: Half) -> Back {
     var d_i = dc * g * slope(GATE, i);
     var d_f = dc * c_prior * slope(GATE, f);
     var d_g = dc * i * slope(ACTIVATION, g);
-    var before = Half(vec4(0.0), dc * f);
+    var before = Quad(vec4(0.0), dc * f);
     if HAS_PEEPHOLES { before.c += d_i * peephole(0u, at.j) + d_f * peephole(1u, at.j); }
     if HAS_LENGTHS {
         let is_taken = taken(at);
@@ -102,7 +100,7 @@ fn backward_cell(at: Place, after: Half) -> Back {
         d_f = select(zero, d_f, is_taken);
         d_g = select(zero, d_g, is_taken);
         d_o = select(zero, d_o, is_taken);
-        before = Half(select(after.h, before.h, is_taken), select(after.c, before.c, is_taken));
+        before = Quad(select(after.h, before.h, is_taken), select(after.c, before.c, is_taken));
     }
     put_dxw(at, 0u, d_i);
     put_dxw(at, 1u, d_f);
@@ -116,19 +114,11 @@ fn slopes_at(row: u32, s: u32, column: u32) -> vec4<f32> {
     return vec4(dxw[i.x], dxw[i.y], dxw[i.z], dxw[i.w]);
 }
 
-fn stage(unit: u32, low: mat4x4<f32>, high: mat4x4<f32>) {
-    staged[unit] = mat2x4(low[0], high[0]);
-    staged[WIDTH + unit] = mat2x4(low[1], high[1]);
-    staged[2u * WIDTH + unit] = mat2x4(low[2], high[2]);
-    staged[3u * WIDTH + unit] = mat2x4(low[3], high[3]);
-}
-
-fn weigh_back(before: mat2x4<f32>, k: u32, at: u32, j: u32) -> mat2x4<f32> {
-    let row = k * p.hidden + j;
-    let plane = p.hidden * p.hidden;
-    var sum = before;
-    sum = add_staged(sum, u[row], at);
-    sum = add_staged(sum, u[row + plane], WIDTH + at);
-    sum = add_staged(sum, u[row + 2u * plane], 2u * WIDTH + at);
-    return add_staged(sum, u[row + 3u * plane], 3u * WIDTH + at);
+fn stage(unit: u32, quad: u32, own: bool, slopes: Gates) {
+    let quads = rows() / 4u;
+    let zero = vec4(0.0);
+    staged[unit * quads + quad] = select(zero, slopes[0], own);
+    staged[(WIDTH + unit) * quads + quad] = select(zero, slopes[1], own);
+    staged[(2u * WIDTH + unit) * quads + quad] = select(zero, slopes[2], own);
+    staged[(3u * WIDTH + unit) * quads + quad] = select(zero, slopes[3], own);
 }

@@ -12,13 +12,14 @@
 //   carry [1 or 2, batch, hidden]      the gradient of the states between two dispatches
 //
 // Steps are counted as they are taken, s from p.first to p.last; in REVERSE that is from the last time
-// to the first. A thread handles one unit of eight sequences, as two vectors of four. A workgroup of
-// WIDTH threads has as many units of the same sequences side by side, whose states, or whose gates'
-// gradients, it stages in workgroup memory.
+// to the first. A thread handles one unit of eight sequences, WIDE of sixteen, in quads: vectors of four.
+// A workgroup of WIDTH threads has as many units of the same sequences side by side, whose states, or
+// whose gates' gradients, it stages in workgroup memory; units past the last stage zeros.
 //
 // Sequences past the last repeat it and are not stored; so do units.
 
 override WIDTH: u32 = 64u;
+override WIDE: bool = false;
 // Elements of workgroup memory.
 override STAGED: u32 = 64u;
 // tanh, sigmoid, hard sigmoid, relu, linear: of the candidate, and of the gates.
@@ -80,18 +81,18 @@ struct PackParams {
 @group(0) @binding(6) var<storage, read_write> packed: array<u32>;
 var<immediate> p: Params;
 var<immediate> q: PackParams;
-var<workgroup> staged: array<mat2x4<f32>, STAGED>;
+var<workgroup> staged: array<vec4<f32>, STAGED>;
 
 const FOUR = vec4(0u, 1u, 2u, 3u);
 
-// The states of eight sequences at a unit, or their gradients.
+// The states of all sequences of a thread, or their gradients, a column for each quad.
 struct State {
-    h: mat2x4<f32>,
-    c: mat2x4<f32>,
+    h: mat4x4<f32>,
+    c: mat4x4<f32>,
 }
 
-// The states of four.
-struct Half {
+// The states of a quad.
+struct Quad {
     h: vec4<f32>,
     c: vec4<f32>,
 }
@@ -169,8 +170,15 @@ fn masked(row: u32, j: u32, h: vec4<f32>) -> vec4<f32> {
     return h * small_at(p.mask_at + sequences(row) * p.hidden + j);
 }
 
-fn both_masked(row: u32, j: u32, h: mat2x4<f32>) -> mat2x4<f32> {
-    return mat2x4(masked(row, j, h[0]), masked(row + 4u, j, h[1]));
+fn all_masked(row: u32, j: u32, h: mat4x4<f32>) -> mat4x4<f32> {
+    var all = h;
+    all[0] = masked(row, j, h[0]);
+    all[1] = masked(row + 4u, j, h[1]);
+    if WIDE {
+        all[2] = masked(row + 8u, j, h[2]);
+        all[3] = masked(row + 12u, j, h[3]);
+    }
+    return all;
 }
 
 // Which of the four sequences at `row` exist and are this thread's to store.
@@ -262,45 +270,106 @@ fn h_before(row: u32, s: u32, j: u32) -> vec4<f32> {
     return vec4(y[i.x], y[i.y], y[i.z], y[i.w]);
 }
 
-fn both_before(row: u32, s: u32, j: u32) -> mat2x4<f32> {
-    return mat2x4(h_before(row, s, j), h_before(row + 4u, s, j));
+fn all_before(row: u32, s: u32, j: u32) -> mat4x4<f32> {
+    var all = mat4x4<f32>();
+    all[0] = h_before(row, s, j);
+    all[1] = h_before(row + 4u, s, j);
+    if WIDE {
+        all[2] = h_before(row + 8u, s, j);
+        all[3] = h_before(row + 12u, s, j);
+    }
+    return all;
 }
 
-// A sum plus a weight times the staged element `at`.
-fn add_staged(sum: mat2x4<f32>, w: f32, at: u32) -> mat2x4<f32> {
-    let by = staged[at];
-    return mat2x4(fma(vec4(w), by[0], sum[0]), fma(vec4(w), by[1], sum[1]));
+// Sequences of a workgroup.
+fn rows() -> u32 {
+    return select(8u, 16u, WIDE);
+}
+
+fn staged_at(unit: u32) -> mat4x4<f32> {
+    if WIDE {
+        let at = 4u * unit;
+        return mat4x4(staged[at], staged[at + 1u], staged[at + 2u], staged[at + 3u]);
+    }
+    return mat4x4(staged[2u * unit], staged[2u * unit + 1u], vec4(0.0), vec4(0.0));
+}
+
+fn stage_all(unit: u32, own: bool, all: mat4x4<f32>) {
+    let zero = vec4(0.0);
+    let at = unit * rows() / 4u;
+    staged[at] = select(zero, all[0], own);
+    staged[at + 1u] = select(zero, all[1], own);
+    if WIDE {
+        staged[at + 2u] = select(zero, all[2], own);
+        staged[at + 3u] = select(zero, all[3], own);
+    }
+}
+
+// A weight times the sequences of h, added to each quad's sum.
+fn add_all(sum: mat4x4<f32>, w: f32, h: mat4x4<f32>) -> mat4x4<f32> {
+    let by = vec4(w);
+    if WIDE {
+        return mat4x4(fma(by, h[0], sum[0]), fma(by, h[1], sum[1]), fma(by, h[2], sum[2]), fma(by, h[3], sum[3]));
+    }
+    return mat4x4(fma(by, h[0], sum[0]), fma(by, h[1], sum[1]), sum[2], sum[3]);
+}
+
+fn all_small(first: u32, row: u32, j: u32) -> mat4x4<f32> {
+    var all = mat4x4<f32>();
+    all[0] = small_state(first, row, j);
+    all[1] = small_state(first, row + 4u, j);
+    if WIDE {
+        all[2] = small_state(first, row + 8u, j);
+        all[3] = small_state(first, row + 12u, j);
+    }
+    return all;
 }
 
 // The gradient of the states after the last step.
 fn last_grad(row: u32, j: u32) -> State {
-    var h = mat2x4<f32>();
-    var c = mat2x4<f32>();
+    var grad = State();
     if HAS_LAST {
-        h = mat2x4(small_state(p.last_at, row, j), small_state(p.last_at, row + 4u, j));
-        if HAS_CELL {
-            let second = p.last_at + p.batch * p.hidden;
-            c = mat2x4(small_state(second, row, j), small_state(second, row + 4u, j));
-        }
+        grad.h = all_small(p.last_at, row, j);
+        if HAS_CELL { grad.c = all_small(p.last_at + p.batch * p.hidden, row, j); }
     }
-    return State(h, c);
+    return grad;
+}
+
+fn all_carried(part: u32, row: u32, j: u32) -> mat4x4<f32> {
+    var all = mat4x4<f32>();
+    all[0] = carried(part, row, j);
+    all[1] = carried(part, row + 4u, j);
+    if WIDE {
+        all[2] = carried(part, row + 8u, j);
+        all[3] = carried(part, row + 12u, j);
+    }
+    return all;
 }
 
 fn carried_grad(row: u32, j: u32) -> State {
-    var c = mat2x4<f32>();
-    if HAS_CELL { c = mat2x4(carried(1u, row, j), carried(1u, row + 4u, j)); }
-    return State(mat2x4(carried(0u, row, j), carried(0u, row + 4u, j)), c);
+    var grad = State();
+    grad.h = all_carried(0u, row, j);
+    if HAS_CELL { grad.c = all_carried(1u, row, j); }
+    return grad;
 }
 
 fn put_grad(row: u32, j: u32, own: bool, grad: State) {
-    let low = Place(row, 0u, j, own);
-    let high = Place(row + 4u, 0u, j, own);
-    put_carry(low, 0u, grad.h[0]);
-    put_carry(high, 0u, grad.h[1]);
-    if HAS_CELL {
-        put_carry(low, 1u, grad.c[0]);
-        put_carry(high, 1u, grad.c[1]);
+    put_quad(Place(row, 0u, j, own), Quad(grad.h[0], grad.c[0]));
+    put_quad(Place(row + 4u, 0u, j, own), Quad(grad.h[1], grad.c[1]));
+    if WIDE {
+        put_quad(Place(row + 8u, 0u, j, own), Quad(grad.h[2], grad.c[2]));
+        put_quad(Place(row + 12u, 0u, j, own), Quad(grad.h[3], grad.c[3]));
     }
+}
+
+fn put_quad(at: Place, grad: Quad) {
+    put_carry(at, 0u, grad.h);
+    if HAS_CELL { put_carry(at, 1u, grad.c); }
+}
+
+// The weight from gate `gate` of unit k, or of the last, to h at unit j.
+fn back_weight(gate: u32, k: u32, j: u32) -> f32 {
+    return u[(gate * p.hidden + min(k, p.hidden - 1u)) * p.hidden + j];
 }
 
 // Whether no gradient passes from step s to the one before.

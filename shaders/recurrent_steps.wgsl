@@ -1,15 +1,14 @@
 // The kernels that take a recurrence from step to step, each computing the product with the recurrent
 // weight, the gates and the state in one go. Appended after the source of a cell, which says what a step
-// does; `recurrent.wgsl` follows.
+// does; `recurrent_plain.wgsl` or `recurrent_lanes.wgsl` with the products, and `recurrent.wgsl` follow.
 //
-//   Both                   the products of the low and of the high four of eight sequences at a unit,
-//                          a vector for each gate
-//   Back                   the gates' gradients of four sequences, and what the cell passes back
-//   weigh(both, k, j, h)   adds row k of u at unit j times h
-//   weigh_back(sum, k, at, j)  adds what the gates' gradients at unit k, staged at `at`, give to h at j
-//   forward_cell, backward_cell  the step of four sequences at a unit
-//   slopes_at              gates' gradients that a step left in memory
-//   stage                  puts those of a unit into workgroup memory
+//   Gates                  a quad's products at a unit, a vector for each gate
+//   Weights, weights_at(k, j)  row k of u at unit j
+//   add_gates(sum, w, h)   adds these weights times h
+//   forward_cell           the step of a quad at a unit
+//   Back, backward_cell    the gates' gradients of a quad, and what the cell passes back
+//   slopes_at              a gate's gradients that a step left in memory
+//   stage                  puts the gates' gradients of a quad at a unit into workgroup memory
 //
 //   forward_sequence   a workgroup has all units and goes through all steps of its sequences
 //   forward_step       one step, by as many workgroups as there are tiles of units
@@ -17,128 +16,147 @@
 //                      of a state has besides the product waits in `carry` between two dispatches.
 //   initial_grad       the gradient of the states before the first step, left in `carry`
 
-// Adds the rows of u from `first` on, of which the states are staged, at unit j.
-fn products(before: Both, first: u32, count: u32, j: u32) -> Both {
-    var both = before;
-    var k = 0u;
-    for (; k + 4u <= count; k += 4u) {
-        both = weigh(both, first + k, j, staged[k]);
-        both = weigh(both, first + k + 1u, j, staged[k + 1u]);
-        both = weigh(both, first + k + 2u, j, staged[k + 2u]);
-        both = weigh(both, first + k + 3u, j, staged[k + 3u]);
-    }
-    for (; k < count; k++) { both = weigh(both, first + k, j, staged[k]); }
-    return both;
+// The products of all sequences of a thread at a unit.
+struct Sums {
+    a: Gates,
+    b: Gates,
+    c: Gates,
+    d: Gates,
 }
 
-fn step_of(both: Both, at: Place, state: State) -> State {
-    let high = Place(at.row + 4u, at.s, at.j, at.own);
-    let a = forward_cell(both.low, at, Half(state.h[0], state.c[0]));
-    let b = forward_cell(both.high, high, Half(state.h[1], state.c[1]));
-    if p.last == p.time && at.s + 1u == p.last {
-        put_states(at, 0u, a.h);
-        put_states(high, 0u, b.h);
-        if HAS_CELL {
-            put_states(at, 1u, a.c);
-            put_states(high, 1u, b.c);
+fn weigh(sums: Sums, w: Weights, h: mat4x4<f32>) -> Sums {
+    if WIDE {
+        return Sums(
+            add_gates(sums.a, w, h[0]),
+            add_gates(sums.b, w, h[1]),
+            add_gates(sums.c, w, h[2]),
+            add_gates(sums.d, w, h[3]),
+        );
+    }
+    return Sums(add_gates(sums.a, w, h[0]), add_gates(sums.b, w, h[1]), sums.c, sums.d);
+}
+
+fn c_all(row: u32, s: u32, j: u32) -> mat4x4<f32> {
+    var all = mat4x4<f32>();
+    if HAS_CELL {
+        all[0] = c_before(row, s, j);
+        all[1] = c_before(row + 4u, s, j);
+        if WIDE {
+            all[2] = c_before(row + 8u, s, j);
+            all[3] = c_before(row + 12u, s, j);
         }
     }
-    return State(mat2x4(a.h, b.h), mat2x4(a.c, b.c));
+    return all;
+}
+
+// The step of a quad, which also stores the states after the last one.
+fn quad_step(sums: Gates, at: Place, before: Quad) -> Quad {
+    let after = forward_cell(sums, at, before);
+    if at.s + 1u == p.time {
+        put_states(at, 0u, after.h);
+        if HAS_CELL { put_states(at, 1u, after.c); }
+    }
+    return after;
+}
+
+fn step_of(sums: Sums, row: u32, s: u32, j: u32, own: bool, state: State) -> State {
+    let a = quad_step(sums.a, Place(row, s, j, own), Quad(state.h[0], state.c[0]));
+    let b = quad_step(sums.b, Place(row + 4u, s, j, own), Quad(state.h[1], state.c[1]));
+    if !WIDE {
+        let none = vec4(0.0);
+        return State(mat4x4(a.h, b.h, none, none), mat4x4(a.c, b.c, none, none));
+    }
+    let c = quad_step(sums.c, Place(row + 8u, s, j, own), Quad(state.h[2], state.c[2]));
+    let d = quad_step(sums.d, Place(row + 12u, s, j, own), Quad(state.h[3], state.c[3]));
+    return State(mat4x4(a.h, b.h, c.h, d.h), mat4x4(a.c, b.c, c.c, d.c));
 }
 
 @compute @workgroup_size(WIDTH)
 fn forward_sequence(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) unit: u32) {
-    let row = 8u * linear_group(group);
+    let row = linear_group(group) * rows();
     if row >= p.batch { return; }
     let own = unit < p.hidden;
     let j = min(unit, p.hidden - 1u);
-    var state = State(
-        both_before(row, p.first, j),
-        mat2x4(c_before(row, p.first, j), c_before(row + 4u, p.first, j)),
-    );
+    var state = State(all_before(row, p.first, j), c_all(row, p.first, j));
     for (var s = p.first; s < p.last; s++) {
-        staged[unit] = both_masked(row, j, state.h);
+        stage_all(unit, own, all_masked(row, j, state.h));
         workgroupBarrier();
-        let both = products(Both(), 0u, p.hidden, j);
+        let sums = products(Sums(), 0u, p.hidden, j, unit);
         workgroupBarrier();
-        state = step_of(both, Place(row, s, j, own), state);
+        state = step_of(sums, row, s, j, own, state);
     }
 }
 
 @compute @workgroup_size(WIDTH)
 fn forward_step(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) unit: u32) {
     let tile = linear_group(group);
-    let row = tile / p.tiles * 8u;
+    let row = tile / p.tiles * rows();
     if row >= p.batch { return; }
     let mine = tile % p.tiles * WIDTH + unit;
     let j = min(mine, p.hidden - 1u);
-    var both = Both();
+    var sums = Sums();
     for (var first = 0u; first < p.hidden; first += WIDTH) {
         let k = min(first + unit, p.hidden - 1u);
-        staged[unit] = both_masked(row, k, both_before(row, p.first, k));
+        stage_all(unit, first + unit < p.hidden, all_masked(row, k, all_before(row, p.first, k)));
         workgroupBarrier();
-        both = products(both, first, min(WIDTH, p.hidden - first), j);
+        sums = products(sums, first, min(WIDTH, p.hidden - first), j, unit);
         workgroupBarrier();
     }
-    let state = State(
-        both_before(row, p.first, j),
-        mat2x4(c_before(row, p.first, j), c_before(row + 4u, p.first, j)),
-    );
-    step_of(both, Place(row, p.first, j, mine < p.hidden), state);
+    let state = State(all_before(row, p.first, j), c_all(row, p.first, j));
+    step_of(sums, row, p.first, j, mine < p.hidden, state);
 }
 
-// The gates' gradients of step s at column `column` of ut, as the step left them in memory.
-fn both_slopes(row: u32, s: u32, column: u32) -> mat2x4<f32> {
-    return mat2x4(slopes_at(row, s, column), slopes_at(row + 4u, s, column));
+// The gradient of the states before step s: `grad` is what the cell passed on, the product what the
+// gates' gradients give.
+fn with_product(grad: State, row: u32, s: u32, j: u32, product: mat4x4<f32>) -> State {
+    if is_cut(s) { return State(); }
+    return State(grad.h + all_masked(row, j, product), grad.c);
 }
 
-// The gradient of the states before step s from that after it: `grad` is what the cell passed on,
-// and the gates' gradients of all units are staged, unit after unit of each gate.
-fn with_product(grad: State, row: u32, s: u32, j: u32, product: mat2x4<f32>) -> State {
-    var before = State(grad.h + both_masked(row, j, product), grad.c);
-    if is_cut(s) { before = State(mat2x4<f32>(), mat2x4<f32>()); }
-    return before;
+fn dy_at(at: Place) -> vec4<f32> {
+    if !HAS_DY { return vec4(0.0); }
+    let i = lines(at.row, at.s, p.hidden) + at.j;
+    return vec4(dy[i.x], dy[i.y], dy[i.z], dy[i.w]);
 }
 
-// What the staged gates' gradients of `count` units give to h at unit j, the first of them being
-// unit `first`.
-fn products_back(before: mat2x4<f32>, first: u32, count: u32, j: u32) -> mat2x4<f32> {
-    var sum = before;
-    var k = 0u;
-    for (; k + 2u <= count; k += 2u) {
-        sum = weigh_back(sum, first + k, k, j);
-        sum = weigh_back(sum, first + k + 1u, k + 1u, j);
+// The way back of a quad through a step. The gates' gradients are staged, zeros by units that are not
+// the thread's own.
+fn quad_step_back(unit: u32, quad: u32, at: Place, after: Quad) -> Quad {
+    let back = backward_cell(at, Quad(after.h + dy_at(at), after.c));
+    stage(unit, quad, at.own, back.slopes);
+    return back.before;
+}
+
+fn step_back(unit: u32, row: u32, s: u32, j: u32, own: bool, grad: State) -> State {
+    let a = quad_step_back(unit, 0u, Place(row, s, j, own), Quad(grad.h[0], grad.c[0]));
+    let b = quad_step_back(unit, 1u, Place(row + 4u, s, j, own), Quad(grad.h[1], grad.c[1]));
+    if !WIDE {
+        let none = vec4(0.0);
+        return State(mat4x4(a.h, b.h, none, none), mat4x4(a.c, b.c, none, none));
     }
-    for (; k < count; k++) { sum = weigh_back(sum, first + k, k, j); }
-    return sum;
+    let c = quad_step_back(unit, 2u, Place(row + 8u, s, j, own), Quad(grad.h[2], grad.c[2]));
+    let d = quad_step_back(unit, 3u, Place(row + 12u, s, j, own), Quad(grad.h[3], grad.c[3]));
+    return State(mat4x4(a.h, b.h, c.h, d.h), mat4x4(a.c, b.c, c.c, d.c));
 }
 
-fn grad_step_of(at: Place, grad: State) -> State {
-    var dy_low = vec4(0.0);
-    var dy_high = vec4(0.0);
-    if HAS_DY {
-        let i = lines(at.row, at.s, p.hidden) + at.j;
-        let k = lines(at.row + 4u, at.s, p.hidden) + at.j;
-        dy_low = vec4(dy[i.x], dy[i.y], dy[i.z], dy[i.w]);
-        dy_high = vec4(dy[k.x], dy[k.y], dy[k.z], dy[k.w]);
-    }
-    let high = Place(at.row + 4u, at.s, at.j, at.own);
-    let a = backward_cell(at, Half(grad.h[0] + dy_low, grad.c[0]));
-    let b = backward_cell(high, Half(grad.h[1] + dy_high, grad.c[1]));
-    if at.own { stage(at.j % WIDTH, a.slopes, b.slopes); }
-    return State(mat2x4(a.before.h, b.before.h), mat2x4(a.before.c, b.before.c));
-}
-
-// Stages the gates' gradients of a unit at step s from memory.
+// Stages the gates' gradients of unit k at step s from memory.
 fn stage_from_memory(unit: u32, row: u32, s: u32, k: u32) {
+    let j = min(k, p.hidden - 1u);
     for (var gate = 0u; gate < GATES; gate++) {
-        staged[gate * WIDTH + unit] = both_slopes(row, s, gate * p.hidden + k);
+        var all = mat4x4<f32>();
+        all[0] = slopes_at(row, s, gate * p.hidden + j);
+        all[1] = slopes_at(row + 4u, s, gate * p.hidden + j);
+        if WIDE {
+            all[2] = slopes_at(row + 8u, s, gate * p.hidden + j);
+            all[3] = slopes_at(row + 12u, s, gate * p.hidden + j);
+        }
+        stage_all(gate * WIDTH + unit, k < p.hidden, all);
     }
 }
 
 @compute @workgroup_size(WIDTH)
 fn backward_sequence(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) unit: u32) {
-    let row = 8u * linear_group(group);
+    let row = linear_group(group) * rows();
     if row >= p.batch { return; }
     let own = unit < p.hidden;
     let j = min(unit, p.hidden - 1u);
@@ -147,27 +165,27 @@ fn backward_sequence(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_inv
         grad = last_grad(row, j);
     } else {
         grad = carried_grad(row, j);
-        stage_from_memory(unit, row, p.last, j);
+        stage_from_memory(unit, row, p.last, unit);
     }
     for (var s = p.last; s > p.first; s--) {
         if s < p.time {
             workgroupBarrier();
-            let product = products_back(mat2x4<f32>(), 0u, p.hidden, j);
+            let product = products_back(mat4x4<f32>(), 0u, p.hidden, j, unit);
             workgroupBarrier();
             grad = with_product(grad, row, s, j, product);
         }
-        grad = grad_step_of(Place(row, s - 1u, j, own), grad);
+        grad = step_back(unit, row, s - 1u, j, own, grad);
     }
     put_grad(row, j, own, grad);
 }
 
 // The product with the gates' gradients of step s, by tiles of units.
-fn tiled_products_back(row: u32, s: u32, unit: u32, j: u32) -> mat2x4<f32> {
-    var product = mat2x4<f32>();
+fn tiled_products_back(row: u32, s: u32, unit: u32, j: u32) -> mat4x4<f32> {
+    var product = mat4x4<f32>();
     for (var first = 0u; first < p.hidden; first += WIDTH) {
-        stage_from_memory(unit, row, s, min(first + unit, p.hidden - 1u));
+        stage_from_memory(unit, row, s, first + unit);
         workgroupBarrier();
-        product = products_back(product, first, min(WIDTH, p.hidden - first), j);
+        product = products_back(product, first, min(WIDTH, p.hidden - first), j, unit);
         workgroupBarrier();
     }
     return product;
@@ -176,7 +194,7 @@ fn tiled_products_back(row: u32, s: u32, unit: u32, j: u32) -> mat2x4<f32> {
 @compute @workgroup_size(WIDTH)
 fn backward_step(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) unit: u32) {
     let tile = linear_group(group);
-    let row = tile / p.tiles * 8u;
+    let row = tile / p.tiles * rows();
     if row >= p.batch { return; }
     let mine = tile % p.tiles * WIDTH + unit;
     let j = min(mine, p.hidden - 1u);
@@ -187,17 +205,17 @@ fn backward_step(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocat
         let product = tiled_products_back(row, p.last, unit, j);
         grad = with_product(carried_grad(row, j), row, p.last, j, product);
     }
-    put_grad(row, j, mine < p.hidden, grad_step_of(Place(row, p.first, j, mine < p.hidden), grad));
+    put_grad(row, j, mine < p.hidden, step_back(unit, row, p.first, j, mine < p.hidden, grad));
 }
 
 @compute @workgroup_size(WIDTH)
 fn initial_grad(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) unit: u32) {
     let tile = linear_group(group);
-    let row = tile / p.tiles * 8u;
+    let row = tile / p.tiles * rows();
     if row >= p.batch { return; }
     let mine = tile % p.tiles * WIDTH + unit;
     let j = min(mine, p.hidden - 1u);
     let product = tiled_products_back(row, 0u, unit, j);
     let passed = carried_grad(row, j);
-    put_grad(row, j, mine < p.hidden, State(passed.h + both_masked(row, j, product), passed.c));
+    put_grad(row, j, mine < p.hidden, State(passed.h + all_masked(row, j, product), passed.c));
 }

@@ -141,6 +141,9 @@ pub fn shaders() -> Vec<&'static Shader> {
         &recurrent::SIMPLE,
         &recurrent::LSTM,
         &recurrent::GRU,
+        &recurrent::SIMPLE_LANES,
+        &recurrent::LSTM_LANES,
+        &recurrent::GRU_LANES,
         &update::SHADER,
     ]
 }

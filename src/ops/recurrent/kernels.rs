@@ -7,27 +7,30 @@ use super::operator::{Part, RecurGrad, Spec};
 use super::{Cell, CellActivation, Extents, GruReset, RecurrentRoute};
 use crate::kernel::{Bind, Grid, KernelCall, Shader, Slot};
 use crate::ops::{Lowering, word};
-use crate::shape::TensorType;
-use crate::tape::DeviceProfile;
+use crate::tape::{DeviceKind, DeviceProfile};
 
-pub(in crate::ops) static SIMPLE: Shader = built_in!(
-    "simple_rnn",
-    "../../../shaders/simple_rnn.wgsl",
-    "../../../shaders/recurrent_steps.wgsl",
-    "../../../shaders/recurrent.wgsl"
-);
-pub(in crate::ops) static LSTM: Shader = built_in!(
-    "lstm",
-    "../../../shaders/lstm.wgsl",
-    "../../../shaders/recurrent_steps.wgsl",
-    "../../../shaders/recurrent.wgsl"
-);
-pub(in crate::ops) static GRU: Shader = built_in!(
-    "gru",
-    "../../../shaders/gru.wgsl",
-    "../../../shaders/recurrent_steps.wgsl",
-    "../../../shaders/recurrent.wgsl"
-);
+/// The shader of a cell with the products for any device, and with those for subgroups of 8.
+macro_rules! cell {
+    ($plain:ident, $lanes:ident, $name:literal, $path:literal) => {
+        pub(in crate::ops) static $plain: Shader = built_in!(
+            $name,
+            $path,
+            "../../../shaders/recurrent_steps.wgsl",
+            "../../../shaders/recurrent_plain.wgsl",
+            "../../../shaders/recurrent.wgsl"
+        );
+        pub(in crate::ops) static $lanes: Shader = built_in!(
+            $name,
+            $path,
+            "../../../shaders/recurrent_steps.wgsl",
+            "../../../shaders/recurrent_lanes.wgsl",
+            "../../../shaders/recurrent.wgsl"
+        );
+    };
+}
+cell!(SIMPLE, SIMPLE_LANES, "simple_rnn", "../../../shaders/simple_rnn.wgsl");
+cell!(LSTM, LSTM_LANES, "lstm", "../../../shaders/lstm.wgsl");
+cell!(GRU, GRU_LANES, "gru", "../../../shaders/gru.wgsl");
 
 crate::params! {
     struct StepParams {
@@ -41,48 +44,61 @@ crate::params! {
     struct PackParams { ends_lo: [u32; 4], ends_hi: [u32; 2], n: u32 }
 }
 
-/// Sequences of a workgroup.
-const ROWS: usize = 8;
 /// Most units of a workgroup that goes through all steps.
 const WIDEST: usize = 256;
 /// Units of a workgroup that makes one step.
 const TILE: usize = 64;
-/// Bytes that a unit of eight sequences takes in workgroup memory.
-const STAGED_BYTES: usize = 32;
+/// The largest batch of which workgroups take 8 sequences, so that there are several of them.
+const NARROW_BATCH: usize = 16;
 
-fn shader(cell: Cell) -> &'static Shader {
-    match cell {
-        Cell::Simple => &SIMPLE,
-        Cell::Lstm => &LSTM,
-        Cell::Gru(_) => &GRU,
+/// How the kernels lie over sequences and units.
+#[derive(Clone, Copy, Debug)]
+struct Form {
+    shader: &'static Shader,
+    /// Units whose states a thread has in registers at a time.
+    unrolled: usize,
+    /// Sequences of a workgroup.
+    rows: usize,
+    /// Threads of a workgroup.
+    width: usize,
+    /// Whether a workgroup goes through all steps.
+    sequence: bool,
+}
+
+impl Form {
+    fn choose(profile: &DeviceProfile, spec: &Spec, extents: Extents) -> Form {
+        let lanes = profile.kind == DeviceKind::Cpu && profile.subgroups == Some((8, 8));
+        let shader = match (spec.cell, lanes) {
+            (Cell::Simple, false) => &SIMPLE,
+            (Cell::Simple, true) => &SIMPLE_LANES,
+            (Cell::Lstm, false) => &LSTM,
+            (Cell::Lstm, true) => &LSTM_LANES,
+            (Cell::Gru(_), false) => &GRU,
+            (Cell::Gru(_), true) => &GRU_LANES,
+        };
+        let wide = profile.kind == DeviceKind::Cpu && extents.batch > NARROW_BATCH;
+        let rows = if wide { 16 } else { 8 };
+        let whole = extents.hidden.next_multiple_of(32);
+        let bytes = 4 * rows * whole * spec.cell.gates();
+        let most = |limit: u32| usize::try_from(limit).unwrap_or(usize::MAX);
+        let sequence = match spec.route {
+            RecurrentRoute::Sequence => true,
+            RecurrentRoute::Steps => false,
+            RecurrentRoute::Auto | RecurrentRoute::Unrolled => {
+                whole <= WIDEST
+                    && whole <= most(profile.max_invocations)
+                    && whole <= most(profile.max_workgroup_size[0])
+                    && bytes <= most(profile.max_workgroup_bytes)
+            }
+        };
+        let width = if sequence { whole } else { TILE };
+        Form { shader, unrolled: if lanes { 8 } else { 4 }, rows, width, sequence }
     }
 }
 
 fn kernel_number(activation: CellActivation) -> f64 {
     let place = CellActivation::ALL.iter().position(|&a| a == activation);
     place.map_or(f64::NAN, |at| at as f64)
-}
-
-/// Threads of a workgroup with all units.
-fn width(hidden: usize) -> usize {
-    hidden.next_multiple_of(32)
-}
-
-/// Whether one kernel goes through all steps.
-fn is_sequence(profile: &DeviceProfile, spec: &Spec, hidden: usize) -> bool {
-    let width = width(hidden);
-    let bytes = width * spec.cell.gates() * STAGED_BYTES;
-    let most = |limit: u32| usize::try_from(limit).unwrap_or(usize::MAX);
-    match spec.route {
-        RecurrentRoute::Sequence => true,
-        RecurrentRoute::Steps => false,
-        RecurrentRoute::Auto | RecurrentRoute::Unrolled => {
-            width <= WIDEST
-                && width <= most(profile.max_invocations)
-                && width <= most(profile.max_workgroup_size[0])
-                && bytes <= most(profile.max_workgroup_bytes)
-        }
-    }
 }
 
 /// The small operands as the kernels take them: a binding, and where in it each part begins.
@@ -94,7 +110,7 @@ struct Small {
 impl Small {
     /// Packs the parts, whose inputs begin at `first`; a single one is bound as it is, and for none
     /// `stand_in`.
-    fn new(cx: &mut Lowering<'_>, spec: &Spec, first: usize, stand_in: Slot) -> Self {
+    fn new(cx: &mut Lowering<'_>, form: Form, spec: &Spec, first: usize, stand_in: Slot) -> Self {
         let words: Vec<usize> = cx.inputs[first..].iter().map(|ty| ty.numel()).collect();
         let mut end = 0;
         let starts = spec.parts.iter().zip(&words).map(|(&part, &n)| {
@@ -106,7 +122,7 @@ impl Small {
         let bind = match slots[..] {
             [] => stand_in,
             [only] => only,
-            _ => pack(cx, shader(spec.cell), &slots, &words),
+            _ => pack(cx, form.shader, &slots, &words),
         };
         Small { bind: bind.into(), parts }
     }
@@ -137,17 +153,18 @@ fn pack(cx: &mut Lowering<'_>, shader: &'static Shader, slots: &[Slot], words: &
 struct Calls<'a> {
     spec: &'a Spec,
     extents: Extents,
+    form: Form,
     small: Small,
     /// The gradient of `y` is given.
     has_dy: bool,
-    /// The number of staged elements of a unit.
+    /// The number of vectors that a unit stages for each sequence: the state, or the gates' gradients.
     staged: usize,
 }
 
 impl Calls<'_> {
-    /// The call of `entry` for steps `first` to `last`, in workgroups of `width` threads.
-    fn call(&self, entry: &'static str, width: usize, [first, last]: [usize; 2]) -> KernelCall {
-        let (spec, small) = (self.spec, &self.small);
+    /// The call of `entry` for steps `first` to `last`.
+    fn call(&self, entry: &'static str, [first, last]: [usize; 2]) -> KernelCall {
+        let (spec, small, Form { rows, width, .. }) = (self.spec, &self.small, self.form);
         let Extents { batch, time, hidden, .. } = self.extents;
         let tiles = hidden.div_ceil(width);
         let params = StepParams {
@@ -166,12 +183,13 @@ impl Calls<'_> {
             lengths_at: small.at(Part::Lengths),
             last_at: small.at(Part::Last),
         };
-        let mut call = KernelCall::new(shader(spec.cell), entry)
+        let mut call = KernelCall::new(self.form.shader, entry)
             .constant("WIDTH", width as f64)
-            .constant("STAGED", (width * self.staged) as f64)
+            .constant("STAGED", (width * self.staged * rows / 4) as f64)
             .constant("ACTIVATION", kernel_number(spec.activation))
             .constant("GATE", kernel_number(spec.gate));
         for (name, on) in [
+            ("WIDE", rows == 16),
             ("REVERSE", spec.reverse),
             ("HAS_BIAS", spec.has(Part::Bias)),
             ("HAS_INITIAL", spec.has(Part::Hidden) || spec.has(Part::Cell)),
@@ -183,85 +201,69 @@ impl Calls<'_> {
         ] {
             call = call.constant(name, f64::from(u8::from(on)));
         }
-        call.params(&params).grid(Grid::linear(batch.div_ceil(ROWS) * tiles, 1))
+        call.params(&params).grid(Grid::linear(batch.div_ceil(rows) * tiles, 1))
     }
 
-    /// Loop iterations of a step: `unrolled` units at a time, and those left over.
-    fn step_loops(&self, width: usize, unrolled: usize) -> usize {
-        let stage = width.min(self.extents.hidden);
+    /// Loop iterations of a step: over tiles of units, and in each over what is staged.
+    fn step_loops(&self) -> usize {
+        let Form { unrolled, width, .. } = self.form;
         let tiles = self.extents.hidden.div_ceil(width);
-        tiles * (1 + self.staged + stage.div_ceil(unrolled) + unrolled)
+        tiles * (1 + self.staged * (2 + width.min(self.extents.hidden).div_ceil(unrolled)))
     }
 
     /// Ranges of steps that the device gets through in one dispatch each, in the order taken.
-    fn ranges(&self, profile: &DeviceProfile, loops: usize) -> Vec<[usize; 2]> {
+    fn ranges(&self, profile: &DeviceProfile) -> Vec<[usize; 2]> {
         let time = self.extents.time;
-        let most = (profile.max_loop_iterations as usize / (1 + loops)).saturating_sub(1).clamp(1, time);
-        (0..time).step_by(most).map(|first| [first, (first + most).min(time)]).collect()
+        let steps = if self.form.sequence {
+            // One more for what a range begins with.
+            (profile.max_loop_iterations as usize / (1 + self.step_loops())).saturating_sub(1).clamp(1, time)
+        } else {
+            1
+        };
+        (0..time).step_by(steps).map(|first| [first, (first + steps).min(time)]).collect()
+    }
+
+    /// Loop iterations of a range.
+    fn range_loops(&self, [first, last]: [usize; 2]) -> usize {
+        if self.form.sequence { (last - first + 1) * (1 + self.step_loops()) } else { self.step_loops() }
     }
 }
 
-/// Units that the products of a step take at a time, forward and backward.
-const UNROLLED: [usize; 2] = [4, 2];
-
 pub(super) fn forward(cx: &mut Lowering<'_>, spec: &Spec, extents: Extents) {
-    let small = Small::new(cx, spec, 2, Slot::Input(1));
-    let calls = Calls { spec, extents, small, has_dy: false, staged: 1 };
-    let outputs: Vec<Slot> = (0..cx.outputs.len()).map(Slot::Output).collect();
-    let bound = |call: KernelCall| {
-        call.binds([Slot::Input(0), Slot::Input(1)]).bind(calls.small.bind).binds(outputs.iter().copied())
-    };
-    if is_sequence(cx.profile, spec, extents.hidden) {
-        let width = width(extents.hidden);
-        let loops = calls.step_loops(width, UNROLLED[0]);
-        for [first, last] in calls.ranges(cx.profile, loops) {
-            let call = calls.call("forward_sequence", width, [first, last]);
-            cx.call(bound(call.loops((last - first) * (1 + loops))));
-        }
-    } else {
-        let loops = calls.step_loops(TILE, UNROLLED[0]);
-        for s in 0..extents.time {
-            cx.call(bound(calls.call("forward_step", TILE, [s, s + 1]).loops(loops)));
-        }
+    let form = Form::choose(cx.profile, spec, extents);
+    let small = Small::new(cx, form, spec, 2, Slot::Input(1));
+    let calls = Calls { spec, extents, form, small, has_dy: false, staged: 1 };
+    let entry = if form.sequence { "forward_sequence" } else { "forward_step" };
+    for range in calls.ranges(cx.profile) {
+        let call = calls.call(entry, range).loops(calls.range_loops(range));
+        let call = call.binds([Slot::Input(0), Slot::Input(1)]).bind(calls.small.bind);
+        cx.call(call.binds((0..cx.outputs.len()).map(Slot::Output)));
     }
 }
 
 pub(super) fn backward(cx: &mut Lowering<'_>, op: &RecurGrad, extents: Extents) {
     let spec = &op.spec;
-    let first_part = 2 + usize::from(op.has_dy);
-    let small = Small::new(cx, spec, first_part, Slot::Input(0));
-    let staged = spec.cell.gates();
-    let calls = Calls { spec, extents, small, has_dy: op.has_dy, staged };
+    let form = Form::choose(cx.profile, spec, extents);
+    let small = Small::new(cx, form, spec, 2 + usize::from(op.has_dy), Slot::Input(0));
+    let calls = Calls { spec, extents, form, small, has_dy: op.has_dy, staged: spec.cell.gates() };
     let products: Vec<Slot> = (0..1 + usize::from(spec.splits())).map(Slot::Output).collect();
     let carry = if op.initial {
         Slot::Output(products.len())
     } else {
-        let TensorType { shape, .. } = TensorType::f32([spec.cell.states(), extents.batch, extents.hidden]);
-        cx.scratch(4 * shape.numel() as u64)
+        cx.scratch(4 * (spec.cell.states() * extents.batch * extents.hidden) as u64)
     };
     let dy = if op.has_dy { Slot::Input(2) } else { Slot::Input(0) };
-    let bound = |call: KernelCall| {
+    let entry = if form.sequence { "backward_sequence" } else { "backward_step" };
+    for range in calls.ranges(cx.profile).into_iter().rev() {
+        let call = calls.call(entry, range).loops(calls.range_loops(range));
         let call = call.bind(Slot::Input(0)).bind(calls.small.bind).binds([Slot::Input(1), dy]);
-        call.binds(products.iter().copied()).binds([carry])
-    };
-    if is_sequence(cx.profile, spec, extents.hidden) {
-        let width = width(extents.hidden);
-        let loops = calls.step_loops(width, UNROLLED[1]);
-        for [first, last] in calls.ranges(cx.profile, loops).into_iter().rev() {
-            let call = calls.call("backward_sequence", width, [first, last]);
-            cx.call(bound(call.loops((last - first + 1) * (1 + loops))));
-        }
-    } else {
-        let loops = calls.step_loops(TILE, UNROLLED[1]);
-        for s in (0..extents.time).rev() {
-            cx.call(bound(calls.call("backward_step", TILE, [s, s + 1]).loops(loops)));
-        }
+        cx.call(call.binds(products.iter().copied()).binds([carry]));
     }
     if op.initial {
-        // The product with the gates' gradients of the first step; nothing of y is read.
-        let call = calls.call("initial_grad", TILE, [0, 0]).loops(calls.step_loops(TILE, UNROLLED[1]));
-        let slopes = products[products.len() - 1];
-        cx.call(call.bind(Slot::Input(0)).bind(calls.small.bind).binds([slopes, carry]));
+        let calls = Calls { form: Form { width: TILE, ..form }, ..calls };
+        let call = calls.call("initial_grad", [0, 0]).loops(calls.step_loops());
+        let call = call.bind(Slot::Input(0)).bind(calls.small.bind);
+        cx.call(call.binds([products[products.len() - 1], carry]));
     }
 }
 
