@@ -60,6 +60,7 @@ mod noise;
 mod norm;
 mod pool;
 mod recurrent;
+pub mod recurrent_layouts;
 mod reshape;
 mod sequential;
 mod summary;
