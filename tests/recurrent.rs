@@ -337,7 +337,8 @@ fn steps_worked_by_hand() {
     let net = |kind| Net { w: vec![0.5; 4], u: vec![0.25; 4], ..Net::tenths(kind, [1, 2, 1, 1]) };
     let cut = |mut net: Net| {
         let gates = net.kind.gates();
-        (net.w.truncate(gates), net.u.truncate(gates));
+        net.w.truncate(gates);
+        net.u.truncate(gates);
         net
     };
     let h1 = 0.5f64.tanh();

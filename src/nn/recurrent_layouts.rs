@@ -28,11 +28,11 @@
 //! let from_file = PyTorchWeights {
 //!     weight_ih: &[0.1; 8 * 3],
 //!     weight_hh: &[0.2; 8 * 2],
-//!     bias_ih: Some(&[0.3; 8]),
-//!     bias_hh: Some(&[0.4; 8]),
+//!     bias_ih: Some(&[0.25; 8]),
+//!     bias_hh: Some(&[0.5; 8]),
 //! };
 //! from_file.convert(CellKind::Lstm, 3, 2)?.set(&mut session, "lstm")?;
-//! assert_eq!(session.parameter("lstm.bias")?, [0.7; 8]);
+//! assert_eq!(session.parameter("lstm.bias")?, [0.75; 8]);
 //! # Ok(())
 //! # }
 //! ```
