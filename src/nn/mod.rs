@@ -47,6 +47,11 @@
 //! convolution `[batch, channels, length]`, those of a recurrent layer `[batch, time, features]`. Every option has Keras's default: stride 1, no padding,
 //! pools as far apart as they are large, Glorot uniform weights, zero biases. Normalisations
 //! have PyTorch's epsilon and momentum.
+//!
+//! Sequences may be of several lengths, padded to the longest: a layer that knows the lengths
+//! announces them ([`SequenceLengths`], [`LayerContext::set_lengths`]), layers that work step by step
+//! pass them on, and recurrent layers stop where a sequence ends. The order of the gates in their
+//! weights, and weights of other frameworks: [`recurrent_layouts`].
 
 mod activation;
 pub mod architectures;
@@ -60,6 +65,7 @@ mod noise;
 mod norm;
 mod pool;
 mod recurrent;
+pub mod recurrent_layouts;
 mod reshape;
 mod sequential;
 mod summary;
