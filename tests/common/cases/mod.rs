@@ -12,6 +12,7 @@ mod noise;
 mod norm;
 mod pool;
 mod reduce;
+mod sequence;
 mod softmax;
 pub mod updates;
 
@@ -31,6 +32,7 @@ pub fn all() -> Vec<Case> {
         lrn::cases(),
         reduce::cases(),
         gather::cases(),
+        sequence::cases(),
         softmax::cases(),
         loss::cases(),
         noise::cases(),
