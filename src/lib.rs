@@ -131,9 +131,9 @@ pub mod prelude {
     pub use crate::graph::{Graph, Init, Scalar, Value};
     pub use crate::nn::{
         Activation, Add, AvgPool2d, BatchNorm, Concat, Conv1d, Conv2d, ConvTranspose2d, Dense,
-        DepthwiseConv2d, Dropout, Flatten, GaussianNoise, GlobalAvgPool2d, GlobalMaxPool2d, GroupNorm,
-        InstanceNorm, Layer, LayerContext, LayerNorm, LocalResponseNorm, MaxPool2d, Mode, Model, Network,
-        Reshape, Sequential, SpatialDropout, ZeroPad2d, architectures,
+        DepthwiseConv2d, Dropout, Embedding, Flatten, GaussianNoise, GlobalAvgPool2d, GlobalMaxPool2d,
+        GroupNorm, InstanceNorm, Layer, LayerContext, LayerNorm, LocalResponseNorm, MaxPool2d, Mode, Model,
+        Network, Reshape, Sequential, SpatialDropout, ZeroPad2d, architectures,
     };
     pub use crate::ops::{ConvOptions, ConvRoute, Padding, PoolOptions};
     pub use crate::session::{Session, SessionOptions};
