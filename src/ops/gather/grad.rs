@@ -195,21 +195,39 @@ impl Op for GatherGrad {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::Graph;
+    use crate::tape::{DeviceProfile, Plan};
+
+    /// The gradient of a table of single numbers, planned for a device that cuts loops short.
+    fn plan(rows: usize, count: usize) -> Plan {
+        let mut g = Graph::new();
+        let (table, index) = (g.input("table", [rows]), g.indices("index", [count]));
+        let total = g.sum(g.gather(table, index, 0).unwrap(), &[], false).unwrap();
+        let slope = g.differentiate(total, &[table]).unwrap()[0];
+        let profile = DeviceProfile { max_loop_iterations: 65_535, ..DeviceProfile::baseline() };
+        g.forward([slope]).unwrap().plan(&profile).unwrap()
+    }
+
+    fn dispatches(plan: &Plan) -> usize {
+        plan.dispatches.iter().filter(|d| d.shader.name().starts_with("gather")).count()
+    }
+
+    /// Up to the most indices and rows that the device binds at once.
+    #[test]
+    fn no_table_and_no_number_of_indices_is_refused_for_its_loops() {
+        for rows in [1, 7, 1000, 10_000, 1 << 25] {
+            for count in [1, 33, 4097, 12_800, 70_001, 1 << 20, 1 << 25] {
+                assert!(dispatches(&plan(rows, count)) > 0, "{count} of {rows}");
+            }
+        }
+    }
 
     #[test]
-    fn no_thread_of_either_route_adds_up_more_than_drivers_allow() {
-        for count in [1, 33, 4097, 12_800, 65_536, 1 << 20, 1 << 25] {
-            for threads in [1, 1000, 1 << 24] {
-                let loops = match route(threads, count) {
-                    Route::Direct => count + count.div_ceil(64),
-                    Route::Sorted { chunk } => {
-                        assert!(count >= chunk, "{count} in pieces of {chunk}");
-                        2 * chunk + count / chunk
-                    }
-                };
-                assert!(loops < 65_536, "{count} indices of {threads}: {loops}");
-            }
+    fn the_number_of_dispatches_follows_from_the_rows() {
+        for (rows, count, expected) in
+            [(64, 4096, 1), (65, 4096, 9), (32, 70_001, 6), (1025, 12_800, 12), (1 << 25, 32, 1)]
+        {
+            assert_eq!(dispatches(&plan(rows, count)), expected, "{count} of {rows}");
         }
     }
 }

@@ -285,6 +285,10 @@ mod tests {
         is(mismatch(what.clone()), g.gather(table, table, 0));
         is(mismatch(what), g.one_hot(table, 3));
         assert!(matches!(g.one_hot(index, 0).unwrap_err().root(), Error::EmptyDimension { .. }));
+        let row = g.indices("row", [3]);
+        assert!(g.embedding(table, row, Some(1)).is_ok());
+        let padding = g.embedding(table, row, Some(2)).unwrap_err();
+        assert!(matches!(padding.root(), Error::Argument { argument: "padding", .. }), "{padding}");
         let rows = g.constant([2], &[0u32, 5]).unwrap();
         let past = g.gather(table, rows, 1).unwrap_err();
         assert!(matches!(past.root(), Error::LabelOutOfRange { label: 5, limit: 5, .. }), "{past}");
