@@ -143,8 +143,7 @@ impl Graph {
     /// ```
     ///
     /// # Errors
-    /// [`Error::DTypeMismatch`](crate::Error::DTypeMismatch) unless the indices are u32;
-    /// [`Error::Rank`](crate::Error::Rank) for a single index.
+    /// [`Error::DTypeMismatch`] unless the indices are u32; [`Error::Rank`] for a single index.
     #[track_caller]
     pub fn sequence_lengths(&self, indices: Value, padding: u32) -> Result<Value> {
         self.apply1(SequenceLengths(padding), &[indices])
@@ -154,7 +153,7 @@ impl Graph {
     /// that shape, which masks what was looked up for them. No gradient flows.
     ///
     /// # Errors
-    /// [`Error::DTypeMismatch`](crate::Error::DTypeMismatch) unless the indices are u32.
+    /// [`Error::DTypeMismatch`] unless the indices are u32.
     #[track_caller]
     pub fn padding_mask(&self, indices: Value, padding: u32) -> Result<Value> {
         self.apply1(PaddingMask(padding), &[indices])

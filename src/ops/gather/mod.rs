@@ -192,18 +192,18 @@ impl Graph {
     /// Indices that the program writes are checked against the axis; one computed on the device
     /// that lies past the end picks the last slice.
     ///
-    /// The gradient of the table is summed in a fixed order without atomics. A few indices, or a
-    /// small table, take one dispatch: while the table's elements (by fours where the slices allow
-    /// it) times the number of indices stay within 2^18. Beyond, the indices are sorted on the
-    /// device, in three dispatches for every five bits of a row's number, and three more add up the
-    /// gradients of each row: the cost is that of reading the indices once a pass, the gradient
-    /// once, and of writing the table once, however often a row is named.
+    /// The gradient of the table is summed in a fixed order without atomics, by one of two routes.
+    /// At most 32 indices, or at most 4096 where their number times the table's elements (by fours
+    /// where the slices allow it) stays within 2^18, take one dispatch, in which every element
+    /// looks through all indices. Others are sorted on the device, in three dispatches for every
+    /// five bits of a row's number, and three more add up the gradients of each row. The cost is
+    /// then that of reading the indices once for every five bits and the gradient once, and of
+    /// writing the table once, however often a row is named.
     ///
     /// # Errors
-    /// [`Error::Axis`](crate::Error::Axis); [`Error::DTypeMismatch`](crate::Error::DTypeMismatch)
-    /// unless the indices are u32; [`Error::RankLimit`](crate::Error::RankLimit) if the result
-    /// has too many dimensions; [`Error::LabelOutOfRange`](crate::Error::LabelOutOfRange) for
-    /// constant indices past the axis.
+    /// [`Error::Axis`]; [`Error::DTypeMismatch`] unless the indices are u32; [`Error::RankLimit`] if
+    /// the result has too many dimensions; [`Error::LabelOutOfRange`] for constant indices past the
+    /// axis.
     #[track_caller]
     pub fn gather(&self, table: Value, indices: Value, axis: isize) -> Result<Value> {
         let axis = self.operand_axis("gather", table, axis)?;
@@ -232,8 +232,7 @@ impl Graph {
     /// ```
     ///
     /// # Errors
-    /// As [`gather`](Graph::gather); [`Error::Argument`](crate::Error::Argument) for a padding that
-    /// is no row of the table.
+    /// As [`gather`](Graph::gather); [`Error::Argument`] for a padding that is no row of the table.
     #[track_caller]
     pub fn embedding(&self, table: Value, indices: Value, padding: Option<u32>) -> Result<Value> {
         let axis = self.operand_axis("embedding", table, 0)?;
@@ -246,10 +245,9 @@ impl Graph {
     /// flows.
     ///
     /// # Errors
-    /// [`Error::DTypeMismatch`](crate::Error::DTypeMismatch) unless the indices are u32;
-    /// [`Error::RankLimit`](crate::Error::RankLimit);
-    /// [`Error::EmptyDimension`](crate::Error::EmptyDimension) for a depth of 0;
-    /// [`Error::LabelOutOfRange`](crate::Error::LabelOutOfRange) for constant indices past it.
+    /// [`Error::DTypeMismatch`] unless the indices are u32; [`Error::RankLimit`];
+    /// [`Error::EmptyDimension`] for a depth of 0; [`Error::LabelOutOfRange`] for constant indices
+    /// past it.
     #[track_caller]
     pub fn one_hot(&self, indices: Value, depth: usize) -> Result<Value> {
         self.apply1(OneHot(depth), &[indices])
