@@ -1,7 +1,7 @@
 // Rows of a table picked by index, the gradient of that, and one-hot rows.
 //
 //   gather       y[o, i, c] = x[o, index[i], c]
-//   gather_grad  dx[o, r, c] = sum over i with index[i] = r of dy[o, i, c]
+//   gather_grad  dx[o, r, c] = sum over i with index[i] = r of dy[o, i, c]; 0 for the row `padding`
 //   one_hot      y[i, k] = 1 if index[i] = k else 0
 //
 // The table x is [outer, rows, inner], the picked rows y are [outer, count, inner], all contiguous;
@@ -12,7 +12,7 @@
 // which inner then counts; n is the number of threads. The elements that gather moves are 32-bit
 // words of either dtype. A thread of gather_grad scans all indices, so no two threads write one
 // element and the sum has a fixed order, blocked by 64 so that errors stay small; its cost is the
-// table times the number of indices, which suits tables of some thousand rows.
+// table times the number of indices. Where that is much, gather_sorted.wgsl does it.
 // one_hot: a thread per element. Workgroups of 64 in a folded grid.
 
 struct Params {
@@ -20,6 +20,7 @@ struct Params {
     rows: u32,
     count: u32,
     inner: u32,
+    padding: u32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<u32>;
@@ -65,9 +66,10 @@ fn gather_grad(@builtin(global_invocation_id) id: vec3<u32>) {
     let at = e / p.inner;
     let r = at % p.rows;
     let base = at / p.rows * (p.count * p.inner) + e % p.inner;
+    let count = select(p.count, 0u, r == p.padding);
     var total = 0.0;
-    for (var block = 0u; block < p.count; block += 64u) {
-        let stop = min(block + 64u, p.count);
+    for (var block = 0u; block < count; block += 64u) {
+        let stop = min(block + 64u, count);
         var part = 0.0;
         for (var i = block; i < stop; i++) {
             if row(i) == r { part += dy[base + i * p.inner]; }
@@ -84,9 +86,10 @@ fn gather_grad_quads(@builtin(global_invocation_id) id: vec3<u32>) {
     let at = e / p.inner;
     let r = at % p.rows;
     let base = at / p.rows * (p.count * p.inner) + e % p.inner;
+    let count = select(p.count, 0u, r == p.padding);
     var total = vec4(0.0);
-    for (var block = 0u; block < p.count; block += 64u) {
-        let stop = min(block + 64u, p.count);
+    for (var block = 0u; block < count; block += 64u) {
+        let stop = min(block + 64u, count);
         var part = vec4(0.0);
         for (var i = block; i < stop; i++) {
             if row(i) == r { part += dy4[base + i * p.inner]; }

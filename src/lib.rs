@@ -131,10 +131,10 @@ pub mod prelude {
     pub use crate::graph::{Graph, Init, Scalar, Value};
     pub use crate::nn::{
         Activation, Add, AvgPool2d, BatchNorm, Bidirectional, Concat, Conv1d, Conv2d, ConvTranspose2d, Dense,
-        DepthwiseConv2d, Dropout, Flatten, GaussianNoise, GlobalAvgPool2d, GlobalMaxPool2d, GroupNorm, Gru,
-        InstanceNorm, Layer, LayerContext, LayerNorm, LocalResponseNorm, Lstm, MaxPool2d, Merge, Mode, Model,
-        Network, RepeatVector, Reshape, SequenceLengths, Sequential, SimpleRnn, SpatialDropout, ZeroPad2d,
-        architectures,
+        DepthwiseConv2d, Dropout, Embedding, Flatten, GaussianNoise, GlobalAvgPool2d, GlobalMaxPool2d,
+        GroupNorm, Gru, InstanceNorm, Layer, LayerContext, LayerNorm, LocalResponseNorm, Lstm, MaxPool2d,
+        Merge, Mode, Model, Network, RepeatVector, Reshape, SequenceLengths, Sequential, SimpleRnn,
+        SpatialDropout, ZeroPad2d, architectures,
     };
     pub use crate::ops::{
         CellActivation, ConvOptions, ConvRoute, GruReset, Padding, PoolOptions, RecurrentOptions,

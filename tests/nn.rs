@@ -503,3 +503,88 @@ fn a_layer_of_the_programs_own_may_read_indices_and_have_several_outputs() {
     session.replay_n(30).unwrap();
     assert!(session.read_scalar(loss).unwrap() < 0.1);
 }
+
+#[test]
+fn embeddings_look_up_words_of_any_shape() {
+    assert_eq!(probe(Embedding::new(50, 4), &[7]), (vec![7, 4], 200, 0));
+    assert_eq!(probe(Embedding::new(50, 4), &[]), (vec![4], 200, 0));
+    assert_eq!(probe(Embedding::new(3, 1).padding_index(2), &[2, 5]), (vec![2, 5, 1], 3, 0));
+    assert_eq!(probe(Embedding::new(50, 4).trainable(false), &[7]), (vec![7, 4], 0, 200));
+
+    let model =
+        Sequential::new().add(Embedding::new(500, 8)).add(Flatten).add(Dense::new(3)).add(Reshape::new([3]));
+    assert_eq!(model.input_dtype(0), DType::U32);
+    let mut g = Graph::new();
+    let words = g.indices("words", [2, 3]);
+    let y = model.record(&mut g, words, Mode::Evaluation).unwrap();
+    let mut session = g.forward([y]).unwrap().session(&Device::cpu()).unwrap();
+    let weight = session.parameter("embedding.weight").unwrap();
+    let largest = weight.iter().fold(0.0f32, |m, w| m.max(w.abs()));
+    assert!(largest <= 0.05 && largest > 0.049, "uniform to 0.05: {largest}");
+    let past = session.write(words, &[0u32, 1, 2, 3, 500, 5]).unwrap_err();
+    assert!(matches!(past, retape::Error::LabelOutOfRange { index: 4, limit: 500, .. }), "{past}");
+
+    let mut g = Graph::new();
+    let word = g.indices("word", [2]);
+    let layer = Embedding::new(3, 2).weight_init(Init::Values(vec![1., 2., 3., 4., 5., 6.])).padding_index(1);
+    let y = Sequential::new().add(layer).record(&mut g, word, Mode::Evaluation).unwrap();
+    let mut session = g.forward([y]).unwrap().session(&Device::cpu()).unwrap();
+    session.write(word, &[2u32, 1]).unwrap();
+    session.replay().unwrap();
+    assert_eq!(session.read(y).unwrap(), [5., 6., 0., 0.]);
+}
+
+/// Word vectors, their mean over the time, and a dense layer learn which of two kinds of words a
+/// sentence is made of; each step on the GPU agrees with the CPU path.
+#[test]
+fn a_mean_of_word_vectors_learns() {
+    const WORDS: u32 = 1000;
+    let (batch, time) = (16, 20);
+    let mut g = Graph::new();
+    let words = g.indices("words", [batch, time]);
+    let labels = g.labels("labels", [batch]);
+    let table = Sequential::new().add(Embedding::new(WORDS as usize, 16).padding_index(0));
+    let vectors = table.record(&mut g, words, Mode::Training).unwrap();
+    let mean = g.mean(vectors, &[1], false).unwrap();
+    let logits = Sequential::new().add(Dense::new(2)).record(&mut g, mean, Mode::Training).unwrap();
+    let loss = g.softmax_cross_entropy(logits, labels).unwrap();
+    let tape = g.training_step(loss, &Adam::new(0.02)).unwrap();
+
+    // Sentences of 5 to 20 words, even ones or odd ones, padded with 0.
+    let stream = retape::random::Stream { seed: 5, step: 0, stream: 1 };
+    let sentences = |step: u32| -> Vec<u32> {
+        let word = |i: usize| {
+            let (row, t) = (i / time, i % time);
+            let drawn = stream.words(step * 1000 + i as u32)[0] % (WORDS / 2 - 1);
+            if t < 5 + row % 16 { 2 + 2 * drawn - (row % 2) as u32 } else { 0 }
+        };
+        (0..batch * time).map(word).collect()
+    };
+    let answers: Vec<u32> = (0..batch as u32).map(|row| row % 2).collect();
+    let options = SessionOptions::new().seed(11);
+    let mut cpu = tape.session_with(&Device::cpu(), options).unwrap();
+    let mut gpu = tape.session_with(common::gpu(), options).unwrap();
+    let started = gpu.parameter("embedding.weight").unwrap();
+    for step in 0..60 {
+        for session in [&mut cpu, &mut gpu] {
+            session.write(words, &sentences(step)).unwrap();
+            session.write(labels, &answers).unwrap();
+        }
+        if step % 20 == 0 {
+            let verified = gpu.verify(&[]).unwrap();
+            assert!(verified.passes(), "step {step}\n{verified}");
+        }
+        cpu.replay().unwrap();
+        gpu.replay().unwrap();
+        let (want, got) = (cpu.read_scalar(loss).unwrap(), gpu.read_scalar(loss).unwrap());
+        assert!((got - want).abs() <= 1e-4 * want.abs(), "step {step}: {got} against {want}");
+    }
+    let last = gpu.read_scalar(loss).unwrap();
+    assert!(last < 0.2, "it has learnt: {last}");
+    for session in [&cpu, &gpu] {
+        let weight = session.parameter("embedding.weight").unwrap();
+        assert_eq!(weight[..16], [0.0; 16], "the padding stays at zeros");
+        assert_eq!(weight[999 * 16..], started[999 * 16..], "a word that never occurs stays as it was");
+        assert_ne!(weight[16..32], started[16..32]);
+    }
+}

@@ -261,3 +261,26 @@ fn a_layer_that_miscounts_its_outputs() {
     let text = error.to_string();
     assert!(text.contains("`miscounted`") && text.contains("1 where 2 were announced"), "{text}");
 }
+
+#[test]
+fn embeddings_that_do_not_fit() {
+    let fails = |layer: Embedding, variant: &str, facts: &[&str]| {
+        let mut g = Graph::new();
+        let words = g.indices("words", [2, 3]);
+        let error = Sequential::new().add(layer).record(&mut g, words, Mode::Training).unwrap_err();
+        let (root, text) = (format!("{:?}", error.root()), error.to_string());
+        assert!(root.starts_with(variant), "{root} is no {variant}");
+        for fact in [&[" in layer `embedding`", "nn_errors.rs:"], facts].concat() {
+            assert!(text.contains(fact), "{fact} is missing in: {text}");
+        }
+    };
+    fails(Embedding::new(0, 4), "Argument", &["words is 0"]);
+    fails(Embedding::new(4, 0), "Argument", &["features is 0"]);
+    fails(Embedding::new(4, 2).padding_index(4), "Argument", &["padding_index is 4, with 4 words"]);
+    fails(Embedding::new(usize::MAX, 2), "TooManyElements", &[]);
+    refused(Embedding::new(4, 2), &[3], "DTypeMismatch", &["`embedding`", "u32", "f32"]);
+    let mut g = Graph::new();
+    let single = g.indices("single", []);
+    let error = Sequential::new().add(Embedding::new(4, 2)).record(&mut g, single, Mode::Training);
+    assert!(matches!(error.unwrap_err().root(), Error::Rank { .. }));
+}

@@ -10,6 +10,9 @@ const LOGITS: [usize; 2] = [1024, 1000];
 /// A vocabulary's table, and a batch of sentences.
 const TABLE: [usize; 2] = [2000, 32];
 const WORDS: [usize; 2] = [32, 100];
+/// A larger vocabulary's table, and a batch of longer sentences.
+const LARGE_TABLE: [usize; 2] = [10_000, 32];
+const LARGE_WORDS: [usize; 2] = [64, 200];
 
 pub fn rows() -> Vec<Row> {
     let mut rows = softmaxes();
@@ -125,9 +128,23 @@ fn lookups() -> Vec<Row> {
             let loss = g.sum(g.gather(table.0, ids.0, 0)?, &[], false)?;
             Ok(step(g.differentiate(loss, &[table.0])?[0], vec![table, ids]))
         }),
+        Row::memory(format!("gather gradient {LARGE_TABLE:?} by {LARGE_WORDS:?}"), |g| {
+            let table = uniform(g, "table", LARGE_TABLE, [-1.0, 1.0]);
+            let ids = indices(g, "ids", LARGE_WORDS, LARGE_TABLE[0] as u32);
+            let y = g.gather(table.0, ids.0, 0)?;
+            gradient(g, y, vec![table, ids])
+        }),
         Row::memory(format!("one_hot {WORDS:?} of 100"), |g| {
             let ids = indices(g, "ids", WORDS, 100);
             Ok(step(g.one_hot(ids.0, 100)?, vec![ids]))
+        }),
+        Row::memory(format!("sequence_lengths {LARGE_WORDS:?}"), |g| {
+            let ids = indices(g, "ids", LARGE_WORDS, 2);
+            Ok(step(g.sequence_lengths(ids.0, 0)?, vec![ids]))
+        }),
+        Row::memory(format!("padding_mask {LARGE_WORDS:?}"), |g| {
+            let ids = indices(g, "ids", LARGE_WORDS, 2);
+            Ok(step(g.padding_mask(ids.0, 0)?, vec![ids]))
         }),
     ]
 }

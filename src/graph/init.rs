@@ -58,6 +58,14 @@ pub enum Init {
         /// Scale of the result.
         gain: f32,
     },
+    /// As `rest` says, but for one row of zeros along dimension 0, such as that of the padding in a
+    /// table of words.
+    ZeroRow {
+        /// The row.
+        row: usize,
+        /// How the other rows start.
+        rest: Box<Init>,
+    },
 }
 
 /// The standard deviation of a standard normal truncated at two standard deviations.
@@ -74,6 +82,9 @@ impl Init {
                 mean.is_finite() && std.is_finite() && *std >= 0.0
             }
             Init::Orthogonal { gain } => gain.is_finite() && shape.rank() >= 2,
+            Init::ZeroRow { row, rest } => {
+                shape.dims().first().is_some_and(|rows| row < rows) && rest.fits(shape)
+            }
             _ => true,
         }
     }
@@ -109,6 +120,14 @@ impl Init {
             Init::LecunUniform => uniform((3.0 / fan_in).sqrt()),
             Init::LecunNormal => normal(1.0 / fan_in),
             &Init::Orthogonal { gain } => orthogonal(shape, f64::from(gain), &stream),
+            Init::ZeroRow { row, rest } => {
+                let mut data = rest.fill(shape, seed, name);
+                let rows = shape.dims().first().map_or(1, |&rows| rows.max(1));
+                if let Some(row) = data.chunks_mut((n / rows).max(1)).nth(*row) {
+                    row.fill(0.0);
+                }
+                data
+            }
         }
     }
 }
@@ -171,6 +190,7 @@ impl fmt::Display for Init {
             Init::LecunUniform => f.write_str("lecun_uniform"),
             Init::LecunNormal => f.write_str("lecun_normal"),
             Init::Orthogonal { gain } => write!(f, "orthogonal({gain})"),
+            Init::ZeroRow { row, rest } => write!(f, "{rest} with zeros in row {row}"),
         }
     }
 }
@@ -233,6 +253,20 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_zero_row_leaves_the_others_as_they_are() {
+        let shape = Shape::from([4, 3, 2]);
+        let rest = Init::HeNormal.fill(shape, 1, "w");
+        for row in [0, 2, 3] {
+            let init = Init::ZeroRow { row, rest: Box::new(Init::HeNormal) };
+            assert!(init.fits(shape));
+            let expected = rest.iter().enumerate().map(|(i, &x)| if i / 6 == row { 0.0 } else { x });
+            assert_eq!(init.fill(shape, 1, "w"), expected.collect::<Vec<_>>());
+        }
+        let past = Init::ZeroRow { row: 4, rest: Box::new(Init::Ones) };
+        assert!(!past.fits(shape) && !past.fits(Shape::scalar()));
     }
 
     #[test]

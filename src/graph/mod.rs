@@ -354,7 +354,7 @@ impl Graph {
         let types: Vec<_> = inputs.iter().map(|&v| self.type_of(v)).collect();
         let outputs = op.outputs(&types).map_err(|e| self.wrap(name, at, e))?;
         outputs.iter().try_for_each(|t| t.shape.check_size(name)).map_err(|e| self.wrap(name, at, e))?;
-        if let Some((input, limit)) = op.index_limit(&types) {
+        if let Some((input, limit)) = op.index_limit(&types).filter(|&(_, limit)| limit < u32::MAX) {
             self.tighten(inputs[input], limit).map_err(|e| self.wrap(name, at, e))?;
         }
         let node = self.data.borrow().nodes.len();

@@ -29,6 +29,7 @@ mod pool;
 mod recurrent;
 mod reduce;
 mod select;
+mod sequence;
 mod softmax;
 mod strided;
 mod unary;
@@ -107,6 +108,7 @@ pub fn operators() -> Vec<OperatorInfo> {
         &pool::OPERATORS,
         &lrn::OPERATORS,
         &gather::OPERATORS,
+        &sequence::OPERATORS,
         &softmax::OPERATORS,
         &loss::OPERATORS,
         &noise::OPERATORS,
@@ -133,6 +135,8 @@ pub fn shaders() -> Vec<&'static Shader> {
         &pool::SHADER,
         &lrn::SHADER,
         &gather::SHADER,
+        &gather::SORTED,
+        &sequence::SHADER,
         &softmax::SHADER,
         &loss::SHADER,
         &noise::SHADER,
@@ -178,7 +182,8 @@ pub trait Op: fmt::Debug + Send + Sync + 'static {
     }
 
     /// For an operator that uses an integer input as an index: the input and its exclusive upper
-    /// bound. Data written to that input is checked against it.
+    /// bound, `u32::MAX` for none. Data written to that input is checked against it; bounds on
+    /// the results do not reach it.
     fn index_limit(&self, inputs: &[TensorType]) -> Option<(usize, u32)> {
         let _ = inputs;
         None

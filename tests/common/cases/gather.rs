@@ -1,6 +1,6 @@
 //! Rows picked by index, and one-hot rows.
 
-use retape::Shape;
+use retape::{Graph, Shape, Value};
 
 use super::super::data::{distinct, hostile, indices, signed};
 use super::super::{Case, Input};
@@ -11,6 +11,8 @@ pub fn cases() -> Vec<Case> {
     gathers(&mut cases);
     repeats(&mut cases);
     past_the_end(&mut cases);
+    sorted(&mut cases);
+    paddings(&mut cases);
     one_hots(&mut cases);
     cases
 }
@@ -76,6 +78,72 @@ fn past_the_end(cases: &mut Vec<Case>) {
     cases.push(Case::new("one_hot of computed indices past the end", vec![distinct([9, 65], 2)], |g, x| {
         g.one_hot(g.argmax(x[0], 1)?, 5)
     }));
+}
+
+/// Gradients of so many indices that they are sorted: numbers of passes from one to four, counts
+/// around blocks of the sort (1024) and pieces of a run, several outer dimensions. The reference
+/// does not sort: its finite differences are those of the small cases.
+fn sorted(cases: &mut Vec<Case>) {
+    // Table, axis, number of indices.
+    let sizes: [(&[usize], isize, usize); 12] = [
+        (&[7], 0, 70_001),
+        (&[1, 13], 0, 30_011),
+        (&[31, 65], 0, 257),
+        (&[32, 64], 0, 1023),
+        (&[33, 67], 0, 1024),
+        (&[1021, 12], 0, 1025),
+        (&[1024, 7], 0, 65),
+        (&[1025, 16], 0, 2049),
+        (&[8209, 1], 0, 63),
+        (&[40_000, 4], 0, 33),
+        (&[3, 257, 5], 1, 1021),
+        (&[2, 65, 4, 8], -2, 3001),
+    ];
+    for (dims, axis, count) in sizes {
+        let at = Shape::axis(&shape(dims), axis).expect("the axis fits");
+        let index = indices([count], 5, dims[at] as u32);
+        let name = format!("gather {count} of {dims:?} along {axis}, sorted");
+        let values = signed(shape(dims), 1);
+        cases.push(Case::new(name, vec![values, index], move |g, x| g.gather(x[0], x[1], axis)).rough());
+    }
+    // One row only, all of them in falling order, and runs that end beside the edges of pieces (64).
+    let runs = |lengths: &[usize]| -> Vec<u32> {
+        lengths.iter().enumerate().flat_map(|(row, &n)| vec![row as u32; n]).collect()
+    };
+    let patterns = [
+        ("one row", vec![600; 3000]),
+        ("distinct rows", (0..1021).rev().collect()),
+        ("runs at the edges of pieces", runs(&[64, 63, 1, 65, 127, 128, 129, 1, 62, 64, 192, 600, 1200])),
+        ("runs one word apart", (0..2500).map(|i| 2 * (i / 129)).collect()),
+    ];
+    for (what, data) in patterns {
+        for columns in [68, 65] {
+            let index = Input::U32(shape(&[data.len()]), data.clone());
+            let name = format!("gather of {what}, {columns} columns, sorted");
+            let values = signed([1021, columns], 2);
+            cases.push(Case::new(name, vec![values, index], |g, x| g.gather(x[0], x[1], 0)).rough());
+        }
+    }
+    // A vocabulary's table with a batch of sentences, half of them padding.
+    let Input::U32(dims, mut words) = indices([64, 200], 6, 10_000) else { return };
+    words.iter_mut().enumerate().filter(|(i, _)| i % 200 >= 100).for_each(|(_, word)| *word = 0);
+    let inputs = vec![signed([10_000, 4], 3), Input::U32(dims, words)];
+    cases.push(Case::new("gather of a batch of words", inputs, |g, x| g.gather(x[0], x[1], 0)).rough());
+}
+
+/// A row without a gradient: directly and sorted, the first row, the last and one in between.
+fn paddings(cases: &mut Vec<Case>) {
+    for (columns, count) in [(3, 50), (4, 50), (65, 3000), (64, 3000)] {
+        for padding in [0, 5, 96] {
+            let Input::U32(dims, mut words) = indices([count], 7, 97) else { return };
+            words.iter_mut().step_by(2).for_each(|word| *word = padding);
+            let name = format!("embedding {count} of [97, {columns}], padding {padding}");
+            let inputs = vec![signed([97, columns], 4), Input::U32(dims, words)];
+            // Finite differences see the padding as well.
+            let lookup = move |g: &mut Graph, x: &[Value]| g.embedding(x[0], x[1], Some(padding));
+            cases.push(Case::new(name, inputs, lookup).rough());
+        }
+    }
 }
 
 fn one_hots(cases: &mut Vec<Case>) {

@@ -13,6 +13,7 @@ mod norm;
 mod pool;
 pub mod recurrent;
 mod reduce;
+mod sequence;
 mod softmax;
 pub mod updates;
 
@@ -32,6 +33,7 @@ pub fn all() -> Vec<Case> {
         lrn::cases(),
         reduce::cases(),
         gather::cases(),
+        sequence::cases(),
         softmax::cases(),
         loss::cases(),
         noise::cases(),

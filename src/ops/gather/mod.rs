@@ -1,17 +1,23 @@
-//! Rows of a table picked by index, and one-hot rows. Shader: `gather.wgsl`.
+//! Rows of a table picked by index, and one-hot rows. Shaders: `gather.wgsl`, and for the gradient
+//! of many indices `gather_sorted.wgsl`.
 
-use super::{Backward, EPS, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
+mod grad;
+
+use super::{Backward, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
 use crate::cpu::Array;
 use crate::dtype::DType;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::kernel::{Grid, KernelCall, Shader, Slot};
 use crate::shape::{Shape, TensorType};
 
-pub(super) static SHADER: Shader = built_in!("gather", "../../shaders/gather.wgsl");
+use grad::GatherGrad;
+
+pub(super) static SHADER: Shader = built_in!("gather", "../../../shaders/gather.wgsl");
+pub(super) static SORTED: Shader = built_in!("gather_sorted", "../../../shaders/gather_sorted.wgsl");
 
 crate::params! {
-    struct GatherParams { n: u32, rows: u32, count: u32, inner: u32 }
+    struct GatherParams { n: u32, rows: u32, count: u32, inner: u32, padding: u32 }
 }
 
 pub(super) const OPERATORS: [OperatorInfo; 3] = [
@@ -40,14 +46,19 @@ impl Picks {
         }
     }
 
-    /// The call over `outer * lines * inner` elements, by fours where the rows allow it.
-    fn call(&self, [words, quads]: [&'static str; 2], lines: usize) -> KernelCall {
-        let (entry, inner) =
-            if self.inner.is_multiple_of(4) { (quads, self.inner / 4) } else { (words, self.inner) };
+    /// Whether the elements of a row go by fours.
+    fn by_fours(&self) -> bool {
+        self.inner.is_multiple_of(4)
+    }
+
+    /// A call over `outer * lines * inner` elements, or a quarter as many quads.
+    fn call(&self, entry: &'static str, lines: usize, padding: Option<u32>) -> KernelCall {
+        let inner = if self.by_fours() { self.inner / 4 } else { self.inner };
         let n = self.outer * lines * inner;
         let (rows, count, inner) = (word(self.rows), word(self.count), word(inner));
+        let padding = padding.unwrap_or(u32::MAX);
         KernelCall::new(&SHADER, entry)
-            .params(&GatherParams { n: word(n), rows, count, inner })
+            .params(&GatherParams { n: word(n), rows, count, inner, padding })
             .grid(Grid::linear(n, 64))
     }
 
@@ -59,13 +70,10 @@ impl Picks {
 
 /// `y[.., i.., ..] = x[.., index[i..], ..]` along an axis; inputs table and indices.
 #[derive(Clone, Copy, Debug)]
-struct Gather(usize);
-
-/// The gradient of [`Gather`] with respect to the table; inputs indices and `dy`.
-#[derive(Clone, Copy, Debug)]
-struct GatherGrad {
+struct Gather {
     axis: usize,
-    table: Shape,
+    /// The row that gets no gradient.
+    padding: Option<u32>,
 }
 
 /// Rows of `0` classes with a single 1.
@@ -78,35 +86,43 @@ impl Op for Gather {
     }
 
     fn attributes(&self) -> String {
-        format!("axis={}", self.0)
+        let padding = self.padding.map(|row| format!(", padding={row}")).unwrap_or_default();
+        format!("axis={}{padding}", self.axis)
     }
 
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
         expect_dtype("the indices operand", inputs[1], DType::U32)?;
-        let (before, after) = inputs[0].shape.dims().split_at(self.0);
+        let rows = inputs[0].shape.dims()[self.axis];
+        if let Some(padding) = self.padding.filter(|&row| row as usize >= rows) {
+            let value = format!("{padding}, with {rows} rows");
+            return Err(Error::Argument { argument: "padding", value, expected: "a row of the table" });
+        }
+        let (before, after) = inputs[0].shape.dims().split_at(self.axis);
         let dims = [before, inputs[1].shape.dims(), &after[1..]].concat();
         Ok(vec![TensorType { shape: Shape::new(&dims)?, ..inputs[0] }])
     }
 
     fn index_limit(&self, inputs: &[TensorType]) -> Option<(usize, u32)> {
-        Some((1, word(inputs[0].shape.dims()[self.0])))
+        Some((1, word(inputs[0].shape.dims()[self.axis])))
     }
 
     fn backward(&self, cx: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
-        let grad = GatherGrad { axis: self.0, table: cx.graph.shape_of(cx.inputs[0]) };
+        let Gather { axis, padding } = *self;
+        let grad = GatherGrad { axis, table: cx.graph.shape_of(cx.inputs[0]), padding };
         Some(cx.graph.apply1(grad, &[cx.inputs[1], cx.grad()]).map(|dx| vec![Some(dx), None]))
     }
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
-        let picks = Picks::new(cx.inputs[0].shape, self.0, cx.inputs[1].shape);
-        let call = picks.call(["gather", "gather_quads"], picks.count);
+        let picks = Picks::new(cx.inputs[0].shape, self.axis, cx.inputs[1].shape);
+        let entry = if picks.by_fours() { "gather_quads" } else { "gather" };
+        let call = picks.call(entry, picks.count, None);
         cx.call(call.binds([Slot::Input(0), Slot::Input(1), Slot::Output(0)]));
         Ok(())
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
         let (x, index) = (cx.inputs[0], cx.inputs[1]);
-        let picks = Picks::new(x.shape, self.0, index.shape);
+        let picks = Picks::new(x.shape, self.axis, index.shape);
         let Picks { rows, count, inner, .. } = picks;
         let pick = |e: usize| {
             let (outer, i, c) = (e / (count * inner), e / inner % count, e % inner);
@@ -117,60 +133,6 @@ impl Op for Gather {
 
     fn error_bound(&self, _: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
         vec![vec![0.0; results[0].data.len()]]
-    }
-}
-
-impl GatherGrad {
-    /// Per element of the table, the sum of `term` of the gradients that belong to it.
-    fn scatter(&self, cx: &Reference<'_>, term: impl Fn(f64) -> f64) -> Array {
-        let (index, dy) = (cx.inputs[0], cx.inputs[1]);
-        let picks = Picks::new(self.table, self.axis, index.shape);
-        let Picks { outer, rows, count, inner } = picks;
-        let mut dx = Array::full(self.table, 0.0);
-        for o in 0..outer {
-            for i in 0..count {
-                let (to, from) = ((o * rows + picks.row(index.data[i])) * inner, (o * count + i) * inner);
-                for c in 0..inner {
-                    dx.data[to + c] += term(dy.data[from + c]);
-                }
-            }
-        }
-        dx
-    }
-}
-
-impl Op for GatherGrad {
-    fn name(&self) -> &'static str {
-        "gather_grad"
-    }
-
-    fn attributes(&self) -> String {
-        format!("axis={}, table {}", self.axis, self.table)
-    }
-
-    fn outputs(&self, _: &[TensorType]) -> Result<Vec<TensorType>> {
-        Ok(vec![TensorType::f32(self.table)])
-    }
-
-    fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
-        let picks = Picks::new(self.table, self.axis, cx.inputs[0].shape);
-        let call = picks.call(["gather_grad", "gather_grad_quads"], picks.rows);
-        let loops = picks.count + picks.count.div_ceil(64);
-        cx.call(call.loops(loops).binds([Slot::Input(0), Slot::Input(1), Slot::Output(0)]));
-        Ok(())
-    }
-
-    fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
-        vec![self.scatter(cx, |dy| dy)]
-    }
-
-    fn error_bound(&self, cx: &Reference<'_>, _: &[Array]) -> Vec<Vec<f64>> {
-        // Half a unit per addition, of which a block of 64 indices and then the blocks make a
-        // chain; only indices that hit count, since adding zero is exact.
-        let blocks = cx.inputs[0].data.len().div_ceil(64) as f64;
-        let (magnitude, hits) = (self.scatter(cx, f64::abs), self.scatter(cx, |_| 1.0));
-        let bound = |(m, h): (&f64, &f64)| 0.5 * (h.min(64.0) + h.min(blocks)) * EPS * m + (1.0 + h) * FLUSH;
-        vec![magnitude.data.iter().zip(&hits.data).map(bound).collect()]
     }
 }
 
@@ -199,7 +161,8 @@ impl Op for OneHot {
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
         let (n, count) = (cx.outputs[0].numel(), cx.inputs[0].numel());
-        let params = GatherParams { n: word(n), rows: word(self.0), count: word(count), inner: 1 };
+        let params =
+            GatherParams { n: word(n), rows: word(self.0), count: word(count), inner: 1, padding: u32::MAX };
         let call = KernelCall::new(&SHADER, "one_hot").params(&params).grid(Grid::linear(n, 64));
         cx.call(call.binds([Slot::Input(0), Slot::Output(0)]));
         Ok(())
@@ -227,19 +190,53 @@ impl Graph {
     /// `[batch, time]` along axis 0 gives `[batch, time, features]`.
     ///
     /// Indices that the program writes are checked against the axis; one computed on the device
-    /// that lies past the end picks the last slice. The gradient of the table is summed in a fixed
-    /// order without atomics, at a cost of the table's elements times the number of indices: meant
-    /// for tables of some thousand rows.
+    /// that lies past the end picks the last slice.
+    ///
+    /// The gradient of the table is summed in a fixed order without atomics, by one of two routes.
+    /// At most 32 indices, or at most 4096 where their number times the table's elements (by fours
+    /// where the slices allow it) stays within 2^18, take one dispatch, in which every element
+    /// looks through all indices. Others are sorted on the device, in three dispatches for every
+    /// five bits of a row's number, and three more add up the gradients of each row. The cost is
+    /// then that of reading the indices once for every five bits and the gradient once, and of
+    /// writing the table once, however often a row is named.
     ///
     /// # Errors
-    /// [`Error::Axis`](crate::Error::Axis); [`Error::DTypeMismatch`](crate::Error::DTypeMismatch)
-    /// unless the indices are u32; [`Error::RankLimit`](crate::Error::RankLimit) if the result
-    /// has too many dimensions; [`Error::LabelOutOfRange`](crate::Error::LabelOutOfRange) for
-    /// constant indices past the axis.
+    /// [`Error::Axis`]; [`Error::DTypeMismatch`] unless the indices are u32; [`Error::RankLimit`] if
+    /// the result has too many dimensions; [`Error::LabelOutOfRange`] for constant indices past the
+    /// axis.
     #[track_caller]
     pub fn gather(&self, table: Value, indices: Value, axis: isize) -> Result<Value> {
         let axis = self.operand_axis("gather", table, axis)?;
-        self.apply1(Gather(axis), &[table, indices])
+        self.apply1(Gather { axis, padding: None }, &[table, indices])
+    }
+
+    /// The rows of `table` that `indices` name: [`gather`](Graph::gather) along axis 0, with a row
+    /// `padding` that gets no gradient, as PyTorch's `embedding` and its `padding_idx`. A table
+    /// `[words, features]` at u32 indices `[batch, time]` gives `[batch, time, features]`; the rows
+    /// of the padding are looked up like any other.
+    ///
+    /// ```
+    /// use retape::prelude::*;
+    /// # fn main() -> retape::Result<()> {
+    /// let mut g = Graph::new();
+    /// let table = g.parameter("table", [3, 2], Init::Ones);
+    /// let words = g.indices("words", [2, 2]);
+    /// let y = g.embedding(table, words, Some(0))?;
+    /// let slope = g.differentiate(g.sum(y, &[], false)?, &[table])?[0];
+    /// let mut session = g.forward([slope])?.session(&Device::cpu())?;
+    /// session.write(words, &[1u32, 2, 2, 0])?;
+    /// session.replay()?;
+    /// assert_eq!(session.read(slope)?, [0.0, 0.0, 1.0, 1.0, 2.0, 2.0]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`gather`](Graph::gather); [`Error::Argument`] for a padding that is no row of the table.
+    #[track_caller]
+    pub fn embedding(&self, table: Value, indices: Value, padding: Option<u32>) -> Result<Value> {
+        let axis = self.operand_axis("embedding", table, 0)?;
+        self.apply1(Gather { axis, padding }, &[table, indices])
     }
 
     /// Rows of `depth` numbers, 1 at the index and 0 elsewhere: u32 `indices` of any shape give
@@ -248,10 +245,9 @@ impl Graph {
     /// flows.
     ///
     /// # Errors
-    /// [`Error::DTypeMismatch`](crate::Error::DTypeMismatch) unless the indices are u32;
-    /// [`Error::RankLimit`](crate::Error::RankLimit);
-    /// [`Error::EmptyDimension`](crate::Error::EmptyDimension) for a depth of 0;
-    /// [`Error::LabelOutOfRange`](crate::Error::LabelOutOfRange) for constant indices past it.
+    /// [`Error::DTypeMismatch`] unless the indices are u32; [`Error::RankLimit`];
+    /// [`Error::EmptyDimension`] for a depth of 0; [`Error::LabelOutOfRange`] for constant indices
+    /// past it.
     #[track_caller]
     pub fn one_hot(&self, indices: Value, depth: usize) -> Result<Value> {
         self.apply1(OneHot(depth), &[indices])
@@ -287,6 +283,10 @@ mod tests {
         is(mismatch(what.clone()), g.gather(table, table, 0));
         is(mismatch(what), g.one_hot(table, 3));
         assert!(matches!(g.one_hot(index, 0).unwrap_err().root(), Error::EmptyDimension { .. }));
+        let row = g.indices("row", [3]);
+        assert!(g.embedding(table, row, Some(1)).is_ok());
+        let padding = g.embedding(table, row, Some(2)).unwrap_err();
+        assert!(matches!(padding.root(), Error::Argument { argument: "padding", .. }), "{padding}");
         let rows = g.constant([2], &[0u32, 5]).unwrap();
         let past = g.gather(table, rows, 1).unwrap_err();
         assert!(matches!(past.root(), Error::LabelOutOfRange { label: 5, limit: 5, .. }), "{past}");

@@ -1,0 +1,87 @@
+use super::weights::at_least_one;
+use super::{Layer, LayerContext};
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::graph::{Init, Value};
+
+/// A vector for each word: `y[.., :] = weight[x[..], :]`, looked up and trained.
+///
+/// | | shape |
+/// |---|---|
+/// | input, u32 | `[batch, ..]`, such as `[batch, time]` |
+/// | output | `[batch, .., features]` |
+/// | `weight` | `[words, features]` |
+///
+/// Default: a weight uniform in ±0.05, as Keras's. Written words are checked against the number of
+/// words; [`Graph::embedding`](crate::Graph::embedding) does the looking up.
+///
+/// ```
+/// use retape::prelude::*;
+/// # fn main() -> retape::Result<()> {
+/// let mut g = Graph::new();
+/// let words = g.indices("words", [32, 20]);
+/// let model = Sequential::new().add(Embedding::new(1000, 16).padding_index(0));
+/// let y = model.record(&mut g, words, Mode::Training)?;
+/// assert_eq!(g.shape(y)?, Shape::from([32, 20, 16]));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Embedding {
+    words: usize,
+    features: usize,
+    weight_init: Init,
+    padding: Option<u32>,
+}
+
+impl Embedding {
+    /// A table of this many words with this many features each.
+    pub fn new(words: usize, features: usize) -> Self {
+        let weight_init = Init::Uniform { low: -0.05, high: 0.05 };
+        Embedding { words, features, weight_init, padding: None }
+    }
+
+    /// How the weight starts: uniform in ±0.05 by default.
+    pub fn weight_init(mut self, init: Init) -> Self {
+        self.weight_init = init;
+        self
+    }
+
+    /// The word that fills sequences up to one length. Its vector starts at zeros and gets no
+    /// gradient, as with PyTorch's `padding_idx`, so that it stays there.
+    pub fn padding_index(mut self, word: u32) -> Self {
+        self.padding = Some(word);
+        self
+    }
+}
+
+impl Layer for Embedding {
+    fn kind(&self) -> &'static str {
+        "embedding"
+    }
+
+    fn input_dtype(&self, _: usize) -> DType {
+        DType::U32
+    }
+
+    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
+        let x = cx.one(inputs)?;
+        at_least_one("words", self.words)?;
+        at_least_one("features", self.features)?;
+        let shape = cx.graph().shape(x)?;
+        if shape.rank() == 0 {
+            return Err(Error::Rank { shape, expected: "at least 1 ([batch, ..])" });
+        }
+        let mut init = self.weight_init.clone();
+        if let Some(row) = self.padding {
+            if row as usize >= self.words {
+                let value = format!("{row}, with {} words", self.words);
+                let expected = "the padding is one of the words";
+                return Err(Error::Argument { argument: "padding_index", value, expected });
+            }
+            init = Init::ZeroRow { row: row as usize, rest: Box::new(init) };
+        }
+        let weight = cx.parameter("weight", [self.words, self.features], init);
+        cx.graph().embedding(weight, x, self.padding)
+    }
+}

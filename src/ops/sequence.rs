@@ -1,0 +1,196 @@
+//! What sequences of indices that are padded to one length hold. Shader: `sequence.wgsl`.
+
+use super::{Backward, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
+use crate::cpu::Array;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Value};
+use crate::kernel::{Grid, KernelCall, Shader, Slot};
+use crate::shape::{Shape, TensorType};
+
+pub(super) static SHADER: Shader = built_in!("sequence", "../../shaders/sequence.wgsl");
+
+crate::params! {
+    struct SequenceParams { n: u32, time: u32, padding: u32 }
+}
+
+pub(super) const OPERATORS: [OperatorInfo; 2] = [
+    OperatorInfo::new("sequence_lengths", Gradient::Zero, "u32"),
+    OperatorInfo::new("padding_mask", Gradient::Zero, "u32"),
+];
+
+/// Per row of the last axis, one more than the place of the last index that is not the padding.
+#[derive(Clone, Copy, Debug)]
+struct SequenceLengths(u32);
+
+/// 1 where an index is not the padding, 0 where it is.
+#[derive(Clone, Copy, Debug)]
+struct PaddingMask(u32);
+
+impl Op for SequenceLengths {
+    fn name(&self) -> &'static str {
+        "sequence_lengths"
+    }
+
+    fn attributes(&self) -> String {
+        format!("padding={}", self.0)
+    }
+
+    fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        expect_dtype("the indices operand", inputs[0], DType::U32)?;
+        let shape = inputs[0].shape;
+        let Some((_, rows)) = shape.dims().split_last() else {
+            return Err(Error::Rank { shape, expected: "at least 1 ([.., time])" });
+        };
+        Ok(vec![TensorType::u32(Shape::new(rows)?)])
+    }
+
+    /// Any index will do; and a bound on the lengths is none on the indices.
+    fn index_limit(&self, _: &[TensorType]) -> Option<(usize, u32)> {
+        Some((0, u32::MAX))
+    }
+
+    fn backward(&self, _: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
+        Some(Ok(vec![None]))
+    }
+
+    fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
+        let n = cx.outputs[0].numel();
+        let time = cx.inputs[0].numel() / n;
+        let call = KernelCall::new(&SHADER, "sequence_lengths")
+            .params(&SequenceParams { n: word(n), time: word(time), padding: self.0 })
+            .binds([Slot::Input(0), Slot::Output(0)])
+            .loops(time)
+            .grid(Grid::linear(n, 64));
+        cx.call(call);
+        Ok(())
+    }
+
+    fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
+        let index = cx.inputs[0];
+        let time = index.data.len() / cx.outputs[0].numel();
+        let length = |row: usize| {
+            let row = &index.data[row * time..(row + 1) * time];
+            row.iter().rposition(|&i| i != f64::from(self.0)).map_or(0.0, |last| last as f64 + 1.0)
+        };
+        vec![Array::from_fn(cx.outputs[0].shape, length)]
+    }
+
+    fn error_bound(&self, _: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
+        vec![vec![0.0; results[0].data.len()]]
+    }
+}
+
+impl Op for PaddingMask {
+    fn name(&self) -> &'static str {
+        "padding_mask"
+    }
+
+    fn attributes(&self) -> String {
+        format!("padding={}", self.0)
+    }
+
+    fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        expect_dtype("the indices operand", inputs[0], DType::U32)?;
+        Ok(vec![TensorType::f32(inputs[0].shape)])
+    }
+
+    fn backward(&self, _: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
+        Some(Ok(vec![None]))
+    }
+
+    fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
+        let n = cx.outputs[0].numel();
+        let call = KernelCall::new(&SHADER, "padding_mask")
+            .params(&SequenceParams { n: word(n), time: 1, padding: self.0 })
+            .binds([Slot::Input(0), Slot::Output(0)])
+            .elementwise("n", n, 1);
+        cx.call(call);
+        Ok(())
+    }
+
+    fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
+        let index = cx.inputs[0];
+        let keep = |i: usize| if index.data[i] == f64::from(self.0) { 0.0 } else { 1.0 };
+        vec![Array::from_fn(index.shape, keep)]
+    }
+
+    fn error_bound(&self, _: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
+        vec![vec![0.0; results[0].data.len()]]
+    }
+}
+
+impl Graph {
+    /// The lengths of padded sequences: u32 `indices` `[batch, time]` give u32 `[batch]`, for each
+    /// row one more than the place of the last index that is not `padding`, or 0 if there is none.
+    /// A padding index between others counts as part of the sequence. With more dimensions, the
+    /// last one is the time. No gradient flows.
+    ///
+    /// ```
+    /// use retape::prelude::*;
+    /// # fn main() -> retape::Result<()> {
+    /// let mut g = Graph::new();
+    /// let words = g.indices("words", [3, 4]);
+    /// let lengths = g.sequence_lengths(words, 0)?;
+    /// let mask = g.padding_mask(words, 0)?;
+    /// let mut session = g.forward([lengths, mask])?.session(&Device::cpu())?;
+    /// session.write(words, &[5u32, 7, 0, 0, 0, 0, 0, 0, 3, 0, 2, 9])?;
+    /// session.replay()?;
+    /// assert_eq!(session.read_u32(lengths)?, [2, 0, 4]);
+    /// assert_eq!(session.read(mask)?, [1., 1., 0., 0., 0., 0., 0., 0., 1., 0., 1., 1.]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::DTypeMismatch`] unless the indices are u32; [`Error::Rank`] for a single index.
+    #[track_caller]
+    pub fn sequence_lengths(&self, indices: Value, padding: u32) -> Result<Value> {
+        self.apply1(SequenceLengths(padding), &[indices])
+    }
+
+    /// 1 where an index is not `padding` and 0 where it is: u32 `indices` of any shape give f32 of
+    /// that shape, which masks what was looked up for them. No gradient flows.
+    ///
+    /// # Errors
+    /// [`Error::DTypeMismatch`] unless the indices are u32.
+    #[track_caller]
+    pub fn padding_mask(&self, indices: Value, padding: u32) -> Result<Value> {
+        self.apply1(PaddingMask(padding), &[indices])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{DType, Device, Error, Graph, Shape};
+
+    #[test]
+    fn lengths_drop_the_time_and_masks_keep_the_shape() {
+        let mut g = Graph::new();
+        let index = g.indices("index", [4, 6, 3]);
+        assert_eq!(g.shape_of(g.sequence_lengths(index, 0).unwrap()), Shape::from([4, 6]));
+        assert_eq!(g.shape_of(g.padding_mask(index, 0).unwrap()), Shape::from([4, 6, 3]));
+        let (row, single) = (g.indices("row", [5]), g.indices("single", []));
+        assert_eq!(g.shape_of(g.sequence_lengths(row, 0).unwrap()), Shape::scalar());
+        assert_eq!(g.shape_of(g.padding_mask(single, 0).unwrap()), Shape::scalar());
+        let error = g.sequence_lengths(single, 0).unwrap_err();
+        assert!(matches!(error.root(), Error::Rank { .. }), "{error}");
+        let x = g.input("x", [4, 6]);
+        for error in [g.sequence_lengths(x, 0).unwrap_err(), g.padding_mask(x, 0).unwrap_err()] {
+            assert!(matches!(error.root(), Error::DTypeMismatch { found: DType::F32, .. }), "{error}");
+        }
+    }
+
+    /// Lengths that are looked up in a small table do not bound the words that they are counted of.
+    #[test]
+    fn a_table_of_lengths_does_not_bound_the_words() {
+        let mut g = Graph::new();
+        let words = g.indices("words", [2, 3]);
+        let lengths = g.sequence_lengths(words, u32::MAX).unwrap();
+        let hot = g.one_hot(lengths, 4).unwrap();
+        let mut session = g.forward([hot]).unwrap().session(&Device::cpu()).unwrap();
+        session.write(words, &[900, u32::MAX, u32::MAX, 1, 2, 3]).unwrap();
+        session.replay().unwrap();
+        assert_eq!(session.read(hot).unwrap(), [0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]);
+    }
+}
