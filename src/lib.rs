@@ -73,7 +73,7 @@
 //! | [`gpu`] | everything that calls wgpu |
 //! | [`cpu`] | the reference path |
 //! | [`nn`] | layers, models, well-known architectures |
-//! | [`train`] | optimisers |
+//! | [`train`] | optimisers, gradient clipping |
 //! | [`data`] | dataset readers |
 //! | [`random`] | the counter-based generator |
 //!
@@ -137,6 +137,6 @@ pub mod prelude {
     };
     pub use crate::ops::{ConvOptions, ConvRoute, Padding, PoolOptions};
     pub use crate::session::{Session, SessionOptions};
-    pub use crate::train::{Adam, Optimizer, RmsProp, Sgd};
+    pub use crate::train::{Adam, Clip, Optimizer, RmsProp, Sgd};
     pub use crate::{DType, Device, Shape, Tape, data};
 }

@@ -26,6 +26,8 @@ pub(crate) struct Recording {
     pub layers: Vec<String>,
     pub scalars: Vec<ScalarInfo>,
     pub kept: Vec<Value>,
+    /// The norm that the update being recorded clips all gradients by.
+    gradient_norm: Option<Value>,
     random_streams: u32,
     context: Context,
     deferred: Vec<(Value, &'static Location<'static>, usize, Deferred)>,
@@ -84,6 +86,7 @@ impl Graph {
                 layers: vec![String::new()],
                 scalars: vec![scalar("step"), scalar("seed")],
                 kept: Vec::new(),
+                gradient_norm: None,
                 random_streams: 0,
                 context: Context::default(),
                 deferred: Vec::new(),
@@ -461,6 +464,16 @@ impl Graph {
     pub(crate) fn operand_axis(&self, op: &'static str, value: Value, axis: isize) -> Result<usize> {
         let shape = self.operand_shape(op, value)?;
         self.located(op, shape.axis(axis))
+    }
+
+    /// Remembers the norm that all gradients of an update are clipped by; of several, the first.
+    pub(crate) fn note_gradient_norm(&self, norm: Value) {
+        self.data.borrow_mut().gradient_norm.get_or_insert(norm);
+    }
+
+    /// The norm noted since the last call.
+    pub(crate) fn take_gradient_norm(&self) -> Option<Value> {
+        self.data.borrow_mut().gradient_norm.take()
     }
 
     pub(crate) fn recording(&self) -> Ref<'_, Recording> {

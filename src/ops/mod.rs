@@ -17,6 +17,7 @@ macro_rules! built_in {
 
 mod binary;
 mod bound;
+mod clip;
 mod conv;
 mod gather;
 mod layout;
@@ -39,6 +40,7 @@ use std::fmt;
 pub use binary::Binary;
 pub use bound::{EPS, FLUSH, relative_bound};
 pub(crate) use bound::{flush, widen};
+pub(crate) use clip::check_limit;
 pub use conv::{ConvOptions, ConvRoute};
 pub use layout::SliceRange;
 #[doc(hidden)]
@@ -106,6 +108,7 @@ pub fn operators() -> Vec<OperatorInfo> {
         &loss::OPERATORS,
         &noise::OPERATORS,
         &norm::OPERATORS,
+        &clip::OPERATORS,
         &update::OPERATORS,
     ];
     families.concat()
@@ -132,6 +135,7 @@ pub fn shaders() -> Vec<&'static Shader> {
         &noise::SHADER,
         &norm::SHADER,
         &norm::ELEMENTS,
+        &clip::SHADER,
         &update::SHADER,
     ]
 }

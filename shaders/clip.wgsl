@@ -1,0 +1,143 @@
+// Clipping by norm: the L2 norm over any number of values, and a value scaled down to a norm.
+//
+//   norm = sqrt(sum of x^2)
+//   y = x c / norm    where norm > c; x itself, bit for bit, elsewhere; NaN where norm is not finite
+//
+//   squares        a workgroup of 256 sums the squares of every groups-th run of 1024 elements of one
+//                  value into parts[first + group]; a thread handles four neighbours at a time
+//   norm           one workgroup of 256 adds up all parts and takes the root
+//   clip           a thread scales four neighbouring elements, a workgroup 256
+//   clip_in_place  the same over the operand that the planner proved dead
+//
+// Squares are summed in three classes, so that none overflows or is flushed to zero: of elements from
+// 2^40 on, scaled by 2^-80; of those between; and of those below 2^-40, scaled by 2^80 (Blue, A Portable
+// Fortran Program to Find the Euclidean Norm of a Vector, ACM TOMS 4(1), 1978). A norm is exact to
+// rounding wherever f32 holds it. NaN and infinity fall into the first class and stay; they are told by
+// their bits, since drivers may turn comparisons of floats around as if there were no NaN. Buffers are
+// padded to 16 bytes; `tail` says how much of the last vector counts. For any shape.
+
+struct SquaresParams {
+    // Vectors of four.
+    quads: u32,
+    tail: u32,
+    groups: u32,
+    first: u32,
+}
+
+struct NormParams {
+    n: u32,
+}
+
+struct ClipParams {
+    // Vectors of four.
+    n: u32,
+    limit: f32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read_write> parts: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> sums: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read_write> total: array<f32>;
+@group(0) @binding(0) var<storage, read> from_bits: array<vec4<u32>>;
+@group(0) @binding(1) var<storage, read> given_norm: array<f32>;
+@group(0) @binding(2) var<storage, read_write> to_bits: array<vec4<u32>>;
+var<immediate> squares_p: SquaresParams;
+var<immediate> norm_p: NormParams;
+var<immediate> clip_p: ClipParams;
+var<workgroup> shared_sums: array<vec4<f32>, 256>;
+
+const ZERO = vec4<f32>(0.0);
+// The bits of 2^40, of 2^-40 and of infinity; those of numbers from 0 on are in their order.
+const LARGE = vec4<u32>(0x53800000u);
+const SMALL = vec4<u32>(0x2b800000u);
+const INFINITE: u32 = 0x7f800000u;
+const UP: f32 = 0x1p80f;
+const DOWN: f32 = 0x1p-80f;
+
+// The sum over the workgroup, told to lane 0.
+fn gather_sums(lane: u32, part: vec4<f32>) -> vec4<f32> {
+    shared_sums[lane] = part;
+    workgroupBarrier();
+    for (var half = 128u; half > 0u; half /= 2u) {
+        if lane < half { shared_sums[lane] += shared_sums[lane + half]; }
+        workgroupBarrier();
+    }
+    return shared_sums[0];
+}
+
+@compute @workgroup_size(256)
+fn squares(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let p = squares_p;
+    let group = linear_group(id);
+    // The whole workgroup leaves together, so the barriers below stay uniform.
+    if group >= p.groups { return; }
+    var large = ZERO;
+    var middle = ZERO;
+    var small = ZERO;
+    for (var q = group * 256u + lane; q < p.quads; q += p.groups * 256u) {
+        var a = abs(x[q]);
+        if q + 1u == p.quads { a = select(ZERO, a, vec4(0u, 1u, 2u, 3u) < vec4(p.tail)); }
+        let bits = bitcast<vec4<u32>>(a);
+        let is_large = bits >= LARGE;
+        let is_small = bits < SMALL;
+        let scaled = a * select(select(vec4(1.0), vec4(UP), is_small), vec4(DOWN), is_large);
+        let square = scaled * scaled;
+        large += select(ZERO, square, is_large);
+        middle += select(square, ZERO, is_large | is_small);
+        small += select(ZERO, square, is_small);
+    }
+    let one = vec4(1.0);
+    let sum = gather_sums(lane, vec4(dot(large, one), dot(middle, one), dot(small, one), 0.0));
+    if lane == 0u { parts[p.first + group] = sum; }
+}
+
+@compute @workgroup_size(256)
+fn norm(@builtin(local_invocation_index) lane: u32) {
+    var part = ZERO;
+    for (var i = lane; i < norm_p.n; i += 256u) { part += sums[i]; }
+    let sum = gather_sums(lane, part);
+    if lane == 0u { total[0] = root(sum.x, sum.y, sum.z); }
+}
+
+// The root of the three classes together; the class that is left out is too small to count.
+fn root(large: f32, middle: f32, small: f32) -> f32 {
+    if bitcast<u32>(large) != 0u { return sqrt(large + middle * DOWN * DOWN) * UP; }
+    if bitcast<u32>(middle) == 0u { return sqrt(small) * DOWN; }
+    return sqrt(middle + small * DOWN * DOWN);
+}
+
+fn is_finite(x: f32) -> bool {
+    return (bitcast<u32>(x) & INFINITE) != INFINITE;
+}
+
+fn is_within(norm: f32) -> bool {
+    return is_finite(norm) && norm <= clip_p.limit;
+}
+
+fn scaled_down(bits: vec4<u32>, norm: f32) -> vec4<u32> {
+    if !is_finite(norm) { return vec4(bitcast<u32>(not_a_number())); }
+    // Division is only accurate for divisors up to 2^126.
+    let down = select(1.0, 0x1p-64f, norm > 0x1p64f);
+    let inverse = 1.0 / (norm * down);
+    return bitcast<vec4<u32>>(((bitcast<vec4<f32>>(bits) * down) * inverse) * clip_p.limit);
+}
+
+@compute @workgroup_size(64)
+fn clip(@builtin(global_invocation_id) id: vec3<u32>) {
+    let i = linear_index(id, 64u);
+    if i >= clip_p.n { return; }
+    let norm = given_norm[0];
+    if is_within(norm) {
+        to_bits[i] = from_bits[i];
+        return;
+    }
+    to_bits[i] = scaled_down(from_bits[i], norm);
+}
+
+@compute @workgroup_size(64)
+fn clip_in_place(@builtin(global_invocation_id) id: vec3<u32>) {
+    let i = linear_index(id, 64u);
+    let norm = given_norm[0];
+    if i >= clip_p.n || is_within(norm) { return; }
+    to_bits[i] = scaled_down(to_bits[i], norm);
+}
