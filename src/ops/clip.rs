@@ -134,10 +134,11 @@ impl Op for GlobalNorm {
             return vec![vec![f64::INFINITY]];
         }
         // Every sum on an element's way rounds by half a unit: of a thread, of its lanes and workgroup, of
-        // the parts. The root halves what they lose, and is good to five units itself.
+        // the parts. The root halves what they lose; it is good to five units itself, as is the smaller
+        // class that is added as a root's square.
         let n = cx.inputs.iter().map(|x| x.data.len() as f64).sum::<f64>();
         let sums = (n / 1024.0).min(64.0) + n / 65_536.0 + cx.inputs.len() as f64 / 256.0 + 24.0;
-        vec![vec![(0.25 * sums + 6.0) * EPS * norm + n.sqrt() * FLUSH]]
+        vec![vec![(0.25 * sums + 12.0) * EPS * norm + n.sqrt() * FLUSH]]
     }
 }
 

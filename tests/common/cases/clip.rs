@@ -63,14 +63,17 @@ fn clips() -> Vec<Case> {
         let norm = g.reshape(g.global_norm(x)?, [1, 1])?;
         g.clip_by_norm(x[0], norm, 0.5)
     }));
-    for (norm, limit) in
-        [(3e38, 1e-30), (3e38, 1e30), (2e19, 1.0), (1e-30, 1e-36), (1e-37, 2e-38), (2.0, 2.0)]
-    {
+    for (norm, limit) in [(3e38, 1e-30), (3e38, 1e30), (2e19, 1.0), (1e-30, 1e-36), (2.0, 2.0)] {
         let name = format!("clip hostile numbers by a norm of {norm:e} to {limit:e}");
         let build = move |g: &mut retape::Graph, x: &[retape::Value]| {
             g.clip_by_norm(x[0], g.scalar_constant(norm), limit)
         };
         cases.push(Case::new(name, vec![hostile([53])], build).rough());
     }
+    let name = "clip numbers around 1e-37 by their norm to 2e-38";
+    cases.push(
+        Case::new(name, vec![of_size(65, 1e-37)], |g, x| g.clip_by_norm(x[0], g.global_norm(x)?, 2e-38))
+            .rough(),
+    );
     cases
 }
