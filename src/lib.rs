@@ -74,7 +74,7 @@
 //! | [`cpu`] | the reference path |
 //! | [`nn`] | layers, models, well-known architectures |
 //! | [`train`] | optimisers, gradient clipping |
-//! | [`data`] | dataset readers |
+//! | [`data`] | dataset readers, texts as numbers |
 //! | [`random`] | the counter-based generator |
 //!
 //! Shaders are in `shaders/`, each with the stem of its operator file.
