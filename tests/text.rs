@@ -152,8 +152,7 @@ fn damaged_archives_are_refused() {
     };
     for length in (0..whole.len()).step_by(7).chain([whole.len() - 9, whole.len() - 8, whole.len() - 1]) {
         let message = refused(&whole[..length]);
-        let expected = if length == 0 { "it has no reviews" } else { "damaged or truncated" };
-        assert!(message.contains(expected), "{length}: {message}");
+        assert!(message.contains("damaged or truncated"), "{length}: {message}");
     }
     let mut wrong_sum = whole.clone();
     let at = wrong_sum.len() - 6;

@@ -91,8 +91,8 @@ impl Graph {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Argument`] for a limit that is not positive, not finite or subnormal;
-    /// [`Error::DTypeMismatch`] unless all gradients are f32.
+    /// [`Error::Argument`](crate::Error::Argument) for a limit that is not positive, not finite or
+    /// subnormal; [`Error::DTypeMismatch`](crate::Error::DTypeMismatch) unless all gradients are f32.
     #[track_caller]
     pub fn clip_gradients(&self, gradients: &[Value], clip: Clip) -> Result<Vec<Value>> {
         check(self, clip)?;
