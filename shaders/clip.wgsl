@@ -9,15 +9,15 @@
 //   clip           a thread scales four neighbouring elements, a workgroup 256
 //   clip_in_place  the same over the operand that the planner proved dead
 //
-// Squares are summed in three classes, so that none overflows or is flushed to zero: of elements from
-// 2^40 on, scaled by 2^-80; of those between; and of those below 2^-40, scaled by 2^80 (Blue, A Portable
-// Fortran Program to Find the Euclidean Norm of a Vector, ACM TOMS 4(1), 1978). A norm is exact to
-// rounding wherever f32 holds it. NaN and infinity fall into the first class and stay; they are told by
-// their bits, since drivers may turn comparisons of floats around as if there were no NaN. Buffers are
-// padded to 16 bytes; `tail` says how much of the last vector counts. For any shape.
+// No square overflows, and none that counts is flushed to zero: a thread sums its squares as they are, and
+// once more scaled if its largest element is 2^44 or more (by 2^-80) or below 2^-40 (by 2^80). The three
+// classes of sums are kept apart up to the root (after Blue, A Portable Fortran Program to Find the
+// Euclidean Norm of a Vector, ACM TOMS 4(1), 1978), so that a norm is exact to rounding wherever f32 holds
+// it. NaN and infinity fall into the first class and stay; they are told by their bits, since drivers may
+// turn comparisons of floats around as if there were no NaN. For any shape.
 
 struct SquaresParams {
-    // Vectors of four.
+    // Whole vectors of four, and the elements after the last.
     quads: u32,
     tail: u32,
     groups: u32,
@@ -47,9 +47,9 @@ var<immediate> clip_p: ClipParams;
 var<workgroup> shared_sums: array<vec4<f32>, 256>;
 
 const ZERO = vec4<f32>(0.0);
-// The bits of 2^40, of 2^-40 and of infinity; those of numbers from 0 on are in their order.
-const LARGE = vec4<u32>(0x53800000u);
-const SMALL = vec4<u32>(0x2b800000u);
+// The bits of 2^44, of 2^-40 and of infinity; those of numbers from 0 on are in their order.
+const LARGE: u32 = 0x55800000u;
+const SMALL: u32 = 0x2b800000u;
 const INFINITE: u32 = 0x7f800000u;
 const UP: f32 = 0x1p80f;
 const DOWN: f32 = 0x1p-80f;
@@ -65,30 +65,48 @@ fn gather_sums(lane: u32, part: vec4<f32>) -> vec4<f32> {
     return shared_sums[0];
 }
 
+// The sum of a thread's squares, and the bits of the largest element.
+struct Share {
+    sum: f32,
+    top: u32,
+}
+
+// Every step-th vector from `first` on, scaled. The thread whose turn comes at the end takes the tail.
+fn share(first: u32, step: u32, scale: f32) -> Share {
+    var sum = ZERO;
+    var top = vec4(0u);
+    var q = first;
+    for (; q < squares_p.quads; q += step) {
+        let v = x[q];
+        let scaled = v * scale;
+        sum += scaled * scaled;
+        top = max(top, bitcast<vec4<u32>>(abs(v)));
+    }
+    if q == squares_p.quads && squares_p.tail > 0u {
+        let v = select(ZERO, x[q], vec4(0u, 1u, 2u, 3u) < vec4(squares_p.tail));
+        let scaled = v * scale;
+        sum += scaled * scaled;
+        top = max(top, bitcast<vec4<u32>>(abs(v)));
+    }
+    return Share(dot(sum, vec4(1.0)), max(max(top.x, top.y), max(top.z, top.w)));
+}
+
 @compute @workgroup_size(256)
 fn squares(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let p = squares_p;
     let group = linear_group(id);
     // The whole workgroup leaves together, so the barriers below stay uniform.
-    if group >= p.groups { return; }
-    var large = ZERO;
-    var middle = ZERO;
-    var small = ZERO;
-    for (var q = group * 256u + lane; q < p.quads; q += p.groups * 256u) {
-        var a = abs(x[q]);
-        if q + 1u == p.quads { a = select(ZERO, a, vec4(0u, 1u, 2u, 3u) < vec4(p.tail)); }
-        let bits = bitcast<vec4<u32>>(a);
-        let is_large = bits >= LARGE;
-        let is_small = bits < SMALL;
-        let scaled = a * select(select(vec4(1.0), vec4(UP), is_small), vec4(DOWN), is_large);
-        let square = scaled * scaled;
-        large += select(ZERO, square, is_large);
-        middle += select(square, ZERO, is_large | is_small);
-        small += select(ZERO, square, is_small);
+    if group >= squares_p.groups { return; }
+    let first = group * 256u + lane;
+    let step = squares_p.groups * 256u;
+    let plain = share(first, step, 1.0);
+    var part = vec4(0.0, plain.sum, 0.0, 0.0);
+    if plain.top >= LARGE {
+        part = vec4(share(first, step, DOWN).sum, 0.0, 0.0, 0.0);
+    } else if plain.top < SMALL && plain.top > 0u {
+        part = vec4(0.0, 0.0, share(first, step, UP).sum, 0.0);
     }
-    let one = vec4(1.0);
-    let sum = gather_sums(lane, vec4(dot(large, one), dot(middle, one), dot(small, one), 0.0));
-    if lane == 0u { parts[p.first + group] = sum; }
+    let sum = gather_sums(lane, part);
+    if lane == 0u { parts[squares_p.first + group] = sum; }
 }
 
 @compute @workgroup_size(256)

@@ -98,19 +98,19 @@ impl Op for GlobalNorm {
         let parts = cx.scratch(PART * count as u64);
         let mut first = 0;
         for Range { input, start, elements, groups } in ranges {
-            let quads = elements.div_ceil(4);
             let params = SquaresParams {
-                quads: word(quads),
-                tail: word(elements - 4 * (quads - 1)),
+                quads: word(elements / 4),
+                tail: word(elements % 4),
                 groups: word(groups),
                 first: word(first),
             };
             let (offset, bytes) = (4 * start as u64, Some(4 * elements as u64));
+            // Elements of unusual size are gone through twice.
             let call = KernelCall::new(&SHADER, "squares")
                 .params(&params)
                 .bind(Bind { slot: Slot::Input(input), offset, bytes })
                 .bind(parts)
-                .loops(quads.div_ceil(256 * groups) + 9)
+                .loops(2 * (elements / 4).div_ceil(256 * groups) + 9)
                 .grid(Grid::linear(groups, 1));
             cx.call(call);
             first += groups;
