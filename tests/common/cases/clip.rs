@@ -29,13 +29,22 @@ pub fn cases() -> Vec<Case> {
         g.global_norm(&[x[0], x[0]])
     }));
     // Alone, and beside numbers of which one class is left out.
-    let sizes = [1e-45f32, 1e-38, 1e-30, 9.0e-13, 1e-12, 1.0, 1.1e12, 1e13, 1e30, 3e38];
+    let sizes = [1e-45f32, 1e-38, 1e-30, 9.0e-13, 1e-12, 1.0, 1.7e13, 1.8e13, 1e30, 3e38];
     for scale in sizes {
         let name = format!("global norm of numbers around {scale:e}");
         cases.push(Case::new(name, vec![of_size(65, scale)], |g, x| g.global_norm(x)).rough());
         let name = format!("global norm of numbers around {scale:e} and 1e-12");
         let both = vec![of_size(33, scale), of_size(1021, 1e-12)];
         cases.push(Case::new(name, both, |g, x| g.global_norm(x)).rough());
+    }
+    // Threads of every class side by side, each with numbers of its own size.
+    let sizes = [1e-30f32, 1.0, 1e20, 1e-12, 0.0, 1e13];
+    for least in [0, 3] {
+        let numbers = noise(3001, 6, 0.5, 1.0).into_iter().enumerate();
+        let data = numbers.map(|(i, v)| v * sizes[least + i / 4 % 3]).collect();
+        let name = format!("global norm of numbers around {:?}", &sizes[least..least + 3]);
+        let input = Input::F32([3001].into(), data);
+        cases.push(Case::new(name, vec![input], |g, x| g.global_norm(x)).rough());
     }
     let zeros = Input::F32([7].into(), vec![0.0; 7]);
     cases.push(Case::new("global norm of zeros", vec![zeros], |g, x| g.global_norm(x)).rough());
