@@ -73,8 +73,8 @@
 //! | [`gpu`] | everything that calls wgpu |
 //! | [`cpu`] | the reference path |
 //! | [`nn`] | layers, models, well-known architectures |
-//! | [`train`] | optimisers |
-//! | [`data`] | dataset readers |
+//! | [`train`] | optimisers, gradient clipping |
+//! | [`data`] | dataset readers, texts as numbers |
 //! | [`random`] | the counter-based generator |
 //!
 //! Shaders are in `shaders/`, each with the stem of its operator file.
@@ -141,6 +141,6 @@ pub mod prelude {
         RecurrentWeights,
     };
     pub use crate::session::{Session, SessionOptions};
-    pub use crate::train::{Adam, Optimizer, RmsProp, Sgd};
+    pub use crate::train::{Adam, Clip, Optimizer, RmsProp, Sgd};
     pub use crate::{DType, Device, Shape, Tape, data};
 }

@@ -1,51 +1,29 @@
 //! The readers of `retape::data` on small files: what they accept, and what they say about files
 //! that are not what they should be.
 
+#[path = "common/folder.rs"]
+mod folder;
+
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use folder::Folder;
 use retape::data::{
     CIFAR10_CLASSES, Dataset, FASHION_MNIST_CLASSES, TrainTest, cifar10, fashion_mnist, mnist, read_idx,
 };
 use retape::{Error, Result, Shape};
 
-/// A folder of its own for each test, removed when the test ends, failed or not.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let unique = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("retape-data-{}-{unique}", std::process::id()));
-        fs::create_dir_all(&path).expect("the temporary folder can be made");
-        Folder(path)
-    }
-
-    fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
-        let path = self.0.join(name);
-        fs::write(&path, bytes).expect("the temporary folder can be written");
-        path
-    }
-
-    /// A small set in MNIST's format: three training images, two for testing, 2 x 3 pixels.
-    fn with_mnist() -> Self {
-        let folder = Folder::new();
-        folder.write(TRAIN_IMAGES, &idx(8, &[3, 2, 3], &(0..18).map(|i| i * 15).collect::<Vec<_>>()));
-        folder.write(TRAIN_LABELS, &idx(8, &[3], &[7, 0, 9]));
-        folder.write("t10k-images-idx3-ubyte.gz", &gzip(&idx(8, &[2, 2, 3], &[255; 12])));
-        folder.write("t10k-labels-idx1-ubyte.gz", &gzip(&idx(8, &[2], &[1, 2])));
-        folder
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
+/// A small set in MNIST's format: three training images, two for testing, 2 x 3 pixels.
+fn with_mnist() -> Folder {
+    let folder = Folder::new();
+    folder.write(TRAIN_IMAGES, &idx(8, &[3, 2, 3], &(0..18).map(|i| i * 15).collect::<Vec<_>>()));
+    folder.write(TRAIN_LABELS, &idx(8, &[3], &[7, 0, 9]));
+    folder.write("t10k-images-idx3-ubyte.gz", &gzip(&idx(8, &[2, 2, 3], &[255; 12])));
+    folder.write("t10k-labels-idx1-ubyte.gz", &gzip(&idx(8, &[2], &[1, 2])));
+    folder
 }
 
 const TRAIN_IMAGES: &str = "train-images-idx3-ubyte";
@@ -82,7 +60,7 @@ fn assert_corrupt(bytes: &[u8], expected: &str) {
 
 #[test]
 fn mnist_is_read_plain_and_compressed() -> Result<()> {
-    let folder = Folder::with_mnist();
+    let folder = with_mnist();
     let data = mnist(&folder.0)?;
     assert_eq!(data.input_shape(), Shape::from([1, 2, 3]));
     assert_eq!((data.train.len(), data.test.len(), data.train.classes()), (3, 2, 10));
@@ -110,7 +88,7 @@ fn gzip_is_told_by_contents() -> Result<()> {
 
 #[test]
 fn a_missing_file_is_named() {
-    let folder = Folder::with_mnist();
+    let folder = with_mnist();
     fs::remove_file(folder.0.join(TRAIN_LABELS)).expect("it is there");
     match mnist(&folder.0) {
         Err(Error::Io { path, source }) => {
@@ -181,7 +159,7 @@ fn damaged_gzip_is_refused() {
 
 #[test]
 fn files_have_to_fit_together() {
-    let folder = Folder::with_mnist();
+    let folder = with_mnist();
     let labels = folder.write(TRAIN_LABELS, &idx(8, &[2], &[7, 0]));
     let (path, message) = corrupt(mnist(&folder.0));
     assert_eq!(path, labels);
@@ -203,7 +181,7 @@ fn files_have_to_fit_together() {
 
 #[test]
 fn labels_are_checked() {
-    let folder = Folder::with_mnist();
+    let folder = with_mnist();
     let labels = folder.write(TRAIN_LABELS, &idx(8, &[3], &[7, 10, 9]));
     match mnist(&folder.0) {
         Err(Error::LabelOutOfRange { name, index, label, limit }) => {
@@ -229,7 +207,7 @@ fn missing<T: std::fmt::Debug>(result: Result<T>) -> (PathBuf, String) {
 #[test]
 fn fashion_mnist_is_read_from_the_folder_or_one_within() -> Result<()> {
     assert_eq!((FASHION_MNIST_CLASSES[0], FASHION_MNIST_CLASSES[9]), ("T-shirt/top", "Ankle boot"));
-    let folder = Folder::with_mnist();
+    let folder = with_mnist();
     let direct = fashion_mnist(&folder.0)?;
     assert_eq!(direct, mnist(&folder.0)?);
 

@@ -16,6 +16,7 @@ pub fn rows() -> Vec<Row> {
     rows.extend(moves());
     rows.extend(reductions());
     rows.extend(noises());
+    rows.extend(norms());
     rows.extend(updates());
     rows
 }
@@ -167,6 +168,35 @@ fn noises() -> Vec<Row> {
         Row::memory(format!("gaussian_noise {SHAPE:?}"), |g| {
             let x = uniform(g, "x", SHAPE, [-1.0, 1.0]);
             Ok(step(g.gaussian_noise(x.0, 0.1)?, vec![x]))
+        }),
+    ]
+}
+
+/// Clipping by norm; norms past the limit, so that everything is scaled.
+fn norms() -> Vec<Row> {
+    let clip = |g: &mut Graph| {
+        let x = uniform(g, "x", SHAPE, [-1.0, 1.0]);
+        let norm = uniform(g, "norm", [], [2.0, 3.0]);
+        let y = g.clip_by_norm(x.0, norm.0, 1.0)?;
+        Ok((y, vec![x, norm]))
+    };
+    vec![
+        Row::memory(format!("global_norm {SHAPE:?}"), |g| {
+            let x = uniform(g, "x", SHAPE, [-1.0, 1.0]);
+            Ok(step(g.global_norm(&[x.0])?, vec![x]))
+        }),
+        Row::memory("global_norm of 20 [128]", |g| {
+            let x: Vec<_> = (0..20).map(|i| uniform(g, &format!("x{i}"), [128], [-1.0, 1.0])).collect();
+            let values: Vec<Value> = x.iter().map(|x| x.0).collect();
+            Ok(step(g.global_norm(&values)?, x))
+        }),
+        Row::memory(format!("clip_by_norm {SHAPE:?}"), move |g| {
+            let (y, inputs) = clip(g)?;
+            Ok(step(y, inputs))
+        }),
+        Row::memory(format!("clip_by_norm gradient {SHAPE:?}"), move |g| {
+            let (y, inputs) = clip(g)?;
+            gradient(g, y, inputs)
         }),
     ]
 }

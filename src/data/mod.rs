@@ -1,12 +1,20 @@
-//! Data: readers for files of labelled samples, and the dataset they become.
+//! Data: readers for files of labelled samples, and the dataset they become; texts as numbers.
 
 mod cifar;
 mod idx;
+mod imdb;
+mod sequences;
+mod texts;
+mod vocabulary;
 
 use std::path::{Path, PathBuf};
 
 pub use cifar::{CIFAR10_CLASSES, cifar10};
 pub use idx::{IdxArray, read_idx};
+pub use imdb::{IMDB_CLASSES, imdb};
+pub use sequences::{Characters, Side, Windows, pad_sequences, unigram_entropy, windows};
+pub use texts::{Texts, TrainTestTexts};
+pub use vocabulary::{Vocabulary, words};
 
 use crate::error::{Error, Result};
 use crate::shape::Shape;

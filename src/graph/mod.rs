@@ -27,6 +27,8 @@ pub(crate) struct Recording {
     pub layers: Vec<String>,
     pub scalars: Vec<ScalarInfo>,
     pub kept: Vec<Value>,
+    /// The norm that the update being recorded clips all gradients by.
+    gradient_norm: Option<Value>,
     random_streams: u32,
     /// The lengths of the sequences that a value holds, as layers announce them.
     lengths: BTreeMap<Value, Value>,
@@ -87,6 +89,7 @@ impl Graph {
                 layers: vec![String::new()],
                 scalars: vec![scalar("step"), scalar("seed")],
                 kept: Vec::new(),
+                gradient_norm: None,
                 random_streams: 0,
                 lengths: BTreeMap::new(),
                 context: Context::default(),
@@ -475,6 +478,16 @@ impl Graph {
     pub(crate) fn operand_axis(&self, op: &'static str, value: Value, axis: isize) -> Result<usize> {
         let shape = self.operand_shape(op, value)?;
         self.located(op, shape.axis(axis))
+    }
+
+    /// Remembers the norm that all gradients of an update are clipped by; of several, the first.
+    pub(crate) fn note_gradient_norm(&self, norm: Value) {
+        self.data.borrow_mut().gradient_norm.get_or_insert(norm);
+    }
+
+    /// The norm noted since the last call.
+    pub(crate) fn take_gradient_norm(&self) -> Option<Value> {
+        self.data.borrow_mut().gradient_norm.take()
     }
 
     pub(crate) fn recording(&self) -> Ref<'_, Recording> {

@@ -48,7 +48,9 @@ impl Embedding {
     }
 
     /// The word that fills sequences up to one length. Its vector starts at zeros and gets no
-    /// gradient, as with PyTorch's `padding_idx`, so that it stays there.
+    /// gradient, as with PyTorch's `padding_idx`, so that it stays there. The layers that follow are
+    /// told how long each sequence `[batch, time]` is up to its last other word, as by Keras's
+    /// `mask_zero`: recurrent layers leave the padding behind it out.
     pub fn padding_index(mut self, word: u32) -> Self {
         self.padding = Some(word);
         self
@@ -82,6 +84,11 @@ impl Layer for Embedding {
             init = Init::ZeroRow { row: row as usize, rest: Box::new(init) };
         }
         let weight = cx.parameter("weight", [self.words, self.features], init);
-        cx.graph().embedding(weight, x, self.padding)
+        let y = cx.graph().embedding(weight, x, self.padding)?;
+        if let (Some(padding), 2) = (self.padding, shape.rank()) {
+            let lengths = cx.graph().sequence_lengths(x, padding)?;
+            cx.set_lengths(y, lengths);
+        }
+        Ok(y)
     }
 }

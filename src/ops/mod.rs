@@ -17,6 +17,7 @@ macro_rules! built_in {
 
 mod binary;
 mod bound;
+mod clip;
 mod conv;
 mod gather;
 mod layout;
@@ -41,6 +42,7 @@ use std::fmt;
 pub use binary::Binary;
 pub use bound::{EPS, FLUSH, relative_bound};
 pub(crate) use bound::{flush, widen};
+pub(crate) use clip::check_limit;
 pub use conv::{ConvOptions, ConvRoute};
 pub use layout::SliceRange;
 #[doc(hidden)]
@@ -114,6 +116,7 @@ pub fn operators() -> Vec<OperatorInfo> {
         &noise::OPERATORS,
         &norm::OPERATORS,
         &recurrent::OPERATORS,
+        &clip::OPERATORS,
         &update::OPERATORS,
     ];
     families.concat()
@@ -148,6 +151,7 @@ pub fn shaders() -> Vec<&'static Shader> {
         &recurrent::SIMPLE_LANES,
         &recurrent::LSTM_LANES,
         &recurrent::GRU_LANES,
+        &clip::SHADER,
         &update::SHADER,
     ]
 }

@@ -28,6 +28,7 @@ pub struct Tape {
     kept: BTreeSet<Value>,
     losses: Vec<Value>,
     gradients: BTreeMap<Value, Value>,
+    gradient_norm: Option<Value>,
     /// Everything the tape uses or computes.
     held: BTreeSet<Value>,
 }
@@ -85,11 +86,15 @@ impl Graph {
         }
         let first_update = self.recording().nodes.len();
         let context = Context { phase: Phase::Update, ..Context::default() };
+        self.take_gradient_norm();
         self.recording_as(context, || optimizer.record(self, &gradients))?;
+        let norm = self.take_gradient_norm();
         let updates: Vec<_> = (first_update..self.recording().nodes.len()).collect();
-        let mut tape = Tape::collect(self, &losses, &updates)?;
+        let outputs: Vec<Value> = losses.iter().copied().chain(norm).collect();
+        let mut tape = Tape::collect(self, &outputs, &updates)?;
         tape.losses = losses;
         tape.gradients = gradients.into_iter().collect();
+        tape.gradient_norm = norm;
         Ok(tape)
     }
 }
@@ -125,7 +130,8 @@ impl Tape {
         let held: BTreeSet<Value> = touched.chain(&roots).copied().collect();
         held.iter().try_for_each(|&v| recording.check_declaration(v))?;
         let kept = roots.into_iter().collect();
-        Ok(Tape { recording, ops, kept, losses: Vec::new(), gradients: BTreeMap::new(), held })
+        let (losses, gradients, gradient_norm) = (Vec::new(), BTreeMap::new(), None);
+        Ok(Tape { recording, ops, kept, losses, gradients, gradient_norm, held })
     }
 
     /// Keeps values readable after each replay: their buffers are not reused within the step.
@@ -148,6 +154,13 @@ impl Tape {
     /// The gradient of a parameter in a training step, if the loss depends on it.
     pub fn gradient(&self, parameter: Value) -> Option<Value> {
         self.gradients.get(&parameter).copied()
+    }
+
+    /// The norm over all gradients of a training step whose optimiser clips by it
+    /// ([`Clip::GlobalNorm`](crate::train::Clip::GlobalNorm)), as it was before clipping; with several
+    /// such limits, before the first. It is kept: `session.read_scalar` reads it after a replay.
+    pub fn gradient_norm(&self) -> Option<Value> {
+        self.gradient_norm
     }
 
     /// The losses of a training step.

@@ -1,5 +1,6 @@
 use std::fmt;
 
+use super::{Clip, Clipped};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::ops::{AdamUpdate, RmsPropUpdate, SgdUpdate};
@@ -29,6 +30,27 @@ use crate::ops::{AdamUpdate, RmsPropUpdate, SgdUpdate};
 pub trait Optimizer: fmt::Debug {
     /// Records the updates of all parameters; `gradients` holds each with its gradient.
     fn record(&self, graph: &Graph, gradients: &[(Value, Value)]) -> Result<()>;
+
+    /// The same optimiser on clipped gradients: `Adam::new(1e-3).clip(Clip::GlobalNorm(1.0))`. The tape
+    /// clips them on the device; nothing is read back. Clipped twice, gradients go through the limit
+    /// named last first. [`Tape::gradient`](crate::Tape::gradient) is the gradient before, and
+    /// [`Tape::gradient_norm`](crate::Tape::gradient_norm) the norm that it is clipped by.
+    ///
+    /// A limit that is not positive, not finite or subnormal is an [`Error::Argument`] of the training
+    /// step.
+    fn clip(self, clip: Clip) -> Clipped<Self>
+    where
+        Self: Sized,
+    {
+        Clipped::new(self, clip)
+    }
+}
+
+/// An optimiser chosen at run time is one.
+impl<O: Optimizer + ?Sized> Optimizer for Box<O> {
+    fn record(&self, graph: &Graph, gradients: &[(Value, Value)]) -> Result<()> {
+        (**self).record(graph, gradients)
+    }
 }
 
 /// The name of the learning rate among a session's scalars:

@@ -1,6 +1,7 @@
 //! Every operator at ordinary and hostile shapes and values. One file per family, as in
 //! `src/ops`; `all` is what the kernel, gradient and coverage tests go through.
 
+mod clip;
 mod conv;
 mod elementwise;
 mod gather;
@@ -39,6 +40,7 @@ pub fn all() -> Vec<Case> {
         noise::cases(),
         norm::cases(),
         recurrent::cases(),
+        clip::cases(),
     ];
     let wanted = std::env::var("RETAPE_TEST_CASE").unwrap_or_default();
     families.into_iter().flatten().filter(|case| case.name.contains(&wanted)).collect()

@@ -7,7 +7,7 @@ use super::super::data;
 
 /// Each update over parameters of awkward sizes, as a named training step.
 pub fn tapes() -> Vec<(String, Tape)> {
-    let optimizers: [&dyn Optimizer; 8] = [
+    let optimizers: [&dyn Optimizer; 11] = [
         &Sgd::new(0.1),
         &Sgd::new(0.1).weight_decay(0.01),
         &Sgd::new(0.1).momentum(0.9),
@@ -16,6 +16,9 @@ pub fn tapes() -> Vec<(String, Tape)> {
         &RmsProp::new(0.01).rho(0.5).weight_decay(0.1),
         &Adam::new(0.01),
         &Adam::new(0.01).betas(0.5, 0.9).epsilon(1e-4).weight_decay(0.1),
+        &Sgd::new(0.1).clip(Clip::Value(0.5)),
+        &Sgd::new(0.1).clip(Clip::Norm(0.5)),
+        &Sgd::new(0.1).momentum(0.9).clip(Clip::GlobalNorm(0.5)).clip(Clip::Value(0.75)),
     ];
     let mut tapes = Vec::new();
     for optimizer in optimizers {

@@ -1,0 +1,301 @@
+//! The norm over several values, and clipping by a norm. Shader: `clip.wgsl`.
+
+use super::{Backward, EPS, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
+use crate::cpu::Array;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Value};
+use crate::kernel::{Bind, Grid, KernelCall, Shader, Slot};
+use crate::shape::{Shape, TensorType};
+use crate::tape::{DeviceKind, DeviceProfile};
+
+pub(super) static SHADER: Shader = built_in!("clip", "../../shaders/clip.wgsl");
+
+crate::params! {
+    struct SquaresParams { quads: u32, tail: u32, groups: u32, first: u32 }
+}
+
+crate::params! {
+    struct NormParams { n: u32 }
+}
+
+crate::params! {
+    struct ClipParams { n: u32, limit: f32 }
+}
+
+pub(super) const OPERATORS: [OperatorInfo; 2] = [
+    OperatorInfo::new("global_norm", Gradient::Yes, "f32"),
+    OperatorInfo::new("clip_by_norm", Gradient::Yes, "f32"),
+];
+
+/// `sqrt(sum of x^2)` over all elements of all inputs.
+#[derive(Clone, Copy, Debug)]
+struct GlobalNorm;
+
+/// `x limit / max(norm, limit)` over `x, norm`.
+#[derive(Clone, Copy, Debug)]
+struct ClipByNorm {
+    limit: f32,
+}
+
+/// Bytes of a partial sum: one for each class of elements, and one unused.
+const PART: u64 = 16;
+
+/// Elements per thread before another workgroup takes part, and the most workgroups to a value: a GPU
+/// wants many, a software driver pays for each one's barriers.
+fn groups(profile: &DeviceProfile, quads: usize) -> usize {
+    let (each, most) = match profile.kind {
+        DeviceKind::Gpu => (4, 1024),
+        DeviceKind::Cpu => (64, 64),
+    };
+    quads.div_ceil(256 * each).clamp(1, most)
+}
+
+/// A range of an input that one dispatch sums up.
+struct Range {
+    input: usize,
+    /// Its first element, and how many.
+    start: usize,
+    elements: usize,
+    groups: usize,
+}
+
+/// Every input in ranges that a binding holds.
+fn ranges(profile: &DeviceProfile, inputs: &[TensorType]) -> Vec<Range> {
+    let largest = usize::try_from(profile.max_binding_bytes / 256 * 64).unwrap_or(usize::MAX).max(64);
+    let of = |(input, ty): (usize, &TensorType)| {
+        let n = ty.numel();
+        let range = move |start: usize| {
+            let elements = largest.min(n - start);
+            Range { input, start, elements, groups: groups(profile, elements.div_ceil(4)) }
+        };
+        (0..n).step_by(largest).map(range).collect::<Vec<_>>()
+    };
+    inputs.iter().enumerate().flat_map(of).collect()
+}
+
+impl Op for GlobalNorm {
+    fn name(&self) -> &'static str {
+        "global_norm"
+    }
+
+    fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        if inputs.is_empty() {
+            let (argument, value) = ("number of values", "0".to_owned());
+            return Err(Error::Argument { argument, value, expected: "a norm is of at least one" });
+        }
+        inputs.iter().try_for_each(|&ty| expect_dtype("the operand", ty, DType::F32))?;
+        Ok(vec![TensorType::f32([])])
+    }
+
+    fn backward(&self, cx: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
+        Some(norm_gradients(cx))
+    }
+
+    fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
+        let ranges = ranges(cx.profile, cx.inputs);
+        let count: usize = ranges.iter().map(|r| r.groups).sum();
+        let parts = cx.scratch(PART * count as u64);
+        let mut first = 0;
+        for Range { input, start, elements, groups } in ranges {
+            let params = SquaresParams {
+                quads: word(elements / 4),
+                tail: word(elements % 4),
+                groups: word(groups),
+                first: word(first),
+            };
+            let (offset, bytes) = (4 * start as u64, Some(4 * elements as u64));
+            // Elements of unusual size are gone through twice.
+            let call = KernelCall::new(&SHADER, "squares")
+                .params(&params)
+                .bind(Bind { slot: Slot::Input(input), offset, bytes })
+                .bind(parts)
+                .loops(2 * (elements / 4).div_ceil(256 * groups) + 9)
+                .grid(Grid::linear(groups, 1));
+            cx.call(call);
+            first += groups;
+        }
+        let call = KernelCall::new(&SHADER, "norm")
+            .params(&NormParams { n: word(count) })
+            .binds([parts, Slot::Output(0)])
+            .loops(count.div_ceil(256) + 9);
+        cx.call(call);
+        Ok(())
+    }
+
+    fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
+        let squares = |x: &&Array| x.data.iter().map(|v| v * v).sum::<f64>();
+        vec![Array::full([], cx.inputs.iter().map(squares).sum::<f64>().sqrt())]
+    }
+
+    fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
+        let norm = results[0].data[0];
+        if norm > 0.99 * f64::from(f32::MAX) {
+            return vec![vec![f64::INFINITY]];
+        }
+        // Every sum on an element's way rounds by half a unit: of a thread, of its lanes and workgroup, of
+        // the parts. The root halves what they lose; it is good to five units itself, as is the smaller
+        // class that is added as a root's square.
+        let n = cx.inputs.iter().map(|x| x.data.len() as f64).sum::<f64>();
+        let sums = (n / 1024.0).min(64.0) + n / 65_536.0 + cx.inputs.len() as f64 / 256.0 + 24.0;
+        vec![vec![(0.25 * sums + 12.0) * EPS * norm + n.sqrt() * FLUSH]]
+    }
+}
+
+/// `dx = x dnorm / norm`, and 0 where the norm is 0.
+fn norm_gradients(cx: &Backward<'_>) -> Result<Vec<Option<Value>>> {
+    let (g, norm) = (cx.graph, cx.outputs[0]);
+    let not_zero = g.add(norm, g.equal(norm, g.scalar_constant(0.0))?)?;
+    let factor = g.div(cx.grad(), not_zero)?;
+    let gradient = |(&x, &needed): (&Value, &bool)| match needed {
+        true => g.mul(x, factor).map(Some),
+        false => Ok(None),
+    };
+    cx.inputs.iter().zip(cx.needs).map(gradient).collect()
+}
+
+/// Whether f32 holds the norm.
+fn is_finite(norm: f64) -> bool {
+    (norm as f32).is_finite()
+}
+
+impl Op for ClipByNorm {
+    fn name(&self) -> &'static str {
+        "clip_by_norm"
+    }
+
+    fn attributes(&self) -> String {
+        format!("{}", self.limit)
+    }
+
+    fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        expect_dtype("the operand", inputs[0], DType::F32)?;
+        expect_dtype("the norm", inputs[1], DType::F32)?;
+        if inputs[1].numel() != 1 {
+            return Err(Error::NotScalar { name: "the norm".to_owned(), shape: inputs[1].shape });
+        }
+        check_limit(self.limit)?;
+        Ok(vec![inputs[0]])
+    }
+
+    fn in_place(&self, _: &[TensorType]) -> Vec<usize> {
+        vec![0]
+    }
+
+    fn backward(&self, cx: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
+        Some(self.gradients(cx))
+    }
+
+    fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
+        let quads = cx.outputs[0].numel().div_ceil(4);
+        let (entry, operand) = match cx.in_place {
+            Some(_) => ("clip_in_place", None),
+            None => ("clip", Some(Slot::Input(0))),
+        };
+        let call = KernelCall::new(&SHADER, entry)
+            .binds(operand.into_iter().chain([Slot::Input(1), Slot::Output(0)]))
+            .params(&ClipParams { n: word(quads), limit: self.limit })
+            .elementwise("n", quads, 4);
+        cx.call(call);
+        Ok(())
+    }
+
+    fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
+        let (norm, limit) = (cx.inputs[1].data[0], f64::from(self.limit));
+        vec![cx.inputs[0].map(|x| {
+            if !is_finite(norm) {
+                f64::NAN
+            } else if norm > limit {
+                x * limit / norm
+            } else {
+                x
+            }
+        })]
+    }
+
+    fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
+        let (norm, limit) = (cx.inputs[1].data[0], f64::from(self.limit));
+        if is_finite(norm) && norm <= limit {
+            return vec![vec![0.0; results[0].data.len()]];
+        }
+        // The reciprocal and two products round; the element, also over the norm, may flush.
+        vec![results[0].data.iter().map(|y| 4.0 * EPS * y.abs() + 2.0 * (1.0 + limit) * FLUSH).collect()]
+    }
+}
+
+impl ClipByNorm {
+    /// With `f = limit / m`, `m = max(norm, limit)`: `dx = f dy`, and where the norm is past the limit
+    /// `dnorm = -f / m * sum of x dy`.
+    fn gradients(&self, cx: &Backward<'_>) -> Result<Vec<Option<Value>>> {
+        let (g, dy) = (cx.graph, cx.grad());
+        let [x, norm] = [cx.inputs[0], cx.inputs[1]];
+        let limit = g.scalar_constant(self.limit);
+        let scalar = g.reshape(norm, Shape::scalar())?;
+        let most = g.maximum(scalar, limit)?;
+        let factor = g.div(limit, most)?;
+        let dx = if cx.needs[0] { Some(g.mul(dy, factor)?) } else { None };
+        if !cx.needs[1] {
+            return Ok(vec![dx, None]);
+        }
+        let slope = g.neg(g.mul(g.div(factor, most)?, g.greater(scalar, limit)?)?)?;
+        let along = g.sum(g.mul(x, dy)?, &[], false)?;
+        let dnorm = g.reshape(g.mul(slope, along)?, g.shape_of(norm))?;
+        Ok(vec![dx, Some(dnorm)])
+    }
+}
+
+/// Fails unless a limit is a number that gradients can be held to.
+pub(crate) fn check_limit(limit: f32) -> Result<()> {
+    if limit.is_normal() && limit > 0.0 {
+        return Ok(());
+    }
+    let expected = "it must be finite, more than 0 and not subnormal";
+    Err(Error::Argument { argument: "limit", value: limit.to_string(), expected })
+}
+
+impl Graph {
+    /// The L2 norm over all elements of all `values` together, a scalar:
+    /// `sqrt(sum of x^2)`.
+    ///
+    /// It neither overflows nor loses small elements on the way: every norm that f32 holds comes out to
+    /// rounding, whether its elements are 1e-30 or 1e38. A larger one is infinite; a NaN among the
+    /// elements makes it NaN, an infinity infinite. Its derivative at 0 is 0.
+    ///
+    /// ```
+    /// use retape::prelude::*;
+    /// # fn main() -> retape::Result<()> {
+    /// let mut g = Graph::new();
+    /// let (a, b) = (g.input("a", [2]), g.input("b", [1, 1]));
+    /// let norm = g.global_norm(&[a, b])?;
+    /// let mut session = g.forward([norm])?.session(&Device::cpu())?;
+    /// session.write(a, &[2.0, 3.0])?;
+    /// session.write(b, &[6.0])?;
+    /// session.replay()?;
+    /// assert_eq!(session.read_scalar(norm)?, 7.0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for no values, [`Error::DTypeMismatch`] unless all are f32.
+    #[track_caller]
+    pub fn global_norm(&self, values: &[Value]) -> Result<Value> {
+        self.apply1(GlobalNorm, values)
+    }
+
+    /// `x` scaled down so that what has this `norm` has at most the norm `limit`:
+    /// `x limit / max(norm, limit)` (Pascanu, Mikolov and Bengio, ICML 2013). The norm is a value of one
+    /// element, such as [`global_norm`](Graph::global_norm) of `x`, or of `x` and others.
+    ///
+    /// Up to the limit, `x` keeps its bits. Where the norm is infinite or NaN, the result is all NaN, as
+    /// in TensorFlow's `clip_by_global_norm`: a broken gradient shows, where `x limit / norm` would have
+    /// turned its finite elements into zeros.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a limit that is not positive, not finite or subnormal;
+    /// [`Error::NotScalar`] for a norm of more than one element; [`Error::DTypeMismatch`].
+    #[track_caller]
+    pub fn clip_by_norm(&self, x: Value, norm: Value, limit: f32) -> Result<Value> {
+        self.apply1(ClipByNorm { limit }, &[x, norm])
+    }
+}
