@@ -169,18 +169,14 @@ pub fn with_options(plain: Problem) -> Vec<Problem> {
         Problem { initial: true, ..plain },
         Problem { initial: true, lengths: true, reverse: true, ..plain },
         Problem { mask: true, ..plain },
-        Problem { mask: true, initial: true, lengths: true, ..plain },
         Problem { truncate: Some(3), initial: true, ..plain },
         Problem { truncate: Some(2), reverse: true, lengths: true, ..plain },
         Problem { sees: [true, false], ..plain },
-        Problem { sees: [false, true], ..plain },
-        Problem { sees: [false, true], lengths: true, initial: true, ..plain },
+        Problem { sees: [false, true], lengths: true, initial: true, mask: true, ..plain },
     ];
-    for activation in CellActivation::ALL {
-        all.push(Problem { activation, ..plain });
-        if plain.cell != Cell::Simple {
-            all.push(Problem { gate: activation, ..plain });
-        }
+    let others = CellActivation::ALL.iter().cycle().skip(1);
+    for (&activation, &gate) in CellActivation::ALL.iter().zip(others) {
+        all.push(Problem { activation, gate, ..plain });
     }
     if plain.cell == Cell::Lstm {
         all.push(Problem { peepholes: true, ..plain });
@@ -190,19 +186,22 @@ pub fn with_options(plain: Problem) -> Vec<Problem> {
     all
 }
 
+/// The kernels' cases: few combinations of options at a time, since each is compiled on its own.
 pub fn cases() -> Vec<Case> {
     let mut all = Vec::new();
     for cell in CELLS {
-        for route in [RecurrentRoute::Sequence, RecurrentRoute::Steps] {
-            for (batch, time, hidden) in [(1, 1, 1), (3, 7, 5), (9, 2, 32), (3, 50, 65), (17, 3, 33)] {
-                let plain = Problem { route, ..Problem::new(cell, [batch, time, 4, hidden]) };
-                all.push(plain);
-                all.push(Problem { lengths: true, ..plain });
-                all.push(Problem { reverse: true, ..plain });
-                all.push(Problem { reverse: true, lengths: true, ..plain });
-            }
-            all.extend(with_options(Problem { route, ..Problem::new(cell, [3, 7, 3, 5]) }));
+        // A tile of units and part of one, several workgroups, one unit alone, one step alone.
+        for (batch, time, hidden) in [(1, 1, 1), (9, 2, 32), (3, 50, 65), (33, 3, 33)] {
+            let plain = Problem::new(cell, [batch, time, 4, hidden]);
+            all.push(plain);
+            all.push(Problem { reverse: true, lengths: true, ..plain });
+            all.push(Problem { route: RecurrentRoute::Steps, ..plain });
         }
+        all.extend(with_options(Problem::new(cell, [3, 7, 3, 5])));
+        let steps = Problem { route: RecurrentRoute::Steps, ..Problem::new(cell, [17, 7, 3, 5]) };
+        let peepholes = cell == Cell::Lstm;
+        all.push(Problem { initial: true, lengths: true, reverse: true, mask: true, peepholes, ..steps });
+        all.push(Problem { truncate: Some(3), initial: true, ..steps });
         all.push(Problem { route: RecurrentRoute::Auto, ..Problem::new(cell, [2, 2, 3, 300]) });
     }
     all.into_iter().map(Problem::case).collect()
