@@ -7,7 +7,9 @@
 // the order r, z, n. Saved for the way back: r, z, n, q and h', [batch, time, 5 hidden].
 
 const GATES = 3u;
+const BACK_GATES = GATES;
 const SAVED = 5u;
+const PREVIOUS = 1u;
 const HAS_CELL = false;
 
 alias Gates = mat3x4<f32>;
@@ -35,17 +37,17 @@ fn biased(sum: vec4<f32>, gate: u32, j: u32) -> vec4<f32> {
 }
 
 fn forward_cell(sums: Gates, at: Place, before: Quad) -> Quad {
-    put_previous(at, masked(at.row, at.j, before.h));
+    put_previous(at, 0u, masked(at.row, at.j, before.h));
     let r = activate(GATE, input_at(at, 0u) + biased(sums[0], 0u, at.j));
     let z = activate(GATE, input_at(at, 1u) + biased(sums[1], 1u, at.j));
     let q = biased(sums[2], 2u, at.j);
     let n = activate(ACTIVATION, fma(r, q, input_at(at, 2u)));
     let after = select(before.h, (1.0 - z) * n + z * before.h, taken(at));
-    put_saved(at, 0u, SAVED, r);
-    put_saved(at, 1u, SAVED, z);
-    put_saved(at, 2u, SAVED, n);
-    put_saved(at, 3u, SAVED, q);
-    put_saved(at, 4u, SAVED, before.h);
+    put_saved(at, 0u, r);
+    put_saved(at, 1u, z);
+    put_saved(at, 2u, n);
+    put_saved(at, 3u, q);
+    put_saved(at, 4u, before.h);
     put_y(at, after);
     return Quad(after, vec4(0.0));
 }

@@ -6,7 +6,9 @@
 // Gates lie in the order i, f, g, o. Saved for the way back: i, f, g, o and c, [batch, time, 5 hidden].
 
 const GATES = 4u;
+const BACK_GATES = GATES;
 const SAVED = 5u;
+const PREVIOUS = 1u;
 const HAS_CELL = true;
 
 alias Gates = mat4x4<f32>;
@@ -36,7 +38,7 @@ fn peephole(gate: u32, j: u32) -> f32 {
 }
 
 fn forward_cell(sums: Gates, at: Place, before: Quad) -> Quad {
-    put_previous(at, masked(at.row, at.j, before.h));
+    put_previous(at, 0u, masked(at.row, at.j, before.h));
     var a_i = sums[0] + input_at(at, 0u);
     var a_f = sums[1] + input_at(at, 1u);
     let g = activate(ACTIVATION, sums[2] + input_at(at, 2u));
@@ -55,11 +57,11 @@ fn forward_cell(sums: Gates, at: Place, before: Quad) -> Quad {
         select(before.h, o * activate(ACTIVATION, c), is_taken),
         select(before.c, c, is_taken),
     );
-    put_saved(at, 0u, SAVED, i);
-    put_saved(at, 1u, SAVED, f);
-    put_saved(at, 2u, SAVED, g);
-    put_saved(at, 3u, SAVED, o);
-    put_saved(at, 4u, SAVED, after.c);
+    put_saved(at, 0u, i);
+    put_saved(at, 1u, f);
+    put_saved(at, 2u, g);
+    put_saved(at, 3u, o);
+    put_saved(at, 4u, after.c);
     put_y(at, after.h);
     return after;
 }

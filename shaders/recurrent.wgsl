@@ -1,6 +1,19 @@
-// What the kernels of a recurrence over time share: operands, places, activations. Appended after the
-// source of a cell, which says how many gates a unit has: GATES; and HAS_CELL, whether a state c
-// goes beside h.
+// What the kernels of a recurrence over time share: operands, places, activations, staging. Appended
+// after the source of a cell, which says
+//
+//   GATES                  the gates of a unit, columns of xw, u and their gradients
+//   BACK_GATES             those of them whose gradients reach h by one product
+//   SAVED, PREVIOUS        numbers of a unit and step in `saved` and in `previous`
+//   HAS_CELL               whether a state c goes beside h
+//   Gates                  a quad's products at a unit, a vector for each gate
+//   Weights, weights_at(k, j)  row k of u at unit j
+//   add_gates(sum, w, h)   adds these weights times h
+//   slopes_at              a gate's gradients that a step left in memory
+//
+// and after the products, by `recurrent_plain.wgsl` or `recurrent_lanes.wgsl`.
+//
+//   initial_grad           the gradient of the states before the first step, left in `carry`
+//
 //
 //   xw [batch, time, GATES hidden]     the products of the input, all steps'
 //   u  [hidden, GATES hidden]          the recurrent weight; backward its transpose
@@ -195,8 +208,9 @@ fn put_y(at: Place, v: vec4<f32>) {
     if keep.w { y[i.w] = v.w; }
 }
 
-fn put_previous(at: Place, v: vec4<f32>) {
-    let i = lines(at.row, at.s, p.hidden) + at.j;
+// Stores an operand of the products, of PREVIOUS that a unit has.
+fn put_previous(at: Place, part: u32, v: vec4<f32>) {
+    let i = lines(at.row, at.s, PREVIOUS * p.hidden) + part * p.hidden + at.j;
     let keep = stored(at);
     if keep.x { previous[i.x] = v.x; }
     if keep.y { previous[i.y] = v.y; }
@@ -204,9 +218,9 @@ fn put_previous(at: Place, v: vec4<f32>) {
     if keep.w { previous[i.w] = v.w; }
 }
 
-// Saves a number for the way back, of `parts` that a unit has there.
-fn put_saved(at: Place, part: u32, parts: u32, v: vec4<f32>) {
-    let i = lines(at.row, at.s, parts * p.hidden) + part * p.hidden + at.j;
+// Saves a number for the way back, of SAVED that a unit has there.
+fn put_saved(at: Place, part: u32, v: vec4<f32>) {
+    let i = lines(at.row, at.s, SAVED * p.hidden) + part * p.hidden + at.j;
     let keep = stored(at);
     if keep.x { saved[i.x] = v.x; }
     if keep.y { saved[i.y] = v.y; }
@@ -367,14 +381,107 @@ fn put_quad(at: Place, grad: Quad) {
     if HAS_CELL { put_carry(at, 1u, grad.c); }
 }
 
-// The weight from gate `gate` of unit k, or of the last, to h at unit j.
-fn back_weight(gate: u32, k: u32, j: u32) -> f32 {
-    return u[(gate * p.hidden + min(k, p.hidden - 1u)) * p.hidden + j];
-}
-
 // Whether no gradient passes from step s to the one before.
 fn is_cut(s: u32) -> bool {
     return p.truncate > 0u && s % p.truncate == 0u;
+}
+
+// The products of all sequences of a thread at a unit.
+struct Sums {
+    a: Gates,
+    b: Gates,
+    c: Gates,
+    d: Gates,
+}
+
+fn weigh(sums: Sums, w: Weights, h: mat4x4<f32>) -> Sums {
+    if WIDE {
+        return Sums(
+            add_gates(sums.a, w, h[0]),
+            add_gates(sums.b, w, h[1]),
+            add_gates(sums.c, w, h[2]),
+            add_gates(sums.d, w, h[3]),
+        );
+    }
+    return Sums(add_gates(sums.a, w, h[0]), add_gates(sums.b, w, h[1]), sums.c, sums.d);
+}
+
+// The gradient of the states before step s: `grad` is what the cell passed on, the product what the
+// gates' gradients give.
+fn with_product(grad: State, row: u32, s: u32, j: u32, product: mat4x4<f32>) -> State {
+    if is_cut(s) { return State(); }
+    return State(grad.h + all_masked(row, j, product), grad.c);
+}
+
+fn dy_at(at: Place) -> vec4<f32> {
+    if !HAS_DY { return vec4(0.0); }
+    let i = lines(at.row, at.s, p.hidden) + at.j;
+    return vec4(dy[i.x], dy[i.y], dy[i.z], dy[i.w]);
+}
+
+// Stages the gradients of gates `from` to `to` of unit k at step s from memory, zeros past the last unit.
+fn stage_from_memory(unit: u32, row: u32, s: u32, k: u32, from_gate: u32, to_gate: u32) {
+    let j = min(k, p.hidden - 1u);
+    for (var gate = from_gate; gate < to_gate; gate++) {
+        var all = mat4x4<f32>();
+        all[0] = slopes_at(row, s, gate * p.hidden + j);
+        all[1] = slopes_at(row + 4u, s, gate * p.hidden + j);
+        if WIDE {
+            all[2] = slopes_at(row + 8u, s, gate * p.hidden + j);
+            all[3] = slopes_at(row + 12u, s, gate * p.hidden + j);
+        }
+        stage_all(gate * WIDTH + unit, k < p.hidden, all);
+    }
+}
+
+// Adds what the staged gradients of gates `from` to `to` of `count` units, the first of them unit `first`,
+// give to h at unit j.
+fn products_back(
+    before: mat4x4<f32>,
+    first: u32,
+    count: u32,
+    j: u32,
+    unit: u32,
+    from_gate: u32,
+    to_gate: u32,
+) -> mat4x4<f32> {
+    var sum = before;
+    for (var gate = from_gate; gate < to_gate; gate++) {
+        let weights = gate * p.hidden * p.hidden + j;
+        sum = product(sum, weights, p.hidden, first, count, gate * WIDTH, unit);
+    }
+    return sum;
+}
+
+// The product with the gradients of these gates at step s, by tiles of units.
+fn tiled_products_back(
+    row: u32,
+    s: u32,
+    unit: u32,
+    j: u32,
+    from_gate: u32,
+    to_gate: u32,
+) -> mat4x4<f32> {
+    var sum = mat4x4<f32>();
+    for (var first = 0u; first < p.hidden; first += WIDTH) {
+        stage_from_memory(unit, row, s, first + unit, from_gate, to_gate);
+        workgroupBarrier();
+        sum = products_back(sum, first, min(WIDTH, p.hidden - first), j, unit, from_gate, to_gate);
+        workgroupBarrier();
+    }
+    return sum;
+}
+
+@compute @workgroup_size(WIDTH)
+fn initial_grad(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) unit: u32) {
+    let tile = linear_group(group);
+    let row = tile / p.tiles * rows();
+    if row >= p.batch { return; }
+    let mine = tile % p.tiles * WIDTH + unit;
+    let j = min(mine, p.hidden - 1u);
+    let product = tiled_products_back(row, 0u, unit, j, 0u, BACK_GATES);
+    let passed = carried_grad(row, j);
+    put_grad(row, j, mine < p.hidden, State(passed.h + all_masked(row, j, product), passed.c));
 }
 
 @compute @workgroup_size(64)

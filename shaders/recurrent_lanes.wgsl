@@ -13,7 +13,8 @@ fn of_lane(lane: u32, h: mat4x4<f32>) -> mat4x4<f32> {
     return mat4x4(subgroupShuffle(h[0], lane), subgroupShuffle(h[1], lane), vec4(0.0), vec4(0.0));
 }
 
-// Adds the products of the staged states of `count` units, the first of them unit `first`, at unit j.
+// Adds the products of the staged states of `count` units, the first of them unit `first`, with all gates'
+// weights at unit j.
 fn products(before: Sums, first: u32, count: u32, j: u32, unit: u32) -> Sums {
     let lane = unit % 8u;
     var sums = before;
@@ -32,24 +33,32 @@ fn products(before: Sums, first: u32, count: u32, j: u32, unit: u32) -> Sums {
     return sums;
 }
 
-// Adds what the staged gates' gradients of `count` units, the first of them unit `first`, give to h at
-// unit j.
-fn products_back(before: mat4x4<f32>, first: u32, count: u32, j: u32, unit: u32) -> mat4x4<f32> {
+// Adds the products of `count` units that are staged from `at` on, the first of them unit `first`, with
+// weights that begin at `weights` and lie `stride` apart.
+fn product(
+    before: mat4x4<f32>,
+    weights: u32,
+    stride: u32,
+    first: u32,
+    count: u32,
+    at: u32,
+    unit: u32,
+) -> mat4x4<f32> {
     let lane = unit % 8u;
+    let last = vec4(p.hidden - 1u);
     var sum = before;
-    for (var gate = 0u; gate < GATES; gate++) {
-        for (var k = 0u; k < count; k += 8u) {
-            let h = staged_at(gate * WIDTH + k + lane);
-            let row = first + k;
-            sum = add_all(sum, back_weight(gate, row, j), of_lane(0u, h));
-            sum = add_all(sum, back_weight(gate, row + 1u, j), of_lane(1u, h));
-            sum = add_all(sum, back_weight(gate, row + 2u, j), of_lane(2u, h));
-            sum = add_all(sum, back_weight(gate, row + 3u, j), of_lane(3u, h));
-            sum = add_all(sum, back_weight(gate, row + 4u, j), of_lane(4u, h));
-            sum = add_all(sum, back_weight(gate, row + 5u, j), of_lane(5u, h));
-            sum = add_all(sum, back_weight(gate, row + 6u, j), of_lane(6u, h));
-            sum = add_all(sum, back_weight(gate, row + 7u, j), of_lane(7u, h));
-        }
+    for (var k = 0u; k < count; k += 8u) {
+        let h = staged_at(at + k + lane);
+        let v = weights + min(vec4(first + k) + FOUR, last) * stride;
+        let w = weights + min(vec4(first + k + 4u) + FOUR, last) * stride;
+        sum = add_all(sum, u[v.x], of_lane(0u, h));
+        sum = add_all(sum, u[v.y], of_lane(1u, h));
+        sum = add_all(sum, u[v.z], of_lane(2u, h));
+        sum = add_all(sum, u[v.w], of_lane(3u, h));
+        sum = add_all(sum, u[w.x], of_lane(4u, h));
+        sum = add_all(sum, u[w.y], of_lane(5u, h));
+        sum = add_all(sum, u[w.z], of_lane(6u, h));
+        sum = add_all(sum, u[w.w], of_lane(7u, h));
     }
     return sum;
 }

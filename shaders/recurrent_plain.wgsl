@@ -1,7 +1,8 @@
 // The products of a recurrence for any device: each thread reads what is staged by itself, four units at
 // a time. What is staged past the last unit is zero.
 
-// Adds the products of the staged states of `count` units, the first of them unit `first`, at unit j.
+// Adds the products of the staged states of `count` units, the first of them unit `first`, with all gates'
+// weights at unit j.
 fn products(before: Sums, first: u32, count: u32, j: u32, unit: u32) -> Sums {
     var sums = before;
     for (var k = 0u; k < count; k += 4u) {
@@ -13,18 +14,24 @@ fn products(before: Sums, first: u32, count: u32, j: u32, unit: u32) -> Sums {
     return sums;
 }
 
-// Adds what the staged gates' gradients of `count` units, the first of them unit `first`, give to h at
-// unit j.
-fn products_back(before: mat4x4<f32>, first: u32, count: u32, j: u32, unit: u32) -> mat4x4<f32> {
+// Adds the products of `count` units that are staged from `at` on, the first of them unit `first`, with
+// weights that begin at `weights` and lie `stride` apart.
+fn product(
+    before: mat4x4<f32>,
+    weights: u32,
+    stride: u32,
+    first: u32,
+    count: u32,
+    at: u32,
+    unit: u32,
+) -> mat4x4<f32> {
     var sum = before;
-    for (var gate = 0u; gate < GATES; gate++) {
-        let at = gate * WIDTH;
-        for (var k = 0u; k < count; k += 4u) {
-            sum = add_all(sum, back_weight(gate, first + k, j), staged_at(at + k));
-            sum = add_all(sum, back_weight(gate, first + k + 1u, j), staged_at(at + k + 1u));
-            sum = add_all(sum, back_weight(gate, first + k + 2u, j), staged_at(at + k + 2u));
-            sum = add_all(sum, back_weight(gate, first + k + 3u, j), staged_at(at + k + 3u));
-        }
+    for (var k = 0u; k < count; k += 4u) {
+        let w = weights + min(vec4(first + k) + FOUR, vec4(p.hidden - 1u)) * stride;
+        sum = add_all(sum, u[w.x], staged_at(at + k));
+        sum = add_all(sum, u[w.y], staged_at(at + k + 1u));
+        sum = add_all(sum, u[w.z], staged_at(at + k + 2u));
+        sum = add_all(sum, u[w.w], staged_at(at + k + 3u));
     }
     return sum;
 }

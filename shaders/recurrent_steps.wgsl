@@ -1,40 +1,15 @@
 // The kernels that take a recurrence from step to step, each computing the product with the recurrent
 // weight, the gates and the state in one go. Appended after the source of a cell, which says what a step
-// does; `recurrent_plain.wgsl` or `recurrent_lanes.wgsl` with the products, and `recurrent.wgsl` follow.
+// does, besides what `recurrent.wgsl` asks for:
 //
-//   Gates                  a quad's products at a unit, a vector for each gate
-//   Weights, weights_at(k, j)  row k of u at unit j
-//   add_gates(sum, w, h)   adds these weights times h
 //   forward_cell           the step of a quad at a unit
 //   Back, backward_cell    the gates' gradients of a quad, and what the cell passes back
-//   slopes_at              a gate's gradients that a step left in memory
 //   stage                  puts the gates' gradients of a quad at a unit into workgroup memory
 //
 //   forward_sequence   a workgroup has all units and goes through all steps of its sequences
 //   forward_step       one step, by as many workgroups as there are tiles of units
 //   backward_sequence, backward_step  the same from the last step to the first. What the gradient
 //                      of a state has besides the product waits in `carry` between two dispatches.
-//   initial_grad       the gradient of the states before the first step, left in `carry`
-
-// The products of all sequences of a thread at a unit.
-struct Sums {
-    a: Gates,
-    b: Gates,
-    c: Gates,
-    d: Gates,
-}
-
-fn weigh(sums: Sums, w: Weights, h: mat4x4<f32>) -> Sums {
-    if WIDE {
-        return Sums(
-            add_gates(sums.a, w, h[0]),
-            add_gates(sums.b, w, h[1]),
-            add_gates(sums.c, w, h[2]),
-            add_gates(sums.d, w, h[3]),
-        );
-    }
-    return Sums(add_gates(sums.a, w, h[0]), add_gates(sums.b, w, h[1]), sums.c, sums.d);
-}
 
 fn c_all(row: u32, s: u32, j: u32) -> mat4x4<f32> {
     var all = mat4x4<f32>();
@@ -106,19 +81,6 @@ fn forward_step(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
     step_of(sums, row, p.first, j, mine < p.hidden, state);
 }
 
-// The gradient of the states before step s: `grad` is what the cell passed on, the product what the
-// gates' gradients give.
-fn with_product(grad: State, row: u32, s: u32, j: u32, product: mat4x4<f32>) -> State {
-    if is_cut(s) { return State(); }
-    return State(grad.h + all_masked(row, j, product), grad.c);
-}
-
-fn dy_at(at: Place) -> vec4<f32> {
-    if !HAS_DY { return vec4(0.0); }
-    let i = lines(at.row, at.s, p.hidden) + at.j;
-    return vec4(dy[i.x], dy[i.y], dy[i.z], dy[i.w]);
-}
-
 // The way back of a quad through a step. The gates' gradients are staged, zeros by units that are not
 // the thread's own.
 fn quad_step_back(unit: u32, quad: u32, at: Place, after: Quad) -> Quad {
@@ -139,21 +101,6 @@ fn step_back(unit: u32, row: u32, s: u32, j: u32, own: bool, grad: State) -> Sta
     return State(mat4x4(a.h, b.h, c.h, d.h), mat4x4(a.c, b.c, c.c, d.c));
 }
 
-// Stages the gates' gradients of unit k at step s from memory.
-fn stage_from_memory(unit: u32, row: u32, s: u32, k: u32) {
-    let j = min(k, p.hidden - 1u);
-    for (var gate = 0u; gate < GATES; gate++) {
-        var all = mat4x4<f32>();
-        all[0] = slopes_at(row, s, gate * p.hidden + j);
-        all[1] = slopes_at(row + 4u, s, gate * p.hidden + j);
-        if WIDE {
-            all[2] = slopes_at(row + 8u, s, gate * p.hidden + j);
-            all[3] = slopes_at(row + 12u, s, gate * p.hidden + j);
-        }
-        stage_all(gate * WIDTH + unit, k < p.hidden, all);
-    }
-}
-
 @compute @workgroup_size(WIDTH)
 fn backward_sequence(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) unit: u32) {
     let row = linear_group(group) * rows();
@@ -165,30 +112,18 @@ fn backward_sequence(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_inv
         grad = last_grad(row, j);
     } else {
         grad = carried_grad(row, j);
-        stage_from_memory(unit, row, p.last, unit);
+        stage_from_memory(unit, row, p.last, unit, 0u, GATES);
     }
     for (var s = p.last; s > p.first; s--) {
         if s < p.time {
             workgroupBarrier();
-            let product = products_back(mat4x4<f32>(), 0u, p.hidden, j, unit);
+            let product = products_back(mat4x4<f32>(), 0u, p.hidden, j, unit, 0u, GATES);
             workgroupBarrier();
             grad = with_product(grad, row, s, j, product);
         }
         grad = step_back(unit, row, s - 1u, j, own, grad);
     }
     put_grad(row, j, own, grad);
-}
-
-// The product with the gates' gradients of step s, by tiles of units.
-fn tiled_products_back(row: u32, s: u32, unit: u32, j: u32) -> mat4x4<f32> {
-    var product = mat4x4<f32>();
-    for (var first = 0u; first < p.hidden; first += WIDTH) {
-        stage_from_memory(unit, row, s, first + unit);
-        workgroupBarrier();
-        product = products_back(product, first, min(WIDTH, p.hidden - first), j, unit);
-        workgroupBarrier();
-    }
-    return product;
 }
 
 @compute @workgroup_size(WIDTH)
@@ -202,20 +137,8 @@ fn backward_step(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocat
     if p.last == p.time {
         grad = last_grad(row, j);
     } else {
-        let product = tiled_products_back(row, p.last, unit, j);
+        let product = tiled_products_back(row, p.last, unit, j, 0u, GATES);
         grad = with_product(carried_grad(row, j), row, p.last, j, product);
     }
     put_grad(row, j, mine < p.hidden, step_back(unit, row, p.first, j, mine < p.hidden, grad));
-}
-
-@compute @workgroup_size(WIDTH)
-fn initial_grad(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) unit: u32) {
-    let tile = linear_group(group);
-    let row = tile / p.tiles * rows();
-    if row >= p.batch { return; }
-    let mine = tile % p.tiles * WIDTH + unit;
-    let j = min(mine, p.hidden - 1u);
-    let product = tiled_products_back(row, 0u, unit, j);
-    let passed = carried_grad(row, j);
-    put_grad(row, j, mine < p.hidden, State(passed.h + all_masked(row, j, product), passed.c));
 }

@@ -2,6 +2,9 @@
 // h = t(x W + h' U + b), h' the state before. The way back needs h alone.
 
 const GATES = 1u;
+const BACK_GATES = GATES;
+const SAVED = 1u;
+const PREVIOUS = 1u;
 const HAS_CELL = false;
 
 alias Gates = vec4<f32>;
@@ -21,7 +24,7 @@ fn add_gates(sum: Gates, w: Weights, h: vec4<f32>) -> Gates {
 }
 
 fn forward_cell(sum: Gates, at: Place, before: Quad) -> Quad {
-    put_previous(at, masked(at.row, at.j, before.h));
+    put_previous(at, 0u, masked(at.row, at.j, before.h));
     let h = activate(ACTIVATION, sum + input_at(at, 0u));
     let after = select(before.h, h, taken(at));
     put_y(at, after);

@@ -124,7 +124,7 @@ pub fn operators() -> Vec<OperatorInfo> {
 
 /// Every built-in shader.
 pub fn shaders() -> Vec<&'static Shader> {
-    vec![
+    let mut shaders = vec![
         &unary::SHADER,
         &binary::SHADER,
         &select::SHADER,
@@ -145,15 +145,11 @@ pub fn shaders() -> Vec<&'static Shader> {
         &noise::SHADER,
         &norm::SHADER,
         &norm::ELEMENTS,
-        &recurrent::SIMPLE,
-        &recurrent::LSTM,
-        &recurrent::GRU,
-        &recurrent::SIMPLE_LANES,
-        &recurrent::LSTM_LANES,
-        &recurrent::GRU_LANES,
         &clip::SHADER,
         &update::SHADER,
-    ]
+    ];
+    shaders.extend(recurrent::SHADERS);
+    shaders
 }
 
 /// An operator: everything the engine needs to know about it.

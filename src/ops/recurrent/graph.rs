@@ -1,6 +1,6 @@
 use super::operator::{Recur, one_of};
+use super::unrolled;
 use super::{Cell, Extents, GruReset, Recurrence, RecurrentOptions, RecurrentRoute, RecurrentWeights};
-use super::{kernels, unrolled};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
@@ -82,7 +82,6 @@ impl Graph {
         let extents = self.check_recurrence(cell, x, &weights, options)?;
         match options.route {
             RecurrentRoute::Unrolled => unrolled::record(self, cell, extents, x, &weights, options),
-            _ if !kernels::is_fused(cell) => unrolled::record(self, cell, extents, x, &weights, options),
             _ => self.fused(cell, extents, x, &weights, options),
         }
         .map_err(|e| e.of_operator(cell.name()))

@@ -11,26 +11,35 @@ use crate::tape::{DeviceKind, DeviceProfile};
 
 /// The shader of a cell with the products for any device, and with those for subgroups of 8.
 macro_rules! cell {
-    ($plain:ident, $lanes:ident, $name:literal, $path:literal) => {
+    ($plain:ident, $lanes:ident, $name:literal, $($path:literal),+) => {
         pub(in crate::ops) static $plain: Shader = built_in!(
             $name,
-            $path,
-            "../../../shaders/recurrent_steps.wgsl",
+            $($path,)+
             "../../../shaders/recurrent_plain.wgsl",
             "../../../shaders/recurrent.wgsl"
         );
         pub(in crate::ops) static $lanes: Shader = built_in!(
             $name,
-            $path,
-            "../../../shaders/recurrent_steps.wgsl",
+            $($path,)+
             "../../../shaders/recurrent_lanes.wgsl",
             "../../../shaders/recurrent.wgsl"
         );
     };
 }
-cell!(SIMPLE, SIMPLE_LANES, "simple_rnn", "../../../shaders/simple_rnn.wgsl");
-cell!(LSTM, LSTM_LANES, "lstm", "../../../shaders/lstm.wgsl");
-cell!(GRU, GRU_LANES, "gru", "../../../shaders/gru.wgsl");
+cell!(
+    SIMPLE,
+    SIMPLE_LANES,
+    "simple_rnn",
+    "../../../shaders/simple_rnn.wgsl",
+    "../../../shaders/recurrent_steps.wgsl"
+);
+cell!(LSTM, LSTM_LANES, "lstm", "../../../shaders/lstm.wgsl", "../../../shaders/recurrent_steps.wgsl");
+cell!(GRU, GRU_LANES, "gru", "../../../shaders/gru.wgsl", "../../../shaders/recurrent_steps.wgsl");
+cell!(GRU_BEFORE, GRU_BEFORE_LANES, "gru_before", "../../../shaders/gru_before.wgsl");
+
+/// Every shader of the family.
+pub(in crate::ops) const SHADERS: [&Shader; 8] =
+    [&SIMPLE, &LSTM, &GRU, &GRU_BEFORE, &SIMPLE_LANES, &LSTM_LANES, &GRU_LANES, &GRU_BEFORE_LANES];
 
 crate::params! {
     struct StepParams {
@@ -68,14 +77,13 @@ struct Form {
 impl Form {
     fn choose(profile: &DeviceProfile, spec: &Spec, extents: Extents) -> Form {
         let lanes = profile.kind == DeviceKind::Cpu && profile.subgroups == Some((8, 8));
-        let shader = match (spec.cell, lanes) {
-            (Cell::Simple, false) => &SIMPLE,
-            (Cell::Simple, true) => &SIMPLE_LANES,
-            (Cell::Lstm, false) => &LSTM,
-            (Cell::Lstm, true) => &LSTM_LANES,
-            (Cell::Gru(_), false) => &GRU,
-            (Cell::Gru(_), true) => &GRU_LANES,
+        let [plain, shuffled]: [&'static Shader; 2] = match spec.cell {
+            Cell::Simple => [&SIMPLE, &SIMPLE_LANES],
+            Cell::Lstm => [&LSTM, &LSTM_LANES],
+            Cell::Gru(GruReset::After) => [&GRU, &GRU_LANES],
+            Cell::Gru(GruReset::Before) => [&GRU_BEFORE, &GRU_BEFORE_LANES],
         };
+        let shader = if lanes { shuffled } else { plain };
         let wide = profile.kind == DeviceKind::Cpu && extents.batch > NARROW_BATCH;
         let rows = if wide { 16 } else { 8 };
         let whole = extents.hidden.next_multiple_of(32);
@@ -159,6 +167,8 @@ struct Calls<'a> {
     has_dy: bool,
     /// The number of vectors that a unit stages for each sequence: the state, or the gates' gradients.
     staged: usize,
+    /// How often a step goes through staged units.
+    passes: usize,
 }
 
 impl Calls<'_> {
@@ -208,7 +218,7 @@ impl Calls<'_> {
     fn step_loops(&self) -> usize {
         let Form { unrolled, width, .. } = self.form;
         let tiles = self.extents.hidden.div_ceil(width);
-        tiles * (1 + self.staged * (2 + width.min(self.extents.hidden).div_ceil(unrolled)))
+        tiles * (1 + self.passes * (2 + width.min(self.extents.hidden).div_ceil(unrolled)))
     }
 
     /// Ranges of steps that the device gets through in one dispatch each, in the order taken.
@@ -229,15 +239,49 @@ impl Calls<'_> {
     }
 }
 
+/// The kernels of a step, or of a range of steps, each bound to the operands that it uses.
+#[derive(Clone, Copy, Debug)]
+enum Entry {
+    /// All steps of a range.
+    Sequence,
+    /// One step.
+    Step,
+    /// The gates of a step whose candidate waits for them.
+    Gates,
+    /// The candidate of such a step.
+    Candidate,
+}
+
+impl Form {
+    /// The kernels that a range of steps takes, in the order of the way forward.
+    fn entries(&self, cell: Cell) -> &'static [Entry] {
+        match (self.sequence, cell) {
+            (true, _) => &[Entry::Sequence],
+            (false, Cell::Gru(GruReset::Before)) => &[Entry::Gates, Entry::Candidate],
+            (false, _) => &[Entry::Step],
+        }
+    }
+}
+
 pub(super) fn forward(cx: &mut Lowering<'_>, spec: &Spec, extents: Extents) {
     let form = Form::choose(cx.profile, spec, extents);
     let small = Small::new(cx, form, spec, 2, Slot::Input(1));
-    let calls = Calls { spec, extents, form, small, has_dy: false, staged: 1 };
-    let entry = if form.sequence { "forward_sequence" } else { "forward_step" };
+    let passes = if spec.cell == Cell::Gru(GruReset::Before) { 2 } else { 1 };
+    let calls = Calls { spec, extents, form, small, has_dy: false, staged: 1, passes };
+    let [y, states, previous, saved] = [0, 1, 2, 3].map(Slot::Output);
+    let has_saved = cx.outputs.len() > 3;
     for range in calls.ranges(cx.profile) {
-        let call = calls.call(entry, range).loops(calls.range_loops(range));
-        let call = call.binds([Slot::Input(0), Slot::Input(1)]).bind(calls.small.bind);
-        cx.call(call.binds((0..cx.outputs.len()).map(Slot::Output)));
+        for entry in form.entries(spec.cell) {
+            let (name, outputs) = match entry {
+                Entry::Sequence => ("forward_sequence", vec![y, states, previous]),
+                Entry::Step => ("forward_step", vec![y, states, previous]),
+                Entry::Gates => ("forward_gates", vec![y, previous]),
+                Entry::Candidate => ("forward_candidate", vec![y, states, previous]),
+            };
+            let call = calls.call(name, range).loops(calls.range_loops(range));
+            let call = call.binds([Slot::Input(0), Slot::Input(1)]).bind(calls.small.bind).binds(outputs);
+            cx.call(call.binds(has_saved.then_some(saved)));
+        }
     }
 }
 
@@ -245,7 +289,8 @@ pub(super) fn backward(cx: &mut Lowering<'_>, op: &RecurGrad, extents: Extents) 
     let spec = &op.spec;
     let form = Form::choose(cx.profile, spec, extents);
     let small = Small::new(cx, form, spec, 2 + usize::from(op.has_dy), Slot::Input(0));
-    let calls = Calls { spec, extents, form, small, has_dy: op.has_dy, staged: spec.cell.gates() };
+    let gates = spec.cell.gates();
+    let calls = Calls { spec, extents, form, small, has_dy: op.has_dy, staged: gates, passes: gates };
     let products: Vec<Slot> = (0..1 + usize::from(spec.splits())).map(Slot::Output).collect();
     let carry = if op.initial {
         Slot::Output(products.len())
@@ -253,21 +298,27 @@ pub(super) fn backward(cx: &mut Lowering<'_>, op: &RecurGrad, extents: Extents) 
         cx.scratch(4 * (spec.cell.states() * extents.batch * extents.hidden) as u64)
     };
     let dy = if op.has_dy { Slot::Input(2) } else { Slot::Input(0) };
-    let entry = if form.sequence { "backward_sequence" } else { "backward_step" };
     for range in calls.ranges(cx.profile).into_iter().rev() {
-        let call = calls.call(entry, range).loops(calls.range_loops(range));
-        let call = call.bind(Slot::Input(0)).bind(calls.small.bind).binds([Slot::Input(1), dy]);
-        cx.call(call.binds(products.iter().copied()).binds([carry]));
+        for entry in form.entries(spec.cell).iter().rev() {
+            let (name, reads_dy) = match entry {
+                Entry::Sequence => ("backward_sequence", true),
+                Entry::Step => ("backward_step", true),
+                Entry::Gates => ("backward_gates", false),
+                Entry::Candidate => ("backward_candidate", true),
+            };
+            let call = calls.call(name, range).loops(calls.range_loops(range));
+            let call = call.bind(Slot::Input(0)).bind(calls.small.bind).binds([Slot::Input(1)]);
+            let call = call.binds(reads_dy.then_some(dy)).binds(products.iter().copied());
+            cx.call(call.binds([carry]));
+        }
     }
-    if op.initial {
+    // What the first step's gates give to the initial state; the sequence of a cell with two products
+    // has added that already.
+    let complete = form.sequence && spec.cell == Cell::Gru(GruReset::Before);
+    if op.initial && !complete {
         let calls = Calls { form: Form { width: TILE, ..form }, ..calls };
         let call = calls.call("initial_grad", [0, 0]).loops(calls.step_loops());
         let call = call.bind(Slot::Input(0)).bind(calls.small.bind);
         cx.call(call.binds([products[products.len() - 1], carry]));
     }
-}
-
-/// Whether there are kernels for the cell.
-pub(super) fn is_fused(cell: Cell) -> bool {
-    cell != Cell::Gru(GruReset::Before)
 }

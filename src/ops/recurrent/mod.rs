@@ -8,7 +8,7 @@ mod options;
 mod reference;
 mod unrolled;
 
-pub(super) use kernels::{GRU, GRU_LANES, LSTM, LSTM_LANES, SIMPLE, SIMPLE_LANES};
+pub(super) use kernels::SHADERS;
 
 pub use options::{CellActivation, GruReset, Recurrence, RecurrentOptions, RecurrentRoute, RecurrentWeights};
 
