@@ -9,6 +9,7 @@ mod lines;
 mod lrn;
 mod pool;
 mod products;
+mod recurrent;
 
 use std::collections::BTreeSet;
 
@@ -24,6 +25,7 @@ pub fn rows() -> Vec<Row> {
     rows.extend(lines::rows());
     rows.extend(pool::rows());
     rows.extend(lrn::rows());
+    rows.extend(recurrent::rows());
     rows
 }
 

@@ -80,14 +80,37 @@ impl Graph {
         options: &RecurrentOptions,
     ) -> Result<Recurrence> {
         let extents = self.check_recurrence(cell, x, &weights, options)?;
-        match options.route {
-            RecurrentRoute::Unrolled => unrolled::record(self, cell, extents, x, &weights, options),
-            _ => self.fused(cell, extents, x, &weights, options),
+        self.recurrence_of(cell, extents, x, &weights, options).map_err(|e| e.of_operator(cell.name()))
+    }
+
+    #[track_caller]
+    fn recurrence_of(
+        &self,
+        cell: Cell,
+        extents: Extents,
+        x: Value,
+        weights: &RecurrentWeights,
+        options: &RecurrentOptions,
+    ) -> Result<Recurrence> {
+        let Extents { batch, time, .. } = extents;
+        let (mut x, mut valid) = (x, None);
+        if let Some(lengths) = options.lengths {
+            // Padding is zeroed first: a product with what may be infinite there would make the
+            // gradient of the weight NaN.
+            let steps = unrolled::valid_steps(self, lengths, batch, time)?;
+            x = self.select(self.reshape(steps, [batch, time, 1])?, x, self.scalar_constant(0.0))?;
+            valid = Some(steps);
         }
-        .map_err(|e| e.of_operator(cell.name()))
+        match options.route {
+            RecurrentRoute::Unrolled => unrolled::record(self, cell, extents, x, weights, options, valid),
+            RecurrentRoute::Auto | RecurrentRoute::Steps | RecurrentRoute::Sequence => {
+                self.fused(cell, extents, x, weights, options)
+            }
+        }
     }
 
     /// One product for the input of all steps, then one operator.
+    #[track_caller]
     fn fused(
         &self,
         cell: Cell,

@@ -106,6 +106,7 @@ fn extents(shape: Shape, count: usize) -> Extents {
 
 impl Recur {
     /// Records the operator; returns `y` and the last states as one value.
+    #[track_caller]
     pub fn record(
         g: &Graph,
         cell: Cell,

@@ -14,14 +14,11 @@ pub(super) fn record(
     x: Value,
     weights: &RecurrentWeights,
     options: &RecurrentOptions,
+    valid: Option<Value>,
 ) -> Result<Recurrence> {
     let Extents { batch, time, hidden, .. } = extents;
-    let valid = match options.lengths {
-        Some(lengths) => Some(valid_steps(g, lengths, batch, time)?),
-        None => None,
-    };
     let unrolled = Unrolled::new(g, cell, extents, weights, options)?;
-    let projected = unrolled.project(x, valid)?;
+    let projected = unrolled.project(x)?;
     let mut states = unrolled.initial(cell, options)?;
     let mut outputs = vec![states[0]; time];
     for taken in 0..time {
@@ -43,7 +40,7 @@ pub(super) fn record(
 
 /// 1 for the steps of each sequence and 0 for its padding, `[batch, time]`.
 #[track_caller]
-fn valid_steps(g: &Graph, lengths: Value, batch: usize, time: usize) -> Result<Value> {
+pub(super) fn valid_steps(g: &Graph, lengths: Value, batch: usize, time: usize) -> Result<Value> {
     // The table turns u32 into f32, which is exact far beyond any tape that could be unrolled.
     let numbers: Vec<f32> = (0..=time).map(|t| t as f32).collect();
     let table = g.constant([time + 1], &numbers)?;
@@ -150,17 +147,8 @@ impl<'a> Unrolled<'a> {
 
     /// The products of the input with their bias, `[batch, time, gates * hidden]`.
     #[track_caller]
-    fn project(&self, x: Value, valid: Option<Value>) -> Result<Value> {
+    fn project(&self, x: Value) -> Result<Value> {
         let (g, Extents { batch, time, features, .. }) = (self.g, self.extents);
-        // Padding is zeroed first: a product with what may be infinite there would make the
-        // gradient of the weight NaN.
-        let x = match valid {
-            Some(valid) => {
-                let valid = g.reshape(valid, [batch, time, 1])?;
-                g.select(valid, x, g.scalar_constant(0.0))?
-            }
-            None => x,
-        };
         let rows = g.reshape(x, Shape::new(&[batch * time, features])?)?;
         let mut y = g.matmul(rows, self.input)?;
         if let Some(bias) = self.bias {
