@@ -21,9 +21,9 @@ struct Back {
     before: Quad,
 }
 
-fn weights_at(k: u32, j: u32) -> Weights {
-    let at = min(k, p.hidden - 1u) * 3u * p.hidden + j;
-    return vec3(u[at], u[at + p.hidden], u[at + 2u * p.hidden]);
+fn weights_at(k: u32, columns: vec4<u32>) -> Weights {
+    let i = columns + min(k, p.hidden - 1u) * p.panel;
+    return vec3(u[i.x], u[i.y], u[i.z]);
 }
 
 fn add_gates(sum: Gates, w: Weights, h: vec4<f32>) -> Gates {

@@ -21,9 +21,9 @@ const HAS_CELL = false;
 alias Gates = mat2x4<f32>;
 alias Weights = vec2<f32>;
 
-fn weights_at(k: u32, j: u32) -> Weights {
-    let at = min(k, p.hidden - 1u) * 3u * p.hidden + j;
-    return vec2(u[at], u[at + p.hidden]);
+fn weights_at(k: u32, columns: vec4<u32>) -> Weights {
+    let i = columns + min(k, p.hidden - 1u) * p.panel;
+    return vec2(u[i.x], u[i.y]);
 }
 
 fn add_gates(sum: Gates, w: Weights, h: vec4<f32>) -> Gates {
@@ -110,7 +110,8 @@ fn forward_sequence(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invo
         let gates = gates_of(sums, row, s, j, own, h);
         stage_all(unit, own, gates.scaled);
         workgroupBarrier();
-        let sum = product(mat4x4<f32>(), 2u * p.hidden + j, 3u * p.hidden, 0u, p.hidden, 0u, unit);
+        let column = column_at(2u * p.hidden + j, p.hidden);
+        let sum = product(mat4x4<f32>(), column, 0u, p.hidden, 0u, unit);
         workgroupBarrier();
         h = finish(sum, row, s, j, own, h, gates.z);
     }
@@ -164,8 +165,8 @@ fn forward_candidate(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_inv
         }
         stage_all(unit, first + unit < p.hidden, scaled);
         workgroupBarrier();
-        let count = min(WIDTH, p.hidden - first);
-        sum = product(sum, 2u * p.hidden + j, 3u * p.hidden, first, count, 0u, unit);
+        let column = column_at(2u * p.hidden + j, p.hidden);
+        sum = product(sum, column, first, min(WIDTH, p.hidden - first), 0u, unit);
         workgroupBarrier();
     }
     var z = mat4x4<f32>();

@@ -6,7 +6,7 @@
 //   SAVED, PREVIOUS        numbers of a unit and step in `saved` and in `previous`
 //   HAS_CELL               whether a state c goes beside h
 //   Gates                  a quad's products at a unit, a vector for each gate
-//   Weights, weights_at(k, j)  row k of u at unit j
+//   Weights, weights_at(k, columns)  row k of u in the gates' columns
 //   add_gates(sum, w, h)   adds these weights times h
 //   slopes_at              a gate's gradients that a step left in memory
 //
@@ -16,7 +16,9 @@
 //
 //
 //   xw [batch, time, GATES hidden]     the products of the input, all steps'
-//   u  [hidden, GATES hidden]          the recurrent weight; backward its transpose
+//   u  [hidden, GATES hidden]          the recurrent weight; backward its transpose. Its columns lie in
+//                                      panels of p.panel, row after row of one, then the next: as
+//                                      `arrange` puts them, or a single panel as they are.
 //   y, previous [batch, time, hidden]  the state h after each step, and the one that went into its
 //                                      product, masked
 //   states [1 or 2, batch, hidden]     the states after the last step, h and c
@@ -55,6 +57,8 @@ struct Params {
     first: u32,
     last: u32,
     tiles: u32,
+    // Columns of the weight that lie side by side, row after row of them.
+    panel: u32,
     // Steps after which the way back is cut; 0 for never.
     truncate: u32,
     // Where in `small` an operand begins.
@@ -65,6 +69,15 @@ struct Params {
     peepholes_at: u32,
     lengths_at: u32,
     last_at: u32,
+}
+
+struct ArrangeParams {
+    n: u32,
+    rows: u32,
+    panel: u32,
+    columns: u32,
+    row_stride: u32,
+    column_stride: u32,
 }
 
 struct PackParams {
@@ -94,6 +107,9 @@ struct PackParams {
 @group(0) @binding(6) var<storage, read_write> packed: array<u32>;
 var<immediate> p: Params;
 var<immediate> q: PackParams;
+@group(0) @binding(0) var<storage, read> given: array<f32>;
+@group(0) @binding(1) var<storage, read_write> arranged: array<f32>;
+var<immediate> a: ArrangeParams;
 var<workgroup> staged: array<vec4<f32>, STAGED>;
 
 const FOUR = vec4(0u, 1u, 2u, 3u);
@@ -295,6 +311,19 @@ fn all_before(row: u32, s: u32, j: u32) -> mat4x4<f32> {
     return all;
 }
 
+// Where column `column` of a weight of `rows` rows begins; its rows lie p.panel apart.
+fn column_at(column: u32, rows: u32) -> u32 {
+    let panel = column / p.panel;
+    return panel * (rows - 1u) * p.panel + column;
+}
+
+// The columns of all gates at unit j, of up to four.
+fn gate_columns(j: u32) -> vec4<u32> {
+    let column = j + vec4(0u, 1u, 2u, 3u) * p.hidden;
+    let panel = column / p.panel;
+    return panel * (p.hidden - 1u) * p.panel + column;
+}
+
 // Sequences of a workgroup.
 fn rows() -> u32 {
     return select(8u, 16u, WIDE);
@@ -446,9 +475,10 @@ fn products_back(
     to_gate: u32,
 ) -> mat4x4<f32> {
     var sum = before;
+    let column = column_at(j, GATES * p.hidden);
     for (var gate = from_gate; gate < to_gate; gate++) {
-        let weights = gate * p.hidden * p.hidden + j;
-        sum = product(sum, weights, p.hidden, first, count, gate * WIDTH, unit);
+        let weights = column + gate * p.hidden * p.panel;
+        sum = product(sum, weights, first, count, gate * WIDTH, unit);
     }
     return sum;
 }
@@ -501,4 +531,15 @@ fn pack(@builtin(global_invocation_id) id: vec3<u32>) {
     } else {
         packed[i] = part_5[i - q.ends_hi.x];
     }
+}
+
+// Puts a matrix into panels of columns, a thread per element.
+@compute @workgroup_size(64)
+fn arrange(@builtin(global_invocation_id) id: vec3<u32>) {
+    let i = linear_index(id, 64u);
+    if i >= a.n { return; }
+    let line = i / a.panel;
+    let column = line / a.rows * a.panel + i % a.panel;
+    // The last panel may be wider than what is left of the matrix.
+    if column < a.columns { arranged[i] = given[line % a.rows * a.row_stride + column * a.column_stride]; }
 }

@@ -15,8 +15,8 @@ struct Back {
     before: Quad,
 }
 
-fn weights_at(k: u32, j: u32) -> Weights {
-    return u[min(k, p.hidden - 1u) * p.hidden + j];
+fn weights_at(k: u32, columns: vec4<u32>) -> Weights {
+    return u[columns.x + min(k, p.hidden - 1u) * p.panel];
 }
 
 fn add_gates(sum: Gates, w: Weights, h: vec4<f32>) -> Gates {

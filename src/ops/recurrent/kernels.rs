@@ -43,10 +43,15 @@ pub(in crate::ops) const SHADERS: [&Shader; 8] =
 
 crate::params! {
     struct StepParams {
-        batch: u32, time: u32, hidden: u32, first: u32, last: u32, tiles: u32, truncate: u32,
+        batch: u32, time: u32, hidden: u32, first: u32, last: u32, tiles: u32, panel: u32,
+        truncate: u32,
         bias_at: u32, initial_at: u32, cell_at: u32, mask_at: u32, peepholes_at: u32, lengths_at: u32,
         last_at: u32,
     }
+}
+
+crate::params! {
+    struct ArrangeParams { n: u32, rows: u32, panel: u32, columns: u32, row_stride: u32, column_stride: u32 }
 }
 
 crate::params! {
@@ -60,6 +65,11 @@ const TILE: usize = 64;
 /// The largest batch of which workgroups take 8 sequences, so that there are several of them.
 const NARROW_BATCH: usize = 16;
 
+/// Columns of a weight side by side for subgroups of 8: what their lanes read at once.
+const PANEL: usize = 8;
+/// Rounds through a weight that are worth putting it into panels first.
+const PANEL_ROUNDS: usize = 4;
+
 /// How the kernels lie over sequences and units.
 #[derive(Clone, Copy, Debug)]
 struct Form {
@@ -72,6 +82,8 @@ struct Form {
     width: usize,
     /// Whether a workgroup goes through all steps.
     sequence: bool,
+    /// Columns of the weight in a panel, if it is put into panels.
+    panel: Option<usize>,
 }
 
 impl Form {
@@ -100,7 +112,9 @@ impl Form {
             }
         };
         let width = if sequence { whole } else { TILE };
-        Form { shader, unrolled: if lanes { 8 } else { 4 }, rows, width, sequence }
+        let rounds = extents.time.saturating_mul(extents.batch.div_ceil(rows));
+        let panel = (lanes && rounds >= PANEL_ROUNDS).then_some(PANEL);
+        Form { shader, unrolled: if lanes { 8 } else { 4 }, rows, width, sequence, panel }
     }
 }
 
@@ -157,12 +171,39 @@ fn pack(cx: &mut Lowering<'_>, shader: &'static Shader, slots: &[Slot], words: &
     packed
 }
 
+/// A matrix of these rows and columns, whose elements lie `strides` apart in `given`, in panels of
+/// `panel` columns.
+fn arrange(
+    cx: &mut Lowering<'_>,
+    form: Form,
+    given: Slot,
+    [rows, columns]: [usize; 2],
+    [row_stride, column_stride]: [usize; 2],
+    panel: usize,
+) -> Slot {
+    let n = rows * columns.next_multiple_of(panel);
+    let params = ArrangeParams {
+        n: word(n),
+        rows: word(rows),
+        panel: word(panel),
+        columns: word(columns),
+        row_stride: word(row_stride),
+        column_stride: word(column_stride),
+    };
+    let arranged = cx.scratch(4 * n as u64);
+    let call = KernelCall::new(form.shader, "arrange").params(&params).grid(Grid::linear(n, 64));
+    cx.call(call.binds([given, arranged]));
+    arranged
+}
+
 /// What the calls of a recurrence have in common.
 struct Calls<'a> {
     spec: &'a Spec,
     extents: Extents,
     form: Form,
     small: Small,
+    /// The weight, and the columns of its panels.
+    weight: (Slot, usize),
     /// The gradient of `y` is given.
     has_dy: bool,
     /// The number of vectors that a unit stages for each sequence: the state, or the gates' gradients.
@@ -184,6 +225,7 @@ impl Calls<'_> {
             first: word(first),
             last: word(last),
             tiles: word(tiles),
+            panel: word(self.weight.1),
             truncate: word(spec.truncate),
             bias_at: small.at(Part::Bias),
             initial_at: small.at(Part::Hidden),
@@ -266,8 +308,14 @@ impl Form {
 pub(super) fn forward(cx: &mut Lowering<'_>, spec: &Spec, extents: Extents) {
     let form = Form::choose(cx.profile, spec, extents);
     let small = Small::new(cx, form, spec, 2, Slot::Input(1));
+    let Extents { hidden, .. } = extents;
+    let columns = spec.cell.gates() * hidden;
+    let weight = match form.panel {
+        Some(panel) => (arrange(cx, form, Slot::Input(1), [hidden, columns], [columns, 1], panel), panel),
+        None => (Slot::Input(1), columns),
+    };
     let passes = if spec.cell == Cell::Gru(GruReset::Before) { 2 } else { 1 };
-    let calls = Calls { spec, extents, form, small, has_dy: false, staged: 1, passes };
+    let calls = Calls { spec, extents, form, small, weight, has_dy: false, staged: 1, passes };
     let [y, states, previous, saved] = [0, 1, 2, 3].map(Slot::Output);
     let has_saved = cx.outputs.len() > 3;
     for range in calls.ranges(cx.profile) {
@@ -279,7 +327,7 @@ pub(super) fn forward(cx: &mut Lowering<'_>, spec: &Spec, extents: Extents) {
                 Entry::Candidate => ("forward_candidate", vec![y, states, previous]),
             };
             let call = calls.call(name, range).loops(calls.range_loops(range));
-            let call = call.binds([Slot::Input(0), Slot::Input(1)]).bind(calls.small.bind).binds(outputs);
+            let call = call.binds([Slot::Input(0), weight.0]).bind(calls.small.bind).binds(outputs);
             cx.call(call.binds(has_saved.then_some(saved)));
         }
     }
@@ -289,8 +337,11 @@ pub(super) fn backward(cx: &mut Lowering<'_>, op: &RecurGrad, extents: Extents) 
     let spec = &op.spec;
     let form = Form::choose(cx.profile, spec, extents);
     let small = Small::new(cx, form, spec, 2 + usize::from(op.has_dy), Slot::Input(0));
-    let gates = spec.cell.gates();
-    let calls = Calls { spec, extents, form, small, has_dy: op.has_dy, staged: gates, passes: gates };
+    let (gates, Extents { hidden, .. }) = (spec.cell.gates(), extents);
+    let panel = form.panel.unwrap_or(hidden);
+    let transposed = [gates * hidden, hidden];
+    let weight = (arrange(cx, form, Slot::Input(0), transposed, [1, gates * hidden], panel), panel);
+    let calls = Calls { spec, extents, form, small, weight, has_dy: op.has_dy, staged: gates, passes: gates };
     let products: Vec<Slot> = (0..1 + usize::from(spec.splits())).map(Slot::Output).collect();
     let carry = if op.initial {
         Slot::Output(products.len())
@@ -307,7 +358,7 @@ pub(super) fn backward(cx: &mut Lowering<'_>, op: &RecurGrad, extents: Extents) 
                 Entry::Candidate => ("backward_candidate", true),
             };
             let call = calls.call(name, range).loops(calls.range_loops(range));
-            let call = call.bind(Slot::Input(0)).bind(calls.small.bind).binds([Slot::Input(1)]);
+            let call = call.bind(weight.0).bind(calls.small.bind).binds([Slot::Input(1)]);
             let call = call.binds(reads_dy.then_some(dy)).binds(products.iter().copied());
             cx.call(call.binds([carry]));
         }
@@ -318,7 +369,7 @@ pub(super) fn backward(cx: &mut Lowering<'_>, op: &RecurGrad, extents: Extents) 
     if op.initial && !complete {
         let calls = Calls { form: Form { width: TILE, ..form }, ..calls };
         let call = calls.call("initial_grad", [0, 0]).loops(calls.step_loops());
-        let call = call.bind(Slot::Input(0)).bind(calls.small.bind);
+        let call = call.bind(weight.0).bind(calls.small.bind);
         cx.call(call.binds([products[products.len() - 1], carry]));
     }
 }

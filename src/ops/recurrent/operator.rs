@@ -88,7 +88,7 @@ impl Spec {
 #[derive(Clone, Debug)]
 pub(super) struct Recur(Spec);
 
-/// The gradients of [`Recur`]'s products: inputs the recurrent weight transposed, what was saved, the
+/// The gradients of [`Recur`]'s products: inputs the recurrent weight, what was saved, the
 /// gradient of `y` if there is one, then the parts.
 #[derive(Clone, Debug)]
 pub(super) struct RecurGrad {
@@ -145,9 +145,8 @@ impl Recur {
     fn gradients(&self, cx: &Backward<'_>) -> Result<Vec<Option<Value>>> {
         let (g, spec) = (cx.graph, &self.0);
         let wants = |part: Part| self.part(part).is_some_and(|at| cx.needs[at]);
-        let ut = g.transpose(cx.inputs[1], &[1, 0])?;
         let recorded = if spec.saved() > 0 { cx.outputs[3] } else { cx.outputs[0] };
-        let mut inputs = vec![ut, recorded];
+        let mut inputs = vec![cx.inputs[1], recorded];
         inputs.extend(cx.grads[0]);
         let mut parts = Vec::new();
         for (at, &part) in spec.parts.iter().enumerate() {

@@ -393,7 +393,7 @@ fn sequence_back(
             };
             let step = BackStep {
                 parts,
-                ut: &inputs[0].data,
+                u: &inputs[0].data,
                 saved: &recorded[t * saved..(t + 1) * saved],
                 c_before,
                 mask: &mask,
@@ -419,7 +419,7 @@ fn sequence_back(
 /// A step backward: turns the gradients of the states after it into those before it.
 struct BackStep<'a> {
     parts: &'a Parts<'a>,
-    ut: &'a [f64],
+    u: &'a [f64],
     saved: &'a [f64],
     c_before: &'a [f64],
     mask: &'a [f64],
@@ -430,11 +430,15 @@ impl BackStep<'_> {
         self.saved[part * self.parts.extents.hidden + j]
     }
 
-    /// What the gates' gradients give to the state, through the mask.
-    fn through(&self, slopes: &[f64], rows: std::ops::Range<usize>, jitter: &mut Jitter) -> Vec<f64> {
-        let hidden = self.parts.extents.hidden;
-        let ut = &self.ut[rows.start * hidden..rows.end * hidden];
-        product(slopes, ut, hidden, 0..hidden, jitter)
+    /// What the gradients of the weight's columns from `first` on give to the state.
+    fn through(&self, slopes: &[f64], first: usize, jitter: &mut Jitter) -> Vec<f64> {
+        let width = self.parts.spec.cell.gates() * self.parts.extents.hidden;
+        let unit = |row: &[f64]| {
+            let terms = || slopes.iter().zip(&row[first..]).map(|(d, w)| d * w);
+            let magnitude = if jitter.seed.is_some() { terms().map(f64::abs).sum() } else { 0.0 };
+            jitter.apply(terms().sum(), 2.0 + 0.5 * slopes.len() as f64, magnitude)
+        };
+        self.u.chunks(width).map(unit).collect()
     }
 
     fn simple(&self, dh: &mut [f64], input: &mut [f64], jitter: &mut Jitter) {
@@ -443,7 +447,7 @@ impl BackStep<'_> {
             let y = self.saved[j];
             *d = jitter.apply(dh[j] * activation.slope(y), 4.0, dh[j] * (1.0 + y * y).min(2.0));
         }
-        let product = self.through(input, 0..input.len(), jitter);
+        let product = self.through(input, 0, jitter);
         (0..dh.len()).for_each(|j| dh[j] = product[j] * self.mask[j]);
     }
 
@@ -467,7 +471,7 @@ impl BackStep<'_> {
                 input[gate * hidden + j] = d;
             }
         }
-        let product = self.through(input, 0..4 * hidden, jitter);
+        let product = self.through(input, 0, jitter);
         (0..hidden).for_each(|j| dh[j] = product[j] * self.mask[j]);
     }
 
@@ -485,7 +489,7 @@ impl BackStep<'_> {
                 (input[gate * hidden + j], recurrent[gate * hidden + j]) = (d, of_product);
             }
         }
-        let product = self.through(recurrent, 0..3 * hidden, jitter);
+        let product = self.through(recurrent, 0, jitter);
         (0..hidden).for_each(|j| dh[j] = direct[j] + product[j] * self.mask[j]);
     }
 
@@ -498,13 +502,13 @@ impl BackStep<'_> {
             let d_z = rounded(dh[j] * (h - n) * spec.gate.slope(z), dh[j] * (h.abs() + n.abs()));
             (input[hidden + j], input[2 * hidden + j]) = (d_z, d_n);
         }
-        let scaled = self.through(&input[2 * hidden..], 2 * hidden..3 * hidden, jitter);
+        let scaled = self.through(&input[2 * hidden..], 2 * hidden, jitter);
         for j in 0..hidden {
             let (r, masked) = (self.saved(0, j), self.saved(3, j) * self.mask[j]);
             let d = scaled[j] * masked;
             input[j] = jitter.apply(d * spec.gate.slope(r), 4.0, d);
         }
-        let product = self.through(&input[..2 * hidden], 0..2 * hidden, jitter);
+        let product = self.through(&input[..2 * hidden], 0, jitter);
         for j in 0..hidden {
             let (r, z) = (self.saved(0, j), self.saved(1, j));
             dh[j] = dh[j] * z + (product[j] + scaled[j] * r) * self.mask[j];
