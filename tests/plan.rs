@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use proptest::prelude::*;
-use retape::ops::{Binary, Reduction, Unary};
+use retape::ops::{Binary, RecurrentRoute, Reduction, Unary};
 use retape::prelude::*;
-use retape::tape::{BufferRole, DeviceProfile, Plan};
+use retape::tape::{BufferRole, DeviceKind, DeviceProfile, Plan};
 use retape::{Error, Result};
 
 fn mlp(batch: usize, width: usize) -> Result<(Graph, Value, Value)> {
@@ -316,5 +316,36 @@ fn updates_keep_their_order_where_it_matters() {
             tape.ops().iter().position(|n| n.op.name() == name && n.inputs.contains(&parameter)).unwrap()
         };
         assert!(touching("track") < touching("sgd"), "{tape}");
+    }
+}
+
+/// The dispatches of an LSTM's training step (32 sequences of 50 steps, 32 features, 64 units, a dense
+/// unit on the last state) as a plan lists them.
+fn lstm_step(route: RecurrentRoute, hidden: usize, profile: &DeviceProfile) -> Plan {
+    let model = Sequential::new().add(Lstm::new(hidden).route(route)).add(Dense::new(1));
+    let mut g = Graph::new();
+    let x = g.input("x", [32, 50, 32]);
+    let targets = g.targets("targets", [32, 1]);
+    let y = model.record(&mut g, x, Mode::Training).expect("it records");
+    let loss = g.mean_squared_error(y, targets).expect("it records");
+    let tape = g.training_step(loss, &Adam::new(1e-3)).expect("it records");
+    tape.plan(profile).expect("it fits")
+}
+
+#[test]
+fn recurrent_steps_take_few_dispatches() {
+    let gpu = DeviceProfile { max_workgroup_bytes: 32 << 10, ..DeviceProfile::baseline() };
+    let cpu = DeviceProfile { kind: DeviceKind::Cpu, subgroups: Some((8, 8)), ..gpu.clone() };
+    for profile in [gpu, cpu] {
+        let whole = lstm_step(RecurrentRoute::Sequence, 64, &profile);
+        println!("{whole}");
+        assert!(whole.dispatches.len() <= 30, "{whole}");
+        let steps = lstm_step(RecurrentRoute::Steps, 64, &profile);
+        assert!(steps.dispatches.len() <= 4 * 50, "{steps}");
+        let entries = |plan: &Plan| plan.dispatches.iter().map(|d| d.entry).collect::<Vec<_>>();
+        assert_eq!(entries(&lstm_step(RecurrentRoute::Auto, 64, &profile)), entries(&whole));
+        // More units than a workgroup has room for.
+        let wide = lstm_step(RecurrentRoute::Auto, 512, &profile);
+        assert!(entries(&wide).contains(&"forward_step"), "{wide}");
     }
 }
