@@ -1,7 +1,9 @@
 //! Which kernels compute a recurrence, and their dispatches.
 //!
 //! The rule looks at the sizes and the device alone: one kernel for all steps where a workgroup has
-//! room for all units, up to [`WIDEST`] of them; a kernel for each step where not.
+//! room for all units, up to [`WIDEST`] of them; a kernel for each step where not. On a software driver
+//! with subgroups of 8 they pass states around by shuffles, take 16 sequences at a time from large
+//! batches, and put large weights into panels first.
 
 use super::operator::{Part, RecurGrad, Spec};
 use super::{Cell, CellActivation, Extents, GruReset, RecurrentRoute};
@@ -67,8 +69,10 @@ const NARROW_BATCH: usize = 16;
 
 /// Columns of a weight side by side for subgroups of 8: what their lanes read at once.
 const PANEL: usize = 8;
-/// Rounds through a weight that are worth putting it into panels first.
+/// Rounds through a weight that are worth putting it into panels first, and the least elements of one
+/// that a cache does not hold.
 const PANEL_ROUNDS: usize = 4;
+const PANEL_ELEMENTS: usize = 1 << 17;
 
 /// How the kernels lie over sequences and units.
 #[derive(Clone, Copy, Debug)]
@@ -113,7 +117,9 @@ impl Form {
         };
         let width = if sequence { whole } else { TILE };
         let rounds = extents.time.saturating_mul(extents.batch.div_ceil(rows));
-        let panel = (lanes && rounds >= PANEL_ROUNDS).then_some(PANEL);
+        let elements = spec.cell.gates() * extents.hidden * extents.hidden;
+        let worth = rounds >= PANEL_ROUNDS && elements >= PANEL_ELEMENTS;
+        let panel = (lanes && worth).then_some(PANEL);
         Form { shader, unrolled: if lanes { 8 } else { 4 }, rows, width, sequence, panel }
     }
 }
