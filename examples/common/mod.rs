@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each example uses its own part")]
 
 pub mod classifier;
+pub mod plot;
+pub mod regression;
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -45,7 +47,8 @@ pub struct Flags {
     pub out: Option<PathBuf>,
 }
 
-fn positive(text: &str) -> Result<usize, String> {
+/// Reads a number from 1 on.
+pub fn positive(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) => Err("it must be at least 1".to_owned()),
         Ok(number) => Ok(number),
