@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use common::plot::{Curve, Panel};
 use common::regression::{Regression, Samples, mean_squared};
-use common::{Example, Flags, Outcome, Results, parameters_hash, positive, round};
+use common::{Example, Flags, Outcome, Results, parameters_hash, round};
 use retape::nn::LayerSpec;
 use retape::prelude::*;
 use retape::random::Stream;
@@ -42,8 +42,8 @@ struct Own {
     #[arg(long, value_enum, default_value = "lstm")]
     cell: Cell,
     /// Values to forecast from the network's own predictions
-    #[arg(long, value_name = "N", value_parser = positive, default_value = "100")]
-    steps: usize,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000), default_value = "100")]
+    steps: u16,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -77,10 +77,10 @@ fn main() -> ExitCode {
 
 fn run(flags: &Flags, own: Own) -> Outcome {
     let device = flags.open_device()?;
-    let epochs = flags.epochs.unwrap_or(20);
+    let (epochs, steps) = (flags.epochs.unwrap_or(20), usize::from(own.steps));
     let limit = flags.limit.unwrap_or(usize::MAX);
     // As many values to be judged by as the forecasts need.
-    let judged = TEST.max(WINDOW + (FORECASTS - 1) * APART + own.steps);
+    let judged = TEST.max(WINDOW + (FORECASTS - 1) * APART + steps);
     let series = series(flags.seed, TRAIN + judged);
     let (past, future) = series.split_at(TRAIN);
     let (train, test) = (windows(past).take(limit), windows(future).take(limit));
@@ -103,21 +103,13 @@ fn run(flags: &Flags, own: Own) -> Outcome {
     println!("  of the naive forecast, the last value once more: {naive_loss:.5}");
     println!("  of the noise, which nothing predicts: {:.5}", NOISE * NOISE);
 
-    let forecasts = forecast(&mut network, future, own.steps)?;
-    let (mut error, mut naive_error) = (0.0, 0.0);
-    for (number, forecast) in forecasts.iter().enumerate() {
-        let start = number * APART + WINDOW;
-        let truth = &future[start..][..own.steps];
-        error += mean_squared(forecast, truth) / FORECASTS as f64;
-        naive_error += mean_squared(&vec![future[start - 1]; own.steps], truth) / FORECASTS as f64;
-    }
-    let (error, naive_error) = (error.sqrt(), naive_error.sqrt());
+    let forecasts = forecast(&mut network, future, steps)?;
+    let [error, naive_error] = errors(&forecasts, future);
     println!(
-        "{} values from its own predictions: off by {error:.3}, the naive forecast {naive_error:.3}",
-        own.steps
+        "{steps} values from its own predictions: off by {error:.3}, the naive forecast {naive_error:.3}"
     );
 
-    let seen = windows(&future[..WINDOW + own.steps]);
+    let seen = windows(&future[..WINDOW + steps]);
     let next = network.predict(&seen.inputs, seen.len)?;
     flags.plot(EXAMPLE.name, &[panel(own.cell, future, next, forecasts[0].clone())])?;
 
@@ -129,7 +121,7 @@ fn run(flags: &Flags, own: Own) -> Outcome {
     results.set("test_samples", test.len);
     results.set("test_loss", round(test_loss, 6));
     results.set("naive_loss", round(naive_loss, 6));
-    results.set("forecast_steps", own.steps);
+    results.set("forecast_steps", steps);
     results.set("forecast_error", round(error, 6));
     results.set("naive_forecast_error", round(naive_error, 6));
     results.set("parameters_hash", parameters_hash(&network.training)?);
@@ -164,6 +156,18 @@ fn forecast(network: &mut Regression, series: &[f32], steps: usize) -> retape::R
     }
     all.iter_mut().for_each(|values| drop(values.drain(..WINDOW)));
     Ok(all)
+}
+
+/// The root of the mean squared error over all forecasts, and that of the last value held.
+fn errors(forecasts: &[Vec<f32>], series: &[f32]) -> [f64; 2] {
+    let mut sums = [0.0; 2];
+    for (number, forecast) in forecasts.iter().enumerate() {
+        let (seen, rest) = series.split_at(number * APART + WINDOW);
+        let truth = &rest[..forecast.len()];
+        sums[0] += mean_squared(forecast, truth);
+        sums[1] += mean_squared(&vec![seen[seen.len() - 1]; truth.len()], truth);
+    }
+    sums.map(|sum| (sum / forecasts.len() as f64).sqrt())
 }
 
 fn panel(cell: Cell, truth: &[f32], next: Vec<f32>, forecast: Vec<f32>) -> Panel {

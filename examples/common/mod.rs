@@ -47,8 +47,7 @@ pub struct Flags {
     pub out: Option<PathBuf>,
 }
 
-/// Reads a number from 1 on.
-pub fn positive(text: &str) -> Result<usize, String> {
+fn positive(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) => Err("it must be at least 1".to_owned()),
         Ok(number) => Ok(number),
