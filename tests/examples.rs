@@ -362,6 +362,57 @@ fn image_filters_reads_a_picture() {
     }
 }
 
+/// What `--out` leaves of a plot: axes, legend and curves as text, and the same as pixels.
+fn plotted(folder: &Folder, name: &str, texts: &[&str]) {
+    let svg = fs::read_to_string(folder.0.join(format!("{name}.svg"))).expect("it was written");
+    for text in texts {
+        assert!(svg.contains(text), "no `{text}` in the plot");
+    }
+    let picture = image::open(folder.0.join(format!("{name}.png"))).expect("a picture").into_rgb8();
+    let size = format!("width=\"{}\" height=\"{}\"", picture.width(), picture.height());
+    assert!(svg.contains(&size), "not of the same size: {size}");
+    for colour in [[255; 3], [0; 3], [150; 3], [0, 90, 200]] {
+        assert!(picture.pixels().any(|p| p.0 == colour), "no pixel is {colour:?}");
+    }
+}
+
+#[test]
+fn sine_forecast_beats_the_naive_forecast() {
+    let folder = Folder::new();
+    let flags = ["--device", "cpu", "--epochs", "12", "--out", folder.path()];
+    let lstm = results("sine_forecast", &flags);
+    assert!(number(&lstm, "test_loss") < 0.25 * number(&lstm, "naive_loss"), "{lstm}");
+    assert!(number(&lstm, "forecast_error") < 0.5 * number(&lstm, "naive_forecast_error"), "{lstm}");
+    plotted(&folder, "sine_forecast", &["time", "value", "the series", "next value", "its own predictions"]);
+
+    for cell in ["simple", "lstm", "gru"] {
+        let flags = ["--device", &gpu(), "--cell", cell, "--steps", "3", "--limit", "64", "--epochs", "2"];
+        let (first, again) = (results("sine_forecast", &flags), results("sine_forecast", &flags));
+        assert_eq!(first["parameters_hash"], again["parameters_hash"]);
+        assert_eq!((&first["cell"], &first["forecast_steps"]), (&cell.into(), &3.into()));
+        assert_eq!((&first["train_samples"], &first["test_samples"]), (&64.into(), &64.into()));
+        assert!(number(&first, "forecast_error").is_finite(), "{first}");
+    }
+}
+
+#[test]
+fn one_to_many_writes_waves() {
+    let cpu = results("one_to_many", &["--device", "cpu", "--epochs", "6"]);
+    assert!(number(&cpu, "test_loss") < 0.3 * number(&cpu, "mean_loss"), "{cpu}");
+
+    let folder = Folder::new();
+    let flags =
+        ["--device", &gpu(), "--epochs", "1", "--limit", "33", "--batch", "8", "--out", folder.path()];
+    let results = results("one_to_many", &flags);
+    assert_eq!((&results["train_samples"], &results["test_samples"]), (&33.into(), &33.into()));
+    assert!(number(&results, "test_loss").is_finite(), "{results}");
+    plotted(
+        &folder,
+        "one_to_many",
+        &["amplitude", "periods", "point", "asked for", "written by the network"],
+    );
+}
+
 #[test]
 fn custom_op_agrees_with_its_reference() {
     let cpu = results("custom_op", &["--device", "cpu", "--epochs", "10"]);
@@ -453,5 +504,5 @@ fn every_example_explains_its_flags() {
             assert!(help.contains(flag), "{name} does not take {flag}:\n{help}");
         }
     }
-    assert!(count >= 13, "{count} examples found");
+    assert!(count >= 15, "{count} examples found");
 }

@@ -18,7 +18,7 @@ if [ -z "${XDG_RUNTIME_DIR:-}" ]; then
 fi
 
 kernel_tests=(--test kernels --test replay --test training --test verify --test errors --test conv --test pool
-  --test lrn --test norm --test noise --test nn --test clip)
+  --test lrn --test norm --test noise --test nn --test clip --test gradient_flow)
 # Whole networks and large values: minutes on the slower of the drivers.
 network_tests=(--test cnn --test limits)
 

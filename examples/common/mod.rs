@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each example uses its own part")]
 
 pub mod classifier;
+pub mod plot;
+pub mod regression;
 
 use std::error::Error;
 use std::fmt::Write as _;

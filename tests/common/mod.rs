@@ -126,10 +126,8 @@ impl Case {
         assert_eq!(bits(replayed), bits(one_by_one), "{}: replay differs", self.name);
     }
 
-    /// Compares the reference gradients with central differences of the reference loss.
-    pub fn check_gradients(&self) {
-        let recorded = self.record().unwrap_or_else(|e| panic!("{}: {e}", self.name));
-        let Some(loss) = recorded.loss else { return };
+    /// The recorded case on the CPU path, with its inputs written.
+    pub fn on_cpu(&self, recorded: &Recorded) -> Session {
         let mut session = recorded.tape.session(&Device::cpu()).expect("the CPU path takes any tape");
         for (value, data) in self.host_data(&recorded.inputs) {
             match data {
@@ -138,6 +136,20 @@ impl Case {
             }
             .expect("the inputs fit");
         }
+        session
+    }
+
+    /// Compares the reference gradients with central differences of the reference loss, at every
+    /// element of small inputs and a spread of larger ones.
+    pub fn check_gradients(&self) {
+        self.check_gradients_at(24);
+    }
+
+    /// The same at about so many elements of each input.
+    pub fn check_gradients_at(&self, elements: usize) {
+        let recorded = self.record().unwrap_or_else(|e| panic!("{}: {e}", self.name));
+        let Some(loss) = recorded.loss else { return };
+        let mut session = self.on_cpu(&recorded);
         // Every replay is of the same step, so that random operators draw the same numbers.
         let step = session.step();
         session.replay().expect("the step replays");
@@ -147,8 +159,7 @@ impl Case {
             Input::U32(..) => None,
         });
         for ((&input, data), grad) in recorded.wrt.iter().zip(floats).zip(&grads) {
-            // Every element of small inputs, a spread of larger ones.
-            let stride = (data.len() / 24).max(1);
+            let stride = (data.len() / elements).max(1);
             for index in (0..data.len()).step_by(stride) {
                 let mut loss_at = |by: f32| {
                     let mut moved = data.clone();

@@ -1,0 +1,185 @@
+//! Many to one: a recurrent network sees a window of a noisy curve and predicts the next value. Then
+//! it goes on by itself: each prediction becomes the newest value of the window for the next one.
+//!
+//! It teaches recurrent layers on a time series, a loss that says something only beside that of a
+//! naive forecast, and that a good next value is not yet a good forecast of a hundred.
+
+mod common;
+
+use std::f32::consts::TAU;
+use std::process::ExitCode;
+
+use common::plot::{Curve, Panel};
+use common::regression::{Regression, Samples, mean_squared};
+use common::{Example, Flags, Outcome, Results, parameters_hash, round};
+use retape::nn::LayerSpec;
+use retape::prelude::*;
+use retape::random::Stream;
+
+const EXAMPLE: Example = Example {
+    name: "sine_forecast",
+    about: "Learns to predict the next value of a noisy sum of two sines, then forecasts from its own predictions.",
+    unused: &["data"],
+};
+
+/// Values that the network sees.
+const WINDOW: usize = 40;
+/// Values of the series that it learns from, and that it is judged by.
+const TRAIN: usize = 1200;
+const TEST: usize = 400;
+/// The deviation of the noise on every value.
+const NOISE: f32 = 0.05;
+/// Forecasts that are judged, from windows so many values apart.
+const FORECASTS: usize = 32;
+const APART: usize = 10;
+const UNITS: usize = 32;
+const LEARNING_RATE: f32 = 1e-2;
+
+/// The flags of this example alone.
+#[derive(clap::Args)]
+struct Own {
+    /// The recurrent layer
+    #[arg(long, value_enum, default_value = "lstm")]
+    cell: Cell,
+    /// Values to forecast from the network's own predictions
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000), default_value = "100")]
+    steps: u16,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Cell {
+    Simple,
+    Lstm,
+    Gru,
+}
+
+impl Cell {
+    fn name(self) -> &'static str {
+        match self {
+            Cell::Simple => "simple RNN",
+            Cell::Lstm => "LSTM",
+            Cell::Gru => "GRU",
+        }
+    }
+
+    fn layer(self) -> LayerSpec {
+        match self {
+            Cell::Simple => SimpleRnn::new(UNITS).into(),
+            Cell::Lstm => Lstm::new(UNITS).into(),
+            Cell::Gru => Gru::new(UNITS).into(),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    EXAMPLE.run_with(run)
+}
+
+fn run(flags: &Flags, own: Own) -> Outcome {
+    let device = flags.open_device()?;
+    let (epochs, steps) = (flags.epochs.unwrap_or(20), usize::from(own.steps));
+    let limit = flags.limit.unwrap_or(usize::MAX);
+    // As many values to be judged by as the forecasts need.
+    let judged = TEST.max(WINDOW + (FORECASTS - 1) * APART + steps);
+    let series = series(flags.seed, TRAIN + judged);
+    let (past, future) = series.split_at(TRAIN);
+    let (train, test) = (windows(past).take(limit), windows(future).take(limit));
+    let batch = flags.batch.unwrap_or(32).min(train.len);
+    println!("windows of {WINDOW} values: {} to learn from, {} to be judged by", train.len, test.len);
+
+    // Values to one value: the recurrent layer gives its last output only.
+    let model = Sequential::new().add(own.cell.layer()).add(Dense::new(1));
+    println!("{}", model.summary([WINDOW, 1])?);
+    // Gradients through 40 steps may explode: their common norm is kept within 1.
+    let optimizer = Adam::new(LEARNING_RATE).clip(Clip::GlobalNorm(1.0));
+    let shapes: [&[usize]; 2] = [&[WINDOW, 1], &[1]];
+    let mut network = Regression::new(&device, flags.seed, &optimizer, batch, shapes, &model)?;
+    let history = network.train(flags, epochs, LEARNING_RATE, [&train, &test])?;
+
+    let test_loss = network.loss(&test)?;
+    let last_values: Vec<f32> = (0..test.len).map(|i| test.input(i)[WINDOW - 1]).collect();
+    let naive_loss = mean_squared(&last_values, &test.targets);
+    println!("mean squared error of the next value: {test_loss:.5}");
+    println!("  of the naive forecast, the last value once more: {naive_loss:.5}");
+    println!("  of the noise, which nothing predicts: {:.5}", NOISE * NOISE);
+
+    let forecasts = forecast(&mut network, future, steps)?;
+    let [error, naive_error] = errors(&forecasts, future);
+    println!(
+        "{steps} values from its own predictions: off by {error:.3}, the naive forecast {naive_error:.3}"
+    );
+
+    let seen = windows(&future[..WINDOW + steps]);
+    let next = network.predict(&seen.inputs, seen.len)?;
+    flags.plot(EXAMPLE.name, &[panel(own.cell, future, next, forecasts[0].clone())])?;
+
+    let mut results = Results::new(EXAMPLE.name, &device);
+    results.set("cell", format!("{:?}", own.cell).to_lowercase());
+    results.set("epochs", epochs);
+    results.set("batch", batch);
+    results.set("train_samples", train.len);
+    results.set("test_samples", test.len);
+    results.set("test_loss", round(test_loss, 6));
+    results.set("naive_loss", round(naive_loss, 6));
+    results.set("forecast_steps", steps);
+    results.set("forecast_error", round(error, 6));
+    results.set("naive_forecast_error", round(naive_error, 6));
+    results.set("parameters_hash", parameters_hash(&network.training)?);
+    results.history(history);
+    Ok(results)
+}
+
+/// Two sines whose periods have no common multiple among the values, and noise.
+fn series(seed: u32, n: usize) -> Vec<f32> {
+    let noise = Stream { seed, step: 0, stream: 2 };
+    let value = |i: usize| {
+        let t = i as f32;
+        0.7 * (TAU * t / 25.0).sin() + 0.3 * (TAU * t / 11.3).sin() + NOISE * noise.normal(i as u32) as f32
+    };
+    (0..n).map(value).collect()
+}
+
+/// Every window with the value that follows it.
+fn windows(series: &[f32]) -> Samples {
+    let len = series.len() - WINDOW;
+    let inputs = (0..len).flat_map(|i| &series[i..i + WINDOW]).copied().collect();
+    Samples { inputs, targets: series[WINDOW..].to_vec(), len }
+}
+
+/// The values that follow the first windows when the network sees its own predictions only.
+fn forecast(network: &mut Regression, series: &[f32], steps: usize) -> retape::Result<Vec<Vec<f32>>> {
+    let mut all: Vec<Vec<f32>> = (0..FORECASTS).map(|i| series[i * APART..][..WINDOW].to_vec()).collect();
+    for step in 0..steps {
+        let newest: Vec<f32> = all.iter().flat_map(|values| &values[step..]).copied().collect();
+        let next = network.predict(&newest, FORECASTS)?;
+        all.iter_mut().zip(next).for_each(|(values, next)| values.push(next));
+    }
+    all.iter_mut().for_each(|values| drop(values.drain(..WINDOW)));
+    Ok(all)
+}
+
+/// The root of the mean squared error over all forecasts, and that of the last value held.
+fn errors(forecasts: &[Vec<f32>], series: &[f32]) -> [f64; 2] {
+    let mut sums = [0.0; 2];
+    for (number, forecast) in forecasts.iter().enumerate() {
+        let (seen, rest) = series.split_at(number * APART + WINDOW);
+        let truth = &rest[..forecast.len()];
+        sums[0] += mean_squared(forecast, truth);
+        sums[1] += mean_squared(&vec![seen[seen.len() - 1]; truth.len()], truth);
+    }
+    sums.map(|sum| (sum / forecasts.len() as f64).sqrt())
+}
+
+fn panel(cell: Cell, truth: &[f32], next: Vec<f32>, forecast: Vec<f32>) -> Panel {
+    let shown = truth[..WINDOW + forecast.len()].iter().copied();
+    Panel {
+        title: format!("{} on a part of the series it never saw", cell.name()),
+        x: "time",
+        y: "value",
+        curves: vec![
+            Curve::of("the series", 0, shown),
+            Curve::of("next value, from the 40 before it", WINDOW, next),
+            Curve::of("forecast, from its own predictions", WINDOW, forecast),
+        ],
+    }
+}
