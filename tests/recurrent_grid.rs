@@ -4,23 +4,8 @@
 mod common;
 
 use common::Case;
-use common::cases::recurrent::{CELLS, Cell, Problem, with_options};
+use common::cases::recurrent::{CELLS, Cell, Problem, grid, with_options};
 use retape::ops::{GruReset, RecurrentRoute};
-
-/// Every cell size with and without lengths, in both directions.
-fn grid(cell: Cell) -> Vec<Problem> {
-    let mut all = Vec::new();
-    for batch in [1, 3] {
-        for time in [1, 2, 7, 50] {
-            for hidden in [1, 5, 32, 65] {
-                for (lengths, reverse) in [(false, false), (false, true), (true, false), (true, true)] {
-                    all.push(Problem { lengths, reverse, ..Problem::new(cell, [batch, time, 3, hidden]) });
-                }
-            }
-        }
-    }
-    all
-}
 
 /// What the loss sees (outputs and last states), the loss, and the gradients of all inputs.
 fn results(case: &Case) -> Vec<Vec<f64>> {

@@ -162,6 +162,21 @@ impl Problem {
 pub const CELLS: [Cell; 4] =
     [Cell::Simple, Cell::Lstm, Cell::Gru(GruReset::After), Cell::Gru(GruReset::Before)];
 
+/// Every size of a cell with and without lengths, in both directions.
+pub fn grid(cell: Cell) -> Vec<Problem> {
+    let mut all = Vec::new();
+    for batch in [1, 3] {
+        for time in [1, 2, 7, 50] {
+            for hidden in [1, 5, 32, 65] {
+                for (lengths, reverse) in [(false, false), (false, true), (true, false), (true, true)] {
+                    all.push(Problem { lengths, reverse, ..Problem::new(cell, [batch, time, 3, hidden]) });
+                }
+            }
+        }
+    }
+    all
+}
+
 /// Every option once, on top of a plain problem.
 pub fn with_options(plain: Problem) -> Vec<Problem> {
     let mut all = vec![
