@@ -9,7 +9,7 @@ mod common;
 
 use std::process::ExitCode;
 
-use common::{Epoch, Example, Flags, Outcome, Progress, Results, parameters_hash, positive, round};
+use common::{Example, Flags, Outcome, Progress, Results, parameters_hash, positive, round};
 use retape::data::{IMDB_CLASSES, Side, Texts, TrainTestTexts, Vocabulary, pad_sequences};
 use retape::prelude::*;
 use retape::random::Stream;
@@ -79,15 +79,12 @@ struct Reviews {
 }
 
 impl Reviews {
+    /// The end of a review says most, so that is what stays of a long one. The padding comes after the
+    /// words, where the recurrent layer never gets to.
     fn new(texts: &Texts, vocabulary: &Vocabulary, max_len: usize) -> Self {
         let numbers: Vec<Vec<u32>> = texts.texts().iter().map(|text| vocabulary.encode(text)).collect();
-        let side = |name: &str, default| match std::env::var(name).as_deref() {
-            Ok("pre") => Side::Pre,
-            Ok("post") => Side::Post,
-            _ => default,
-        };
         Reviews {
-            words: pad_sequences(&numbers, max_len, side("PAD", Side::Post), side("TRUNC", Side::Pre)),
+            words: pad_sequences(&numbers, max_len, Side::Post, Side::Pre),
             max_len,
             targets: texts.labels().iter().map(|&label| label as f32).collect(),
         }
@@ -226,56 +223,45 @@ fn run(flags: &Flags, own: Own) -> Outcome {
     let vocabulary = Vocabulary::build(texts.train.texts(), own.words)?;
     let train = Reviews::new(&texts.train, &vocabulary, own.max_len);
     let test = Reviews::new(&texts.test, &vocabulary, own.max_len);
-    let (learn, judge) = (train.len(), test.len());
-    println!("{learn} reviews to learn from, {judge} to be judged by, {} words", vocabulary.len());
-    let model = own.cell.model(vocabulary.len());
+    let (learn, judge, words) = (train.len(), test.len(), vocabulary.len());
+    println!("{learn} reviews to learn from, {judge} to be judged by, {words} words");
+    let model = own.cell.model(words);
     let summary = model.summary([own.max_len])?;
     println!("{summary}");
 
     let epochs = flags.epochs.unwrap_or(8);
     let batch = flags.batch.unwrap_or(64).min(train.len());
-    let mut classifier = Classifier::new(&device, flags.seed, &model, batch, own.max_len)?;
-    let mut progress = Progress::new(epochs, train.len() / batch);
-    let (mut seen, mut best) = (None, 0.0f64);
-    for epoch in 0..epochs {
-        let figures = classifier.epoch(&train, flags.seed, epoch as u32, &progress)?;
-        let (score, _) = classifier.judge(&test)?;
-        best = best.max(score.accuracy);
-        seen = Some(figures);
-        progress.epoch(
-            epoch + 1,
-            &[
-                ("loss", figures.loss),
-                ("accuracy", figures.accuracy),
-                ("test_loss", score.loss),
-                ("test_accuracy", score.accuracy),
-            ],
-        );
-    }
-    let history: Vec<Epoch> = progress.finish();
-
-    let (score, praise) = classifier.judge(&test)?;
-    show(&texts.test, &praise);
-    println!("{:.2} % of {judge} test reviews are judged correctly", 100.0 * score.accuracy);
-
     let mut results = Results::new(EXAMPLE.name, &device);
     results.set("cell", own.cell.name());
-    results.set("words", vocabulary.len());
+    results.set("words", words);
     results.set("max_len", own.max_len);
     results.set("epochs", epochs);
     results.set("batch", batch);
     results.set("parameters", summary.parameters);
     results.set("train_samples", learn);
     results.set("test_samples", judge);
-    if let Some(figures) = seen {
-        results.set("train_accuracy", round(figures.accuracy, 6));
-        results.set("train_loss", round(figures.loss, 6));
+
+    let mut classifier = Classifier::new(&device, flags.seed, &model, batch, own.max_len)?;
+    let mut progress = Progress::new(epochs, train.len() / batch);
+    let mut best = 0.0f64;
+    for epoch in 0..epochs {
+        let Figures { loss, accuracy } = classifier.epoch(&train, flags.seed, epoch as u32, &progress)?;
+        let (score, _) = classifier.judge(&test)?;
+        best = best.max(score.accuracy);
+        let judged = [("test_loss", score.loss), ("test_accuracy", score.accuracy)];
+        progress.epoch(epoch + 1, &[&[("loss", loss), ("accuracy", accuracy)], &judged[..]].concat());
+        results.set("train_accuracy", round(accuracy, 6));
+        results.set("train_loss", round(loss, 6));
     }
+    results.history(progress.finish());
+
+    let (score, praise) = classifier.judge(&test)?;
+    show(&texts.test, &praise);
+    println!("{:.2} % of {judge} test reviews are judged correctly", 100.0 * score.accuracy);
     results.set("test_accuracy", round(score.accuracy, 6));
     results.set("best_test_accuracy", round(best.max(score.accuracy), 6));
     results.set("test_loss", round(score.loss, 6));
     results.set("parameters_hash", parameters_hash(&classifier.training.session)?);
-    results.history(history);
     Ok(results)
 }
 
