@@ -79,8 +79,8 @@ struct Reviews {
 }
 
 impl Reviews {
-    /// The end of a review says most, so that is what stays of a long one. The padding comes after the
-    /// words, where the recurrent layer never gets to.
+    /// Reviews tend to sum up at the end, so that is what stays of a long one. The padding comes after
+    /// the words, where the recurrent layer never gets to.
     fn new(texts: &Texts, vocabulary: &Vocabulary, max_len: usize) -> Self {
         let numbers: Vec<Vec<u32>> = texts.texts().iter().map(|text| vocabulary.encode(text)).collect();
         Reviews {
