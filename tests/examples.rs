@@ -128,6 +128,31 @@ impl Folder {
         }
         folder
     }
+
+    /// A data folder with film reviews of which one word tells the class, of many lengths; there are two
+    /// more of praise.
+    fn with_imdb(train: usize, test: usize) -> Self {
+        let folder = Folder::new();
+        for (split, count) in [("train", train), ("test", test)] {
+            for (class, word, count) in [("neg", "dreadful", count), ("pos", "lovely", count + 2)] {
+                let class = folder.0.join("imdb/aclImdb").join(split).join(class);
+                fs::create_dir_all(&class).expect("the temporary folder can be written");
+                for i in 0..count {
+                    let (before, after) = ("This film was<br />so ".repeat(i % 3), " Truly.".repeat(i % 4));
+                    let review = format!("{before}{word}, a {word} thing.{after}");
+                    fs::write(class.join(format!("{i}_1.txt")), review).expect("the folder can be written");
+                }
+            }
+        }
+        folder
+    }
+
+    /// Writes a text into the folder and returns its path.
+    fn write(&self, name: &str, text: &[u8]) -> String {
+        let path = self.0.join(name);
+        fs::write(&path, text).expect("the folder can be written");
+        path.to_str().expect("the temporary folder is UTF-8").to_owned()
+    }
 }
 
 impl Drop for Folder {
@@ -269,6 +294,92 @@ fn resnet_cifar_trains_with_running_statistics() {
     let results = classifier("resnet_cifar", &flags);
     assert_eq!((&results["parameters"], &results["test_samples"]), (&269_722.into(), &7.into()));
     assert_eq!(classifier("resnet_cifar", &flags)["parameters_hash"], results["parameters_hash"]);
+}
+
+/// Neither the 26 reviews to learn from nor the 18 to be judged by make whole batches, and some are
+/// longer than what is read of them.
+#[test]
+fn imdb_has_three_cells() {
+    let data = Folder::with_imdb(12, 8);
+    let flags = ["--data", data.path(), "--max-len", "8", "--batch", "4"];
+    for (cell, parameters) in [("simple", 2_465), ("lstm", 8_705), ("gru", 6_721)] {
+        for device in ["cpu", &gpu()] {
+            let own = ["--device", device, "--cell", cell, "--epochs", "10"];
+            let results = classifier("imdb", &[&flags[..], &own].concat());
+            assert_eq!((&results["cell"], &results["parameters"]), (&cell.into(), &parameters.into()));
+            assert_eq!((&results["train_samples"], &results["test_samples"]), (&26.into(), &18.into()));
+            assert_eq!(number(&results, "best_test_accuracy"), 1.0, "{results}");
+            assert_eq!(number(&results, "train_accuracy"), 1.0, "{results}");
+        }
+    }
+    let once = ["--device", &gpu(), "--epochs", "1"];
+    let run = |more: &[&str]| classifier("imdb", &[&flags[..], &once, more].concat());
+    assert_eq!(run(&[])["parameters_hash"], run(&[])["parameters_hash"]);
+    let limited = run(&["--limit", "5", "--words", "6"]);
+    assert_eq!((&limited["train_samples"], &limited["test_samples"]), (&5.into(), &5.into()));
+    assert_eq!(limited["words"], 6);
+    // Whether all of the last batch or only its own reviews count shows in fractions.
+    let fifths = 5.0 * number(&limited, "test_accuracy");
+    assert!((fifths - fifths.round()).abs() < 1e-5, "{limited}");
+}
+
+#[test]
+fn imdb_shows_reviews_and_says_what_is_wrong() {
+    let data = Folder::with_imdb(4, 3);
+    let flags = ["--device", "cpu", "--data", data.path(), "--epochs", "20", "--batch", "2"];
+    let printed = String::from_utf8(run("imdb", &flags).stdout).expect("examples print UTF-8");
+    let shown = printed.lines().skip_while(|line| !line.starts_with("predicted")).skip(1);
+    let shown: Vec<&str> = shown.take_while(|line| !line.is_empty()).collect();
+    assert_eq!(shown.len(), 6, "{printed}");
+    for line in shown {
+        let word = if line.starts_with("positive") { "lovely" } else { "dreadful" };
+        assert!(line.contains(word), "{printed}");
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        let probability: f64 = columns[1].parse().expect("a number");
+        assert!((0.5..=1.0).contains(&probability) && columns[0] == columns[2], "{line}");
+    }
+    assert!(failure("imdb", &[&flags[..], &["--words", "2"]].concat()).contains("max_words"));
+}
+
+/// Within windows of three characters nobody can tell what follows the first one, nor the writer what
+/// follows the one it wrote: below `ln 2 / 3`, and right in writing, is who remembers more.
+#[test]
+fn char_rnn_carries_its_state() {
+    let folder = Folder::new();
+    let text = folder.write("text.txt", "aabb".repeat(100).as_bytes());
+    let flags = ["--text", &text, "--length", "3", "--batch", "4", "--epochs", "6", "--seed", "7"];
+    for device in ["cpu", &gpu()] {
+        let own = ["--device", device, "--temperature", "0", "--sample", "18"];
+        let results = results("char_rnn", &[&flags[..], &own].concat());
+        let (unigram, reached) = (number(&results, "unigram_entropy"), number(&results, "cross_entropy"));
+        assert!((unigram - 2f64.ln()).abs() < 1e-5, "{results}");
+        assert!(reached < 0.1, "{results}");
+        assert!((number(&results, "perplexity") - reached.exp()).abs() < 1e-5, "{results}");
+        let sample = results["sample"].as_str().unwrap_or_default();
+        assert!(sample.len() == 18 && "aabb".repeat(6).contains(sample), "{sample}");
+    }
+}
+
+#[test]
+fn char_rnn_writes_by_seed() {
+    let flags = ["--device", &gpu(), "--limit", "600", "--epochs", "1", "--sample"];
+    let run = |more: &[&str]| results("char_rnn", &[&flags[..], more].concat());
+    let (first, again, other) = (run(&["40"]), run(&["40"]), run(&["40", "--seed", "43"]));
+    assert_eq!(first["sample"], again["sample"]);
+    assert_eq!(first["parameters_hash"], again["parameters_hash"]);
+    assert_ne!(first["sample"], other["sample"]);
+    assert_eq!(first["sample"].as_str().map(|s| s.chars().count()), Some(40));
+    assert_eq!(first["characters"], 600);
+    assert_eq!(run(&["0"])["sample"], "");
+    // A batch of one shares its state with the writer.
+    let single = run(&["5", "--batch", "1"]);
+    assert!(single["sample"].as_str().is_some_and(|s| s.starts_with('#')), "{single}");
+
+    let folder = Folder::new();
+    let text = folder.write("latin.txt", b"tr\xe8s bien");
+    assert!(failure("char_rnn", &["--device", "cpu", "--text", &text]).contains(&text));
+    let text = folder.write("short.txt", b"short");
+    assert!(failure("char_rnn", &["--device", "cpu", "--text", &text]).contains("number of tokens is 5"));
 }
 
 /// The pictures that a run of `image_filters` lists, decoded.
@@ -476,6 +587,7 @@ fn data_that_is_not_there() {
         ("cifar10_cnn", "cifar-10-batches-bin", "https://www.cs.toronto.edu/~kriz/cifar.html"),
         ("resnet_cifar", "cifar-10-batches-bin", "https://www.cs.toronto.edu/~kriz/cifar.html"),
         ("fashion_mnist", "fashion-mnist", "https://github.com/zalandoresearch/fashion-mnist"),
+        ("imdb", "imdb", "https://ai.stanford.edu/~amaas/data/sentiment/"),
     ] {
         let message = failure(example, &["--device", "cpu", "--data", folder.path()]);
         assert!(message.contains(&folder.0.join(subfolder).display().to_string()), "{message}");

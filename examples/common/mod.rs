@@ -47,7 +47,8 @@ pub struct Flags {
     pub out: Option<PathBuf>,
 }
 
-fn positive(text: &str) -> Result<usize, String> {
+/// Reads a number of which there is at least one.
+pub fn positive(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) => Err("it must be at least 1".to_owned()),
         Ok(number) => Ok(number),
