@@ -3,7 +3,7 @@
 //! It teaches many-to-many, with a target at every step; truncated back-propagation through time, where
 //! the state goes on from replay to replay on the device and the gradient does not; clipping by the
 //! global norm; and a second session of one sequence and one step that writes with the parameters of the
-//! first and a state of its own.
+//! first, from a state that starts at zeros.
 
 mod common;
 

@@ -258,7 +258,9 @@ pub enum Error {
         value: f32,
     },
     /// A label or index past the last class or row.
-    #[error("`{name}`: element {index} is {label}, but there are {limit} classes or rows, counted from 0")]
+    #[error(
+        "`{name}`: element {index} is {label}, which is not below {limit}, the number of classes or rows"
+    )]
     LabelOutOfRange {
         /// The value.
         name: String,

@@ -49,8 +49,9 @@ impl Embedding {
 
     /// The word that fills sequences up to one length. Its vector starts at zeros and gets no
     /// gradient, as with PyTorch's `padding_idx`, so that it stays there. The layers that follow are
-    /// told how long each sequence `[batch, time]` is up to its last other word, as by Keras's
-    /// `mask_zero`: recurrent layers leave the padding behind it out.
+    /// told how long each sequence `[batch, time]` is up to its last other word: recurrent layers
+    /// leave the padding at the end out, as with Keras's `mask_zero`. Padding at the front is read as
+    /// steps of zeros.
     pub fn padding_index(mut self, word: u32) -> Self {
         self.padding = Some(word);
         self

@@ -44,7 +44,8 @@
 //! # Shapes
 //!
 //! The batch is dimension 0. Images are `[batch, channels, height, width]`, sequences of a
-//! convolution `[batch, channels, length]`, those of a recurrent layer `[batch, time, features]`. Every option has Keras's default: stride 1, no padding,
+//! convolution `[batch, channels, length]`, those of a recurrent layer `[batch, time, features]`.
+//! Every option has Keras's default: stride 1, no padding,
 //! pools as far apart as they are large, Glorot uniform weights, zero biases. Normalisations
 //! have PyTorch's epsilon and momentum.
 //!

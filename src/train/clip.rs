@@ -43,7 +43,7 @@ impl<O> Clipped<O> {
 impl<O: Optimizer> Optimizer for Clipped<O> {
     fn record(&self, graph: &Graph, gradients: &[(Value, Value)]) -> Result<()> {
         let (parameters, found): (Vec<Value>, Vec<Value>) = gradients.iter().copied().unzip();
-        check(graph, self.clip)?;
+        check_limit(self.clip.limit())?;
         let clipped = match self.clip {
             Clip::GlobalNorm(limit) if !found.is_empty() => {
                 let norm = graph.global_norm(&found)?;

@@ -180,8 +180,9 @@ macro_rules! recurrent_methods {
             /// device and without a gradient across; not by default.
             ///
             /// They are states of the layer, called `h_32` (and `c_32`) for a batch of 32, so that
-            /// sessions of other batch sizes share the parameters and have states of their own. To
-            /// begin anew, write zeros to those among
+            /// sessions of other batch sizes share the parameters and have states of their own;
+            /// those of the same batch size share the states too. To begin anew, write zeros to those
+            /// among
             /// [`Recorded::states`](crate::nn::Recorded::states).
             pub fn stateful(mut self, stateful: bool) -> Self {
                 self.0.stateful = stateful;

@@ -1,11 +1,14 @@
 //! What the recurrent layers share.
 
+use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::{Init, Value};
 use crate::nn::noise::check_rate;
 use crate::nn::weights::at_least_one;
 use crate::nn::{LayerContext, Mode};
-use crate::ops::{CellActivation, RecurrentCell, RecurrentOptions, RecurrentRoute, RecurrentWeights};
+use crate::ops::{
+    CellActivation, RecurrentCell, RecurrentOptions, RecurrentRoute, RecurrentWeights, expect_dtype,
+};
 use crate::shape::Shape;
 
 /// A recurrent layer of any cell.
@@ -73,9 +76,12 @@ impl Settings {
         at_least_one("units", self.units)?;
         check_rate("dropout", self.dropout)?;
         check_rate("recurrent_dropout", self.recurrent_dropout)?;
-        let shape = cx.graph().shape(x)?;
+        let ty = cx.graph().ty(x)?;
+        expect_dtype("the sequence, which an embedding makes of indices,", ty, DType::F32)?;
+        let shape = ty.shape;
         let &[batch, _, features] = shape.dims() else {
-            return Err(Error::Rank { shape, expected: "3 ([batch, time, features])" });
+            let expected = "3 ([batch, time, features], as return_sequences gives it to the next layer)";
+            return Err(Error::Rank { shape, expected });
         };
         let lengths = cx.lengths(x).filter(|_| !self.ignore_lengths);
         let weights = self.declare(cx, features)?;

@@ -48,7 +48,8 @@ pub enum RecurrentRoute {
     Unrolled,
     /// One kernel for each step.
     Steps,
-    /// One kernel for all steps, of which each workgroup takes its share of the batch.
+    /// One kernel for all steps, of which each workgroup takes its share of the batch. Planning refuses
+    /// it ([`Error::Limit`](crate::Error::Limit)) where a workgroup has no room for the units.
     Sequence,
 }
 

@@ -384,8 +384,7 @@ fn sequence_back(
         }
         if t < parts.length(number) {
             let c_before = match s {
-                0 => &initial_cell[..],
-                _ if spec.cell == Cell::Lstm => {
+                1.. if spec.cell == Cell::Lstm => {
                     let at = parts.time_of(s - 1) * saved;
                     &recorded[at + 4 * hidden..at + 5 * hidden]
                 }
