@@ -514,3 +514,39 @@ impl BackStep<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::Graph;
+    use crate::ops::{RecurrentOptions, RecurrentWeights, Reference};
+    use crate::random::Stream;
+    use crate::shape::Shape;
+
+    /// The bounds that come from disturbed runs are of the size of rounding errors: far below what a
+    /// wrong term would change.
+    #[test]
+    fn bounds_stay_small_over_many_steps() {
+        let uniform = |shape: &[usize], stream: u32, scale: f64| {
+            let draws = Stream { seed: 5, step: 0, stream };
+            let shape = Shape::new(shape).unwrap();
+            Array::from_fn(shape, |i| scale * (2.0 * draws.uniform(i as u32) - 1.0))
+        };
+        for (cell, columns) in [(Cell::Simple, 65), (Cell::Lstm, 260), (Cell::Gru(GruReset::After), 195)] {
+            let mut g = Graph::new();
+            let x = g.input("x", [3, 50, 4]);
+            let weights = RecurrentWeights::new(g.input("w", [4, columns]), g.input("u", [65, columns]));
+            let made = g.recurrence(cell, x, weights, &RecurrentOptions::new()).unwrap();
+            let tape = g.forward([made.outputs]).unwrap();
+            let node = tape.ops().iter().find(|node| node.outputs.contains(&made.outputs)).unwrap();
+            let types: Vec<TensorType> = node.outputs.iter().map(|&v| tape.value(v).unwrap().ty).collect();
+            let inputs = [uniform(&[3, 50, columns], 1, 1.0), uniform(&[65, columns], 2, 0.12)];
+            let cx = Reference { inputs: inputs.iter().collect(), outputs: &types, scalars: &[] };
+            let results = node.op.reference(&cx);
+            for bound in node.op.error_bound(&cx, &results) {
+                let largest = bound.iter().fold(0.0, |m: f64, &b| m.max(b));
+                assert!(largest > 1e-8 && largest < 2e-4, "{cell:?}: {largest:e}");
+            }
+        }
+    }
+}
