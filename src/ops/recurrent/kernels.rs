@@ -100,7 +100,7 @@ impl Form {
             Cell::Gru(GruReset::Before) => [&GRU_BEFORE, &GRU_BEFORE_LANES],
         };
         let shader = if lanes { shuffled } else { plain };
-        let wide = profile.kind == DeviceKind::Cpu && extents.batch > NARROW_BATCH;
+        let wide = lanes && extents.batch > NARROW_BATCH;
         let rows = if wide { 16 } else { 8 };
         let whole = extents.hidden.next_multiple_of(32);
         let bytes = 4 * rows * whole * spec.cell.gates();
