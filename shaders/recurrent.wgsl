@@ -13,17 +13,18 @@
 // and after the products, by `recurrent_plain.wgsl` or `recurrent_lanes.wgsl`.
 //
 //   initial_grad           the gradient of the states before the first step, left in `carry`
-//
+//   pack                   puts operands one after the other into `small`, a thread per word
+//   arrange                puts a weight, or its transpose, into panels of columns, a thread per element
 //
 //   xw [batch, time, GATES hidden]     the products of the input, all steps'
 //   u  [hidden, GATES hidden]          the recurrent weight; backward its transpose. Its columns lie in
 //                                      panels of p.panel, row after row of one, then the next: as
 //                                      `arrange` puts them, or a single panel as they are.
-//   y, previous [batch, time, hidden]  the state h after each step, and the one that went into its
-//                                      product, masked
+//   y [batch, time, hidden]            the state h after each step
+//   previous [batch, time, PREVIOUS hidden]  what went into each step's products: the state before
+//                                      it, masked
 //   states [1 or 2, batch, hidden]     the states after the last step, h and c
-//   small                              operands of few numbers, one after the other, as `pack` puts
-//                                      them, a thread per word
+//   small                              operands of few numbers, one after the other
 //   carry [1 or 2, batch, hidden]      the gradient of the states between two dispatches
 //
 // Steps are counted as they are taken, s from p.first to p.last; in REVERSE that is from the last time
