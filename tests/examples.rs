@@ -1,164 +1,53 @@
-//! Runs the examples as a user does: what they print last, what `--out` leaves behind, and how they
-//! fail.
+//! The examples run as a user runs them. `example_sequences.rs` has those on sequences.
+
+#[path = "common/folder.rs"]
+mod folder;
+#[path = "common/runner.rs"]
+mod runner;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::path::Path;
 
+use folder::Folder;
 use image::RgbImage;
-use serde_json::Value as Json;
+use runner::{Json, classifier, failure, gpu, number, results, run};
 
-/// The folder of the built examples, beside the folder of this binary. `cargo test --test examples`
-/// builds no examples, so they are built here; where they are up to date this costs nothing.
-fn examples() -> &'static Path {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let own = std::env::current_exe().expect("a running binary has a path");
-        let profile = own.ancestors().nth(2).expect("test binaries lie in target/PROFILE/deps");
-        let target = profile.parent().expect("profiles lie in the target folder");
-        let name = match profile.file_name().and_then(|n| n.to_str()) {
-            Some("debug") | None => "dev",
-            Some(name) => name,
+/// A data folder with a set in MNIST's format: each class is a bright block of its own.
+fn folder_with_mnist(name: &str, train: usize, test: usize) -> Folder {
+    let folder = Folder::new();
+    let mnist = folder.0.join(name);
+    fs::create_dir(&mnist).expect("the temporary folder can be written");
+    for (prefix, count) in [("train", train), ("t10k", test)] {
+        let labels: Vec<u8> = (0..count).map(|i| (i * 7 % 10) as u8).collect();
+        let pixel = |&class: &u8| (0..784u32).map(move |i| if i / 78 == u32::from(class) { 255 } else { 0 });
+        let images: Vec<u8> = labels.iter().flat_map(pixel).collect();
+        let write = |name: &str, rank: u8, dims: &[u32], data: &[u8]| {
+            let mut bytes = vec![0, 0, 8, rank];
+            dims.iter().for_each(|d| bytes.extend(d.to_be_bytes()));
+            bytes.extend(data);
+            fs::write(mnist.join(format!("{prefix}-{name}")), bytes).expect("the folder can be written");
         };
-        let status = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--examples", "--profile", name, "--target-dir"])
-            .arg(target)
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .status()
-            .expect("cargo runs");
-        assert!(status.success(), "the examples do not build");
-        profile.join("examples")
-    })
+        write("images-idx3-ubyte", 3, &[count as u32, 28, 28], &images);
+        write("labels-idx1-ubyte", 1, &[count as u32], &labels);
+    }
+    folder
 }
 
-fn run(example: &str, flags: &[&str]) -> Output {
-    let mut command = Command::new(examples().join(example));
-    command.args(flags).env_remove("RETAPE_DATA").env_remove("WGPU_ADAPTER_NAME");
-    command.output().unwrap_or_else(|e| panic!("{example} does not start: {e}"))
-}
-
-/// The object of results that ends a successful run.
-fn results(example: &str, flags: &[&str]) -> Json {
-    let output = run(example, flags);
-    let stdout = String::from_utf8(output.stdout).expect("examples print UTF-8");
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{example} {flags:?}: {}\n{stdout}\n{stderr}", output.status);
-    let last = stdout.lines().last().unwrap_or_default();
-    let json: Json = serde_json::from_str(last).unwrap_or_else(|e| panic!("{example}: {e} in `{last}`"));
-    assert!(json.is_object(), "{example}: `{last}`");
-    assert_eq!(json["example"], example);
-    assert!(json["device"].is_string() && json["seconds"].is_number(), "{example}: `{last}`");
-    json
-}
-
-/// The one line that a failed run leaves on standard error. Drivers' own lines do not count.
-fn failure(example: &str, flags: &[&str]) -> String {
-    let output = run(example, flags);
-    assert_eq!(output.status.code(), Some(1), "{example} {flags:?}: {output:?}");
-    let stderr = String::from_utf8(output.stderr).expect("examples print UTF-8");
-    let ours: Vec<&str> = stderr.lines().filter(|line| !line.contains("XDG_RUNTIME_DIR")).collect();
-    let [line] = ours[..] else { panic!("{example} {flags:?}: one line expected:\n{stderr}") };
-    line.strip_prefix("error: ")
-        .unwrap_or_else(|| panic!("`{line}` does not begin with `error: `"))
-        .to_owned()
-}
-
-fn number(results: &Json, key: &str) -> f64 {
-    results[key].as_f64().unwrap_or_else(|| panic!("`{key}` is no number in {results}"))
-}
-
-/// The GPU that the tests run on, as the other tests choose it.
-fn gpu() -> String {
-    std::env::var("RETAPE_TEST_DEVICE").ok().filter(|n| !n.is_empty()).unwrap_or_else(|| "gpu".to_owned())
-}
-
-/// A folder removed when the test ends, failed or not.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let unique = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("retape-examples-{}-{unique}", std::process::id()));
-        fs::create_dir_all(&path).expect("the temporary folder can be made");
-        Folder(path)
+/// A data folder with a set in CIFAR-10's format: each class is a grey of its own.
+fn folder_with_cifar10(train: usize, test: usize) -> Folder {
+    let folder = Folder::new();
+    let cifar = folder.0.join("cifar-10-batches-bin");
+    fs::create_dir(&cifar).expect("the temporary folder can be written");
+    for (name, count) in [("data_batch_1.bin", train), ("test_batch.bin", test)] {
+        let record = |i: usize| {
+            let class = (i * 7 % 10) as u8;
+            std::iter::once(class).chain((0..3072).map(move |_| 25 * class))
+        };
+        let bytes: Vec<u8> = (0..count).flat_map(record).collect();
+        fs::write(cifar.join(name), bytes).expect("the folder can be written");
     }
-
-    fn path(&self) -> &str {
-        self.0.to_str().expect("the temporary folder is UTF-8")
-    }
-
-    /// A data folder with a set in MNIST's format: each class is a bright block of its own.
-    fn with_mnist(name: &str, train: usize, test: usize) -> Self {
-        let folder = Folder::new();
-        let mnist = folder.0.join(name);
-        fs::create_dir(&mnist).expect("the temporary folder can be written");
-        for (prefix, count) in [("train", train), ("t10k", test)] {
-            let labels: Vec<u8> = (0..count).map(|i| (i * 7 % 10) as u8).collect();
-            let pixel =
-                |&class: &u8| (0..784u32).map(move |i| if i / 78 == u32::from(class) { 255 } else { 0 });
-            let images: Vec<u8> = labels.iter().flat_map(pixel).collect();
-            let write = |name: &str, rank: u8, dims: &[u32], data: &[u8]| {
-                let mut bytes = vec![0, 0, 8, rank];
-                dims.iter().for_each(|d| bytes.extend(d.to_be_bytes()));
-                bytes.extend(data);
-                fs::write(mnist.join(format!("{prefix}-{name}")), bytes).expect("the folder can be written");
-            };
-            write("images-idx3-ubyte", 3, &[count as u32, 28, 28], &images);
-            write("labels-idx1-ubyte", 1, &[count as u32], &labels);
-        }
-        folder
-    }
-
-    /// A data folder with a set in CIFAR-10's format: each class is a grey of its own.
-    fn with_cifar10(train: usize, test: usize) -> Self {
-        let folder = Folder::new();
-        let cifar = folder.0.join("cifar-10-batches-bin");
-        fs::create_dir(&cifar).expect("the temporary folder can be written");
-        for (name, count) in [("data_batch_1.bin", train), ("test_batch.bin", test)] {
-            let record = |i: usize| {
-                let class = (i * 7 % 10) as u8;
-                std::iter::once(class).chain((0..3072).map(move |_| 25 * class))
-            };
-            let bytes: Vec<u8> = (0..count).flat_map(record).collect();
-            fs::write(cifar.join(name), bytes).expect("the folder can be written");
-        }
-        folder
-    }
-
-    /// A data folder with film reviews of which one word tells the class, of many lengths; there are two
-    /// more of praise.
-    fn with_imdb(train: usize, test: usize) -> Self {
-        let folder = Folder::new();
-        for (split, count) in [("train", train), ("test", test)] {
-            for (class, word, count) in [("neg", "dreadful", count), ("pos", "lovely", count + 2)] {
-                let class = folder.0.join("imdb/aclImdb").join(split).join(class);
-                fs::create_dir_all(&class).expect("the temporary folder can be written");
-                for i in 0..count {
-                    let (before, after) = ("This film was<br />so ".repeat(i % 3), " Truly.".repeat(i % 4));
-                    let review = format!("{before}{word}, a {word} thing.{after}");
-                    fs::write(class.join(format!("{i}_1.txt")), review).expect("the folder can be written");
-                }
-            }
-        }
-        folder
-    }
-
-    /// Writes a text into the folder and returns its path.
-    fn write(&self, name: &str, text: &[u8]) -> String {
-        let path = self.0.join(name);
-        fs::write(&path, text).expect("the folder can be written");
-        path.to_str().expect("the temporary folder is UTF-8").to_owned()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
+    folder
 }
 
 #[test]
@@ -213,7 +102,7 @@ fn digits_are_read_well_on_either_device() {
 /// The test images do not divide into batches, and all of them count.
 #[test]
 fn mnist_mlp_reads_its_files() {
-    let data = Folder::with_mnist("mnist", 64, 37);
+    let data = folder_with_mnist("mnist", 64, 37);
     let flags = ["--device", "cpu", "--data", data.path(), "--epochs", "3", "--batch", "16"];
     let full = results("mnist_mlp", &flags);
     assert_eq!((&full["train_samples"], &full["test_samples"]), (&64.into(), &37.into()));
@@ -225,25 +114,9 @@ fn mnist_mlp_reads_its_files() {
     assert_eq!(limited["test_samples"], 20);
 }
 
-/// The results of an example that trains a classifier: what all of them report.
-fn classifier(example: &str, flags: &[&str]) -> Json {
-    let results = results(example, flags);
-    for share in ["train_accuracy", "test_accuracy"] {
-        assert!((0.0..=1.0).contains(&number(&results, share)), "{results}");
-    }
-    for key in ["train_loss", "test_loss"] {
-        assert!(number(&results, key) >= 0.0, "{results}");
-    }
-    for key in ["epochs", "batch", "parameters", "train_samples", "test_samples"] {
-        assert!(results[key].is_u64(), "no `{key}` in {results}");
-    }
-    assert!(results["parameters_hash"].is_string(), "{results}");
-    results
-}
-
 #[test]
 fn mnist_cnn_learns_and_seeds_reproduce() {
-    let data = Folder::with_mnist("mnist", 64, 37);
+    let data = folder_with_mnist("mnist", 64, 37);
     for device in ["cpu", &gpu()] {
         let run = |seed| {
             let flags = ["--device", device, "--data", data.path(), "--epochs", "6", "--batch", "8"];
@@ -258,7 +131,7 @@ fn mnist_cnn_learns_and_seeds_reproduce() {
 
 #[test]
 fn cifar10_cnn_reads_its_files() {
-    let (data, out) = (Folder::with_cifar10(40, 21), Folder::new());
+    let (data, out) = (folder_with_cifar10(40, 21), Folder::new());
     let flags = ["--device", &gpu(), "--data", data.path(), "--epochs", "2", "--out", out.path()];
     let results = classifier("cifar10_cnn", &flags);
     assert_eq!((&results["parameters"], &results["batch"]), (&122_570.into(), &32.into()));
@@ -273,7 +146,7 @@ fn cifar10_cnn_reads_its_files() {
 
 #[test]
 fn fashion_mnist_has_three_networks() {
-    let data = Folder::with_mnist("fashion-mnist", 48, 33);
+    let data = folder_with_mnist("fashion-mnist", 48, 33);
     let run = |device: &str, model: &str, limit: &str| {
         let flags = ["--device", device, "--data", data.path(), "--epochs", "1", "--limit", limit];
         classifier("fashion_mnist", &[&flags[..], &["--batch", "8", "--model", model]].concat())
@@ -289,97 +162,11 @@ fn fashion_mnist_has_three_networks() {
 
 #[test]
 fn resnet_cifar_trains_with_running_statistics() {
-    let data = Folder::with_cifar10(12, 7);
+    let data = folder_with_cifar10(12, 7);
     let flags = ["--device", &gpu(), "--data", data.path(), "--epochs", "1", "--batch", "4"];
     let results = classifier("resnet_cifar", &flags);
     assert_eq!((&results["parameters"], &results["test_samples"]), (&269_722.into(), &7.into()));
     assert_eq!(classifier("resnet_cifar", &flags)["parameters_hash"], results["parameters_hash"]);
-}
-
-/// Neither the 26 reviews to learn from nor the 18 to be judged by make whole batches, and some are
-/// longer than what is read of them.
-#[test]
-fn imdb_has_three_cells() {
-    let data = Folder::with_imdb(12, 8);
-    let flags = ["--data", data.path(), "--max-len", "8", "--batch", "4"];
-    for (cell, parameters) in [("simple", 2_465), ("lstm", 8_705), ("gru", 6_721)] {
-        for device in ["cpu", &gpu()] {
-            let own = ["--device", device, "--cell", cell, "--epochs", "10"];
-            let results = classifier("imdb", &[&flags[..], &own].concat());
-            assert_eq!((&results["cell"], &results["parameters"]), (&cell.into(), &parameters.into()));
-            assert_eq!((&results["train_samples"], &results["test_samples"]), (&26.into(), &18.into()));
-            assert_eq!(number(&results, "best_test_accuracy"), 1.0, "{results}");
-            assert_eq!(number(&results, "train_accuracy"), 1.0, "{results}");
-        }
-    }
-    let once = ["--device", &gpu(), "--epochs", "1"];
-    let run = |more: &[&str]| classifier("imdb", &[&flags[..], &once, more].concat());
-    assert_eq!(run(&[])["parameters_hash"], run(&[])["parameters_hash"]);
-    let limited = run(&["--limit", "5", "--words", "6"]);
-    assert_eq!((&limited["train_samples"], &limited["test_samples"]), (&5.into(), &5.into()));
-    assert_eq!(limited["words"], 6);
-    // Whether all of the last batch or only its own reviews count shows in fractions.
-    let fifths = 5.0 * number(&limited, "test_accuracy");
-    assert!((fifths - fifths.round()).abs() < 1e-5, "{limited}");
-}
-
-#[test]
-fn imdb_shows_reviews_and_says_what_is_wrong() {
-    let data = Folder::with_imdb(4, 3);
-    let flags = ["--device", "cpu", "--data", data.path(), "--epochs", "20", "--batch", "2"];
-    let printed = String::from_utf8(run("imdb", &flags).stdout).expect("examples print UTF-8");
-    let shown = printed.lines().skip_while(|line| !line.starts_with("predicted")).skip(1);
-    let shown: Vec<&str> = shown.take_while(|line| !line.is_empty()).collect();
-    assert_eq!(shown.len(), 6, "{printed}");
-    for line in shown {
-        let word = if line.starts_with("positive") { "lovely" } else { "dreadful" };
-        assert!(line.contains(word), "{printed}");
-        let columns: Vec<&str> = line.split_whitespace().collect();
-        let probability: f64 = columns[1].parse().expect("a number");
-        assert!((0.5..=1.0).contains(&probability) && columns[0] == columns[2], "{line}");
-    }
-    assert!(failure("imdb", &[&flags[..], &["--words", "2"]].concat()).contains("max_words"));
-}
-
-/// Within windows of three characters nobody can tell what follows the first one, nor the writer what
-/// follows the one it wrote: below `ln 2 / 3`, and right in writing, is who remembers more.
-#[test]
-fn char_rnn_carries_its_state() {
-    let folder = Folder::new();
-    let text = folder.write("text.txt", "aabb".repeat(100).as_bytes());
-    let flags = ["--text", &text, "--length", "3", "--batch", "4", "--epochs", "6", "--seed", "7"];
-    for device in ["cpu", &gpu()] {
-        let own = ["--device", device, "--temperature", "0", "--sample", "18"];
-        let results = results("char_rnn", &[&flags[..], &own].concat());
-        let (unigram, reached) = (number(&results, "unigram_entropy"), number(&results, "cross_entropy"));
-        assert!((unigram - 2f64.ln()).abs() < 1e-5, "{results}");
-        assert!(reached < 0.1, "{results}");
-        assert!((number(&results, "perplexity") - reached.exp()).abs() < 1e-5, "{results}");
-        let sample = results["sample"].as_str().unwrap_or_default();
-        assert!(sample.len() == 18 && "aabb".repeat(6).contains(sample), "{sample}");
-    }
-}
-
-#[test]
-fn char_rnn_writes_by_seed() {
-    let flags = ["--device", &gpu(), "--limit", "600", "--epochs", "1", "--sample"];
-    let run = |more: &[&str]| results("char_rnn", &[&flags[..], more].concat());
-    let (first, again, other) = (run(&["40"]), run(&["40"]), run(&["40", "--seed", "43"]));
-    assert_eq!(first["sample"], again["sample"]);
-    assert_eq!(first["parameters_hash"], again["parameters_hash"]);
-    assert_ne!(first["sample"], other["sample"]);
-    assert_eq!(first["sample"].as_str().map(|s| s.chars().count()), Some(40));
-    assert_eq!(first["characters"], 600);
-    assert_eq!(run(&["0"])["sample"], "");
-    // A batch of one shares its state with the writer.
-    let single = run(&["5", "--batch", "1"]);
-    assert!(single["sample"].as_str().is_some_and(|s| s.starts_with('#')), "{single}");
-
-    let folder = Folder::new();
-    let text = folder.write("latin.txt", b"tr\xe8s bien");
-    assert!(failure("char_rnn", &["--device", "cpu", "--text", &text]).contains(&text));
-    let text = folder.write("short.txt", b"short");
-    assert!(failure("char_rnn", &["--device", "cpu", "--text", &text]).contains("number of tokens is 5"));
 }
 
 /// The pictures that a run of `image_filters` lists, decoded.
@@ -471,57 +258,6 @@ fn image_filters_reads_a_picture() {
         let message = failure("image_filters", &["--device", "cpu", "--input", &path(name)]);
         assert!(message.contains(&path(name)), "{message}");
     }
-}
-
-/// What `--out` leaves of a plot: axes, legend and curves as text, and the same as pixels.
-fn plotted(folder: &Folder, name: &str, texts: &[&str]) {
-    let svg = fs::read_to_string(folder.0.join(format!("{name}.svg"))).expect("it was written");
-    for text in texts {
-        assert!(svg.contains(text), "no `{text}` in the plot");
-    }
-    let picture = image::open(folder.0.join(format!("{name}.png"))).expect("a picture").into_rgb8();
-    let size = format!("width=\"{}\" height=\"{}\"", picture.width(), picture.height());
-    assert!(svg.contains(&size), "not of the same size: {size}");
-    for colour in [[255; 3], [0; 3], [150; 3], [0, 90, 200]] {
-        assert!(picture.pixels().any(|p| p.0 == colour), "no pixel is {colour:?}");
-    }
-}
-
-#[test]
-fn sine_forecast_beats_the_naive_forecast() {
-    let folder = Folder::new();
-    let flags = ["--device", "cpu", "--epochs", "12", "--out", folder.path()];
-    let lstm = results("sine_forecast", &flags);
-    assert!(number(&lstm, "test_loss") < 0.25 * number(&lstm, "naive_loss"), "{lstm}");
-    assert!(number(&lstm, "forecast_error") < 0.5 * number(&lstm, "naive_forecast_error"), "{lstm}");
-    plotted(&folder, "sine_forecast", &["time", "value", "the series", "next value", "its own predictions"]);
-
-    for cell in ["simple", "lstm", "gru"] {
-        let flags = ["--device", &gpu(), "--cell", cell, "--steps", "3", "--limit", "64", "--epochs", "2"];
-        let (first, again) = (results("sine_forecast", &flags), results("sine_forecast", &flags));
-        assert_eq!(first["parameters_hash"], again["parameters_hash"]);
-        assert_eq!((&first["cell"], &first["forecast_steps"]), (&cell.into(), &3.into()));
-        assert_eq!((&first["train_samples"], &first["test_samples"]), (&64.into(), &64.into()));
-        assert!(number(&first, "forecast_error").is_finite(), "{first}");
-    }
-}
-
-#[test]
-fn one_to_many_writes_waves() {
-    let cpu = results("one_to_many", &["--device", "cpu", "--epochs", "6"]);
-    assert!(number(&cpu, "test_loss") < 0.3 * number(&cpu, "mean_loss"), "{cpu}");
-
-    let folder = Folder::new();
-    let flags =
-        ["--device", &gpu(), "--epochs", "1", "--limit", "33", "--batch", "8", "--out", folder.path()];
-    let results = results("one_to_many", &flags);
-    assert_eq!((&results["train_samples"], &results["test_samples"]), (&33.into(), &33.into()));
-    assert!(number(&results, "test_loss").is_finite(), "{results}");
-    plotted(
-        &folder,
-        "one_to_many",
-        &["amplitude", "periods", "point", "asked for", "written by the network"],
-    );
 }
 
 #[test]

@@ -11,12 +11,19 @@ impl Folder {
     pub fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let unique = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("retape-data-{}-{unique}", std::process::id()));
+        let path = std::env::temp_dir().join(format!("retape-test-{}-{unique}", std::process::id()));
         fs::create_dir_all(&path).expect("the temporary folder can be made");
         Folder(path)
     }
 
+    /// Its path as a flag.
+    #[allow(dead_code, reason = "some test binaries have no use for it")]
+    pub fn path(&self) -> &str {
+        self.0.to_str().expect("the temporary folder is UTF-8")
+    }
+
     /// Writes a file, in folders that are made for it.
+    #[allow(dead_code, reason = "some test binaries have no use for it")]
     pub fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
         let path = self.0.join(name);
         let parent = path.parent().expect("the file lies in the folder");
