@@ -12,12 +12,12 @@
 //! route whose patches exceed the device's limits shows as a dash.
 
 mod rows;
+mod timing;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use retape::ops::ConvRoute;
 use retape::prelude::*;
-use retape::wgpu::PollType;
 use rows::convolutions::{CIFAR, Layer, MNIST, OTHERS, Part, RESNET, VGG};
 
 /// Turns that each route gets; a single one where it takes longer than `LONG`.
@@ -25,12 +25,7 @@ const TURNS: usize = 7;
 const LONG: Duration = Duration::from_millis(700);
 
 fn main() {
-    let device = match std::env::var("RETAPE_BENCH_DEVICE") {
-        Ok(name) if !name.is_empty() => Device::named(&name),
-        _ => Device::gpu(),
-    };
-    let device = device.unwrap_or_else(|e| panic!("the benches need a GPU adapter: {e}"));
-    let words: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
+    let device = timing::device();
     println!("{device}\n");
     println!("milliseconds; GFLOP/s of the chosen route, counting padding\n");
     println!("| layer | | direct | im2col | implicit | chosen | GFLOP/s | chosen / best |");
@@ -40,7 +35,7 @@ fn main() {
     let mut ratios = Vec::new();
     for (layers, batch) in networks {
         for layer in layers {
-            if words.is_empty() || words.iter().any(|w| layer.name.contains(w.as_str())) {
+            if timing::is_wanted(layer.name) {
                 ratios.extend(Part::ALL.map(|part| line(&device, *layer, batch, part)));
             }
         }
@@ -70,19 +65,9 @@ impl Runner {
         }
         let mut runner = Runner { session, best: Duration::MAX };
         // The first run compiles the kernels; the second says how many fit a turn.
-        let first = runner.run(device, 1);
-        runner.best = if first > LONG { first } else { runner.run(device, 1) };
+        let first = timing::step(&mut runner.session, device, 1);
+        runner.best = if first > LONG { first } else { timing::step(&mut runner.session, device, 1) };
         Some(runner)
-    }
-
-    /// The time of one of `steps` steps.
-    fn run(&mut self, device: &Device, steps: usize) -> Duration {
-        let start = Instant::now();
-        self.session.replay_n(steps).expect("the step replays");
-        if let Some((device, _)) = device.wgpu() {
-            device.poll(PollType::wait_indefinitely()).expect("the device finishes");
-        }
-        start.elapsed() / steps as u32
     }
 }
 
@@ -105,7 +90,7 @@ fn line(device: &Device, layer: Layer, batch: usize, part: Part) -> f64 {
                 continue;
             }
             let steps = (Duration::from_millis(20).as_nanos() / runner.best.as_nanos().max(1)).clamp(1, 200);
-            runner.best = runner.best.min(runner.run(device, steps as usize));
+            runner.best = runner.best.min(timing::step(&mut runner.session, device, steps as usize));
         }
     }
     let same = |runner: &Runner, other: &Runner| dispatches(&runner.session) == dispatches(&other.session);

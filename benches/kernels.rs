@@ -10,21 +10,17 @@
 //! the run. A time is that of one step: a replay of many steps, waited for, over their number.
 
 mod rows;
+mod timing;
 
 use std::cell::{Cell, OnceCell};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use criterion::{Criterion, SamplingMode, Throughput};
 use retape::prelude::*;
-use retape::wgpu::PollType;
 use rows::{Row, Work};
 
 fn main() {
-    let device = match std::env::var("RETAPE_BENCH_DEVICE") {
-        Ok(name) if !name.is_empty() => Device::named(&name),
-        _ => Device::gpu(),
-    };
-    let device = device.unwrap_or_else(|e| panic!("the benches need a GPU adapter: {e}"));
+    let device = timing::device();
     println!("{device}\n");
     let mut criterion = Criterion::default()
         .sample_size(10)
@@ -79,7 +75,7 @@ fn measure(criterion: &mut Criterion, device: &Device, row: &Row) -> Option<Meas
             assert!(found.passes(), "{} differs from its reference\n{found}", row.name);
         });
         b.iter_custom(|steps| {
-            let taken = time(device, &mut session, steps);
+            let taken = timing::time(&mut session, device, steps as usize);
             best.set(best.get().min(taken.as_secs_f64() / steps as f64));
             taken
         });
@@ -87,16 +83,6 @@ fn measure(criterion: &mut Criterion, device: &Device, row: &Row) -> Option<Meas
     group.finish();
     let seconds = best.get();
     seconds.is_finite().then(|| Measured { name: row.name.clone(), work: recorded.work, seconds })
-}
-
-/// The time of `steps` steps, from before they are encoded until they have run.
-fn time(device: &Device, session: &mut Session, steps: u64) -> Duration {
-    let start = Instant::now();
-    session.replay_n(steps as usize).expect("the step replays");
-    if let Some((device, _)) = device.wgpu() {
-        device.poll(PollType::wait_indefinitely()).expect("the device finishes");
-    }
-    start.elapsed()
 }
 
 /// One line per row: best time, rate, and the rate in percent of the best row of the same kind.

@@ -11,11 +11,12 @@
 //! mean squared error and SGD. A name is `cell time hidden`. All forms of a line are checked against
 //! each other, then timed in turns, and each keeps its best time.
 
-use std::time::{Duration, Instant};
+mod timing;
+
+use std::time::Duration;
 
 use retape::ops::{GruReset, Recurrence, RecurrentOptions, RecurrentRoute, RecurrentWeights};
 use retape::prelude::*;
-use retape::wgpu::PollType;
 use retape::{Result, random::Stream};
 
 const BATCH: usize = 32;
@@ -47,19 +48,14 @@ struct Line {
 }
 
 fn main() {
-    let device = match std::env::var("RETAPE_BENCH_DEVICE") {
-        Ok(name) if !name.is_empty() => Device::named(&name),
-        _ => Device::gpu(),
-    };
-    let device = device.unwrap_or_else(|e| panic!("the benches need a GPU adapter: {e}"));
-    let words: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
+    let device = timing::device();
     println!("{device}\n\nmilliseconds (dispatches)\n");
     println!("| cell time hidden | | elementary | steps | sequence | chosen | elementary / chosen |");
     println!("|---|---|---|---|---|---|---|");
     for cell in [Cell::Lstm, Cell::Gru, Cell::Simple] {
         for (time, hidden) in sizes(cell) {
             let line = Line { cell, time, hidden };
-            if words.is_empty() || words.iter().any(|w| line.name().contains(w.as_str())) {
+            if timing::is_wanted(&line.name()) {
                 [Work::Forward, Work::Training].into_iter().for_each(|work| print(&device, line, work));
             }
         }
@@ -142,20 +138,10 @@ impl Runner {
     fn new(device: &Device, line: Line, work: Work, route: RecurrentRoute) -> Option<Runner> {
         let (session, seen) = line.session(device, work, route).ok()?;
         let mut runner = Runner { session, best: Duration::MAX, result: Vec::new() };
-        let first = runner.run(device, 1);
+        let first = timing::step(&mut runner.session, device, 1);
         runner.result = runner.session.read(seen).expect("the result is kept");
-        runner.best = if first > LONG { first } else { runner.run(device, 1) };
+        runner.best = if first > LONG { first } else { timing::step(&mut runner.session, device, 1) };
         Some(runner)
-    }
-
-    /// The time of one of `steps` steps.
-    fn run(&mut self, device: &Device, steps: usize) -> Duration {
-        let start = Instant::now();
-        self.session.replay_n(steps).expect("the step replays");
-        if let Some((device, _)) = device.wgpu() {
-            device.poll(PollType::wait_indefinitely()).expect("the device finishes");
-        }
-        start.elapsed() / steps as u32
     }
 
     fn dispatches(&self) -> usize {
@@ -181,7 +167,8 @@ fn print(device: &Device, line: Line, work: Work) {
         for runner in runners.iter_mut().flatten() {
             if turn == 0 || runner.best <= LONG {
                 let fit = Duration::from_millis(30).as_nanos() / runner.best.as_nanos().max(1);
-                runner.best = runner.best.min(runner.run(device, fit.clamp(1, 100) as usize));
+                runner.best =
+                    runner.best.min(timing::step(&mut runner.session, device, fit.clamp(1, 100) as usize));
             }
         }
     }

@@ -11,6 +11,8 @@
 //! before. Replays and bare loops take turns and the device is idle before each, because some
 //! drivers make a submission wait for the one before it. Times are medians.
 
+mod timing;
+
 use std::hint::black_box;
 use std::time::Instant;
 
@@ -22,11 +24,7 @@ use retape::wgpu::{self, PollType};
 const TURNS: usize = 400;
 
 fn main() {
-    let device = match std::env::var("RETAPE_BENCH_DEVICE") {
-        Ok(name) if !name.is_empty() => Device::named(&name),
-        _ => Device::gpu(),
-    };
-    let device = device.unwrap_or_else(|e| panic!("the benches need a GPU adapter: {e}"));
+    let device = timing::device();
     println!("{device}\n");
     let networks = [
         Network { name: "xor 2-8-1, batch 4", widths: &[2, 8, 1], batch: 4 },
