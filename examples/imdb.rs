@@ -9,6 +9,7 @@ mod common;
 
 use std::process::ExitCode;
 
+use common::cell::Cell;
 use common::{Example, Flags, Outcome, Progress, Results, parameters_hash, positive, round};
 use retape::data::{IMDB_CLASSES, Side, Texts, TrainTestTexts, Vocabulary, pad_sequences};
 use retape::prelude::*;
@@ -43,32 +44,12 @@ struct Own {
     max_len: usize,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Cell {
-    Simple,
-    Lstm,
-    Gru,
-}
-
-impl Cell {
-    fn name(self) -> &'static str {
-        match self {
-            Cell::Simple => "simple",
-            Cell::Lstm => "lstm",
-            Cell::Gru => "gru",
-        }
-    }
-
-    /// Word numbers `[batch, time]` to a logit `[batch, 1]`.
-    fn model(self, words: usize) -> Sequential {
-        let model = Sequential::new().add(Embedding::new(words, FEATURES).padding_index(Vocabulary::PADDING));
-        let model = match self {
-            Cell::Simple => model.add(SimpleRnn::new(FEATURES)),
-            Cell::Lstm => model.add(Lstm::new(FEATURES)),
-            Cell::Gru => model.add(Gru::new(FEATURES)),
-        };
-        model.add(Dense::new(1))
-    }
+/// Word numbers `[batch, time]` to a logit `[batch, 1]`.
+fn model(cell: Cell, words: usize) -> Sequential {
+    Sequential::new()
+        .add(Embedding::new(words, FEATURES).padding_index(Vocabulary::PADDING))
+        .add(cell.layer(FEATURES))
+        .add(Dense::new(1))
 }
 
 /// Reviews as rows of word numbers, with 1 for praise.
@@ -225,14 +206,14 @@ fn run(flags: &Flags, own: Own) -> Outcome {
     let test = Reviews::new(&texts.test, &vocabulary, own.max_len);
     let (learn, judge, words) = (train.len(), test.len(), vocabulary.len());
     println!("{learn} reviews to learn from, {judge} to be judged by, {words} words");
-    let model = own.cell.model(words);
+    let model = model(own.cell, words);
     let summary = model.summary([own.max_len])?;
     println!("{summary}");
 
     let epochs = flags.epochs.unwrap_or(8);
     let batch = flags.batch.unwrap_or(64).min(train.len());
     let mut results = Results::new(EXAMPLE.name, &device);
-    results.set("cell", own.cell.name());
+    results.set("cell", own.cell.flag());
     results.set("words", words);
     results.set("max_len", own.max_len);
     results.set("epochs", epochs);

@@ -9,10 +9,10 @@ mod common;
 use std::f32::consts::TAU;
 use std::process::ExitCode;
 
+use common::cell::Cell;
 use common::plot::{Curve, Panel};
 use common::regression::{Regression, Samples, mean_squared};
 use common::{Example, Flags, Outcome, Results, parameters_hash, round};
-use retape::nn::LayerSpec;
 use retape::prelude::*;
 use retape::random::Stream;
 
@@ -46,28 +46,12 @@ struct Own {
     steps: u16,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Cell {
-    Simple,
-    Lstm,
-    Gru,
-}
-
-impl Cell {
-    fn name(self) -> &'static str {
-        match self {
-            Cell::Simple => "simple RNN",
-            Cell::Lstm => "LSTM",
-            Cell::Gru => "GRU",
-        }
-    }
-
-    fn layer(self) -> LayerSpec {
-        match self {
-            Cell::Simple => SimpleRnn::new(UNITS).into(),
-            Cell::Lstm => Lstm::new(UNITS).into(),
-            Cell::Gru => Gru::new(UNITS).into(),
-        }
+/// The network's name in the picture.
+fn title(cell: Cell) -> &'static str {
+    match cell {
+        Cell::Simple => "simple RNN",
+        Cell::Lstm => "LSTM",
+        Cell::Gru => "GRU",
     }
 }
 
@@ -88,7 +72,7 @@ fn run(flags: &Flags, own: Own) -> Outcome {
     println!("windows of {WINDOW} values: {} to learn from, {} to be judged by", train.len, test.len);
 
     // Values to one value: the recurrent layer gives its last output only.
-    let model = Sequential::new().add(own.cell.layer()).add(Dense::new(1));
+    let model = Sequential::new().add(own.cell.layer(UNITS)).add(Dense::new(1));
     println!("{}", model.summary([WINDOW, 1])?);
     // Gradients through 40 steps may explode: their common norm is kept within 1.
     let optimizer = Adam::new(LEARNING_RATE).clip(Clip::GlobalNorm(1.0));
@@ -114,7 +98,7 @@ fn run(flags: &Flags, own: Own) -> Outcome {
     flags.plot(EXAMPLE.name, &[panel(own.cell, future, next, forecasts[0].clone())])?;
 
     let mut results = Results::new(EXAMPLE.name, &device);
-    results.set("cell", format!("{:?}", own.cell).to_lowercase());
+    results.set("cell", own.cell.flag());
     results.set("epochs", epochs);
     results.set("batch", batch);
     results.set("train_samples", train.len);
@@ -173,7 +157,7 @@ fn errors(forecasts: &[Vec<f32>], series: &[f32]) -> [f64; 2] {
 fn panel(cell: Cell, truth: &[f32], next: Vec<f32>, forecast: Vec<f32>) -> Panel {
     let shown = truth[..WINDOW + forecast.len()].iter().copied();
     Panel {
-        title: format!("{} on a part of the series it never saw", cell.name()),
+        title: format!("{} on a part of the series it never saw", title(cell)),
         x: "time",
         y: "value",
         curves: vec![

@@ -2,6 +2,7 @@
 //! every run.
 #![allow(dead_code, reason = "each example uses its own part")]
 
+pub mod cell;
 pub mod classifier;
 pub mod plot;
 pub mod regression;

@@ -166,6 +166,11 @@ struct Trace {
     saved: Vec<f64>,
 }
 
+/// The states of all sequences, `[count, batch, hidden]`.
+fn all_states<'a>(cell: Cell, of: impl Iterator<Item = &'a [Vec<f64>; 2]> + Clone) -> Vec<f64> {
+    (0..cell.states()).flat_map(|number| of.clone().flat_map(move |states| states[number].clone())).collect()
+}
+
 pub(super) fn forward(
     spec: &Spec,
     extents: Extents,
@@ -181,11 +186,7 @@ pub(super) fn forward(
     };
     let traces: Vec<Trace> = (0..extents.batch).into_par_iter().map(one).collect();
     let join = |pick: &dyn Fn(&Trace) -> &Vec<f64>| traces.iter().flat_map(|t| pick(t).clone()).collect();
-    let mut states: Vec<f64> = join(&|t| &t.states[0]);
-    if spec.cell == Cell::Lstm {
-        let cells: Vec<f64> = join(&|t| &t.states[1]);
-        states.extend(cells);
-    }
+    let states = all_states(spec.cell, traces.iter().map(|t| &t.states));
     let data = [join(&|t| &t.y), states, join(&|t| &t.previous), join(&|t| &t.saved)];
     types.iter().zip(data).map(|(ty, data)| Array::new(ty.shape, data)).collect()
 }
@@ -341,12 +342,7 @@ pub(super) fn backward(
         data.push(join(&|s| &s.recurrent));
     }
     if op.initial {
-        let mut states: Vec<f64> = join(&|s| &s.states[0]);
-        if spec.cell == Cell::Lstm {
-            let cells: Vec<f64> = join(&|s| &s.states[1]);
-            states.extend(cells);
-        }
-        data.push(states);
+        data.push(all_states(spec.cell, all.iter().map(|s| &s.states)));
     }
     types.iter().zip(data).map(|(ty, data)| Array::new(ty.shape, data)).collect()
 }
