@@ -320,9 +320,9 @@ fn column_at(column: u32, rows: u32) -> u32 {
 
 // The columns of all gates at unit j, of up to four.
 fn gate_columns(j: u32) -> vec4<u32> {
-    let column = j + vec4(0u, 1u, 2u, 3u) * p.hidden;
-    let panel = column / p.panel;
-    return panel * (p.hidden - 1u) * p.panel + column;
+    let second = column_at(p.hidden + j, p.hidden);
+    let third = column_at(2u * p.hidden + j, p.hidden);
+    return vec4(column_at(j, p.hidden), second, third, column_at(3u * p.hidden + j, p.hidden));
 }
 
 // Sequences of a workgroup.
@@ -447,6 +447,19 @@ fn dy_at(at: Place) -> vec4<f32> {
     if !HAS_DY { return vec4(0.0); }
     let i = lines(at.row, at.s, p.hidden) + at.j;
     return vec4(dy[i.x], dy[i.y], dy[i.z], dy[i.w]);
+}
+
+// The products of step s with all gates' weights at unit j, by tiles of units, states read from memory.
+fn tiled_products(row: u32, s: u32, unit: u32, j: u32) -> Sums {
+    var sums = Sums();
+    for (var first = 0u; first < p.hidden; first += WIDTH) {
+        let k = min(first + unit, p.hidden - 1u);
+        stage_all(unit, first + unit < p.hidden, all_masked(row, k, all_before(row, s, k)));
+        workgroupBarrier();
+        sums = products(sums, first, min(WIDTH, p.hidden - first), j, unit);
+        workgroupBarrier();
+    }
+    return sums;
 }
 
 // Stages the gradients of gates `from` to `to` of unit k at step s from memory, zeros past the last unit.

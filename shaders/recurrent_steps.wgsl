@@ -69,14 +69,7 @@ fn forward_step(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
     if row >= p.batch { return; }
     let mine = tile % p.tiles * WIDTH + unit;
     let j = min(mine, p.hidden - 1u);
-    var sums = Sums();
-    for (var first = 0u; first < p.hidden; first += WIDTH) {
-        let k = min(first + unit, p.hidden - 1u);
-        stage_all(unit, first + unit < p.hidden, all_masked(row, k, all_before(row, p.first, k)));
-        workgroupBarrier();
-        sums = products(sums, first, min(WIDTH, p.hidden - first), j, unit);
-        workgroupBarrier();
-    }
+    let sums = tiled_products(row, p.first, unit, j);
     let state = State(all_before(row, p.first, j), c_all(row, p.first, j));
     step_of(sums, row, p.first, j, mine < p.hidden, state);
 }
