@@ -1,0 +1,37 @@
+use std::fmt;
+
+use crate::error::Result;
+use crate::graph::{Graph, Value};
+use crate::shape::{Shape, TensorType};
+
+/// What the outputs of a model are, by the loss that judges them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scores {
+    /// Before a softmax or sigmoid: a class is likelier than not above 0.
+    Logits,
+    /// Probabilities: a class is likelier than not above 0.5.
+    Probabilities,
+    /// Numbers as they are.
+    Values,
+}
+
+/// A loss, sample by sample. Batches are averaged, weighted and added up by whoever records it.
+pub trait LossFunction: fmt::Debug + Send + Sync {
+    /// Shape and dtype of the targets that go with outputs of this shape, both with the batch as
+    /// dimension 0.
+    ///
+    /// # Errors
+    /// If no targets fit such outputs.
+    fn targets(&self, output: Shape) -> Result<TensorType>;
+
+    /// Records the loss of each sample, `[batch]`: the mean over a sample's other dimensions.
+    ///
+    /// # Errors
+    /// As the operators it is made of.
+    fn record(&self, graph: &Graph, output: Value, targets: Value) -> Result<Value>;
+
+    /// What the outputs mean: metrics find the predicted class by it.
+    fn scores(&self) -> Scores {
+        Scores::Values
+    }
+}

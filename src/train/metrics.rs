@@ -1,0 +1,43 @@
+use std::fmt;
+
+use super::Scores;
+use crate::error::Result;
+use crate::graph::{Graph, Value};
+use crate::shape::Shape;
+
+/// What a metric works with.
+#[derive(Clone, Copy, Debug)]
+pub struct MetricInputs {
+    /// The model's output `[batch, ..]`.
+    pub output: Value,
+    /// The targets: u32 labels, or f32 of the loss's shape.
+    pub targets: Value,
+    /// What the outputs are.
+    pub scores: Scores,
+    /// 1 for each sample that counts and 0 for those that only fill the batch up, f32 `[batch]`;
+    /// `None` if all count.
+    pub mask: Option<Value>,
+}
+
+/// A metric: sums that each batch adds to on the device, and what they come to at the end.
+pub trait MetricFunction: fmt::Debug + Send + Sync {
+    /// The name in logs: `accuracy`.
+    fn name(&self) -> String;
+
+    /// The numbers that [`results`](MetricFunction::results) gives, by name: the metric's own for a
+    /// single number; `precision_0`, `precision_1`, .. for one per class. `output` is the shape of
+    /// the model's output.
+    fn result_names(&self, output: Shape) -> Vec<String> {
+        let _ = output;
+        vec![self.name()]
+    }
+
+    /// Records the sums over a batch, f32 of any shape.
+    ///
+    /// # Errors
+    /// If the metric does not fit the outputs or the targets.
+    fn record(&self, graph: &Graph, inputs: MetricInputs) -> Result<Value>;
+
+    /// The results, from the sums over all batches in row-major order.
+    fn results(&self, sums: &[f64]) -> Vec<f64>;
+}
