@@ -13,7 +13,7 @@ use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::{Source, Value};
 use crate::ops::Reference;
-use crate::session::{Executor, ScalarTable, SessionOptions};
+use crate::session::{Executor, ScalarTable, Session, SessionOptions};
 use crate::tape::Tape;
 
 type Shared = Arc<RwLock<Array>>;
@@ -34,7 +34,9 @@ impl CpuExecutor {
         for value in tape.persistent() {
             let info = &tape.recording().values[value.index()];
             let name = info.name.as_deref().unwrap_or_default();
+            let fed = options.feeds().find(|&(own, ..)| own == value);
             let shared = match info.source {
+                _ if fed.is_some() => fed.and_then(|(_, session, theirs)| stored(session, theirs)),
                 Source::Parameter(_) | Source::State(_) => shared_storage(options, name, value, &tape)?,
                 _ => None,
             };
@@ -148,6 +150,11 @@ impl Executor for CpuExecutor {
     fn cpu(&self) -> Option<&CpuExecutor> {
         Some(self)
     }
+}
+
+/// The storage of a value of a session on the CPU path.
+fn stored(session: &Session, value: Value) -> Option<Shared> {
+    session.executor().cpu()?.persistent.get(&value).cloned()
 }
 
 /// Fails where the largest value would not fit into memory.

@@ -135,6 +135,14 @@ impl GpuContext {
         }
     }
 
+    /// Waits until a submission has run.
+    pub fn wait_for(&self, submission: wgpu::SubmissionIndex) -> Result<()> {
+        let until = wgpu::PollType::Wait { submission_index: Some(submission), timeout: None };
+        let waited = self.device.poll(until);
+        self.check()?;
+        waited.map(|_| ()).map_err(|e| self.failed(e.to_string()))
+    }
+
     /// Waits until everything submitted has run.
     pub fn wait(&self) -> Result<()> {
         let waited = self.device.poll(wgpu::PollType::wait_indefinitely());

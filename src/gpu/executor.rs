@@ -2,6 +2,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
 
+use super::chain::GpuChain;
 use super::context::GpuContext;
 use super::readback::Staging;
 use crate::dtype::DType;
@@ -143,9 +144,21 @@ impl GpuExecutor {
     }
 
     /// The buffer of a value and the value's own bytes.
-    fn locate(&self, value: Value) -> Result<(&wgpu::Buffer, u64)> {
+    pub(super) fn locate(&self, value: Value) -> Result<(&wgpu::Buffer, u64)> {
         let planned = self.plan.value(value).ok_or_else(|| self.tape.unknown_value(value))?;
         Ok((&self.buffers[planned.buffer], self.tape.recording().ty(value).bytes()))
+    }
+
+    pub(super) fn context(&self) -> &Arc<GpuContext> {
+        &self.context
+    }
+
+    /// Records a step into a chain, and moves on to the next.
+    pub fn record_step(&self, scalars: &mut ScalarTable, chain: &mut GpuChain) -> Result<()> {
+        let pass = chain.pass(self.commands.len(), DISPATCHES_PER_SUBMIT)?;
+        self.encode(pass, self.commands.iter(), scalars);
+        scalars.advance();
+        Ok(())
     }
 
     fn encode<'a>(
@@ -248,22 +261,11 @@ impl Executor for GpuExecutor {
     }
 
     fn replay(&mut self, scalars: &mut ScalarTable, steps: usize) -> Result<()> {
-        let at_once = (DISPATCHES_PER_SUBMIT / self.commands.len().max(1)).max(1);
-        let mut left = steps;
-        while left > 0 {
-            let now = left.min(at_once);
-            let mut encoder = self.context.device.create_command_encoder(&Default::default());
-            {
-                let mut pass = encoder.begin_compute_pass(&Default::default());
-                for _ in 0..now {
-                    self.encode(&mut pass, self.commands.iter(), scalars);
-                    scalars.advance();
-                }
-            }
-            self.context.queue.submit([encoder.finish()]);
-            left -= now;
+        let mut chain = GpuChain::new(self.context.clone());
+        for _ in 0..steps {
+            self.record_step(scalars, &mut chain)?;
         }
-        self.context.check_submitted()
+        chain.submit()
     }
 
     fn run_op(&mut self, op: usize, scalars: &ScalarTable) -> Result<()> {
@@ -337,6 +339,12 @@ fn make_buffer(device: &wgpu::Device, size: u64, role: BufferRole) -> wgpu::Buff
     })
 }
 
+/// The executor of a session on this device.
+fn on_device<'a>(context: &Arc<GpuContext>, session: &'a Session) -> Result<&'a GpuExecutor> {
+    let here = session.executor().gpu().filter(|gpu| Arc::ptr_eq(&gpu.context, context));
+    here.ok_or_else(|| Error::Share { message: "the sessions run on different devices".to_owned() })
+}
+
 /// The buffers that come from the session to share with, by buffer index.
 fn shared_buffers(
     context: &Arc<GpuContext>,
@@ -345,11 +353,14 @@ fn shared_buffers(
     options: &SessionOptions<'_>,
 ) -> Result<HashMap<usize, wgpu::Buffer>> {
     let mut shared = HashMap::new();
+    for (own, session, theirs) in options.feeds() {
+        let buffer = on_device(context, session)?.locate(theirs)?.0.clone();
+        if let Some(planned) = plan.value(own) {
+            shared.insert(planned.buffer, buffer);
+        }
+    }
     let Some(session) = options.share else { return Ok(shared) };
-    let other = session.executor().gpu().filter(|gpu| Arc::ptr_eq(&gpu.context, context));
-    let Some(other) = other else {
-        return Err(Error::Share { message: "the sessions run on different devices".to_owned() });
-    };
+    let other = on_device(context, session)?;
     for planned in &plan.values {
         let role = plan.buffers[planned.buffer].role;
         let shareable = matches!(role, BufferRole::Parameter | BufferRole::State);

@@ -2,12 +2,16 @@
 //! executor that replays a plan.
 
 mod adapters;
+mod chain;
 mod context;
 mod executor;
 mod pipelines;
 mod readback;
+mod snapshot;
 
 pub use adapters::{AdapterReport, adapters};
+pub(crate) use chain::GpuChain;
 pub(crate) use context::GpuContext;
 pub(crate) use executor::GpuExecutor;
 pub use executor::RawDispatch;
+pub(crate) use snapshot::GpuSnapshot;

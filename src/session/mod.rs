@@ -1,14 +1,20 @@
 //! The session: a tape bound to a device, ready to replay.
 
+mod chain;
+mod faults;
 mod options;
 mod scalars;
+mod snapshot;
 mod verify;
 
 use std::future::Future;
 use std::sync::Arc;
 
+pub(crate) use chain::Chain;
+pub use faults::NonFinite;
 pub use options::SessionOptions;
 pub(crate) use scalars::ScalarTable;
+pub use snapshot::Snapshot;
 pub use verify::{HostData, OpCheck, Verification};
 
 use crate::cpu::CpuExecutor;
@@ -135,7 +141,7 @@ impl Session {
             let info = &tape.recording().values[value.index()];
             let name = info.name.as_deref().unwrap_or_default();
             match &info.source {
-                Source::Parameter(_) | Source::State(_) if options.shares(name) => {}
+                Source::Parameter(_) | Source::State(_) if options.shares(name) || options.is_fed(value) => {}
                 Source::Parameter(init) | Source::State(init) => {
                     let data = init.fill(info.ty.shape, options.seed, name);
                     self.executor.write(value, bytemuck::cast_slice(&data))?;

@@ -10,6 +10,7 @@ pub struct SessionOptions<'a> {
     pub(crate) seed: u32,
     pub(crate) share: Option<&'a Session>,
     pub(crate) guard: bool,
+    pub(crate) feeds: Option<(&'a Session, &'a [(Value, Value)])>,
 }
 
 impl<'a> SessionOptions<'a> {
@@ -38,6 +39,24 @@ impl<'a> SessionOptions<'a> {
     pub fn guard(mut self) -> Self {
         self.guard = true;
         self
+    }
+
+    /// Gives states of this tape the storage of inputs of another session: what this one puts into
+    /// them is what that one reads. Each pair is a state and the input.
+    pub(crate) fn feed(mut self, session: &'a Session, pairs: &'a [(Value, Value)]) -> Self {
+        self.feeds = Some((session, pairs));
+        self
+    }
+
+    /// The states that are inputs of another session: the state, the session, its input.
+    pub(crate) fn feeds(&self) -> impl Iterator<Item = (Value, &'a Session, Value)> + use<'a> {
+        let pairs = self.feeds.into_iter();
+        pairs.flat_map(|(session, pairs)| pairs.iter().map(move |&(own, theirs)| (own, session, theirs)))
+    }
+
+    /// Whether a state is an input of another session.
+    pub(crate) fn is_fed(&self, value: Value) -> bool {
+        self.feeds().any(|(own, ..)| own == value)
     }
 
     /// Whether the parameter or state of this name comes from the other session.

@@ -20,6 +20,12 @@ impl ScalarTable {
         &self.values
     }
 
+    pub fn set_values(&mut self, values: &[f64]) {
+        if values.len() == self.values.len() {
+            self.values.copy_from_slice(values);
+        }
+    }
+
     /// The four bytes a kernel reads.
     pub fn bytes(&self, scalar: Scalar) -> [u8; 4] {
         let value = self.values[scalar.index()];

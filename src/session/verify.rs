@@ -128,7 +128,7 @@ impl Session {
         Ok(Verification { rows: checked? })
     }
 
-    fn is_advanced(&self, value: Value) -> bool {
+    pub(super) fn is_advanced(&self, value: Value) -> bool {
         let source = &self.tape.recording().values[value.index()].source;
         matches!(source, Source::Parameter(_) | Source::State(_))
     }

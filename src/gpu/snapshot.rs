@@ -1,0 +1,46 @@
+use super::executor::GpuExecutor;
+use crate::error::Result;
+use crate::graph::Value;
+
+/// Copies of buffers on their device.
+pub(crate) struct GpuSnapshot {
+    copies: Vec<(Value, wgpu::Buffer)>,
+}
+
+impl GpuExecutor {
+    /// Copies the contents of values within the device.
+    pub fn snapshot(&self, values: &[Value]) -> Result<GpuSnapshot> {
+        let context = self.context();
+        let located: Vec<_> = values.iter().filter_map(|&v| self.locate(v).ok().map(|at| (v, at))).collect();
+        let bytes = located.iter().map(|(_, (_, bytes))| bytes).sum();
+        let copies = context.scoped(bytes, || {
+            let mut encoder = context.device.create_command_encoder(&Default::default());
+            let copy = |(value, (source, bytes)): (Value, (&wgpu::Buffer, u64))| {
+                let buffer = context.device.create_buffer(&wgpu::BufferDescriptor {
+                    label: Some("snapshot"),
+                    size: bytes,
+                    usage: wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
+                    mapped_at_creation: false,
+                });
+                encoder.copy_buffer_to_buffer(source, 0, &buffer, 0, bytes);
+                (value, buffer)
+            };
+            let copies = located.into_iter().map(copy).collect();
+            context.queue.submit([encoder.finish()]);
+            copies
+        })?;
+        Ok(GpuSnapshot { copies })
+    }
+
+    /// Puts back what [`snapshot`](GpuExecutor::snapshot) copied.
+    pub fn put_back(&self, snapshot: &GpuSnapshot) -> Result<()> {
+        let context = self.context();
+        let mut encoder = context.device.create_command_encoder(&Default::default());
+        for (value, copy) in &snapshot.copies {
+            let (buffer, bytes) = self.locate(*value)?;
+            encoder.copy_buffer_to_buffer(copy, 0, buffer, 0, bytes);
+        }
+        context.queue.submit([encoder.finish()]);
+        context.check_submitted()
+    }
+}

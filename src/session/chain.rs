@@ -1,0 +1,36 @@
+use super::{Executor, Session};
+use crate::device::{Backend, Device};
+use crate::error::Result;
+use crate::gpu::GpuChain;
+
+/// Steps of several sessions on one device, one after the other. On a GPU they are encoded together
+/// into few submissions and run behind the host; on the CPU path each runs at once.
+///
+/// What is written to a session takes effect before everything in the submission that follows, so
+/// [`submit`](Chain::submit) goes before a write that must not reach the steps encoded so far.
+pub(crate) struct Chain {
+    gpu: Option<GpuChain>,
+}
+
+impl Chain {
+    pub fn new(device: &Device) -> Chain {
+        match &device.backend {
+            Backend::Cpu => Chain { gpu: None },
+            Backend::Gpu(context) => Chain { gpu: Some(GpuChain::new(context.clone())) },
+        }
+    }
+
+    /// Adds a step of a session, with its scalars as they are now.
+    pub fn step(&mut self, session: &mut Session) -> Result<()> {
+        let Session { executor, scalars, .. } = session;
+        match (&mut self.gpu, executor.gpu()) {
+            (Some(chain), Some(gpu)) => gpu.record_step(scalars, chain),
+            _ => Executor::replay(executor.as_mut(), scalars, 1),
+        }
+    }
+
+    /// Hands over what is encoded.
+    pub fn submit(&mut self) -> Result<()> {
+        self.gpu.as_mut().map_or(Ok(()), GpuChain::submit)
+    }
+}

@@ -1,0 +1,93 @@
+use std::fmt;
+use std::panic::Location;
+
+use super::Session;
+use crate::error::Result;
+use crate::graph::{Source, Value};
+
+/// Where a step first produced a NaN or an infinity: what [`Session::find_non_finite`] returns.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NonFinite {
+    /// The operator, or `None` for an input, parameter or state that already held it.
+    pub op: Option<&'static str>,
+    /// The operator's layer; empty for none.
+    pub layer: String,
+    /// The line that recorded the operator.
+    pub at: Option<&'static Location<'static>>,
+    /// The value that holds it, by name or number.
+    pub value: String,
+    /// The flat index of the first such element.
+    pub index: usize,
+    /// The element.
+    pub element: f32,
+}
+
+impl fmt::Display for NonFinite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.op {
+            Some(op) => {
+                write!(f, "{op}")?;
+                if !self.layer.is_empty() {
+                    write!(f, " in layer `{}`", self.layer)?;
+                }
+                if let Some(at) = self.at {
+                    write!(f, " at {at}")?;
+                }
+                write!(f, " produced {} as element {} of `{}`", self.element, self.index, self.value)
+            }
+            None => write!(f, "`{}` holds {} as element {}", self.value, self.element, self.index),
+        }
+    }
+}
+
+impl Session {
+    /// Runs the step operator by operator and reads every result, until one holds a NaN or an
+    /// infinity: the first such value, or `None`. Inputs, parameters and states are looked at before.
+    /// Parameters, states and the step count are as before afterwards.
+    ///
+    /// # Errors
+    /// As [`replay`](Session::replay).
+    pub fn find_non_finite(&mut self) -> Result<Option<NonFinite>> {
+        for value in self.tape.persistent() {
+            let constant = matches!(self.tape.recording().values[value.index()].source, Source::Constant(_));
+            if constant {
+                continue;
+            }
+            if let Some(found) = self.non_finite_in(value, None)? {
+                return Ok(Some(found));
+            }
+        }
+        let before = self.snapshot()?;
+        let found = self.first_bad_op();
+        self.restore(&before)?;
+        found
+    }
+
+    fn first_bad_op(&mut self) -> Result<Option<NonFinite>> {
+        let tape = self.tape.clone();
+        for (index, node) in tape.ops().iter().enumerate() {
+            self.executor.run_op(index, &self.scalars)?;
+            let mutated = node.op.mutates().iter().map(|&i| node.inputs[i]);
+            for value in node.outputs.iter().copied().chain(mutated) {
+                if let Some(found) = self.non_finite_in(value, Some(index))? {
+                    return Ok(Some(found));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn non_finite_in(&self, value: Value, op: Option<usize>) -> Result<Option<NonFinite>> {
+        let data = self.executor.read_f64(value)?;
+        let Some(index) = data.iter().position(|v| !v.is_finite()) else { return Ok(None) };
+        let node = op.map(|op| &self.tape.ops()[op]);
+        Ok(Some(NonFinite {
+            op: node.map(|n| n.op.name()),
+            layer: node.map(|n| self.tape.layer(n).to_owned()).unwrap_or_default(),
+            at: node.map(|n| n.at),
+            value: self.tape.recording().describe(value),
+            index,
+            element: data[index] as f32,
+        }))
+    }
+}
