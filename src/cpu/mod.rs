@@ -34,9 +34,9 @@ impl CpuExecutor {
         for value in tape.persistent() {
             let info = &tape.recording().values[value.index()];
             let name = info.name.as_deref().unwrap_or_default();
-            let fed = options.feeds().find(|&(own, ..)| own == value);
+            let fed = options.feeds.iter().find(|fed| fed.own == value);
             let shared = match info.source {
-                _ if fed.is_some() => fed.and_then(|(_, session, theirs)| stored(session, theirs)),
+                _ if fed.is_some() => fed.and_then(|fed| stored(fed.session, fed.theirs)),
                 Source::Parameter(_) | Source::State(_) => shared_storage(options, name, value, &tape)?,
                 _ => None,
             };

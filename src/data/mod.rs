@@ -3,6 +3,7 @@
 mod cifar;
 mod idx;
 mod imdb;
+mod samples;
 mod sequences;
 mod texts;
 mod vocabulary;
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 pub use cifar::{CIFAR10_CLASSES, cifar10};
 pub use idx::{IdxArray, read_idx};
 pub use imdb::{IMDB_CLASSES, imdb};
+pub use samples::{Column, ColumnData, Samples};
 pub use sequences::{Characters, Side, Windows, pad_sequences, unigram_entropy, windows};
 pub use texts::{Texts, TrainTestTexts};
 pub use vocabulary::{Vocabulary, words};

@@ -353,9 +353,9 @@ fn shared_buffers(
     options: &SessionOptions<'_>,
 ) -> Result<HashMap<usize, wgpu::Buffer>> {
     let mut shared = HashMap::new();
-    for (own, session, theirs) in options.feeds() {
-        let buffer = on_device(context, session)?.locate(theirs)?.0.clone();
-        if let Some(planned) = plan.value(own) {
+    for fed in options.feeds {
+        let buffer = on_device(context, fed.session)?.locate(fed.theirs)?.0.clone();
+        if let Some(planned) = plan.value(fed.own) {
             shared.insert(planned.buffer, buffer);
         }
     }

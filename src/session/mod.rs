@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 pub(crate) use chain::Chain;
 pub use faults::NonFinite;
+pub(crate) use options::Fed;
 pub use options::SessionOptions;
 pub(crate) use scalars::ScalarTable;
 pub use snapshot::Snapshot;
@@ -23,7 +24,7 @@ use crate::dtype::Element;
 use crate::error::{Error, Result};
 use crate::gpu::GpuExecutor;
 use crate::graph::{Source, Value};
-use crate::shape::TensorType;
+use crate::shape::{Shape, TensorType};
 use crate::tape::{Plan, Tape};
 
 /// What runs a tape: the GPU or the CPU reference path.
@@ -176,6 +177,15 @@ impl Session {
         if data.len() != ty.numel() {
             return Err(Error::Length { name: name(), expected: ty, found: data.len() });
         }
+        self.check_data(value, data)?;
+        self.executor.write(value, bytemuck::cast_slice(data))
+    }
+
+    /// Refuses labels and indices past the limit of a value, and targets that are not finite.
+    pub(crate) fn check_data<T: Element>(&self, value: Value, data: &[T]) -> Result<()> {
+        let recording = self.tape.recording();
+        let info = &recording.values[value.index()];
+        let name = || recording.describe(value);
         if let Some(limit) = info.limit {
             let past = data.iter().position(|v| v.to_f64() >= f64::from(limit));
             if let Some(index) = past {
@@ -190,7 +200,7 @@ impl Session {
                 return Err(Error::NonFinite { name: name(), index, value });
             }
         }
-        self.executor.write(value, bytemuck::cast_slice(data))
+        Ok(())
     }
 
     /// [`write`](Session::write) of half-precision data, such as images or weights stored that way:
@@ -317,6 +327,16 @@ impl Session {
     /// Sets the seed of the random operators from the next replay on. Parameters stay as they are.
     pub fn set_seed(&mut self, seed: u32) {
         self.scalars.set_seed(seed);
+    }
+
+    /// The shape of a value of the tape.
+    pub(crate) fn shape_of(&self, value: Value) -> Shape {
+        self.tape.recording().ty(value).shape
+    }
+
+    /// Sets the learning rate of the optimiser, if it has one under the usual name.
+    pub(crate) fn set_learning_rate(&mut self, rate: f32) {
+        self.scalars.set_learning_rate(rate);
     }
 
     /// The tape.

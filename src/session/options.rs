@@ -4,13 +4,21 @@ use crate::graph::{Source, Value};
 use crate::shape::TensorType;
 use crate::tape::Tape;
 
+/// A value of a tape that has the storage of a value of another session.
+#[derive(Clone, Copy)]
+pub(crate) struct Fed<'a> {
+    pub own: Value,
+    pub session: &'a Session,
+    pub theirs: Value,
+}
+
 /// How a session is built.
 #[derive(Clone, Copy, Default)]
 pub struct SessionOptions<'a> {
     pub(crate) seed: u32,
     pub(crate) share: Option<&'a Session>,
     pub(crate) guard: bool,
-    pub(crate) feeds: Option<(&'a Session, &'a [(Value, Value)])>,
+    pub(crate) feeds: &'a [Fed<'a>],
 }
 
 impl<'a> SessionOptions<'a> {
@@ -41,22 +49,16 @@ impl<'a> SessionOptions<'a> {
         self
     }
 
-    /// Gives states of this tape the storage of inputs of another session: what this one puts into
-    /// them is what that one reads. Each pair is a state and the input.
-    pub(crate) fn feed(mut self, session: &'a Session, pairs: &'a [(Value, Value)]) -> Self {
-        self.feeds = Some((session, pairs));
+    /// Gives values of this tape the storage that values of other sessions have: what this one puts
+    /// into a state is what the other reads as its input.
+    pub(crate) fn feed(mut self, feeds: &'a [Fed<'a>]) -> Self {
+        self.feeds = feeds;
         self
     }
 
-    /// The states that are inputs of another session: the state, the session, its input.
-    pub(crate) fn feeds(&self) -> impl Iterator<Item = (Value, &'a Session, Value)> + use<'a> {
-        let pairs = self.feeds.into_iter();
-        pairs.flat_map(|(session, pairs)| pairs.iter().map(move |&(own, theirs)| (own, session, theirs)))
-    }
-
-    /// Whether a state is an input of another session.
+    /// Whether a value has the storage of another session's.
     pub(crate) fn is_fed(&self, value: Value) -> bool {
-        self.feeds().any(|(own, ..)| own == value)
+        self.feeds.iter().any(|fed| fed.own == value)
     }
 
     /// Whether the parameter or state of this name comes from the other session.

@@ -1,23 +1,34 @@
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::{Scalar, ScalarInfo};
+use crate::train::LEARNING_RATE;
 
 /// The current values of the per-step scalars.
 #[derive(Clone, Debug)]
 pub(crate) struct ScalarTable {
     infos: Vec<ScalarInfo>,
     values: Vec<f64>,
+    /// Where the learning rate is; set anew for each step of a training, so not looked up each time.
+    learning_rate: Option<usize>,
 }
 
 impl ScalarTable {
     pub fn new(infos: &[ScalarInfo], seed: u32) -> Self {
         let mut values: Vec<f64> = infos.iter().map(|s| s.initial).collect();
         values[Scalar::SEED.index()] = f64::from(seed);
-        ScalarTable { infos: infos.to_vec(), values }
+        let mut table = ScalarTable { infos: infos.to_vec(), values, learning_rate: None };
+        table.learning_rate = table.find(LEARNING_RATE).ok();
+        table
     }
 
     pub fn values(&self) -> &[f64] {
         &self.values
+    }
+
+    pub fn set_learning_rate(&mut self, rate: f32) {
+        if let Some(index) = self.learning_rate {
+            self.values[index] = f64::from(rate);
+        }
     }
 
     pub fn set_values(&mut self, values: &[f64]) {

@@ -15,6 +15,16 @@ pub enum Scores {
     Values,
 }
 
+impl Scores {
+    /// Above which number a single output stands for class 1.
+    pub fn threshold(self) -> f32 {
+        match self {
+            Scores::Logits => 0.0,
+            Scores::Probabilities | Scores::Values => 0.5,
+        }
+    }
+}
+
 /// A loss, sample by sample. Batches are averaged, weighted and added up by whoever records it.
 pub trait LossFunction: fmt::Debug + Send + Sync {
     /// Shape and dtype of the targets that go with outputs of this shape, both with the batch as

@@ -1,0 +1,88 @@
+//! What happens around training: early stopping, logs, checkpoints, and functions of the program.
+
+mod run;
+
+pub use run::Run;
+pub(crate) use run::{Position, Requests};
+
+use crate::error::Result;
+
+/// Called by [`fit`](super::Trainer::fit) as training goes.
+///
+/// Callbacks are called in the order they were given. What they ask of the [`Run`], such as to
+/// stop or to write a checkpoint, is done when all of them have been called.
+pub trait Callback {
+    /// Before the first epoch.
+    fn on_train_begin(&mut self, run: &mut Run<'_>) -> Result<()> {
+        let _ = run;
+        Ok(())
+    }
+
+    /// Before each epoch.
+    fn on_epoch_begin(&mut self, run: &mut Run<'_>) -> Result<()> {
+        let _ = run;
+        Ok(())
+    }
+
+    /// Whether [`on_refresh`](Callback::on_refresh) is wanted.
+    fn refreshes(&self) -> bool {
+        false
+    }
+
+    /// A few times a second, between two steps, if some callback wants it.
+    fn on_refresh(&mut self, run: &mut Run<'_>) -> Result<()> {
+        let _ = run;
+        Ok(())
+    }
+
+    /// After how many steps each [`on_step`](Callback::on_step) is wanted; `None` for never.
+    fn every_steps(&self) -> Option<u32> {
+        None
+    }
+
+    /// After every so many steps, counted from the first of the training.
+    fn on_step(&mut self, run: &mut Run<'_>) -> Result<()> {
+        let _ = run;
+        Ok(())
+    }
+
+    /// After each epoch, its validation included: [`Run::logs`] has its figures.
+    fn on_epoch_end(&mut self, run: &mut Run<'_>) -> Result<()> {
+        let _ = run;
+        Ok(())
+    }
+
+    /// After the last epoch, or where training stopped early.
+    fn on_train_end(&mut self, run: &mut Run<'_>) -> Result<()> {
+        let _ = run;
+        Ok(())
+    }
+
+    /// What a checkpoint has to hold so that the callback goes on as if training had not been
+    /// interrupted. Callbacks are told apart by their position.
+    fn save(&self) -> Result<CallbackState> {
+        Ok(CallbackState::default())
+    }
+
+    /// Takes up what [`save`](Callback::save) gave.
+    fn load(&mut self, state: &CallbackState) -> Result<()> {
+        let _ = state;
+        Ok(())
+    }
+}
+
+/// What a callback remembers, by name.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CallbackState {
+    /// Numbers.
+    pub numbers: Vec<(String, f64)>,
+    /// Arrays, such as the best weights so far.
+    pub arrays: Vec<(String, Vec<f64>)>,
+}
+
+impl CallbackState {
+    /// The number of this name.
+    pub fn number(&self, name: &str) -> Option<f64> {
+        self.numbers.iter().find(|(n, _)| n == name).map(|&(_, number)| number)
+    }
+}

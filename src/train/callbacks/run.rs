@@ -1,0 +1,93 @@
+use std::path::{Path, PathBuf};
+
+use crate::error::Result;
+use crate::train::{History, Logs, Trainer};
+
+/// The training that a callback is called from: where it is, its figures, and what may be asked of it.
+pub struct Run<'a> {
+    pub(crate) trainer: &'a mut Trainer,
+    pub(crate) position: Position,
+    pub(crate) history: &'a History,
+    /// The figures, once they are known.
+    pub(crate) logs: &'a mut Option<Logs>,
+    pub(crate) requests: &'a mut Requests,
+}
+
+/// Where a training is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Position {
+    pub epoch: usize,
+    pub epochs: usize,
+    /// Steps of this epoch that are done.
+    pub step: usize,
+    /// Steps of an epoch.
+    pub steps: usize,
+    /// Samples that the steps done so far have seen.
+    pub samples: usize,
+}
+
+/// What callbacks asked for in one call.
+#[derive(Debug, Default)]
+pub(crate) struct Requests {
+    pub stop: Option<String>,
+    pub checkpoints: Vec<PathBuf>,
+}
+
+impl Run<'_> {
+    /// The epoch, counted from 0.
+    pub fn epoch(&self) -> usize {
+        self.position.epoch
+    }
+
+    /// How many epochs training goes on to, those before a resumed one included.
+    pub fn epochs(&self) -> usize {
+        self.position.epochs
+    }
+
+    /// The steps of this epoch that are done.
+    pub fn step(&self) -> usize {
+        self.position.step
+    }
+
+    /// The steps of an epoch.
+    pub fn steps_per_epoch(&self) -> usize {
+        self.position.steps
+    }
+
+    /// The samples of this epoch that are done.
+    pub fn samples(&self) -> usize {
+        self.position.samples
+    }
+
+    /// The figures of the epoch so far; after it, all of them, those of the validation included.
+    /// During an epoch, the first call of a moment reads them from the device.
+    ///
+    /// # Errors
+    /// As [`Session::read`](crate::Session::read).
+    pub fn logs(&mut self) -> Result<&Logs> {
+        if self.logs.is_none() {
+            *self.logs = Some(self.trainer.running_logs(self.position.samples)?);
+        }
+        Ok(self.logs.get_or_insert_default())
+    }
+
+    /// The epochs before this one.
+    pub fn history(&self) -> &History {
+        self.history
+    }
+
+    /// The trainer, for its weights and its sessions.
+    pub fn trainer(&mut self) -> &mut Trainer {
+        self.trainer
+    }
+
+    /// Ends training after this call; the first reason is kept.
+    pub fn stop(&mut self, reason: impl Into<String>) {
+        self.requests.stop.get_or_insert_with(|| reason.into());
+    }
+
+    /// Writes a checkpoint when all callbacks have been called, so that it holds what they remember.
+    pub fn write_checkpoint(&mut self, path: impl AsRef<Path>) {
+        self.requests.checkpoints.push(path.as_ref().to_owned());
+    }
+}

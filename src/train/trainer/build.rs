@@ -1,0 +1,130 @@
+use std::sync::Arc;
+
+use super::Trainer;
+use super::recipe::{Recipe, Variant};
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::nn::Layer;
+use crate::shape::Shape;
+use crate::train::{LEARNING_RATE, LossFunction, MetricFunction, Optimizer, Schedule};
+
+/// What [`Trainer::new`] starts with; [`build`](TrainerBuilder::build) ends it.
+pub struct TrainerBuilder {
+    model: Arc<dyn Layer>,
+    inputs: Vec<Shape>,
+    loss: Option<Box<dyn LossFunction>>,
+    optimizer: Option<Box<dyn Optimizer>>,
+    metrics: Vec<Arc<dyn MetricFunction>>,
+    schedule: Option<Box<dyn Schedule>>,
+    batch: usize,
+    accumulate: usize,
+    seed: u32,
+}
+
+impl TrainerBuilder {
+    pub(super) fn new(model: impl Layer, inputs: Vec<Shape>) -> Self {
+        TrainerBuilder {
+            model: Arc::new(model),
+            inputs,
+            loss: None,
+            optimizer: None,
+            metrics: Vec::new(),
+            schedule: None,
+            batch: 32,
+            accumulate: 1,
+            seed: 0,
+        }
+    }
+
+    /// What is minimised, by the model's first output.
+    pub fn loss(mut self, loss: impl LossFunction + 'static) -> Self {
+        self.loss = Some(Box::new(loss));
+        self
+    }
+
+    /// How parameters move.
+    pub fn optimizer(mut self, optimizer: impl Optimizer + 'static) -> Self {
+        self.optimizer = Some(Box::new(optimizer));
+        self
+    }
+
+    /// What is measured beside the loss.
+    pub fn metrics<M: MetricFunction + 'static>(mut self, metrics: impl IntoIterator<Item = M>) -> Self {
+        self.metrics = metrics.into_iter().map(|m| Arc::new(m) as Arc<dyn MetricFunction>).collect();
+        self
+    }
+
+    /// The learning rate of each update, in place of the optimiser's.
+    pub fn schedule(mut self, schedule: impl Schedule + 'static) -> Self {
+        self.schedule = Some(Box::new(schedule));
+        self
+    }
+
+    /// Samples per training step; 32 by default.
+    pub fn batch_size(mut self, batch: usize) -> Self {
+        self.batch = batch;
+        self
+    }
+
+    /// Takes the mean gradient of so many batches for each update; 1 by default. Where training ends
+    /// within them, the next one goes on.
+    pub fn accumulate(mut self, batches: usize) -> Self {
+        self.accumulate = batches;
+        self
+    }
+
+    /// The seed of the initial parameters, of the random operators and of the order of the samples; 0
+    /// by default.
+    pub fn seed(mut self, seed: u32) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Records the training step, plans it and compiles its kernels.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a missing loss or optimiser and for a batch of no samples; everything
+    /// that recording and planning the step refuse.
+    pub fn build(self, device: &Device) -> Result<Trainer> {
+        let missing = |argument| Error::Argument {
+            argument,
+            value: "missing".to_owned(),
+            expected: "a trainer needs one",
+        };
+        let at_least_one = |argument, value: usize| match value {
+            0 => Err(Error::Argument { argument, value: "0".to_owned(), expected: "at least 1" }),
+            _ => Ok(()),
+        };
+        at_least_one("batch_size", self.batch)?;
+        at_least_one("accumulate", self.accumulate)?;
+        let recipe = Recipe {
+            model: self.model,
+            inputs: self.inputs,
+            loss: self.loss.ok_or_else(|| missing("loss"))?,
+            optimizer: self.optimizer.ok_or_else(|| missing("optimizer"))?,
+            metrics: self.metrics,
+            accumulate: self.accumulate,
+        };
+        let mut trainer = Trainer {
+            device: device.clone(),
+            recipe,
+            batch: self.batch,
+            seed: self.seed,
+            schedule: self.schedule,
+            rate_scale: 1.0,
+            base_rate: 0.0,
+            training: Vec::new(),
+            evaluation: None,
+            prediction: None,
+            steps: 0,
+            updates: 0,
+        };
+        trainer.prepare(Variant { rows: self.batch, weighted: false, updates: true })?;
+        match trainer.session().scalar(LEARNING_RATE) {
+            Ok(rate) => trainer.base_rate = rate,
+            Err(error) if trainer.schedule.is_some() => return Err(error),
+            Err(_) => {}
+        }
+        Ok(trainer)
+    }
+}

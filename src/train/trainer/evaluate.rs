@@ -1,0 +1,268 @@
+use std::borrow::Cow;
+use std::fmt;
+
+use super::Trainer;
+use super::feed::{Columns, Feed};
+use super::recipe::{Recipe, Step};
+use crate::data::{Column, ColumnData, Samples};
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::session::{Chain, SessionOptions};
+use crate::shape::Shape;
+use crate::train::Logs;
+
+/// Loss and metrics over a data set: what [`Trainer::evaluate`] returns.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evaluation {
+    /// The mean loss of a sample.
+    pub loss: f64,
+    logs: Logs,
+}
+
+impl Evaluation {
+    /// A figure by name: `accuracy`.
+    pub fn get(&self, name: &str) -> Option<f64> {
+        self.logs.get(name)
+    }
+
+    /// All figures, the loss first.
+    pub fn logs(&self) -> &Logs {
+        &self.logs
+    }
+}
+
+impl fmt::Display for Evaluation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.logs, f)
+    }
+}
+
+/// A data set to be judged by, ready on its device.
+pub(super) struct Judge<'a> {
+    feed: Feed<'a>,
+    samples: usize,
+}
+
+impl Trainer {
+    /// Loss and metrics over all samples, with the model as it is in use: no dropout, running
+    /// statistics. Penalties of weights are not part of this loss.
+    ///
+    /// # Errors
+    /// As [`fit`](Trainer::fit).
+    pub fn evaluate<'a>(&mut self, data: impl Into<Samples<'a>>) -> Result<Evaluation> {
+        let samples = data.into();
+        let mut judge = self.judge(&samples, 0)?;
+        let logs = self.evaluate_with(&mut judge, "")?;
+        Ok(Evaluation { loss: logs.get("loss").unwrap_or(f64::NAN), logs })
+    }
+
+    /// Gets a data set ready for [`evaluate_with`](Trainer::evaluate_with).
+    pub(super) fn judge<'a>(&mut self, samples: &'a Samples<'_>, limit: u64) -> Result<Judge<'a>> {
+        self.check(samples)?;
+        let count = samples.len();
+        let step = self.evaluation_step()?;
+        // Whether a sample counts is not a column: it is written with each size of a batch.
+        let columns = Columns::new(samples, None);
+        columns.check(step)?;
+        let longest = count.next_multiple_of(step.rows);
+        let (device, step) = (self.device.clone(), self.evaluation_step()?);
+        Ok(Judge { feed: Feed::new(&device, columns, step, longest, limit)?, samples: count })
+    }
+
+    pub(super) fn evaluate_with(&mut self, judge: &mut Judge<'_>, prefix: &str) -> Result<Logs> {
+        let device = self.device.clone();
+        let samples = judge.samples;
+        let mut chain = Chain::new(&device);
+        judge.feed.set_order((0..samples as u32).collect(), &mut chain)?;
+        let step = self.evaluation_step()?;
+        step.reset_sums()?;
+        let rows = step.rows;
+        step.set_counted(rows)?;
+        for batch in 0..samples.div_ceil(rows) {
+            let counted = rows.min(samples - batch * rows);
+            if counted < rows {
+                chain.submit()?;
+                step.set_counted(counted)?;
+            }
+            judge.feed.load(&device, step, batch, &mut chain)?;
+            chain.step(&mut step.session)?;
+        }
+        chain.submit()?;
+        self.evaluation_logs(samples, prefix)
+    }
+
+    fn evaluation_logs(&self, samples: usize, prefix: &str) -> Result<Logs> {
+        let step = self.evaluation.as_ref().ok_or(Error::ForeignValue)?;
+        self.recipe.logs(step, samples, prefix)
+    }
+
+    fn evaluation_step(&mut self) -> Result<&mut Step> {
+        if self.evaluation.is_none() {
+            let (tape, values) = self.recipe.evaluation(self.batch)?;
+            self.evaluation = Some(self.beside_training(&tape, values)?);
+        }
+        self.evaluation.as_mut().ok_or(Error::ForeignValue)
+    }
+
+    fn prediction_step(&mut self) -> Result<&mut Step> {
+        if self.prediction.is_none() {
+            let (tape, values) = self.recipe.prediction(self.batch)?;
+            self.prediction = Some(self.beside_training(&tape, values)?);
+        }
+        self.prediction.as_mut().ok_or(Error::ForeignValue)
+    }
+
+    /// A step over the parameters of the training.
+    fn beside_training(&self, tape: &crate::Tape, values: super::recipe::StepValues) -> Result<Step> {
+        let options = SessionOptions::new().seed(self.seed).share_parameters(&self.main().session);
+        let session = tape.session_with(&self.device, options)?;
+        Ok(Step { session, rows: self.batch, values })
+    }
+
+    /// The model's first output for every sample, row-major; targets and weights are not looked at.
+    /// Any number of samples is taken batch by batch.
+    ///
+    /// # Errors
+    /// If the samples are not what the model takes.
+    pub fn predict<'a>(&mut self, data: impl Into<Samples<'a>>) -> Result<Predictions> {
+        let mut samples = data.into();
+        (samples.targets, samples.weights) = (None, None);
+        samples.check()?;
+        self.recipe.check_inputs(&samples)?;
+        let (device, count) = (self.device.clone(), samples.len());
+        let step = self.prediction_step()?;
+        let columns = Columns::new(&samples, None);
+        columns.check(step)?;
+        let rows = step.rows;
+        let shape = step.session.shape_of(step.values.output);
+        let sample = Shape::new(&shape.dims()[1..])?;
+        let mut feed = Feed::new(&device, columns, step, count, 0)?;
+        let mut chain = Chain::new(&device);
+        feed.set_order((0..count as u32).collect(), &mut chain)?;
+        let mut data = Vec::with_capacity(count * sample.numel());
+        for batch in 0..count.div_ceil(rows) {
+            feed.load(&device, step, batch, &mut chain)?;
+            chain.step(&mut step.session)?;
+            chain.submit()?;
+            data.extend(step.session.read(step.values.output)?);
+        }
+        data.truncate(count * sample.numel());
+        Ok(Predictions { shape: sample, data })
+    }
+
+    /// The class that each sample is taken for: that of the largest output, the first of equal ones;
+    /// for a model of one output, whether it is above the threshold of the loss.
+    ///
+    /// # Errors
+    /// As [`predict`](Trainer::predict).
+    pub fn predict_classes<'a>(&mut self, data: impl Into<Samples<'a>>) -> Result<Vec<u32>> {
+        let predictions = self.predict(data)?;
+        let classes = predictions.shape.dims().last().copied().unwrap_or(1);
+        let threshold = self.recipe.loss.scores().threshold();
+        let class = |row: &[f32]| match row {
+            &[score] => u32::from(score > threshold),
+            _ => (1..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best }) as u32,
+        };
+        Ok(predictions.data.chunks_exact(classes).map(class).collect())
+    }
+}
+
+/// What a model says of samples: what [`Trainer::predict`] returns.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Predictions {
+    /// The shape of the output for one sample.
+    pub shape: Shape,
+    /// The outputs, sample by sample, each row-major.
+    pub data: Vec<f32>,
+}
+
+impl Predictions {
+    /// The number of samples.
+    pub fn len(&self) -> usize {
+        self.data.len() / self.shape.numel().max(1)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.data.is_empty()
+    }
+
+    /// The output for one sample.
+    pub fn get(&self, sample: usize) -> Option<&[f32]> {
+        self.data.chunks_exact(self.shape.numel().max(1)).nth(sample)
+    }
+}
+
+impl Step {
+    /// Lets the first `counted` samples of the batches to come count, and no others.
+    fn set_counted(&mut self, counted: usize) -> Result<()> {
+        let Some(mask) = self.values.weights else { return Ok(()) };
+        let counts: Vec<f32> = (0..self.rows).map(|row| if row < counted { 1.0 } else { 0.0 }).collect();
+        self.session.write(mask, &counts)
+    }
+}
+
+impl Recipe {
+    /// Refuses inputs of other shapes or dtypes than the model's.
+    pub(super) fn check_inputs(&self, samples: &Samples<'_>) -> Result<()> {
+        if samples.inputs.len() != self.inputs.len() {
+            let value = format!("{} of samples", samples.inputs.len());
+            return Err(Error::Argument { argument: "inputs", value, expected: "as many as the model has" });
+        }
+        for (index, (column, &shape)) in samples.inputs.iter().zip(&self.inputs).enumerate() {
+            let what = "a sample and the model's input";
+            check_column(column, shape, self.model.input_dtype(index), what)?;
+        }
+        Ok(())
+    }
+
+    /// Refuses targets of another shape or dtype than the loss's.
+    pub(super) fn check_targets(&self, samples: &Samples<'_>) -> Result<()> {
+        let ty = self.target_type(2)?;
+        let Some(targets) = &samples.targets else {
+            let value = "missing".to_owned();
+            return Err(Error::Argument { argument: "targets", value, expected: "the loss needs them" });
+        };
+        let shape = Shape::new(&ty.shape.dims()[1..])?;
+        check_column(targets, shape, ty.dtype, "a sample's target and that of the loss")
+    }
+}
+
+fn check_column(column: &Column<'_>, shape: Shape, dtype: DType, what: &'static str) -> Result<()> {
+    let found = match column.data {
+        ColumnData::F32(_) => DType::F32,
+        ColumnData::U32(_) => DType::U32,
+    };
+    if found != dtype {
+        return Err(Error::DTypeMismatch { what: what.to_owned(), found, expected: dtype });
+    }
+    if column.shape != shape {
+        return Err(Error::shape_mismatch(what, column.shape, shape));
+    }
+    Ok(())
+}
+
+/// Weights of samples from those of their classes, times their own.
+pub(super) fn sample_weights<'a>(
+    samples: &'a Samples<'_>,
+    classes: &[(u32, f32)],
+) -> Result<Option<Cow<'a, [f32]>>> {
+    let own = samples.weights.as_deref();
+    if classes.is_empty() {
+        return Ok(own.map(Cow::Borrowed));
+    }
+    let labels = match &samples.targets {
+        Some(Column { data: ColumnData::U32(labels), shape }) if shape.rank() == 0 => labels,
+        _ => {
+            let value = "given for targets that are no labels".to_owned();
+            return Err(Error::Argument {
+                argument: "class_weights",
+                value,
+                expected: "u32 labels, one a sample",
+            });
+        }
+    };
+    let of_class = |label: &u32| classes.iter().find(|(class, _)| class == label).map_or(1.0, |&(_, w)| w);
+    let weights = labels.iter().enumerate().map(|(i, label)| of_class(label) * own.map_or(1.0, |w| w[i]));
+    Ok(Some(Cow::Owned(weights.collect())))
+}

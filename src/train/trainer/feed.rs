@@ -1,0 +1,277 @@
+//! How batches reach a step: gathered on the device from data that stays there, or uploaded one by
+//! one while the device works on those before.
+
+use std::borrow::Cow;
+
+use super::recipe::{Step, StepValues};
+use crate::data::{Column, ColumnData, Samples};
+use crate::device::Device;
+use crate::dtype::DType;
+use crate::error::Result;
+use crate::graph::{Graph, Value};
+use crate::random::Stream;
+use crate::session::{Chain, Fed, Session, SessionOptions};
+use crate::shape::Shape;
+
+/// The stream that draws the order of an epoch.
+const ORDER: u32 = 0x6f72_6465;
+
+/// The columns of a data set in the order of a step's values: inputs, targets, weights.
+pub(super) struct Columns<'a> {
+    columns: Vec<Column<'a>>,
+    samples: usize,
+}
+
+impl<'a> Columns<'a> {
+    /// The columns of `samples`; `weights` stands for theirs.
+    pub fn new(samples: &'a Samples<'_>, weights: Option<Cow<'a, [f32]>>) -> Self {
+        let borrowed = |column: &'a Column<'_>| Column {
+            shape: column.shape,
+            data: match &column.data {
+                ColumnData::F32(data) => ColumnData::F32(Cow::Borrowed(&data[..])),
+                ColumnData::U32(data) => ColumnData::U32(Cow::Borrowed(&data[..])),
+            },
+        };
+        let given = samples.inputs.iter().chain(&samples.targets).map(borrowed);
+        let weights = weights.map(|data| Column { shape: Shape::from([]), data: ColumnData::F32(data) });
+        Columns { columns: given.chain(weights).collect(), samples: samples.len() }
+    }
+
+    /// Refuses labels and indices past the limits of the step's values, and targets that are not
+    /// finite: what a session checks where it is written to.
+    pub fn check(&self, step: &Step) -> Result<()> {
+        for (column, value) in self.columns.iter().zip(destinations(&step.values)) {
+            match &column.data {
+                ColumnData::F32(data) => step.session.check_data(value, data)?,
+                ColumnData::U32(data) => step.session.check_data(value, data)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn bytes(&self) -> u64 {
+        self.columns.iter().map(|c| 4 * (c.shape.numel() as u64) * self.samples as u64).sum()
+    }
+
+    /// Whether every column fits into a buffer of the device, and all together into `limit` bytes.
+    fn fits(&self, device: &Device, limit: u64) -> bool {
+        let Some(profile) = device.profile() else { return false };
+        let largest = self.columns.iter().map(|c| 4 * (c.shape.numel() as u64) * self.samples as u64).max();
+        self.bytes() <= limit && largest.unwrap_or(0) <= profile.max_buffer_bytes
+    }
+}
+
+/// The values of a step that columns are written to, in their order.
+fn destinations(values: &StepValues) -> Vec<Value> {
+    values.inputs.iter().copied().chain(values.targets).chain(values.weights).collect()
+}
+
+/// The order of the samples in an epoch: drawn by seed and epoch, or as they are.
+pub(super) fn epoch_order(samples: usize, shuffle: bool, seed: u32, epoch: usize) -> Vec<u32> {
+    if !shuffle {
+        return (0..samples as u32).collect();
+    }
+    let stream = Stream { seed, step: epoch as u32, stream: ORDER };
+    stream.permutation(samples).into_iter().map(|i| i as u32).collect()
+}
+
+/// Brings batches of one data set into the steps of a trainer.
+pub(super) enum Feed<'a> {
+    Resident(Resident),
+    Streamed(Streamed<'a>),
+}
+
+impl<'a> Feed<'a> {
+    /// A feed of `columns`, on the device if they fit into `limit` bytes there. `step` is the one for
+    /// whole batches; an order has at most `longest` entries.
+    pub fn new(
+        device: &Device,
+        columns: Columns<'a>,
+        step: &Step,
+        longest: usize,
+        limit: u64,
+    ) -> Result<Feed<'a>> {
+        if columns.fits(device, limit) {
+            return Ok(Feed::Resident(Resident::new(device, columns, step, longest)?));
+        }
+        Ok(Feed::Streamed(Streamed {
+            columns,
+            order: Vec::new(),
+            batch: step.rows,
+            f32s: Vec::new(),
+            u32s: Vec::new(),
+        }))
+    }
+
+    /// Whether the data stays on the device.
+    #[cfg(test)]
+    pub fn is_resident(&self) -> bool {
+        matches!(self, Feed::Resident(_))
+    }
+
+    /// Takes up the order of the samples in the batches to come. Everything encoded before is
+    /// submitted.
+    pub fn set_order(&mut self, order: Vec<u32>, chain: &mut Chain) -> Result<()> {
+        chain.submit()?;
+        match self {
+            Feed::Resident(resident) => resident.set_order(order),
+            Feed::Streamed(streamed) => {
+                streamed.order = order;
+                Ok(())
+            }
+        }
+    }
+
+    /// Brings batch `batch` of the order, counted in whole batches, into a step: as many samples as the
+    /// step has rows, the last one of the order again where it ends.
+    pub fn load(&mut self, device: &Device, step: &mut Step, batch: usize, chain: &mut Chain) -> Result<()> {
+        match self {
+            Feed::Resident(resident) => resident.load(device, step, batch, chain),
+            Feed::Streamed(streamed) => streamed.load(step, batch, chain),
+        }
+    }
+}
+
+/// Data on the device, with a tape that gathers batches from it.
+pub(super) struct Resident {
+    /// A gathering step for each step it fills; the first one owns the data.
+    gathers: Vec<Gather>,
+    columns: Vec<(Shape, DType)>,
+    samples: usize,
+    batch: usize,
+    longest: usize,
+}
+
+struct Gather {
+    /// The destinations of the step it was made for.
+    into: Vec<Value>,
+    session: Session,
+    data: Vec<Value>,
+    order: Value,
+}
+
+impl Resident {
+    fn new(device: &Device, columns: Columns<'_>, step: &Step, longest: usize) -> Result<Resident> {
+        let dtype = |column: &Column<'_>| match column.data {
+            ColumnData::F32(_) => DType::F32,
+            ColumnData::U32(_) => DType::U32,
+        };
+        let types = columns.columns.iter().map(|c| (c.shape, dtype(c))).collect();
+        let mut resident = Resident {
+            gathers: Vec::new(),
+            columns: types,
+            samples: columns.samples,
+            batch: step.rows,
+            longest,
+        };
+        let mut gather = resident.gather(device, step)?;
+        for (column, &value) in columns.columns.iter().zip(&gather.data) {
+            match &column.data {
+                ColumnData::F32(data) => gather.session.write(value, data)?,
+                ColumnData::U32(data) => gather.session.write(value, data)?,
+            }
+        }
+        resident.gathers.push(gather);
+        Ok(resident)
+    }
+
+    /// The tape that fills the inputs of a step.
+    fn gather(&self, device: &Device, step: &Step) -> Result<Gather> {
+        let mut g = Graph::new();
+        let order = g.indices("order", [self.longest]);
+        let into = destinations(&step.values);
+        let (mut data, mut batches) = (Vec::new(), Vec::new());
+        for (index, &(shape, dtype)) in self.columns.iter().enumerate() {
+            let with = |count: usize| {
+                Shape::new(&std::iter::once(count).chain(shape.dims().iter().copied()).collect::<Vec<_>>())
+            };
+            let name = format!("data_{index}");
+            let column = match dtype {
+                DType::F32 => g.input(&name, with(self.samples)?),
+                DType::U32 => g.indices(&name, with(self.samples)?),
+            };
+            let name = format!("batch_{index}");
+            let batch = match dtype {
+                DType::F32 => g.state(&name, with(step.rows)?, crate::graph::Init::Zeros),
+                DType::U32 => g.state_u32(&name, with(step.rows)?),
+            };
+            g.load_batch(batch, column, order, self.batch as u32)?;
+            data.push(column);
+            batches.push(batch);
+        }
+        let tape = g.forward([])?;
+        let into_step =
+            batches.iter().zip(&into).map(|(&own, &theirs)| Fed { own, session: &step.session, theirs });
+        let from_first = self.gathers.first().into_iter().flat_map(|first| {
+            let theirs = first.data.iter().copied().chain([first.order]);
+            let own = data.iter().copied().chain([order]);
+            own.zip(theirs).map(|(own, theirs)| Fed { own, session: &first.session, theirs })
+        });
+        let feeds: Vec<Fed<'_>> = into_step.chain(from_first).collect();
+        let session = tape.session_with(device, SessionOptions::new().feed(&feeds))?;
+        Ok(Gather { into, session, data, order })
+    }
+
+    fn set_order(&mut self, mut order: Vec<u32>) -> Result<()> {
+        let last = order.last().copied().unwrap_or(0);
+        order.resize(self.longest, last);
+        let first = &mut self.gathers[0];
+        first.session.write(first.order, &order)
+    }
+
+    fn load(&mut self, device: &Device, step: &Step, batch: usize, chain: &mut Chain) -> Result<()> {
+        let into = destinations(&step.values);
+        let known = self.gathers.iter().position(|g| g.into == into);
+        let index = match known {
+            Some(index) => index,
+            None => {
+                let gather = self.gather(device, step)?;
+                self.gathers.push(gather);
+                self.gathers.len() - 1
+            }
+        };
+        let gather = &mut self.gathers[index];
+        gather.session.set_step(batch as u32);
+        chain.step(&mut gather.session)
+    }
+}
+
+/// Data on the host.
+pub(super) struct Streamed<'a> {
+    columns: Columns<'a>,
+    order: Vec<u32>,
+    batch: usize,
+    f32s: Vec<f32>,
+    u32s: Vec<u32>,
+}
+
+impl Streamed<'_> {
+    fn load(&mut self, step: &mut Step, batch: usize, chain: &mut Chain) -> Result<()> {
+        // Gathered while the device is at work, then handed over behind the steps encoded so far.
+        chain.submit()?;
+        let last = self.order.len().saturating_sub(1);
+        let order = &self.order;
+        let rows = (0..step.rows).map(|i| order[(batch * self.batch + i).min(last)] as usize);
+        for (column, value) in self.columns.columns.iter().zip(destinations(&step.values)) {
+            let size = column.shape.numel();
+            match &column.data {
+                ColumnData::F32(data) => {
+                    gather_rows(data, size, rows.clone(), &mut self.f32s);
+                    step.session.write(value, &self.f32s)?;
+                }
+                ColumnData::U32(data) => {
+                    gather_rows(data, size, rows.clone(), &mut self.u32s);
+                    step.session.write(value, &self.u32s)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn gather_rows<T: Copy>(data: &[T], size: usize, rows: impl Iterator<Item = usize>, into: &mut Vec<T>) {
+    into.clear();
+    for row in rows {
+        into.extend_from_slice(&data[row * size..][..size]);
+    }
+}

@@ -1,0 +1,245 @@
+//! Training as in Keras: `fit`, `evaluate`, `predict`.
+
+mod build;
+mod evaluate;
+mod feed;
+mod fit;
+mod pace;
+mod recipe;
+
+use std::fmt;
+
+pub use build::TrainerBuilder;
+pub use evaluate::{Evaluation, Predictions};
+pub use fit::Fit;
+
+use self::feed::Columns;
+use self::recipe::{Recipe, Step, Sums, Variant};
+use crate::data::Samples;
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::session::{Chain, Session, SessionOptions};
+use crate::train::{Logs, Schedule};
+
+/// A model with everything that its training needs, on a device.
+///
+/// ```
+/// use retape::prelude::*;
+/// # fn main() -> retape::Result<()> {
+/// let data = data::Dataset::new([2], vec![0., 0., 0., 1., 1., 0., 1., 1.], vec![0, 1, 1, 0], 2)?;
+/// let model = Sequential::new()
+///     .add(Dense::new(8).activation(Activation::Tanh))
+///     .add(Dense::new(2));
+/// let mut trainer = Trainer::new(model, data.input_shape())
+///     .loss(Loss::SparseCategoricalCrossEntropy)
+///     .optimizer(Adam::new(0.05))
+///     .metrics([Metric::Accuracy])
+///     .batch_size(4)
+///     .seed(1)
+///     .build(&Device::cpu())?;
+/// let history = trainer.fit(&data, Fit::epochs(200))?;
+/// assert!(history.last("loss") < Some(0.1));
+/// assert_eq!(trainer.predict_classes(&data)?, [0, 1, 1, 0]);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// The training step is recorded once, for whole batches. The last batch of an epoch, if smaller, has a
+/// step of its own over the same parameters, so that its samples count exactly as much as all others.
+pub struct Trainer {
+    device: Device,
+    recipe: Recipe,
+    batch: usize,
+    seed: u32,
+    schedule: Option<Box<dyn Schedule>>,
+    /// What the rate of the schedule, or the optimiser's, is multiplied with.
+    rate_scale: f32,
+    /// The optimiser's own rate.
+    base_rate: f32,
+    /// The training steps; the first one is for whole batches and owns the parameters.
+    training: Vec<(Variant, Step)>,
+    evaluation: Option<Step>,
+    prediction: Option<Step>,
+    /// Batches trained on so far.
+    steps: u32,
+    /// Updates made so far.
+    updates: u32,
+}
+
+impl Trainer {
+    /// The description of a trainer for samples of this shape, without the batch.
+    #[expect(clippy::new_ret_no_self, reason = "a trainer needs its loss and its optimiser first")]
+    pub fn new(model: impl crate::nn::Layer, input: impl Into<crate::Shape>) -> TrainerBuilder {
+        TrainerBuilder::new(model, vec![input.into()])
+    }
+
+    /// [`new`](Trainer::new) for a model of several inputs.
+    pub fn with_inputs(model: impl crate::nn::Layer, inputs: impl Into<Vec<crate::Shape>>) -> TrainerBuilder {
+        TrainerBuilder::new(model, inputs.into())
+    }
+
+    /// The device.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The session of the training step for whole batches: it has the parameters, the optimiser's
+    /// states and the tape.
+    pub fn session(&self) -> &Session {
+        &self.main().session
+    }
+
+    /// The session of the training step, to write parameters.
+    pub fn session_mut(&mut self) -> &mut Session {
+        &mut self.training[0].1.session
+    }
+
+    /// Samples of a whole batch.
+    pub fn batch_size(&self) -> usize {
+        self.batch
+    }
+
+    /// The number of batches trained on.
+    pub fn steps(&self) -> u32 {
+        self.steps
+    }
+
+    /// The number of updates made: as many as steps, but for gradients that are summed over several.
+    pub fn updates(&self) -> u32 {
+        self.updates
+    }
+
+    /// The learning rate of the next update.
+    pub fn learning_rate(&self) -> f32 {
+        let rate = self.schedule.as_ref().map_or(self.base_rate, |s| s.rate(self.updates));
+        rate * self.rate_scale
+    }
+
+    /// Multiplies the learning rate, that of a schedule too, from now on.
+    pub fn scale_learning_rate(&mut self, factor: f32) {
+        self.rate_scale *= factor;
+    }
+
+    fn main(&self) -> &Step {
+        &self.training[0].1
+    }
+
+    /// Makes the training step of a variant, unless it exists.
+    fn prepare(&mut self, variant: Variant) -> Result<usize> {
+        if let Some(known) = self.training.iter().position(|(v, _)| *v == variant) {
+            return Ok(known);
+        }
+        let (tape, values) = self.recipe.training(variant)?;
+        let options = SessionOptions::new().seed(self.seed);
+        let session = match self.training.first() {
+            Some((_, main)) => tape.session_with(&self.device, options.share_parameters(&main.session))?,
+            None => tape.session_with(&self.device, options)?,
+        };
+        self.training.push((variant, Step { session, rows: variant.rows, values }));
+        Ok(self.training.len() - 1)
+    }
+
+    /// The variant of the next step for a batch of `rows` samples.
+    fn variant(&self, rows: usize, weighted: bool) -> Variant {
+        let updates = (self.steps as usize + 1).is_multiple_of(self.recipe.accumulate);
+        Variant { rows, weighted, updates }
+    }
+
+    /// Adds a training step to a chain. Its batch is loaded.
+    fn train(&mut self, index: usize, chain: &mut Chain) -> Result<()> {
+        let rate = self.learning_rate();
+        let (variant, step) = &mut self.training[index];
+        step.session.set_step(self.steps);
+        step.session.set_updates(self.updates);
+        step.session.set_learning_rate(rate);
+        chain.step(&mut step.session)?;
+        self.steps += 1;
+        self.updates += u32::from(variant.updates);
+        Ok(())
+    }
+
+    /// Trains on one batch of any size, with its weights if it has them, and returns its loss and
+    /// metrics as they were before the update.
+    ///
+    /// # Errors
+    /// As [`fit`](Trainer::fit).
+    pub fn train_on_batch<'a>(&mut self, batch: impl Into<Samples<'a>>) -> Result<Logs> {
+        let samples = batch.into();
+        self.check(&samples)?;
+        let weights = samples.weights.as_deref().map(std::borrow::Cow::Borrowed);
+        let variant = self.variant(samples.len(), weights.is_some());
+        let index = self.prepare(variant)?;
+        self.reset_sums()?;
+        let mut chain = Chain::new(&self.device);
+        let columns = Columns::new(&samples, weights);
+        let step = &mut self.training[index].1;
+        columns.check(step)?;
+        let mut feed = feed::Feed::new(&self.device, columns, step, samples.len(), 0)?;
+        feed.set_order((0..samples.len() as u32).collect(), &mut chain)?;
+        feed.load(&self.device, step, 0, &mut chain)?;
+        self.train(index, &mut chain)?;
+        chain.submit()?;
+        self.running_logs(samples.len())
+    }
+
+    /// Refuses samples that are not what the model and the loss take.
+    fn check(&self, samples: &Samples<'_>) -> Result<()> {
+        samples.check()?;
+        self.recipe.check_inputs(samples)?;
+        self.recipe.check_targets(samples)
+    }
+
+    /// Sets the sums of the training steps to zero.
+    fn reset_sums(&mut self) -> Result<()> {
+        let step = &mut self.training[0].1;
+        step.reset_sums()
+    }
+
+    /// The figures of an epoch in which `samples` samples were seen.
+    pub(crate) fn running_logs(&mut self, samples: usize) -> Result<Logs> {
+        let step = &self.training[0].1;
+        self.recipe.logs(step, samples, "")
+    }
+}
+
+impl Step {
+    fn sums(&self) -> Result<&Sums> {
+        self.values.sums.as_ref().ok_or(Error::ForeignValue)
+    }
+
+    fn reset_sums(&mut self) -> Result<()> {
+        let &Sums { total, carry, ref lengths } = self.sums()?;
+        let zeros = vec![0.0; 1 + lengths.iter().sum::<usize>()];
+        self.session.write(total, &zeros)?;
+        self.session.write(carry, &zeros)
+    }
+}
+
+impl Recipe {
+    /// Reads the sums of a step and says what they come to.
+    fn logs(&self, step: &Step, samples: usize, prefix: &str) -> Result<Logs> {
+        let sums = step.sums()?;
+        let totals = step.session.read_f64(sums.total)?;
+        let mut logs = Logs::new();
+        logs.set(&format!("{prefix}loss"), totals[0] / samples as f64);
+        let output = step.session.shape_of(step.values.output);
+        let mut rest = &totals[1..];
+        for (metric, &length) in self.metrics.iter().zip(&sums.lengths) {
+            let (own, after) = rest.split_at(length);
+            rest = after;
+            for (name, result) in metric.result_names(output).iter().zip(metric.results(own)) {
+                logs.set(&format!("{prefix}{name}"), result);
+            }
+        }
+        Ok(logs)
+    }
+}
+
+impl fmt::Debug for Trainer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Trainer");
+        debug.field("model", &self.recipe.model).field("loss", &self.recipe.loss);
+        debug.field("optimizer", &self.recipe.optimizer).field("device", &self.device);
+        debug.field("batch_size", &self.batch).field("steps", &self.steps).finish_non_exhaustive()
+    }
+}

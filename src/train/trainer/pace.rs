@@ -1,0 +1,55 @@
+//! How many steps go into a submission, and how often callbacks are told.
+
+use std::time::{Duration, Instant};
+
+use crate::error::Result;
+use crate::session::Chain;
+
+/// The time a submission should take: long against what it costs, short enough to be shown as it goes.
+const SUBMISSION: Duration = Duration::from_millis(20);
+/// Between two refreshes.
+const REFRESH: Duration = Duration::from_millis(250);
+/// The most steps of a submission.
+const MOST: usize = 256;
+
+/// Measured time decides when work is handed over, never what it computes.
+pub(super) struct Pace {
+    wanted: bool,
+    steps: usize,
+    encoded: usize,
+    submitted: Instant,
+    refreshed: Instant,
+}
+
+impl Pace {
+    pub fn new(wanted: bool) -> Self {
+        let now = Instant::now();
+        Pace { wanted, steps: 1, encoded: 0, submitted: now, refreshed: now }
+    }
+
+    /// Takes note of a step, and submits if it is time.
+    pub fn submits(&mut self, chain: &mut Chain) -> Result<bool> {
+        self.encoded += 1;
+        if self.encoded < self.steps {
+            return Ok(false);
+        }
+        chain.submit()?;
+        let took = self.submitted.elapsed();
+        if took < SUBMISSION / 2 {
+            self.steps = (2 * self.steps).min(MOST);
+        } else if took > 2 * SUBMISSION {
+            self.steps = (self.steps / 2).max(1);
+        }
+        (self.encoded, self.submitted) = (0, Instant::now());
+        Ok(true)
+    }
+
+    /// Whether callbacks are to be told now.
+    pub fn refreshes(&mut self) -> bool {
+        let due = self.wanted && self.refreshed.elapsed() >= REFRESH;
+        if due {
+            self.refreshed = Instant::now();
+        }
+        due
+    }
+}

@@ -1,0 +1,185 @@
+//! What a trainer records: a training step, an evaluation, a prediction.
+
+use std::sync::Arc;
+
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Init, Value};
+use crate::nn::{self, Layer, Mode};
+use crate::session::Session;
+use crate::shape::{Shape, TensorType};
+use crate::tape::Tape;
+use crate::train::accumulation::{GradientSum, Part};
+use crate::train::{LossFunction, MetricFunction, MetricInputs, Optimizer};
+
+/// The program's choices, from which every tape is recorded.
+pub(super) struct Recipe {
+    pub model: Arc<dyn Layer>,
+    /// The shape of one sample of each input.
+    pub inputs: Vec<Shape>,
+    pub loss: Box<dyn LossFunction>,
+    pub optimizer: Box<dyn Optimizer>,
+    pub metrics: Vec<Arc<dyn MetricFunction>>,
+    /// Over how many batches gradients are summed before an update.
+    pub accumulate: usize,
+}
+
+/// Which training step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Variant {
+    pub rows: usize,
+    /// Whether each sample has a weight.
+    pub weighted: bool,
+    /// Whether parameters move, or gradients are only added up.
+    pub updates: bool,
+}
+
+/// A recorded step on its device.
+pub(super) struct Step {
+    pub session: Session,
+    pub rows: usize,
+    pub values: StepValues,
+}
+
+/// The values of a step that the program writes and reads.
+#[derive(Clone, Debug)]
+pub(super) struct StepValues {
+    pub inputs: Vec<Value>,
+    pub targets: Option<Value>,
+    /// In training the weight of each sample, in evaluation whether it counts.
+    pub weights: Option<Value>,
+    pub output: Value,
+    pub sums: Option<Sums>,
+}
+
+/// The sums that a step adds to: the loss of all samples, then those of each metric.
+#[derive(Clone, Debug)]
+pub(super) struct Sums {
+    pub total: Value,
+    pub carry: Value,
+    /// How many numbers each metric has.
+    pub lengths: Vec<usize>,
+}
+
+/// A graph with the model in it.
+struct Recording {
+    graph: Graph,
+    inputs: Vec<Value>,
+    output: Value,
+}
+
+impl Recipe {
+    /// The tape of a training step.
+    pub fn training(&self, variant: Variant) -> Result<(Tape, StepValues)> {
+        let Recording { mut graph, inputs, output } = self.record(variant.rows, Mode::Training)?;
+        let g = &mut graph;
+        let targets = self.targets(g, output)?;
+        let weights = variant.weighted.then(|| g.input("sample_weight", [variant.rows]));
+        let rows = self.loss_rows(g, output, targets, variant.rows)?;
+        let rows = weights.map_or(Ok(rows), |w| g.mul(rows, w))?;
+        let sum = g.sum(rows, &[], false)?;
+        let loss = g.mul(sum, g.scalar_constant(1.0 / variant.rows as f32))?;
+        let metrics = MetricInputs { output, targets, scores: self.loss.scores(), mask: None };
+        let penalties = g.penalties();
+        let mut total = sum;
+        for &penalty in &penalties {
+            total = g.add(total, g.mul(penalty, g.scalar_constant(variant.rows as f32))?)?;
+        }
+        let sums = self.sums(g, "training", total, metrics)?;
+        let losses: Vec<Value> = std::iter::once(loss).chain(penalties).collect();
+        let tape = self.step(g, losses, variant.updates)?;
+        let (targets, sums) = (Some(targets), Some(sums));
+        Ok((tape, StepValues { inputs, targets, weights, output, sums }))
+    }
+
+    fn step(&self, g: &Graph, losses: Vec<Value>, updates: bool) -> Result<Tape> {
+        if self.accumulate == 1 {
+            return g.training_step(losses, self.optimizer.as_ref());
+        }
+        let part = if updates { Part::Update(self.optimizer.as_ref()) } else { Part::Add };
+        g.training_step(losses, &GradientSum { batches: self.accumulate, part })
+    }
+
+    /// The tape of an evaluation; a sample counts as its mask says, 1 or 0.
+    pub fn evaluation(&self, rows: usize) -> Result<(Tape, StepValues)> {
+        let Recording { mut graph, inputs, output } = self.record(rows, Mode::Evaluation)?;
+        let g = &mut graph;
+        let targets = self.targets(g, output)?;
+        let mask = g.input("sample_mask", [rows]);
+        let losses = self.loss_rows(g, output, targets, rows)?;
+        // A sample that does not count may have any loss, an infinite one too.
+        let counted = g.select(mask, losses, g.scalar_constant(0.0))?;
+        let sum = g.sum(counted, &[], false)?;
+        let metrics = MetricInputs { output, targets, scores: self.loss.scores(), mask: Some(mask) };
+        let sums = self.sums(g, "evaluation", sum, metrics)?;
+        let tape = g.forward([])?;
+        let (targets, weights, sums) = (Some(targets), Some(mask), Some(sums));
+        Ok((tape, StepValues { inputs, targets, weights, output, sums }))
+    }
+
+    /// The tape of a prediction.
+    pub fn prediction(&self, rows: usize) -> Result<(Tape, StepValues)> {
+        let Recording { graph, inputs, output } = self.record(rows, Mode::Evaluation)?;
+        let tape = graph.forward([output])?;
+        Ok((tape, StepValues { inputs, targets: None, weights: None, output, sums: None }))
+    }
+
+    /// Shape and dtype of the targets of a batch.
+    pub fn target_type(&self, rows: usize) -> Result<TensorType> {
+        let recording = self.record(rows, Mode::Evaluation)?;
+        self.loss.targets(recording.graph.shape(recording.output)?)
+    }
+
+    fn record(&self, rows: usize, mode: Mode) -> Result<Recording> {
+        let mut graph = Graph::new();
+        let mut inputs = Vec::new();
+        for (index, sample) in self.inputs.iter().enumerate() {
+            let dims: Vec<usize> = std::iter::once(rows).chain(sample.dims().iter().copied()).collect();
+            let shape = Shape::new(&dims)?;
+            let name = if index == 0 { "input".to_owned() } else { format!("input_{index}") };
+            inputs.push(match self.model.input_dtype(index) {
+                DType::F32 => graph.input(&name, shape),
+                DType::U32 => graph.indices(&name, shape),
+            });
+        }
+        let recorded = nn::record(self.model.as_ref(), &mut graph, &inputs, mode)?;
+        let output = recorded.output()?;
+        Ok(Recording { graph, inputs, output })
+    }
+
+    fn targets(&self, g: &mut Graph, output: Value) -> Result<Value> {
+        let ty = self.loss.targets(g.shape(output)?)?;
+        Ok(match ty.dtype {
+            DType::U32 => g.labels("target", ty.shape),
+            DType::F32 => g.targets("target", ty.shape),
+        })
+    }
+
+    /// The loss of each sample.
+    fn loss_rows(&self, g: &Graph, output: Value, targets: Value, rows: usize) -> Result<Value> {
+        let losses = self.loss.record(g, output, targets)?;
+        let (found, expected) = (g.shape(losses)?, Shape::from([rows]));
+        if found == expected {
+            return Ok(losses);
+        }
+        Err(Error::shape_mismatch("a loss gives a number for each sample", found, expected))
+    }
+
+    /// Adds the loss and the metrics of a batch to states that hold the sums of all batches.
+    fn sums(&self, g: &Graph, stage: &str, loss: Value, inputs: MetricInputs) -> Result<Sums> {
+        let mut parts = vec![g.reshape(loss, [1])?];
+        let mut lengths = Vec::new();
+        for metric in &self.metrics {
+            let sums = metric.record(g, inputs)?;
+            let length = g.shape(sums)?.numel();
+            parts.push(g.reshape(sums, [length])?);
+            lengths.push(length);
+        }
+        let all = if parts.len() == 1 { parts[0] } else { g.concat(&parts, 0)? };
+        let shape = g.shape(all)?;
+        let total = g.state(&format!("{stage}.total"), shape, Init::Zeros);
+        let carry = g.state(&format!("{stage}.carry"), shape, Init::Zeros);
+        g.accumulate(total, carry, all)?;
+        Ok(Sums { total, carry, lengths })
+    }
+}
