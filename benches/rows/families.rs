@@ -217,6 +217,13 @@ fn updates() -> Vec<Row> {
             g.assign(state, x.0)?;
             Ok(super::Step { outputs: Vec::new(), inputs: vec![x] })
         }),
+        Row::memory("load_batch [128, 784] of 128", |g| {
+            let batch = g.state("batch", [128, 784], Init::Zeros);
+            let data = uniform(g, "data", [128, 784], [0.0, 1.0]);
+            let order = indices(g, "order", [128], 128);
+            g.load_batch(batch, data.0, order.0, 0)?;
+            Ok(super::Step { outputs: Vec::new(), inputs: vec![data, order] })
+        }),
         with("sgd", || Box::new(Sgd::new(1e-3))),
         with("sgd with momentum", || Box::new(Sgd::new(1e-3).momentum(0.9))),
         with("rmsprop", || Box::new(RmsProp::new(1e-3))),

@@ -122,8 +122,9 @@ fn bytes(tape: &Tape) -> u64 {
     let kernels = tape.ops().iter().filter(|node| !node.op.is_view());
     let of = |node: &retape::graph::Node| -> u64 {
         let written: Vec<Value> = node.op.mutates().iter().map(|&i| node.inputs[i]).collect();
-        // An assignment overwrites its state without reading it.
-        let unread = if node.op.name() == "assign" { size(&node.inputs[0]) } else { 0 };
+        // These overwrite their state without reading it.
+        let unread =
+            if ["assign", "load_batch"].contains(&node.op.name()) { size(&node.inputs[0]) } else { 0 };
         let operands = node.inputs.iter().chain(&node.outputs).chain(&written);
         operands.map(size).sum::<u64>() - unread
     };

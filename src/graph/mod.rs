@@ -2,6 +2,7 @@
 //! call that makes it.
 
 mod init;
+mod limits;
 mod types;
 
 use std::cell::{Ref, RefCell};
@@ -135,6 +136,13 @@ impl Graph {
     #[track_caller]
     pub fn state(&self, name: &str, shape: impl Into<Shape>, init: Init) -> Value {
         self.declare(name, TensorType::f32(shape), Source::State(init))
+    }
+
+    /// [`state`](Graph::state) in u32, all 0 at first, such as the labels of a batch that
+    /// [`load_batch`](Graph::load_batch) fills.
+    #[track_caller]
+    pub fn state_u32(&self, name: &str, shape: impl Into<Shape>) -> Value {
+        self.declare(name, TensorType::u32(shape), Source::State(Init::Zeros))
     }
 
     /// Fixed contents: `f32` numbers or `u32` indices.
@@ -360,6 +368,7 @@ impl Graph {
         if let Some((input, limit)) = op.index_limit(&types).filter(|&(_, limit)| limit < u32::MAX) {
             self.tighten(inputs[input], limit).map_err(|e| self.wrap(name, at, e))?;
         }
+        self.tighten_sources(op.as_ref(), inputs, &types).map_err(|e| self.wrap(name, at, e))?;
         let node = self.data.borrow().nodes.len();
         let outputs: Vec<_> = outputs
             .into_iter()
@@ -382,34 +391,6 @@ impl Graph {
                 return Err(self.wrap(op, at, Error::ForeignValue));
             }
             self.data.borrow().check_declaration(input)?;
-        }
-        Ok(())
-    }
-
-    /// Lowers the bound on an index value; through views and copies of it, on where it came from.
-    fn tighten(&self, value: Value, limit: u32) -> Result<()> {
-        let mut data = self.data.borrow_mut();
-        let mut todo = vec![value];
-        while let Some(value) = todo.pop() {
-            let name = data.describe(value);
-            let info = &mut data.values[value.index()];
-            if info.ty.dtype != DType::U32 {
-                continue;
-            }
-            if let (Source::Constant(_), Some(own)) = (&info.source, info.limit)
-                && own > limit
-            {
-                return Err(Error::LabelOutOfRange { name, index: 0, label: own - 1, limit });
-            }
-            info.limit = Some(info.limit.map_or(limit, |l| l.min(limit)));
-            if let Source::Op { node, .. } = info.source {
-                let node = &data.nodes[node];
-                let types: Vec<_> = node.inputs.iter().map(|&v| data.ty(v)).collect();
-                // What an operator looks its results up with does not end up in them.
-                let lookup = node.op.index_limit(&types).map(|(input, _)| input);
-                let passed_on = node.inputs.iter().enumerate().filter(|&(i, _)| Some(i) != lookup);
-                todo.extend(passed_on.map(|(_, &v)| v));
-            }
         }
         Ok(())
     }

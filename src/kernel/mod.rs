@@ -66,7 +66,7 @@ struct Elementwise {
 }
 
 /// Bindings begin at multiples of this many bytes, on every device.
-const BINDING_ALIGNMENT: usize = 256;
+pub(crate) const BINDING_ALIGNMENT: usize = 256;
 
 impl KernelCall {
     /// A call of `entry` in `shader`. Bindings are given in the order of the numbers that the

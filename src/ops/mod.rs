@@ -15,6 +15,7 @@ macro_rules! built_in {
     };
 }
 
+mod batch;
 mod binary;
 mod bound;
 mod clip;
@@ -118,6 +119,7 @@ pub fn operators() -> Vec<OperatorInfo> {
         &recurrent::OPERATORS,
         &clip::OPERATORS,
         &update::OPERATORS,
+        &batch::OPERATORS,
     ];
     families.concat()
 }
@@ -147,6 +149,7 @@ pub fn shaders() -> Vec<&'static Shader> {
         &norm::ELEMENTS,
         &clip::SHADER,
         &update::SHADER,
+        &batch::SHADER,
     ];
     shaders.extend(recurrent::SHADERS);
     shaders

@@ -23,7 +23,7 @@ use crate::device::{Backend, Device};
 use crate::dtype::Element;
 use crate::error::{Error, Result};
 use crate::gpu::GpuExecutor;
-use crate::graph::{Source, Value};
+use crate::graph::{Init, Source, Value};
 use crate::shape::{Shape, TensorType};
 use crate::tape::{Plan, Tape};
 
@@ -143,6 +143,8 @@ impl Session {
             let name = info.name.as_deref().unwrap_or_default();
             match &info.source {
                 Source::Parameter(_) | Source::State(_) if options.shares(name) || options.is_fed(value) => {}
+                // Storage starts as zeros, of either dtype.
+                Source::Parameter(Init::Zeros) | Source::State(Init::Zeros) => {}
                 Source::Parameter(init) | Source::State(init) => {
                     let data = init.fill(info.ty.shape, options.seed, name);
                     self.executor.write(value, bytemuck::cast_slice(&data))?;

@@ -8,7 +8,8 @@ mod losses;
 mod metrics;
 mod optimizers;
 mod schedules;
-mod stubs;
+#[doc(hidden)]
+pub mod stubs;
 mod trainer;
 
 pub use callbacks::{Callback, CallbackState, Run};

@@ -1,6 +1,7 @@
 //! Every operator at ordinary and hostile shapes and values. One file per family, as in
 //! `src/ops`; `all` is what the kernel, gradient and coverage tests go through.
 
+mod batch;
 mod clip;
 mod conv;
 mod elementwise;

@@ -1,0 +1,282 @@
+//! Batches made of data that stays on the device. Shader: `batch.wgsl`.
+
+use super::{Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
+use crate::cpu::Array;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Scalar, Source, Value};
+use crate::kernel::{BINDING_ALIGNMENT, Bind, Grid, KernelCall, Shader, Slot};
+use crate::shape::{Shape, TensorType};
+
+pub(super) static SHADER: Shader = built_in!("batch", "../../shaders/batch.wgsl");
+
+crate::params! {
+    struct BatchParams {
+        n: u32, inner: u32, rows: u32, row: u32, held: u32, start: u32, batch_row: u32, batch_start: u32,
+        last: u32, last_step: u32, stride: u32, step: u32,
+    }
+}
+
+pub(super) const OPERATORS: [OperatorInfo; 1] = [OperatorInfo::new("load_batch", Gradient::None, "f32, u32")];
+
+/// `batch[i] = data[order[min(step * stride + i, last)]]`; inputs batch, data and order.
+#[derive(Clone, Copy, Debug)]
+struct LoadBatch {
+    stride: u32,
+}
+
+/// Whole rows of a value, and the bytes of its buffer that hold them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Rows {
+    first: usize,
+    count: usize,
+    /// Where the binding begins: aligned, at or before the first row.
+    offset: u64,
+    bytes: u64,
+}
+
+impl Rows {
+    /// Bytes of the binding before the first row.
+    fn lead(&self, row_bytes: u64) -> u64 {
+        self.first as u64 * row_bytes - self.offset
+    }
+
+    fn bind(&self, slot: Slot) -> Bind {
+        Bind { slot, offset: self.offset, bytes: Some(self.bytes) }
+    }
+}
+
+/// The fewest ranges of whole rows that bindings of `limit` bytes hold. A row that is too long for
+/// one is a range of its own, which the plan refuses.
+fn ranges(rows: usize, row_bytes: u64, limit: u64) -> Vec<Rows> {
+    let limit = limit / 16 * 16;
+    let alignment = BINDING_ALIGNMENT as u64;
+    let mut found = Vec::new();
+    let mut first = 0;
+    while first < rows {
+        let from = first as u64 * row_bytes;
+        let offset = from / alignment * alignment;
+        let room = limit.saturating_sub(from - offset) / row_bytes;
+        let count = usize::try_from(room).unwrap_or(rows).clamp(1, rows - first);
+        let bytes = from - offset + count as u64 * row_bytes;
+        found.push(Rows { first, count, offset, bytes });
+        first += count;
+    }
+    found
+}
+
+/// Elements of a sample: of everything behind dimension 0.
+fn sample(shape: Shape) -> usize {
+    shape.dims()[1..].iter().product()
+}
+
+impl LoadBatch {
+    /// The last step that begins within an order of `m`: past it, every row is the order's last.
+    fn last_step(&self, m: usize) -> u32 {
+        word(m - 1).checked_div(self.stride).unwrap_or(u32::MAX)
+    }
+
+    /// The position in an order of `m` that row `i` of the batch has.
+    fn position(&self, step: u32, i: usize, m: usize) -> usize {
+        if step > self.last_step(m) {
+            return m - 1;
+        }
+        ((step * self.stride) as usize).saturating_add(i).min(m - 1)
+    }
+
+    /// The call that copies to `batch` the rows that lie in `data`.
+    fn call(&self, cx: &Lowering<'_>, batch: Rows, data: Rows) -> KernelCall {
+        let inner = sample(cx.inputs[1].shape);
+        // Elements that a thread moves.
+        let (entry, unit) = if inner.is_multiple_of(4) { ("load_batch_quads", 4) } else { ("load_batch", 1) };
+        let row_bytes = 4 * inner as u64;
+        let start = |rows: Rows| (rows.lead(row_bytes) / 4) as usize / unit;
+        let orders = cx.inputs[2].numel();
+        let n = batch.count * inner / unit;
+        let params = BatchParams {
+            n: word(n),
+            inner: word(inner / unit),
+            rows: word(cx.inputs[1].shape.dims()[0]),
+            row: word(data.first),
+            held: word(data.count),
+            start: word(start(data)),
+            batch_row: word(batch.first),
+            batch_start: word(start(batch)),
+            last: word(orders - 1),
+            last_step: self.last_step(orders),
+            stride: self.stride,
+            step: 0,
+        };
+        KernelCall::new(&SHADER, entry)
+            .bind(batch.bind(Slot::Input(0)))
+            .bind(data.bind(Slot::Input(1)))
+            .bind(Slot::Input(2))
+            .params(&params)
+            .scalar("step", Scalar::STEP)
+            .grid(Grid::linear(n, 64))
+    }
+}
+
+impl Op for LoadBatch {
+    fn name(&self) -> &'static str {
+        "load_batch"
+    }
+
+    fn attributes(&self) -> String {
+        format!("stride={}", self.stride)
+    }
+
+    fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        let [batch, data, order] = [inputs[0], inputs[1], inputs[2]];
+        expect_dtype("the data", data, batch.dtype)?;
+        expect_dtype("the order", order, DType::U32)?;
+        if order.shape.rank() != 1 {
+            return Err(Error::Rank { shape: order.shape, expected: "1" });
+        }
+        if let Some(scalar) = [batch, data].into_iter().find(|ty| ty.shape.rank() == 0) {
+            return Err(Error::Rank { shape: scalar.shape, expected: "at least 1" });
+        }
+        if batch.shape.dims()[1..] != data.shape.dims()[1..] {
+            let what = "the samples of a batch have the shape of those of its data";
+            return Err(Error::shape_mismatch(what, batch.shape, data.shape));
+        }
+        Ok(Vec::new())
+    }
+
+    fn mutates(&self) -> &[usize] {
+        &[0]
+    }
+
+    fn index_limit(&self, inputs: &[TensorType]) -> Option<(usize, u32)> {
+        Some((2, word(inputs[1].shape.dims()[0])))
+    }
+
+    fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
+        let [batch, data] = [cx.inputs[0].shape, cx.inputs[1].shape];
+        let cut =
+            |shape: Shape| ranges(shape.dims()[0], 4 * sample(shape) as u64, cx.profile.max_binding_bytes);
+        let batches = cut(batch);
+        let pairs = cut(data).into_iter().flat_map(|data| batches.iter().map(move |&batch| (batch, data)));
+        let calls: Vec<KernelCall> = pairs.map(|(batch, data)| self.call(cx, batch, data)).collect();
+        calls.into_iter().for_each(|call| cx.call(call));
+        Ok(())
+    }
+
+    fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
+        let [batch, data, order] = [cx.inputs[0], cx.inputs[1], cx.inputs[2]];
+        let (inner, rows, m) = (sample(data.shape), data.shape.dims()[0], order.data.len());
+        let step = cx.scalar(Scalar::STEP) as u32;
+        let from: Vec<usize> = (0..batch.shape.dims()[0])
+            .map(|i| (order.data[self.position(step, i, m)] as usize).min(rows - 1))
+            .collect();
+        vec![Array::from_fn(batch.shape, |e| data.data[from[e / inner] * inner + e % inner])]
+    }
+
+    fn error_bound(&self, _: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
+        vec![vec![0.0; results[0].data.len()]]
+    }
+}
+
+impl Graph {
+    /// Overwrites `batch` at the end of the step with rows of `data`, so that data uploaded once
+    /// feeds a whole epoch of replays:
+    /// `batch[i] = data[order[min(step * stride + i, m - 1)]]`, with the session's step count
+    /// ([`Scalar::STEP`], [`Session::set_step`](crate::Session::set_step)). `batch` is a state
+    /// `[rows, ..sample]`, f32 or u32; `data` is `[n, ..sample]` of the same dtype; `order` is u32
+    /// `[m]`, and written orders are checked to be below `n`. A `stride` of `rows` goes through the
+    /// order batch by batch; past its end, the order's last row fills the batch.
+    ///
+    /// Other operators of the same tape read the batch that the step began with, as with
+    /// [`assign`](Graph::assign). To load and use a batch in one go, record the loading as a tape of
+    /// its own, whose session shares the batch's states with the one that trains
+    /// ([`SessionOptions::share_parameters`](crate::SessionOptions::share_parameters)), and replay it
+    /// first. Of `data` and `order`, what the tape's updates recorded earlier left in them counts.
+    ///
+    /// Data and batches may be larger than a device binds at a time: one dispatch for each range of
+    /// rows that fits then copies the rows it holds.
+    ///
+    /// ```
+    /// use retape::prelude::*;
+    /// # fn main() -> retape::Result<()> {
+    /// let mut g = Graph::new();
+    /// let data = g.input("data", [5, 2]);
+    /// let order = g.indices("order", [4]);
+    /// let batch = g.state("batch", [2, 2], Init::Zeros);
+    /// g.load_batch(batch, data, order, 2)?;
+    /// let mut session = g.forward([])?.session(&Device::cpu())?;
+    /// session.write(data, &[0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5])?;
+    /// session.write(order, &[4u32, 1, 0, 3])?;
+    /// session.replay()?;
+    /// assert_eq!(session.read(batch)?, [4.0, 4.5, 1.0, 1.5]);
+    /// session.replay()?;
+    /// assert_eq!(session.read(batch)?, [0.0, 0.5, 3.0, 3.5]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::NotWritable`] unless `batch` is a state, or where `data` or `order` are the batch;
+    /// [`Error::ShapeMismatch`] for samples of another shape; [`Error::Rank`];
+    /// [`Error::DTypeMismatch`]; [`Error::LabelOutOfRange`] for a constant order past the data.
+    #[track_caller]
+    pub fn load_batch(&self, batch: Value, data: Value, order: Value, stride: u32) -> Result<()> {
+        for operand in [batch, data, order] {
+            self.operand_shape("load_batch", operand)?;
+        }
+        let (name, is_state, is_own) = {
+            let recording = self.recording();
+            let is_state = matches!(recording.values[batch.index()].source, Source::State(_));
+            let is_own = [data, order].iter().any(|&v| recording.root(v) == batch);
+            (recording.describe(batch), is_state, is_own)
+        };
+        let reason = match (is_state, is_own) {
+            (false, _) => "a batch is loaded into a state",
+            (true, true) => "a batch is not loaded from itself",
+            (true, false) => {
+                return self.apply(LoadBatch { stride }, &[batch, data, order]).map(|_| ());
+            }
+        };
+        self.located("load_batch", Err(Error::NotWritable { name, reason }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LoadBatch, Rows, ranges};
+
+    #[test]
+    fn ranges_hold_every_row_once_within_the_limit() {
+        for row_bytes in [4u64, 12, 16, 20, 256, 260, 3136] {
+            for rows in [1usize, 2, 7, 64, 1021] {
+                for limit in [4096u64, 5008, 1 << 20] {
+                    let mut next = 0;
+                    for range in ranges(rows, row_bytes, limit) {
+                        let Rows { first, count, offset, bytes } = range;
+                        assert_eq!((first, offset % 256), (next, 0));
+                        assert!(bytes <= limit && range.lead(row_bytes) < 256);
+                        assert_eq!(offset + bytes, (first + count) as u64 * row_bytes);
+                        next += count;
+                    }
+                    assert_eq!(next, rows, "{row_bytes} {rows} {limit}");
+                }
+            }
+        }
+        let whole = Rows { first: 0, count: 5, offset: 0, bytes: 100 };
+        assert_eq!(
+            ranges(5, 20, 100),
+            [Rows { count: 4, bytes: 80, ..whole }, Rows { first: 4, count: 1, offset: 0, bytes: 100 }]
+        );
+        assert_eq!(ranges(5, 20, 112), [whole]);
+        assert_eq!(ranges(2, 1024, 512).len(), 2);
+    }
+
+    #[test]
+    fn positions_stop_at_the_last_without_wrapping() {
+        let op = LoadBatch { stride: 3 };
+        assert_eq!((0..4).map(|i| op.position(0, i, 5)).collect::<Vec<_>>(), [0, 1, 2, 3]);
+        assert_eq!((0..4).map(|i| op.position(1, i, 5)).collect::<Vec<_>>(), [3, 4, 4, 4]);
+        assert_eq!(op.position(u32::MAX / 3 + 2, 0, 5), 4);
+        assert_eq!(LoadBatch { stride: 0 }.position(u32::MAX, 2, 5), 2);
+        assert_eq!(LoadBatch { stride: u32::MAX }.position(2, 0, 5), 4);
+    }
+}
