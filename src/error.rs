@@ -293,10 +293,10 @@ pub enum Error {
         /// Its shape.
         shape: Shape,
     },
-    /// A value or name that the tape does not hold.
-    #[error("the tape has no {what} `{name}`; it has: {}", list(known))]
+    /// A name or a value that there is not.
+    #[error("no {what} is called `{name}`; there are: {}", list(known))]
     Unknown {
-        /// "parameter", "scalar", "value".
+        /// "parameter", "scalar", "value", "figure".
         what: &'static str,
         /// The name asked for.
         name: String,

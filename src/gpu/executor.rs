@@ -153,6 +153,19 @@ impl GpuExecutor {
         &self.context
     }
 
+    /// The contents of a buffer of this device.
+    pub(super) fn read_buffer(&self, buffer: &wgpu::Buffer, bytes: u64) -> Result<Vec<u8>> {
+        self.staging.read(&self.context, buffer, bytes)?.wait()
+    }
+
+    /// Bytes of a value as numbers.
+    pub(super) fn to_f64(&self, value: Value, bytes: &[u8]) -> Vec<f64> {
+        match self.tape.recording().ty(value).dtype {
+            DType::F32 => bytemuck::pod_collect_to_vec::<u8, f32>(bytes).into_iter().map(f64::from).collect(),
+            DType::U32 => bytemuck::pod_collect_to_vec::<u8, u32>(bytes).into_iter().map(f64::from).collect(),
+        }
+    }
+
     /// Records a step into a chain, and moves on to the next.
     pub fn record_step(&self, scalars: &mut ScalarTable, chain: &mut GpuChain) -> Result<()> {
         let pass = chain.pass(self.commands.len(), DISPATCHES_PER_SUBMIT)?;
@@ -236,15 +249,7 @@ impl Executor for GpuExecutor {
     }
 
     fn read_f64(&self, value: Value) -> Result<Vec<f64>> {
-        let bytes = self.read(value)?;
-        Ok(match self.tape.recording().ty(value).dtype {
-            DType::F32 => {
-                bytemuck::pod_collect_to_vec::<u8, f32>(&bytes).into_iter().map(f64::from).collect()
-            }
-            DType::U32 => {
-                bytemuck::pod_collect_to_vec::<u8, u32>(&bytes).into_iter().map(f64::from).collect()
-            }
-        })
+        Ok(self.to_f64(value, &self.read(value)?))
     }
 
     fn restore(&mut self, value: Value, data: &[f64]) -> Result<()> {

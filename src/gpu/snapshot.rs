@@ -43,4 +43,13 @@ impl GpuExecutor {
         context.queue.submit([encoder.finish()]);
         context.check_submitted()
     }
+
+    /// Reads what [`snapshot`](GpuExecutor::snapshot) copied.
+    pub fn read_snapshot(&self, snapshot: &GpuSnapshot) -> Result<Vec<(Value, Vec<f64>)>> {
+        let read = |(value, copy): &(Value, wgpu::Buffer)| {
+            let bytes = self.read_buffer(copy, copy.size())?;
+            Ok((*value, self.to_f64(*value, &bytes)))
+        };
+        snapshot.copies.iter().map(read).collect()
+    }
 }

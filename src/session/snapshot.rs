@@ -1,5 +1,5 @@
 use super::Session;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gpu::GpuSnapshot;
 use crate::graph::Value;
 
@@ -22,10 +22,15 @@ impl Session {
     /// # Errors
     /// [`Error::OutOfMemory`](crate::Error::OutOfMemory) if the device has no room for the copies.
     pub fn snapshot(&self) -> Result<Snapshot> {
-        let values: Vec<Value> =
+        let advanced: Vec<Value> =
             self.tape.persistent().into_iter().filter(|&v| self.is_advanced(v)).collect();
+        self.snapshot_of(&advanced)
+    }
+
+    /// A snapshot of these parameters and states alone.
+    pub(crate) fn snapshot_of(&self, values: &[Value]) -> Result<Snapshot> {
         let contents = match self.executor.gpu() {
-            Some(gpu) => Contents::Gpu(gpu.snapshot(&values)?),
+            Some(gpu) => Contents::Gpu(gpu.snapshot(values)?),
             None => {
                 let read = |&v: &Value| Ok((v, self.executor.read_f64(v)?));
                 Contents::Cpu(values.iter().map(read).collect::<Result<_>>()?)
@@ -39,19 +44,73 @@ impl Session {
     /// # Errors
     /// [`Error::Unknown`](crate::Error::Unknown) for a snapshot of another tape.
     pub fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
-        match &snapshot.contents {
-            Contents::Gpu(contents) => {
-                if let Some(gpu) = self.executor.gpu() {
-                    gpu.put_back(contents)?;
-                }
-            }
-            Contents::Cpu(contents) => {
-                for (value, data) in contents {
-                    self.executor.restore(*value, data)?;
-                }
-            }
-        }
+        self.restore_contents(snapshot)?;
         self.scalars.set_values(&snapshot.scalars);
         Ok(())
+    }
+
+    /// [`restore`](Session::restore) without the step count and the other scalars.
+    pub(crate) fn restore_contents(&mut self, snapshot: &Snapshot) -> Result<()> {
+        match &snapshot.contents {
+            Contents::Gpu(contents) => match self.executor.gpu() {
+                Some(gpu) => gpu.put_back(contents),
+                None => Err(Error::NeedsGpu { what: "a snapshot of a GPU session" }),
+            },
+            Contents::Cpu(contents) => {
+                contents.iter().try_for_each(|(value, data)| self.executor.restore(*value, data))
+            }
+        }
+    }
+
+    /// What a snapshot holds, by name.
+    pub(crate) fn read_snapshot(&self, snapshot: &Snapshot) -> Result<Vec<(String, Vec<f64>)>> {
+        let name = |value: Value| self.tape.recording().describe(value);
+        match &snapshot.contents {
+            Contents::Gpu(contents) => {
+                let gpu =
+                    self.executor.gpu().ok_or(Error::NeedsGpu { what: "a snapshot of a GPU session" })?;
+                let read = gpu.read_snapshot(contents)?;
+                Ok(read.into_iter().map(|(value, data)| (name(value), data)).collect())
+            }
+            Contents::Cpu(contents) => {
+                Ok(contents.iter().map(|(v, data)| (name(*v), data.clone())).collect())
+            }
+        }
+    }
+
+    /// A snapshot that holds these arrays, by the names of parameters and states.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] for a name that the tape does not have, [`Error::Length`].
+    pub(crate) fn snapshot_from(&mut self, arrays: &[(String, Vec<f64>)]) -> Result<Snapshot> {
+        let mut found = Vec::with_capacity(arrays.len());
+        for (name, data) in arrays {
+            let value = self.advanced_value(name)?;
+            let ty = self.tape.recording().ty(value);
+            if ty.numel() != data.len() {
+                return Err(Error::Length { name: name.clone(), expected: ty, found: data.len() });
+            }
+            found.push((value, data));
+        }
+        let values: Vec<Value> = found.iter().map(|&(value, _)| value).collect();
+        let current = self.snapshot_of(&values)?;
+        for (value, data) in found {
+            self.executor.restore(value, data)?;
+        }
+        let wanted = self.snapshot_of(&values)?;
+        self.restore_contents(&current)?;
+        Ok(wanted)
+    }
+
+    /// The parameter or state of this name.
+    pub(crate) fn advanced_value(&self, name: &str) -> Result<Value> {
+        let recording = self.tape.recording();
+        let mut advanced = self.tape.persistent().into_iter().filter(|&v| self.is_advanced(v));
+        let found = advanced.find(|v| recording.values[v.index()].name.as_deref() == Some(name));
+        found.ok_or_else(|| {
+            let all = self.tape.persistent().into_iter().filter(|&v| self.is_advanced(v));
+            let known = all.map(|v| recording.describe(v)).collect();
+            Error::Unknown { what: "parameter or state", name: name.to_owned(), known }
+        })
     }
 }

@@ -1,5 +1,7 @@
 use std::fmt;
 
+use crate::session::NonFinite;
+
 /// The figures of one pass over the data, by name: `loss`, `accuracy`, `val_loss`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Logs {
@@ -56,6 +58,8 @@ pub struct History {
     pub epochs: Vec<Logs>,
     /// Why training ended before the last epoch, if it did.
     pub stopped: Option<String>,
+    /// The first NaN or infinity, where [`Fit::nan_guard`](super::Fit::nan_guard) found one.
+    pub fault: Option<NonFinite>,
 }
 
 impl History {

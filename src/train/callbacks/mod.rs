@@ -1,10 +1,26 @@
 //! What happens around training: early stopping, logs, checkpoints, and functions of the program.
 
+mod csv_log;
+mod early_stopping;
+mod functions;
+mod monitor;
+#[cfg(feature = "progress")]
+mod progress;
+mod reduce_on_plateau;
 mod run;
 
+pub use csv_log::CsvLog;
+pub use early_stopping::EarlyStopping;
+pub(crate) use functions::{OnEpochEnd, OnRefresh, OnSteps};
+pub use monitor::{Mode, Monitor};
+#[cfg(feature = "progress")]
+#[cfg_attr(docsrs, doc(cfg(feature = "progress")))]
+pub use progress::Progress;
+pub use reduce_on_plateau::ReduceOnPlateau;
 pub use run::Run;
 pub(crate) use run::{Position, Requests};
 
+use super::Trainer;
 use crate::error::Result;
 
 /// Called by [`fit`](super::Trainer::fit) as training goes.
@@ -60,13 +76,14 @@ pub trait Callback {
 
     /// What a checkpoint has to hold so that the callback goes on as if training had not been
     /// interrupted. Callbacks are told apart by their position.
-    fn save(&self) -> Result<CallbackState> {
+    fn save(&self, trainer: &Trainer) -> Result<CallbackState> {
+        let _ = trainer;
         Ok(CallbackState::default())
     }
 
     /// Takes up what [`save`](Callback::save) gave.
-    fn load(&mut self, state: &CallbackState) -> Result<()> {
-        let _ = state;
+    fn load(&mut self, state: &CallbackState, trainer: &mut Trainer) -> Result<()> {
+        let _ = (state, trainer);
         Ok(())
     }
 }

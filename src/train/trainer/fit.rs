@@ -8,7 +8,9 @@ use super::pace::Pace;
 use crate::data::Samples;
 use crate::error::{Error, Result};
 use crate::session::Chain;
-use crate::train::callbacks::{Callback, Position, Requests, Run};
+#[cfg(feature = "progress")]
+use crate::train::callbacks::Progress;
+use crate::train::callbacks::{Callback, OnEpochEnd, OnRefresh, OnSteps, Position, Requests, Run};
 use crate::train::{History, Logs};
 
 /// Bytes of a data set that are kept on the device unless the program says otherwise: 2 GiB.
@@ -25,7 +27,10 @@ pub struct Fit<'a> {
     pub(super) class_weights: Vec<(u32, f32)>,
     pub(super) resident_bytes: u64,
     pub(super) callbacks: Vec<Box<dyn Callback + 'a>>,
+    pub(super) nan_guard: Option<u32>,
     pub(super) resume: Option<PathBuf>,
+    #[cfg(feature = "progress")]
+    pub(super) progress: bool,
 }
 
 impl<'a> Fit<'a> {
@@ -41,7 +46,10 @@ impl<'a> Fit<'a> {
             class_weights: Vec::new(),
             resident_bytes: RESIDENT_BYTES,
             callbacks: Vec::new(),
+            nan_guard: None,
             resume: None,
+            #[cfg(feature = "progress")]
+            progress: true,
         }
     }
 
@@ -95,6 +103,40 @@ impl<'a> Fit<'a> {
         self
     }
 
+    /// Calls a function after each epoch, with all its figures in [`Run::logs`].
+    pub fn on_epoch_end(self, function: impl FnMut(&mut Run<'_>) -> Result<()> + 'a) -> Self {
+        self.callback(OnEpochEnd(function))
+    }
+
+    /// Calls a function after every `every` steps of the training.
+    pub fn on_steps(self, every: u32, function: impl FnMut(&mut Run<'_>) -> Result<()> + 'a) -> Self {
+        self.callback(OnSteps { every, function })
+    }
+
+    /// Calls a function a few times a second.
+    pub fn on_refresh(self, function: impl FnMut(&mut Run<'_>) -> Result<()> + 'a) -> Self {
+        self.callback(OnRefresh(function))
+    }
+
+    /// Whether a bar shows how training goes, if standard error is a terminal; it does by default.
+    #[cfg(feature = "progress")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "progress")))]
+    pub fn progress(mut self, progress: bool) -> Self {
+        self.progress = progress;
+        self
+    }
+
+    /// Looks for a NaN or an infinity in the loss after every `every` steps and at the end of each epoch.
+    /// If there is one, the steps since the last look are run again one by one, from a copy on the device,
+    /// until the first that makes one; training stops before that step, with its parameters as they were
+    /// then, and [`History::fault`] names the first operator of it that produced one.
+    ///
+    /// A look reads one number from the device and copies the parameters and states within it.
+    pub fn nan_guard(mut self, every: u32) -> Self {
+        self.nan_guard = Some(every.max(1));
+        self
+    }
+
     /// Goes on from a checkpoint as if training had never stopped.
     pub fn resume(mut self, checkpoint: impl AsRef<Path>) -> Self {
         self.resume = Some(checkpoint.as_ref().to_owned());
@@ -110,13 +152,14 @@ pub(super) struct Training<'a, 'f> {
     pub history: History,
     /// Why to stop, if a callback asked for it.
     pub stopped: Option<String>,
+    pub nan_guard: Option<u32>,
 }
 
 /// The data of a training, where its device reads it.
-struct Sources<'a> {
-    feed: Feed<'a>,
-    weighted: bool,
-    samples: usize,
+pub(super) struct Sources<'a> {
+    pub feed: Feed<'a>,
+    pub weighted: bool,
+    pub samples: usize,
     shuffle: bool,
     judge: Option<super::evaluate::Judge<'a>>,
 }
@@ -144,6 +187,8 @@ impl Trainer {
     /// [`Error::Argument`] for options outside their range; what a callback returns; and everything
     /// that a device reports.
     pub fn fit<'a>(&mut self, data: impl Into<Samples<'a>>, fit: Fit<'_>) -> Result<History> {
+        #[cfg(feature = "progress")]
+        let fit = if fit.progress { fit.callback(Progress::new()) } else { fit };
         let samples = data.into();
         self.check(&samples)?;
         let (train, held_out) = split(&samples, fit.validation_split)?;
@@ -164,8 +209,8 @@ impl Trainer {
             ..Position::default()
         };
         let history = History { initial_epoch: position.epoch, ..History::default() };
-        let Fit { callbacks, resume, .. } = fit;
-        let mut training = Training { trainer: self, callbacks, position, history, stopped: None };
+        let Fit { callbacks, resume, nan_guard, .. } = fit;
+        let mut training = Training { trainer: self, callbacks, position, history, stopped: None, nan_guard };
         if let Some(path) = resume {
             training.resume(&path)?;
         }
@@ -253,17 +298,14 @@ impl Training<'_, '_> {
         let refreshes = self.callbacks.iter().any(|c| c.refreshes());
         let intervals: Vec<u32> = self.callbacks.iter().filter_map(|c| c.every_steps()).collect();
         let mut pace = Pace::new(refreshes);
+        let mut guard = self.guard()?;
         while self.position.step < self.position.steps && self.stopped.is_none() {
-            let Position { step, .. } = self.position;
-            let batch = self.trainer.batch;
-            let rows = batch.min(sources.samples - step * batch);
-            let variant = self.trainer.variant(rows, sources.weighted);
-            let index = self.trainer.prepare(variant)?;
-            sources.feed.load(&device, &mut self.trainer.training[index].1, step, &mut chain)?;
-            self.trainer.train(index, &mut chain)?;
-            self.position.step += 1;
-            self.position.samples += rows;
+            self.step(sources, &mut chain)?;
             let now = self.trainer.steps;
+            if guard.as_ref().is_some_and(|g| g.is_due(now) || self.position.step == self.position.steps) {
+                chain.submit()?;
+                guard = self.look(guard, sources)?;
+            }
             if intervals.iter().any(|&every| now.is_multiple_of(every.max(1))) {
                 chain.submit()?;
                 self.tell(Event::Step, &mut None)?;
@@ -273,6 +315,20 @@ impl Training<'_, '_> {
             }
         }
         chain.submit()
+    }
+
+    /// Adds the next step of the epoch to a chain.
+    pub(super) fn step(&mut self, sources: &mut Sources<'_>, chain: &mut Chain) -> Result<usize> {
+        let (step, batch) = (self.position.step, self.trainer.batch);
+        let rows = batch.min(sources.samples - step * batch);
+        let variant = self.trainer.variant(rows, sources.weighted);
+        let index = self.trainer.prepare(variant)?;
+        let device = self.trainer.device.clone();
+        sources.feed.load(&device, &mut self.trainer.training[index].1, step, chain)?;
+        self.trainer.train(index, chain)?;
+        self.position.step += 1;
+        self.position.samples += rows;
+        Ok(index)
     }
 
     /// Calls the callbacks, then does what they asked for.

@@ -2,6 +2,7 @@
 
 mod build;
 mod evaluate;
+mod fault;
 mod feed;
 mod fit;
 mod pace;
@@ -18,7 +19,7 @@ use self::recipe::{Recipe, Step, Sums, Variant};
 use crate::data::Samples;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::session::{Chain, Session, SessionOptions};
+use crate::session::{Chain, Session, SessionOptions, Snapshot};
 use crate::train::{Logs, Schedule};
 
 /// A model with everything that its training needs, on a device.
@@ -120,6 +121,23 @@ impl Trainer {
         self.rate_scale *= factor;
     }
 
+    /// A copy of the model's weights and running statistics on the device.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`] if the device has no room for it.
+    pub fn weights_snapshot(&self) -> Result<Snapshot> {
+        self.session().snapshot_of(&self.main().values.weights_of_model)
+    }
+
+    /// Puts back what [`weights_snapshot`](Trainer::weights_snapshot) copied. The optimiser's states and
+    /// the step count stay as they are.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] for a snapshot of another trainer.
+    pub fn restore_weights(&mut self, snapshot: &Snapshot) -> Result<()> {
+        self.session_mut().restore_contents(snapshot)
+    }
+
     fn main(&self) -> &Step {
         &self.training[0].1
     }
@@ -147,15 +165,21 @@ impl Trainer {
 
     /// Adds a training step to a chain. Its batch is loaded.
     fn train(&mut self, index: usize, chain: &mut Chain) -> Result<()> {
-        let rate = self.learning_rate();
+        self.set_scalars(index);
         let (variant, step) = &mut self.training[index];
-        step.session.set_step(self.steps);
-        step.session.set_updates(self.updates);
-        step.session.set_learning_rate(rate);
         chain.step(&mut step.session)?;
         self.steps += 1;
         self.updates += u32::from(variant.updates);
         Ok(())
+    }
+
+    /// Tells a training step how far training is.
+    fn set_scalars(&mut self, index: usize) {
+        let rate = self.learning_rate();
+        let session = &mut self.training[index].1.session;
+        session.set_step(self.steps);
+        session.set_updates(self.updates);
+        session.set_learning_rate(rate);
     }
 
     /// Trains on one batch of any size, with its weights if it has them, and returns its loss and
@@ -187,6 +211,22 @@ impl Trainer {
         samples.check()?;
         self.recipe.check_inputs(samples)?;
         self.recipe.check_targets(samples)
+    }
+
+    /// Whether the loss of the epoch so far is a number.
+    fn loss_is_finite(&self) -> Result<bool> {
+        let step = self.main();
+        Ok(step.session.read(step.sums()?.total)?.first().is_none_or(|loss| loss.is_finite()))
+    }
+
+    fn weights_are_finite(&self) -> Result<bool> {
+        let step = self.main();
+        for &weight in &step.values.weights_of_model {
+            if step.session.read(weight)?.iter().any(|w| !w.is_finite()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Sets the sums of the training steps to zero.

@@ -49,6 +49,8 @@ pub(super) struct StepValues {
     /// In training the weight of each sample, in evaluation whether it counts.
     pub weights: Option<Value>,
     pub output: Value,
+    /// The parameters and states of the model: its weights.
+    pub weights_of_model: Vec<Value>,
     pub sums: Option<Sums>,
 }
 
@@ -66,12 +68,13 @@ struct Recording {
     graph: Graph,
     inputs: Vec<Value>,
     output: Value,
+    model: Vec<Value>,
 }
 
 impl Recipe {
     /// The tape of a training step.
     pub fn training(&self, variant: Variant) -> Result<(Tape, StepValues)> {
-        let Recording { mut graph, inputs, output } = self.record(variant.rows, Mode::Training)?;
+        let Recording { mut graph, inputs, output, model } = self.record(variant.rows, Mode::Training)?;
         let g = &mut graph;
         let targets = self.targets(g, output)?;
         let weights = variant.weighted.then(|| g.input("sample_weight", [variant.rows]));
@@ -89,7 +92,7 @@ impl Recipe {
         let losses: Vec<Value> = std::iter::once(loss).chain(penalties).collect();
         let tape = self.step(g, losses, variant.updates)?;
         let (targets, sums) = (Some(targets), Some(sums));
-        Ok((tape, StepValues { inputs, targets, weights, output, sums }))
+        Ok((tape, StepValues { inputs, targets, weights, output, weights_of_model: model, sums }))
     }
 
     fn step(&self, g: &Graph, losses: Vec<Value>, updates: bool) -> Result<Tape> {
@@ -102,7 +105,7 @@ impl Recipe {
 
     /// The tape of an evaluation; a sample counts as its mask says, 1 or 0.
     pub fn evaluation(&self, rows: usize) -> Result<(Tape, StepValues)> {
-        let Recording { mut graph, inputs, output } = self.record(rows, Mode::Evaluation)?;
+        let Recording { mut graph, inputs, output, model } = self.record(rows, Mode::Evaluation)?;
         let g = &mut graph;
         let targets = self.targets(g, output)?;
         let mask = g.input("sample_mask", [rows]);
@@ -114,14 +117,17 @@ impl Recipe {
         let sums = self.sums(g, "evaluation", sum, metrics)?;
         let tape = g.forward([])?;
         let (targets, weights, sums) = (Some(targets), Some(mask), Some(sums));
-        Ok((tape, StepValues { inputs, targets, weights, output, sums }))
+        Ok((tape, StepValues { inputs, targets, weights, output, weights_of_model: model, sums }))
     }
 
     /// The tape of a prediction.
     pub fn prediction(&self, rows: usize) -> Result<(Tape, StepValues)> {
-        let Recording { graph, inputs, output } = self.record(rows, Mode::Evaluation)?;
+        let Recording { graph, inputs, output, model } = self.record(rows, Mode::Evaluation)?;
         let tape = graph.forward([output])?;
-        Ok((tape, StepValues { inputs, targets: None, weights: None, output, sums: None }))
+        Ok((
+            tape,
+            StepValues { inputs, targets: None, weights: None, output, weights_of_model: model, sums: None },
+        ))
     }
 
     /// Shape and dtype of the targets of a batch.
@@ -144,7 +150,8 @@ impl Recipe {
         }
         let recorded = nn::record(self.model.as_ref(), &mut graph, &inputs, mode)?;
         let output = recorded.output()?;
-        Ok(Recording { graph, inputs, output })
+        let model = recorded.parameters.into_iter().chain(recorded.states).collect();
+        Ok(Recording { graph, inputs, output, model })
     }
 
     fn targets(&self, g: &mut Graph, output: Value) -> Result<Value> {

@@ -1,0 +1,158 @@
+use super::monitor::{Mode, Monitor};
+use super::{Callback, CallbackState, Run};
+use crate::error::Result;
+use crate::session::Snapshot;
+use crate::train::Trainer;
+
+/// Stops training when a figure has not become better for some epochs.
+///
+/// An epoch is better than the best so far if its figure is by more than `min_delta`; NaN never is. After
+/// `patience` epochs in a row that are not, training stops: with patience 0, after the first of them.
+/// This is Keras's `EarlyStopping`.
+///
+/// ```
+/// use retape::prelude::*;
+/// use retape::train::callbacks::EarlyStopping;
+/// # let fit =
+/// Fit::epochs(100)
+///     .validation_split(0.2)
+///     .callback(EarlyStopping::new("val_loss").patience(3).restore_best(true))
+/// # ;
+/// ```
+pub struct EarlyStopping {
+    monitor: Monitor,
+    patience: usize,
+    baseline: Option<f64>,
+    start_from: usize,
+    restore: bool,
+    waited: usize,
+    best: Option<f64>,
+    best_epoch: usize,
+    best_weights: Option<Snapshot>,
+    stopped: bool,
+}
+
+impl EarlyStopping {
+    /// Watches this figure: patience 0, no least improvement, the last weights stay.
+    pub fn new(figure: &str) -> Self {
+        EarlyStopping {
+            monitor: Monitor::new(figure),
+            patience: 0,
+            baseline: None,
+            start_from: 0,
+            restore: false,
+            waited: 0,
+            best: None,
+            best_epoch: 0,
+            best_weights: None,
+            stopped: false,
+        }
+    }
+
+    /// How many epochs in a row may bring nothing better before training stops.
+    pub fn patience(mut self, epochs: usize) -> Self {
+        self.patience = epochs;
+        self
+    }
+
+    /// By how much a figure has to be better to count.
+    pub fn min_delta(mut self, delta: f64) -> Self {
+        self.monitor = self.monitor.min_delta(delta);
+        self
+    }
+
+    /// Whether small or large figures are better; told from the name by default.
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.monitor = self.monitor.mode(mode);
+        self
+    }
+
+    /// Stops as well where the figure does not become better than this.
+    pub fn baseline(mut self, baseline: f64) -> Self {
+        self.baseline = Some(baseline);
+        self
+    }
+
+    /// Looks at nothing before this epoch, counted from 0.
+    pub fn start_from(mut self, epoch: usize) -> Self {
+        self.start_from = epoch;
+        self
+    }
+
+    /// Whether the weights of the best epoch are put back at the end, also where training was not
+    /// stopped early. The optimiser's states stay as they are.
+    pub fn restore_best(mut self, restore: bool) -> Self {
+        self.restore = restore;
+        self
+    }
+
+    /// The best figure so far.
+    pub fn best(&self) -> Option<f64> {
+        self.best
+    }
+}
+
+impl Callback for EarlyStopping {
+    fn on_train_begin(&mut self, run: &mut Run<'_>) -> Result<()> {
+        // A training that is resumed has loaded what was known by then.
+        if run.history().epochs.is_empty() {
+            (self.waited, self.best, self.best_weights) = (0, None, None);
+        }
+        self.stopped = false;
+        Ok(())
+    }
+
+    fn on_epoch_end(&mut self, run: &mut Run<'_>) -> Result<()> {
+        let epoch = run.epoch();
+        if epoch < self.start_from {
+            return Ok(());
+        }
+        let figure = self.monitor.figure(run.logs()?)?;
+        let best = self.best.or(self.baseline);
+        if self.monitor.is_better(figure, best) {
+            (self.best, self.best_epoch, self.waited) = (Some(figure), epoch, 0);
+            if self.restore {
+                self.best_weights = Some(run.trainer().weights_snapshot()?);
+            }
+            return Ok(());
+        }
+        self.waited += 1;
+        if self.waited >= self.patience.max(1) {
+            self.stopped = true;
+            let (name, epochs) = (self.monitor.name(), self.waited);
+            run.stop(format!("`{name}` has not become better for {epochs} epochs"));
+        }
+        Ok(())
+    }
+
+    fn on_train_end(&mut self, run: &mut Run<'_>) -> Result<()> {
+        match &self.best_weights {
+            Some(weights) if self.restore => run.trainer().restore_weights(weights),
+            _ => Ok(()),
+        }
+    }
+
+    fn save(&self, trainer: &Trainer) -> Result<CallbackState> {
+        let mut state = CallbackState::default();
+        state.numbers.push(("waited".to_owned(), self.waited as f64));
+        state.numbers.push(("best_epoch".to_owned(), self.best_epoch as f64));
+        if let Some(best) = self.best {
+            state.numbers.push(("best".to_owned(), best));
+        }
+        if let Some(weights) = &self.best_weights {
+            state.arrays = trainer.session().read_snapshot(weights)?;
+        }
+        Ok(state)
+    }
+
+    fn load(&mut self, state: &CallbackState, trainer: &mut Trainer) -> Result<()> {
+        let count = |name| state.number(name).map_or(0, |n| n as usize);
+        (self.waited, self.best_epoch) = (count("waited"), count("best_epoch"));
+        self.best = state.number("best");
+        self.best_weights = None;
+        if !state.arrays.is_empty() {
+            self.best_weights = Some(trainer.session_mut().snapshot_from(&state.arrays)?);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,125 @@
+use super::monitor::{Mode, Monitor};
+use super::{Callback, CallbackState, Run};
+use crate::error::{Error, Result};
+use crate::train::Trainer;
+
+/// Multiplies the learning rate when a figure has not become better for some epochs: Keras's
+/// `ReduceLROnPlateau`.
+///
+/// An epoch is better than the best so far if its figure is by more than `min_delta`. After `patience`
+/// epochs in a row that are not, the rate is multiplied by `factor`, but not below `min_rate`, and the
+/// count starts again; for `cooldown` epochs after that, nothing is counted.
+#[derive(Clone, Debug)]
+pub struct ReduceOnPlateau {
+    monitor: Monitor,
+    factor: f32,
+    patience: usize,
+    cooldown: usize,
+    min_rate: f32,
+    waited: usize,
+    cooling: usize,
+    best: Option<f64>,
+}
+
+impl ReduceOnPlateau {
+    /// Watches this figure: factor 0.1, patience 10, least improvement 1e-4, no cooldown, down to 0.
+    pub fn new(figure: &str) -> Self {
+        ReduceOnPlateau {
+            monitor: Monitor::new(figure).min_delta(1e-4),
+            factor: 0.1,
+            patience: 10,
+            cooldown: 0,
+            min_rate: 0.0,
+            waited: 0,
+            cooling: 0,
+            best: None,
+        }
+    }
+
+    /// What the rate is multiplied by, between 0 and 1.
+    pub fn factor(mut self, factor: f32) -> Self {
+        self.factor = factor;
+        self
+    }
+
+    /// How many epochs in a row may bring nothing better.
+    pub fn patience(mut self, epochs: usize) -> Self {
+        self.patience = epochs;
+        self
+    }
+
+    /// By how much a figure has to be better to count.
+    pub fn min_delta(mut self, delta: f64) -> Self {
+        self.monitor = self.monitor.min_delta(delta);
+        self
+    }
+
+    /// Whether small or large figures are better; told from the name by default.
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.monitor = self.monitor.mode(mode);
+        self
+    }
+
+    /// For how many epochs after a reduction nothing is counted.
+    pub fn cooldown(mut self, epochs: usize) -> Self {
+        self.cooldown = epochs;
+        self
+    }
+
+    /// The rate below which nothing is reduced.
+    pub fn min_rate(mut self, rate: f32) -> Self {
+        self.min_rate = rate;
+        self
+    }
+}
+
+impl Callback for ReduceOnPlateau {
+    fn on_train_begin(&mut self, run: &mut Run<'_>) -> Result<()> {
+        if !(0.0..1.0).contains(&self.factor) {
+            let value = self.factor.to_string();
+            return Err(Error::Argument { argument: "factor", value, expected: "at least 0 and below 1" });
+        }
+        if run.history().epochs.is_empty() {
+            (self.waited, self.cooling, self.best) = (0, 0, None);
+        }
+        Ok(())
+    }
+
+    fn on_epoch_end(&mut self, run: &mut Run<'_>) -> Result<()> {
+        let figure = self.monitor.figure(run.logs()?)?;
+        if self.cooling > 0 {
+            self.cooling -= 1;
+            self.waited = 0;
+        }
+        if self.monitor.is_better(figure, self.best) {
+            (self.best, self.waited) = (Some(figure), 0);
+            return Ok(());
+        }
+        if self.cooling > 0 {
+            return Ok(());
+        }
+        self.waited += 1;
+        if self.waited >= self.patience.max(1) {
+            let rate = run.trainer().learning_rate();
+            if rate > self.min_rate {
+                run.trainer().scale_learning_rate(self.factor.max(self.min_rate / rate));
+                (self.cooling, self.waited) = (self.cooldown, 0);
+            }
+        }
+        Ok(())
+    }
+
+    fn save(&self, _: &Trainer) -> Result<CallbackState> {
+        let mut state = CallbackState::default();
+        state.numbers.push(("waited".to_owned(), self.waited as f64));
+        state.numbers.push(("cooling".to_owned(), self.cooling as f64));
+        state.numbers.extend(self.best.map(|best| ("best".to_owned(), best)));
+        Ok(state)
+    }
+
+    fn load(&mut self, state: &CallbackState, _: &mut Trainer) -> Result<()> {
+        let count = |name| state.number(name).map_or(0, |n| n as usize);
+        (self.waited, self.cooling, self.best) = (count("waited"), count("cooling"), state.number("best"));
+        Ok(())
+    }
+}
