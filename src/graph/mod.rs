@@ -2,6 +2,7 @@
 //! call that makes it.
 
 mod init;
+mod notes;
 mod types;
 
 use std::cell::{Ref, RefCell};
@@ -18,6 +19,7 @@ use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};
 use crate::ops::Op;
 use crate::shape::{Shape, TensorType};
+use crate::train::Rule;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Recording {
@@ -29,6 +31,10 @@ pub(crate) struct Recording {
     pub kept: Vec<Value>,
     /// The norm that the update being recorded clips all gradients by.
     gradient_norm: Option<Value>,
+    /// Terms that training steps add to their losses.
+    penalties: Vec<Value>,
+    /// What parameters are held to after each update.
+    rules: Vec<(Value, Rule)>,
     random_streams: u32,
     /// The lengths of the sequences that a value holds, as layers announce them.
     lengths: BTreeMap<Value, Value>,
@@ -90,6 +96,8 @@ impl Graph {
                 scalars: vec![scalar("step"), scalar("seed")],
                 kept: Vec::new(),
                 gradient_norm: None,
+                penalties: Vec::new(),
+                rules: Vec::new(),
                 random_streams: 0,
                 lengths: BTreeMap::new(),
                 context: Context::default(),

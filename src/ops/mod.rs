@@ -18,6 +18,7 @@ macro_rules! built_in {
 mod binary;
 mod bound;
 mod clip;
+mod constrain;
 mod conv;
 mod gather;
 mod layout;
@@ -43,6 +44,7 @@ pub use binary::Binary;
 pub use bound::{EPS, FLUSH, relative_bound};
 pub(crate) use bound::{flush, widen};
 pub(crate) use clip::check_limit;
+pub(crate) use constrain::{ApplyMask, ConstrainNorm, NonNegative, Units};
 pub use conv::{ConvOptions, ConvRoute};
 pub use layout::SliceRange;
 #[doc(hidden)]
@@ -117,6 +119,7 @@ pub fn operators() -> Vec<OperatorInfo> {
         &norm::OPERATORS,
         &recurrent::OPERATORS,
         &clip::OPERATORS,
+        &constrain::OPERATORS,
         &update::OPERATORS,
     ];
     families.concat()
@@ -146,6 +149,7 @@ pub fn shaders() -> Vec<&'static Shader> {
         &norm::SHADER,
         &norm::ELEMENTS,
         &clip::SHADER,
+        &constrain::SHADER,
         &update::SHADER,
     ];
     shaders.extend(recurrent::SHADERS);

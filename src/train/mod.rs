@@ -1,15 +1,20 @@
 //! Training: losses, optimisers, metrics, schedules, and what `fit` reports.
 
 mod clip;
+mod constraints;
 mod history;
 mod losses;
 mod metrics;
 mod optimizers;
+mod penalties;
 mod schedules;
 
 pub use clip::{Clip, Clipped};
+pub use constraints::Constraint;
+pub(crate) use constraints::{Rule, hold_to_rules};
 pub use history::{History, Logs};
-pub use losses::{LossFunction, Scores};
+pub use losses::{CrossEntropy, Loss, LossFunction, Scores};
 pub use metrics::{MetricFunction, MetricInputs};
 pub use optimizers::{Adam, LEARNING_RATE, Optimizer, RmsProp, Sgd};
+pub use penalties::Penalty;
 pub use schedules::Schedule;
