@@ -3,6 +3,7 @@
 
 mod init;
 mod limits;
+mod notes;
 mod types;
 
 use std::cell::{Ref, RefCell};
@@ -19,6 +20,7 @@ use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};
 use crate::ops::Op;
 use crate::shape::{Shape, TensorType};
+use crate::train::Rule;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Recording {
@@ -30,6 +32,10 @@ pub(crate) struct Recording {
     pub kept: Vec<Value>,
     /// The norm that the update being recorded clips all gradients by.
     gradient_norm: Option<Value>,
+    /// Terms that training steps add to their losses.
+    penalties: Vec<Value>,
+    /// What parameters are held to after each update.
+    rules: Vec<(Value, Rule)>,
     random_streams: u32,
     /// The lengths of the sequences that a value holds, as layers announce them.
     lengths: BTreeMap<Value, Value>,
@@ -91,6 +97,8 @@ impl Graph {
                 scalars: vec![scalar("step"), scalar("seed")],
                 kept: Vec::new(),
                 gradient_norm: None,
+                penalties: Vec::new(),
+                rules: Vec::new(),
                 random_streams: 0,
                 lengths: BTreeMap::new(),
                 context: Context::default(),

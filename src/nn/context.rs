@@ -5,6 +5,7 @@ use super::layer::{Layer, LayerSpec, Mode, Recorded, RecordedLayer};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Init, Source, Value};
 use crate::shape::Shape;
+use crate::train::{Constraint, Penalty};
 
 /// Records a model (a [`Sequential`](super::Sequential), a [`Model`](super::Model), any layer made
 /// of others) with all its inputs and outputs, and tells what each layer declared. The model itself
@@ -105,6 +106,47 @@ impl<'a> LayerContext<'a> {
     pub fn state(&mut self, name: &str, shape: impl Into<Shape>, init: Init) -> Value {
         let name = self.full_name(name);
         self.graph.state(&name, shape, init)
+    }
+
+    /// Adds a penalty of a parameter, or of anything the layer computes, to
+    /// [`Graph::penalties`]: in training, and unless the layer is frozen.
+    ///
+    /// # Errors
+    /// As [`Graph::penalize`].
+    #[track_caller]
+    pub fn penalize(&mut self, value: Value, penalty: Penalty) -> Result<()> {
+        if self.mode == Mode::Training && self.trainable {
+            self.graph.penalize(value, penalty)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Holds a parameter to a constraint after every update ([`Graph::constrain`]): in training, and
+    /// unless the layer is frozen.
+    ///
+    /// # Errors
+    /// As [`Graph::constrain`].
+    #[track_caller]
+    pub fn constrain(&mut self, parameter: Value, constraint: Constraint, axes: &[isize]) -> Result<()> {
+        let view = self.graph.shape(parameter)?;
+        self.constrain_view(parameter, constraint, view, axes)
+    }
+
+    /// [`constrain`](LayerContext::constrain) with the axes of another shape of as many elements.
+    #[track_caller]
+    pub(super) fn constrain_view(
+        &mut self,
+        parameter: Value,
+        constraint: Constraint,
+        view: Shape,
+        axes: &[isize],
+    ) -> Result<()> {
+        if self.mode == Mode::Training && self.trainable {
+            self.graph.constrain_view(parameter, constraint, view, axes)
+        } else {
+            Ok(())
+        }
     }
 
     /// Says how many steps of each sequence of `sequence` `[batch, time, ..]` count: `lengths`, u32

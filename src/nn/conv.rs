@@ -215,9 +215,8 @@ impl Layer for Conv2d {
         let [_, channels, ..] = image(cx.graph().shape(x)?)?;
         let &Conv2d { filters, kernel: Pair([kh, kw]), groups, options, .. } = self;
         check_filters(filters, channels, groups)?;
-        let shape = [filters, channels / groups, kh, kw];
-        let w = cx.parameter("weight", shape, self.weights.weight_init.clone());
-        let bias = self.weights.bias(cx, filters);
+        let w = self.weights.weight(cx, [filters, channels / groups, kh, kw], &[1, 2, 3])?;
+        let bias = self.weights.bias(cx, filters)?;
         let y = cx.graph().conv2d(x, w, bias, options)?;
         self.weights.activation.apply(cx.graph(), y, 1)
     }
@@ -233,8 +232,8 @@ impl Layer for DepthwiseConv2d {
         let [_, channels, ..] = image(cx.graph().shape(x)?)?;
         at_least_one("multiplier", self.multiplier)?;
         let (filters, Pair([kh, kw])) = (channels.saturating_mul(self.multiplier), self.kernel);
-        let w = cx.parameter("weight", [filters, 1, kh, kw], self.weights.weight_init.clone());
-        let bias = self.weights.bias(cx, filters);
+        let w = self.weights.weight(cx, [filters, 1, kh, kw], &[1, 2, 3])?;
+        let bias = self.weights.bias(cx, filters)?;
         let y = cx.graph().conv2d(x, w, bias, self.options.groups(channels))?;
         self.weights.activation.apply(cx.graph(), y, 1)
     }
@@ -252,7 +251,10 @@ impl Layer for ConvTranspose2d {
         check_filters(filters, channels, groups)?;
         let shape = [channels, filters / groups, kh, kw];
         let w = cx.parameter("weight", shape, self.weights.weight_init.clone());
-        let bias = self.weights.bias(cx, filters);
+        // A filter sees the channels of its group only.
+        let view = [groups, channels / groups, filters / groups, kh, kw];
+        self.weights.weight.apply(cx, w, view, &[1, 3, 4])?;
+        let bias = self.weights.bias(cx, filters)?;
         let y = cx.graph().conv_transpose2d(x, w, bias, options, self.output_padding)?;
         self.weights.activation.apply(cx.graph(), y, 1)
     }
@@ -271,9 +273,8 @@ impl Layer for Conv1d {
         };
         let &Conv1d { filters, kernel, groups, options, .. } = self;
         check_filters(filters, channels, groups)?;
-        let shape = [filters, channels / groups, kernel];
-        let w = cx.parameter("weight", shape, self.weights.weight_init.clone());
-        let bias = self.weights.bias(cx, filters);
+        let w = self.weights.weight(cx, [filters, channels / groups, kernel], &[1, 2])?;
+        let bias = self.weights.bias(cx, filters)?;
         let y = cx.graph().conv1d(x, w, bias, options)?;
         self.weights.activation.apply(cx.graph(), y, 1)
     }

@@ -42,8 +42,8 @@ impl Layer for Dense {
             Some((features, lead)) if !lead.is_empty() => (features, lead),
             _ => return Err(Error::Rank { shape, expected: "at least 2 ([batch, .., features])" }),
         };
-        let w = cx.parameter("weight", [features, self.units], self.weights.weight_init.clone());
-        let b = self.weights.bias(cx, self.units);
+        let w = self.weights.weight(cx, [features, self.units], &[0])?;
+        let b = self.weights.bias(cx, self.units)?;
         let g = cx.graph();
         // One product of all rows, whatever the dimensions before the last.
         let rows = if lead.len() == 1 { x } else { g.reshape(x, [lead.iter().product(), features])? };

@@ -1,4 +1,4 @@
-use super::weights::at_least_one;
+use super::weights::{Restraint, at_least_one, restraint_methods};
 use super::{Layer, LayerContext};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -32,13 +32,14 @@ pub struct Embedding {
     features: usize,
     weight_init: Init,
     padding: Option<u32>,
+    weight: Restraint,
 }
 
 impl Embedding {
     /// A table of this many words with this many features each.
     pub fn new(words: usize, features: usize) -> Self {
         let weight_init = Init::Uniform { low: -0.05, high: 0.05 };
-        Embedding { words, features, weight_init, padding: None }
+        Embedding { words, features, weight_init, padding: None, weight: Restraint::default() }
     }
 
     /// How the weight starts: uniform in ±0.05 by default.
@@ -56,6 +57,12 @@ impl Embedding {
         self.padding = Some(word);
         self
     }
+}
+
+restraint_methods! {
+    Embedding, weight, weight_penalty, weight_constraint, "the weight",
+    "A norm is that of one word's vector, as with PyTorch's `max_norm`; Keras's is that of a feature over \
+     all words."
 }
 
 impl Layer for Embedding {
@@ -85,6 +92,7 @@ impl Layer for Embedding {
             init = Init::ZeroRow { row: row as usize, rest: Box::new(init) };
         }
         let weight = cx.parameter("weight", [self.words, self.features], init);
+        self.weight.apply(cx, weight, [self.words, self.features], &[1])?;
         let y = cx.graph().embedding(weight, x, self.padding)?;
         if let (Some(padding), 2) = (self.padding, shape.rank()) {
             let lengths = cx.graph().sequence_lengths(x, padding)?;

@@ -3,11 +3,42 @@
 use super::{Activation, LayerContext};
 use crate::error::{Error, Result};
 use crate::graph::{Init, Value};
+use crate::shape::Shape;
+use crate::train::{Constraint, Penalty};
+
+/// What a layer asks of one of its parameters in training.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Restraint {
+    pub penalty: Option<Penalty>,
+    pub constraint: Option<Constraint>,
+}
+
+impl Restraint {
+    /// Records it for a parameter, the norms of whose units are over `axes` of `view`: a shape of its
+    /// elements in their order.
+    pub fn apply(
+        &self,
+        cx: &mut LayerContext<'_>,
+        parameter: Value,
+        view: impl Into<Shape>,
+        axes: &[isize],
+    ) -> Result<()> {
+        if let Some(penalty) = self.penalty {
+            cx.penalize(parameter, penalty)?;
+        }
+        match self.constraint {
+            Some(constraint) => cx.constrain_view(parameter, constraint, view.into(), axes),
+            None => Ok(()),
+        }
+    }
+}
 
 #[derive(Clone, Debug)]
 pub(super) struct Weights {
     pub weight_init: Init,
     pub bias_init: Init,
+    pub weight: Restraint,
+    pub bias: Restraint,
     pub has_bias: bool,
     pub activation: Activation,
 }
@@ -17,6 +48,8 @@ impl Default for Weights {
         Weights {
             weight_init: Init::GlorotUniform,
             bias_init: Init::Zeros,
+            weight: Restraint::default(),
+            bias: Restraint::default(),
             has_bias: true,
             activation: Activation::Linear,
         }
@@ -24,9 +57,27 @@ impl Default for Weights {
 }
 
 impl Weights {
+    /// The weight, in which a unit lies along `axes`.
+    pub fn weight(
+        &self,
+        cx: &mut LayerContext<'_>,
+        shape: impl Into<Shape>,
+        axes: &[isize],
+    ) -> Result<Value> {
+        let shape = shape.into();
+        let weight = cx.parameter("weight", shape, self.weight_init.clone());
+        self.weight.apply(cx, weight, shape, axes)?;
+        Ok(weight)
+    }
+
     /// The bias, if the layer has one.
-    pub fn bias(&self, cx: &mut LayerContext<'_>, units: usize) -> Option<Value> {
-        self.has_bias.then(|| cx.parameter("bias", [units], self.bias_init.clone()))
+    pub fn bias(&self, cx: &mut LayerContext<'_>, units: usize) -> Result<Option<Value>> {
+        if !self.has_bias {
+            return Ok(None);
+        }
+        let bias = cx.parameter("bias", [units], self.bias_init.clone());
+        self.bias.apply(cx, bias, [units], &[])?;
+        Ok(Some(bias))
     }
 }
 
@@ -58,9 +109,42 @@ macro_rules! weight_methods {
                 self
             }
         }
+
+        $crate::nn::weights::restraint_methods! {
+            $layer, weights.weight, weight_penalty, weight_constraint, "the weight",
+            "A norm is that of the weights of one unit or filter, all its inputs together."
+        }
+        $crate::nn::weights::restraint_methods! {
+            $layer, weights.bias, bias_penalty, bias_constraint, "the bias",
+            "A norm is that of the whole bias, as in Keras."
+        }
     };
 }
 pub(super) use weight_methods;
+
+/// A penalty and a constraint of the parameter whose [`Restraint`] is the field `$field`.
+macro_rules! restraint_methods {
+    (
+        $layer:ident, $($field:tt).+, $penalty:ident, $constraint:ident, $what:literal, $units:literal
+    ) => {
+        impl $layer {
+            #[doc = concat!("A penalty of ", $what, " in training; none by default. The program adds it to")]
+            /// its loss, as one of [`Graph::penalties`](crate::Graph::penalties).
+            pub fn $penalty(mut self, penalty: crate::train::Penalty) -> Self {
+                self.$($field).+.penalty = Some(penalty);
+                self
+            }
+
+            #[doc = concat!("What ", $what, " is held to after every update; nothing by default.")]
+            #[doc = $units]
+            pub fn $constraint(mut self, constraint: crate::train::Constraint) -> Self {
+                self.$($field).+.constraint = Some(constraint);
+                self
+            }
+        }
+    };
+}
+pub(super) use restraint_methods;
 
 /// Refuses a layer of no units.
 pub(super) fn at_least_one(argument: &'static str, value: usize) -> Result<()> {

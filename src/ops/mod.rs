@@ -19,6 +19,7 @@ mod batch;
 mod binary;
 mod bound;
 mod clip;
+mod constrain;
 mod conv;
 mod gather;
 mod layout;
@@ -44,6 +45,7 @@ pub use binary::Binary;
 pub use bound::{EPS, FLUSH, relative_bound};
 pub(crate) use bound::{flush, widen};
 pub(crate) use clip::check_limit;
+pub(crate) use constrain::{ApplyMask, ConstrainNorm, NonNegative, Units};
 pub use conv::{ConvOptions, ConvRoute};
 pub use layout::SliceRange;
 #[doc(hidden)]
@@ -118,6 +120,7 @@ pub fn operators() -> Vec<OperatorInfo> {
         &norm::OPERATORS,
         &recurrent::OPERATORS,
         &clip::OPERATORS,
+        &constrain::OPERATORS,
         &update::OPERATORS,
         &batch::OPERATORS,
     ];
@@ -148,6 +151,7 @@ pub fn shaders() -> Vec<&'static Shader> {
         &norm::SHADER,
         &norm::ELEMENTS,
         &clip::SHADER,
+        &constrain::SHADER,
         &update::SHADER,
         &batch::SHADER,
     ];

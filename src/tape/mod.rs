@@ -14,7 +14,7 @@ pub use profile::{DeviceKind, DeviceProfile};
 
 use crate::error::{Error, Result};
 use crate::graph::{Context, Graph, Node, Phase, Recording, Source, Value, ValueInfo};
-use crate::train::Optimizer;
+use crate::train::{Optimizer, hold_to_rules};
 
 /// A recorded step.
 ///
@@ -70,7 +70,9 @@ impl Graph {
     }
 
     /// The tape of a training step: the losses, their gradients with respect to every trainable
-    /// parameter they depend on, and the optimiser's updates. Several losses are added up.
+    /// parameter they depend on, and the optimiser's updates. Several losses are added up, such as a
+    /// loss and the [`penalties`](Graph::penalties). After the updates, the parameters are held to their
+    /// [constraints](Graph::constrain) and [masks](Graph::mask).
     ///
     /// # Errors
     /// [`Error::NothingToTrain`] if the losses depend on no parameter; otherwise as
@@ -88,6 +90,7 @@ impl Graph {
         let context = Context { phase: Phase::Update, ..Context::default() };
         self.take_gradient_norm();
         self.recording_as(context, || optimizer.record(self, &gradients))?;
+        self.recording_as(context, || hold_to_rules(self, &gradients))?;
         let norm = self.take_gradient_norm();
         let updates: Vec<_> = (first_update..self.recording().nodes.len()).collect();
         let outputs: Vec<Value> = losses.iter().copied().chain(norm).collect();

@@ -3,10 +3,12 @@
 mod accumulation;
 pub mod callbacks;
 mod clip;
+mod constraints;
 mod history;
 mod losses;
 mod metrics;
 mod optimizers;
+mod penalties;
 mod schedules;
 #[doc(hidden)]
 pub mod stubs;
@@ -14,9 +16,12 @@ mod trainer;
 
 pub use callbacks::{Callback, CallbackState, Run};
 pub use clip::{Clip, Clipped};
+pub use constraints::Constraint;
+pub(crate) use constraints::{Rule, hold_to_rules};
 pub use history::{History, Logs};
-pub use losses::{LossFunction, Scores};
+pub use losses::{CrossEntropy, Loss, LossFunction, Scores};
 pub use metrics::{MetricFunction, MetricInputs};
 pub use optimizers::{Adam, LEARNING_RATE, Optimizer, RmsProp, Sgd};
+pub use penalties::Penalty;
 pub use schedules::Schedule;
 pub use trainer::{Evaluation, Fit, Predictions, Trainer, TrainerBuilder};

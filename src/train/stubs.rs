@@ -2,10 +2,6 @@ use crate::error::Result;
 use crate::graph::{Graph, Value};
 impl Graph {
     /// x
-    pub fn penalties(&self) -> Vec<Value> {
-        Vec::new()
-    }
-    /// x
     pub fn accumulate(&self, total: Value, carry: Value, value: Value) -> Result<()> {
         self.assign(carry, carry)?;
         self.assign(total, self.add(total, value)?)

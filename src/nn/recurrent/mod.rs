@@ -8,6 +8,7 @@ pub use bidirectional::{Bidirectional, Merge};
 pub use lengths::SequenceLengths;
 use settings::Settings;
 
+use super::weights::restraint_methods;
 use super::{Layer, LayerContext};
 use crate::error::Result;
 use crate::graph::{Init, Value};
@@ -240,6 +241,19 @@ macro_rules! recurrent_methods {
                 self.0.route = route;
                 self
             }
+        }
+
+        restraint_methods! {
+            $layer, 0.weight, weight_penalty, weight_constraint, "the weight of the input",
+            "A norm is that of one column: what a unit's gate takes of the input."
+        }
+        restraint_methods! {
+            $layer, 0.recurrent, recurrent_penalty, recurrent_constraint, "the recurrent weight",
+            "A norm is that of one column: what a unit's gate takes of the state."
+        }
+        restraint_methods! {
+            $layer, 0.bias, bias_penalty, bias_constraint, "the bias",
+            "A norm is that of the whole bias."
         }
 
         impl From<$layer> for RecurrentLayer {

@@ -4,7 +4,7 @@ use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::{Init, Value};
 use crate::nn::noise::check_rate;
-use crate::nn::weights::at_least_one;
+use crate::nn::weights::{Restraint, at_least_one};
 use crate::nn::{LayerContext, Mode};
 use crate::ops::{
     CellActivation, RecurrentCell, RecurrentOptions, RecurrentRoute, RecurrentWeights, expect_dtype,
@@ -32,6 +32,9 @@ pub(super) struct Settings {
     pub weight_init: Init,
     pub recurrent_init: Init,
     pub bias_init: Option<Init>,
+    pub weight: Restraint,
+    pub recurrent: Restraint,
+    pub bias: Restraint,
     pub route: RecurrentRoute,
 }
 
@@ -56,6 +59,9 @@ impl Settings {
             weight_init: Init::GlorotUniform,
             recurrent_init: Init::Orthogonal { gain: 1.0 },
             bias_init: None,
+            weight: Restraint::default(),
+            recurrent: Restraint::default(),
+            bias: Restraint::default(),
             route: RecurrentRoute::Auto,
         }
     }
@@ -107,10 +113,16 @@ impl Settings {
         let recurrent = Shape::new(&[units, columns])?;
         recurrent.check_size("recurrent_weight")?;
         let input = cx.parameter("weight", [features, columns], self.weight_init.clone());
-        let recurrent = cx.parameter("recurrent_weight", recurrent, self.recurrent_init.clone());
+        self.weight.apply(cx, input, [features, columns], &[0])?;
+        let shape = recurrent;
+        let recurrent = cx.parameter("recurrent_weight", shape, self.recurrent_init.clone());
+        self.recurrent.apply(cx, recurrent, shape, &[0])?;
         let mut weights = RecurrentWeights::new(input, recurrent);
         if self.has_bias {
-            weights = weights.bias(cx.parameter("bias", self.cell.bias_shape(units), self.start_of_bias()));
+            let shape = self.cell.bias_shape(units);
+            let bias = cx.parameter("bias", shape, self.start_of_bias());
+            self.bias.apply(cx, bias, shape, &[])?;
+            weights = weights.bias(bias);
         }
         if self.peepholes {
             weights = weights.peepholes(cx.parameter("peepholes", [3, units], Init::Zeros));

@@ -1,4 +1,12 @@
+mod cross_entropy;
+mod formulas;
+mod loss;
+
 use std::fmt;
+use std::sync::Arc;
+
+pub use cross_entropy::CrossEntropy;
+pub use loss::Loss;
 
 use crate::error::Result;
 use crate::graph::{Graph, Value};
@@ -43,5 +51,35 @@ pub trait LossFunction: fmt::Debug + Send + Sync {
     /// What the outputs mean: metrics find the predicted class by it.
     fn scores(&self) -> Scores {
         Scores::Values
+    }
+}
+
+/// A loss chosen at run time is one.
+impl<L: LossFunction + ?Sized> LossFunction for Box<L> {
+    fn targets(&self, output: Shape) -> Result<TensorType> {
+        (**self).targets(output)
+    }
+
+    fn record(&self, graph: &Graph, output: Value, targets: Value) -> Result<Value> {
+        (**self).record(graph, output, targets)
+    }
+
+    fn scores(&self) -> Scores {
+        (**self).scores()
+    }
+}
+
+/// A shared loss is one.
+impl<L: LossFunction + ?Sized> LossFunction for Arc<L> {
+    fn targets(&self, output: Shape) -> Result<TensorType> {
+        (**self).targets(output)
+    }
+
+    fn record(&self, graph: &Graph, output: Value, targets: Value) -> Result<Value> {
+        (**self).record(graph, output, targets)
+    }
+
+    fn scores(&self) -> Scores {
+        (**self).scores()
     }
 }

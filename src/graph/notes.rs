@@ -1,0 +1,39 @@
+//! What is noted about parameters while a graph is recorded, for the training step to take up.
+
+use std::panic::Location;
+
+use super::types::is_own;
+use super::{Graph, Value};
+use crate::train::Rule;
+
+impl Graph {
+    /// Adds a term of the loss.
+    pub(crate) fn note_penalty(&self, term: Value) {
+        self.data.borrow_mut().penalties.push(term);
+    }
+
+    /// The penalties noted by [`penalize`](Graph::penalize) and by layers that have one, scalars in the
+    /// order they were recorded. A training step adds them to its loss where the program names them:
+    /// `training_step([&[loss], &g.penalties()[..]].concat(), ..)`.
+    pub fn penalties(&self) -> Vec<Value> {
+        self.data.borrow().penalties.clone()
+    }
+
+    /// Adds a rule that a parameter is held to after each update.
+    pub(crate) fn note_rule(&self, parameter: Value, rule: Rule) {
+        self.data.borrow_mut().rules.push((parameter, rule));
+    }
+
+    /// The rules noted, in their order.
+    pub(crate) fn rules(&self) -> Vec<(Value, Rule)> {
+        self.data.borrow().rules.clone()
+    }
+
+    /// Attributes what this crate records in `body` to a line of the program's, unless it has one
+    /// already.
+    pub(crate) fn attributed_to<T>(&self, at: &'static Location<'static>, body: impl FnOnce() -> T) -> T {
+        let mut context = self.data.borrow().context;
+        context.at = context.at.or(Some(at).filter(|at| !is_own(at)));
+        self.recording_as(context, body)
+    }
+}

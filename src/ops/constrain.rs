@@ -1,0 +1,312 @@
+//! Constraints on parameters, written over their contents after an update: norms of units, signs and
+//! masks. Shader: `constrain.wgsl`.
+
+use super::strided::Nest;
+use super::{EPS, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
+use crate::cpu::{Array, Indexer};
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::kernel::{Grid, KernelCall, Shader, Slot};
+use crate::shape::{Shape, TensorType};
+use crate::tape::{DeviceKind, DeviceProfile};
+
+pub(super) static SHADER: Shader =
+    built_in!("constrain", "../../shaders/constrain.wgsl", "../../shaders/workgroup.wgsl");
+
+crate::params! {
+    struct NormParams {
+        kept: [u32; 4], kept_s: [u32; 4], reduced: [u32; 4], reduced_s: [u32; 4],
+        n: u32, low: f32, high: f32, rate: f32,
+    }
+}
+
+crate::params! {
+    struct ElementParams { n: u32 }
+}
+
+pub(super) const OPERATORS: [OperatorInfo; 3] = [
+    OperatorInfo::new("constrain_norm", Gradient::None, "f32"),
+    OperatorInfo::new("non_negative", Gradient::None, "f32"),
+    OperatorInfo::new("apply_mask", Gradient::None, "f32"),
+];
+
+/// What is added to a norm that is divided by.
+const EPSILON: f64 = 1e-7;
+
+/// The units of a parameter: which of its elements have a norm together.
+#[derive(Clone, Debug)]
+pub(crate) struct Units {
+    view: Shape,
+    axes: Vec<usize>,
+}
+
+impl Units {
+    /// One unit for each index over the other axes of `view`, which has the parameter's elements in
+    /// their order; no axes means all.
+    pub fn over(view: Shape, axes: &[isize]) -> Result<Units> {
+        let mut found = Vec::with_capacity(axes.len());
+        for &axis in axes {
+            let index = view.axis(axis)?;
+            if found.contains(&index) {
+                return Err(Error::Axis { axis, shape: view });
+            }
+            found.push(index);
+        }
+        if axes.is_empty() {
+            found = (0..view.rank()).collect();
+        }
+        found.sort_unstable();
+        Ok(Units { view, axes: found })
+    }
+
+    /// The axes kept or those reduced, neighbours merged: at most three of either, since they
+    /// alternate.
+    fn nest(&self, reduced: bool) -> Nest {
+        let strides = self.view.strides();
+        let wanted = (0..self.view.rank()).filter(|a| self.axes.contains(a) == reduced);
+        let (dims, strides): (Vec<usize>, Vec<usize>) =
+            wanted.map(|a| (self.view.dims()[a], strides[a])).unzip();
+        Nest::new(&dims, &[strides])
+    }
+
+    /// The offsets that a nest goes through.
+    fn offsets(nest: &Nest) -> impl Fn(usize) -> usize + Sync {
+        // The axes of a valid shape, merged, are a valid shape.
+        let shape = Shape::new(&nest.dims).unwrap_or(Shape::scalar());
+        let indexer = Indexer::new(shape, nest.strides[0].clone());
+        move |i| indexer.offset(i)
+    }
+}
+
+/// The norm of each unit brought into `[low, high]`, by the share `rate` of the way.
+#[derive(Clone, Debug)]
+pub(crate) struct ConstrainNorm {
+    pub low: f32,
+    pub high: f32,
+    pub rate: f32,
+    pub units: Units,
+}
+
+/// `w = max(w, 0)`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NonNegative;
+
+/// `w = w mask` over `w, mask`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ApplyMask;
+
+/// How units are dispatched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Route {
+    /// A thread per unit.
+    Lanes,
+    /// A workgroup per unit.
+    Tree,
+}
+
+impl ConstrainNorm {
+    /// A GPU gives each long unit its own workgroup, unless there are units enough, side by side, to
+    /// occupy it with a thread each. A software driver gains nothing from workgroup memory, but limits
+    /// how often a thread may loop.
+    fn route(profile: &DeviceProfile, kept: &Nest, reduced: &Nest) -> Route {
+        let contiguous = reduced.strides[0].last() == Some(&1);
+        let long = match profile.kind {
+            DeviceKind::Gpu => reduced.len() >= 128 && (contiguous || kept.len() <= 16_384),
+            DeviceKind::Cpu => reduced.len() > 8192,
+        };
+        if long { Route::Tree } else { Route::Lanes }
+    }
+
+    fn factor(&self, norm: f64) -> f64 {
+        let [low, high, rate] = [self.low, self.high, self.rate].map(f64::from);
+        if !((norm * norm) as f32).is_finite() {
+            f64::NAN
+        } else if norm >= low && norm <= high {
+            1.0
+        } else {
+            (rate * norm.clamp(low, high) + (1.0 - rate) * norm) / (norm + EPSILON)
+        }
+    }
+
+    /// The error of the factor for a norm that f32 has to within `error` of itself: on the other side
+    /// of a limit, the unit would have kept its bits, or not; and squares may be flushed to zero.
+    fn factor_error(&self, norm: f64, error: f64, count: f64) -> f64 {
+        let factor = self.factor(norm);
+        let near = |limit: f32| (norm - f64::from(limit)).abs() <= error * norm;
+        let edge = if near(self.low) || near(self.high) { EPSILON / (norm + EPSILON) + error } else { 0.0 };
+        let lost = norm * norm < 1e7 * count * FLUSH;
+        let flushed = if lost { (self.factor(0.0) - factor).abs() } else { 0.0 };
+        let overflows = norm * norm > 0.99 * f64::from(f32::MAX) && norm.is_finite();
+        if overflows { f64::INFINITY } else { error * factor + edge + flushed }
+    }
+
+    /// The norm of each unit, and the unit of each element.
+    fn norms(&self, w: &Array) -> (Vec<f64>, Vec<usize>) {
+        let (kept, reduced) = (self.units.nest(false), self.units.nest(true));
+        let (base, element) = (Units::offsets(&kept), Units::offsets(&reduced));
+        let inside: Vec<usize> = (0..reduced.len()).map(element).collect();
+        let square = |o: usize| inside.iter().map(|r| w.data[base(o) + r].powi(2)).sum::<f64>();
+        let norms = Array::from_fn([kept.len()], |o| square(o).sqrt()).data;
+        let mut unit_of = vec![0; w.data.len()];
+        for o in 0..kept.len() {
+            inside.iter().for_each(|r| unit_of[base(o) + r] = o);
+        }
+        (norms, unit_of)
+    }
+}
+
+fn axis_words(values: &[usize], fill: u32) -> [u32; 4] {
+    let mut words = [fill; 4];
+    for (slot, &value) in words[3 - values.len()..3].iter_mut().zip(values) {
+        *slot = word(value);
+    }
+    words
+}
+
+impl Op for ConstrainNorm {
+    fn name(&self) -> &'static str {
+        "constrain_norm"
+    }
+
+    fn attributes(&self) -> String {
+        let ConstrainNorm { low, high, rate, units } = self;
+        let rate = if *rate == 1.0 { String::new() } else { format!(", rate={rate}") };
+        format!("{low}..{high}{rate}, axes={:?}", units.axes)
+    }
+
+    fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        expect_dtype("the parameter", inputs[0], DType::F32)?;
+        if inputs[0].numel() != self.units.view.numel() {
+            return Err(Error::Reshape { from: inputs[0].shape, to: self.units.view });
+        }
+        Ok(Vec::new())
+    }
+
+    fn mutates(&self) -> &[usize] {
+        &[0]
+    }
+
+    fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
+        let (kept, reduced) = (self.units.nest(false), self.units.nest(true));
+        let (units, count) = (kept.len(), reduced.len());
+        let params = NormParams {
+            kept: axis_words(&kept.dims, 1),
+            kept_s: axis_words(&kept.strides[0], 0),
+            reduced: axis_words(&reduced.dims, 1),
+            reduced_s: axis_words(&reduced.strides[0], 0),
+            n: word(units),
+            low: self.low,
+            high: self.high,
+            rate: self.rate,
+        };
+        let (entry, grid, loops) = match ConstrainNorm::route(cx.profile, &kept, &reduced) {
+            Route::Lanes => ("norm_lanes", Grid::linear(units, 64), 2 * count + count.div_ceil(64)),
+            Route::Tree => ("norm_tree", Grid::linear(units, 1), 2 * count.div_ceil(256) + 8),
+        };
+        let call = KernelCall::new(&SHADER, entry)
+            .constant("KEPT", kept.rank() as f64)
+            .constant("REDUCED", reduced.rank() as f64)
+            .params(&params)
+            .bind(Slot::Input(0))
+            .loops(loops)
+            .grid(grid);
+        cx.call(call);
+        Ok(())
+    }
+
+    fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
+        let w = cx.inputs[0];
+        let (norms, unit_of) = self.norms(w);
+        vec![Array::from_fn(w.shape, |i| w.data[i] * self.factor(norms[unit_of[i]]))]
+    }
+
+    fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
+        let w = cx.inputs[0];
+        let (norms, unit_of) = self.norms(w);
+        let count = self.units.nest(true).len() as f64;
+        // Half a unit for each addition of a block of 64, of the blocks and of a tree, halved by the root;
+        // the root, the quotient, the sum of two terms in it and the product round too.
+        let error = EPS * (0.25 * (count.min(64.0) + count / 64.0 + 10.0) + 14.0);
+        let bound = |i: usize| {
+            let norm = norms[unit_of[i]];
+            self.factor_error(norm, error, count) * w.data[i].abs() + (2.0 + self.factor(norm)) * FLUSH
+        };
+        vec![(0..results[0].data.len()).map(bound).collect()]
+    }
+}
+
+/// A call over vectors of four, with all inputs bound in order.
+fn elements(cx: &Lowering<'_>, entry: &'static str) -> KernelCall {
+    let quads = cx.inputs[0].numel().div_ceil(4);
+    KernelCall::new(&SHADER, entry)
+        .binds((0..cx.inputs.len()).map(Slot::Input))
+        .params(&ElementParams { n: word(quads) })
+        .elementwise("n", quads, 4)
+}
+
+impl Op for NonNegative {
+    fn name(&self) -> &'static str {
+        "non_negative"
+    }
+
+    fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        expect_dtype("the parameter", inputs[0], DType::F32)?;
+        Ok(Vec::new())
+    }
+
+    fn mutates(&self) -> &[usize] {
+        &[0]
+    }
+
+    fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
+        let call = elements(cx, "non_negative");
+        cx.call(call);
+        Ok(())
+    }
+
+    fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
+        vec![cx.inputs[0].map(|w| if w < 0.0 { 0.0 } else { w })]
+    }
+
+    fn error_bound(&self, _: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
+        vec![vec![FLUSH; results[0].data.len()]]
+    }
+}
+
+impl Op for ApplyMask {
+    fn name(&self) -> &'static str {
+        "apply_mask"
+    }
+
+    fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        expect_dtype("the parameter", inputs[0], DType::F32)?;
+        expect_dtype("the mask", inputs[1], DType::F32)?;
+        if inputs[0].shape != inputs[1].shape {
+            let what = "a mask needs the shape of its parameter";
+            return Err(Error::shape_mismatch(what, inputs[0].shape, inputs[1].shape));
+        }
+        Ok(Vec::new())
+    }
+
+    fn mutates(&self) -> &[usize] {
+        &[0]
+    }
+
+    fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
+        let call = elements(cx, "apply_mask");
+        cx.call(call);
+        Ok(())
+    }
+
+    fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
+        let (w, mask) = (cx.inputs[0], cx.inputs[1]);
+        vec![Array::from_fn(w.shape, |i| w.data[i] * mask.data[i])]
+    }
+
+    fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
+        let factors = cx.inputs[0].data.iter().zip(&cx.inputs[1].data);
+        let bound =
+            |((w, mask), y): ((&f64, &f64), &f64)| EPS * y.abs() + (1.0 + w.abs() + mask.abs()) * FLUSH;
+        vec![factors.zip(&results[0].data).map(bound).collect()]
+    }
+}

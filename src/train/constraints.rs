@@ -1,0 +1,251 @@
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Source, Value};
+use crate::ops::{ApplyMask, ConstrainNorm, NonNegative, Units, expect_dtype};
+use crate::shape::Shape;
+
+/// What a parameter is held to after every update. Norms are L2 norms, each over the elements of a unit:
+/// in a layer, over the inputs of each of its outputs.
+///
+/// The formulas are Keras's, with its epsilon of 1e-7, but for one thing: a unit whose norm is within
+/// the limits keeps its bits. In Keras it is scaled by `norm / (norm + 1e-7)` after every update, a decay
+/// that adds up.
+///
+/// A unit whose sum of squares is past the range of f32 becomes NaN.
+///
+/// ```
+/// use retape::prelude::*;
+/// # fn main() -> retape::Result<()> {
+/// let model = Sequential::new()
+///     .add(Dense::new(64).activation(Activation::Relu).weight_constraint(Constraint::MaxNorm { limit: 3.0 }))
+///     .add(Dropout::new(0.5))
+///     .add(Dense::new(10));
+/// # let mut g = Graph::new();
+/// # let x = g.input("x", [8, 4]);
+/// # let y = model.record(&mut g, x, Mode::Training)?;
+/// # let tape = g.training_step(g.mean(y, &[], false)?, &Sgd::new(0.1))?;
+/// # assert!(tape.to_string().contains("constrain_norm"));
+/// # Ok(())
+/// # }
+/// ```
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Constraint {
+    /// Norms of at most `limit`: `w limit / (norm + 1e-7)` where the norm is larger (Srebro and Shraibman,
+    /// COLT 2005; with dropout, Hinton et al., arXiv 1207.0580, 2012).
+    MaxNorm {
+        /// The largest norm allowed, more than 0.
+        limit: f32,
+    },
+    /// Norms of 1: `w / (norm + 1e-7)`.
+    UnitNorm,
+    /// No negative elements: `max(w, 0)`.
+    NonNegative,
+    /// Norms between two limits: `w (rate clamp(norm, min, max) + (1 - rate) norm) / (norm + 1e-7)` where
+    /// the norm is outside.
+    MinMaxNorm {
+        /// The smallest norm allowed, at least 0.
+        min: f32,
+        /// The largest norm allowed, at least `min` and more than 0.
+        max: f32,
+        /// The share of the way to the nearer limit that each update goes, above 0 and at most 1: Keras's
+        /// default is 1, all of it.
+        rate: f32,
+    },
+}
+
+impl Constraint {
+    fn check(self) -> Result<()> {
+        let positive = |argument, value: f32| {
+            let expected = "it must be finite, more than 0 and not subnormal";
+            let wrong = Error::Argument { argument, value: value.to_string(), expected };
+            if value.is_normal() && value > 0.0 { Ok(()) } else { Err(wrong) }
+        };
+        match self {
+            Constraint::UnitNorm | Constraint::NonNegative => Ok(()),
+            Constraint::MaxNorm { limit } => positive("limit", limit),
+            Constraint::MinMaxNorm { min, max, rate } => {
+                positive("max", max)?;
+                positive("rate", rate)?;
+                let outside = |argument, value: f32, expected| {
+                    Err(Error::Argument { argument, value: value.to_string(), expected })
+                };
+                if !(0.0..=max).contains(&min) {
+                    return outside("min", min, "it must be at least 0 and at most max");
+                }
+                if rate > 1.0 {
+                    return outside("rate", rate, "it must be at most 1");
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Overwrites a parameter.
+    fn record(self, g: &Graph, parameter: Value, units: &Units) -> Result<()> {
+        let norm = |low, high, rate| {
+            let units = units.clone();
+            g.apply(ConstrainNorm { low, high, rate, units }, &[parameter]).map(|_| ())
+        };
+        match self {
+            Constraint::MaxNorm { limit } => norm(0.0, limit, 1.0),
+            Constraint::UnitNorm => norm(1.0, 1.0, 1.0),
+            Constraint::MinMaxNorm { min, max, rate } => norm(min, max, rate),
+            Constraint::NonNegative => g.apply(NonNegative, &[parameter]).map(|_| ()),
+        }
+    }
+}
+
+/// What a parameter is held to after each update.
+#[derive(Clone, Debug)]
+pub(crate) enum Rule {
+    Constraint(Constraint, Units),
+    Mask(Value),
+}
+
+impl Rule {
+    fn record(&self, g: &Graph, parameter: Value) -> Result<()> {
+        match self {
+            Rule::Constraint(constraint, units) => constraint.record(g, parameter, units),
+            Rule::Mask(mask) => {
+                // A parameter that masks itself is read as the step began.
+                let own = g.recording().root(*mask) == g.recording().root(parameter);
+                let mask = if own { g.copy(*mask)? } else { *mask };
+                g.apply(ApplyMask, &[parameter, mask]).map(|_| ())
+            }
+        }
+    }
+}
+
+/// Records what is noted about the parameters that an update moves.
+pub(crate) fn hold_to_rules(g: &Graph, gradients: &[(Value, Value)]) -> Result<()> {
+    let moved = |parameter: &Value| gradients.iter().any(|(w, _)| w == parameter);
+    let rules = g.rules();
+    rules.iter().filter(|(parameter, _)| moved(parameter)).try_for_each(|(w, rule)| rule.record(g, *w))
+}
+
+impl Graph {
+    /// Holds a parameter to a constraint: every [`training_step`](Graph::training_step) recorded
+    /// afterwards applies it when the optimiser has moved the parameter, on the device. Several
+    /// constraints and [masks](Graph::mask) of one parameter are applied in their order.
+    ///
+    /// A norm is over the elements along `axes`, one for each index over the others; no axes means all
+    /// elements together. A dense weight `[in, units]` has its units along axis 0, a convolution's
+    /// `[out, in / groups, kh, kw]` along axes 1 to 3. [`Constraint::NonNegative`] needs no axes.
+    ///
+    /// ```
+    /// use retape::prelude::*;
+    /// # fn main() -> retape::Result<()> {
+    /// let mut g = Graph::new();
+    /// let w = g.parameter("w", [2, 2], Init::Values(vec![3.0, 0.3, 4.0, 0.4]));
+    /// g.constrain(w, Constraint::MaxNorm { limit: 1.0 }, &[0])?;
+    /// let loss = g.sum(w, &[], false)?;
+    /// let mut session = g.training_step(loss, &Sgd::new(0.0))?.session(&Device::cpu())?;
+    /// session.replay()?;
+    /// let close = |a: f32, b: f32| (a - b).abs() < 1e-6;
+    /// let w = session.parameter("w")?;
+    /// assert!(close(w[0], 0.6) && close(w[2], 0.8)); // of norm 5
+    /// assert_eq!([w[1], w[3]], [0.3, 0.4]); // of norm 0.5
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::NotWritable`] unless it is a parameter, [`Error::Axis`], [`Error::Argument`] for limits
+    /// out of range.
+    #[track_caller]
+    pub fn constrain(&self, parameter: Value, constraint: Constraint, axes: &[isize]) -> Result<()> {
+        let view = self.operand_shape("constrain", parameter)?;
+        self.constrain_view(parameter, constraint, view, axes)
+    }
+
+    /// [`constrain`](Graph::constrain) with the axes of another shape of as many elements.
+    #[track_caller]
+    pub(crate) fn constrain_view(
+        &self,
+        parameter: Value,
+        constraint: Constraint,
+        view: Shape,
+        axes: &[isize],
+    ) -> Result<()> {
+        self.expect_source("constrain", parameter, false)?;
+        let units = self.located("constrain", constraint.check().and_then(|()| Units::over(view, axes)))?;
+        self.note_rule(parameter, Rule::Constraint(constraint, units));
+        Ok(())
+    }
+
+    /// Multiplies a parameter with a mask of its shape after every update of a
+    /// [`training_step`](Graph::training_step) recorded afterwards, as [`constrain`](Graph::constrain)
+    /// does: elements whose mask is 0 stay 0. The mask is read as it is by then; one that is a
+    /// [`state`](Graph::state) may be written or assigned between updates.
+    ///
+    /// # Errors
+    /// [`Error::NotWritable`] unless it is a parameter, [`Error::ShapeMismatch`] with both shapes,
+    /// [`Error::DTypeMismatch`].
+    #[track_caller]
+    pub fn mask(&self, parameter: Value, mask: Value) -> Result<()> {
+        self.expect_source("mask", parameter, false)?;
+        self.expect_mask("mask", parameter, mask)?;
+        self.note_rule(parameter, Rule::Mask(mask));
+        Ok(())
+    }
+
+    /// Applies a constraint to a parameter or a state once in every replay: the operator that
+    /// [`constrain`](Graph::constrain) adds to training steps, for a step that is recorded by hand. As
+    /// with [`assign`](Graph::assign), everything else in the step reads the old contents.
+    ///
+    /// # Errors
+    /// As [`constrain`](Graph::constrain).
+    #[track_caller]
+    pub fn apply_constraint(&self, parameter: Value, constraint: Constraint, axes: &[isize]) -> Result<()> {
+        const NAME: &str = "apply_constraint";
+        self.expect_source(NAME, parameter, true)?;
+        let view = self.shape_of(parameter);
+        let units = self.located(NAME, constraint.check().and_then(|()| Units::over(view, axes)))?;
+        let at = std::panic::Location::caller();
+        self.attributed_to(at, || constraint.record(self, parameter, &units))
+    }
+
+    /// Multiplies a parameter or a state with a mask once in every replay, as
+    /// [`apply_constraint`](Graph::apply_constraint) applies a constraint.
+    ///
+    /// # Errors
+    /// As [`mask`](Graph::mask).
+    #[track_caller]
+    pub fn apply_mask(&self, parameter: Value, mask: Value) -> Result<()> {
+        const NAME: &str = "apply_mask";
+        self.expect_source(NAME, parameter, true)?;
+        self.expect_mask(NAME, parameter, mask)?;
+        let at = std::panic::Location::caller();
+        self.attributed_to(at, || Rule::Mask(mask).record(self, parameter))
+    }
+
+    /// Refuses what no update moves: anything but parameters, and states where those count too.
+    #[track_caller]
+    fn expect_source(&self, op: &'static str, value: Value, or_state: bool) -> Result<()> {
+        self.operand_shape(op, value)?;
+        let (name, fits) = {
+            let recording = self.recording();
+            let fits = match recording.values[value.index()].source {
+                Source::Parameter(_) => true,
+                Source::State(_) => or_state,
+                _ => false,
+            };
+            (recording.describe(value), fits)
+        };
+        let reason = match or_state {
+            true => "only parameters and states are overwritten",
+            false => "only parameters are held to a constraint or a mask",
+        };
+        self.located(op, if fits { Ok(()) } else { Err(Error::NotWritable { name, reason }) })
+    }
+
+    #[track_caller]
+    fn expect_mask(&self, op: &'static str, parameter: Value, mask: Value) -> Result<()> {
+        let (wanted, found) = (self.shape_of(parameter), self.operand_shape(op, mask)?);
+        self.located(op, expect_dtype("the mask", self.type_of(mask), DType::F32))?;
+        let what = "a mask needs the shape of its parameter";
+        let fits = if wanted == found { Ok(()) } else { Err(Error::shape_mismatch(what, wanted, found)) };
+        self.located(op, fits)
+    }
+}

@@ -1,0 +1,147 @@
+use std::panic::Location;
+
+use super::formulas::{self, SMALLEST};
+use super::{Loss, LossFunction, Scores};
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Value};
+use crate::shape::{Shape, TensorType};
+
+/// A cross-entropy with options: what [`Loss::from_probabilities`] and [`Loss::label_smoothing`] make.
+///
+/// ```
+/// use retape::prelude::*;
+/// use retape::train::LossFunction;
+/// # fn main() -> retape::Result<()> {
+/// let loss = Loss::BinaryCrossEntropy.from_probabilities().label_smoothing(0.2);
+/// let mut g = Graph::new();
+/// let (y, t) = (g.input("y", [1, 1]), g.targets("t", [1, 1]));
+/// let samples = loss.record(&g, y, t)?;
+/// let mut session = g.forward([samples])?.session(&Device::cpu())?;
+/// session.write(y, &[0.5])?;
+/// session.write(t, &[1.0])?;
+/// session.replay()?;
+/// assert_eq!(session.read(samples)?, [2f32.ln()]);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CrossEntropy {
+    loss: Loss,
+    from_probabilities: bool,
+    label_smoothing: Option<f32>,
+}
+
+impl CrossEntropy {
+    pub(super) fn new(loss: Loss) -> Self {
+        CrossEntropy { loss, from_probabilities: false, label_smoothing: None }
+    }
+
+    /// Takes probabilities `p` instead of logits: Keras's `from_logits=False`, which is its default.
+    ///
+    /// They are limited to `[1e-7, 1 - 1e-7]`, as in Keras, so that no logarithm is infinite; where that
+    /// limit is passed, the gradient is 0. Rows of classes are then divided by their sums:
+    /// `-sum t log(p / sum p)`. Logits need neither and keep their gradient however sure the model is.
+    pub fn from_probabilities(mut self) -> Self {
+        self.from_probabilities = true;
+        self
+    }
+
+    /// Draws the targets towards even ones, by a share `s` in `[0, 1]` (Szegedy et al., CVPR 2016), as
+    /// Keras does: `t (1 - s) + s / classes` for classes, labels included, and `t (1 - s) + s / 2` for the
+    /// binary cross-entropy.
+    pub fn label_smoothing(mut self, smoothing: f32) -> Self {
+        self.label_smoothing = Some(smoothing);
+        self
+    }
+
+    fn check(&self) -> Result<()> {
+        let has_options = match self.loss {
+            Loss::SparseCategoricalCrossEntropy
+            | Loss::CategoricalCrossEntropy
+            | Loss::BinaryCrossEntropy => true,
+            _ => !self.from_probabilities && self.label_smoothing.is_none(),
+        };
+        if !has_options {
+            let argument = if self.from_probabilities { "from_probabilities" } else { "label_smoothing" };
+            let value = format!("set for {}", self.loss.name());
+            return Err(Error::Argument { argument, value, expected: "only cross-entropies have it" });
+        }
+        let smoothing = self.smoothing();
+        if (0.0..=1.0).contains(&smoothing) {
+            return Ok(());
+        }
+        let (argument, expected) = ("label_smoothing", "it must be at least 0 and at most 1");
+        Err(Error::Argument { argument, value: smoothing.to_string(), expected })
+    }
+
+    fn smoothing(&self) -> f32 {
+        self.label_smoothing.unwrap_or(0.0)
+    }
+
+    /// The losses before the mean over a sample.
+    fn terms(&self, g: &Graph, y: Value, t: Value) -> Result<Value> {
+        let y = if self.from_probabilities { g.clip(y, SMALLEST, 1.0 - SMALLEST)? } else { y };
+        match self.loss {
+            Loss::BinaryCrossEntropy => self.binary(g, y, t),
+            _ => self.categorical(g, y, t),
+        }
+    }
+
+    fn binary(&self, g: &Graph, y: Value, t: Value) -> Result<Value> {
+        let t = self.towards(g, t, 0.5)?;
+        if self.from_probabilities {
+            formulas::binary_cross_entropy(g, y, t)
+        } else {
+            g.sigmoid_binary_cross_entropy_elements(y, t)
+        }
+    }
+
+    /// The logarithms of probabilities are logits: their softmax is the probabilities over their sum.
+    fn categorical(&self, g: &Graph, y: Value, t: Value) -> Result<Value> {
+        let logits = if self.from_probabilities { g.log(y)? } else { y };
+        if self.loss == Loss::CategoricalCrossEntropy {
+            let classes = g.shape_of(logits).dims().last().copied().unwrap_or(1);
+            return g.softmax_cross_entropy_rows(logits, self.towards(g, t, 1.0 / classes as f32)?);
+        }
+        let labels = g.softmax_cross_entropy_rows(logits, t)?;
+        let smoothing = self.smoothing();
+        if smoothing == 0.0 {
+            return Ok(labels);
+        }
+        // The cross-entropy is linear in the targets: that of the label and that of even ones.
+        let even = g.mean(g.log_softmax(logits, -1)?, &[-1], false)?;
+        let kept = g.mul(labels, g.scalar_constant(1.0 - smoothing))?;
+        g.sub(kept, g.mul(even, g.scalar_constant(smoothing))?)
+    }
+
+    /// The targets, drawn towards `even`.
+    fn towards(&self, g: &Graph, t: Value, even: f32) -> Result<Value> {
+        let smoothing = self.smoothing();
+        if smoothing == 0.0 {
+            return Ok(t);
+        }
+        let kept = g.mul(t, g.scalar_constant(1.0 - smoothing))?;
+        g.add(kept, g.scalar_constant(smoothing * even))
+    }
+}
+
+impl LossFunction for CrossEntropy {
+    #[track_caller]
+    fn targets(&self, output: Shape) -> Result<TensorType> {
+        self.loss.targets(output)
+    }
+
+    #[track_caller]
+    fn record(&self, graph: &Graph, output: Value, targets: Value) -> Result<Value> {
+        graph.attributed_to(Location::caller(), || {
+            let name = self.loss.name();
+            graph.located(name, self.check())?;
+            self.loss.target_rule().check(name, graph, output, targets)?;
+            formulas::per_sample(graph, self.terms(graph, output, targets)?)
+        })
+    }
+
+    fn scores(&self) -> Scores {
+        if self.from_probabilities { Scores::Probabilities } else { self.loss.scores() }
+    }
+}

@@ -1,0 +1,136 @@
+//! The losses in terms of graph operators, and what they ask of their operands.
+
+use std::panic::Location;
+
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Value};
+use crate::ops::expect_dtype;
+use crate::shape::{Shape, TensorType};
+
+/// What a probability counts as at least: Keras's epsilon.
+pub(super) const SMALLEST: f32 = 1e-7;
+
+/// The squared norm that a vector has at least, for its cosine.
+const SMALLEST_SQUARE: f32 = 1e-12;
+
+/// The targets that go with the outputs of a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TargetRule {
+    /// A u32 label for each row of classes.
+    Labels,
+    /// A number for each class.
+    Rows,
+    /// A number for each output.
+    Elements,
+}
+
+impl TargetRule {
+    fn targets(self, output: Shape) -> Result<TensorType> {
+        let rank = |least: usize, expected| {
+            if output.rank() < least { Err(Error::Rank { shape: output, expected }) } else { Ok(()) }
+        };
+        match self {
+            TargetRule::Elements => rank(1, "at least 1 ([batch, ..])")?,
+            _ => rank(2, "at least 2 ([batch, .., classes])")?,
+        }
+        match self {
+            TargetRule::Labels => Ok(TensorType::u32(Shape::new(&output.dims()[..output.rank() - 1])?)),
+            _ => Ok(TensorType::f32(output)),
+        }
+    }
+
+    /// The targets, or an error under the loss's name.
+    #[track_caller]
+    pub(super) fn targets_located(self, loss: &'static str, output: Shape) -> Result<TensorType> {
+        let at = Location::caller();
+        self.targets(output).map_err(|error| {
+            let source = Box::new(error);
+            Error::Record { op: loss, layer: String::new(), at, source }
+        })
+    }
+
+    /// Fails unless outputs and targets fit each other.
+    pub(super) fn check(self, loss: &'static str, g: &Graph, output: Value, targets: Value) -> Result<()> {
+        let shape = g.operand_shape(loss, output)?;
+        g.operand_shape(loss, targets)?;
+        let (found, output) = (g.type_of(targets), g.type_of(output));
+        g.located(loss, expect_dtype("the output", output, DType::F32))?;
+        let wanted = g.located(loss, self.targets(shape))?;
+        g.located(loss, expect_dtype("the targets operand", found, wanted.dtype))?;
+        let what = match self {
+            TargetRule::Labels => "labels need the outputs' shape without the last axis, the classes",
+            _ => "the targets need the outputs' shape",
+        };
+        let fits =
+            if found == wanted { Ok(()) } else { Err(Error::shape_mismatch(what, shape, found.shape)) };
+        g.located(loss, fits)
+    }
+}
+
+/// The mean over all dimensions but the batch.
+pub(super) fn per_sample(g: &Graph, terms: Value) -> Result<Value> {
+    let axes: Vec<isize> = (1..g.shape_of(terms).rank() as isize).collect();
+    if axes.is_empty() { Ok(terms) } else { g.mean(terms, &axes, false) }
+}
+
+/// With `m = min(e, delta)`: `m (e - m / 2)` is `e^2 / 2` up to `delta` and the line beyond.
+pub(super) fn huber(g: &Graph, y: Value, t: Value, delta: f32) -> Result<Value> {
+    let error = g.abs(g.sub(y, t)?)?;
+    let limited = g.clip(error, 0.0, delta)?;
+    g.mul(limited, g.sub(error, g.mul(limited, g.scalar_constant(0.5))?)?)
+}
+
+pub(super) fn log_cosh(g: &Graph, y: Value, t: Value) -> Result<Value> {
+    let error = g.abs(g.sub(y, t)?)?;
+    let rest = g.softplus(g.mul(error, g.scalar_constant(-2.0))?)?;
+    g.add(error, g.sub(rest, g.scalar_constant(std::f32::consts::LN_2))?)
+}
+
+pub(super) fn hinge(g: &Graph, y: Value, t: Value) -> Result<Value> {
+    let label = g.select(g.greater(t, g.scalar_constant(0.0))?, t, g.scalar_constant(-1.0))?;
+    g.relu(g.sub(g.scalar_constant(1.0), g.mul(label, y)?)?)
+}
+
+pub(super) fn categorical_hinge(g: &Graph, y: Value, t: Value) -> Result<Value> {
+    let one = g.scalar_constant(1.0);
+    let right = g.sum(g.mul(t, y)?, &[-1], false)?;
+    let wrong = g.max(g.mul(g.sub(one, t)?, y)?, &[-1], false)?;
+    g.relu(g.add(g.sub(wrong, right)?, one)?)
+}
+
+pub(super) fn kl_divergence(g: &Graph, y: Value, t: Value) -> Result<Value> {
+    let (y, t) = (g.clip(y, SMALLEST, 1.0)?, g.clip(t, SMALLEST, 1.0)?);
+    g.sum(g.mul(t, g.log(g.div(t, y)?)?)?, &[-1], false)
+}
+
+pub(super) fn poisson(g: &Graph, y: Value, t: Value) -> Result<Value> {
+    let log = g.log(g.add(y, g.scalar_constant(SMALLEST))?)?;
+    g.sub(y, g.mul(t, log)?)
+}
+
+/// A choice, unlike a product with the one-hot row, takes a log-probability of -inf for another class.
+pub(super) fn negative_log_likelihood(g: &Graph, y: Value, labels: Value) -> Result<Value> {
+    let classes = g.shape_of(y).dims().last().copied().unwrap_or(1);
+    let chosen = g.select(g.one_hot(labels, classes)?, y, g.scalar_constant(0.0))?;
+    g.neg(g.sum(chosen, &[-1], false)?)
+}
+
+/// Each vector is divided by its norm before the product, which then neither overflows nor is 0 / 0.
+pub(super) fn cosine_similarity(g: &Graph, y: Value, t: Value) -> Result<Value> {
+    let direction = |x: Value| {
+        let square = g.sum(g.square(x)?, &[-1], true)?;
+        let norm = g.sqrt(g.maximum(square, g.scalar_constant(SMALLEST_SQUARE))?)?;
+        g.div(x, norm)
+    };
+    g.neg(g.sum(g.mul(direction(y)?, direction(t)?)?, &[-1], false)?)
+}
+
+/// `-t log(p) - (1 - t) log(1 - p)` of probabilities within `(0, 1)`. By way of the logit, the gradient
+/// would lose to rounding what it divides by `1 - p`.
+pub(super) fn binary_cross_entropy(g: &Graph, p: Value, t: Value) -> Result<Value> {
+    let one = g.scalar_constant(1.0);
+    let positive = g.mul(t, g.log(p)?)?;
+    let negative = g.mul(g.sub(one, t)?, g.log(g.sub(one, p)?)?)?;
+    g.neg(g.add(positive, negative)?)
+}

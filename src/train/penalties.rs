@@ -1,0 +1,113 @@
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Value};
+use crate::ops::expect_dtype;
+
+/// A term of the loss that keeps weights small: `l1 sum |w| + l2 sum w^2`, without a half, as Keras's
+/// `L1`, `L2` and `L1L2`.
+///
+/// The first term, the lasso's (Tibshirani, Journal of the Royal Statistical Society B 58(1), 1996),
+/// draws weights to 0; its slope is `l1 sign(w)`, 0 at 0. The second, that of ridge regression (Hoerl and
+/// Kennard, Technometrics 12(1), 1970), shrinks them; its slope is `2 l2 w`, so with plain SGD it is the
+/// weight decay `2 l2`. With other optimisers, decay and penalty differ. Both together are the elastic
+/// net (Zou and Hastie, Journal of the Royal Statistical Society B 67(2), 2005).
+///
+/// Layers take one as `weight_penalty` and `bias_penalty` and record it in training mode; the program
+/// adds what they recorded to its loss:
+///
+/// ```
+/// use retape::prelude::*;
+/// # fn main() -> retape::Result<()> {
+/// let model = Sequential::new().add(Dense::new(3).weight_penalty(Penalty::l2(1e-4)));
+/// let mut g = Graph::new();
+/// let (x, labels) = (g.input("x", [8, 4]), g.labels("labels", [8]));
+/// let y = model.record(&mut g, x, Mode::Training)?;
+/// let mut losses = vec![g.softmax_cross_entropy(y, labels)?];
+/// losses.extend(g.penalties());
+/// let tape = g.training_step(losses, &Adam::new(1e-3))?;
+/// assert_eq!(tape.losses().len(), 2);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Penalty {
+    l1: f32,
+    l2: f32,
+}
+
+impl Penalty {
+    /// `l1 sum |w|`.
+    pub fn l1(l1: f32) -> Self {
+        Penalty { l1, l2: 0.0 }
+    }
+
+    /// `l2 sum w^2`.
+    pub fn l2(l2: f32) -> Self {
+        Penalty { l1: 0.0, l2 }
+    }
+
+    /// `l1 sum |w| + l2 sum w^2`.
+    pub fn elastic_net(l1: f32, l2: f32) -> Self {
+        Penalty { l1, l2 }
+    }
+
+    fn check(self) -> Result<()> {
+        for (argument, value) in [("l1", self.l1), ("l2", self.l2)] {
+            if !value.is_finite() || value < 0.0 {
+                let expected = "it must be finite and not negative";
+                return Err(Error::Argument { argument, value: value.to_string(), expected });
+            }
+        }
+        Ok(())
+    }
+
+    /// The penalty of a value, a scalar; none where both factors are 0.
+    fn record(self, g: &Graph, value: Value) -> Result<Option<Value>> {
+        let term = |factor: f32, kind: fn(&Graph, Value) -> Result<Value>| {
+            if factor == 0.0 {
+                return Ok(None);
+            }
+            let sum = g.sum(kind(g, value)?, &[], false)?;
+            g.mul(sum, g.scalar_constant(factor)).map(Some)
+        };
+        match (term(self.l1, Graph::abs)?, term(self.l2, Graph::square)?) {
+            (Some(l1), Some(l2)) => g.add(l1, l2).map(Some),
+            (one, other) => Ok(one.or(other)),
+        }
+    }
+}
+
+impl Graph {
+    /// Records a penalty of an f32 value, such as a parameter or the output of a layer, and notes it
+    /// among the [`penalties`](Graph::penalties). One whose factors are 0 records nothing.
+    ///
+    /// ```
+    /// use retape::prelude::*;
+    /// # fn main() -> retape::Result<()> {
+    /// let mut g = Graph::new();
+    /// let w = g.parameter("w", [3], Init::Values(vec![1.0, -2.0, 0.5]));
+    /// g.penalize(w, Penalty::elastic_net(0.5, 2.0))?;
+    /// let penalty = g.penalties()[0];
+    /// let mut session = g.forward([penalty])?.session(&Device::cpu())?;
+    /// session.replay()?;
+    /// assert_eq!(session.read_scalar(penalty)?, 0.5 * 3.5 + 2.0 * 5.25);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a factor that is negative or not finite; [`Error::DTypeMismatch`];
+    /// [`Error::ForeignValue`].
+    #[track_caller]
+    pub fn penalize(&self, value: Value, penalty: Penalty) -> Result<()> {
+        const NAME: &str = "penalize";
+        self.operand_shape(NAME, value)?;
+        self.located(NAME, penalty.check())?;
+        self.located(NAME, expect_dtype("what is penalised", self.type_of(value), DType::F32))?;
+        let at = std::panic::Location::caller();
+        if let Some(term) = self.attributed_to(at, || penalty.record(self, value))? {
+            self.note_penalty(term);
+        }
+        Ok(())
+    }
+}
