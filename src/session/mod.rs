@@ -331,6 +331,21 @@ impl Session {
         self.scalars.set_seed(seed);
     }
 
+    /// The name of a value of the tape.
+    pub(crate) fn name_of(&self, value: Value) -> String {
+        self.tape.recording().describe(value)
+    }
+
+    /// Overwrites a parameter or a state with every digit the executor has.
+    pub(crate) fn write_f64(&mut self, value: Value, data: &[f64]) -> Result<()> {
+        let ty = self.tape.recording().ty(value);
+        if ty.numel() != data.len() {
+            let (name, found) = (self.name_of(value), data.len());
+            return Err(Error::Length { name, expected: ty, found });
+        }
+        self.executor.restore(value, data)
+    }
+
     /// The shape of a value of the tape.
     pub(crate) fn shape_of(&self, value: Value) -> Shape {
         self.tape.recording().ty(value).shape

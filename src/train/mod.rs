@@ -9,10 +9,12 @@ mod losses;
 mod metrics;
 mod optimizers;
 mod penalties;
+pub mod pruning;
 mod schedules;
 #[doc(hidden)]
 pub mod stubs;
 mod trainer;
+mod weights;
 
 pub use callbacks::{Callback, CallbackState, Run};
 pub use clip::{Clip, Clipped};
@@ -25,3 +27,4 @@ pub use optimizers::{Adam, LEARNING_RATE, Optimizer, RmsProp, Sgd};
 pub use penalties::Penalty;
 pub use schedules::Schedule;
 pub use trainer::{Evaluation, Fit, Predictions, Trainer, TrainerBuilder};
+pub use weights::{WeightArray, Weights};
