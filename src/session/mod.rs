@@ -316,9 +316,22 @@ impl Session {
         self.scalars.step()
     }
 
-    /// Sets the step count, as when training resumes.
+    /// Sets the step count and the number of updates, as when training resumes. Where the two
+    /// differ, [`set_updates`](Session::set_updates) follows.
     pub fn set_step(&mut self, step: u32) {
         self.scalars.set_step(step);
+        self.scalars.set_updates(step);
+    }
+
+    /// The number of updates so far: what optimisers count by. Every replay adds one to it, as to the
+    /// step count, which random operators draw by.
+    pub fn updates(&self) -> u32 {
+        self.scalars.updates()
+    }
+
+    /// Sets the number of updates from the next replay on; the step count stays.
+    pub fn set_updates(&mut self, updates: u32) {
+        self.scalars.set_updates(updates);
     }
 
     /// The seed of the random operators.

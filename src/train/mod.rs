@@ -10,7 +10,7 @@ mod metrics;
 mod optimizers;
 mod penalties;
 pub mod pruning;
-mod schedules;
+pub mod schedules;
 #[doc(hidden)]
 pub mod stubs;
 mod trainer;
@@ -23,7 +23,10 @@ pub(crate) use constraints::{Rule, hold_to_rules};
 pub use history::{History, Logs};
 pub use losses::{CrossEntropy, Loss, LossFunction, Scores};
 pub use metrics::{MetricFunction, MetricInputs};
-pub use optimizers::{Adam, LEARNING_RATE, Optimizer, RmsProp, Sgd};
+pub use optimizers::{
+    AVERAGE, Adadelta, Adafactor, Adagrad, Adam, AdamW, Adamax, Averaged, Ftrl, LEARNING_RATE, Lion, Nadam,
+    Optimizer, RmsProp, Sgd,
+};
 pub use penalties::Penalty;
 pub use schedules::Schedule;
 pub use trainer::{Evaluation, Fit, Predictions, Trainer, TrainerBuilder};
