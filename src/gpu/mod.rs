@@ -5,9 +5,13 @@ mod adapters;
 mod context;
 mod executor;
 mod pipelines;
+mod range;
 mod readback;
+mod sharing;
 
 pub use adapters::{AdapterReport, adapters};
 pub(crate) use context::GpuContext;
 pub(crate) use executor::GpuExecutor;
 pub use executor::RawDispatch;
+pub use range::BufferRange;
+pub(crate) use sharing::shared_layout;

@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::context::GpuContext;
+use super::range::BufferRange;
 use crate::error::Result;
 
 /// Staging buffers that come back after each read, so that steady reading allocates none.
@@ -35,11 +36,12 @@ impl Staging {
         self.free.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
     }
 
-    /// Submits a copy of `bytes` bytes (a multiple of 4) at the start of `source`.
-    pub fn read(&self, context: &Arc<GpuContext>, source: &wgpu::Buffer, bytes: u64) -> Result<PendingRead> {
+    /// Submits a copy of a range, which begins and ends at multiples of 4 bytes.
+    pub fn read(&self, context: &Arc<GpuContext>, source: BufferRange<'_>) -> Result<PendingRead> {
+        let BufferRange { buffer: source, offset, bytes } = source;
         let buffer = self.take(context, bytes)?;
         let mut encoder = context.device.create_command_encoder(&Default::default());
-        encoder.copy_buffer_to_buffer(source, 0, &buffer, 0, bytes);
+        encoder.copy_buffer_to_buffer(source, offset, &buffer, 0, bytes);
         context.queue.submit([encoder.finish()]);
         context.check_submitted()?;
         let arrived: Arrived = Arc::default();

@@ -15,7 +15,7 @@ use crate::cpu::CpuExecutor;
 use crate::device::{Backend, Device};
 use crate::dtype::Element;
 use crate::error::{Error, Result};
-use crate::gpu::GpuExecutor;
+use crate::gpu::{GpuExecutor, shared_layout};
 use crate::graph::{Source, Value};
 use crate::shape::TensorType;
 use crate::tape::{Plan, Tape};
@@ -89,7 +89,8 @@ impl Tape {
                 Session::build(self, options, |tape, options| Ok(Box::new(CpuExecutor::new(tape, options)?)))
             }
             Backend::Gpu(context) => {
-                let plan = self.plan(&context.profile)?;
+                let shared = shared_layout(context, self, &options)?;
+                let plan = self.plan_with(&context.profile, &shared)?;
                 Session::build(self, options, |tape, options| {
                     Ok(Box::new(GpuExecutor::new(context.clone(), tape, plan, options)?))
                 })
