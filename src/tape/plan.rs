@@ -142,7 +142,7 @@ impl Tape {
         let [one, other] = clash.values.each_ref().map(|v| self.recording.describe(v[0]));
         let op = self.ops[clash.op].op.name();
         let message = format!(
-            "`{op}` writes one of `{one}` and `{other}`, which are in one buffer of the other session, and reads one"
+            "`{op}` reads one of `{one}` and `{other}` and writes the other, and they lie in one buffer there"
         );
         Error::Share { message }
     }

@@ -7,6 +7,7 @@ use retape::cpu::Array;
 use retape::kernel::{KernelCall, Shader, Slot};
 use retape::ops::{Lowering, Op, Reference};
 use retape::prelude::*;
+use retape::tape::{Dispatch, Plan};
 use retape::train::update_groups;
 use retape::{Result, TensorType};
 
@@ -123,4 +124,30 @@ pub fn record_group(g: &Graph, group: &[(Value, Value)], packed: bool) -> Result
     let gradients = group.iter().map(|&(_, dw)| dw);
     let inputs: Vec<Value> = parameters.chain(velocities).chain(gradients).collect();
     g.apply(MomentumUpdate::new(group.len(), packed), &inputs).map(|_| ())
+}
+
+/// Sizes around those of vectors, alignments and workgroups.
+pub const SIZES: [usize; 30] = [
+    1, 3, 4, 5, 13, 16, 17, 31, 63, 64, 65, 127, 128, 255, 256, 257, 300, 509, 2, 7, 1021, 1, 1, 8, 64, 60,
+    4, 100, 12, 33,
+];
+
+/// Parameters `w0, w1, ..` of these sizes beside an input each, and the loss
+/// `sum of mean of (w_i x_i)^2`.
+pub fn graph(sizes: &[usize]) -> Result<(Graph, Value, Vec<Value>)> {
+    let mut g = Graph::new();
+    let mut total = g.scalar_constant(0.0);
+    let mut parameters = Vec::new();
+    for (i, &n) in sizes.iter().enumerate() {
+        let x = g.constant([n], &super::data::noise(n, i as u32, 0.5, 1.5))?;
+        let w = g.parameter(&format!("w{i}"), [n], Init::Uniform { low: -1.0, high: 1.0 });
+        total = g.add(total, g.mean(g.square(g.mul(w, x)?)?, &[], false)?)?;
+        parameters.push(w);
+    }
+    Ok((g, total, parameters))
+}
+
+/// The dispatches of the update.
+pub fn updates(plan: &Plan) -> Vec<&Dispatch> {
+    plan.dispatches.iter().filter(|d| d.shader.name() == "momentum").collect()
 }
