@@ -168,6 +168,19 @@ pub enum Error {
         /// What differs.
         message: String,
     },
+    /// An operator that asks for classes of inputs side by side, which are not as many to each or
+    /// differ in size.
+    #[error(
+        "`{op}`: class {class} of its packs has no input at position {position} that is as large as the others there"
+    )]
+    PackMismatch {
+        /// The operator's name.
+        op: &'static str,
+        /// The class.
+        class: usize,
+        /// The position in it.
+        position: usize,
+    },
     /// A plan that needs more than the device has.
     #[error("{op}{}: {what} is {needed}, but `{device}` allows {limit}", in_layer(layer))]
     Limit {

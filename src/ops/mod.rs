@@ -40,6 +40,7 @@ mod update;
 mod window;
 
 use std::fmt;
+use std::ops::Range;
 
 pub use binary::Binary;
 pub use bound::{EPS, FLUSH, relative_bound};
@@ -213,6 +214,17 @@ pub trait Op: fmt::Debug + Send + Sync + 'static {
         None
     }
 
+    /// Classes of inputs that the operator would like to have side by side in one buffer each, such as
+    /// the parameters it updates, their moments and their gradients: as many inputs to each class, and
+    /// inputs of one size at each position. Kernels may then work on many small inputs in one dispatch.
+    ///
+    /// The plan fulfils it where it can, see [`Lowering::runs`]: for parameters, states and computed
+    /// values, views among them, that occur once among the classes. Inputs of the graph and constants
+    /// stay in buffers of their own.
+    fn packs(&self) -> Vec<Range<usize>> {
+        Vec::new()
+    }
+
     /// Adds the kernel calls that compute the outputs.
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()>;
 
@@ -260,11 +272,33 @@ pub struct Lowering<'a> {
     pub outputs: &'a [TensorType],
     /// The input whose buffer output 0 has taken over, if any: bind only the output then.
     pub in_place: Option<usize>,
+    pub(crate) runs: &'a [Run],
     pub(crate) calls: Vec<KernelCall>,
     pub(crate) scratch: Vec<u64>,
 }
 
-impl Lowering<'_> {
+/// Positions of an operator's classes ([`Op::packs`]) whose inputs lie side by side, in every class at
+/// the same distances: what one dispatch can work on.
+///
+/// There is padding between them. Kernels that treat each element alone may overwrite it with
+/// whatever comes out: no one reads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// The positions, ascending; just one where nothing lies beside it.
+    pub positions: Vec<usize>,
+    /// Elements of 4 bytes from the first input's first to the last one's last, padding included: a
+    /// multiple of 4.
+    pub elements: usize,
+    /// The run of each class, to be bound.
+    pub slots: Vec<Slot>,
+}
+
+impl<'a> Lowering<'a> {
+    /// Every position of the classes that the operator [asked for](Op::packs), in runs.
+    pub fn runs(&self) -> &'a [Run] {
+        self.runs
+    }
+
     /// Adds a kernel call.
     pub fn call(&mut self, call: KernelCall) {
         self.calls.push(call);
