@@ -15,6 +15,7 @@ macro_rules! built_in {
     };
 }
 
+mod augment;
 mod batch;
 mod binary;
 mod bound;
@@ -40,6 +41,8 @@ mod window;
 
 use std::fmt;
 
+pub(crate) use augment::check_crop;
+pub use augment::{AffineOptions, FillMode};
 pub use binary::Binary;
 pub use bound::{EPS, FLUSH, relative_bound};
 pub(crate) use bound::{flush, widen};
@@ -48,6 +51,7 @@ pub use conv::{ConvOptions, ConvRoute};
 pub use layout::SliceRange;
 #[doc(hidden)]
 pub use matmul::MatmulRoute;
+use noise::stream_at;
 pub use norm::BatchNorm;
 pub use pool::PoolOptions;
 pub(crate) use recurrent::Cell as RecurrentCell;
@@ -120,6 +124,7 @@ pub fn operators() -> Vec<OperatorInfo> {
         &clip::OPERATORS,
         &update::OPERATORS,
         &batch::OPERATORS,
+        &augment::OPERATORS,
     ];
     families.concat()
 }
@@ -150,6 +155,7 @@ pub fn shaders() -> Vec<&'static Shader> {
         &clip::SHADER,
         &update::SHADER,
         &batch::SHADER,
+        &augment::SHADER,
     ];
     shaders.extend(recurrent::SHADERS);
     shaders
