@@ -133,12 +133,13 @@ pub mod prelude {
         Activation, Add, AvgPool2d, BatchNorm, Bidirectional, Concat, Conv1d, Conv2d, ConvTranspose2d, Dense,
         DepthwiseConv2d, Dropout, Embedding, Flatten, GaussianNoise, GlobalAvgPool2d, GlobalMaxPool2d,
         GroupNorm, Gru, InstanceNorm, Layer, LayerContext, LayerNorm, LocalResponseNorm, Lstm, MaxPool2d,
-        Merge, Mode, Model, Network, RepeatVector, Reshape, SequenceLengths, Sequential, SimpleRnn,
-        SpatialDropout, ZeroPad2d, architectures,
+        Merge, Mode, Model, Network, RandomAffine, RandomBrightness, RandomContrast, RandomCrop, RandomFlip,
+        RandomRotation, RandomTranslation, RandomZoom, RepeatVector, Reshape, SequenceLengths, Sequential,
+        SimpleRnn, SpatialDropout, ZeroPad2d, architectures,
     };
     pub use crate::ops::{
-        CellActivation, ConvOptions, ConvRoute, GruReset, Padding, PoolOptions, RecurrentOptions,
-        RecurrentWeights,
+        AffineOptions, CellActivation, ConvOptions, ConvRoute, FillMode, GruReset, Padding, PoolOptions,
+        RecurrentOptions, RecurrentWeights,
     };
     pub use crate::session::{Session, SessionOptions};
     pub use crate::train::schedules::{

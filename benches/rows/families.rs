@@ -16,6 +16,7 @@ pub fn rows() -> Vec<Row> {
     rows.extend(moves());
     rows.extend(reductions());
     rows.extend(noises());
+    rows.extend(augmentations());
     rows.extend(norms());
     rows.extend(updates());
     rows
@@ -173,6 +174,23 @@ fn noises() -> Vec<Row> {
 }
 
 /// Clipping by norm; norms past the limit, so that everything is scaled.
+fn augmentations() -> Vec<Row> {
+    let affine = |name: &str, options: AffineOptions| {
+        Row::memory(format!("random_affine [128, 3, 32, 32], {name}"), move |g| {
+            let x = uniform(g, "x", [128, 3, 32, 32], [0.0, 1.0]);
+            Ok(step(g.random_affine(x.0, &options)?, vec![x]))
+        })
+    };
+    let pixels = AffineOptions::new().flip_horizontal().shift([4, 4]);
+    vec![
+        affine("flips and shifts", pixels),
+        affine("flips, shifts and rotations", pixels.rotate(-0.05, 0.05)),
+        Row::memory(format!("random_uniform {SHAPE:?}"), |g| {
+            Ok(step(g.random_uniform(SHAPE, 0.0, 1.0)?, Vec::new()))
+        }),
+    ]
+}
+
 fn norms() -> Vec<Row> {
     let clip = |g: &mut Graph| {
         let x = uniform(g, "x", SHAPE, [-1.0, 1.0]);

@@ -15,6 +15,7 @@ macro_rules! built_in {
     };
 }
 
+mod augment;
 mod batch;
 mod binary;
 mod bound;
@@ -42,6 +43,8 @@ mod window;
 use std::fmt;
 use std::ops::Range;
 
+pub(crate) use augment::check_crop;
+pub use augment::{AffineOptions, FillMode};
 pub use binary::Binary;
 pub use bound::{EPS, FLUSH, relative_bound};
 pub(crate) use bound::{flush, widen};
@@ -51,6 +54,7 @@ pub use conv::{ConvOptions, ConvRoute};
 pub use layout::SliceRange;
 #[doc(hidden)]
 pub use matmul::MatmulRoute;
+use noise::stream_at;
 pub use norm::BatchNorm;
 pub use pool::PoolOptions;
 pub(crate) use recurrent::Cell as RecurrentCell;
@@ -126,6 +130,7 @@ pub fn operators() -> Vec<OperatorInfo> {
         &constrain::OPERATORS,
         &update::OPERATORS,
         &batch::OPERATORS,
+        &augment::OPERATORS,
     ];
     families.concat()
 }
@@ -157,6 +162,7 @@ pub fn shaders() -> Vec<&'static Shader> {
         &constrain::SHADER,
         &update::SHADER,
         &batch::SHADER,
+        &augment::SHADER,
     ];
     shaders.extend(recurrent::SHADERS);
     shaders

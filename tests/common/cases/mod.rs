@@ -1,6 +1,7 @@
 //! Every operator at ordinary and hostile shapes and values. One file per family, as in
 //! `src/ops`; `all` is what the kernel, gradient and coverage tests go through.
 
+mod augment;
 mod batch;
 mod clip;
 mod conv;
@@ -42,6 +43,7 @@ pub fn all() -> Vec<Case> {
         norm::cases(),
         recurrent::cases(),
         clip::cases(),
+        augment::cases(),
     ];
     let wanted = std::env::var("RETAPE_TEST_CASE").unwrap_or_default();
     families.into_iter().flatten().filter(|case| case.name.contains(&wanted)).collect()
