@@ -73,7 +73,7 @@
 //! | [`gpu`] | everything that calls wgpu |
 //! | [`cpu`] | the reference path |
 //! | [`nn`] | layers, models, well-known architectures |
-//! | [`train`] | optimisers, gradient clipping |
+//! | [`train`] | losses, penalties and constraints, optimisers, gradient clipping |
 //! | [`data`] | dataset readers, texts as numbers |
 //! | [`random`] | the counter-based generator |
 //!

@@ -2,6 +2,7 @@
 //! `src/ops`; `all` is what the kernel, gradient and coverage tests go through.
 
 mod clip;
+pub mod constrain;
 mod conv;
 mod elementwise;
 mod gather;

@@ -1,4 +1,4 @@
-//! Operators that overwrite state: assignment and every optimiser's update.
+//! Operators that overwrite state: assignment, every optimiser's update, constraints.
 
 use retape::Result;
 use retape::prelude::*;
@@ -34,6 +34,7 @@ pub fn tapes() -> Vec<(String, Tape)> {
         let tape = running_stats(dims).expect("the step records");
         tapes.push((format!("running statistics of {dims:?}"), tape));
     }
+    tapes.extend(super::constrain::tapes());
     tapes
 }
 
