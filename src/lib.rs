@@ -73,7 +73,7 @@
 //! | [`gpu`] | everything that calls wgpu |
 //! | [`cpu`] | the reference path |
 //! | [`nn`] | layers, models, well-known architectures |
-//! | [`train`] | optimisers, gradient clipping, learning-rate schedules |
+//! | [`train`] | fitting a model: losses, penalties, optimisers, metrics, callbacks, checkpoints, pruning |
 //! | [`data`] | dataset readers, texts as numbers |
 //! | [`random`] | the counter-based generator |
 //!

@@ -18,6 +18,7 @@ pub fn rows() -> Vec<Row> {
     rows.extend(noises());
     rows.extend(augmentations());
     rows.extend(norms());
+    rows.extend(constraints());
     rows.extend(updates());
     rows
 }
@@ -215,6 +216,33 @@ fn norms() -> Vec<Row> {
         Row::memory(format!("clip_by_norm gradient {SHAPE:?}"), move |g| {
             let (y, inputs) = clip(g)?;
             gradient(g, y, inputs)
+        }),
+    ]
+}
+
+/// Constraints over the columns of a dense weight and over the filters of a convolution; they leave
+/// nothing to scale once they have run.
+fn constraints() -> Vec<Row> {
+    let norm = |shape: &'static [usize], axes: &'static [isize]| {
+        Row::memory(format!("constrain_norm {shape:?} over {axes:?}"), move |g| {
+            let w = g.parameter("w", Shape::new(shape)?, Init::GlorotUniform);
+            g.apply_constraint(w, Constraint::MaxNorm { limit: 0.5 }, axes)?;
+            Ok(super::Step { outputs: Vec::new(), inputs: Vec::new() })
+        })
+    };
+    vec![
+        norm(&[1024, 1024], &[0]),
+        norm(&[512, 256, 3, 3], &[1, 2, 3]),
+        Row::memory(format!("non_negative {SHAPE:?}"), |g| {
+            let w = g.parameter("w", SHAPE, Init::GlorotUniform);
+            g.apply_constraint(w, Constraint::NonNegative, &[])?;
+            Ok(super::Step { outputs: Vec::new(), inputs: Vec::new() })
+        }),
+        Row::memory(format!("apply_mask {SHAPE:?}"), |g| {
+            let w = g.parameter("w", SHAPE, Init::GlorotUniform);
+            let mask = uniform(g, "mask", SHAPE, [0.0, 1.0]);
+            g.apply_mask(w, mask.0)?;
+            Ok(super::Step { outputs: Vec::new(), inputs: vec![mask] })
         }),
     ]
 }

@@ -4,6 +4,7 @@
 mod augment;
 mod batch;
 mod clip;
+pub mod constrain;
 mod conv;
 mod elementwise;
 mod gather;
