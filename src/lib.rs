@@ -141,6 +141,6 @@ pub mod prelude {
         RecurrentWeights,
     };
     pub use crate::session::{Session, SessionOptions};
-    pub use crate::train::{Adam, Clip, Optimizer, RmsProp, Sgd};
+    pub use crate::train::{Adam, Average, Clip, Metric, Optimizer, RmsProp, Sgd};
     pub use crate::{DType, Device, Shape, Tape, data};
 }

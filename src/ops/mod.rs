@@ -19,11 +19,13 @@ mod binary;
 mod bound;
 mod clip;
 mod conv;
+mod counts;
 mod gather;
 mod layout;
 mod loss;
 mod lrn;
 mod matmul;
+mod moments;
 mod noise;
 mod norm;
 mod pool;
@@ -47,6 +49,7 @@ pub use conv::{ConvOptions, ConvRoute};
 pub use layout::SliceRange;
 #[doc(hidden)]
 pub use matmul::MatmulRoute;
+pub(crate) use moments::{MOMENTS, sums_of_moments};
 pub use norm::BatchNorm;
 pub use pool::PoolOptions;
 pub(crate) use recurrent::Cell as RecurrentCell;
@@ -113,6 +116,8 @@ pub fn operators() -> Vec<OperatorInfo> {
         &sequence::OPERATORS,
         &softmax::OPERATORS,
         &loss::OPERATORS,
+        &counts::OPERATORS,
+        &moments::OPERATORS,
         &noise::OPERATORS,
         &norm::OPERATORS,
         &recurrent::OPERATORS,
@@ -142,6 +147,8 @@ pub fn shaders() -> Vec<&'static Shader> {
         &sequence::SHADER,
         &softmax::SHADER,
         &loss::SHADER,
+        &counts::SHADER,
+        &moments::SHADER,
         &noise::SHADER,
         &norm::SHADER,
         &norm::ELEMENTS,

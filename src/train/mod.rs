@@ -10,6 +10,8 @@ mod schedules;
 pub use clip::{Clip, Clipped};
 pub use history::{History, Logs};
 pub use losses::{LossFunction, Scores};
-pub use metrics::{MetricFunction, MetricInputs};
+pub use metrics::{
+    Average, ConfusionMatrix, Metric, MetricFunction, MetricInputs, RocCurve, roc_auc, roc_curve,
+};
 pub use optimizers::{Adam, LEARNING_RATE, Optimizer, RmsProp, Sgd};
 pub use schedules::Schedule;

@@ -3,12 +3,14 @@
 
 mod clip;
 mod conv;
+mod counts;
 mod elementwise;
 mod gather;
 mod layout;
 mod loss;
 mod lrn;
 mod matmul;
+mod moments;
 mod noise;
 mod norm;
 mod pool;
@@ -37,6 +39,8 @@ pub fn all() -> Vec<Case> {
         sequence::cases(),
         softmax::cases(),
         loss::cases(),
+        counts::cases(),
+        moments::cases(),
         noise::cases(),
         norm::cases(),
         recurrent::cases(),
