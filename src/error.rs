@@ -138,6 +138,16 @@ pub enum Error {
         /// Its shape.
         shape: Shape,
     },
+    /// A metric that cannot judge such outputs by such targets.
+    #[error("metric `{metric}`: outputs {} and targets {} do not fit; {expected}", types[0], types[1])]
+    MetricMismatch {
+        /// The metric.
+        metric: String,
+        /// What the model gives and what it is compared with; boxed, which keeps every `Result` small.
+        types: Box<[TensorType; 2]>,
+        /// What the metric needs, in words.
+        expected: &'static str,
+    },
     /// No trainable parameter is reached from the losses.
     #[error("no trainable parameter reaches the loss: there is nothing to train")]
     NothingToTrain,

@@ -146,8 +146,8 @@ pub mod prelude {
         CosineDecay, ExponentialDecay, OneCycle, PolynomialDecay, StepDecay, WarmUp,
     };
     pub use crate::train::{
-        Adadelta, Adafactor, Adagrad, Adam, AdamW, Adamax, Clip, Constraint, Fit, Ftrl, History, Lion, Loss,
-        Nadam, Optimizer, Penalty, RmsProp, Sgd, Trainer,
+        Adadelta, Adafactor, Adagrad, Adam, AdamW, Adamax, Average, Clip, Constraint, Fit, Ftrl, History,
+        Lion, Loss, Metric, Nadam, Optimizer, Penalty, RmsProp, Sgd, Trainer,
     };
     pub use crate::{DType, Device, Shape, Tape, data};
 }

@@ -22,11 +22,13 @@ mod bound;
 mod clip;
 mod constrain;
 mod conv;
+mod counts;
 mod gather;
 mod layout;
 mod loss;
 mod lrn;
 mod matmul;
+mod moments;
 mod noise;
 mod norm;
 mod pool;
@@ -54,6 +56,7 @@ pub use conv::{ConvOptions, ConvRoute};
 pub use layout::SliceRange;
 #[doc(hidden)]
 pub use matmul::MatmulRoute;
+pub(crate) use moments::{MOMENTS, sums_of_moments};
 use noise::stream_at;
 pub use norm::BatchNorm;
 pub use pool::PoolOptions;
@@ -123,6 +126,8 @@ pub fn operators() -> Vec<OperatorInfo> {
         &sequence::OPERATORS,
         &softmax::OPERATORS,
         &loss::OPERATORS,
+        &counts::OPERATORS,
+        &moments::OPERATORS,
         &noise::OPERATORS,
         &norm::OPERATORS,
         &recurrent::OPERATORS,
@@ -155,6 +160,8 @@ pub fn shaders() -> Vec<&'static Shader> {
         &sequence::SHADER,
         &softmax::SHADER,
         &loss::SHADER,
+        &counts::SHADER,
+        &moments::SHADER,
         &noise::SHADER,
         &norm::SHADER,
         &norm::ELEMENTS,

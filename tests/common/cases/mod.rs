@@ -6,12 +6,14 @@ mod batch;
 mod clip;
 pub mod constrain;
 mod conv;
+mod counts;
 mod elementwise;
 mod gather;
 mod layout;
 mod loss;
 mod lrn;
 mod matmul;
+mod moments;
 mod noise;
 mod norm;
 mod pool;
@@ -40,6 +42,8 @@ pub fn all() -> Vec<Case> {
         sequence::cases(),
         softmax::cases(),
         loss::cases(),
+        counts::cases(),
+        moments::cases(),
         noise::cases(),
         norm::cases(),
         recurrent::cases(),
