@@ -12,8 +12,6 @@ mod optimizers;
 mod penalties;
 pub mod pruning;
 pub mod schedules;
-#[doc(hidden)]
-pub mod stubs;
 mod trainer;
 mod weights;
 
