@@ -19,7 +19,7 @@ fn data() -> Dataset {
 
 fn trainer(device: &Device) -> Trainer {
     let model = Sequential::new()
-        .add(Dense::new(10).activation(Activation::Tanh).bias_init(Init::Uniform(0.1, 0.2)))
+        .add(Dense::new(10).activation(Activation::Tanh).bias_init(Init::Uniform { low: 0.1, high: 0.2 }))
         .add(Dense::new(5).activation(Activation::Tanh))
         .add(Dense::new(2));
     Trainer::new(model, [6])
