@@ -511,6 +511,18 @@ pub enum Error {
         /// What is wrong with it.
         message: String,
     },
+    /// A picture whose file name does not say its format.
+    #[error("{}: the name of a picture ends in .svg or .png", path.display())]
+    PictureFormat {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A picture without anything to draw.
+    #[error("nothing to draw: there is no {what}")]
+    NothingToDraw {
+        /// What is missing.
+        what: String,
+    },
 }
 
 impl Error {
