@@ -310,3 +310,12 @@ fn a_trainer_needs_a_loss_an_optimiser_and_samples() {
     missing(builder(network(), 0).build(&Device::cpu()), "batch_size");
     missing(builder(network(), 4).accumulate(0).build(&Device::cpu()), "accumulate");
 }
+
+#[test]
+fn a_softmax_is_not_taken_for_logits() {
+    let model = || Sequential::new().add(Dense::new(3).activation(Activation::Softmax));
+    let refused = builder(model(), 4).build(&Device::cpu()).unwrap_err();
+    assert!(refused.to_string().contains("from_probabilities"), "{refused}");
+    let taken = builder(model(), 4).loss(Loss::SparseCategoricalCrossEntropy.from_probabilities());
+    assert!(taken.build(&Device::cpu()).is_ok());
+}
