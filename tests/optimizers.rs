@@ -180,10 +180,11 @@ fn descent_follows_its_formulas() {
                 (1.0 - f(0.02) * f(0.1)) * w - f(0.02) * (g + f(0.9) * s[0])
             },
         ),
-        case(Lion::new(0.005), Lion::new(0.005).betas(0.9, 0.98), |_, w, g, s| {
+        // A rate that f32 takes off the weights without rounding, far enough that they turn round.
+        case(Lion::new(0.03125), Lion::new(0.03125).betas(0.9, 0.98), |_, w, g, s| {
             let direction = f(0.9) * s[0] + (1.0 - f(0.9)) * g;
             s[0] = f(0.99) * s[0] + (1.0 - f(0.99)) * g;
-            w - f(0.005) * direction.signum()
+            w - f(0.03125) * direction.signum()
         }),
         case(
             Lion::new(0.005).betas(0.8, 0.95).decoupled_weight_decay(0.5).weight_decay(0.1),
@@ -317,7 +318,7 @@ fn adam_and_its_kin_follow_their_formulas() {
         nadam(Nadam::new(0.005), Nadam::new(0.005).betas(0.899, 0.999), 0.9, 1.0),
         nadam(
             Nadam::new(0.005).momentum_decay(0.004).betas(0.95, 0.999),
-            Nadam::new(0.005).momentum_decay(0.005).betas(0.95, 0.999),
+            Nadam::new(0.005).momentum_decay(0.01).betas(0.95, 0.999),
             0.95,
             0.004,
         ),
@@ -640,9 +641,12 @@ fn running_sums_keep_their_precision() {
         let sum = |i: usize| f64::from(total[i]) + f64::from(carry[i]);
         for (i, last) in [(0, 1e6), (1, f64::from(0.7f32))] {
             let want = N as f64 * f64::from(data[i]) + last;
-            assert!((sum(i) - want).abs() <= 1e-7 * want.abs(), "{} for {want}", sum(i));
-            if matches!(device.profile(), Some(_)) {
-                assert!(!((f64::from(plain[i]) - want).abs() <= 1e-7 * want.abs()), "{}", plain[i]);
+            let off = |found: f64| (found - want).abs() / want.abs();
+            assert!(off(f64::from(total[i])) <= 1e-7, "{} for {want}", total[i]);
+            // The CPU path's total has all the digits, which reading it as f32 rounds.
+            if device.profile().is_some() {
+                assert!(off(sum(i)) <= 1e-11, "{} for {want}", sum(i));
+                assert!(!(off(f64::from(plain[i])) <= 1e-7), "{} for {want}", plain[i]);
             }
         }
         assert_eq!((sum(2), carry[2].is_finite()), (f64::INFINITY, true));
