@@ -116,7 +116,7 @@ pub mod train;
 pub use compare::{Comparison, compare};
 pub use device::Device;
 pub use dtype::{DType, Element};
-pub use error::{Error, Result};
+pub use error::{Error, Result, StoredType};
 pub use graph::{Graph, Init, Scalar, Value};
 /// The `half` whose `f16` sessions take.
 pub use half;

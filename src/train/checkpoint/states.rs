@@ -1,0 +1,170 @@
+//! Everything that training goes on from, to and from a file.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use safetensors::tensor::Dtype;
+
+use super::Header;
+use super::file::{self, Tensor, TensorFile};
+use crate::dtype::DType;
+use crate::error::{Error, Result, StoredType};
+use crate::graph::Value;
+use crate::session::Session;
+use crate::train::CallbackState;
+
+/// What a session keeps a value in: the CPU path computes in f64.
+fn dtype_here(session: &Session, value: Value) -> Dtype {
+    match session.type_of(value).dtype {
+        DType::U32 => Dtype::U32,
+        DType::F32 if session.plan().is_some() => Dtype::F32,
+        DType::F32 => Dtype::F64,
+    }
+}
+
+/// Type and shape of a value as it is written.
+pub(super) fn type_here(session: &Session, value: Value) -> StoredType {
+    let shape = session.type_of(value).shape.dims().to_vec();
+    StoredType { dtype: dtype_here(session, value).to_string(), shape }
+}
+
+/// A value with all its digits.
+pub(super) fn tensor_of(session: &Session, value: Value) -> Result<Tensor> {
+    let data = session.read_any(value)?;
+    Ok(Tensor::new(dtype_here(session, value), session.type_of(value).shape.dims(), &data))
+}
+
+/// The parameters and states of several sessions by name. What they share counts once; the first one
+/// that has a name owns it.
+fn owners<'a>(sessions: &[&'a Session]) -> BTreeMap<String, (&'a Session, usize, Value)> {
+    let mut owners = BTreeMap::new();
+    for (index, session) in sessions.iter().enumerate() {
+        for (name, value) in session.advanced() {
+            owners.entry(name).or_insert((*session, index, value));
+        }
+    }
+    owners
+}
+
+/// What belongs into a checkpoint: the tensors of a trainer's sessions and of its callbacks.
+#[derive(Default)]
+pub(crate) struct Checkpoint {
+    tensors: BTreeMap<String, Tensor>,
+}
+
+/// The name of a callback's array among the tensors.
+fn callback_tensor(callback: usize, array: &str) -> String {
+    format!("callback/{callback}/{array}")
+}
+
+impl Checkpoint {
+    /// Reads every parameter and state of these sessions, the one that the others share with first.
+    pub fn of_sessions(sessions: &[&Session]) -> Result<Checkpoint> {
+        let mut tensors = BTreeMap::new();
+        for (name, (session, _, value)) in owners(sessions) {
+            tensors.insert(name, tensor_of(session, value)?);
+        }
+        Ok(Checkpoint { tensors })
+    }
+
+    /// Adds what a callback remembers; its numbers are for the header.
+    pub fn add_callback(&mut self, index: usize, state: &CallbackState) -> Result<()> {
+        for (array, data) in &state.arrays {
+            let name = callback_tensor(index, array);
+            let tensor = Tensor::new(Dtype::F64, &[data.len()], data);
+            if self.tensors.insert(name.clone(), tensor).is_some() {
+                return Err(Error::DuplicateName { name });
+            }
+        }
+        Ok(())
+    }
+
+    pub fn save(&self, path: &Path, header: &Header) -> Result<()> {
+        file::save(path, &self.tensors, &header.to_json())
+    }
+}
+
+/// The numbers that callbacks remember, without those at the end that remember nothing: a progress bar
+/// more or less makes no other training.
+pub(crate) fn numbers_of(states: &[CallbackState]) -> Vec<Vec<(String, f64)>> {
+    let used = states.iter().rposition(|s| *s != CallbackState::default()).map_or(0, |last| last + 1);
+    states[..used].iter().map(|state| state.numbers.clone()).collect()
+}
+
+/// A checkpoint that was read.
+pub(crate) struct Opened {
+    file: TensorFile,
+    pub header: Header,
+}
+
+/// What goes where, when everything fits.
+pub(crate) struct Placement {
+    /// Which of the sessions, which value, and its numbers.
+    contents: Vec<(usize, Value, Vec<f64>)>,
+}
+
+impl Opened {
+    /// # Errors
+    /// [`Error::Io`], [`Error::Corrupt`], [`Error::CheckpointVersion`], [`Error::NotACheckpoint`].
+    pub fn open(path: &Path) -> Result<Opened> {
+        let file = TensorFile::open(path)?;
+        let header = Header::from_json(file.metadata(), path)?;
+        Ok(Opened { file, header })
+    }
+
+    /// What each callback is to take up.
+    pub fn callback_states(&self) -> Vec<CallbackState> {
+        let callbacks = self.header.journey.callbacks.iter().flatten().enumerate();
+        let state = |(index, numbers): (usize, &Vec<(String, f64)>)| {
+            let prefix = callback_tensor(index, "");
+            let named = self.file.names().filter_map(|name| Some((name, name.strip_prefix(&prefix)?)));
+            let arrays = named.filter_map(|(name, array)| {
+                Some((array.to_owned(), self.file.numbers(name)?))
+            });
+            CallbackState { numbers: numbers.clone(), arrays: arrays.collect() }
+        };
+        callbacks.map(state).collect()
+    }
+
+    /// Finds the place of every tensor among these sessions; nothing is written.
+    ///
+    /// # Errors
+    /// [`Error::TensorNames`], [`Error::TensorMismatch`].
+    pub fn place(&self, sessions: &[&Session]) -> Result<Placement> {
+        let owners = owners(sessions);
+        let path = || self.file.path.clone();
+        let callbacks = self.header.journey.callbacks.as_ref().map_or(0, Vec::len);
+        let prefixes: Vec<String> = (0..callbacks).map(|index| callback_tensor(index, "")).collect();
+        let of_callback = |name: &str| prefixes.iter().any(|prefix| name.starts_with(prefix));
+        let unexpected = self.file.names().filter(|name| !owners.contains_key(*name) && !of_callback(name));
+        let unexpected: Vec<String> = unexpected.map(str::to_owned).collect();
+        let missing = owners.keys().filter(|name| self.file.dtype(name).is_none());
+        let missing: Vec<String> = missing.cloned().collect();
+        if !missing.is_empty() || !unexpected.is_empty() {
+            return Err(Error::TensorNames { path: path(), missing, unexpected });
+        }
+        let mut contents = Vec::with_capacity(owners.len());
+        for (name, (session, index, value)) in owners {
+            let expected = type_here(session, value);
+            let found = self.file.stored_type(&name).filter(|found| *found != expected);
+            match (found, self.file.numbers(&name)) {
+                (None, Some(numbers)) => contents.push((index, value, numbers)),
+                (found, _) => {
+                    let types = Box::new([found.unwrap_or_else(|| expected.clone()), expected]);
+                    return Err(Error::TensorMismatch { path: path(), name, types });
+                }
+            }
+        }
+        Ok(Placement { contents })
+    }
+}
+
+impl Placement {
+    /// Writes everything; the sessions are those it was made for.
+    pub fn write(&self, sessions: &mut [&mut Session]) -> Result<()> {
+        for (index, value, numbers) in &self.contents {
+            sessions[*index].restore_value(*value, numbers)?;
+        }
+        Ok(())
+    }
+}
