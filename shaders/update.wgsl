@@ -1,107 +1,326 @@
 // Update rules: what a step overwrites.
 //
-//   assign        s = x
-//   sgd           w -= lr g                                        with g = dw + weight_decay w
-//   sgd_momentum  u = momentum u + g;  w -= lr u, or lr (g + momentum u) in Nesterov's form
-//   rmsprop       v = rho v + (1 - rho) g^2;  w -= lr g / (sqrt(v) + epsilon)
-//   adam          m = beta_1 m + (1 - beta_1) g;  v = beta_2 v + (1 - beta_2) g^2;
-//                 w -= lr m_hat / (sqrt(v_hat) + epsilon), m_hat = m / (1 - beta_1^t), likewise v
+//   assign          s = x
+//   accumulate      s = s + x, and what rounding took from it onto c
+//   moving_average  a = rho a + (1 - rho) w; a = w at the first update
+//   update_count    t
+//
+// and for a parameter w of gradient dw, with g = dw + weight_decay w and w reduced by
+// lr decoupled_decay w before all else:
+//
+//   sgd             w -= lr g
+//   sgd_momentum    u = momentum u + g;  w -= lr u, or lr (g + momentum u) in Nesterov's form
+//   adagrad         s += g^2;  w -= lr g / (sqrt(s) + epsilon)
+//   adadelta        s = rho s + (1 - rho) g^2;  z = sqrt(d + epsilon) / sqrt(s + epsilon) g;
+//                   d = rho d + (1 - rho) z^2;  w -= lr z
+//   rmsprop         v = rho v + (1 - rho) g^2;  w -= step, step = lr g / (sqrt(v) + epsilon)
+//     _centered     v = rho (v + (1 - rho) (g - m)^2);  m += (1 - rho) (g - m): v is the variance
+//     _momentum     u = momentum u + step;  w -= u
+//   adam            m = beta_1 m + (1 - beta_1) g;  v = beta_2 v + (1 - beta_2) g^2;
+//                   w -= lr m_hat / (sqrt(v_hat) + epsilon), m_hat = m / (1 - beta_1^t), likewise v
+//     _amsgrad      v_hat of the largest v so far
+//   adamax          m as in adam;  u = max(beta_2 u, |g|);  w -= lr m_hat / (u + epsilon)
+//   nadam           m, v and v_hat as in adam;  m_hat = mu' m / (1 - P mu') + (1 - mu) g / (1 - P)
+//                   with the momenta mu of t and mu' of t + 1, and P the product of those to t
+//   lion            w -= lr sign(beta_1 m + (1 - beta_1) g);  m = beta_2 m + (1 - beta_2) g
+//   ftrl            n = s + g^2, q(n) = n^-power;  z += g + 2 l2_shrinkage w - (q(n) - q(s)) / lr w;
+//                   w = (clamp(z, l1) - z) / ((q(n) + beta) / lr + 2 l2);  s = n
 //
 // t counts from 1 and comes, like lr, with each dispatch. A thread handles four neighbouring
 // elements, a workgroup 256; buffers are padded to 16 bytes. For any shape.
 
-struct AssignParams {
+struct UpdateParams {
     n: u32,
-}
-
-struct SgdParams {
-    n: u32,
+    updates: u32,
     lr: f32,
-    momentum: f32,
     weight_decay: f32,
+    decoupled_decay: f32,
     nesterov: u32,
-}
-
-struct RmsPropParams {
-    n: u32,
-    lr: f32,
+    momentum: f32,
+    momentum_decay: f32,
     rho: f32,
-    epsilon: f32,
-    weight_decay: f32,
-}
-
-struct AdamParams {
-    n: u32,
-    step: u32,
-    lr: f32,
     beta_1: f32,
     beta_2: f32,
     epsilon: f32,
-    weight_decay: f32,
+    power: f32,
+    l1: f32,
+    l2: f32,
+    beta: f32,
+    l2_shrinkage: f32,
 }
 
+// The parameter, or what is overwritten in its stead; its states; its gradient, or the new value.
 @group(0) @binding(0) var<storage, read_write> w: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read_write> m: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> v: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> dw: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> u: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> dw: array<vec4<f32>>;
+// What is copied bit by bit.
 @group(0) @binding(0) var<storage, read_write> state: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read> value: array<vec4<u32>>;
-var<immediate> assign_p: AssignParams;
-var<immediate> sgd_p: SgdParams;
-var<immediate> rmsprop_p: RmsPropParams;
-var<immediate> adam_p: AdamParams;
+var<immediate> p: UpdateParams;
 
 @compute @workgroup_size(64)
 fn assign(@builtin(global_invocation_id) id: vec3<u32>) {
     let i = linear_index(id, 64u);
-    if i < assign_p.n { state[i] = value[i]; }
+    if i < p.n { state[i] = value[i]; }
+}
+
+@compute @workgroup_size(64)
+fn accumulate(@builtin(global_invocation_id) id: vec3<u32>) {
+    let i = linear_index(id, 64u);
+    if i >= p.n { return; }
+    let total = w[i];
+    let x = dw[i];
+    let sum = total + x;
+    let taken = sum - total;
+    let lost = (total - (sum - taken)) + (x - taken);
+    let exponent = bitcast<vec4<u32>>(sum) & vec4(0x7f800000u);
+    w[i] = sum;
+    m[i] += select(lost, vec4(0.0), exponent == vec4(0x7f800000u));
+}
+
+@compute @workgroup_size(64)
+fn moving_average(@builtin(global_invocation_id) id: vec3<u32>) {
+    let i = linear_index(id, 64u);
+    if i >= p.n { return; }
+    let x = dw[i];
+    if p.updates == 0u {
+        w[i] = x;
+    } else {
+        w[i] = p.rho * w[i] + (1.0 - p.rho) * x;
+    }
+}
+
+@compute @workgroup_size(1)
+fn update_count() {
+    if p.n > 0u { w[0] = vec4(f32(p.updates + 1u)); }
+}
+
+// The gradient with what decays the weights through it.
+fn gradient(i: u32) -> vec4<f32> {
+    return dw[i] + p.weight_decay * w[i];
+}
+
+// The parameter decayed beside the gradient.
+fn decayed(i: u32) -> vec4<f32> {
+    return w[i] - p.lr * p.decoupled_decay * w[i];
 }
 
 @compute @workgroup_size(64)
 fn sgd(@builtin(global_invocation_id) id: vec3<u32>) {
     let i = linear_index(id, 64u);
-    if i >= sgd_p.n { return; }
-    w[i] -= sgd_p.lr * (dw[i] + sgd_p.weight_decay * w[i]);
+    if i >= p.n { return; }
+    w[i] = decayed(i) - p.lr * gradient(i);
 }
 
 @compute @workgroup_size(64)
 fn sgd_momentum(@builtin(global_invocation_id) id: vec3<u32>) {
     let i = linear_index(id, 64u);
-    if i >= sgd_p.n { return; }
-    let g = dw[i] + sgd_p.weight_decay * w[i];
-    let u = sgd_p.momentum * m[i] + g;
-    m[i] = u;
-    w[i] -= sgd_p.lr * select(u, g + sgd_p.momentum * u, sgd_p.nesterov != 0u);
+    if i >= p.n { return; }
+    let g = gradient(i);
+    let velocity = p.momentum * m[i] + g;
+    m[i] = velocity;
+    w[i] = decayed(i) - p.lr * select(velocity, g + p.momentum * velocity, p.nesterov != 0u);
+}
+
+@compute @workgroup_size(64)
+fn adagrad(@builtin(global_invocation_id) id: vec3<u32>) {
+    let i = linear_index(id, 64u);
+    if i >= p.n { return; }
+    let g = gradient(i);
+    let sum = m[i] + g * g;
+    m[i] = sum;
+    w[i] = decayed(i) - p.lr * g / (sqrt(sum) + p.epsilon);
+}
+
+@compute @workgroup_size(64)
+fn adadelta(@builtin(global_invocation_id) id: vec3<u32>) {
+    let i = linear_index(id, 64u);
+    if i >= p.n { return; }
+    let g = gradient(i);
+    let squares = p.rho * m[i] + (1.0 - p.rho) * g * g;
+    let delta = sqrt(v[i] + p.epsilon) / sqrt(squares + p.epsilon) * g;
+    m[i] = squares;
+    v[i] = p.rho * v[i] + (1.0 - p.rho) * delta * delta;
+    w[i] = decayed(i) - p.lr * delta;
 }
 
 @compute @workgroup_size(64)
 fn rmsprop(@builtin(global_invocation_id) id: vec3<u32>) {
     let i = linear_index(id, 64u);
-    if i >= rmsprop_p.n { return; }
-    let g = dw[i] + rmsprop_p.weight_decay * w[i];
-    let square = rmsprop_p.rho * m[i] + (1.0 - rmsprop_p.rho) * g * g;
+    if i >= p.n { return; }
+    let g = gradient(i);
+    w[i] = decayed(i) - scaled(g, mean_square(i, g));
+}
+
+@compute @workgroup_size(64)
+fn rmsprop_momentum(@builtin(global_invocation_id) id: vec3<u32>) {
+    let i = linear_index(id, 64u);
+    if i >= p.n { return; }
+    let g = gradient(i);
+    let velocity = p.momentum * v[i] + scaled(g, mean_square(i, g));
+    v[i] = velocity;
+    w[i] = decayed(i) - velocity;
+}
+
+@compute @workgroup_size(64)
+fn rmsprop_centered(@builtin(global_invocation_id) id: vec3<u32>) {
+    let i = linear_index(id, 64u);
+    if i >= p.n { return; }
+    let g = gradient(i);
+    w[i] = decayed(i) - scaled(g, variance(i, g));
+}
+
+@compute @workgroup_size(64)
+fn rmsprop_centered_momentum(@builtin(global_invocation_id) id: vec3<u32>) {
+    let i = linear_index(id, 64u);
+    if i >= p.n { return; }
+    let g = gradient(i);
+    let velocity = p.momentum * u[i] + scaled(g, variance(i, g));
+    u[i] = velocity;
+    w[i] = decayed(i) - velocity;
+}
+
+fn scaled(g: vec4<f32>, square: vec4<f32>) -> vec4<f32> {
+    return p.lr * g / (sqrt(square) + p.epsilon);
+}
+
+fn mean_square(i: u32, g: vec4<f32>) -> vec4<f32> {
+    let square = p.rho * m[i] + (1.0 - p.rho) * g * g;
     m[i] = square;
-    w[i] -= rmsprop_p.lr * g / (sqrt(square) + rmsprop_p.epsilon);
+    return square;
+}
+
+fn variance(i: u32, g: vec4<f32>) -> vec4<f32> {
+    let distance = g - v[i];
+    let square = p.rho * (m[i] + (1.0 - p.rho) * distance * distance);
+    m[i] = square;
+    v[i] += (1.0 - p.rho) * distance;
+    return square;
 }
 
 @compute @workgroup_size(64)
 fn adam(@builtin(global_invocation_id) id: vec3<u32>) {
     let i = linear_index(id, 64u);
-    if i >= adam_p.n { return; }
-    let g = dw[i] + adam_p.weight_decay * w[i];
-    let first = adam_p.beta_1 * m[i] + (1.0 - adam_p.beta_1) * g;
-    let second = adam_p.beta_2 * v[i] + (1.0 - adam_p.beta_2) * g * g;
+    if i >= p.n { return; }
+    let g = gradient(i);
+    let first = mean(i, g);
+    w[i] = decayed(i) - corrected_step(first, mean_of_squares(i, g));
+}
+
+@compute @workgroup_size(64)
+fn adam_amsgrad(@builtin(global_invocation_id) id: vec3<u32>) {
+    let i = linear_index(id, 64u);
+    if i >= p.n { return; }
+    let g = gradient(i);
+    let first = mean(i, g);
+    let largest = max(u[i], mean_of_squares(i, g));
+    u[i] = largest;
+    w[i] = decayed(i) - corrected_step(first, largest);
+}
+
+fn mean(i: u32, g: vec4<f32>) -> vec4<f32> {
+    let first = p.beta_1 * m[i] + (1.0 - p.beta_1) * g;
     m[i] = first;
+    return first;
+}
+
+fn mean_of_squares(i: u32, g: vec4<f32>) -> vec4<f32> {
+    let second = p.beta_2 * v[i] + (1.0 - p.beta_2) * g * g;
     v[i] = second;
-    let t = f32(adam_p.step + 1u);
-    let m_hat = first / one_minus_power(adam_p.beta_1, t);
-    let v_hat = second / one_minus_power(adam_p.beta_2, t);
-    w[i] -= adam_p.lr * m_hat / (sqrt(v_hat) + adam_p.epsilon);
+    return second;
+}
+
+fn corrected_step(first: vec4<f32>, second: vec4<f32>) -> vec4<f32> {
+    let t = f32(p.updates + 1u);
+    let m_hat = first / one_minus_power(p.beta_1, t);
+    let v_hat = second / one_minus_power(p.beta_2, t);
+    return p.lr * m_hat / (sqrt(v_hat) + p.epsilon);
+}
+
+@compute @workgroup_size(64)
+fn adamax(@builtin(global_invocation_id) id: vec3<u32>) {
+    let i = linear_index(id, 64u);
+    if i >= p.n { return; }
+    let g = gradient(i);
+    let m_hat = mean(i, g) / one_minus_power(p.beta_1, f32(p.updates + 1u));
+    let largest = max(p.beta_2 * v[i], abs(g));
+    v[i] = largest;
+    w[i] = decayed(i) - p.lr * m_hat / (largest + p.epsilon);
+}
+
+@compute @workgroup_size(64)
+fn nadam(@builtin(global_invocation_id) id: vec3<u32>) {
+    let i = linear_index(id, 64u);
+    if i >= p.n { return; }
+    let g = gradient(i);
+    let t = f32(p.updates + 1u);
+    let next = nadam_momentum(t + 1.0);
+    let product = momenta(t);
+    let m_hat = next / (1.0 - product * next) * mean(i, g)
+        + (1.0 - nadam_momentum(t)) / (1.0 - product) * g;
+    let v_hat = mean_of_squares(i, g) / one_minus_power(p.beta_2, t);
+    w[i] = decayed(i) - p.lr * m_hat / (sqrt(v_hat) + p.epsilon);
+}
+
+// log(0.96)
+const LOG_DECAY = -0.040821994520255166;
+
+fn nadam_momentum(t: f32) -> f32 {
+    return p.beta_1 * (1.0 - 0.5 * exp(t * (p.momentum_decay * LOG_DECAY)));
+}
+
+// The product of the momenta 1 to t. With q = 0.96^momentum_decay, its logarithm is t log(beta_1) and the
+// sum over i of log(1 - q^i / 2); each of these is minus the sum over k of 2^-k q^(i k) / k, and the sum
+// over i is then geometric.
+fn momenta(t: f32) -> f32 {
+    let log_q = p.momentum_decay * LOG_DECAY;
+    var sum = 0.0;
+    var half = 1.0;
+    for (var k = 1u; k <= 24u; k++) {
+        half *= 0.5;
+        let exponent = f32(k) * log_q;
+        let powers = expm1(vec4(exponent, exponent * t, 0.0, 0.0));
+        sum += half / f32(k) * exp(exponent) * (powers.y / powers.x);
+    }
+    return exp(t * log_near_one(max(p.beta_1, 1e-30)) - sum);
+}
+
+@compute @workgroup_size(64)
+fn lion(@builtin(global_invocation_id) id: vec3<u32>) {
+    let i = linear_index(id, 64u);
+    if i >= p.n { return; }
+    let g = gradient(i);
+    w[i] = decayed(i) - p.lr * sign(p.beta_1 * m[i] + (1.0 - p.beta_1) * g);
+    m[i] = p.beta_2 * m[i] + (1.0 - p.beta_2) * g;
+}
+
+@compute @workgroup_size(64)
+fn ftrl(@builtin(global_invocation_id) id: vec3<u32>) {
+    let i = linear_index(id, 64u);
+    // Everything is divided by the rate; at a rate of 0 nothing moves.
+    if i >= p.n || p.lr == 0.0 { return; }
+    let g = gradient(i);
+    let x = decayed(i);
+    let sum = m[i] + g * g;
+    let after = ftrl_root(sum);
+    let linear = v[i] + (g + 2.0 * p.l2_shrinkage * x) - (after - ftrl_root(m[i])) / p.lr * x;
+    m[i] = sum;
+    v[i] = linear;
+    let quadratic = (after + p.beta) / p.lr + 2.0 * p.l2;
+    w[i] = (clamp(linear, vec4(-p.l1), vec4(p.l1)) - linear) / quadratic;
+}
+
+fn ftrl_root(sum: vec4<f32>) -> vec4<f32> {
+    if p.power == -0.5 { return sqrt(sum); }
+    if p.power == 0.0 { return vec4(1.0); }
+    return exp2(-p.power * log2(sum));
 }
 
 // 1 - beta^t without cancellation for beta near 1.
 fn one_minus_power(beta: f32, t: f32) -> f32 {
-    return -expm1(vec4(t * log_near_one(beta))).x;
+    return select(-expm1(vec4(t * log_near_one(beta))).x, 1.0, beta == 0.0);
 }
 
 // log(beta); for beta in (1/2, 1] through artanh, since WGSL's log is only good to 2^-21 there.

@@ -73,7 +73,7 @@
 //! | [`gpu`] | everything that calls wgpu |
 //! | [`cpu`] | the reference path |
 //! | [`nn`] | layers, models, well-known architectures |
-//! | [`train`] | optimisers, gradient clipping |
+//! | [`train`] | optimisers, gradient clipping, learning-rate schedules |
 //! | [`data`] | dataset readers, texts as numbers |
 //! | [`random`] | the counter-based generator |
 //!
@@ -141,6 +141,12 @@ pub mod prelude {
         RecurrentWeights,
     };
     pub use crate::session::{Session, SessionOptions};
-    pub use crate::train::{Adam, Clip, Constraint, Loss, Optimizer, Penalty, RmsProp, Sgd};
+    pub use crate::train::schedules::{
+        CosineDecay, ExponentialDecay, OneCycle, PolynomialDecay, StepDecay, WarmUp,
+    };
+    pub use crate::train::{
+        Adadelta, Adafactor, Adagrad, Adam, AdamW, Adamax, Clip, Constraint, Fit, Ftrl, History, Lion, Loss,
+        Nadam, Optimizer, Penalty, RmsProp, Sgd, Trainer,
+    };
     pub use crate::{DType, Device, Shape, Tape, data};
 }

@@ -26,7 +26,8 @@ fn kernels_for_gpus_agree_with_their_references() {
     check_all(&common::open_gpu(), DeviceKind::Gpu);
 }
 
-/// Updates overwrite parameters and states: checked at the first step and after some.
+/// Updates overwrite parameters and states: checked at the first update, the second, the ninth and
+/// the thousandth.
 #[test]
 fn updates_agree_with_their_references() {
     let device = common::gpu();
@@ -34,11 +35,14 @@ fn updates_agree_with_their_references() {
         let mut session =
             tape.session_with(device, SessionOptions::new().seed(3).guard()).expect("it builds");
         session.poison();
-        for steps in [1, 7] {
+        for steps in [1, 7, 3] {
             let checked = session.verify(&[]).expect("it runs");
             assert!(checked.passes(), "{name}\n{checked}");
             session.replay_n(steps).expect("it replays");
         }
+        session.set_updates(999);
+        let checked = session.verify(&[]).expect("it runs");
+        assert!(checked.passes(), "{name} at update 1000\n{checked}");
         assert!(session.broken_guards().expect("guards can be read").is_empty(), "{name}");
     }
 }

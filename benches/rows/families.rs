@@ -224,9 +224,26 @@ fn updates() -> Vec<Row> {
             g.load_batch(batch, data.0, order.0, 0)?;
             Ok(super::Step { outputs: Vec::new(), inputs: vec![data, order] })
         }),
+        Row::memory(format!("accumulate {SHAPE:?}"), |g| {
+            let [total, carry] = ["total", "carry"].map(|name| g.state(name, SHAPE, Init::Zeros));
+            let x = uniform(g, "x", SHAPE, [-1.0, 1.0]);
+            g.accumulate(total, carry, x.0)?;
+            Ok(super::Step { outputs: Vec::new(), inputs: vec![x] })
+        }),
+        Row::memory("update_count", |g| Ok(step(g.update_count()?, Vec::new()))),
         with("sgd", || Box::new(Sgd::new(1e-3))),
         with("sgd with momentum", || Box::new(Sgd::new(1e-3).momentum(0.9))),
+        with("sgd with an average", || Box::new(Sgd::new(1e-3).ema(0.99))),
+        with("adagrad", || Box::new(Adagrad::new(1e-3))),
+        with("adadelta", || Box::new(Adadelta::new(1.0))),
         with("rmsprop", || Box::new(RmsProp::new(1e-3))),
+        with("rmsprop centred, with momentum", || Box::new(RmsProp::new(1e-3).centered().momentum(0.9))),
         with("adam", || Box::new(Adam::new(1e-3))),
+        with("adam with amsgrad", || Box::new(Adam::new(1e-3).amsgrad())),
+        with("adamax", || Box::new(Adamax::new(1e-3))),
+        with("nadam", || Box::new(Nadam::new(1e-3))),
+        with("lion", || Box::new(Lion::new(1e-4))),
+        with("ftrl", || Box::new(Ftrl::new(1e-3))),
+        with("adafactor", || Box::new(Adafactor::new(1e-3))),
     ]
 }

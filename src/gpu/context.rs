@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::adapters::{self, Wanted};
@@ -15,6 +16,8 @@ pub(crate) struct GpuContext {
     pub pipelines: PipelineCache,
     info: wgpu::AdapterInfo,
     status: Arc<Status>,
+    /// Copies to the host so far.
+    pub reads: AtomicU64,
 }
 
 /// What the driver told us between calls.
@@ -36,6 +39,15 @@ impl Device {
     pub fn from_wgpu(adapter: &wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue) -> Result<Device> {
         let context = GpuContext::new(adapter.get_info(), device, queue)?;
         Ok(Device::from_context(Arc::new(context)))
+    }
+
+    /// How often anything was read back from the device, for tests; 0 on the CPU path.
+    #[doc(hidden)]
+    pub fn readbacks(&self) -> u64 {
+        match &self.backend {
+            Backend::Cpu => 0,
+            Backend::Gpu(context) => context.reads.load(Ordering::Relaxed),
+        }
     }
 
     /// The wgpu device and queue under a GPU device.
@@ -93,6 +105,7 @@ impl GpuContext {
             pipelines: PipelineCache::new(),
             info,
             status: Arc::default(),
+            reads: AtomicU64::new(0),
         })
     }
 

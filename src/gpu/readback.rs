@@ -1,5 +1,6 @@
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -37,6 +38,7 @@ impl Staging {
 
     /// Submits a copy of `bytes` bytes (a multiple of 4) at the start of `source`.
     pub fn read(&self, context: &Arc<GpuContext>, source: &wgpu::Buffer, bytes: u64) -> Result<PendingRead> {
+        context.reads.fetch_add(1, Ordering::Relaxed);
         let buffer = self.take(context, bytes)?;
         let mut encoder = context.device.create_command_encoder(&Default::default());
         encoder.copy_buffer_to_buffer(source, 0, &buffer, 0, bytes);

@@ -94,7 +94,7 @@ impl Graph {
                 values: Vec::new(),
                 nodes: Vec::new(),
                 layers: vec![String::new()],
-                scalars: vec![scalar("step"), scalar("seed")],
+                scalars: vec![scalar("step"), scalar("seed"), scalar("updates")],
                 kept: Vec::new(),
                 gradient_norm: None,
                 penalties: Vec::new(),
@@ -489,28 +489,6 @@ impl Graph {
         let result = body();
         self.data.borrow_mut().context = outer;
         result
-    }
-
-    /// A zero-initialised state beside a parameter, for an optimiser: `w` has `w.momentum`.
-    /// Recording a second training step on the same graph makes states of its own.
-    ///
-    /// # Errors
-    /// [`Error::ForeignValue`].
-    #[track_caller]
-    pub fn slot(&self, parameter: Value, name: &str) -> Result<Value> {
-        self.operand_shape("slot", parameter)?;
-        let (base, shape) = {
-            let data = self.data.borrow();
-            (format!("{}.{name}", data.describe(parameter)), data.ty(parameter).shape)
-        };
-        let taken = |n: &str| self.data.borrow().values.iter().any(|v| v.name.as_deref() == Some(n));
-        let mut unique = base.clone();
-        let mut count = 2;
-        while taken(&unique) {
-            unique = format!("{base}.{count}");
-            count += 1;
-        }
-        Ok(self.state(&unique, shape, Init::Zeros))
     }
 }
 

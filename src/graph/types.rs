@@ -43,6 +43,9 @@ impl Scalar {
     pub const STEP: Scalar = Scalar(0);
     /// The seed of the session (u32); every tape has it.
     pub const SEED: Scalar = Scalar(1);
+    /// The number of updates so far (u32), which optimisers correct their moments by; every tape has
+    /// it and every replay adds one.
+    pub const UPDATES: Scalar = Scalar(2);
 
     pub(crate) fn index(self) -> usize {
         self.0 as usize

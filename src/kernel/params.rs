@@ -60,11 +60,11 @@ impl<T: ParamField, const N: usize> ParamField for [T; N] {
 /// ```
 #[macro_export]
 macro_rules! params {
-    ($(#[$meta:meta])* $vis:vis struct $name:ident { $($field:ident: $ty:ty),* $(,)? }) => {
+    ($(#[$meta:meta])* $vis:vis struct $name:ident { $($fvis:vis $field:ident: $ty:ty),* $(,)? }) => {
         $(#[$meta])*
         #[repr(C)]
         #[derive(Clone, Copy, Debug)]
-        $vis struct $name { $($field: $ty),* }
+        $vis struct $name { $($fvis $field: $ty),* }
 
         impl $crate::kernel::Params for $name {
             const FIELDS: &'static [$crate::kernel::Field] = &[$(

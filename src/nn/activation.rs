@@ -1,4 +1,4 @@
-use super::{Layer, LayerContext};
+use super::{Layer, LayerContext, UnitFlow};
 use crate::error::Result;
 use crate::graph::{Graph, Value};
 
@@ -104,6 +104,10 @@ impl Layer for Activation {
             Activation::Softmax => "softmax",
             Activation::LogSoftmax => "log_softmax",
         }
+    }
+
+    fn units(&self) -> UnitFlow {
+        UnitFlow::Kept
     }
 
     fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {

@@ -1,7 +1,7 @@
 //! Convolutions.
 
 use super::weights::{Weights, at_least_one, weight_methods};
-use super::{Layer, LayerContext, image};
+use super::{Layer, LayerContext, LayerSpec, UnitFlow, image, unit_flow};
 use crate::error::{Error, Result};
 use crate::graph::Value;
 use crate::ops::{ConvOptions, Padding, Pair};
@@ -210,6 +210,14 @@ impl Layer for Conv2d {
         "conv2d"
     }
 
+    fn units(&self) -> UnitFlow {
+        unit_flow::own(self.filters, self.groups, [0, 1])
+    }
+
+    fn with_units(&self, filters: usize) -> Option<LayerSpec> {
+        Some(Conv2d { filters, ..self.clone() }.into())
+    }
+
     fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
         let x = cx.one(inputs)?;
         let [_, channels, ..] = image(cx.graph().shape(x)?)?;
@@ -263,6 +271,14 @@ impl Layer for ConvTranspose2d {
 impl Layer for Conv1d {
     fn kind(&self) -> &'static str {
         "conv1d"
+    }
+
+    fn units(&self) -> UnitFlow {
+        unit_flow::own(self.filters, self.groups, [0, 1])
+    }
+
+    fn with_units(&self, filters: usize) -> Option<LayerSpec> {
+        Some(Conv1d { filters, ..self.clone() }.into())
     }
 
     fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {

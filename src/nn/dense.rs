@@ -1,5 +1,5 @@
 use super::weights::{Weights, at_least_one, weight_methods};
-use super::{Layer, LayerContext};
+use super::{Layer, LayerContext, LayerSpec, UnitFlow};
 use crate::error::{Error, Result};
 use crate::graph::Value;
 use crate::shape::Shape;
@@ -57,6 +57,14 @@ impl Layer for Dense {
             y = g.reshape(y, Shape::new(&dims)?)?;
         }
         self.weights.activation.apply(g, y, -1)
+    }
+
+    fn units(&self) -> UnitFlow {
+        UnitFlow::Own { count: self.units, outputs: 1, inputs: 0 }
+    }
+
+    fn with_units(&self, units: usize) -> Option<LayerSpec> {
+        Some(Dense { units, ..self.clone() }.into())
     }
 
     fn keeps_steps(&self) -> bool {

@@ -3,7 +3,7 @@ use std::ops::Range;
 use std::panic::Location;
 use std::sync::Arc;
 
-use super::LayerContext;
+use super::{LayerContext, UnitFlow};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::Value;
@@ -116,6 +116,17 @@ pub trait Layer: fmt::Debug + Send + Sync + 'static {
         false
     }
 
+    /// How the features of the output come from those of the input.
+    fn units(&self) -> UnitFlow {
+        UnitFlow::Mixed
+    }
+
+    /// The same layer with another number of units, for one with [`UnitFlow::Own`].
+    fn with_units(&self, units: usize) -> Option<LayerSpec> {
+        let _ = units;
+        None
+    }
+
     /// The dtype of an input: what reads word numbers says `u32` here.
     fn input_dtype(&self, input: usize) -> DType {
         let _ = input;
@@ -167,6 +178,12 @@ impl LayerSpec {
     /// The layer itself, for a layer made around another one.
     pub fn layer(&self) -> &dyn Layer {
         self.layer.as_ref()
+    }
+
+    /// The same layer under the same name with another number of units, if it has any.
+    pub fn with_units(&self, units: usize) -> Option<LayerSpec> {
+        let resized = self.layer.with_units(units)?;
+        Some(LayerSpec { layer: resized.layer, ..self.clone() })
     }
 
     pub(super) fn added_at(mut self, at: &'static Location<'static>) -> Self {

@@ -71,6 +71,7 @@ pub mod recurrent_layouts;
 mod reshape;
 mod sequential;
 mod summary;
+mod unit_flow;
 mod weights;
 
 pub use activation::Activation;
@@ -88,6 +89,7 @@ pub use recurrent::{Bidirectional, Gru, Lstm, Merge, RecurrentLayer, SequenceLen
 pub use reshape::{Flatten, RepeatVector, Reshape, ZeroPad2d};
 pub use sequential::Sequential;
 pub use summary::{LayerSummary, Summary};
+pub use unit_flow::UnitFlow;
 
 use crate::error::{Error, Result};
 use crate::shape::Shape;

@@ -1,6 +1,6 @@
 //! Layers that disturb what passes in training and do nothing in evaluation.
 
-use super::{Layer, LayerContext, Mode};
+use super::{Layer, LayerContext, Mode, UnitFlow};
 use crate::error::{Error, Result};
 use crate::graph::Value;
 
@@ -70,6 +70,10 @@ impl Layer for Dropout {
         "dropout"
     }
 
+    fn units(&self) -> UnitFlow {
+        UnitFlow::Kept
+    }
+
     fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
         let x = cx.one(inputs)?;
         check_rate("rate", self.rate)?;
@@ -89,6 +93,10 @@ impl Layer for SpatialDropout {
         "spatial_dropout"
     }
 
+    fn units(&self) -> UnitFlow {
+        UnitFlow::Kept
+    }
+
     fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
         let x = cx.one(inputs)?;
         check_rate("rate", self.rate)?;
@@ -106,6 +114,10 @@ impl Layer for SpatialDropout {
 impl Layer for GaussianNoise {
     fn kind(&self) -> &'static str {
         "gaussian_noise"
+    }
+
+    fn units(&self) -> UnitFlow {
+        UnitFlow::Kept
     }
 
     fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {

@@ -1,6 +1,6 @@
 //! Normalisations.
 
-use super::{Layer, LayerContext, Mode};
+use super::{Layer, LayerContext, Mode, UnitFlow};
 use crate::error::{Error, Result};
 use crate::graph::{Init, Value};
 use crate::shape::Shape;
@@ -198,6 +198,10 @@ fn per_channel(shape: Shape) -> Result<Shape> {
 impl Layer for BatchNorm {
     fn kind(&self) -> &'static str {
         "batch_norm"
+    }
+
+    fn units(&self) -> UnitFlow {
+        UnitFlow::Kept
     }
 
     fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {

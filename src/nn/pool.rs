@@ -1,6 +1,6 @@
 //! Poolings.
 
-use super::{Layer, LayerContext, image};
+use super::{Layer, LayerContext, UnitFlow, image};
 use crate::error::Result;
 use crate::graph::Value;
 use crate::ops::{Padding, Pair, PoolOptions};
@@ -108,6 +108,10 @@ impl Layer for MaxPool2d {
         "max_pool2d"
     }
 
+    fn units(&self) -> UnitFlow {
+        UnitFlow::Kept
+    }
+
     fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
         let x = cx.one(inputs)?;
         image(cx.graph().shape(x)?)?;
@@ -118,6 +122,10 @@ impl Layer for MaxPool2d {
 impl Layer for AvgPool2d {
     fn kind(&self) -> &'static str {
         "avg_pool2d"
+    }
+
+    fn units(&self) -> UnitFlow {
+        UnitFlow::Kept
     }
 
     fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
@@ -132,6 +140,10 @@ impl Layer for GlobalAvgPool2d {
         "global_avg_pool2d"
     }
 
+    fn units(&self) -> UnitFlow {
+        UnitFlow::Kept
+    }
+
     fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
         let x = cx.one(inputs)?;
         image(cx.graph().shape(x)?)?;
@@ -142,6 +154,10 @@ impl Layer for GlobalAvgPool2d {
 impl Layer for GlobalMaxPool2d {
     fn kind(&self) -> &'static str {
         "global_max_pool2d"
+    }
+
+    fn units(&self) -> UnitFlow {
+        UnitFlow::Kept
     }
 
     fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {

@@ -1,7 +1,7 @@
 //! Layers that change the shape only.
 
 use super::weights::at_least_one;
-use super::{Layer, LayerContext};
+use super::{Layer, LayerContext, UnitFlow};
 use crate::error::{Error, Result};
 use crate::graph::Value;
 use crate::ops::Pair;
@@ -21,6 +21,10 @@ pub struct Flatten;
 impl Layer for Flatten {
     fn kind(&self) -> &'static str {
         "flatten"
+    }
+
+    fn units(&self) -> UnitFlow {
+        UnitFlow::Flattened
     }
 
     fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {

@@ -48,6 +48,11 @@ impl Sequential {
         self
     }
 
+    /// The layers in order.
+    pub fn layers(&self) -> &[LayerSpec] {
+        &self.layers
+    }
+
     /// Records the layers; `x` has the batch as dimension 0.
     ///
     /// # Errors

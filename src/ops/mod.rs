@@ -58,7 +58,9 @@ pub use recurrent::{
 };
 pub use reduce::Reduction;
 pub use unary::Unary;
-pub(crate) use update::{AdamUpdate, RmsPropUpdate, SgdUpdate};
+pub(crate) use update::{
+    Adadelta, Adagrad, Adam, Adamax, Ftrl, Lion, Nadam, RmsProp, Sgd, Update, UpdateParams, UpdateRule,
+};
 pub use window::{Padding, Pair};
 pub(crate) use window::{Window, WindowAxis};
 

@@ -316,9 +316,22 @@ impl Session {
         self.scalars.step()
     }
 
-    /// Sets the step count, as when training resumes.
+    /// Sets the step count and the number of updates, as when training resumes. Where the two
+    /// differ, [`set_updates`](Session::set_updates) follows.
     pub fn set_step(&mut self, step: u32) {
         self.scalars.set_step(step);
+        self.scalars.set_updates(step);
+    }
+
+    /// The number of updates so far: what optimisers count by. Every replay adds one to it, as to the
+    /// step count, which random operators draw by.
+    pub fn updates(&self) -> u32 {
+        self.scalars.updates()
+    }
+
+    /// Sets the number of updates from the next replay on; the step count stays.
+    pub fn set_updates(&mut self, updates: u32) {
+        self.scalars.set_updates(updates);
     }
 
     /// The seed of the random operators.
@@ -329,6 +342,21 @@ impl Session {
     /// Sets the seed of the random operators from the next replay on. Parameters stay as they are.
     pub fn set_seed(&mut self, seed: u32) {
         self.scalars.set_seed(seed);
+    }
+
+    /// The name of a value of the tape.
+    pub(crate) fn name_of(&self, value: Value) -> String {
+        self.tape.recording().describe(value)
+    }
+
+    /// Overwrites a parameter or a state with every digit the executor has.
+    pub(crate) fn write_f64(&mut self, value: Value, data: &[f64]) -> Result<()> {
+        let ty = self.tape.recording().ty(value);
+        if ty.numel() != data.len() {
+            let (name, found) = (self.name_of(value), data.len());
+            return Err(Error::Length { name, expected: ty, found });
+        }
+        self.executor.restore(value, data)
     }
 
     /// The shape of a value of the tape.

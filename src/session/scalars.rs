@@ -48,8 +48,10 @@ impl ScalarTable {
 
     /// Moves on to the next step.
     pub fn advance(&mut self) {
-        let step = &mut self.values[Scalar::STEP.index()];
-        *step = f64::from((*step as u32).wrapping_add(1));
+        for count in [Scalar::STEP, Scalar::UPDATES] {
+            let count = &mut self.values[count.index()];
+            *count = f64::from((*count as u32).wrapping_add(1));
+        }
     }
 
     pub fn step(&self) -> u32 {
@@ -58,6 +60,14 @@ impl ScalarTable {
 
     pub fn set_step(&mut self, step: u32) {
         self.values[Scalar::STEP.index()] = f64::from(step);
+    }
+
+    pub fn updates(&self) -> u32 {
+        self.values[Scalar::UPDATES.index()] as u32
+    }
+
+    pub fn set_updates(&mut self, updates: u32) {
+        self.values[Scalar::UPDATES.index()] = f64::from(updates);
     }
 
     pub fn seed(&self) -> u32 {
@@ -72,7 +82,7 @@ impl ScalarTable {
         self.find(name).map(|i| self.values[i])
     }
 
-    /// Sets an f32 scalar; the step and the seed have setters of their own.
+    /// Sets an f32 scalar; the counts and the seed have setters of their own.
     pub fn set(&mut self, name: &str, value: f64) -> Result<()> {
         let index = self.find(name)?;
         if !value.is_finite() {

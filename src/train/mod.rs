@@ -9,10 +9,12 @@ mod losses;
 mod metrics;
 mod optimizers;
 mod penalties;
-mod schedules;
+pub mod pruning;
+pub mod schedules;
 #[doc(hidden)]
 pub mod stubs;
 mod trainer;
+mod weights;
 
 pub use callbacks::{Callback, CallbackState, Run};
 pub use clip::{Clip, Clipped};
@@ -21,7 +23,11 @@ pub(crate) use constraints::{Rule, hold_to_rules};
 pub use history::{History, Logs};
 pub use losses::{CrossEntropy, Loss, LossFunction, Scores};
 pub use metrics::{MetricFunction, MetricInputs};
-pub use optimizers::{Adam, LEARNING_RATE, Optimizer, RmsProp, Sgd};
+pub use optimizers::{
+    AVERAGE, Adadelta, Adafactor, Adagrad, Adam, AdamW, Adamax, Averaged, Ftrl, LEARNING_RATE, Lion, Nadam,
+    Optimizer, RmsProp, Sgd,
+};
 pub use penalties::Penalty;
 pub use schedules::Schedule;
 pub use trainer::{Evaluation, Fit, Predictions, Trainer, TrainerBuilder};
+pub use weights::{WeightArray, Weights};

@@ -1,17 +1,5 @@
 use crate::error::Result;
 use crate::graph::{Graph, Value};
-impl Graph {
-    /// x
-    pub fn accumulate(&self, total: Value, carry: Value, value: Value) -> Result<()> {
-        self.assign(carry, carry)?;
-        self.assign(total, self.add(total, value)?)
-    }
-}
-
-impl crate::Session {
-    /// x
-    pub fn set_updates(&mut self, _n: u32) {}
-}
 impl crate::data::Samples<'_> {
     /// x
     pub fn slice(&self, range: std::ops::Range<usize>) -> crate::data::Samples<'_> {

@@ -347,7 +347,7 @@ impl Graph {
     /// of graph operators reads its learning rate with.
     ///
     /// # Errors
-    /// [`Error::DTypeMismatch`] for the step and the seed, which are u32.
+    /// [`Error::DTypeMismatch`] for the step, the seed and the updates, which are u32.
     #[track_caller]
     pub fn scalar_value(&self, scalar: Scalar) -> Result<Value> {
         let info = self.recording().scalars.get(scalar.index()).cloned();

@@ -104,6 +104,7 @@ impl TrainerBuilder {
             optimizer: self.optimizer.ok_or_else(|| missing("optimizer"))?,
             metrics: self.metrics,
             accumulate: self.accumulate,
+            masked: Vec::new(),
         };
         let mut trainer = Trainer {
             device: device.clone(),

@@ -19,6 +19,7 @@ use self::recipe::{Recipe, Step, Sums, Variant};
 use crate::data::Samples;
 use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::graph::Value;
 use crate::session::{Chain, Session, SessionOptions, Snapshot};
 use crate::train::{Logs, Schedule};
 
@@ -136,6 +137,50 @@ impl Trainer {
     /// [`Error::Unknown`] for a snapshot of another trainer.
     pub fn restore_weights(&mut self, snapshot: &Snapshot) -> Result<()> {
         self.session_mut().restore_contents(snapshot)
+    }
+
+    /// The parameters and states of the model in the training session.
+    pub(crate) fn weight_values(&self) -> &[Value] {
+        &self.main().values.weights_of_model
+    }
+
+    /// The names of the weights that pruning applies to.
+    pub(crate) fn prunable(&self) -> Vec<String> {
+        let session = self.session();
+        let trained = session.parameter_names();
+        let weights = self.weight_values().iter().filter(|&&value| session.shape_of(value).rank() > 1);
+        weights.map(|&value| session.name_of(value)).filter(|name| trained.contains(&name.as_str())).collect()
+    }
+
+    /// A parameter or state of the training by name, with all digits.
+    pub(crate) fn weight(&self, name: &str) -> Result<Vec<f64>> {
+        self.session().read_f64(self.session().advanced_value(name)?)
+    }
+
+    /// Overwrites a parameter or state of the training.
+    pub(crate) fn set_weight(&mut self, name: &str, data: &[f64]) -> Result<()> {
+        let session = self.session_mut();
+        session.write_f64(session.advanced_value(name)?, data)
+    }
+
+    /// Gives every weight that may be pruned a mask, unless they have them.
+    pub(crate) fn record_masks(&mut self) -> Result<()> {
+        if !self.recipe.masked.is_empty() {
+            return Ok(());
+        }
+        self.recipe.masked = self.prunable();
+        self.record_again()
+    }
+
+    /// Records all steps anew, with the parameters and states that there are.
+    fn record_again(&mut self) -> Result<()> {
+        let Some((variant, main)) = self.training.first() else { return Ok(()) };
+        let (tape, values) = self.recipe.training(*variant)?;
+        let options = SessionOptions::new().seed(self.seed).share_parameters(&main.session);
+        let session = tape.session_with(&self.device, options)?;
+        self.training = vec![(*variant, Step { session, rows: variant.rows, values })];
+        (self.evaluation, self.prediction) = (None, None);
+        Ok(())
     }
 
     fn main(&self) -> &Step {

@@ -10,6 +10,7 @@ use crate::session::Session;
 use crate::shape::{Shape, TensorType};
 use crate::tape::Tape;
 use crate::train::accumulation::{GradientSum, Part};
+use crate::train::pruning::mask_name;
 use crate::train::{LossFunction, MetricFunction, MetricInputs, Optimizer};
 
 /// The program's choices, from which every tape is recorded.
@@ -20,6 +21,8 @@ pub(super) struct Recipe {
     pub loss: Box<dyn LossFunction>,
     pub optimizer: Box<dyn Optimizer>,
     pub metrics: Vec<Arc<dyn MetricFunction>>,
+    /// The parameters whose updates a mask holds at zero where they are pruned.
+    pub masked: Vec<String>,
     /// Over how many batches gradients are summed before an update.
     pub accumulate: usize,
 }
@@ -89,6 +92,7 @@ impl Recipe {
             total = g.add(total, g.mul(penalty, g.scalar_constant(variant.rows as f32))?)?;
         }
         let sums = self.sums(g, "training", total, metrics)?;
+        self.mask(g, &model)?;
         let losses: Vec<Value> = std::iter::once(loss).chain(penalties).collect();
         let tape = self.step(g, losses, variant.updates)?;
         let (targets, sums) = (Some(targets), Some(sums));
@@ -128,6 +132,17 @@ impl Recipe {
             tape,
             StepValues { inputs, targets: None, weights: None, output, weights_of_model: model, sums: None },
         ))
+    }
+
+    /// Gives each parameter that may be pruned its mask.
+    fn mask(&self, g: &Graph, model: &[Value]) -> Result<()> {
+        for &weight in model {
+            let name = g.recording().describe(weight);
+            if self.masked.contains(&name) {
+                g.mask(weight, g.state(&mask_name(&name), g.shape(weight)?, Init::Ones))?;
+            }
+        }
+        Ok(())
     }
 
     /// Shape and dtype of the targets of a batch.

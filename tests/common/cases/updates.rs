@@ -3,29 +3,74 @@
 use retape::Result;
 use retape::prelude::*;
 
-use super::super::data;
+use super::super::data::noise;
 
-/// Each update over parameters of awkward sizes, as a named training step.
+/// Every optimiser with each of its options.
+fn optimizers() -> Vec<Box<dyn Optimizer>> {
+    vec![
+        Box::new(Sgd::new(0.1)),
+        Box::new(Sgd::new(0.1).weight_decay(0.01).decoupled_weight_decay(0.1)),
+        Box::new(Sgd::new(0.1).momentum(0.9)),
+        Box::new(Sgd::new(0.1).momentum(0.9).nesterov().weight_decay(0.01)),
+        Box::new(Adagrad::new(0.1).decoupled_weight_decay(0.1)),
+        Box::new(Adadelta::new(1.0).weight_decay(0.1)),
+        Box::new(RmsProp::new(0.01)),
+        Box::new(RmsProp::new(0.01).rho(0.5).weight_decay(0.1)),
+        Box::new(RmsProp::new(0.01).momentum(0.9).decoupled_weight_decay(0.1)),
+        Box::new(RmsProp::new(0.01).centered()),
+        Box::new(RmsProp::new(0.01).centered().momentum(0.5).weight_decay(0.1)),
+        Box::new(Adam::new(0.01)),
+        Box::new(Adam::new(0.01).betas(0.5, 0.9).epsilon(1e-4).weight_decay(0.1)),
+        Box::new(Adam::new(0.01).betas(0.0, 0.99).amsgrad()),
+        Box::new(AdamW::new(0.01)),
+        Box::new(Adamax::new(0.01)),
+        Box::new(Nadam::new(0.01)),
+        Box::new(Nadam::new(0.01).momentum_decay(0.004).betas(0.99, 0.9)),
+        Box::new(Nadam::new(0.01).betas(0.0, 0.9)),
+        Box::new(Lion::new(0.01).decoupled_weight_decay(0.1)),
+        Box::new(Ftrl::new(0.1)),
+        Box::new(Ftrl::new(0.1).l1(0.1).l2(0.01).beta(1.0).l2_shrinkage(0.1)),
+        Box::new(Ftrl::new(0.1).learning_rate_power(-0.7).initial_accumulator(0.5)),
+        Box::new(Ftrl::new(0.1).learning_rate_power(0.0).l1(0.5)),
+        Box::new(Ftrl::new(0.0)),
+        Box::new(Sgd::new(0.1).ema(0.9)),
+        Box::new(Sgd::new(0.1).clip(Clip::Value(0.5))),
+        Box::new(Sgd::new(0.1).clip(Clip::Norm(0.5))),
+        Box::new(Sgd::new(0.1).momentum(0.9).clip(Clip::GlobalNorm(0.5)).clip(Clip::Value(0.75))),
+    ]
+}
+
+/// Gradients that are none, or that f32 hardly holds.
+fn extremes() -> [(&'static str, Vec<f32>); 5] {
+    let of_size = |scale: f32| noise(65, 7, -1.0, 1.0).into_iter().map(|v| v * scale).collect();
+    [
+        ("zeros", vec![0.0; 65]),
+        ("gradients around 1e-40", of_size(1e-40)),
+        ("gradients around 1e-20", of_size(1e-20)),
+        ("gradients around 1e15", of_size(1e15)),
+        ("gradients around 1e30", of_size(1e30)),
+    ]
+}
+
+/// Each update over parameters of awkward sizes and with hostile gradients, as a named training step.
 pub fn tapes() -> Vec<(String, Tape)> {
-    let optimizers: [&dyn Optimizer; 11] = [
-        &Sgd::new(0.1),
-        &Sgd::new(0.1).weight_decay(0.01),
-        &Sgd::new(0.1).momentum(0.9),
-        &Sgd::new(0.1).momentum(0.9).nesterov().weight_decay(0.01),
-        &RmsProp::new(0.01),
-        &RmsProp::new(0.01).rho(0.5).weight_decay(0.1),
-        &Adam::new(0.01),
-        &Adam::new(0.01).betas(0.5, 0.9).epsilon(1e-4).weight_decay(0.1),
-        &Sgd::new(0.1).clip(Clip::Value(0.5)),
-        &Sgd::new(0.1).clip(Clip::Norm(0.5)),
-        &Sgd::new(0.1).momentum(0.9).clip(Clip::GlobalNorm(0.5)).clip(Clip::Value(0.75)),
-    ];
     let mut tapes = Vec::new();
-    for optimizer in optimizers {
+    for optimizer in optimizers() {
         for n in [1, 3, 64, 65, 257, 1021] {
-            let tape = step(optimizer, n).expect("the step records");
+            let tape = step(&optimizer, &[n]).expect("the step records");
             tapes.push((format!("{optimizer:?} over [{n}]"), tape));
         }
+        for (what, gradient) in extremes() {
+            let tape = given(&optimizer, &gradient).expect("the step records");
+            tapes.push((format!("{optimizer:?} with {what}"), tape));
+        }
+    }
+    for dims in [&[7][..], &[3, 65], &[2, 3, 4]] {
+        let tape = step(&Adafactor::new(0.1).weight_decay(0.1), dims).expect("the step records");
+        tapes.push((format!("adafactor over {dims:?}"), tape));
+    }
+    for n in [1, 5, 1021] {
+        tapes.push((format!("running sum over [{n}]"), running_sum(n).expect("the step records")));
     }
     for n in [1, 5, 1021] {
         tapes.push((format!("assign over [{n}]"), assignment(n).expect("the step records")));
@@ -41,7 +86,7 @@ pub fn tapes() -> Vec<(String, Tape)> {
 fn running_stats(dims: &[usize]) -> Result<Tape> {
     let g = Graph::new();
     let shape = Shape::new(dims)?;
-    let x = g.constant(shape, &data::noise(shape.numel(), 6, 99.0, 101.0))?;
+    let x = g.constant(shape, &noise(shape.numel(), 6, 99.0, 101.0))?;
     let norm = g.batch_norm(x, None, None, 1e-5)?;
     let mean = g.state("mean", [dims[1]], Init::Normal { mean: 50.0, std: 1.0 });
     let variance = g.state("variance", [dims[1]], Init::Ones);
@@ -49,12 +94,30 @@ fn running_stats(dims: &[usize]) -> Result<Tape> {
     g.forward([norm.y()])
 }
 
-fn step(optimizer: &dyn Optimizer, n: usize) -> Result<Tape> {
+fn step(optimizer: &dyn Optimizer, dims: &[usize]) -> Result<Tape> {
     let mut g = Graph::new();
-    let w = g.parameter("w", [n], Init::Normal { mean: 0.0, std: 1.0 });
-    let scale = g.constant([n], &data::noise(n, 5, -2.0, 2.0))?;
+    let shape = Shape::new(dims)?;
+    let w = g.parameter("w", shape, Init::Normal { mean: 0.0, std: 1.0 });
+    let scale = g.constant(shape, &noise(shape.numel(), 5, -2.0, 2.0))?;
     let loss = g.sum(g.mul(scale, g.square(w)?)?, &[], false)?;
     g.training_step(loss, optimizer)
+}
+
+/// A step of these gradients.
+fn given(optimizer: &dyn Optimizer, gradient: &[f32]) -> Result<Tape> {
+    let mut g = Graph::new();
+    let n = gradient.len();
+    let w = g.parameter("w", [n], Init::Normal { mean: 0.0, std: 1.0 });
+    let dw = g.constant([n], gradient)?;
+    optimizer.record(&g, &[(w, dw)])?;
+    g.forward(Vec::new())
+}
+
+fn running_sum(n: usize) -> Result<Tape> {
+    let g = Graph::new();
+    let (total, carry) = (g.state("total", [n], Init::Ones), g.state("carry", [n], Init::Zeros));
+    g.accumulate(total, carry, g.constant([n], &noise(n, 6, -1e-3, 1e3))?)?;
+    g.forward([g.update_count()?])
 }
 
 fn assignment(n: usize) -> Result<Tape> {

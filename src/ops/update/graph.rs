@@ -1,0 +1,132 @@
+use super::rules_state::{Accumulate, Assign};
+use super::{MovingAverage, Update, UpdateParams};
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Init, Source, Value};
+
+impl Graph {
+    /// A zero-initialised state beside a parameter, for an optimiser: `w` has `w.momentum`.
+    /// Recording a second training step on the same graph makes states of its own.
+    ///
+    /// # Errors
+    /// [`Error::ForeignValue`].
+    #[track_caller]
+    pub fn slot(&self, parameter: Value, name: &str) -> Result<Value> {
+        self.slot_with(parameter, name, Init::Zeros)
+    }
+
+    /// [`slot`](Graph::slot) with other contents to begin with.
+    ///
+    /// # Errors
+    /// [`Error::ForeignValue`].
+    #[track_caller]
+    pub fn slot_with(&self, parameter: Value, name: &str, init: Init) -> Result<Value> {
+        let shape = self.operand_shape("slot", parameter)?;
+        self.slot_of(parameter, name, shape, init)
+    }
+
+    /// A slot whose shape is not the parameter's.
+    #[track_caller]
+    pub(crate) fn slot_of(
+        &self,
+        parameter: Value,
+        name: &str,
+        shape: impl Into<crate::Shape>,
+        init: Init,
+    ) -> Result<Value> {
+        self.operand_shape("slot", parameter)?;
+        let base = format!("{}.{name}", self.recording().describe(parameter));
+        let taken = |n: &str| self.recording().values.iter().any(|v| v.name.as_deref() == Some(n));
+        let mut unique = base.clone();
+        let mut count = 2;
+        while taken(&unique) {
+            unique = format!("{base}.{count}");
+            count += 1;
+        }
+        Ok(self.state(&unique, shape, init))
+    }
+
+    /// Overwrites a state or a parameter with `value` at the end of the step: every operator of the
+    /// step, other assignments included, reads the old contents.
+    ///
+    /// # Errors
+    /// [`Error::NotWritable`] unless `state` is a state or a parameter; [`Error::ShapeMismatch`].
+    #[track_caller]
+    pub fn assign(&self, state: Value, value: Value) -> Result<()> {
+        self.check_writable("assign", state)?;
+        let value = self.as_begun("assign", value)?;
+        self.apply(Update::new(Assign, UpdateParams::default(), None, 1), &[state, value]).map(|_| ())
+    }
+
+    /// Adds `value` to a running sum that `total` and `carry` hold together, both states of its shape
+    /// that begin with zeros: `total` is the sum as f32 rounds it, `carry` all that rounding has taken
+    /// from it, and `total + carry` the sum to f32's precision however many numbers it is of (Knuth's
+    /// TwoSum, The Art of Computer Programming 2, section 4.2.2; summed up as by Neumaier, ZAMM 54,
+    /// 1974). Of 100,000 numbers around 1, `total` alone is off by 1e-3 or so.
+    ///
+    /// A NaN or an infinity stays in `total`; `carry` is then of no meaning and stays finite. A driver
+    /// that reorders sums of f32 against the rules of WGSL loses the carry and nothing else.
+    ///
+    /// ```
+    /// use retape::prelude::*;
+    /// # fn main() -> retape::Result<()> {
+    /// let mut g = Graph::new();
+    /// let loss = g.input("loss", []);
+    /// let (total, carry) = (g.state("total", [], Init::Zeros), g.state("carry", [], Init::Zeros));
+    /// g.accumulate(total, carry, loss)?;
+    /// let mut session = g.forward(Vec::new())?.session(&Device::cpu())?;
+    /// session.write(loss, &[0.5])?;
+    /// session.replay_n(3)?;
+    /// let sum = f64::from(session.read_scalar(total)?) + f64::from(session.read_scalar(carry)?);
+    /// assert_eq!(sum, 1.5);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::NotWritable`] unless `total` and `carry` are states or parameters, and two of them;
+    /// [`Error::ShapeMismatch`]; [`Error::DTypeMismatch`] unless all are f32.
+    #[track_caller]
+    pub fn accumulate(&self, total: Value, carry: Value, value: Value) -> Result<()> {
+        self.check_writable("accumulate", total)?;
+        self.check_writable("accumulate", carry)?;
+        if total == carry {
+            let (name, reason) = (self.recording().describe(carry), "it is the total already");
+            return self.located("accumulate", Err(Error::NotWritable { name, reason }));
+        }
+        let value = self.as_begun("accumulate", value)?;
+        let update = Update::new(Accumulate, UpdateParams::default(), None, 1);
+        self.apply(update, &[total, carry, value]).map(|_| ())
+    }
+
+    /// Moves `average` towards what `w` holds once the updates recorded so far have run.
+    pub(crate) fn moving_average(&self, average: Value, w: Value, decay: f32) -> Result<()> {
+        let params = UpdateParams { rho: decay, ..UpdateParams::default() };
+        self.apply(Update::new(MovingAverage, params, None, 1), &[average, w]).map(|_| ())
+    }
+
+    /// Fails unless a value is a state or a parameter.
+    #[track_caller]
+    fn check_writable(&self, op: &'static str, state: Value) -> Result<()> {
+        self.operand_shape(op, state)?;
+        if self.is_state(state) {
+            return Ok(());
+        }
+        let (name, reason) =
+            (self.recording().describe(state), "only states and parameters are overwritten by a step");
+        self.located(op, Err(Error::NotWritable { name, reason }))
+    }
+
+    fn is_state(&self, value: Value) -> bool {
+        let recording = self.recording();
+        matches!(recording.values[value.index()].source, Source::State(_) | Source::Parameter(_))
+    }
+
+    /// A value as it is when the step begins: a copy of a state or parameter, which another update may
+    /// overwrite first.
+    #[track_caller]
+    fn as_begun(&self, op: &'static str, value: Value) -> Result<Value> {
+        self.operand_shape(op, value)?;
+        let root = self.recording().root(value);
+        if self.is_state(root) { self.copy(value) } else { Ok(value) }
+    }
+}

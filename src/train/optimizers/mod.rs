@@ -1,0 +1,101 @@
+//! Optimisers: how parameters move, given their gradients.
+
+mod adafactor;
+mod average;
+mod descent;
+mod moments;
+mod rate;
+
+pub use adafactor::Adafactor;
+pub use average::{AVERAGE, Averaged};
+pub use descent::{Adadelta, Adagrad, Ftrl, Lion, RmsProp, Sgd};
+pub use moments::{Adam, AdamW, Adamax, Nadam};
+pub use rate::LEARNING_RATE;
+
+use std::fmt;
+
+use super::{Clip, Clipped};
+use crate::error::Result;
+use crate::graph::{Graph, Value};
+
+/// Records how parameters move, given their gradients.
+///
+/// Built-in optimisers record one fused operator per parameter. One outside the crate may compose
+/// graph operators, keep its moments in [`Graph::slot`]s, count its updates with
+/// [`Graph::update_count`] and write with [`Graph::assign`].
+///
+/// ```
+/// use retape::prelude::*;
+///
+/// /// w -= lr sign(dw)
+/// #[derive(Debug)]
+/// struct SignSgd { learning_rate: f32 }
+///
+/// impl Optimizer for SignSgd {
+///     fn record(&self, g: &Graph, gradients: &[(Value, Value)]) -> retape::Result<()> {
+///         let rate = g.scalar_value(g.scalar("learning_rate", self.learning_rate))?;
+///         for &(w, dw) in gradients {
+///             g.assign(w, g.sub(w, g.mul(rate, g.sign(dw)?)?)?)?;
+///         }
+///         Ok(())
+///     }
+/// }
+/// ```
+///
+/// # Weight decay
+///
+/// Two kinds, which every built-in optimiser has:
+///
+/// - `weight_decay(x)` adds `x w` to the gradient, so that momentum and scaling apply to it: the
+///   gradient of an L2 penalty `x w^2 / 2`, and PyTorch's `weight_decay` but for `AdamW`.
+/// - `decoupled_weight_decay(x)` replaces `w` by `w - lr x w` before the step and leaves the gradient
+///   alone (Loshchilov and Hutter, ICLR 2019): Keras's `weight_decay`, and PyTorch's in `AdamW`.
+///
+/// With both, the first reads `w` as it was before the second.
+pub trait Optimizer: fmt::Debug + Send + Sync {
+    /// Records the updates of all parameters; `gradients` holds each with its gradient.
+    fn record(&self, graph: &Graph, gradients: &[(Value, Value)]) -> Result<()>;
+
+    /// The same optimiser on clipped gradients: `Adam::new(1e-3).clip(Clip::GlobalNorm(1.0))`. The tape
+    /// clips them on the device; nothing is read back. Clipped twice, gradients go through the limit
+    /// named last first. [`Tape::gradient`](crate::Tape::gradient) is the gradient before, and
+    /// [`Tape::gradient_norm`](crate::Tape::gradient_norm) the norm that it is clipped by.
+    ///
+    /// A limit that is not positive, not finite or subnormal is an [`Error::Argument`] of the training
+    /// step.
+    ///
+    /// [`Error::Argument`]: crate::Error::Argument
+    fn clip(self, clip: Clip) -> Clipped<Self>
+    where
+        Self: Sized,
+    {
+        Clipped::new(self, clip)
+    }
+
+    /// The same optimiser, with a moving average of every parameter beside it (Polyak and Juditsky,
+    /// SIAM J. Control Optim. 30, 1992; Keras's `use_ema`): after each update,
+    ///
+    /// ```text
+    /// average = decay average + (1 - decay) w
+    /// ```
+    ///
+    /// and `average = w` after the first. It is the state named [`AVERAGE`] after the parameter:
+    /// `dense.weight.average`. Keras's `ema_momentum` is 0.99 by default.
+    ///
+    /// A decay outside `[0, 1)` is an [`Error::Argument`] of the training step.
+    ///
+    /// [`Error::Argument`]: crate::Error::Argument
+    fn ema(self, decay: f32) -> Averaged<Self>
+    where
+        Self: Sized,
+    {
+        Averaged::new(self, decay)
+    }
+}
+
+/// An optimiser chosen at run time is one.
+impl<O: Optimizer + ?Sized> Optimizer for Box<O> {
+    fn record(&self, graph: &Graph, gradients: &[(Value, Value)]) -> Result<()> {
+        (**self).record(graph, gradients)
+    }
+}

@@ -1,0 +1,87 @@
+use super::Pruning;
+use crate::error::{Error, Result};
+use crate::train::callbacks::{Callback, Run};
+
+/// Prunes more and more while training goes on, by the cubic schedule of Zhu and Gupta, "To prune, or not
+/// to prune" (2017): from update `begin` to update `end`, every `every` updates,
+///
+/// ```text
+/// s = s_final + (s_initial - s_final) (1 - (t - begin) / (end - begin))^3
+/// ```
+///
+/// What has been pruned stays so.
+///
+/// ```
+/// use retape::prelude::*;
+/// use retape::train::pruning::{GradualPruning, Pruning};
+/// # let fit =
+/// Fit::epochs(10).callback(GradualPruning::new(Pruning::global(0.9), 100, 1000).every(50))
+/// # ;
+/// ```
+#[derive(Clone, Debug)]
+pub struct GradualPruning {
+    pruning: Pruning,
+    initial: f64,
+    begin: u32,
+    end: u32,
+    every: u32,
+}
+
+impl GradualPruning {
+    /// Up to the share that `pruning` asks for, from update `begin` to update `end`, from 0 and every 100
+    /// updates.
+    pub fn new(pruning: Pruning, begin: u32, end: u32) -> Self {
+        GradualPruning { pruning, initial: 0.0, begin, end, every: 100 }
+    }
+
+    /// The share that is pruned first.
+    pub fn initial(mut self, sparsity: f64) -> Self {
+        self.initial = sparsity;
+        self
+    }
+
+    /// After how many updates each more is pruned.
+    pub fn every(mut self, updates: u32) -> Self {
+        self.every = updates;
+        self
+    }
+
+    /// The share to be pruned after so many updates.
+    pub fn sparsity(&self, update: u32) -> f64 {
+        if update < self.begin {
+            return 0.0;
+        }
+        let span = f64::from(self.end.saturating_sub(self.begin).max(1));
+        let left = 1.0 - (f64::from(update - self.begin) / span).min(1.0);
+        self.pruning.sparsity + (self.initial - self.pruning.sparsity) * left.powi(3)
+    }
+}
+
+impl Callback for GradualPruning {
+    fn on_train_begin(&mut self, run: &mut Run<'_>) -> Result<()> {
+        self.pruning.check()?;
+        self.pruning.with(self.initial).check()?;
+        if self.end < self.begin || self.every == 0 {
+            let value = format!("{} to {} every {}", self.begin, self.end, self.every);
+            let expected = "it ends after it begins, and goes by 1 or more";
+            return Err(Error::Argument { argument: "updates", value, expected });
+        }
+        // So that no step is recorded again while training goes on.
+        run.trainer().record_masks()
+    }
+
+    fn every_steps(&self) -> Option<u32> {
+        Some(1)
+    }
+
+    fn on_step(&mut self, run: &mut Run<'_>) -> Result<()> {
+        let update = run.trainer().updates();
+        let due = update >= self.begin && update <= self.end;
+        let last = update == self.end;
+        if due && (last || (update - self.begin).is_multiple_of(self.every)) {
+            let share = self.sparsity(update);
+            run.trainer().prune(&self.pruning.with(share))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,145 @@
+//! Pruning: weights set to zero and held there, or whole units taken out.
+//!
+//! Magnitude pruning (Han et al., NIPS 2015) sets the weights of the smallest magnitude to zero: so many of
+//! all ([`Pruning::global`]), or so many of each layer ([`Pruning::per_layer`]), at once
+//! ([`Trainer::prune`]) or step by step while training goes on ([`GradualPruning`]). What is pruned stays
+//! zero through all training that follows. Unit pruning ([`prune_units`]) makes a smaller model of one.
+
+mod gradual;
+mod magnitude;
+mod report;
+mod units;
+
+pub use gradual::GradualPruning;
+pub use report::{LayerSparsity, Sparsity};
+pub use units::prune_units;
+
+use crate::error::{Error, Result};
+use crate::train::Trainer;
+
+/// Which share of which weights to prune. Weights are the trained parameters of two or more dimensions:
+/// biases and the factors of normalisations are left alone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pruning {
+    sparsity: f64,
+    scope: Scope,
+    layers: Option<Vec<String>>,
+}
+
+/// Among which weights the smallest are looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scope {
+    Global,
+    PerLayer,
+}
+
+impl Pruning {
+    /// This share of all weights, the smallest of all of them: layers with small weights lose more.
+    pub fn global(sparsity: f64) -> Self {
+        Pruning { sparsity, scope: Scope::Global, layers: None }
+    }
+
+    /// This share of each layer's weights, the smallest of each.
+    pub fn per_layer(sparsity: f64) -> Self {
+        Pruning { sparsity, scope: Scope::PerLayer, layers: None }
+    }
+
+    /// Only in these layers, by their full names, those nested in them included.
+    pub fn layers<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        self.layers = Some(names.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// The same with another share.
+    fn with(&self, sparsity: f64) -> Self {
+        Pruning { sparsity, ..self.clone() }
+    }
+
+    fn check(&self) -> Result<()> {
+        if (0.0..1.0).contains(&self.sparsity) {
+            return Ok(());
+        }
+        let value = self.sparsity.to_string();
+        Err(Error::Argument { argument: "sparsity", value, expected: "at least 0 and below 1" })
+    }
+
+    /// Those of the names that are wanted.
+    fn choose(&self, names: &[String]) -> Result<Vec<String>> {
+        let Some(layers) = &self.layers else { return Ok(names.to_vec()) };
+        let is_in =
+            |name: &str, layer: &str| name.strip_prefix(layer).is_some_and(|rest| rest.starts_with('.'));
+        if let Some(unknown) = layers.iter().find(|layer| !names.iter().any(|name| is_in(name, layer))) {
+            let (name, known) = (unknown.clone(), names.to_vec());
+            return Err(Error::Unknown { what: "layer with weights to prune", name, known });
+        }
+        let wanted = |name: &&String| layers.iter().any(|layer| is_in(name, layer));
+        Ok(names.iter().filter(wanted).cloned().collect())
+    }
+}
+
+impl Trainer {
+    /// Sets the smallest weights to zero and holds them there from now on. Weights that were pruned
+    /// before stay so; they count towards the share.
+    ///
+    /// The first pruning of a trainer records its steps again, with a mask for each weight.
+    ///
+    /// ```
+    /// use retape::prelude::*;
+    /// use retape::train::pruning::Pruning;
+    /// # fn main() -> retape::Result<()> {
+    /// # let data = data::Dataset::new([2], vec![0., 0., 0., 1., 1., 0., 1., 1.], vec![0, 1, 1, 0], 2)?;
+    /// # let model = Sequential::new().add(Dense::new(8).activation(Activation::Tanh)).add(Dense::new(2));
+    /// # let mut trainer = Trainer::new(model, [2])
+    /// #     .loss(Loss::SparseCategoricalCrossEntropy)
+    /// #     .optimizer(Adam::new(0.05))
+    /// #     .build(&Device::cpu())?;
+    /// trainer.fit(&data, Fit::epochs(10))?;
+    /// trainer.prune(&Pruning::global(0.5))?;
+    /// trainer.fit(&data, Fit::epochs(10))?; // what is left adapts
+    /// assert_eq!(trainer.sparsity()?.share(), 0.5);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a share outside `[0, 1)`; [`Error::Unknown`] for a layer that there is not.
+    pub fn prune(&mut self, pruning: &Pruning) -> Result<Sparsity> {
+        pruning.check()?;
+        let names = pruning.choose(&self.prunable())?;
+        self.record_masks()?;
+        let weights = names.iter().map(|name| self.weight(name)).collect::<Result<Vec<_>>>()?;
+        let masks = match pruning.scope {
+            Scope::Global => magnitude::masks(&weights, pruning.sparsity),
+            Scope::PerLayer => {
+                let own = |w: &Vec<f64>| magnitude::masks(std::slice::from_ref(w), pruning.sparsity);
+                weights.iter().flat_map(own).collect()
+            }
+        };
+        for ((name, mut weight), mask) in names.iter().zip(weights).zip(masks) {
+            for (w, &keep) in weight.iter_mut().zip(&mask) {
+                *w *= keep;
+            }
+            self.set_weight(name, &weight)?;
+            self.set_weight(&mask_name(name), &mask)?;
+        }
+        self.sparsity()
+    }
+
+    /// How many weights of each layer are zero.
+    ///
+    /// # Errors
+    /// As [`Session::read`](crate::Session::read).
+    pub fn sparsity(&self) -> Result<Sparsity> {
+        let layer = |name: String| {
+            let weight = self.weight(&name)?;
+            let zeros = weight.iter().filter(|&&w| w == 0.0).count();
+            Ok(LayerSparsity { name, weights: weight.len(), zeros })
+        };
+        Ok(Sparsity { layers: self.prunable().into_iter().map(layer).collect::<Result<_>>()? })
+    }
+}
+
+/// What the mask of a weight is called.
+pub(super) fn mask_name(weight: &str) -> String {
+    format!("{weight}.mask")
+}

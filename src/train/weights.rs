@@ -1,0 +1,68 @@
+use super::Trainer;
+use crate::error::{Error, Result};
+use crate::shape::{Shape, TensorType};
+
+/// The weights of a model by name: parameters, trained or frozen, and running statistics.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Weights {
+    /// The arrays, in the order in which the model declares them.
+    pub arrays: Vec<WeightArray>,
+}
+
+/// One weight of a model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WeightArray {
+    /// Its full name: `dense.weight`.
+    pub name: String,
+    /// Its shape.
+    pub shape: Shape,
+    /// Its elements, row-major.
+    pub data: Vec<f32>,
+}
+
+impl Weights {
+    /// The weight of this name.
+    pub fn get(&self, name: &str) -> Option<&WeightArray> {
+        self.arrays.iter().find(|array| array.name == name)
+    }
+}
+
+impl Trainer {
+    /// The weights of the model, read from the device.
+    ///
+    /// # Errors
+    /// As [`Session::read`](crate::Session::read).
+    pub fn weights(&self) -> Result<Weights> {
+        let session = self.session();
+        let array = |&value: &crate::Value| {
+            let (name, shape) = (session.name_of(value), session.shape_of(value));
+            Ok(WeightArray { name, shape, data: session.read(value)? })
+        };
+        Ok(Weights { arrays: self.weight_values().iter().map(array).collect::<Result<_>>()? })
+    }
+
+    /// Overwrites all weights of the model.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] for a weight that is missing in `weights`, [`Error::Length`] for one of another
+    /// size; nothing is written then.
+    pub fn set_weights(&mut self, weights: &Weights) -> Result<()> {
+        let values = self.weight_values().to_vec();
+        let session = self.session_mut();
+        let mut found = Vec::with_capacity(values.len());
+        for value in values {
+            let name = session.name_of(value);
+            let Some(array) = weights.get(&name) else {
+                let known = weights.arrays.iter().map(|array| array.name.clone()).collect();
+                return Err(Error::Unknown { what: "weight", name, known });
+            };
+            let shape = session.shape_of(value);
+            if array.shape != shape || array.data.len() != shape.numel() {
+                let (expected, found) = (TensorType::f32(shape), array.data.len());
+                return Err(Error::Length { name, expected, found });
+            }
+            found.push((value, array));
+        }
+        found.into_iter().try_for_each(|(value, array)| session.write(value, &array.data))
+    }
+}

@@ -1,0 +1,188 @@
+//! What callbacks do to a training.
+
+mod common;
+
+use std::cell::RefCell;
+
+use common::folder::Folder;
+use common::gpu;
+use retape::data::Dataset;
+use retape::prelude::*;
+use retape::train::callbacks::{CsvLog, EarlyStopping, Mode, Monitor, ReduceOnPlateau};
+use retape::{Error, Result};
+
+/// `y = 2 x - 1` at a few points.
+fn line() -> data::Samples<'static> {
+    let x: Vec<f32> = (0..24).map(|i| i as f32 / 12.0 - 1.0).collect();
+    let y: Vec<f32> = x.iter().map(|x| 2.0 * x - 1.0).collect();
+    data::Samples::new().input([1], x).target([1], y)
+}
+
+fn trainer(rate: f32) -> Trainer {
+    Trainer::new(Sequential::new().add(Dense::new(1)), [1])
+        .loss(Loss::MeanSquaredError)
+        .optimizer(Sgd::new(rate))
+        .batch_size(8)
+        .seed(3)
+        .build(gpu())
+        .unwrap()
+}
+
+fn weights(trainer: &Trainer) -> Vec<f32> {
+    let session = trainer.session();
+    session.parameter_names().iter().flat_map(|name| session.parameter(name).unwrap()).collect()
+}
+
+#[test]
+fn training_stops_when_nothing_becomes_better() {
+    // A rate of 0: the loss of the first epoch is never bettered.
+    for (patience, epochs) in [(0, 2), (1, 2), (3, 4)] {
+        let fit = Fit::epochs(20).callback(EarlyStopping::new("loss").patience(patience));
+        let history = trainer(0.0).fit(line(), fit).unwrap();
+        assert_eq!(history.epochs.len(), epochs, "patience {patience}");
+        assert!(history.stopped.unwrap().contains("`loss`"));
+    }
+    let history = trainer(0.1).fit(line(), Fit::epochs(6).callback(EarlyStopping::new("loss"))).unwrap();
+    assert_eq!((history.epochs.len(), history.stopped), (6, None), "it becomes better every epoch");
+    let demanding = EarlyStopping::new("loss").min_delta(100.0).patience(2);
+    assert_eq!(trainer(0.1).fit(line(), Fit::epochs(6).callback(demanding)).unwrap().epochs.len(), 3);
+    let upwards = EarlyStopping::new("loss").mode(Mode::Max);
+    assert_eq!(trainer(0.1).fit(line(), Fit::epochs(6).callback(upwards)).unwrap().epochs.len(), 2);
+    let unreached = EarlyStopping::new("loss").baseline(0.0).patience(2);
+    assert_eq!(trainer(0.1).fit(line(), Fit::epochs(6).callback(unreached)).unwrap().epochs.len(), 2);
+    let late = EarlyStopping::new("loss").start_from(4);
+    assert_eq!(trainer(0.0).fit(line(), Fit::epochs(20).callback(late)).unwrap().epochs.len(), 6);
+}
+
+#[test]
+fn the_best_weights_are_put_back() {
+    // A rate so large that the loss grows from the first epoch on.
+    let run = |restore: bool| {
+        let seen = RefCell::new(Vec::new());
+        let mut trainer = trainer(2.0);
+        let fit = Fit::epochs(4)
+            .shuffle(false)
+            .callback(EarlyStopping::new("loss").patience(10).restore_best(restore))
+            .on_epoch_end(|run| {
+                seen.borrow_mut().push(weights(run.trainer()));
+                Ok(())
+            });
+        let history = trainer.fit(line(), fit).unwrap();
+        let loss = history.get("loss");
+        assert!(loss.windows(2).all(|pair| pair[1] > pair[0]), "{loss:?}");
+        (weights(&trainer), seen.into_inner())
+    };
+    let (kept, seen) = run(true);
+    assert_eq!(kept, seen[0]);
+    let (last, seen) = run(false);
+    assert_eq!(last, seen[3]);
+    assert_ne!(seen[0], seen[3]);
+}
+
+#[test]
+fn a_figure_that_there_is_not_is_named() {
+    let fit = Fit::epochs(2).callback(EarlyStopping::new("val_loss"));
+    let error = trainer(0.1).fit(line(), fit).unwrap_err();
+    assert!(matches!(&error, Error::Unknown { what: "figure", name, .. } if name == "val_loss"), "{error}");
+    assert!(error.to_string().contains("loss, learning_rate"), "{error}");
+}
+
+#[test]
+fn a_plateau_reduces_the_learning_rate() {
+    let rates = |plateau: ReduceOnPlateau, epochs: usize| {
+        let mut trainer = trainer(0.1);
+        // Nothing is better by 100, so every epoch after the first is part of a plateau.
+        let fit = Fit::epochs(epochs).callback(plateau.min_delta(100.0));
+        let rates: Vec<f32> =
+            trainer.fit(line(), fit).unwrap().get("learning_rate").iter().map(|&r| r as f32).collect();
+        (rates, trainer.learning_rate())
+    };
+    let plateau = || ReduceOnPlateau::new("loss").factor(0.5);
+    let (by_epoch, after) = rates(plateau().patience(2), 6);
+    assert_eq!(by_epoch, [0.1, 0.1, 0.1, 0.05, 0.05, 0.025]);
+    assert_eq!(after, 0.025);
+    let (by_epoch, _) = rates(plateau().patience(1).cooldown(2), 7);
+    assert_eq!(by_epoch, [0.1, 0.1, 0.05, 0.05, 0.025, 0.025, 0.0125]);
+    let (_, after) = rates(plateau().patience(1).min_rate(0.03), 7);
+    assert_eq!(after, 0.03);
+    let refused = trainer(0.1).fit(line(), Fit::epochs(1).callback(ReduceOnPlateau::new("loss").factor(1.0)));
+    assert!(matches!(refused, Err(Error::Argument { argument: "factor", .. })));
+}
+
+#[test]
+fn a_log_has_a_line_for_each_epoch() {
+    let folder = Folder::new();
+    let path = folder.0.join("log.csv");
+    let mut trainer = trainer(0.1);
+    let history = trainer.fit(line(), Fit::epochs(3).callback(CsvLog::new(&path))).unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], "epoch,loss,learning_rate");
+    assert_eq!(lines.len(), 4);
+    let cells: Vec<&str> = lines[3].split(',').collect();
+    assert_eq!((cells[0], cells[1].parse::<f64>().unwrap()), ("3", history.last("loss").unwrap()));
+
+    let more = Fit::epochs(5).initial_epoch(3).callback(CsvLog::new(&path));
+    trainer.fit(line(), more).unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    let first: Vec<&str> = text.lines().map(|line| line.split(',').next().unwrap()).collect();
+    assert_eq!(first, ["epoch", "1", "2", "3", "4", "5"]);
+
+    let nowhere = folder.0.join("no such folder").join("log.csv");
+    let error = trainer.fit(line(), Fit::epochs(1).callback(CsvLog::new(&nowhere))).unwrap_err();
+    assert!(matches!(&error, Error::Io { path, .. } if *path == nowhere), "{error}");
+}
+
+#[test]
+fn functions_are_called_where_they_asked_to_be() {
+    let calls = RefCell::new(Vec::new());
+    let note =
+        |what: &str, epoch: usize, step: usize| calls.borrow_mut().push(format!("{what} {epoch}.{step}"));
+    let fit = Fit::epochs(2)
+        .on_steps(2, |run| {
+            note("step", run.epoch(), run.step());
+            Ok(())
+        })
+        .on_epoch_end(|run| {
+            note("epoch", run.epoch(), run.step());
+            if run.logs()?.get("loss").is_none() {
+                run.stop("there is no loss");
+            }
+            Ok(())
+        });
+    let history = trainer(0.1).fit(line(), fit).unwrap();
+    // Three steps an epoch.
+    assert_eq!(calls.into_inner(), ["step 0.2", "epoch 0.3", "step 1.1", "step 1.3", "epoch 1.3"]);
+    assert_eq!(history.stopped, None);
+
+    let stop = Fit::epochs(9).on_steps(4, |run| {
+        run.stop("enough");
+        Ok(())
+    });
+    let mut trainer = trainer(0.1);
+    let history = trainer.fit(line(), stop).unwrap();
+    assert_eq!((history.stopped.as_deref(), trainer.steps()), (Some("enough"), 4));
+    assert_eq!(history.epochs.len(), 1, "an epoch that was not finished has no figures");
+}
+
+#[test]
+fn an_error_of_a_callback_ends_training() {
+    let refuse = |_: &mut retape::train::Run<'_>| -> Result<()> {
+        Dataset::new([1], vec![0.0], vec![9], 3).map(|_| ())
+    };
+    let error = trainer(0.1).fit(line(), Fit::epochs(2).on_epoch_end(refuse)).unwrap_err();
+    assert!(matches!(error, Error::LabelOutOfRange { .. }));
+}
+
+#[test]
+fn figures_are_compared_by_what_they_are() {
+    assert!(Monitor::new("val_accuracy").is_better(0.9, Some(0.8)));
+    assert!(!Monitor::new("val_loss").is_better(0.9, Some(0.8)));
+    assert!(Monitor::new("val_loss").is_better(0.7, Some(0.8)));
+    assert!(!Monitor::new("val_loss").min_delta(0.2).is_better(0.7, Some(0.8)));
+    for name in ["loss", "accuracy"] {
+        assert!(!Monitor::new(name).is_better(f64::NAN, None));
+        assert!(!Monitor::new(name).is_better(f64::NAN, Some(0.5)));
+        assert!(!Monitor::new(name).is_better(0.5, Some(0.5)));
+    }
+}

@@ -1,0 +1,701 @@
+//! Every optimiser and option against an independent f64 implementation of its paper's formula, over 100
+//! updates of a least-squares problem, on the GPU and on the CPU path.
+
+mod common;
+
+use common::data::noise;
+use retape::prelude::*;
+use retape::train::AVERAGE;
+use retape::{Result, Tape};
+
+/// Shapes of the parameters.
+const SHAPES: [&[usize]; 6] = [&[1], &[7], &[64], &[65], &[3, 5], &[2, 3, 4]];
+const UPDATES: usize = 100;
+
+/// One parameter in the reference.
+struct Parameter {
+    dims: Vec<usize>,
+    w: Vec<f64>,
+    /// `|x w - y|^2 / 2` is minimised.
+    x: Vec<f64>,
+    y: Vec<f64>,
+    /// Whatever a rule keeps for it.
+    states: Vec<Vec<f64>>,
+}
+
+impl Parameter {
+    fn new(index: usize, dims: &[usize]) -> Self {
+        let n: usize = dims.iter().product();
+        let seed = index as u32;
+        let wide = |data: Vec<f32>| data.into_iter().map(f64::from).collect::<Vec<f64>>();
+        // A strong diagonal keeps the problem well conditioned whatever the size.
+        let mut x: Vec<f32> = noise(n * n, 10 + seed, -1.0, 1.0);
+        x.iter_mut().for_each(|v| *v /= n as f32);
+        (0..n).for_each(|i| x[i * n + i] += 1.0);
+        Parameter {
+            dims: dims.to_vec(),
+            w: wide(noise(n, 20 + seed, -2.0, 2.0)),
+            x: wide(x),
+            y: wide(noise(n, 30 + seed, -1.0, 1.0)),
+            states: Vec::new(),
+        }
+    }
+
+    /// `x^T (x w - y)`.
+    fn gradient(&self) -> Vec<f64> {
+        let n = self.w.len();
+        let residual = |i: usize| (0..n).map(|j| self.x[i * n + j] * self.w[j]).sum::<f64>() - self.y[i];
+        let residuals: Vec<f64> = (0..n).map(residual).collect();
+        (0..n).map(|j| (0..n).map(|i| self.x[i * n + j] * residuals[i]).sum()).collect()
+    }
+}
+
+fn narrow(data: &[f64]) -> Vec<f32> {
+    data.iter().map(|&v| v as f32).collect()
+}
+
+/// The problem as a training step.
+fn record(optimizer: &dyn Optimizer) -> Result<Tape> {
+    let mut g = Graph::new();
+    let mut losses = Vec::new();
+    for (index, dims) in SHAPES.iter().enumerate() {
+        let p = Parameter::new(index, dims);
+        let n = p.w.len();
+        let w = g.parameter(&format!("w{index}"), Shape::new(dims)?, Init::Values(narrow(&p.w)));
+        let x = g.constant([n, n], &narrow(&p.x))?;
+        let y = g.constant([n, 1], &narrow(&p.y))?;
+        let residual = g.sub(g.matmul(x, g.reshape(w, [n, 1])?)?, y)?;
+        let half = g.mul(g.sum(g.square(residual)?, &[], false)?, g.scalar_constant(0.5))?;
+        losses.push(half);
+    }
+    g.training_step(losses, optimizer)
+}
+
+/// What moves the elements of a parameter: `t`, `w`, `g` and up to four states, which begin with 0.
+type Element = dyn Fn(f64, f64, f64, &mut [f64; 4]) -> f64;
+/// What moves a parameter as a whole.
+type Whole = dyn Fn(f64, &mut Parameter, &[f64]);
+
+/// How the parameters move according to a rule.
+fn train(rule: &Whole) -> Vec<Parameter> {
+    let mut parameters: Vec<Parameter> =
+        SHAPES.iter().enumerate().map(|(index, dims)| Parameter::new(index, dims)).collect();
+    for t in 1..=UPDATES {
+        for p in &mut parameters {
+            let g = p.gradient();
+            rule(t as f64, p, &g);
+        }
+    }
+    parameters
+}
+
+fn elementwise(rule: Box<Element>) -> Box<Whole> {
+    Box::new(move |t, p, g| {
+        p.states.resize(4 * p.w.len(), vec![0.0]);
+        for (i, (w, &g)) in p.w.iter_mut().zip(g).enumerate() {
+            let mut states = [0, 1, 2, 3].map(|k| p.states[4 * i + k][0]);
+            *w = rule(t, *w, g, &mut states);
+            (0..4).for_each(|k| p.states[4 * i + k][0] = states[k]);
+        }
+    })
+}
+
+/// The parameter furthest from the reference, relative to its magnitude or to 0.1, whichever is more.
+fn error(device: &Device, optimizer: &dyn Optimizer, want: &[Parameter]) -> f64 {
+    let tape = record(optimizer).expect("it records");
+    let mut session = tape.session(device).expect("it builds");
+    session.replay_n(UPDATES).expect("it replays");
+    let mut worst = 0.0f64;
+    for (index, p) in want.iter().enumerate() {
+        let got = session.parameter(&format!("w{index}")).expect("it is there");
+        assert_eq!(got.len(), p.w.len());
+        for (got, want) in got.iter().zip(&p.w) {
+            let error = (f64::from(*got) - want).abs() / want.abs().max(0.1);
+            worst = if error.is_nan() { f64::INFINITY } else { worst.max(error) };
+        }
+    }
+    worst
+}
+
+/// An optimiser, one of slightly other settings, and the formula of the first.
+struct Case {
+    right: Box<dyn Optimizer>,
+    wrong: Box<dyn Optimizer>,
+    rule: Box<Whole>,
+}
+
+fn case(
+    right: impl Optimizer + 'static,
+    wrong: impl Optimizer + 'static,
+    rule: impl Fn(f64, f64, f64, &mut [f64; 4]) -> f64 + 'static,
+) -> Case {
+    Case { right: Box::new(right), wrong: Box::new(wrong), rule: elementwise(Box::new(rule)) }
+}
+
+/// A setting as the optimiser is given it.
+fn f(value: f32) -> f64 {
+    f64::from(value)
+}
+
+/// Fails for whatever disagrees with its formula, and where other settings do not.
+fn check(cases: Vec<Case>) {
+    let (cpu, gpu) = (Device::cpu(), common::gpu());
+    for Case { right, wrong, rule } in cases {
+        let want = train(&*rule);
+        let moved = want.iter().enumerate().map(|(index, p)| {
+            let start = Parameter::new(index, &p.dims).w;
+            p.w.iter().zip(start).map(|(w, s)| (w - s).abs()).fold(0.0, f64::max)
+        });
+        assert!(moved.fold(f64::INFINITY, f64::min) > 0.01, "{right:?} moves every parameter");
+        for (device, tolerance) in [(&cpu, 1e-7), (gpu, 1e-5)] {
+            let found = error(device, &right, &want);
+            println!("{device:?} {right:?}: {found:.2e}");
+            assert!(found <= tolerance, "{right:?}: off by {found:e} of {tolerance:e}");
+            let control = error(device, &wrong, &want);
+            assert!(!(control <= tolerance), "{wrong:?} passes for {right:?}: {control:e}");
+        }
+    }
+}
+
+#[test]
+fn descent_follows_its_formulas() {
+    check(vec![
+        case(Sgd::new(0.05), Sgd::new(0.0501), |_, w, g, _| w - f(0.05) * g),
+        case(
+            Sgd::new(0.05).weight_decay(0.1).decoupled_weight_decay(0.02),
+            Sgd::new(0.05).weight_decay(0.1).decoupled_weight_decay(0.021),
+            |_, w, g, _| (1.0 - f(0.05) * f(0.02)) * w - f(0.05) * (g + f(0.1) * w),
+        ),
+        case(Sgd::new(0.02).momentum(0.9), Sgd::new(0.02).momentum(0.899), |_, w, g, s| {
+            s[0] = f(0.9) * s[0] + g;
+            w - f(0.02) * s[0]
+        }),
+        case(
+            Sgd::new(0.02).momentum(0.9).nesterov().decoupled_weight_decay(0.1),
+            Sgd::new(0.02).momentum(0.9).decoupled_weight_decay(0.1),
+            |_, w, g, s| {
+                s[0] = f(0.9) * s[0] + g;
+                (1.0 - f(0.02) * f(0.1)) * w - f(0.02) * (g + f(0.9) * s[0])
+            },
+        ),
+        case(Lion::new(0.005), Lion::new(0.005).betas(0.9, 0.98), |_, w, g, s| {
+            let direction = f(0.9) * s[0] + (1.0 - f(0.9)) * g;
+            s[0] = f(0.99) * s[0] + (1.0 - f(0.99)) * g;
+            w - f(0.005) * direction.signum()
+        }),
+        case(
+            Lion::new(0.005).betas(0.8, 0.95).decoupled_weight_decay(0.5).weight_decay(0.1),
+            Lion::new(0.005).betas(0.8, 0.95).decoupled_weight_decay(0.51).weight_decay(0.1),
+            |_, w, g, s| {
+                let g = g + f(0.1) * w;
+                let direction = f(0.8) * s[0] + (1.0 - f(0.8)) * g;
+                s[0] = f(0.95) * s[0] + (1.0 - f(0.95)) * g;
+                w - f(0.005) * f(0.5) * w - f(0.005) * direction.signum()
+            },
+        ),
+    ]);
+}
+
+#[test]
+fn adaptive_rates_follow_their_formulas() {
+    check(vec![
+        case(Adagrad::new(0.1), Adagrad::new(0.1).initial_accumulator(0.09), |_, w, g, s| {
+            s[0] += g * g;
+            w - f(0.1) * g / ((f(0.1) + s[0]).sqrt() + f(1e-7))
+        }),
+        case(
+            Adagrad::new(0.1).initial_accumulator(0.0).epsilon(0.01).weight_decay(0.1),
+            Adagrad::new(0.1).initial_accumulator(0.0).epsilon(0.011).weight_decay(0.1),
+            |_, w, g, s| {
+                let g = g + f(0.1) * w;
+                s[0] += g * g;
+                w - f(0.1) * g / (s[0].sqrt() + f(0.01))
+            },
+        ),
+        case(Adadelta::new(1.0).epsilon(1e-4), Adadelta::new(1.0).epsilon(1e-4).rho(0.94), |_, w, g, s| {
+            s[0] = f(0.95) * s[0] + (1.0 - f(0.95)) * g * g;
+            let delta = ((s[1] + f(1e-4)) / (s[0] + f(1e-4))).sqrt() * g;
+            s[1] = f(0.95) * s[1] + (1.0 - f(0.95)) * delta * delta;
+            w - delta
+        }),
+        case(
+            Adadelta::new(0.5).rho(0.9).epsilon(1e-3).decoupled_weight_decay(0.01),
+            Adadelta::new(0.5).rho(0.9).epsilon(1.1e-3).decoupled_weight_decay(0.01),
+            |_, w, g, s| {
+                s[0] = f(0.9) * s[0] + (1.0 - f(0.9)) * g * g;
+                let delta = (s[1] + f(1e-3)).sqrt() / (s[0] + f(1e-3)).sqrt() * g;
+                s[1] = f(0.9) * s[1] + (1.0 - f(0.9)) * delta * delta;
+                w * (1.0 - f(0.5) * f(0.01)) - f(0.5) * delta
+            },
+        ),
+    ]);
+}
+
+#[test]
+fn rmsprop_follows_its_formulas() {
+    check(vec![
+        case(RmsProp::new(0.005), RmsProp::new(0.005).rho(0.89), |_, w, g, s| {
+            s[0] = f(0.9) * s[0] + (1.0 - f(0.9)) * g * g;
+            w - f(0.005) * g / (s[0].sqrt() + f(1e-7))
+        }),
+        case(
+            RmsProp::new(0.005).rho(0.95).centered().epsilon(1e-3),
+            RmsProp::new(0.005).rho(0.95).epsilon(1e-3),
+            |_, w, g, s| {
+                s[0] = f(0.95) * s[0] + (1.0 - f(0.95)) * g * g;
+                s[1] = f(0.95) * s[1] + (1.0 - f(0.95)) * g;
+                w - f(0.005) * g / ((s[0] - s[1] * s[1]).sqrt() + f(1e-3))
+            },
+        ),
+        case(
+            RmsProp::new(0.002).momentum(0.8).weight_decay(0.1).decoupled_weight_decay(0.2),
+            RmsProp::new(0.002).momentum(0.79).weight_decay(0.1).decoupled_weight_decay(0.2),
+            |_, w, g, s| {
+                let g = g + f(0.1) * w;
+                s[0] = f(0.9) * s[0] + (1.0 - f(0.9)) * g * g;
+                s[1] = f(0.8) * s[1] + f(0.002) * g / (s[0].sqrt() + f(1e-7));
+                w * (1.0 - f(0.002) * f(0.2)) - s[1]
+            },
+        ),
+        case(
+            RmsProp::new(0.002).rho(0.95).momentum(0.5).centered().epsilon(0.01),
+            RmsProp::new(0.002).rho(0.94).momentum(0.5).centered().epsilon(0.01),
+            |_, w, g, s| {
+                s[0] = f(0.95) * s[0] + (1.0 - f(0.95)) * g * g;
+                s[1] = f(0.95) * s[1] + (1.0 - f(0.95)) * g;
+                s[2] = f(0.5) * s[2] + f(0.002) * g / ((s[0] - s[1] * s[1]).sqrt() + f(0.01));
+                w - s[2]
+            },
+        ),
+    ]);
+}
+
+/// Adam's direction; the largest second moment is in `s[2]`.
+fn adam(t: f64, g: f64, s: &mut [f64; 4], betas: [f32; 2], epsilon: f32, amsgrad: bool) -> f64 {
+    let [b1, b2] = betas.map(f);
+    s[0] = b1 * s[0] + (1.0 - b1) * g;
+    s[1] = b2 * s[1] + (1.0 - b2) * g * g;
+    s[2] = s[2].max(s[1]);
+    let second = if amsgrad { s[2] } else { s[1] };
+    s[0] / (1.0 - b1.powf(t)) / ((second / (1.0 - b2.powf(t))).sqrt() + f(epsilon))
+}
+
+#[test]
+fn adam_and_its_kin_follow_their_formulas() {
+    check(vec![
+        case(Adam::new(0.01), Adam::new(0.01).betas(0.9, 0.9985), |t, w, g, s| {
+            w - f(0.01) * adam(t, g, s, [0.9, 0.999], 1e-8, false)
+        }),
+        case(
+            Adam::new(0.02).betas(0.8, 0.9).epsilon(1e-3).amsgrad(),
+            Adam::new(0.02).betas(0.8, 0.9).epsilon(1e-3),
+            |t, w, g, s| w - f(0.02) * adam(t, g, s, [0.8, 0.9], 1e-3, true),
+        ),
+        case(
+            Adam::new(0.01).weight_decay(0.3).decoupled_weight_decay(0.1),
+            Adam::new(0.01).weight_decay(0.4).decoupled_weight_decay(0.0),
+            |t, w, g, s| {
+                let step = adam(t, g + f(0.3) * w, s, [0.9, 0.999], 1e-8, false);
+                (1.0 - f(0.01) * f(0.1)) * w - f(0.01) * step
+            },
+        ),
+        case(AdamW::new(0.01), Adam::new(0.01), |t, w, g, s| {
+            (1.0 - f(0.01) * f(0.004)) * w - f(0.01) * adam(t, g, s, [0.9, 0.999], 1e-8, false)
+        }),
+        case(
+            AdamW::new(0.01).amsgrad().decoupled_weight_decay(0.1).betas(0.8, 0.95),
+            AdamW::new(0.01).amsgrad().weight_decay(0.1).betas(0.8, 0.95),
+            |t, w, g, s| (1.0 - f(0.01) * f(0.1)) * w - f(0.01) * adam(t, g, s, [0.8, 0.95], 1e-8, true),
+        ),
+        case(Adamax::new(0.01), Adamax::new(0.01).betas(0.9, 0.99), |t, w, g, s| {
+            s[0] = f(0.9) * s[0] + (1.0 - f(0.9)) * g;
+            s[1] = (f(0.999) * s[1]).max(g.abs());
+            w - f(0.01) / (1.0 - f(0.9).powf(t)) * s[0] / (s[1] + f(1e-7))
+        }),
+        nadam(Nadam::new(0.01), Nadam::new(0.01).betas(0.899, 0.999), 0.9, 1.0),
+        nadam(
+            Nadam::new(0.01).momentum_decay(0.004).betas(0.95, 0.999),
+            Nadam::new(0.01).momentum_decay(0.005).betas(0.95, 0.999),
+            0.95,
+            0.004,
+        ),
+    ]);
+}
+
+/// With the product of momenta multiplied up update by update; the state begins with 0, so that it is
+/// held less 1.
+fn nadam(right: Nadam, wrong: Nadam, beta_1: f32, decay: f32) -> Case {
+    case(right, wrong, move |t, w, g, s| {
+        let (b1, b2) = (f(beta_1), f(0.999));
+        let mu = |t: f64| b1 * (1.0 - 0.5 * 0.96f64.powf(t * f(decay)));
+        let product = (s[2] + 1.0) * mu(t);
+        s[2] = product - 1.0;
+        s[0] = b1 * s[0] + (1.0 - b1) * g;
+        s[1] = b2 * s[1] + (1.0 - b2) * g * g;
+        let next = mu(t + 1.0);
+        let m_hat = next * s[0] / (1.0 - product * next) + (1.0 - mu(t)) * g / (1.0 - product);
+        w - f(0.01) * m_hat / ((s[1] / (1.0 - b2.powf(t))).sqrt() + f(1e-7))
+    })
+}
+
+/// The settings of FTRL that a case varies.
+#[derive(Clone, Copy)]
+struct FtrlSettings {
+    power: f32,
+    initial: f32,
+    l1: f32,
+    l2: f32,
+    beta: f32,
+    shrinkage: f32,
+}
+
+impl FtrlSettings {
+    fn optimizer(self) -> Ftrl {
+        let ftrl = Ftrl::new(0.1).learning_rate_power(self.power).initial_accumulator(self.initial);
+        ftrl.l1(self.l1).l2(self.l2).beta(self.beta).l2_shrinkage(self.shrinkage)
+    }
+
+    fn step(self, w: f64, g: f64, s: &mut [f64; 4]) -> f64 {
+        let (lr, p) = (f(0.1), f(self.power));
+        let old = f(self.initial) + s[0];
+        s[0] += g * g;
+        let new = f(self.initial) + s[0];
+        s[1] += g + 2.0 * f(self.shrinkage) * w - (new.powf(-p) - old.powf(-p)) / lr * w;
+        let quadratic = new.powf(-p) / lr + 2.0 * (f(self.l2) + f(self.beta) / (2.0 * lr));
+        if s[1].abs() <= f(self.l1) { 0.0 } else { (s[1].signum() * f(self.l1) - s[1]) / quadratic }
+    }
+}
+
+#[test]
+fn ftrl_follows_its_formula() {
+    let plain = FtrlSettings { power: -0.5, initial: 0.1, l1: 0.0, l2: 0.0, beta: 0.0, shrinkage: 0.0 };
+    let penalties = FtrlSettings { l1: 0.5, l2: 0.2, beta: 0.3, shrinkage: 0.05, ..plain };
+    let powers = FtrlSettings { power: -0.7, initial: 0.5, beta: 1.0, ..plain };
+    let flat = FtrlSettings { power: 0.0, l2: 0.1, beta: 2.0, ..plain };
+    let of = |settings: FtrlSettings, wrong: FtrlSettings| {
+        case(settings.optimizer(), wrong.optimizer(), move |_, w, g, s| settings.step(w, g, s))
+    };
+    check(vec![
+        case(Ftrl::new(0.1), Ftrl::new(0.1).initial_accumulator(0.11), move |_, w, g, s| plain.step(w, g, s)),
+        of(penalties, FtrlSettings { l1: 0.51, ..penalties }),
+        of(penalties, FtrlSettings { l2: 0.21, ..penalties }),
+        of(penalties, FtrlSettings { shrinkage: 0.06, ..penalties }),
+        of(powers, FtrlSettings { beta: 1.1, ..powers }),
+        of(flat, FtrlSettings { power: -0.1, ..flat }),
+    ]);
+    let zeros = train(&*elementwise(Box::new(move |_, w, g, s| penalties.step(w, g, s))));
+    assert!(zeros.iter().any(|p| p.w.contains(&0.0)), "the L1 penalty zeroes some weight");
+}
+
+fn rms(x: &[f64]) -> f64 {
+    (x.iter().map(|v| v * v).sum::<f64>() / x.len() as f64).sqrt()
+}
+
+/// The settings of Adafactor that a case varies.
+#[derive(Clone, Copy)]
+struct AdafactorSettings {
+    lr: f32,
+    decay: f32,
+    threshold: f32,
+    relative: bool,
+    weight_decay: f32,
+    decoupled: f32,
+}
+
+impl AdafactorSettings {
+    fn optimizer(self) -> Adafactor {
+        let optimizer = Adafactor::new(self.lr).relative_step(self.relative).beta_2_decay(self.decay);
+        let optimizer = optimizer.clip_threshold(self.threshold).weight_decay(self.weight_decay);
+        optimizer.decoupled_weight_decay(self.decoupled)
+    }
+
+    /// Row, column and whole second moments are states 0, 1 and 2.
+    fn step(self, t: f64, p: &mut Parameter, g: &[f64]) {
+        let (n, rank) = (p.w.len(), p.dims.len());
+        let lr = f(self.lr);
+        let rho = if self.relative { lr.min(1.0 / t.sqrt()) } else { lr };
+        let beta = 1.0 - t.powf(f(self.decay));
+        let g: Vec<f64> = g.iter().zip(&p.w).map(|(g, w)| g + f(self.weight_decay) * w).collect();
+        p.w.iter_mut().for_each(|w| *w -= lr * f(self.decoupled) * *w);
+        p.states.resize(3, vec![0.0; n]);
+        let squares: Vec<f64> = g.iter().map(|g| g * g + f(1e-30)).collect();
+        let mut second = vec![0.0; n];
+        if rank < 2 {
+            for (v, s) in p.states[2].iter_mut().zip(&squares) {
+                *v = beta * *v + (1.0 - beta) * s;
+            }
+            second.copy_from_slice(&p.states[2]);
+        } else {
+            let (rows, columns) = (p.dims[rank - 2], p.dims[rank - 1]);
+            for (matrix, s) in squares.chunks(rows * columns).enumerate() {
+                let at = matrix * rows * columns;
+                for i in 0..rows {
+                    let mean = (0..columns).map(|j| s[i * columns + j]).sum::<f64>() / columns as f64;
+                    let r = &mut p.states[0][matrix * rows + i];
+                    *r = beta * *r + (1.0 - beta) * mean;
+                }
+                for j in 0..columns {
+                    let mean = (0..rows).map(|i| s[i * columns + j]).sum::<f64>() / rows as f64;
+                    let c = &mut p.states[1][matrix * columns + j];
+                    *c = beta * *c + (1.0 - beta) * mean;
+                }
+                let r = &p.states[0][matrix * rows..(matrix + 1) * rows];
+                let c = &p.states[1][matrix * columns..(matrix + 1) * columns];
+                let mean = r.iter().sum::<f64>() / rows as f64;
+                for k in 0..rows * columns {
+                    second[at + k] = r[k / columns] * c[k % columns] / mean;
+                }
+            }
+        }
+        let u: Vec<f64> = g.iter().zip(&second).map(|(g, v)| g / v.sqrt()).collect();
+        let factor = rms(&p.w).max(f(1e-3)) * rho / (rms(&u) / f(self.threshold)).max(1.0);
+        p.w.iter_mut().zip(&u).for_each(|(w, u)| *w -= factor * u);
+    }
+}
+
+#[test]
+fn adafactor_follows_its_formula() {
+    let plain = AdafactorSettings {
+        lr: 0.05,
+        decay: -0.8,
+        threshold: 1.0,
+        relative: true,
+        weight_decay: 0.0,
+        decoupled: 0.0,
+    };
+    let relative = AdafactorSettings { lr: 0.5, ..plain };
+    let other = AdafactorSettings {
+        lr: 0.15,
+        decay: -0.5,
+        threshold: 0.6,
+        relative: false,
+        weight_decay: 0.1,
+        decoupled: 0.05,
+    };
+    let of = |settings: AdafactorSettings, wrong: AdafactorSettings| Case {
+        right: Box::new(settings.optimizer()),
+        wrong: Box::new(wrong.optimizer()),
+        rule: Box::new(move |t, p: &mut Parameter, g: &[f64]| settings.step(t, p, g)),
+    };
+    check(vec![
+        of(plain, AdafactorSettings { decay: -0.79, ..plain }),
+        of(relative, AdafactorSettings { relative: false, ..relative }),
+        of(other, AdafactorSettings { relative: true, ..other }),
+        of(other, AdafactorSettings { threshold: 0.61, ..other }),
+        of(other, AdafactorSettings { decoupled: 0.0, ..other }),
+        of(other, AdafactorSettings { weight_decay: 0.0, ..other }),
+    ]);
+}
+
+/// The averages of an optimiser's parameters after the last update.
+fn averages(device: &Device, optimizer: &dyn Optimizer) -> Vec<Vec<f32>> {
+    let tape = record(optimizer).expect("it records");
+    let mut session = tape.session(device).expect("it builds");
+    session.replay_n(UPDATES).expect("it replays");
+    let named = |index: usize| {
+        let name = format!("w{index}.{AVERAGE}");
+        let is_it = |v: &Value| tape.value(*v).and_then(|info| info.name.as_deref()) == Some(&name);
+        tape.persistent().into_iter().find(is_it).expect("every parameter has an average")
+    };
+    (0..SHAPES.len()).map(|index| session.read(named(index)).expect("it is a state")).collect()
+}
+
+/// The average begins with the weights that the first update leaves and reads what each update has
+/// written, whether by a fused rule or by assignments; the weights are as without it.
+#[test]
+fn averages_follow_the_weights() {
+    let plain = AdafactorSettings {
+        lr: 0.05,
+        decay: -0.8,
+        threshold: 1.0,
+        relative: true,
+        weight_decay: 0.0,
+        decoupled: 0.0,
+    };
+    type Rule = Box<dyn Fn(f64, &mut Parameter, &[f64])>;
+    let sgd: Rule = elementwise(Box::new(|_, w, g, _| w - f(0.1) * g));
+    let adafactor: Rule = Box::new(move |t, p, g| plain.step(t, p, g));
+    let cases: [(Box<dyn Optimizer>, [Box<dyn Optimizer>; 2], Rule); 2] = [
+        (Box::new(Sgd::new(0.1)), [Box::new(Sgd::new(0.1).ema(0.9)), Box::new(Sgd::new(0.1).ema(0.91))], sgd),
+        (
+            Box::new(plain.optimizer()),
+            [Box::new(plain.optimizer().ema(0.9)), Box::new(plain.optimizer().ema(0.91))],
+            adafactor,
+        ),
+    ];
+    for (alone, [averaged, wrong], rule) in cases {
+        let mut parameters: Vec<Parameter> =
+            SHAPES.iter().enumerate().map(|(index, dims)| Parameter::new(index, dims)).collect();
+        let mut want: Vec<Vec<f64>> = Vec::new();
+        for t in 1..=UPDATES {
+            for p in &mut parameters {
+                let g = p.gradient();
+                rule(t as f64, p, &g);
+            }
+            if t == 1 {
+                want = parameters.iter().map(|p| p.w.clone()).collect();
+            }
+            for (average, p) in want.iter_mut().zip(&parameters) {
+                average.iter_mut().zip(&p.w).for_each(|(a, w)| *a = f(0.9) * *a + (1.0 - f(0.9)) * w);
+            }
+        }
+        let off = |found: &[Vec<f32>]| {
+            let pairs = found.iter().flatten().zip(want.iter().flatten());
+            pairs
+                .map(|(found, want)| (f64::from(*found) - want).abs() / want.abs().max(0.1))
+                .fold(0.0, f64::max)
+        };
+        for device in [Device::cpu(), common::gpu().clone()] {
+            let found = off(&averages(&device, &averaged));
+            assert!(found <= 1e-5, "{averaged:?}: {found:e}");
+            assert!(!(off(&averages(&device, &wrong)) <= 1e-5), "{wrong:?} passes");
+            let weights = |optimizer: &dyn Optimizer| {
+                let mut session = record(optimizer).unwrap().session(&device).unwrap();
+                session.replay_n(UPDATES).unwrap();
+                session.parameter("w3").unwrap()
+            };
+            assert_eq!(weights(&averaged), weights(&alone));
+        }
+    }
+}
+
+/// Updates are counted apart from steps: bias correction follows the first count, random operators the
+/// second, and what resumes training sets both.
+#[test]
+fn updates_are_counted_apart_from_steps() {
+    for device in [Device::cpu(), common::gpu().clone()] {
+        let tape = record(&Adam::new(0.01)).unwrap();
+        let moved = |prepare: &dyn Fn(&mut Session)| {
+            let mut session = tape.session(&device).unwrap();
+            prepare(&mut session);
+            let before = session.parameter("w2").unwrap();
+            session.replay().unwrap();
+            let counts = (session.step(), session.updates());
+            let after = session.parameter("w2").unwrap();
+            (before.iter().zip(&after).map(|(a, b)| (a - b).abs()).sum::<f32>(), counts)
+        };
+        let (first, counts) = moved(&|_| ());
+        assert_eq!(counts, (1, 1));
+        let (late, counts) = moved(&|s| s.set_updates(1000));
+        assert_eq!(counts, (1, 1001));
+        // From empty moments, a step at t = 1001 is 0.1 / sqrt(0.001 / 0.63) = 2.5 times the first one.
+        assert!((late / first - 2.5).abs() < 0.1, "{first} {late}");
+        let (resumed, counts) = moved(&|s| s.set_step(1000));
+        assert_eq!((resumed, counts), (late, (1001, 1001)));
+        let (again, counts) = moved(&|s| {
+            s.set_step(1000);
+            s.set_updates(0);
+        });
+        assert_eq!((again, counts), (first, (1001, 1)));
+    }
+}
+
+/// A rate of 0, as a warm-up begins with, moves nothing.
+#[test]
+fn a_rate_of_zero_moves_nothing() {
+    let optimizers: [&dyn Optimizer; 10] = [
+        &Sgd::new(0.0).momentum(0.9).decoupled_weight_decay(0.1),
+        &Adagrad::new(0.0),
+        &Adadelta::new(0.0),
+        &RmsProp::new(0.0).centered().momentum(0.9),
+        &AdamW::new(0.0).amsgrad(),
+        &Adamax::new(0.0),
+        &Nadam::new(0.0),
+        &Lion::new(0.0),
+        &Ftrl::new(0.0).l1(0.1),
+        &Adafactor::new(0.0),
+    ];
+    for optimizer in optimizers {
+        for device in [Device::cpu(), common::gpu().clone()] {
+            let mut session = record(optimizer).unwrap().session(&device).unwrap();
+            let before = session.parameter("w4").unwrap();
+            session.replay_n(2).unwrap();
+            assert_eq!(session.parameter("w4").unwrap(), before, "{optimizer:?}");
+            session.set_scalar("learning_rate", 0.01).unwrap();
+            session.replay().unwrap();
+            assert_ne!(session.parameter("w4").unwrap(), before, "{optimizer:?}");
+        }
+    }
+}
+
+/// Sums of many numbers keep f32's precision, which plain addition in f32 does not.
+#[test]
+fn running_sums_keep_their_precision() {
+    const N: usize = 100_000;
+    for device in [Device::cpu(), common::gpu().clone()] {
+        let mut g = Graph::new();
+        let x = g.input("x", [3]);
+        let [total, carry, plain] = ["total", "carry", "plain"].map(|n| g.state(n, [3], Init::Zeros));
+        g.accumulate(total, carry, x).unwrap();
+        g.assign(plain, g.add(plain, x).unwrap()).unwrap();
+        let mut session = g.forward(Vec::new()).unwrap().session(&device).unwrap();
+        let data = [0.1f32, -1.1, 1e-3];
+        session.write(x, &data).unwrap();
+        session.replay_n(N).unwrap();
+        session.write(x, &[1e6f32, 0.7, f32::INFINITY]).unwrap();
+        session.replay().unwrap();
+        let [total, carry, plain] = [total, carry, plain].map(|v| session.read(v).unwrap());
+        let sum = |i: usize| f64::from(total[i]) + f64::from(carry[i]);
+        for (i, last) in [(0, 1e6), (1, f64::from(0.7f32))] {
+            let want = N as f64 * f64::from(data[i]) + last;
+            assert!((sum(i) - want).abs() <= 1e-7 * want.abs(), "{} for {want}", sum(i));
+            if matches!(device.profile(), Some(_)) {
+                assert!(!((f64::from(plain[i]) - want).abs() <= 1e-7 * want.abs()), "{}", plain[i]);
+            }
+        }
+        assert_eq!((sum(2), carry[2].is_finite()), (f64::INFINITY, true));
+    }
+}
+
+#[test]
+fn running_sums_refuse_what_is_no_state() {
+    let mut g = Graph::new();
+    let x = g.input("x", [3]);
+    let (total, carry) = (g.state("total", [3], Init::Zeros), g.state("carry", [3], Init::Zeros));
+    let short = g.state("short", [2], Init::Zeros);
+    for (total, carry) in [(x, carry), (total, x), (total, total)] {
+        let error = g.accumulate(total, carry, x).unwrap_err();
+        assert!(matches!(error.root(), retape::Error::NotWritable { .. }), "{error}");
+    }
+    let error = g.accumulate(total, short, x).unwrap_err();
+    assert!(matches!(error.root(), retape::Error::ShapeMismatch { .. }), "{error}");
+    // A state that is added is read as it was when the step began.
+    g.accumulate(total, carry, carry).unwrap();
+    let error = g.accumulate(total, carry, short).unwrap_err();
+    assert!(matches!(error.root(), retape::Error::ShapeMismatch { .. }), "{error}");
+}
+
+#[test]
+fn settings_out_of_range_are_refused() {
+    let bad: [(&str, &dyn Optimizer); 22] = [
+        ("learning_rate", &Lion::new(f32::INFINITY)),
+        ("weight_decay", &Adamax::new(0.1).weight_decay(-1.0)),
+        ("decoupled_weight_decay", &AdamW::new(0.1).decoupled_weight_decay(f32::NAN)),
+        ("decoupled_weight_decay", &Sgd::new(0.1).decoupled_weight_decay(-0.1)),
+        ("initial_accumulator", &Adagrad::new(0.1).initial_accumulator(-0.1)),
+        ("epsilon", &Adagrad::new(0.1).epsilon(0.0)),
+        ("rho", &Adadelta::new(0.1).rho(1.0)),
+        ("momentum", &RmsProp::new(0.1).momentum(-0.1)),
+        ("beta_2", &Adamax::new(0.1).betas(0.9, 1.0)),
+        ("momentum_decay", &Nadam::new(0.1).momentum_decay(0.0)),
+        ("beta_1", &Lion::new(0.1).betas(1.5, 0.9)),
+        ("learning_rate_power", &Ftrl::new(0.1).learning_rate_power(0.5)),
+        ("initial_accumulator", &Ftrl::new(0.1).initial_accumulator(0.0)),
+        ("l1", &Ftrl::new(0.1).l1(-1.0)),
+        ("l2", &Ftrl::new(0.1).l2(-1.0)),
+        ("beta", &Ftrl::new(0.1).beta(-1.0)),
+        ("l2_shrinkage", &Ftrl::new(0.1).l2_shrinkage(-1.0)),
+        ("beta_2_decay", &Adafactor::new(0.1).beta_2_decay(0.0)),
+        ("epsilon_1", &Adafactor::new(0.1).epsilons(0.0, 1e-3)),
+        ("clip_threshold", &Adafactor::new(0.1).clip_threshold(0.0)),
+        ("decay", &Sgd::new(0.1).ema(1.0)),
+        ("decay", &Sgd::new(0.1).ema(f32::NAN)),
+    ];
+    for (name, optimizer) in bad {
+        let found = record(optimizer).map(|_| ());
+        assert!(
+            matches!(&found, Err(retape::Error::Argument { argument, .. }) if *argument == name),
+            "{optimizer:?}: {found:?}"
+        );
+    }
+}

@@ -1,0 +1,312 @@
+//! `fit`, `evaluate`, `predict`: every sample counts, once, the same wherever the data is.
+
+mod common;
+
+use std::cell::Cell;
+
+use common::gpu;
+use retape::data::{Dataset, Samples};
+use retape::nn::LayerContext;
+use retape::prelude::*;
+use retape::random::Stream;
+use retape::{Error, Result};
+
+const SEED: u32 = 7;
+
+/// Points in four dimensions, of the class that a fixed linear map gives them.
+fn points(count: usize) -> Dataset {
+    let stream = Stream { seed: 11, step: 0, stream: 0 };
+    let inputs: Vec<f32> = (0..4 * count as u32).map(|i| stream.normal(i) as f32).collect();
+    let class = |p: &[f32]| {
+        let scores = [p[0] + p[1], p[2] - p[1], 0.3 - p[3]];
+        (0..3).max_by(|&a, &b| f32::total_cmp(&scores[a], &scores[b])).unwrap_or(0) as u32
+    };
+    let labels = inputs.chunks_exact(4).map(class).collect();
+    Dataset::new([4], inputs, labels, 3).unwrap()
+}
+
+fn network() -> Sequential {
+    Sequential::new().add(Dense::new(9).activation(Activation::Tanh)).add(Dense::new(3))
+}
+
+fn builder(model: Sequential, batch: usize) -> retape::train::TrainerBuilder {
+    Trainer::new(model, [4])
+        .loss(Loss::SparseCategoricalCrossEntropy)
+        .optimizer(Adam::new(0.02))
+        .metrics([Metric::Accuracy])
+        .batch_size(batch)
+        .seed(SEED)
+}
+
+fn weights(trainer: &Trainer) -> Vec<Vec<f32>> {
+    let session = trainer.session();
+    session.parameter_names().iter().map(|name| session.parameter(name).unwrap()).collect()
+}
+
+/// Mean loss and accuracy over the samples, from the outputs.
+fn judged(trainer: &mut Trainer, data: &Dataset) -> (f64, f64) {
+    let outputs = trainer.predict(data).unwrap();
+    let (mut loss, mut right) = (0.0, 0.0);
+    for (row, &label) in outputs.data.chunks_exact(3).zip(data.labels()) {
+        let row: Vec<f64> = row.iter().map(|&v| f64::from(v)).collect();
+        loss += row.iter().map(|v| v.exp()).sum::<f64>().ln() - row[label as usize];
+        let best = (1..3).fold(0, |best, i| if row[i] > row[best] { i } else { best });
+        right += f64::from(u8::from(best == label as usize));
+    }
+    (loss / data.len() as f64, right / data.len() as f64)
+}
+
+fn close(found: f64, expected: f64) {
+    let error = (found - expected).abs();
+    assert!(error <= 1e-5 * expected.abs().max(1.0), "{found} where {expected} was expected");
+}
+
+#[test]
+fn every_sample_counts_once_in_the_averages() {
+    let data = points(37);
+    for device in [gpu(), &Device::cpu()] {
+        for resident in [0, u64::MAX] {
+            // A learning rate of 0: all batches see the same parameters.
+            let mut trainer = builder(network(), 8).optimizer(Sgd::new(0.0)).build(device).unwrap();
+            let history = trainer.fit(&data, Fit::epochs(2).resident_bytes(resident)).unwrap();
+            let (loss, accuracy) = judged(&mut trainer, &data);
+            for epoch in 0..2 {
+                close(history.get("loss")[epoch], loss);
+                close(history.get("accuracy")[epoch], accuracy);
+            }
+            let evaluation = trainer.evaluate(&data).unwrap();
+            close(evaluation.loss, loss);
+            close(evaluation.get("accuracy").unwrap(), accuracy);
+        }
+    }
+}
+
+#[test]
+fn data_on_the_device_and_uploaded_data_train_alike() {
+    let data = points(53);
+    let run = |device: &Device, bytes: u64| {
+        let mut trainer = builder(network(), 8).build(device).unwrap();
+        let history = trainer.fit(&data, Fit::epochs(3).validation_split(0.2).resident_bytes(bytes)).unwrap();
+        (weights(&trainer), history)
+    };
+    let resident = run(gpu(), u64::MAX);
+    assert_eq!(resident, run(gpu(), 0));
+    assert_eq!(resident, run(gpu(), u64::MAX), "a seed reproduces");
+    let cpu = run(&Device::cpu(), 0);
+    for (gpu, cpu) in resident.0.iter().flatten().zip(cpu.0.iter().flatten()) {
+        assert!((gpu - cpu).abs() <= 1e-4, "{gpu} on the GPU, {cpu} on the CPU path");
+    }
+}
+
+#[test]
+fn a_smaller_last_batch_is_one_of_its_own() {
+    let data = points(21);
+    let mut fitted = builder(network(), 8).build(gpu()).unwrap();
+    fitted.fit(&data, Fit::epochs(1).shuffle(false)).unwrap();
+    let mut by_hand = builder(network(), 8).build(gpu()).unwrap();
+    let samples = Samples::from(&data);
+    for range in [0..8, 8..16, 16..21] {
+        by_hand.train_on_batch(samples.slice(range)).unwrap();
+    }
+    assert_eq!(weights(&fitted), weights(&by_hand));
+    assert_eq!((fitted.steps(), by_hand.steps()), (3, 3));
+    let mut short = builder(network(), 8).build(gpu()).unwrap();
+    short.fit(&data, Fit::epochs(1).shuffle(false).steps_per_epoch(2)).unwrap();
+    assert_ne!(weights(&short), weights(&fitted), "the last batch trains");
+}
+
+#[test]
+fn epochs_go_on_where_others_ended() {
+    let data = points(40);
+    let mut whole = builder(network(), 16).build(gpu()).unwrap();
+    whole.fit(&data, Fit::epochs(4)).unwrap();
+    let mut parts = builder(network(), 16).build(gpu()).unwrap();
+    parts.fit(&data, Fit::epochs(2)).unwrap();
+    let history = parts.fit(&data, Fit::epochs(4).initial_epoch(2)).unwrap();
+    assert_eq!((history.initial_epoch, history.epochs.len()), (2, 2));
+    assert_eq!(weights(&whole), weights(&parts));
+    let mut again = builder(network(), 16).build(gpu()).unwrap();
+    again.fit(&data, Fit::epochs(2)).unwrap();
+    again.fit(&data, Fit::epochs(2)).unwrap();
+    assert_ne!(weights(&whole), weights(&again), "the order goes by the epoch");
+}
+
+#[test]
+fn class_weights_are_weights_of_samples() {
+    let data = points(30);
+    let run = |samples: Samples<'_>, classes: &[(u32, f32)]| {
+        let mut trainer = builder(network(), 8).build(gpu()).unwrap();
+        let history = trainer.fit(samples, Fit::epochs(2).class_weights(classes.to_vec())).unwrap();
+        (weights(&trainer), history)
+    };
+    let of_class = [2.0, 1.0, 0.25];
+    let each: Vec<f32> = data.labels().iter().map(|&label| of_class[label as usize]).collect();
+    let by_sample = run(Samples::from(&data).weights(&each), &[]);
+    assert_eq!(by_sample, run(Samples::from(&data), &[(0, 2.0), (2, 0.25)]));
+    assert_ne!(by_sample.0, run(Samples::from(&data), &[]).0);
+    let ones = vec![1.0; data.len()];
+    assert_eq!(run(Samples::from(&data).weights(&ones), &[]).0, run(Samples::from(&data), &[]).0);
+}
+
+#[test]
+fn a_weighted_loss_is_the_mean_of_weighted_losses() {
+    let data = points(11);
+    let each: Vec<f32> = (0..11).map(|i| i as f32 / 4.0).collect();
+    let mut trainer = builder(network(), 4).optimizer(Sgd::new(0.0)).build(gpu()).unwrap();
+    let history = trainer.fit(Samples::from(&data).weights(&each), Fit::epochs(1)).unwrap();
+    let outputs = trainer.predict(&data).unwrap();
+    let mut expected = 0.0;
+    for ((row, &label), &weight) in outputs.data.chunks_exact(3).zip(data.labels()).zip(&each) {
+        let sum: f64 = row.iter().map(|&v| f64::from(v).exp()).sum();
+        expected += f64::from(weight) * (sum.ln() - f64::from(row[label as usize]));
+    }
+    close(history.get("loss")[0], expected / 11.0);
+}
+
+#[test]
+fn the_last_samples_are_held_out() {
+    let data = points(50);
+    let (train, last) = data.clone().split_last(0.3).unwrap();
+    let mut split = builder(network(), 8).build(gpu()).unwrap();
+    let by_split = split.fit(&data, Fit::epochs(2).validation_split(0.3)).unwrap();
+    let mut given = builder(network(), 8).build(gpu()).unwrap();
+    let by_data = given.fit(&train, Fit::epochs(2).validation(&last)).unwrap();
+    assert_eq!(by_split, by_data);
+    assert_eq!(weights(&split), weights(&given));
+    assert_eq!(by_split.last("val_loss"), Some(split.evaluate(&last).unwrap().loss));
+    assert!(by_split.last("val_accuracy").is_some());
+}
+
+#[test]
+fn gradients_of_several_batches_make_one_update() {
+    let data = points(32);
+    let run = |batch: usize, accumulate: usize| {
+        let optimizer = Sgd::new(0.1).momentum(0.9);
+        let built = builder(network(), batch).optimizer(optimizer).accumulate(accumulate).build(gpu());
+        let mut trainer = built.unwrap();
+        trainer.fit(&data, Fit::epochs(3).shuffle(false)).unwrap();
+        assert_eq!(trainer.updates() as usize, 3 * 32 / (batch * accumulate));
+        assert_eq!(trainer.steps() as usize, 3 * 32 / batch);
+        weights(&trainer)
+    };
+    let (summed, whole) = (run(4, 4), run(16, 1));
+    for (a, b) in summed.iter().flatten().zip(whole.iter().flatten()) {
+        assert!((a - b).abs() <= 1e-5, "{a} summed, {b} at once");
+    }
+    assert_ne!(run(4, 1), summed);
+}
+
+#[test]
+fn predictions_fit_any_number_of_samples() {
+    let mut trainer = builder(network(), 8).build(gpu()).unwrap();
+    let all = trainer.predict(&points(21)).unwrap();
+    assert_eq!((all.len(), all.shape), (21, Shape::from([3])));
+    let data = points(21);
+    for count in [1, 7, 8, 9] {
+        let some = trainer.predict(Samples::from(&data).slice(0..count)).unwrap();
+        assert_eq!(some.data, all.data[..3 * count]);
+    }
+    let classes = trainer.predict_classes(&data).unwrap();
+    for (sample, &class) in classes.iter().enumerate() {
+        let row = all.get(sample).unwrap();
+        assert!(row.iter().all(|&score| score <= row[class as usize]));
+    }
+}
+
+#[test]
+fn nothing_is_read_back_between_refreshes() {
+    let data = points(400);
+    let device = common::open_gpu();
+    let mut trainer = builder(network(), 4).build(&device).unwrap();
+    let before = device.readbacks();
+    trainer.fit(&data, Fit::epochs(3).progress(false)).unwrap();
+    assert_eq!(device.readbacks() - before, 3, "once for the figures of each epoch");
+    let refreshes = Cell::new(0);
+    let before = device.readbacks();
+    let fit = Fit::epochs(40).progress(false).on_refresh(|run| {
+        refreshes.set(refreshes.get() + 1);
+        run.logs()?;
+        run.logs().map(|_| ())
+    });
+    trainer.fit(&data, fit).unwrap();
+    assert_eq!(device.readbacks() - before, 40 + refreshes.get());
+}
+
+/// `log x`: no number for negative inputs.
+#[derive(Debug)]
+struct Log;
+
+impl Layer for Log {
+    fn kind(&self) -> &'static str {
+        "logarithm"
+    }
+
+    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
+        let x = cx.one(inputs)?;
+        cx.graph().log(x)
+    }
+}
+
+#[test]
+fn the_guard_names_the_first_operator_that_makes_a_nan() {
+    let mut inputs = vec![1.5; 4 * 40];
+    inputs[4 * 29 + 2] = -1.0;
+    let data = Dataset::new([4], inputs, vec![0; 40], 3).unwrap();
+    let model = || Sequential::new().add(Dense::new(5)).add(Flatten);
+    let guarded = Sequential::new().add(Log.named("features")).add(model().named("rest")).add(Dense::new(3));
+    for device in [gpu(), &Device::cpu()] {
+        for every in [1, 3, 100] {
+            let mut trainer = builder(guarded.clone(), 8).build(device).unwrap();
+            let history = trainer.fit(&data, Fit::epochs(4).shuffle(false).nan_guard(every)).unwrap();
+            let fault = history.fault.expect("there is a NaN in the fourth batch");
+            assert_eq!((fault.op, fault.layer.as_str()), (Some("log"), "features"));
+            assert_eq!(fault.index, 4 * 5 + 2);
+            assert!(history.stopped.unwrap().contains("epoch 1, step 4: log in layer `features`"));
+            let mut before = builder(guarded.clone(), 8).build(device).unwrap();
+            before.fit(&data, Fit::epochs(1).shuffle(false).steps_per_epoch(3)).unwrap();
+            assert_eq!(weights(&trainer), weights(&before), "as before the step that spoilt it");
+        }
+    }
+    let mut unguarded = builder(guarded, 8).build(gpu()).unwrap();
+    let history = unguarded.fit(&data, Fit::epochs(1).shuffle(false)).unwrap();
+    assert!(history.last("loss").unwrap().is_nan() && history.fault.is_none());
+}
+
+#[test]
+fn data_that_does_not_fit_is_refused() {
+    let mut trainer = builder(network(), 8).build(gpu()).unwrap();
+    let before = weights(&trainer);
+    let wide = Dataset::new([5], vec![0.0; 10], vec![0, 1], 3).unwrap();
+    let error = trainer.fit(&wide, Fit::epochs(1)).unwrap_err();
+    assert!(matches!(error, Error::ShapeMismatch { .. }), "{error}");
+    assert!(error.to_string().contains("[5]") && error.to_string().contains("[4]"), "{error}");
+    let words = Samples::new().input([4], vec![1u32; 8]).labels(vec![0, 1]);
+    assert!(matches!(trainer.fit(words, Fit::epochs(1)), Err(Error::DTypeMismatch { .. })));
+    let untold = Samples::new().input([4], vec![1f32; 8]);
+    assert!(matches!(trainer.fit(untold, Fit::epochs(1)), Err(Error::Argument { argument: "targets", .. })));
+    let fifth = Samples::new().input([4], vec![1f32; 8]).labels(vec![0, 5]);
+    for bytes in [0, u64::MAX] {
+        let error = trainer.fit(fifth.clone(), Fit::epochs(1).resident_bytes(bytes)).unwrap_err();
+        assert!(matches!(error, Error::LabelOutOfRange { label: 5, limit: 3, .. }), "{error}");
+    }
+    let data = points(20);
+    for fit in [Fit::epochs(1).validation_split(1.5), Fit::epochs(1).validation(&data).validation_split(0.5)]
+    {
+        let error = trainer.fit(&data, fit).unwrap_err();
+        assert!(matches!(error, Error::Argument { argument: "validation_split", .. }), "{error}");
+    }
+    assert_eq!(weights(&trainer), before);
+}
+
+#[test]
+fn a_trainer_needs_a_loss_an_optimiser_and_samples() {
+    let missing = |built: Result<Trainer>, what: &str| match built {
+        Err(Error::Argument { argument, .. }) => assert_eq!(argument, what),
+        other => panic!("{:?}", other.map(|_| ())),
+    };
+    missing(Trainer::new(network(), [4]).optimizer(Sgd::new(0.1)).build(&Device::cpu()), "loss");
+    let no_optimizer = Trainer::new(network(), [4]).loss(Loss::SparseCategoricalCrossEntropy);
+    missing(no_optimizer.build(&Device::cpu()), "optimizer");
+    missing(builder(network(), 0).build(&Device::cpu()), "batch_size");
+    missing(builder(network(), 4).accumulate(0).build(&Device::cpu()), "accumulate");
+}
