@@ -75,6 +75,7 @@ mod unit_flow;
 mod weights;
 
 pub use activation::Activation;
+pub(crate) use context::record_frozen;
 pub use context::{LayerContext, record};
 pub use conv::{Conv1d, Conv2d, ConvTranspose2d, DepthwiseConv2d};
 pub use dense::Dense;

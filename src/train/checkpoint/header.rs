@@ -1,5 +1,6 @@
 //! What a checkpoint says beside its tensors, as JSON.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::path::Path;
 use std::str::FromStr;
@@ -24,6 +25,10 @@ pub(crate) struct Header {
     pub steps: u32,
     pub updates: u32,
     pub rate_scale: f32,
+    /// The weights that have masks.
+    pub masked: Vec<String>,
+    /// The layers that are frozen.
+    pub frozen: BTreeSet<String>,
     /// The training steps that were recorded: each may have states of its own.
     pub variants: Vec<Variant>,
     /// Which tensors are the model's weights.
@@ -56,6 +61,8 @@ impl Header {
             "steps": self.steps,
             "updates": self.updates,
             "rate_scale": exact(self.rate_scale),
+            "masked": self.masked,
+            "frozen": self.frozen,
             "variants": variants,
             "weights": self.weights,
             "journey": self.journey.to_json(),
@@ -85,7 +92,9 @@ impl Header {
             updates: fields.count32("updates")?,
             rate_scale: fields.float("rate_scale")?,
             variants: fields.list("variants")?.into_iter().map(variant).collect::<Result<_>>()?,
-            weights: fields.list("weights")?.into_iter().map(|f| f.text()).collect::<Result<_>>()?,
+            masked: fields.texts("masked")?,
+            frozen: fields.texts("frozen")?.into_iter().collect(),
+            weights: fields.texts("weights")?,
             journey: Journey::from_json(&fields.within("journey")?)?,
         })
     }
@@ -178,8 +187,10 @@ impl<'a> Fields<'a> {
         self.within(name)?.entries().map_err(|_| self.corrupt(name))
     }
 
-    fn text(&self) -> Result<String> {
-        self.json.as_str().map(str::to_owned).ok_or_else(|| self.corrupt("text"))
+    fn texts(&self, name: &str) -> Result<Vec<String>> {
+        let text = |f: Fields<'_>| f.json.as_str().map(str::to_owned);
+        let all: Option<Vec<String>> = self.list(name)?.into_iter().map(text).collect();
+        all.ok_or_else(|| self.corrupt(name))
     }
 
     fn count(&self, name: &str) -> Result<usize> {
@@ -229,6 +240,8 @@ mod tests {
             steps: 17,
             updates: 8,
             rate_scale: 0.1 * 0.1,
+            masked: vec!["dense.weight".to_owned()],
+            frozen: BTreeSet::from(["conv2d".to_owned()]),
             variants: vec![Variant { rows: 8, weighted: false, updates: true }],
             weights: vec!["dense.weight".to_owned()],
             journey: Journey { position, history, data: Some((35, true)), callbacks },

@@ -12,5 +12,6 @@ mod states;
 mod weights;
 
 pub(crate) use header::{Header, Journey};
+pub(crate) use options::is_within;
 pub use options::{LoadOptions, LoadReport, SkippedTensor};
-pub(crate) use states::{Checkpoint, Opened, numbers_of};
+pub(crate) use states::{Checkpoint, Opened};

@@ -44,7 +44,7 @@ impl LoadOptions {
 }
 
 /// Whether a dotted name is `outer` or starts with it and a dot.
-pub(super) fn is_within(name: &str, outer: &str) -> bool {
+pub(crate) fn is_within(name: &str, outer: &str) -> bool {
     name.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 

@@ -15,7 +15,7 @@ use crate::train::CallbackState;
 
 /// What a session keeps a value in: the CPU path computes in f64.
 fn dtype_here(session: &Session, value: Value) -> Dtype {
-    match session.type_of(value).dtype {
+    match session.tape().recording().ty(value).dtype {
         DType::U32 => Dtype::U32,
         DType::F32 if session.plan().is_some() => Dtype::F32,
         DType::F32 => Dtype::F64,
@@ -24,14 +24,14 @@ fn dtype_here(session: &Session, value: Value) -> Dtype {
 
 /// Type and shape of a value as it is written.
 pub(super) fn type_here(session: &Session, value: Value) -> StoredType {
-    let shape = session.type_of(value).shape.dims().to_vec();
+    let shape = session.shape_of(value).dims().to_vec();
     StoredType { dtype: dtype_here(session, value).to_string(), shape }
 }
 
 /// A value with all its digits.
 pub(super) fn tensor_of(session: &Session, value: Value) -> Result<Tensor> {
-    let data = session.read_any(value)?;
-    Ok(Tensor::new(dtype_here(session, value), session.type_of(value).shape.dims(), &data))
+    let data = session.executor().read_f64(value)?;
+    Ok(Tensor::new(dtype_here(session, value), session.shape_of(value).dims(), &data))
 }
 
 /// The parameters and states of several sessions by name. What they share counts once; the first one
@@ -82,13 +82,6 @@ impl Checkpoint {
     pub fn save(&self, path: &Path, header: &Header) -> Result<()> {
         file::save(path, &self.tensors, &header.to_json())
     }
-}
-
-/// The numbers that callbacks remember, without those at the end that remember nothing: a progress bar
-/// more or less makes no other training.
-pub(crate) fn numbers_of(states: &[CallbackState]) -> Vec<Vec<(String, f64)>> {
-    let used = states.iter().rposition(|s| *s != CallbackState::default()).map_or(0, |last| last + 1);
-    states[..used].iter().map(|state| state.numbers.clone()).collect()
 }
 
 /// A checkpoint that was read.
@@ -160,11 +153,8 @@ impl Opened {
 }
 
 impl Placement {
-    /// Writes everything; the sessions are those it was made for.
-    pub fn write(&self, sessions: &mut [&mut Session]) -> Result<()> {
-        for (index, value, numbers) in &self.contents {
-            sessions[*index].restore_value(*value, numbers)?;
-        }
-        Ok(())
+    /// Hands everything to `write`: the position of the session, the value, its numbers.
+    pub fn write(&self, mut write: impl FnMut(usize, Value, &[f64]) -> Result<()>) -> Result<()> {
+        self.contents.iter().try_for_each(|(index, value, data)| write(*index, *value, data))
     }
 }

@@ -108,7 +108,7 @@ impl Session {
         let skipped = |name: &&String| report.skipped.iter().any(|s| s.name == **name);
         let loaded = own.keys().filter(|name| !report.missing.contains(name) && !skipped(name));
         report.loaded = loaded.cloned().collect();
-        data.iter().try_for_each(|(value, numbers)| self.restore_value(*value, numbers))?;
+        data.iter().try_for_each(|(value, numbers)| self.write_f64(*value, numbers))?;
         Ok(report)
     }
 
