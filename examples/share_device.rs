@@ -79,7 +79,7 @@ struct Host<'a> {
 
 impl Host<'_> {
     /// One compute pass of the host's, a thread per pixel.
-    fn pass(&self, entry: &str, buffers: &[(u32, &wgpu::Buffer)]) {
+    fn pass(&self, entry: &str, bindings: &[(u32, wgpu::BindingResource<'_>)]) {
         let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(entry),
             layout: None,
@@ -88,9 +88,9 @@ impl Host<'_> {
             compilation_options: Default::default(),
             cache: None,
         });
-        let entries: Vec<_> = buffers
+        let entries: Vec<_> = bindings
             .iter()
-            .map(|&(binding, buffer)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() })
+            .map(|(binding, resource)| wgpu::BindGroupEntry { binding: *binding, resource: resource.clone() })
             .collect();
         let bind_group = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some(entry),
@@ -139,9 +139,9 @@ fn run(flags: &Flags) -> Outcome {
         mapped_at_creation: false,
     });
     let host = Host { device: &device, queue: &queue, module: &module };
-    host.pass("coordinates", &[(1, session.buffer(x)?)]);
+    host.pass("coordinates", &[(1, session.buffer(x)?.binding())]);
     session.replay()?;
-    host.pass("shade", &[(0, session.buffer(y)?), (1, &picture)]);
+    host.pass("shade", &[(0, session.buffer(y)?.binding()), (1, picture.as_entire_binding())]);
     let levels = read_back(&device, &queue, &picture)?;
 
     draw(&levels);

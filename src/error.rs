@@ -138,6 +138,16 @@ pub enum Error {
         /// Its shape.
         shape: Shape,
     },
+    /// A metric that cannot judge such outputs by such targets.
+    #[error("metric `{metric}`: outputs {} and targets {} do not fit; {expected}", types[0], types[1])]
+    MetricMismatch {
+        /// The metric.
+        metric: String,
+        /// What the model gives and what it is compared with; boxed, which keeps every `Result` small.
+        types: Box<[TensorType; 2]>,
+        /// What the metric needs, in words.
+        expected: &'static str,
+    },
     /// No trainable parameter is reached from the losses.
     #[error("no trainable parameter reaches the loss: there is nothing to train")]
     NothingToTrain,
@@ -167,6 +177,19 @@ pub enum Error {
         entry: &'static str,
         /// What differs.
         message: String,
+    },
+    /// An operator that asks for classes of inputs side by side, which are not as many to each or
+    /// differ in size.
+    #[error(
+        "`{op}`: class {class} of its packs has no input at position {position} that is as large as the others there"
+    )]
+    PackMismatch {
+        /// The operator's name.
+        op: &'static str,
+        /// The class.
+        class: usize,
+        /// The position in it.
+        position: usize,
     },
     /// A plan that needs more than the device has.
     #[error("{op}{}: {what} is {needed}, but `{device}` allows {limit}", in_layer(layer))]

@@ -73,7 +73,7 @@
 //! | [`gpu`] | everything that calls wgpu |
 //! | [`cpu`] | the reference path |
 //! | [`nn`] | layers, models, well-known architectures |
-//! | [`train`] | optimisers, gradient clipping, learning-rate schedules |
+//! | [`train`] | fitting a model: losses, penalties, optimisers, metrics, callbacks, checkpoints, pruning |
 //! | [`data`] | dataset readers, texts as numbers |
 //! | [`random`] | the counter-based generator |
 //!
@@ -133,20 +133,21 @@ pub mod prelude {
         Activation, Add, AvgPool2d, BatchNorm, Bidirectional, Concat, Conv1d, Conv2d, ConvTranspose2d, Dense,
         DepthwiseConv2d, Dropout, Embedding, Flatten, GaussianNoise, GlobalAvgPool2d, GlobalMaxPool2d,
         GroupNorm, Gru, InstanceNorm, Layer, LayerContext, LayerNorm, LocalResponseNorm, Lstm, MaxPool2d,
-        Merge, Mode, Model, Network, RepeatVector, Reshape, SequenceLengths, Sequential, SimpleRnn,
-        SpatialDropout, ZeroPad2d, architectures,
+        Merge, Mode, Model, Network, RandomAffine, RandomBrightness, RandomContrast, RandomCrop, RandomFlip,
+        RandomRotation, RandomTranslation, RandomZoom, RepeatVector, Reshape, SequenceLengths, Sequential,
+        SimpleRnn, SpatialDropout, ZeroPad2d, architectures,
     };
     pub use crate::ops::{
-        CellActivation, ConvOptions, ConvRoute, GruReset, Padding, PoolOptions, RecurrentOptions,
-        RecurrentWeights,
+        AffineOptions, CellActivation, ConvOptions, ConvRoute, FillMode, GruReset, Padding, PoolOptions,
+        RecurrentOptions, RecurrentWeights,
     };
     pub use crate::session::{Session, SessionOptions};
     pub use crate::train::schedules::{
         CosineDecay, ExponentialDecay, OneCycle, PolynomialDecay, StepDecay, WarmUp,
     };
     pub use crate::train::{
-        Adadelta, Adafactor, Adagrad, Adam, AdamW, Adamax, Clip, Constraint, Fit, Ftrl, History, Lion, Loss,
-        Nadam, Optimizer, Penalty, RmsProp, Sgd, Trainer,
+        Adadelta, Adafactor, Adagrad, Adam, AdamW, Adamax, Average, Clip, Constraint, Fit, Ftrl, History,
+        Lion, Loss, Metric, Nadam, Optimizer, Penalty, RmsProp, Sgd, Trainer,
     };
     pub use crate::{DType, Device, Shape, Tape, data};
 }

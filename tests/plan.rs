@@ -1,7 +1,9 @@
 //! The tape and the plan are plain data: listings, buffer sharing and limits, without a GPU.
 
-use std::collections::HashMap;
+mod common;
 
+use common::momentum::Momentum;
+use common::simulate::simulate;
 use proptest::prelude::*;
 use retape::ops::{Binary, RecurrentRoute, Reduction, Unary};
 use retape::prelude::*;
@@ -25,64 +27,8 @@ fn mlp(batch: usize, width: usize) -> Result<(Graph, Value, Value)> {
     Ok((g, y, loss))
 }
 
-/// Walks the plan as a machine that remembers which value's contents each buffer holds, and fails
-/// where an operator would read something else: an independent proof that sharing is sound.
-fn simulate(tape: &Tape, plan: &Plan) -> Result<(), String> {
-    let buffer = |v: Value| plan.value(v).map(|p| p.buffer).ok_or_else(|| format!("{v:?} has no buffer"));
-    let mut holds: HashMap<usize, Value> = HashMap::new();
-    // A view has the contents of what it views.
-    let mut contents: HashMap<Value, Value> = HashMap::new();
-    for value in tape.persistent() {
-        holds.insert(buffer(value)?, value);
-        contents.insert(value, value);
-    }
-    for (index, node) in tape.ops().iter().enumerate() {
-        for &input in &node.inputs {
-            let found = holds.get(&buffer(input)?);
-            if found != Some(&contents[&input]) {
-                return Err(format!("op {index} ({}) reads {input:?} but finds {found:?}", node.op.name()));
-            }
-        }
-        let mutated: Vec<usize> =
-            node.op.mutates().iter().map(|&i| plan.value(node.inputs[i]).unwrap().buffer).collect();
-        for dispatch in plan.dispatches.iter().filter(|d| d.op == index) {
-            check_dispatch(dispatch)?;
-            // Whatever it writes loses its contents: an output's buffer is named below, a scratch
-            // buffer's is not.
-            for bound in dispatch.bindings.iter().filter(|b| b.access == retape::kernel::Access::ReadWrite) {
-                if !mutated.contains(&bound.buffer) {
-                    holds.remove(&bound.buffer);
-                }
-            }
-        }
-        for (number, &output) in node.outputs.iter().enumerate() {
-            let source = if node.op.is_view() && number == 0 { contents[&node.inputs[0]] } else { output };
-            contents.insert(output, source);
-            holds.insert(buffer(output)?, source);
-        }
-    }
-    for kept in tape.kept() {
-        if holds.get(&buffer(kept)?) != Some(&contents[&kept]) {
-            return Err(format!("kept {kept:?} is overwritten"));
-        }
-    }
-    Ok(())
-}
-
-fn check_dispatch(dispatch: &retape::tape::Dispatch) -> Result<(), String> {
-    use retape::kernel::Access::ReadWrite;
-    for (i, a) in dispatch.bindings.iter().enumerate() {
-        for b in &dispatch.bindings[i + 1..] {
-            if a.buffer == b.buffer && (a.access == ReadWrite || b.access == ReadWrite) {
-                return Err(format!("op {} reads and writes buffer {}", dispatch.op, a.buffer));
-            }
-        }
-    }
-    Ok(())
-}
-
 /// A random network over `[4, 4]` values: each step applies an operator to earlier values.
-fn random_graph(steps: &[(u8, u8, u8)]) -> Result<Tape> {
+fn random_graph(steps: &[(u8, u8, u8)], optimizer: &dyn Optimizer) -> Result<Tape> {
     let mut g = Graph::new();
     let mut values = vec![g.input("x", [4, 4])];
     for i in 0..3 {
@@ -119,7 +65,7 @@ fn random_graph(steps: &[(u8, u8, u8)]) -> Result<Tape> {
     let total = used.copied().try_fold(values[1], |sum, v| g.add(sum, v))?;
     let loss = g.mean(g.square(total)?, &[], false)?;
     g.keep(values[values.len() / 2])?;
-    g.training_step(loss, &Sgd::new(0.1).momentum(0.9))
+    g.training_step(loss, optimizer)
 }
 
 proptest! {
@@ -127,13 +73,16 @@ proptest! {
 
     #[test]
     fn no_live_value_is_overwritten(steps in prop::collection::vec(any::<(u8, u8, u8)>(), 1..30)) {
-        let tape = random_graph(&steps).unwrap();
-        let plan = tape.plan(&DeviceProfile::baseline()).unwrap();
-        prop_assert_eq!(simulate(&tape, &plan), Ok(()));
-        prop_assert!(plan.peak_bytes() <= plan.unshared_bytes() + 16 * 4096);
-        let again = random_graph(&steps).unwrap().plan(&DeviceProfile::baseline()).unwrap();
-        let numbers = |p: &Plan| format!("{:?}", (p.buffers.clone(), p.dispatches.iter().map(|d| (d.op, d.groups, d.bindings.clone())).collect::<Vec<_>>()));
-        prop_assert_eq!(numbers(&plan), numbers(&again));
+        let optimizers: [&dyn Optimizer; 2] = [&Sgd::new(0.1).momentum(0.9), &Momentum { packed: true }];
+        for optimizer in optimizers {
+            let tape = random_graph(&steps, optimizer).unwrap();
+            let plan = tape.plan(&DeviceProfile::baseline()).unwrap();
+            prop_assert_eq!(simulate(&tape, &plan), Ok(()));
+            prop_assert!(plan.peak_bytes() <= plan.unshared_bytes() + 16 * 4096);
+            let again = random_graph(&steps, optimizer).unwrap().plan(&DeviceProfile::baseline()).unwrap();
+            let numbers = |p: &Plan| format!("{:?}", (p.buffers.clone(), p.dispatches.iter().map(|d| (d.op, d.groups, d.bindings.clone())).collect::<Vec<_>>()));
+            prop_assert_eq!(numbers(&plan), numbers(&again));
+        }
     }
 }
 
@@ -141,7 +90,7 @@ proptest! {
 #[test]
 fn scratch_is_part_of_the_property() {
     for op in [11, 12] {
-        let tape = random_graph(&[(op, 0, 1)]).unwrap();
+        let tape = random_graph(&[(op, 0, 1)], &Sgd::new(0.1).momentum(0.9)).unwrap();
         let plan = tape.plan(&DeviceProfile::baseline()).unwrap();
         let dispatches = |index: usize| plan.dispatches.iter().filter(move |d| d.op == index).count();
         let forward =

@@ -117,7 +117,8 @@ fn a_write_past_the_end_breaks_a_guard() {
     session.poison();
     assert!(session.broken_guards().unwrap().is_empty());
     let (_, queue) = common::gpu().wgpu().unwrap();
-    queue.write_buffer(session.buffer(y).unwrap(), 64 * 4, &[0; 4]);
+    let y = session.buffer(y).unwrap();
+    queue.write_buffer(y.buffer, y.offset + 64 * 4, &[0; 4]);
     assert_eq!(session.broken_guards().unwrap().len(), 1);
 }
 

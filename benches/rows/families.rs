@@ -16,7 +16,9 @@ pub fn rows() -> Vec<Row> {
     rows.extend(moves());
     rows.extend(reductions());
     rows.extend(noises());
+    rows.extend(augmentations());
     rows.extend(norms());
+    rows.extend(constraints());
     rows.extend(updates());
     rows
 }
@@ -173,6 +175,23 @@ fn noises() -> Vec<Row> {
 }
 
 /// Clipping by norm; norms past the limit, so that everything is scaled.
+fn augmentations() -> Vec<Row> {
+    let affine = |name: &str, options: AffineOptions| {
+        Row::memory(format!("random_affine [128, 3, 32, 32], {name}"), move |g| {
+            let x = uniform(g, "x", [128, 3, 32, 32], [0.0, 1.0]);
+            Ok(step(g.random_affine(x.0, &options)?, vec![x]))
+        })
+    };
+    let pixels = AffineOptions::new().flip_horizontal().shift([4, 4]);
+    vec![
+        affine("flips and shifts", pixels),
+        affine("flips, shifts and rotations", pixels.rotate(-0.05, 0.05)),
+        Row::memory(format!("random_uniform {SHAPE:?}"), |g| {
+            Ok(step(g.random_uniform(SHAPE, 0.0, 1.0)?, Vec::new()))
+        }),
+    ]
+}
+
 fn norms() -> Vec<Row> {
     let clip = |g: &mut Graph| {
         let x = uniform(g, "x", SHAPE, [-1.0, 1.0]);
@@ -197,6 +216,33 @@ fn norms() -> Vec<Row> {
         Row::memory(format!("clip_by_norm gradient {SHAPE:?}"), move |g| {
             let (y, inputs) = clip(g)?;
             gradient(g, y, inputs)
+        }),
+    ]
+}
+
+/// Constraints over the columns of a dense weight and over the filters of a convolution; they leave
+/// nothing to scale once they have run.
+fn constraints() -> Vec<Row> {
+    let norm = |shape: &'static [usize], axes: &'static [isize]| {
+        Row::memory(format!("constrain_norm {shape:?} over {axes:?}"), move |g| {
+            let w = g.parameter("w", Shape::new(shape)?, Init::GlorotUniform);
+            g.apply_constraint(w, Constraint::MaxNorm { limit: 0.5 }, axes)?;
+            Ok(super::Step { outputs: Vec::new(), inputs: Vec::new() })
+        })
+    };
+    vec![
+        norm(&[1024, 1024], &[0]),
+        norm(&[512, 256, 3, 3], &[1, 2, 3]),
+        Row::memory(format!("non_negative {SHAPE:?}"), |g| {
+            let w = g.parameter("w", SHAPE, Init::GlorotUniform);
+            g.apply_constraint(w, Constraint::NonNegative, &[])?;
+            Ok(super::Step { outputs: Vec::new(), inputs: Vec::new() })
+        }),
+        Row::memory(format!("apply_mask {SHAPE:?}"), |g| {
+            let w = g.parameter("w", SHAPE, Init::GlorotUniform);
+            let mask = uniform(g, "mask", SHAPE, [0.0, 1.0]);
+            g.apply_mask(w, mask.0)?;
+            Ok(super::Step { outputs: Vec::new(), inputs: vec![mask] })
         }),
     ]
 }

@@ -1,4 +1,4 @@
-//! Operators that work row by row: softmax, the losses, table look-ups and
+//! Operators that work row by row: softmax, the losses, what metrics count, table look-ups and
 //! normalisation.
 
 use retape::prelude::*;
@@ -17,6 +17,7 @@ const LARGE_WORDS: [usize; 2] = [64, 200];
 pub fn rows() -> Vec<Row> {
     let mut rows = softmaxes();
     rows.extend(losses());
+    rows.extend(counts());
     rows.extend(lookups());
     rows.extend(normalisations());
     rows
@@ -112,6 +113,32 @@ fn losses() -> Vec<Row> {
             let (x, t) = (uniform(g, "x", LOGITS, [-3.0, 3.0]), uniform(g, "t", LOGITS, [0.0, 1.0]));
             let loss = g.sigmoid_binary_cross_entropy(x.0, t.0)?;
             Ok(step(g.differentiate(loss, &[x.0])?[0], vec![x, t]))
+        }),
+    ]
+}
+
+fn counts() -> Vec<Row> {
+    let classes = LOGITS[1] as u32;
+    let thresholds: Vec<f32> = (1..200).map(|i| i as f32 / 200.0).collect();
+    vec![
+        Row::memory(format!("categorical_accuracy_rows {LOGITS:?}"), move |g| {
+            let (x, t) = (uniform(g, "x", LOGITS, [-3.0, 3.0]), indices(g, "t", [LOGITS[0]], classes));
+            Ok(step(g.categorical_accuracy_rows(x.0, t.0)?, vec![x, t]))
+        }),
+        Row::memory(format!("in_top_k {LOGITS:?}, 5"), move |g| {
+            let (x, t) = (uniform(g, "x", LOGITS, [-3.0, 3.0]), indices(g, "t", [LOGITS[0]], classes));
+            Ok(step(g.in_top_k(x.0, t.0, 5)?, vec![x, t]))
+        }),
+        Row::memory("threshold_counts [1024, 10] at 199", move |g| {
+            let [x, t] = ["x", "t"].map(|name| uniform(g, name, [1024, 10], [0.0, 1.0]));
+            let mask = g.constant([1024], &[1.0f32; 1024])?;
+            let thresholds = g.constant([199], &thresholds)?;
+            Ok(step(g.threshold_counts(x.0, t.0, mask, thresholds)?, vec![x, t]))
+        }),
+        Row::memory("exact_moments [1024, 10]", |g| {
+            let y = uniform(g, "y", [1024, 10], [999.0, 1001.0]);
+            let mask = g.constant([1024], &[1.0f32; 1024])?;
+            Ok(step(g.exact_moments(y.0, mask)?, vec![y]))
         }),
     ]
 }

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use super::chain::GpuChain;
 use super::context::GpuContext;
+use super::range::BufferRange;
 use super::readback::Staging;
+use super::sharing::shared_buffers;
 use crate::dtype::DType;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::graph::{Scalar, Value};
 use crate::session::{Executor, ScalarTable, Session, SessionOptions};
 use crate::tape::{BoundBuffer, BufferPlan, BufferRole, Dispatch, Plan, Tape};
@@ -21,10 +23,10 @@ const DISPATCHES_PER_SUBMIT: usize = 4096;
 
 /// Replays a plan on a GPU.
 pub(crate) struct GpuExecutor {
-    context: Arc<GpuContext>,
+    pub(super) context: Arc<GpuContext>,
     tape: Arc<Tape>,
     plan: Plan,
-    buffers: Vec<wgpu::Buffer>,
+    pub(super) buffers: Vec<wgpu::Buffer>,
     commands: Vec<Command>,
     pipelines: Vec<wgpu::ComputePipeline>,
     bind_groups: Vec<wgpu::BindGroup>,
@@ -139,27 +141,23 @@ impl GpuExecutor {
     }
 
     pub fn read_async(&self, value: Value) -> Result<impl Future<Output = Result<Vec<u8>>> + use<>> {
-        let (buffer, bytes) = self.locate(value)?;
-        self.staging.read(&self.context, buffer, bytes)
+        self.staging.read(&self.context, &[self.locate(value)?])
     }
 
-    /// The buffer of a value and the value's own bytes.
-    pub(super) fn locate(&self, value: Value) -> Result<(&wgpu::Buffer, u64)> {
+    /// Where a value's own bytes are.
+    pub(super) fn locate(&self, value: Value) -> Result<BufferRange<'_>> {
         let planned = self.plan.value(value).ok_or_else(|| self.tape.unknown_value(value))?;
-        Ok((&self.buffers[planned.buffer], self.tape.recording().ty(value).bytes()))
+        let bytes = self.tape.recording().ty(value).bytes();
+        Ok(BufferRange { buffer: &self.buffers[planned.buffer], offset: planned.offset, bytes })
     }
 
-    pub(super) fn context(&self) -> &Arc<GpuContext> {
-        &self.context
-    }
-
-    /// The contents of a buffer of this device.
-    pub(super) fn read_buffer(&self, buffer: &wgpu::Buffer, bytes: u64) -> Result<Vec<u8>> {
-        self.staging.read(&self.context, buffer, bytes)?.wait()
+    /// The contents of a range of a buffer of this device.
+    pub(super) fn read_range(&self, range: BufferRange<'_>) -> Result<Vec<u8>> {
+        self.staging.read(&self.context, &[range])?.wait()
     }
 
     /// Bytes of a value as numbers.
-    pub(super) fn to_f64(&self, value: Value, bytes: &[u8]) -> Vec<f64> {
+    pub fn to_f64(&self, value: Value, bytes: &[u8]) -> Vec<f64> {
         match self.tape.recording().ty(value).dtype {
             DType::F32 => bytemuck::pod_collect_to_vec::<u8, f32>(bytes).into_iter().map(f64::from).collect(),
             DType::U32 => bytemuck::pod_collect_to_vec::<u8, u32>(bytes).into_iter().map(f64::from).collect(),
@@ -224,7 +222,8 @@ impl GpuExecutor {
     fn broken_guards(&self) -> Result<Vec<usize>> {
         let mut broken = Vec::new();
         for (index, (buffer, plan)) in self.buffers.iter().zip(&self.plan.buffers).enumerate() {
-            let bytes = self.staging.read(&self.context, buffer, plan.bytes + self.guard)?.wait()?;
+            let whole = BufferRange { buffer, offset: 0, bytes: plan.bytes + self.guard };
+            let bytes = self.read_range(whole)?;
             let words: Vec<u32> = bytemuck::pod_collect_to_vec(&bytes[plan.bytes as usize..]);
             if words.iter().any(|&w| w != POISON) {
                 broken.push(index);
@@ -237,15 +236,26 @@ impl GpuExecutor {
 impl Executor for GpuExecutor {
     fn write(&mut self, value: Value, bytes: &[u8]) -> Result<()> {
         // A value that no operator of this tape uses has no buffer.
-        if let Ok((buffer, _)) = self.locate(value) {
-            self.context.queue.write_buffer(buffer, 0, bytes);
+        if let Ok(range) = self.locate(value) {
+            self.context.queue.write_buffer(range.buffer, range.offset, bytes);
         }
         self.context.check()
     }
 
     fn read(&self, value: Value) -> Result<Vec<u8>> {
-        let (buffer, bytes) = self.locate(value)?;
-        self.staging.read(&self.context, buffer, bytes)?.wait()
+        self.read_range(self.locate(value)?)
+    }
+
+    fn read_together(&self, values: &[Value]) -> Result<Vec<Vec<u8>>> {
+        let ranges: Vec<_> = values.iter().map(|&value| self.locate(value)).collect::<Result<_>>()?;
+        let bytes = self.staging.read(&self.context, &ranges)?.wait()?;
+        let mut rest = &bytes[..];
+        let mut part = |range: &BufferRange<'_>| {
+            let (own, after) = rest.split_at(range.bytes as usize);
+            rest = after;
+            own.to_vec()
+        };
+        Ok(ranges.iter().map(&mut part).collect())
     }
 
     fn read_f64(&self, value: Value) -> Result<Vec<f64>> {
@@ -289,18 +299,6 @@ impl Executor for GpuExecutor {
 }
 
 impl Session {
-    /// The buffer of an input, parameter, state, loss or kept value, for use in the program's own
-    /// command encoders on the same device. It starts with the value's elements and may be longer;
-    /// it stays valid as long as the session.
-    ///
-    /// # Errors
-    /// [`Error::NeedsGpu`] on the CPU path; otherwise as [`read`](Session::read).
-    pub fn buffer(&self, value: Value) -> Result<&wgpu::Buffer> {
-        self.check_readable(value)?;
-        let gpu = self.executor().gpu().ok_or(Error::NeedsGpu { what: "a buffer" })?;
-        gpu.locate(value).map(|(buffer, _)| buffer)
-    }
-
     /// The step's dispatches as wgpu objects, for benches.
     #[doc(hidden)]
     pub fn raw_dispatches(&self) -> Vec<RawDispatch> {
@@ -342,41 +340,4 @@ fn make_buffer(device: &wgpu::Device, size: u64, role: BufferRole) -> wgpu::Buff
         usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
         mapped_at_creation: false,
     })
-}
-
-/// The executor of a session on this device.
-fn on_device<'a>(context: &Arc<GpuContext>, session: &'a Session) -> Result<&'a GpuExecutor> {
-    let here = session.executor().gpu().filter(|gpu| Arc::ptr_eq(&gpu.context, context));
-    here.ok_or_else(|| Error::Share { message: "the sessions run on different devices".to_owned() })
-}
-
-/// The buffers that come from the session to share with, by buffer index.
-fn shared_buffers(
-    context: &Arc<GpuContext>,
-    tape: &Tape,
-    plan: &Plan,
-    options: &SessionOptions<'_>,
-) -> Result<HashMap<usize, wgpu::Buffer>> {
-    let mut shared = HashMap::new();
-    for fed in options.feeds {
-        let buffer = on_device(context, fed.session)?.locate(fed.theirs)?.0.clone();
-        if let Some(planned) = plan.value(fed.own) {
-            shared.insert(planned.buffer, buffer);
-        }
-    }
-    let Some(session) = options.share else { return Ok(shared) };
-    let other = on_device(context, session)?;
-    for planned in &plan.values {
-        let role = plan.buffers[planned.buffer].role;
-        let shareable = matches!(role, BufferRole::Parameter | BufferRole::State);
-        if !shareable || planned.aliases.is_some() {
-            continue;
-        }
-        let name = tape.recording().describe(planned.value);
-        if let Some(theirs) = options.shared_value(&name) {
-            options.check_shared_shape(&name, tape.recording().ty(planned.value))?;
-            shared.insert(planned.buffer, other.locate(theirs)?.0.clone());
-        }
-    }
-    Ok(shared)
 }

@@ -6,7 +6,9 @@ mod chain;
 mod context;
 mod executor;
 mod pipelines;
+mod range;
 mod readback;
+mod sharing;
 mod snapshot;
 
 pub use adapters::{AdapterReport, adapters};
@@ -14,4 +16,6 @@ pub(crate) use chain::GpuChain;
 pub(crate) use context::GpuContext;
 pub(crate) use executor::GpuExecutor;
 pub use executor::RawDispatch;
+pub use range::BufferRange;
+pub(crate) use sharing::shared_layout;
 pub(crate) use snapshot::GpuSnapshot;

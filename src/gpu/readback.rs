@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::context::GpuContext;
+use super::range::BufferRange;
 use crate::error::Result;
 
 /// Staging buffers that come back after each read, so that steady reading allocates none.
@@ -36,12 +37,17 @@ impl Staging {
         self.free.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
     }
 
-    /// Submits a copy of `bytes` bytes (a multiple of 4) at the start of `source`.
-    pub fn read(&self, context: &Arc<GpuContext>, source: &wgpu::Buffer, bytes: u64) -> Result<PendingRead> {
+    /// Submits a copy of ranges, one after the other; each begins and ends at a multiple of 4 bytes.
+    pub fn read(&self, context: &Arc<GpuContext>, sources: &[BufferRange<'_>]) -> Result<PendingRead> {
         context.reads.fetch_add(1, Ordering::Relaxed);
+        let bytes = sources.iter().map(|range| range.bytes).sum();
         let buffer = self.take(context, bytes)?;
         let mut encoder = context.device.create_command_encoder(&Default::default());
-        encoder.copy_buffer_to_buffer(source, 0, &buffer, 0, bytes);
+        let mut end = 0;
+        for &BufferRange { buffer: source, offset, bytes } in sources {
+            encoder.copy_buffer_to_buffer(source, offset, &buffer, end, bytes);
+            end += bytes;
+        }
         context.queue.submit([encoder.finish()]);
         context.check_submitted()?;
         let arrived: Arrived = Arc::default();

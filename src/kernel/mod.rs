@@ -16,6 +16,9 @@ use crate::graph::Scalar;
 pub enum Slot {
     /// The operator's input of this index.
     Input(usize),
+    /// The inputs from the first to the last index of a run: those that the plan laid side by side
+    /// ([`Lowering::runs`](crate::ops::Lowering::runs)).
+    Inputs(usize, usize),
     /// The operator's output of this index.
     Output(usize),
     /// Scratch space of this index, requested with

@@ -90,8 +90,8 @@ impl Shader {
     /// A module that runs without wgpu's run-time checks, unless `RETAPE_CHECKED=1` asks for them.
     ///
     /// # Safety
-    /// Every call that an operator lowers to must keep each index within its binding (a value's
-    /// bytes, padded to 16), and every loop must end.
+    /// Every call that an operator lowers to must keep each index within its binding (the bytes of a
+    /// value or a run, padded to 16), and every loop must end.
     pub const unsafe fn new_unchecked(name: &'static str, source: &'static str) -> Self {
         Shader {
             name,

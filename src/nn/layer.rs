@@ -11,10 +11,10 @@ use crate::graph::Value;
 /// What a model is recorded for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mode {
-    /// Dropout drops, batch normalisation uses the batch's statistics and updates the running
-    /// ones.
+    /// Dropout drops, augmentation changes images, batch normalisation uses the batch's statistics
+    /// and updates the running ones.
     Training,
-    /// Dropout and noise do nothing, batch normalisation uses the running statistics.
+    /// Dropout, noise and augmentation do nothing, batch normalisation uses the running statistics.
     Evaluation,
 }
 

@@ -56,6 +56,7 @@
 
 mod activation;
 pub mod architectures;
+mod augment;
 mod context;
 mod conv;
 mod dense;
@@ -75,6 +76,10 @@ mod unit_flow;
 mod weights;
 
 pub use activation::Activation;
+pub use augment::{
+    RandomAffine, RandomBrightness, RandomContrast, RandomCrop, RandomFlip, RandomRotation,
+    RandomTranslation, RandomZoom,
+};
 pub(crate) use context::record_frozen;
 pub use context::{LayerContext, record};
 pub use conv::{Conv1d, Conv2d, ConvTranspose2d, DepthwiseConv2d};

@@ -15,17 +15,20 @@ macro_rules! built_in {
     };
 }
 
+mod augment;
 mod batch;
 mod binary;
 mod bound;
 mod clip;
 mod constrain;
 mod conv;
+mod counts;
 mod gather;
 mod layout;
 mod loss;
 mod lrn;
 mod matmul;
+mod moments;
 mod noise;
 mod norm;
 mod pool;
@@ -40,7 +43,10 @@ mod update;
 mod window;
 
 use std::fmt;
+use std::ops::Range;
 
+pub(crate) use augment::check_crop;
+pub use augment::{AffineOptions, FillMode};
 pub use binary::Binary;
 pub use bound::{EPS, FLUSH, relative_bound};
 pub(crate) use bound::{flush, widen};
@@ -50,6 +56,8 @@ pub use conv::{ConvOptions, ConvRoute};
 pub use layout::SliceRange;
 #[doc(hidden)]
 pub use matmul::MatmulRoute;
+pub(crate) use moments::{MOMENTS, sums_of_moments};
+use noise::stream_at;
 pub use norm::BatchNorm;
 pub use pool::PoolOptions;
 pub(crate) use recurrent::Cell as RecurrentCell;
@@ -118,6 +126,8 @@ pub fn operators() -> Vec<OperatorInfo> {
         &sequence::OPERATORS,
         &softmax::OPERATORS,
         &loss::OPERATORS,
+        &counts::OPERATORS,
+        &moments::OPERATORS,
         &noise::OPERATORS,
         &norm::OPERATORS,
         &recurrent::OPERATORS,
@@ -125,6 +135,7 @@ pub fn operators() -> Vec<OperatorInfo> {
         &constrain::OPERATORS,
         &update::OPERATORS,
         &batch::OPERATORS,
+        &augment::OPERATORS,
     ];
     families.concat()
 }
@@ -149,6 +160,8 @@ pub fn shaders() -> Vec<&'static Shader> {
         &sequence::SHADER,
         &softmax::SHADER,
         &loss::SHADER,
+        &counts::SHADER,
+        &moments::SHADER,
         &noise::SHADER,
         &norm::SHADER,
         &norm::ELEMENTS,
@@ -156,6 +169,7 @@ pub fn shaders() -> Vec<&'static Shader> {
         &constrain::SHADER,
         &update::SHADER,
         &batch::SHADER,
+        &augment::SHADER,
     ];
     shaders.extend(recurrent::SHADERS);
     shaders
@@ -213,6 +227,17 @@ pub trait Op: fmt::Debug + Send + Sync + 'static {
         None
     }
 
+    /// Classes of inputs that the operator would like to have side by side in one buffer each, such as
+    /// the parameters it updates, their moments and their gradients: as many inputs to each class, and
+    /// inputs of one size at each position. Kernels may then work on many small inputs in one dispatch.
+    ///
+    /// The plan fulfils it where it can, see [`Lowering::runs`]: for parameters, states and computed
+    /// values, views among them, that occur once among the classes. Inputs of the graph and constants
+    /// stay in buffers of their own.
+    fn packs(&self) -> Vec<Range<usize>> {
+        Vec::new()
+    }
+
     /// Adds the kernel calls that compute the outputs.
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()>;
 
@@ -260,11 +285,33 @@ pub struct Lowering<'a> {
     pub outputs: &'a [TensorType],
     /// The input whose buffer output 0 has taken over, if any: bind only the output then.
     pub in_place: Option<usize>,
+    pub(crate) runs: &'a [Run],
     pub(crate) calls: Vec<KernelCall>,
     pub(crate) scratch: Vec<u64>,
 }
 
-impl Lowering<'_> {
+/// Positions of an operator's classes ([`Op::packs`]) whose inputs lie side by side, in every class at
+/// the same distances: what one dispatch can work on.
+///
+/// There is padding between them. Kernels that treat each element alone may overwrite it with
+/// whatever comes out: no one reads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// The positions, ascending; just one where nothing lies beside it.
+    pub positions: Vec<usize>,
+    /// Elements of 4 bytes from the first input's first to the last one's last, padding included: a
+    /// multiple of 4.
+    pub elements: usize,
+    /// The run of each class, to be bound.
+    pub slots: Vec<Slot>,
+}
+
+impl<'a> Lowering<'a> {
+    /// Every position of the classes that the operator [asked for](Op::packs), in runs.
+    pub fn runs(&self) -> &'a [Run] {
+        self.runs
+    }
+
     /// Adds a kernel call.
     pub fn call(&mut self, call: KernelCall) {
         self.calls.push(call);

@@ -46,7 +46,7 @@ struct GaussianNoise {
 }
 
 /// The words of an operator's stream at the current step.
-fn stream_at(cx: &Reference<'_>, stream: u32) -> Stream {
+pub(super) fn stream_at(cx: &Reference<'_>, stream: u32) -> Stream {
     let current = |scalar| cx.scalar(scalar) as u32;
     Stream { seed: current(Scalar::SEED), step: current(Scalar::STEP), stream }
 }

@@ -22,7 +22,7 @@ use crate::cpu::CpuExecutor;
 use crate::device::{Backend, Device};
 use crate::dtype::Element;
 use crate::error::{Error, Result};
-use crate::gpu::GpuExecutor;
+use crate::gpu::{GpuExecutor, shared_layout};
 use crate::graph::{Init, Source, Value};
 use crate::shape::{Shape, TensorType};
 use crate::tape::{Plan, Tape};
@@ -34,6 +34,11 @@ pub(crate) trait Executor: Send {
 
     /// The current contents of a value's storage.
     fn read(&self, value: Value) -> Result<Vec<u8>>;
+
+    /// The contents of several values at one moment.
+    fn read_together(&self, values: &[Value]) -> Result<Vec<Vec<u8>>> {
+        values.iter().map(|&value| self.read(value)).collect()
+    }
 
     /// The same with every digit the executor has.
     fn read_f64(&self, value: Value) -> Result<Vec<f64>>;
@@ -96,7 +101,8 @@ impl Tape {
                 Session::build(self, options, |tape, options| Ok(Box::new(CpuExecutor::new(tape, options)?)))
             }
             Backend::Gpu(context) => {
-                let plan = self.plan(&context.profile)?;
+                let shared = shared_layout(context, self, &options)?;
+                let plan = self.plan_with(&context.profile, &shared)?;
                 Session::build(self, options, |tape, options| {
                     Ok(Box::new(GpuExecutor::new(context.clone(), tape, plan, options)?))
                 })
@@ -368,6 +374,17 @@ impl Session {
             return Err(Error::Length { name, expected: ty, found });
         }
         self.executor.restore(value, data)
+    }
+
+    /// [`read_f64`](Session::read_f64) of several values, with one copy from the device.
+    pub(crate) fn read_together(&self, values: &[Value]) -> Result<Vec<Vec<f64>>> {
+        match self.executor.gpu() {
+            None => values.iter().map(|&value| self.executor.read_f64(value)).collect(),
+            Some(gpu) => {
+                let bytes = self.executor.read_together(values)?;
+                Ok(values.iter().zip(bytes).map(|(&value, bytes)| gpu.to_f64(value, &bytes)).collect())
+            }
+        }
     }
 
     /// The shape of a value of the tape.

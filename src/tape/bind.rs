@@ -1,25 +1,52 @@
 use super::Tape;
+use super::pack::Packing;
 use super::plan::{BoundBuffer, Dispatch, Plan, pad};
 use crate::error::{Error, Result};
-use crate::graph::Node;
+use crate::graph::{Node, Value};
 use crate::kernel::{Access, EntryPoint, KernelCall, Slot};
 
 /// Turns kernel calls into dispatches, checking each against its shader and the device.
 pub(super) struct Binder<'a> {
     pub tape: &'a Tape,
     pub plan: &'a mut Plan,
+    pub packing: &'a Packing<'a>,
+    /// What kept the calls so far from being bound.
+    pub clashes: Vec<Clash>,
+}
+
+/// A kernel that reads one value and writes another in the same buffer, which graphics APIs forbid even
+/// where the ranges are apart.
+pub(super) struct Clash {
+    /// The operator.
+    pub op: usize,
+    /// What is bound on either side.
+    pub values: [Vec<Value>; 2],
+}
+
+/// What a slot stands for.
+struct Located {
+    buffer: usize,
+    offset: u64,
+    bytes: u64,
+    /// The values there, views replaced by what they view; none for scratch space.
+    values: Vec<Value>,
+}
+
+impl Located {
+    fn shares_range(&self, other: &Located) -> bool {
+        self.offset < other.offset + other.bytes && other.offset < self.offset + self.bytes
+    }
 }
 
 impl Binder<'_> {
     /// Adds the dispatches of a call of operator `op`, whose scratch space is given by buffer and
     /// size: one, or as many as the size of bindings demands.
     pub fn bind(&mut self, op: usize, call: KernelCall, scratch: &[(usize, u64)]) -> Result<()> {
-        let node = &self.tape.ops[op];
         let limit = self.plan.profile.max_binding_bytes;
         let sizes: Vec<u64> = call
             .binds
             .iter()
-            .filter_map(|bind| self.locate(node, bind.slot, scratch).ok().map(|(_, bytes)| bytes))
+            .filter_map(|bind| self.locate(op, bind.slot, scratch).ok().map(|located| located.bytes))
             .collect();
         if sizes.len() == call.binds.len() && sizes.iter().any(|&bytes| bytes > limit) {
             return call.in_ranges(&sizes, limit).into_iter().try_for_each(|c| self.bind_one(op, c, scratch));
@@ -47,9 +74,12 @@ impl Binder<'_> {
             return Err(mismatch("a per-step scalar names no parameter field".to_owned()));
         }
         let mut bindings: Vec<BoundBuffer> = Vec::with_capacity(call.binds.len());
+        let mut bound: Vec<Located> = Vec::with_capacity(call.binds.len());
         for (bind, &(binding, access)) in call.binds.iter().zip(&reflected.bindings) {
-            let (buffer, whole) = self.locate(node, bind.slot, scratch).map_err(mismatch)?;
-            let written_input = matches!(bind.slot, Slot::Input(i) if !node.op.mutates().contains(&i));
+            let located = self.locate(op, bind.slot, scratch).map_err(mismatch)?;
+            let (buffer, whole) = (located.buffer, located.bytes);
+            let inputs = self.packing.inputs(op, bind.slot).unwrap_or_default();
+            let written_input = inputs.iter().any(|input| !node.op.mutates().contains(input));
             if access == Access::ReadWrite && written_input {
                 return Err(mismatch(format!(
                     "binding {binding} writes an input that the operator does not mutate"
@@ -62,16 +92,30 @@ impl Binder<'_> {
                     bind.offset
                 )));
             }
-            let clash = |b: &&BoundBuffer| {
-                b.buffer == buffer && (b.access == Access::ReadWrite || access == Access::ReadWrite)
-            };
-            if let Some(other) = bindings.iter().find(clash) {
-                return Err(mismatch(format!(
-                    "bindings {} and {binding} read and write one buffer",
-                    other.binding
-                )));
+            for (other, there) in bindings.iter().zip(&bound) {
+                let read_only = access == Access::Read && other.access == Access::Read;
+                if other.buffer != buffer || read_only {
+                    continue;
+                }
+                if located.shares_range(there) {
+                    return Err(mismatch(format!(
+                        "bindings {} and {binding} read and write one buffer",
+                        other.binding
+                    )));
+                }
+                if access != other.access {
+                    let values = [there.values.clone(), located.values.clone()];
+                    self.clashes.push(Clash { op, values });
+                }
             }
-            bindings.push(BoundBuffer { binding, access, buffer, offset: bind.offset, bytes });
+            bindings.push(BoundBuffer {
+                binding,
+                access,
+                buffer,
+                offset: located.offset + bind.offset,
+                bytes,
+            });
+            bound.push(located);
         }
         self.check_limits(node, &call, &reflected, &bindings)?;
         let KernelCall { shader, entry, constants, params, scalars, grid, loops, .. } = call;
@@ -91,17 +135,25 @@ impl Binder<'_> {
         Ok(())
     }
 
-    fn locate(&self, node: &Node, slot: Slot, scratch: &[(usize, u64)]) -> Result<(usize, u64), String> {
-        let value = match slot {
-            Slot::Input(i) => node.inputs.get(i),
-            Slot::Output(i) => node.outputs.get(i),
+    fn locate(&self, op: usize, slot: Slot, scratch: &[(usize, u64)]) -> Result<Located, String> {
+        let node = &self.tape.ops[op];
+        let missing = || format!("no {slot:?}");
+        let values: Vec<Value> = match slot {
             Slot::Scratch(i) => {
-                return scratch.get(i).copied().ok_or_else(|| format!("no {slot:?}"));
+                let &(buffer, bytes) = scratch.get(i).ok_or_else(missing)?;
+                return Ok(Located { buffer, offset: 0, bytes, values: Vec::new() });
+            }
+            Slot::Output(i) => node.outputs.get(i).copied().into_iter().collect(),
+            Slot::Input(_) | Slot::Inputs(..) => {
+                let inputs = self.packing.inputs(op, slot).ok_or_else(missing)?;
+                inputs.iter().filter_map(|&i| node.inputs.get(i).copied()).collect()
             }
         };
-        let value = value.and_then(|v| self.plan.by_value.get(v)).ok_or_else(|| format!("no {slot:?}"))?;
-        let value = &self.plan.values[*value];
-        Ok((value.buffer, value.bytes))
+        let placed = |value: Option<&Value>| value.and_then(|&v| self.plan.value(v)).ok_or_else(missing);
+        let (first, last) = (placed(values.first())?, placed(values.last())?);
+        let (buffer, offset) = (first.buffer, first.offset);
+        let bytes = last.offset + last.bytes - offset;
+        Ok(Located { buffer, offset, bytes, values: values.iter().map(|&v| self.tape.root(v)).collect() })
     }
 
     fn check_limits(

@@ -3,12 +3,14 @@
 
 mod bind;
 mod differentiate;
+mod pack;
 mod plan;
 mod print;
 mod profile;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub(crate) use pack::{Place, SharedLayout};
 pub use plan::{BoundBuffer, BufferPlan, BufferRole, Dispatch, Plan, ValuePlan};
 pub use profile::{DeviceKind, DeviceProfile};
 

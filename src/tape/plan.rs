@@ -1,14 +1,15 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
 use super::Tape;
-use super::bind::Binder;
+use super::bind::{Binder, Clash};
+use super::pack::{Packing, SharedLayout};
 use super::profile::DeviceProfile;
 use crate::error::{Error, Result};
 use crate::graph::{Node, Scalar, Source, Value};
 use crate::kernel::{Access, EntryPoint, KernelCall, Shader};
-use crate::ops::Lowering;
+use crate::ops::{Lowering, Run};
 use crate::shape::TensorType;
 
 /// Buffers are padded to this, so that kernels may move four elements at a time.
@@ -47,6 +48,8 @@ pub struct ValuePlan {
     pub bytes: u64,
     /// Index of its buffer in [`Plan::buffers`].
     pub buffer: usize,
+    /// Its first byte there.
+    pub offset: u64,
     /// The operator that makes it; 0 for persistent values.
     pub first: usize,
     /// The last operator that reads it or a view of it; the number of operators if it is kept.
@@ -115,14 +118,45 @@ impl Tape {
     /// # Errors
     /// [`Error::Limit`] with the operator, its layer, what is needed and what is allowed.
     pub fn plan(&self, profile: &DeviceProfile) -> Result<Plan> {
-        let mut groups = Groups::new(self);
+        self.plan_with(profile, &SharedLayout::default())
+    }
+
+    /// [`plan`](Tape::plan), with shared values where the other session has them.
+    pub(crate) fn plan_with(&self, profile: &DeviceProfile, shared: &SharedLayout) -> Result<Plan> {
+        let mut apart = BTreeSet::new();
+        loop {
+            let packing = Packing::new(self, profile, shared, &apart)?;
+            let (plan, clashes) = self.plan_packed(profile, &packing)?;
+            if clashes.is_empty() {
+                return Ok(plan);
+            }
+            // Every round takes at least one more value out of its arena.
+            for clash in clashes {
+                let moved = packing.movable(&clash.values).ok_or_else(|| self.unsharable(&clash))?;
+                apart.extend(moved);
+            }
+        }
+    }
+
+    fn unsharable(&self, clash: &Clash) -> Error {
+        let [one, other] = clash.values.each_ref().map(|v| self.recording.describe(v[0]));
+        let op = self.ops[clash.op].op.name();
+        let message = format!(
+            "`{op}` reads one of `{one}` and `{other}` and writes the other, and they lie in one buffer there"
+        );
+        Error::Share { message }
+    }
+
+    /// A plan, and where a kernel may not use values that the packing put into one buffer.
+    fn plan_packed(&self, profile: &DeviceProfile, packing: &Packing<'_>) -> Result<(Plan, Vec<Clash>)> {
+        let mut groups = Groups::new(self, packing);
         let mut lowered = Vec::with_capacity(self.ops.len());
         for (index, node) in self.ops.iter().enumerate() {
-            let in_place = groups.place(self, index, node);
-            lowered.push(self.lower(node, profile, in_place)?);
+            let in_place = groups.place(self, packing, index, node);
+            lowered.push(self.lower(node, profile, in_place, &packing.runs[index])?);
             for &bytes in &lowered[index].1 {
                 groups.scratch.push((index, groups.all.len()));
-                groups.all.push(Group { bytes: pad(bytes), first: index, last: index, fixed: None });
+                groups.add(pad(bytes), index, None);
             }
         }
         let (buffers, buffer_of) = groups.assign(self);
@@ -138,10 +172,11 @@ impl Tape {
             let bytes = pad(self.recording.ty(*value).bytes());
             plan.by_value.insert(*value, plan.values.len());
             let (value, aliases, buffer) = (*value, *aliases, buffer_of[*group]);
-            plan.values.push(ValuePlan { value, bytes, buffer, first, last, aliases });
+            let offset = groups.offsets[&value];
+            plan.values.push(ValuePlan { value, bytes, buffer, offset, first, last, aliases });
         }
         self.check_buffers(&plan)?;
-        let mut binder = Binder { tape: self, plan: &mut plan };
+        let mut binder = Binder { tape: self, plan: &mut plan, packing, clashes: Vec::new() };
         for (index, (calls, _)) in lowered.into_iter().enumerate() {
             let scratch = groups.scratch.iter().filter(|(op, _)| *op == index);
             let scratch: Vec<_> = scratch.map(|&(_, g)| (buffer_of[g], groups.all[g].bytes)).collect();
@@ -149,7 +184,8 @@ impl Tape {
                 binder.bind(index, call, &scratch)?;
             }
         }
-        Ok(plan)
+        let clashes = binder.clashes;
+        Ok((plan, clashes))
     }
 
     fn types(&self, values: &[Value]) -> Vec<TensorType> {
@@ -161,6 +197,7 @@ impl Tape {
         node: &Node,
         profile: &DeviceProfile,
         in_place: Option<usize>,
+        runs: &[Run],
     ) -> Result<(Vec<KernelCall>, Vec<u64>)> {
         let (inputs, outputs) = (self.types(&node.inputs), self.types(&node.outputs));
         if node.op.is_view() {
@@ -171,6 +208,7 @@ impl Tape {
             inputs: &inputs,
             outputs: &outputs,
             in_place,
+            runs,
             calls: Vec::new(),
             scratch: Vec::new(),
         };
@@ -208,7 +246,8 @@ impl Tape {
     }
 }
 
-/// Values that share storage: a value, its views, and the results that took its buffer over.
+/// Values that share storage: a value, its views, and the results that took its buffer over; or all
+/// values of an arena.
 struct Group {
     bytes: u64,
     first: usize,
@@ -220,6 +259,10 @@ struct Group {
 struct Groups {
     all: Vec<Group>,
     of: HashMap<Value, usize>,
+    /// First bytes of the values in their groups.
+    offsets: HashMap<Value, u64>,
+    /// The group of each arena, from its first value on.
+    arenas: Vec<Option<usize>>,
     members: Vec<(Value, usize, Option<Value>)>,
     made: HashMap<Value, usize>,
     last_use: HashMap<Value, usize>,
@@ -227,7 +270,7 @@ struct Groups {
 }
 
 impl Groups {
-    fn new(tape: &Tape) -> Self {
+    fn new(tape: &Tape, packing: &Packing<'_>) -> Self {
         let end = tape.ops.len();
         let mut last_use: HashMap<Value, usize> = HashMap::new();
         for (index, node) in tape.ops.iter().enumerate() {
@@ -239,6 +282,8 @@ impl Groups {
         let mut groups = Groups {
             all: Vec::new(),
             of: HashMap::new(),
+            offsets: HashMap::new(),
+            arenas: vec![None; packing.arenas.len()],
             members: Vec::new(),
             made: HashMap::new(),
             last_use,
@@ -252,12 +297,36 @@ impl Groups {
                 Source::State(_) => BufferRole::State,
                 Source::Constant(_) | Source::Op { .. } => BufferRole::Constant,
             };
-            let group = groups.all.len();
-            groups.all.push(Group { bytes: pad(info.ty.bytes()), first: 0, last: end, fixed: Some(role) });
             groups.last_use.insert(value, end);
-            groups.join(value, group, 0, None);
+            groups.settle(packing, value, pad(info.ty.bytes()), 0, Some(role));
         }
         groups
+    }
+
+    /// A group that lives from operator `first` on; returns its number.
+    fn add(&mut self, bytes: u64, first: usize, fixed: Option<BufferRole>) -> usize {
+        self.all.push(Group { bytes, first, last: first, fixed });
+        self.all.len() - 1
+    }
+
+    /// Puts a value that takes over no other's storage into its arena, or else into a group of its own.
+    fn settle(
+        &mut self,
+        packing: &Packing<'_>,
+        value: Value,
+        bytes: u64,
+        made: usize,
+        fixed: Option<BufferRole>,
+    ) {
+        let place = packing.places.get(&value);
+        let known = place.and_then(|place| self.arenas[place.arena]);
+        let bytes = place.map_or(bytes, |place| packing.arenas[place.arena]);
+        let group = known.unwrap_or_else(|| self.add(bytes, made, fixed));
+        if let Some(place) = place {
+            self.arenas[place.arena] = Some(group);
+        }
+        self.offsets.insert(value, place.map_or(0, |place| place.offset));
+        self.join(value, group, made, None);
     }
 
     fn join(&mut self, value: Value, group: usize, made: usize, aliases: Option<Value>) {
@@ -270,25 +339,25 @@ impl Groups {
 
     /// Gives the outputs of operator `index` their groups; returns the input whose buffer output
     /// 0 takes over.
-    fn place(&mut self, tape: &Tape, index: usize, node: &Node) -> Option<usize> {
+    fn place(&mut self, tape: &Tape, packing: &Packing<'_>, index: usize, node: &Node) -> Option<usize> {
         let types = tape.types(&node.inputs);
         let taken = if node.op.is_view() {
             Some(0)
         } else {
             let candidates = node.op.in_place(&types);
-            candidates.into_iter().find(|&input| self.may_take(tape, index, node, input))
+            let packed = node.outputs.first().is_some_and(|output| packing.places.contains_key(output));
+            candidates.into_iter().find(|&input| !packed && self.may_take(tape, index, node, input))
         };
         for (number, &output) in node.outputs.iter().enumerate() {
             match taken {
                 Some(input) if number == 0 => {
                     let source = node.inputs[input];
+                    self.offsets.insert(output, self.offsets[&source]);
                     self.join(output, self.of[&source], index, Some(source));
                 }
                 _ => {
-                    let group = self.all.len();
                     let bytes = pad(tape.recording.ty(output).bytes());
-                    self.all.push(Group { bytes, first: index, last: index, fixed: None });
-                    self.join(output, group, index, None);
+                    self.settle(packing, output, bytes, index, None);
                 }
             }
         }
@@ -301,7 +370,8 @@ impl Groups {
         let alone = others.into_iter().all(|(_, v)| self.of[v] != group);
         let bytes = pad(tape.recording.ty(node.outputs[0]).bytes());
         let candidate = &self.all[group];
-        candidate.fixed.is_none() && candidate.last == index && candidate.bytes == bytes && alone
+        let arena = self.arenas.contains(&Some(group));
+        candidate.fixed.is_none() && !arena && candidate.last == index && candidate.bytes == bytes && alone
     }
 
     /// Gives groups their buffers: persistent ones each its own; the others, largest first, the
@@ -371,6 +441,7 @@ impl Plan {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kib = |bytes: u64| bytes as f64 / 1024.0;
+        let at = |what: String, offset: u64| if offset == 0 { what } else { format!("{what}+{offset}") };
         writeln!(
             f,
             "plan for {}: {} dispatches, {} buffers, {:.1} KiB ({:.1} KiB without sharing)",
@@ -381,8 +452,12 @@ impl fmt::Display for Plan {
             kib(self.unshared_bytes())
         )?;
         for (index, buffer) in self.buffers.iter().enumerate() {
-            let holds: Vec<_> =
-                self.values.iter().filter(|v| v.buffer == index).map(|v| format!("{:?}", v.value)).collect();
+            let holds: Vec<_> = self
+                .values
+                .iter()
+                .filter(|v| v.buffer == index)
+                .map(|v| at(format!("{:?}", v.value), v.offset))
+                .collect();
             let role = format!("{:?}", buffer.role).to_lowercase();
             writeln!(f, "  buffer {index:4} {role:10} {:12} B  {}", buffer.bytes, holds.join(" "))?;
         }
@@ -390,7 +465,10 @@ impl fmt::Display for Plan {
             let bound: Vec<_> = d
                 .bindings
                 .iter()
-                .map(|b| format!("{}{}", b.buffer, if b.access == Access::ReadWrite { "*" } else { "" }))
+                .map(|b| {
+                    let mark = if b.access == Access::ReadWrite { "*" } else { "" };
+                    at(b.buffer.to_string(), b.offset) + mark
+                })
                 .collect();
             let (shader, entry) = (d.shader.name(), d.entry);
             writeln!(

@@ -5,9 +5,10 @@ pub mod callbacks;
 pub(crate) mod checkpoint;
 mod clip;
 mod constraints;
+mod groups;
 mod history;
 mod losses;
-mod metrics;
+pub mod metrics;
 mod optimizers;
 mod penalties;
 pub mod pruning;
@@ -22,9 +23,12 @@ pub use checkpoint::{LoadOptions, LoadReport, SkippedTensor};
 pub use clip::{Clip, Clipped};
 pub use constraints::Constraint;
 pub(crate) use constraints::{Rule, hold_to_rules};
+pub use groups::update_groups;
 pub use history::{History, Logs};
 pub use losses::{CrossEntropy, Loss, LossFunction, Scores};
-pub use metrics::{MetricFunction, MetricInputs};
+pub use metrics::{
+    Average, ConfusionMatrix, Metric, MetricFunction, MetricInputs, RocCurve, roc_auc, roc_curve,
+};
 pub use optimizers::{
     AVERAGE, Adadelta, Adafactor, Adagrad, Adam, AdamW, Adamax, Averaged, Ftrl, LEARNING_RATE, Lion, Nadam,
     Optimizer, RmsProp, Sgd,

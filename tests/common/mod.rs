@@ -4,6 +4,8 @@
 
 pub mod cases;
 pub mod data;
+pub mod momentum;
+pub mod simulate;
 
 use std::sync::OnceLock;
 

@@ -28,10 +28,28 @@ pub(super) fn type_here(session: &Session, value: Value) -> StoredType {
     StoredType { dtype: dtype_here(session, value).to_string(), shape }
 }
 
-/// A value with all its digits.
-pub(super) fn tensor_of(session: &Session, value: Value) -> Result<Tensor> {
-    let data = session.executor().read_f64(value)?;
-    Ok(Tensor::new(dtype_here(session, value), session.shape_of(value).dims(), &data))
+/// Elements that are read from a device at once, unless a value has more: 64 MiB of f32.
+const AT_ONCE: usize = 1 << 24;
+
+/// Values by name with all their digits.
+pub(super) fn tensors_of(session: &Session, named: Vec<(String, Value)>) -> Result<BTreeMap<String, Tensor>> {
+    let mut tensors = BTreeMap::new();
+    let mut rest = &named[..];
+    while !rest.is_empty() {
+        let mut elements = 0;
+        let fits = rest.iter().take_while(|(_, value)| {
+            elements += session.shape_of(*value).numel();
+            elements <= AT_ONCE
+        });
+        let (part, after) = rest.split_at(fits.count().max(1));
+        rest = after;
+        let values: Vec<Value> = part.iter().map(|&(_, value)| value).collect();
+        for ((name, value), data) in part.iter().zip(session.read_together(&values)?) {
+            let (dtype, shape) = (dtype_here(session, *value), session.shape_of(*value));
+            tensors.insert(name.clone(), Tensor::new(dtype, shape.dims(), &data));
+        }
+    }
+    Ok(tensors)
 }
 
 /// The parameters and states of several sessions by name. What they share counts once; the first one
@@ -60,9 +78,13 @@ fn callback_tensor(callback: usize, array: &str) -> String {
 impl Checkpoint {
     /// Reads every parameter and state of these sessions, the one that the others share with first.
     pub fn of_sessions(sessions: &[&Session]) -> Result<Checkpoint> {
+        let mut of_session: Vec<Vec<(String, Value)>> = vec![Vec::new(); sessions.len()];
+        for (name, (_, index, value)) in owners(sessions) {
+            of_session[index].push((name, value));
+        }
         let mut tensors = BTreeMap::new();
-        for (name, (session, _, value)) in owners(sessions) {
-            tensors.insert(name, tensor_of(session, value)?);
+        for (session, values) in sessions.iter().zip(of_session) {
+            tensors.extend(tensors_of(session, values)?);
         }
         Ok(Checkpoint { tensors })
     }

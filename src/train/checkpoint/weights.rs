@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 
 use super::file::{self, TensorFile, VERSION};
 use super::options::is_within;
-use super::states::{tensor_of, type_here};
+use super::states::{tensors_of, type_here};
 use super::{LoadOptions, LoadReport, SkippedTensor};
 use crate::error::{Error, Result};
 use crate::graph::Value;
@@ -45,10 +45,7 @@ impl Session {
     /// # Errors
     /// [`Error::Io`] with the path; what reading a value from the device reports.
     pub fn save_weights(&self, path: impl AsRef<Path>) -> Result<()> {
-        let mut tensors = BTreeMap::new();
-        for (name, value) in self.weights() {
-            tensors.insert(name, tensor_of(self, value)?);
-        }
+        let tensors = tensors_of(self, self.weights().collect())?;
         file::save(path.as_ref(), &tensors, &json!({ "kind": "weights", "version": VERSION }))
     }
 

@@ -316,7 +316,8 @@ impl Recipe {
     /// Reads the sums of a step and says what they come to.
     fn logs(&self, step: &Step, samples: usize, prefix: &str) -> Result<Logs> {
         let sums = step.sums()?;
-        let totals = step.session.read_f64(sums.total)?;
+        let parts = step.session.read_together(&[sums.total, sums.carry])?;
+        let totals: Vec<f64> = parts[0].iter().zip(&parts[1]).map(|(total, carry)| total + carry).collect();
         let mut logs = Logs::new();
         logs.set(&format!("{prefix}loss"), totals[0] / samples as f64);
         let output = step.session.shape_of(step.values.output);

@@ -1,15 +1,19 @@
 //! Every operator at ordinary and hostile shapes and values. One file per family, as in
 //! `src/ops`; `all` is what the kernel, gradient and coverage tests go through.
 
+mod augment;
 mod batch;
 mod clip;
+pub mod constrain;
 mod conv;
+mod counts;
 mod elementwise;
 mod gather;
 mod layout;
 mod loss;
 mod lrn;
 mod matmul;
+mod moments;
 mod noise;
 mod norm;
 mod pool;
@@ -38,10 +42,13 @@ pub fn all() -> Vec<Case> {
         sequence::cases(),
         softmax::cases(),
         loss::cases(),
+        counts::cases(),
+        moments::cases(),
         noise::cases(),
         norm::cases(),
         recurrent::cases(),
         clip::cases(),
+        augment::cases(),
     ];
     let wanted = std::env::var("RETAPE_TEST_CASE").unwrap_or_default();
     families.into_iter().flatten().filter(|case| case.name.contains(&wanted)).collect()

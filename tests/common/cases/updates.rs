@@ -1,4 +1,5 @@
-//! Operators that overwrite state: assignment, every optimiser's update, batches loaded into states.
+//! Operators that overwrite state: assignment, every optimiser's update, constraints, batches loaded into
+//! states.
 
 use retape::Result;
 use retape::prelude::*;
@@ -80,6 +81,7 @@ pub fn tapes() -> Vec<(String, Tape)> {
         tapes.push((format!("running statistics of {dims:?}"), tape));
     }
     tapes.extend(super::batch::tapes());
+    tapes.extend(super::constrain::tapes());
     tapes
 }
 

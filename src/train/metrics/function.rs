@@ -1,9 +1,9 @@
 use std::fmt;
 
-use super::Scores;
 use crate::error::Result;
 use crate::graph::{Graph, Value};
 use crate::shape::Shape;
+use crate::train::Scores;
 
 /// What a metric works with.
 #[derive(Clone, Copy, Debug)]

@@ -1,0 +1,132 @@
+// Counts that classification metrics are made of.
+//
+//   hits of a row     1 where fewer than k classes are ahead of the target's class l, else 0; ahead are
+//                     the classes j with x[j] > x[l], and with TIES those with x[j] = x[l] and j < l.
+//                     0 where the row holds a NaN or has no class l
+//   threshold counts  of class c, above threshold t: how many of the rows that count have a target over
+//                     1/2, and how many have not; before the first threshold, of all rows
+//
+// x is [rows, classes], contiguous; the labels of `labels` are one index per row, the targets of `soft`
+// and of the counts have the shape of x, and l of such a row is its first largest element. The counts are
+// [classes, levels, 2], where levels is one more than there are thresholds.
+//
+//   labels, soft  a thread handles a row
+//   count         a thread makes one count of one class, over every parts-th sample of `steps` rows; a
+//                 sample counts where mask[sample] is not 0
+//   join          a thread adds up the parts of a number
+//
+// Workgroups of 64 in a folded grid. NaN is told by its bits, since drivers may turn comparisons of floats
+// around as if there were none.
+
+override TIES: bool = false;
+
+struct RowParams {
+    n: u32,
+    classes: u32,
+    k: u32,
+}
+
+struct CountParams {
+    n: u32,
+    classes: u32,
+    levels: u32,
+    batch: u32,
+    steps: u32,
+    parts: u32,
+}
+
+struct JoinParams {
+    n: u32,
+    parts: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read> label: array<u32>;
+@group(0) @binding(1) var<storage, read> target_of: array<f32>;
+@group(0) @binding(2) var<storage, read_write> hit: array<f32>;
+@group(0) @binding(2) var<storage, read> mask: array<f32>;
+@group(0) @binding(3) var<storage, read> threshold: array<f32>;
+@group(0) @binding(4) var<storage, read_write> counted: array<vec2<f32>>;
+@group(0) @binding(0) var<storage, read> part: array<f32>;
+@group(0) @binding(1) var<storage, read_write> joined: array<f32>;
+var<immediate> row_p: RowParams;
+var<immediate> count_p: CountParams;
+var<immediate> join_p: JoinParams;
+
+fn is_nan(v: f32) -> bool {
+    return (bitcast<u32>(v) & 0x7fffffffu) > 0x7f800000u;
+}
+
+fn hit_of(row: u32, l: u32) -> f32 {
+    if l >= row_p.classes { return 0.0; }
+    let base = row * row_p.classes;
+    let own = x[base + l];
+    var ahead = 0u;
+    var broken = false;
+    for (var j = 0u; j < row_p.classes; j++) {
+        let other = x[base + j];
+        broken = broken || is_nan(other);
+        ahead += select(0u, 1u, other > own || (TIES && j < l && other == own));
+    }
+    return select(0.0, 1.0, ahead < row_p.k && !broken);
+}
+
+@compute @workgroup_size(64)
+fn labels(@builtin(global_invocation_id) id: vec3<u32>) {
+    let row = linear_index(id, 64u);
+    if row >= row_p.n { return; }
+    hit[row] = hit_of(row, label[row]);
+}
+
+@compute @workgroup_size(64)
+fn soft(@builtin(global_invocation_id) id: vec3<u32>) {
+    let row = linear_index(id, 64u);
+    if row >= row_p.n { return; }
+    let base = row * row_p.classes;
+    var best = target_of[base];
+    var l = 0u;
+    for (var j = 1u; j < row_p.classes; j++) {
+        let candidate = target_of[base + j];
+        if candidate > best {
+            best = candidate;
+            l = j;
+        }
+    }
+    hit[row] = hit_of(row, l);
+}
+
+@compute @workgroup_size(64)
+fn count(@builtin(global_invocation_id) id: vec3<u32>) {
+    let i = linear_index(id, 64u);
+    if i >= count_p.n { return; }
+    let row = i / count_p.levels;
+    let level = i - row * count_p.levels;
+    let first = row / count_p.classes;
+    let class = row - first * count_p.classes;
+    let all = level == 0u;
+    let limit = threshold[max(level, 1u) - 1u];
+    var yes = 0u;
+    var no = 0u;
+    for (var b = first; b < count_p.batch; b += count_p.parts) {
+        if mask[b] == 0.0 { continue; }
+        var at = b * count_p.steps * count_p.classes + class;
+        for (var s = 0u; s < count_p.steps; s++) {
+            let score = x[at];
+            let above = all || (score > limit && !is_nan(score));
+            let positive = target_of[at] > 0.5;
+            yes += select(0u, 1u, above && positive);
+            no += select(0u, 1u, above && !positive);
+            at += count_p.classes;
+        }
+    }
+    counted[i] = vec2(f32(yes), f32(no));
+}
+
+@compute @workgroup_size(64)
+fn join(@builtin(global_invocation_id) id: vec3<u32>) {
+    let i = linear_index(id, 64u);
+    if i >= join_p.n { return; }
+    var total = 0.0;
+    for (var c = 0u; c < join_p.parts; c++) { total += part[c * join_p.n + i]; }
+    joined[i] = total;
+}

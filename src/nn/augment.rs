@@ -1,0 +1,415 @@
+//! Keras's augmentation layers, on the device: each image of a batch is changed at random in
+//! training, and left alone in evaluation. What an image draws follows from the seed, the step, the
+//! layer and its place in the batch.
+
+use super::{Layer, LayerContext, Mode, image};
+use crate::error::{Error, Result};
+use crate::graph::Value;
+use crate::ops::{AffineOptions, FillMode, check_crop};
+
+/// Mirrors half of the images, as Keras's `RandomFlip`.
+///
+/// | shapes | parameters |
+/// |---|---|
+/// | `[batch, channels, h, w]`, unchanged | none |
+///
+/// ```
+/// use retape::prelude::*;
+///
+/// # fn main() -> retape::Result<()> {
+/// let model = Sequential::new()
+///     .add(RandomCrop::new([32, 32]).padding(4))
+///     .add(RandomFlip::horizontal())
+///     .add(Conv2d::new(16, 3))
+///     .add(GlobalAvgPool2d)
+///     .add(Dense::new(10));
+/// let mut g = Graph::new();
+/// let (x, labels) = (g.input("x", [8, 3, 32, 32]), g.labels("labels", [8]));
+/// let logits = model.record(&mut g, x, Mode::Training)?;
+/// let loss = g.softmax_cross_entropy(logits, labels)?;
+/// let tape = g.training_step(loss, &Sgd::new(0.1))?;
+/// # let _ = tape;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct RandomFlip(AffineOptions);
+
+/// Moves images by whole pixels, each distance as likely as any other. Keras's `RandomTranslation`
+/// draws fractions of pixels and interpolates; whole ones keep every pixel as it is.
+///
+/// | shapes | parameters |
+/// |---|---|
+/// | `[batch, channels, h, w]`, unchanged | none |
+#[derive(Clone, Copy, Debug)]
+pub struct RandomTranslation {
+    distance: Distance,
+    fill: FillMode,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Distance {
+    Share([f32; 2]),
+    Pixels([usize; 2]),
+}
+
+/// Cuts a part out of images, anywhere in training and in the middle in evaluation, as Keras's
+/// `RandomCrop`; with padding, as torchvision's.
+///
+/// | | shape |
+/// |---|---|
+/// | input | `[batch, channels, h, w]` |
+/// | output | `[batch, channels, height, width]` |
+///
+/// No parameters. In evaluation the crop begins at row `(h - height) / 2`, rounded down, and likewise
+/// at a column; what it shows outside the image is 0, as the padding.
+#[derive(Clone, Copy, Debug)]
+pub struct RandomCrop {
+    size: [usize; 2],
+    padding: usize,
+}
+
+/// Turns images about their middle, with bilinear interpolation, as Keras's `RandomRotation`.
+///
+/// | shapes | parameters |
+/// |---|---|
+/// | `[batch, channels, h, w]`, unchanged | none |
+#[derive(Clone, Copy, Debug)]
+pub struct RandomRotation(AffineOptions);
+
+/// Zooms into and out of the middle of images, height and width alike, with bilinear interpolation,
+/// as Keras's `RandomZoom`.
+///
+/// | shapes | parameters |
+/// |---|---|
+/// | `[batch, channels, h, w]`, unchanged | none |
+#[derive(Clone, Copy, Debug)]
+pub struct RandomZoom(AffineOptions);
+
+/// Several of flips, shift, rotation and zoom in one kernel call:
+/// [`Graph::random_affine`](crate::Graph::random_affine).
+///
+/// | shapes | parameters |
+/// |---|---|
+/// | `[batch, channels, h, w]`, unchanged | none |
+#[derive(Clone, Copy, Debug)]
+pub struct RandomAffine(AffineOptions);
+
+/// Adds one number to every pixel of an image, as Keras's `RandomBrightness`.
+///
+/// | shapes | parameters |
+/// |---|---|
+/// | `[batch, ..]`, unchanged | none |
+#[derive(Clone, Copy, Debug)]
+pub struct RandomBrightness {
+    between: [f32; 2],
+    range: Option<[f32; 2]>,
+}
+
+/// Scales the differences of each channel of an image from its mean, as Keras's `RandomContrast`:
+/// `(x - mean) f + mean`.
+///
+/// | shapes | parameters |
+/// |---|---|
+/// | `[batch, channels, ..]`, unchanged | none |
+#[derive(Clone, Copy, Debug)]
+pub struct RandomContrast {
+    between: [f32; 2],
+    range: Option<[f32; 2]>,
+}
+
+impl RandomFlip {
+    /// Left and right change places.
+    pub fn horizontal() -> Self {
+        RandomFlip(AffineOptions::new().flip_horizontal())
+    }
+
+    /// Top and bottom change places.
+    pub fn vertical() -> Self {
+        RandomFlip(AffineOptions::new().flip_vertical())
+    }
+
+    /// Either, each in half of the images.
+    pub fn both() -> Self {
+        RandomFlip(AffineOptions::new().flip_horizontal().flip_vertical())
+    }
+}
+
+impl RandomTranslation {
+    /// Moves by up to these shares of the height, up or down, and of the width, left or right; from 0
+    /// to 1, and rounded to whole pixels.
+    pub fn new(height_factor: f32, width_factor: f32) -> Self {
+        RandomTranslation {
+            distance: Distance::Share([height_factor, width_factor]),
+            fill: FillMode::Reflect,
+        }
+    }
+
+    /// Moves by up to so many pixels up or down, and left or right.
+    pub fn pixels(pixels: [usize; 2]) -> Self {
+        RandomTranslation { distance: Distance::Pixels(pixels), fill: FillMode::Reflect }
+    }
+
+    /// What shows where the image has left: [`FillMode::Reflect`] by default.
+    pub fn fill(mut self, fill: FillMode) -> Self {
+        self.fill = fill;
+        self
+    }
+
+    fn options(&self, image: [usize; 2]) -> Result<AffineOptions> {
+        let pixels = match self.distance {
+            Distance::Pixels(pixels) => pixels,
+            Distance::Share(shares) => {
+                if let Some(share) = shares.into_iter().find(|share| !(0.0..=1.0).contains(share)) {
+                    let (argument, value) = ("factor", share.to_string());
+                    return Err(Error::Argument { argument, value, expected: "it must be from 0 to 1" });
+                }
+                [0, 1].map(|axis| (f64::from(shares[axis]) * image[axis] as f64).round() as usize)
+            }
+        };
+        Ok(AffineOptions::new().shift(pixels).fill(self.fill))
+    }
+}
+
+impl RandomCrop {
+    /// Cuts out `[height, width]` pixels.
+    pub fn new(size: [usize; 2]) -> Self {
+        RandomCrop { size, padding: 0 }
+    }
+
+    /// Adds so many zeros on each side of the image first, in training.
+    pub fn padding(mut self, padding: usize) -> Self {
+        self.padding = padding;
+        self
+    }
+
+    /// The middle of `x`, with zeros where it is larger than the image.
+    fn middle(&self, cx: &LayerContext<'_>, x: Value) -> Result<Value> {
+        let [_, _, height, width] = image(cx.graph().shape(x)?)?;
+        let mut middle = x;
+        for (axis, (has, wants)) in [(height, self.size[0]), (width, self.size[1])].into_iter().enumerate() {
+            let mut margins = [(0, 0); 4];
+            let missing = wants.saturating_sub(has);
+            // The first row, (has - wants) / 2 rounded down, is a negative one then.
+            margins[2 + axis] = (missing.div_ceil(2), missing / 2);
+            if missing > 0 {
+                middle = cx.graph().pad(middle, &margins, 0.0)?;
+            }
+            let first = has.saturating_sub(wants) / 2;
+            if has > wants {
+                middle = cx.graph().slice_axis(middle, 2 + axis as isize, first..first + wants)?;
+            }
+        }
+        Ok(middle)
+    }
+}
+
+impl RandomRotation {
+    /// Turns by up to this share of a full turn either way: 0.1 is 36 degrees. From 0 to 1.
+    pub fn new(factor: f32) -> Self {
+        RandomRotation::between(-factor, factor)
+    }
+
+    /// Turns by an angle between these shares of a full turn, of which positive ones are
+    /// counter-clockwise.
+    pub fn between(low: f32, high: f32) -> Self {
+        RandomRotation(AffineOptions::new().rotate(low, high))
+    }
+
+    /// What shows outside the image: [`FillMode::Reflect`] by default.
+    pub fn fill(self, fill: FillMode) -> Self {
+        RandomRotation(self.0.fill(fill))
+    }
+}
+
+impl RandomZoom {
+    /// Zooms by up to this either way: 0.2 shows from 0.8 to 1.2 times the height and width. From 0
+    /// to 0.99.
+    pub fn new(factor: f32) -> Self {
+        RandomZoom::between(-factor, factor)
+    }
+
+    /// Zooms by a factor between these, of which positive ones zoom out: from -0.99 to 1.
+    pub fn between(low: f32, high: f32) -> Self {
+        RandomZoom(AffineOptions::new().zoom(low, high))
+    }
+
+    /// What shows outside the image: [`FillMode::Reflect`] by default.
+    pub fn fill(self, fill: FillMode) -> Self {
+        RandomZoom(self.0.fill(fill))
+    }
+}
+
+impl RandomAffine {
+    /// Maps that these options allow. A crop is [`RandomCrop`]'s, which has an evaluation of its own.
+    pub fn new(options: AffineOptions) -> Self {
+        RandomAffine(options)
+    }
+}
+
+impl RandomBrightness {
+    /// Adds up to this share of the value range, or takes away as much.
+    pub fn new(factor: f32) -> Self {
+        RandomBrightness::between(-factor, factor)
+    }
+
+    /// Adds between `low` and `high` times the value range.
+    pub fn between(low: f32, high: f32) -> Self {
+        RandomBrightness { between: [low, high], range: None }
+    }
+
+    /// The values that images have: the sum is clipped to them. Without it the range counts as 1 wide,
+    /// and nothing is clipped; Keras's default is 0 to 255.
+    pub fn value_range(mut self, low: f32, high: f32) -> Self {
+        self.range = Some([low, high]);
+        self
+    }
+}
+
+impl RandomContrast {
+    /// Draws `f` between `1 - factor` and `1 + factor`.
+    pub fn new(factor: f32) -> Self {
+        RandomContrast::between(1.0 - factor, 1.0 + factor)
+    }
+
+    /// Draws `f` between `low` and `high`, at least 0.
+    pub fn between(low: f32, high: f32) -> Self {
+        RandomContrast { between: [low, high], range: None }
+    }
+
+    /// The values that images have: results are clipped to them. Without it nothing is clipped;
+    /// Keras's default is 0 to 255.
+    pub fn value_range(mut self, low: f32, high: f32) -> Self {
+        self.range = Some([low, high]);
+        self
+    }
+}
+
+/// Refuses a range without numbers in it. A mistake shows in evaluation too.
+fn check_range(argument: &'static str, [low, high]: [f32; 2], least: f32) -> Result<()> {
+    if least <= low && low <= high && (high - low).is_finite() {
+        return Ok(());
+    }
+    let expected = "its numbers must be finite, within the layer's limits, and the smaller one first";
+    Err(Error::Argument { argument, value: format!("[{low}, {high}]"), expected })
+}
+
+/// The map in training, the image as it is in evaluation.
+fn affine(cx: &LayerContext<'_>, x: Value, options: &AffineOptions) -> Result<Value> {
+    let [_, _, height, width] = image(cx.graph().shape(x)?)?;
+    options.check([height, width])?;
+    match cx.mode() {
+        Mode::Training => cx.graph().random_affine(x, options),
+        Mode::Evaluation => Ok(x),
+    }
+}
+
+/// What a change of the values gives, clipped to a range if there is one.
+fn clipped(cx: &LayerContext<'_>, x: Value, range: Option<[f32; 2]>) -> Result<Value> {
+    match range {
+        Some([low, high]) => cx.graph().clip(x, low, high),
+        None => Ok(x),
+    }
+}
+
+macro_rules! affine_layers {
+    ($($layer:ident $kind:literal),+) => {$(
+        impl Layer for $layer {
+            fn kind(&self) -> &'static str {
+                $kind
+            }
+
+            fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
+                let x = cx.one(inputs)?;
+                affine(cx, x, &self.0)
+            }
+        }
+    )+};
+}
+affine_layers!(RandomFlip "random_flip", RandomRotation "random_rotation", RandomZoom "random_zoom");
+
+impl Layer for RandomAffine {
+    fn kind(&self) -> &'static str {
+        "random_affine"
+    }
+
+    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
+        let x = cx.one(inputs)?;
+        if self.0.has_crop() {
+            let (argument, value) = ("options", "a crop".to_owned());
+            let expected = "a layer that crops is RandomCrop";
+            return Err(Error::Argument { argument, value, expected });
+        }
+        affine(cx, x, &self.0)
+    }
+}
+
+impl Layer for RandomTranslation {
+    fn kind(&self) -> &'static str {
+        "random_translation"
+    }
+
+    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
+        let x = cx.one(inputs)?;
+        let [_, _, height, width] = image(cx.graph().shape(x)?)?;
+        affine(cx, x, &self.options([height, width])?)
+    }
+}
+
+impl Layer for RandomCrop {
+    fn kind(&self) -> &'static str {
+        "random_crop"
+    }
+
+    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
+        let x = cx.one(inputs)?;
+        let [_, _, height, width] = image(cx.graph().shape(x)?)?;
+        check_crop([height, width], self.size, self.padding)?;
+        let options = AffineOptions::new().crop(self.size, self.padding).fill(FillMode::Constant(0.0));
+        match cx.mode() {
+            Mode::Training => cx.graph().random_affine(x, &options),
+            Mode::Evaluation => self.middle(cx, x),
+        }
+    }
+}
+
+impl Layer for RandomBrightness {
+    fn kind(&self) -> &'static str {
+        "random_brightness"
+    }
+
+    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
+        let x = cx.one(inputs)?;
+        let [low, high] = self.range.unwrap_or([0.0, 1.0]);
+        check_range("value_range", [low, high], f32::MIN)?;
+        check_range("factor", self.between, -1.0)?;
+        let [darkest, brightest] = self.between.map(|share| share * (high - low));
+        match cx.mode() {
+            Mode::Training => {
+                let y = cx.graph().random_brightness(x, darkest, brightest)?;
+                clipped(cx, y, self.range)
+            }
+            Mode::Evaluation => Ok(x),
+        }
+    }
+}
+
+impl Layer for RandomContrast {
+    fn kind(&self) -> &'static str {
+        "random_contrast"
+    }
+
+    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
+        let x = cx.one(inputs)?;
+        check_range("value_range", self.range.unwrap_or_default(), f32::MIN)?;
+        let [low, high] = self.between;
+        check_range("factor", [low, high], 0.0)?;
+        match cx.mode() {
+            Mode::Training => {
+                let y = cx.graph().random_contrast(x, low, high)?;
+                clipped(cx, y, self.range)
+            }
+            Mode::Evaluation => Ok(x),
+        }
+    }
+}

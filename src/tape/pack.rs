@@ -1,0 +1,231 @@
+//! Which values lie side by side in one buffer. It is decided over the whole tape before anything is
+//! lowered, since an operator's kernel calls depend on it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use super::Tape;
+use super::plan::{BufferRole, pad};
+use super::profile::DeviceProfile;
+use crate::error::{Error, Result};
+use crate::graph::{Node, Source, Value};
+use crate::kernel::Slot;
+use crate::ops::Run;
+
+/// Where a value lies in an arena.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// Index of the arena.
+    pub arena: usize,
+    /// First byte.
+    pub offset: u64,
+}
+
+/// Where another session has the parameters and states that this tape is to share with it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SharedLayout {
+    /// Bytes of its buffers.
+    pub arenas: Vec<u64>,
+    /// This tape's values in them.
+    pub places: BTreeMap<Value, Place>,
+}
+
+/// The buffers that hold several values each, and what operators gain by them.
+pub(super) struct Packing<'a> {
+    shared: &'a SharedLayout,
+    /// Bytes of each arena; those of the shared layout come first.
+    pub arenas: Vec<u64>,
+    /// Where values lie that are in an arena; views are not listed, what they view is.
+    pub places: HashMap<Value, Place>,
+    /// The runs of each operator on the tape.
+    pub runs: Vec<Vec<Run>>,
+}
+
+/// Where an operand of an operator may lie.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Home {
+    /// In an arena already.
+    Placed(Place),
+    /// In an arena of its own kind, yet to be made.
+    Fresh(BufferRole),
+}
+
+/// Positions that have been gathered for a run, all operands of a class in one arena.
+struct Chunk {
+    positions: Vec<usize>,
+    /// Where the first position's operands are, by class; `None` where they stay in buffers of their own.
+    homes: Option<Vec<Home>>,
+    /// From the first operand's first byte to the last one's last.
+    bytes: u64,
+}
+
+/// What limits a run on a device.
+struct Limits {
+    /// Operands begin at multiples of this.
+    alignment: u64,
+    /// Bytes of the largest run.
+    bytes: u64,
+}
+
+impl Limits {
+    fn new(profile: &DeviceProfile) -> Self {
+        let alignment = u64::from(profile.offset_alignment).max(pad(1));
+        Limits { alignment, bytes: profile.max_binding_bytes.min(profile.max_buffer_bytes) }
+    }
+
+    /// The first place for an operand at or after `bytes`.
+    fn align(&self, bytes: u64) -> u64 {
+        bytes.div_ceil(self.alignment).saturating_mul(self.alignment)
+    }
+}
+
+impl Chunk {
+    /// Whether the next position's operands, at `homes` and of `bytes` each, go on where the last
+    /// ones end.
+    fn takes(&self, homes: &[Home], bytes: u64, limits: &Limits) -> bool {
+        let next = limits.align(self.bytes);
+        let follows = |(first, home): (&Home, &Home)| match (first, home) {
+            (Home::Placed(a), Home::Placed(b)) => a.arena == b.arena && a.offset + next == b.offset,
+            (first, home) => first == home,
+        };
+        let Some(first) = &self.homes else { return false };
+        next.saturating_add(bytes) <= limits.bytes && first.iter().zip(homes).all(follows)
+    }
+
+    fn run(&self, classes: &[std::ops::Range<usize>]) -> Run {
+        let (first, last) = (self.positions[0], self.positions[self.positions.len() - 1]);
+        let slot = |class: &std::ops::Range<usize>| match first == last {
+            true => Slot::Input(class.start + first),
+            false => Slot::Inputs(class.start + first, class.start + last),
+        };
+        Run {
+            positions: self.positions.clone(),
+            elements: usize::try_from(self.bytes / 4).unwrap_or(usize::MAX),
+            slots: classes.iter().map(slot).collect(),
+        }
+    }
+}
+
+impl<'a> Packing<'a> {
+    /// Packs what the operators ask for, in their order. The values in `apart` stay in buffers of
+    /// their own.
+    pub fn new(
+        tape: &Tape,
+        profile: &DeviceProfile,
+        shared: &'a SharedLayout,
+        apart: &BTreeSet<Value>,
+    ) -> Result<Self> {
+        let places = shared.places.iter().map(|(&value, &place)| (value, place)).collect();
+        let mut packing = Packing { shared, arenas: shared.arenas.clone(), places, runs: Vec::new() };
+        let limits = Limits::new(profile);
+        for node in tape.ops() {
+            let runs = packing.pack(tape, node, &limits, apart)?;
+            packing.runs.push(runs);
+        }
+        Ok(packing)
+    }
+
+    fn pack(
+        &mut self,
+        tape: &Tape,
+        node: &Node,
+        limits: &Limits,
+        apart: &BTreeSet<Value>,
+    ) -> Result<Vec<Run>> {
+        let classes = node.op.packs();
+        let sizes = sizes(tape, node, &classes)?;
+        let mut chunks: Vec<Chunk> = Vec::new();
+        let mut seen = HashSet::new();
+        for (position, &bytes) in sizes.iter().enumerate() {
+            let operands: Vec<Value> =
+                classes.iter().map(|c| tape.root(node.inputs[c.start + position])).collect();
+            let repeated = operands.iter().filter(|v| !seen.insert(**v)).count() > 0;
+            let homes: Option<Vec<Home>> = operands.iter().map(|&v| self.home(tape, v, apart)).collect();
+            let homes = homes.filter(|_| !repeated && bytes <= limits.bytes);
+            let open = homes
+                .as_ref()
+                .and_then(|homes| chunks.iter_mut().rfind(|chunk| chunk.takes(homes, bytes, limits)));
+            match open {
+                Some(chunk) => {
+                    chunk.positions.push(position);
+                    chunk.bytes = limits.align(chunk.bytes) + bytes;
+                }
+                None => chunks.push(Chunk { positions: vec![position], homes, bytes }),
+            }
+        }
+        for chunk in chunks.iter().filter(|chunk| chunk.positions.len() > 1) {
+            for (number, class) in classes.iter().enumerate() {
+                if let Some(Home::Fresh(_)) = chunk.homes.as_ref().map(|homes| homes[number]) {
+                    let operand = |p: usize| tape.root(node.inputs[class.start + p]);
+                    self.make_arena(chunk, operand, &sizes, limits);
+                }
+            }
+        }
+        Ok(chunks.iter().map(|chunk| chunk.run(&classes)).collect())
+    }
+
+    /// Where a value may lie: nowhere but in its own buffer if the program writes it or it never
+    /// changes.
+    fn home(&self, tape: &Tape, value: Value, apart: &BTreeSet<Value>) -> Option<Home> {
+        if let Some(&place) = self.places.get(&value) {
+            return Some(Home::Placed(place));
+        }
+        let role = match tape.recording().values[value.index()].source {
+            Source::Parameter(_) => BufferRole::Parameter,
+            Source::State(_) => BufferRole::State,
+            Source::Op { .. } => BufferRole::Transient,
+            Source::Input | Source::Labels | Source::Constant(_) => return None,
+        };
+        (!apart.contains(&value)).then_some(Home::Fresh(role))
+    }
+
+    fn make_arena(
+        &mut self,
+        chunk: &Chunk,
+        operand: impl Fn(usize) -> Value,
+        sizes: &[u64],
+        limits: &Limits,
+    ) {
+        let arena = self.arenas.len();
+        self.arenas.push(chunk.bytes);
+        let mut offset = 0;
+        for &position in &chunk.positions {
+            self.places.insert(operand(position), Place { arena, offset });
+            offset = limits.align(offset + sizes[position]);
+        }
+    }
+
+    /// Of two sets of values that may not be in one buffer, the one to take out of it; `None` if both
+    /// are where another session has them.
+    pub fn movable<'v>(&self, sides: &'v [Vec<Value>; 2]) -> Option<&'v [Value]> {
+        let moves = |side: &&Vec<Value>| side.iter().all(|v| !self.shared.places.contains_key(v));
+        sides.iter().rev().filter(moves).min_by_key(|side| side.len()).map(Vec::as_slice)
+    }
+
+    /// The inputs of operator `op` that a slot stands for, if it is one of its inputs or runs.
+    pub fn inputs(&self, op: usize, slot: Slot) -> Option<Vec<usize>> {
+        match slot {
+            Slot::Input(input) => Some(vec![input]),
+            Slot::Inputs(first, _) => {
+                let run = self.runs[op].iter().find(|run| run.slots.contains(&slot))?;
+                Some(run.positions.iter().map(|p| first - run.positions[0] + p).collect())
+            }
+            Slot::Output(_) | Slot::Scratch(_) => None,
+        }
+    }
+}
+
+/// The padded bytes of the operands at each position of the classes.
+fn sizes(tape: &Tape, node: &Node, classes: &[std::ops::Range<usize>]) -> Result<Vec<u64>> {
+    let Some(first) = classes.first() else { return Ok(Vec::new()) };
+    let bytes = |input: usize| node.inputs.get(input).map(|&v| tape.recording().ty(v).bytes());
+    for (class, range) in classes.iter().enumerate() {
+        let differs = |&p: &usize| {
+            let [here, there] = [range, first].map(|r| bytes(r.start + p).filter(|_| p < r.len()));
+            here.is_none() || here != there
+        };
+        if let Some(position) = (0..first.len().max(range.len())).find(differs) {
+            return Err(Error::PackMismatch { op: node.op.name(), class, position });
+        }
+    }
+    Ok(first.clone().filter_map(bytes).map(pad).collect())
+}

@@ -1,0 +1,94 @@
+//! Scores of classes: by a confusion matrix that adds up on the device.
+
+use super::average::Average;
+use super::confusion::{ConfusionMatrix, Score};
+use super::function::{MetricFunction, MetricInputs};
+use super::inputs::{Classified, classes_of, mismatch};
+use crate::error::Result;
+use crate::graph::{Graph, Value};
+use crate::shape::Shape;
+
+/// A score of classes and how they make one.
+#[derive(Debug)]
+pub(super) struct ClassScore {
+    pub score: Score,
+    pub average: Average,
+}
+
+/// The counts themselves.
+#[derive(Debug)]
+pub(super) struct Counts;
+
+/// The classes that a model tells apart: one output tells two.
+fn told_apart(output: Shape) -> usize {
+    classes_of(output).max(2)
+}
+
+/// Records a confusion matrix, `[classes, classes]`.
+fn record_counts(graph: &Graph, classified: &Classified<'_>) -> Result<Value> {
+    if classified.classes == 1 {
+        // From positives, negatives, positives above and negatives above: right and wrong negatives,
+        // wrong and right positives.
+        let columns =
+            [[0.0, 0.0, 1.0, 0.0], [1.0, 0.0, 0.0, 0.0], [0.0, 0.0, -1.0, 1.0], [-1.0, 1.0, 0.0, 0.0]];
+        return graph.reshape(classified.decisions(0.5, columns)?, [2, 2]);
+    }
+    let classes = classified.classes;
+    let rows = classified.batch * classified.steps;
+    let labels = classified.masked(graph.one_hot(classified.labels()?, classes)?)?;
+    let predictions = graph.one_hot(graph.argmax(classified.scores, -1)?, classes)?;
+    let [labels, predictions] = [labels, predictions].map(|v| graph.reshape(v, [rows, classes]));
+    graph.matmul_with(labels?, predictions?, true, false)
+}
+
+impl MetricFunction for ClassScore {
+    fn name(&self) -> String {
+        self.average.name(self.score.name())
+    }
+
+    fn result_names(&self, output: Shape) -> Vec<String> {
+        match self.average {
+            Average::PerClass => {
+                (0..told_apart(output)).map(|class| format!("{}_{class}", self.score.name())).collect()
+            }
+            _ => vec![self.name()],
+        }
+    }
+
+    fn record(&self, graph: &Graph, inputs: MetricInputs) -> Result<Value> {
+        let classified = Classified::new(graph, &self.name(), inputs)?;
+        if self.average == Average::Binary && classified.classes > 2 {
+            let expected = "`Average::Binary` is for one output or two classes";
+            return Err(mismatch(graph, self.name(), inputs, expected));
+        }
+        record_counts(graph, &classified)
+    }
+
+    fn results(&self, sums: &[f64]) -> Vec<f64> {
+        let matrix = ConfusionMatrix::from_sums(sums);
+        match self.average {
+            Average::PerClass => matrix.per_class(self.score),
+            average => vec![matrix.averaged(self.score, average).unwrap_or(f64::NAN)],
+        }
+    }
+}
+
+impl MetricFunction for Counts {
+    fn name(&self) -> String {
+        "confusion_matrix".to_owned()
+    }
+
+    fn result_names(&self, output: Shape) -> Vec<String> {
+        let classes = told_apart(output);
+        let name = |i: usize| format!("confusion_matrix_{}_{}", i / classes, i % classes);
+        (0..classes * classes).map(name).collect()
+    }
+
+    fn record(&self, graph: &Graph, inputs: MetricInputs) -> Result<Value> {
+        record_counts(graph, &Classified::new(graph, &self.name(), inputs)?)
+    }
+
+    fn results(&self, sums: &[f64]) -> Vec<f64> {
+        sums.to_vec()
+    }
+}

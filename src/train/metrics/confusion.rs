@@ -1,0 +1,289 @@
+//! The confusion matrix on the host, and the scores that it gives.
+
+use std::fmt;
+
+use super::average::Average;
+use crate::error::{Error, Result};
+use crate::shape::TensorType;
+
+/// How often samples of each class were taken for each class: rows are the labels, columns the
+/// predictions, as in scikit-learn.
+///
+/// ```
+/// use retape::train::{Average, ConfusionMatrix};
+/// # fn main() -> retape::Result<()> {
+/// let matrix = ConfusionMatrix::from_labels(&[0, 0, 1, 1, 1], &[0, 1, 1, 1, 0], 2)?;
+/// assert_eq!(matrix.count(1, 0), 1);
+/// assert_eq!(matrix.accuracy(), 0.6);
+/// assert_eq!(matrix.precision(Average::Binary)?, 2.0 / 3.0);
+/// assert_eq!(matrix.recall_per_class(), [0.5, 2.0 / 3.0]);
+/// println!("{matrix}");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfusionMatrix {
+    classes: usize,
+    /// Label by label, and within it prediction by prediction.
+    counts: Vec<u64>,
+}
+
+/// What the samples are to one class.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    tp: u64,
+    fp: u64,
+    r#fn: u64,
+    tn: u64,
+}
+
+/// A score of a class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Score {
+    Precision,
+    Recall,
+    Specificity,
+    F1,
+}
+
+impl Score {
+    /// The name in logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Score::Precision => "precision",
+            Score::Recall => "recall",
+            Score::Specificity => "specificity",
+            Score::F1 => "f1",
+        }
+    }
+
+    fn of_class(self, tally: Tally) -> f64 {
+        let Tally { tp, fp, r#fn, tn } = tally;
+        let (part, whole) = match self {
+            Score::Precision => (tp, tp + fp),
+            Score::Recall => (tp, tp + r#fn),
+            Score::Specificity => (tn, tn + fp),
+            Score::F1 => (2 * tp, 2 * tp + fp + r#fn),
+        };
+        if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+    }
+}
+
+impl ConfusionMatrix {
+    /// Counts of labels and predictions, which are in the order of the same samples.
+    ///
+    /// # Errors
+    /// [`Error::Length`] unless there are as many predictions as labels;
+    /// [`Error::LabelOutOfRange`] for a label or prediction past the classes.
+    pub fn from_labels(labels: &[u32], predictions: &[u32], classes: usize) -> Result<Self> {
+        if labels.len() != predictions.len() {
+            let (name, expected) = ("predictions".to_owned(), TensorType::u32([labels.len()]));
+            return Err(Error::Length { name, expected, found: predictions.len() });
+        }
+        let mut counts = Self::empty(classes)?.counts;
+        for (name, numbers) in [("labels", labels), ("predictions", predictions)] {
+            if let Some(index) = numbers.iter().position(|&n| n as usize >= classes) {
+                let limit = u32::try_from(classes).unwrap_or(u32::MAX);
+                let (name, label) = (name.to_owned(), numbers[index]);
+                return Err(Error::LabelOutOfRange { name, index, label, limit });
+            }
+        }
+        for (&label, &prediction) in labels.iter().zip(predictions) {
+            counts[label as usize * classes + prediction as usize] += 1;
+        }
+        Ok(ConfusionMatrix { classes, counts })
+    }
+
+    /// A matrix from its counts, label by label: what [`Metric::ConfusionMatrix`] gives.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] unless the counts make a square.
+    ///
+    /// [`Metric::ConfusionMatrix`]: super::Metric::ConfusionMatrix
+    pub fn from_counts(counts: &[u64]) -> Result<Self> {
+        let classes = counts.len().isqrt();
+        if counts.is_empty() || classes * classes != counts.len() {
+            let expected = "it must be the square of the number of classes";
+            let (argument, value) = ("number of counts", counts.len().to_string());
+            return Err(Error::Argument { argument, value, expected });
+        }
+        Ok(ConfusionMatrix { classes, counts: counts.to_vec() })
+    }
+
+    /// A matrix from what a metric has added up.
+    pub(super) fn from_sums(sums: &[f64]) -> Self {
+        let counts = sums.iter().map(|count| count.round() as u64).collect();
+        ConfusionMatrix { classes: sums.len().isqrt(), counts }
+    }
+
+    fn empty(classes: usize) -> Result<Self> {
+        match classes.checked_mul(classes) {
+            Some(counts) if counts > 0 => Ok(ConfusionMatrix { classes, counts: vec![0; counts] }),
+            _ => {
+                let expected = "there must be at least 1, and memory for its square";
+                Err(Error::Argument { argument: "classes", value: classes.to_string(), expected })
+            }
+        }
+    }
+
+    /// The number of classes.
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// All counts, `[label, prediction]` in row-major order.
+    pub fn counts(&self) -> &[u64] {
+        &self.counts
+    }
+
+    /// The samples with this label and this prediction; 0 past the classes.
+    pub fn count(&self, label: usize, prediction: usize) -> u64 {
+        let inside = label < self.classes && prediction < self.classes;
+        if inside { self.counts[label * self.classes + prediction] } else { 0 }
+    }
+
+    /// All samples.
+    pub fn total(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// The samples of a class.
+    pub fn support(&self, class: usize) -> u64 {
+        (0..self.classes).map(|prediction| self.count(class, prediction)).sum()
+    }
+
+    /// The samples that were predicted to be of a class.
+    pub fn predicted(&self, class: usize) -> u64 {
+        (0..self.classes).map(|label| self.count(label, class)).sum()
+    }
+
+    /// The share of right predictions; NaN without samples.
+    pub fn accuracy(&self) -> f64 {
+        let right: u64 = (0..self.classes).map(|class| self.count(class, class)).sum();
+        right as f64 / self.total() as f64
+    }
+
+    fn tally(&self, class: usize) -> Tally {
+        let tp = self.count(class, class);
+        let (fp, r#fn) = (self.predicted(class) - tp, self.support(class) - tp);
+        Tally { tp, fp, r#fn, tn: self.total() - tp - fp - r#fn }
+    }
+
+    /// A score of each class.
+    pub(super) fn per_class(&self, score: Score) -> Vec<f64> {
+        (0..self.classes).map(|class| score.of_class(self.tally(class))).collect()
+    }
+
+    /// A score of all classes.
+    pub(super) fn averaged(&self, score: Score, average: Average) -> Result<f64> {
+        match average {
+            Average::Macro => Ok(self.per_class(score).iter().sum::<f64>() / self.classes as f64),
+            Average::Weighted => {
+                let weighted = |(class, score): (usize, f64)| score * self.support(class) as f64;
+                let sum: f64 = self.per_class(score).into_iter().enumerate().map(weighted).sum();
+                Ok(if self.total() == 0 { 0.0 } else { sum / self.total() as f64 })
+            }
+            Average::Micro => {
+                let add = |a: Tally, b: Tally| Tally {
+                    tp: a.tp + b.tp,
+                    fp: a.fp + b.fp,
+                    r#fn: a.r#fn + b.r#fn,
+                    tn: a.tn + b.tn,
+                };
+                let all = (0..self.classes).map(|class| self.tally(class));
+                Ok(score.of_class(all.fold(Tally::default(), add)))
+            }
+            Average::Binary if self.classes == 2 => Ok(score.of_class(self.tally(1))),
+            Average::Binary | Average::PerClass => {
+                let expected = "one number of all classes takes `Macro`, `Micro` or `Weighted`, \
+                                or `Binary` with two classes";
+                Err(Error::Argument { argument: "average", value: average.to_string(), expected })
+            }
+        }
+    }
+}
+
+macro_rules! scores {
+    ($($(#[$doc:meta])* $score:ident => $averaged:ident, $per_class:ident;)*) => {
+        impl ConfusionMatrix {$(
+            $(#[$doc])*
+            ///
+            /// # Errors
+            /// [`Error::Argument`] for [`Average::PerClass`], which is no single number, and for
+            /// [`Average::Binary`] unless there are two classes.
+            pub fn $averaged(&self, average: Average) -> Result<f64> {
+                self.averaged(Score::$score, average)
+            }
+
+            #[doc = concat!("[`", stringify!($averaged), "`](ConfusionMatrix::", stringify!($averaged),
+                ") of each class.")]
+            pub fn $per_class(&self) -> Vec<f64> {
+                self.per_class(Score::$score)
+            }
+        )*}
+    };
+}
+
+scores! {
+    /// Precision, `tp / (tp + fp)`: of the predictions of a class, the share that is right. A class
+    /// that is never predicted counts 0, as scikit-learn's `zero_division=0`.
+    Precision => precision, precision_per_class;
+    /// Recall or sensitivity, `tp / (tp + fn)`: of the samples of a class, the share that is found. A
+    /// class that never occurs counts 0.
+    Recall => recall, recall_per_class;
+    /// Specificity, `tn / (tn + fp)`: of the samples of other classes, the share that is not taken for
+    /// this one; 0 if there are no others.
+    Specificity => specificity, specificity_per_class;
+    /// The harmonic mean of precision and recall, `2 tp / (2 tp + fp + fn)`. A class that neither
+    /// occurs nor is predicted counts 0.
+    F1 => f1, f1_per_class;
+}
+
+/// A table: a row per label, a column per prediction.
+impl fmt::Display for ConfusionMatrix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const CORNER: &str = "label \\ prediction";
+        let widest = self.counts.iter().copied().max().unwrap_or(0).max(self.classes as u64 - 1);
+        let (first, width) = (CORNER.len(), widest.to_string().len() + 2);
+        write!(f, "{CORNER}")?;
+        (0..self.classes).try_for_each(|class| write!(f, "{class:>width$}"))?;
+        for (label, row) in self.counts.chunks(self.classes).enumerate() {
+            write!(f, "\n{label:>first$}")?;
+            row.iter().try_for_each(|count| write!(f, "{count:>width$}"))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Average, ConfusionMatrix};
+    use crate::Error;
+
+    #[test]
+    fn a_table_shows_labels_by_predictions() {
+        let matrix = ConfusionMatrix::from_labels(&[0, 0, 0, 2], &[0, 0, 1, 2], 3).unwrap();
+        let lines = [
+            "label \\ prediction  0  1  2",
+            "                 0  2  1  0",
+            "                 1  0  0  0",
+            "                 2  0  0  1",
+        ];
+        assert_eq!(matrix.to_string(), lines.join("\n"));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let length = ConfusionMatrix::from_labels(&[0, 1], &[0], 2).unwrap_err();
+        assert!(matches!(length, Error::Length { found: 1, .. }), "{length}");
+        let past = ConfusionMatrix::from_labels(&[0, 1], &[0, 2], 2).unwrap_err();
+        assert!(matches!(past, Error::LabelOutOfRange { index: 1, label: 2, limit: 2, .. }), "{past}");
+        assert!(matches!(ConfusionMatrix::from_labels(&[], &[], 0).unwrap_err(), Error::Argument { .. }));
+        assert!(matches!(ConfusionMatrix::from_counts(&[1, 2, 3]).unwrap_err(), Error::Argument { .. }));
+        let three = ConfusionMatrix::from_labels(&[0], &[0], 3).unwrap();
+        for average in [Average::Binary, Average::PerClass] {
+            assert!(matches!(three.f1(average).unwrap_err(), Error::Argument { .. }));
+        }
+        assert_eq!(three.count(3, 0), 0);
+    }
+}

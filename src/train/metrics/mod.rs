@@ -1,0 +1,195 @@
+//! Metrics: what they add up on the device, and what it comes to.
+
+mod average;
+mod classes;
+mod confusion;
+mod function;
+mod hits;
+mod inputs;
+mod regression;
+mod roc;
+
+use std::sync::Arc;
+
+pub use average::Average;
+pub use confusion::ConfusionMatrix;
+pub use function::{MetricFunction, MetricInputs};
+pub use roc::{RocCurve, roc_auc, roc_curve};
+
+use crate::error::Result;
+use crate::graph::{Graph, Value};
+use crate::shape::Shape;
+use classes::{ClassScore, Counts};
+use confusion::Score;
+use hits::{Accuracy, BinaryAccuracy, TopKAccuracy};
+use regression::{RSquared, Regression};
+use roc::RocAuc;
+
+/// The metrics that come with the crate, and those of the program's own.
+///
+/// Outputs are `[batch, .., classes]`, `[batch, .., 1]` or `[batch]`; the last two are of one
+/// output, the score of a positive class. The steps of a sequence `[batch, time, classes]` count like
+/// samples. Targets are u32 labels of the output's shape without its last dimension, or f32 of the
+/// output's shape: rows whose first largest element is the class, or for one output
+/// numbers of which those over 1/2 are positive. Regression takes f32 targets of the output's shape.
+///
+/// The prediction is the class of the first largest score; for one output it is positive above 0
+/// for logits and above 0.5 for anything else.
+///
+/// Counts are f32 on the device: exact up to 2^24 of a kind.
+///
+/// ```
+/// use retape::prelude::*;
+/// use retape::train::{MetricFunction, MetricInputs, Scores};
+/// # fn main() -> retape::Result<()> {
+/// let mut g = Graph::new();
+/// let (output, targets) = (g.input("output", [4, 3]), g.labels("targets", [4]));
+/// let inputs = MetricInputs { output, targets, scores: Scores::Logits, mask: None };
+/// let metric = Metric::F1(Average::Macro);
+/// let sums = metric.record(&g, inputs)?;
+///
+/// let mut session = g.forward([sums])?.session(&Device::cpu())?;
+/// session.write(output, &[2.0f32, 1., 0., 0., 3., 1., 1., 0., 2., 0., 1., 0.])?;
+/// session.write(targets, &[0u32, 1, 2, 0])?;
+/// session.replay()?;
+/// // Class 0: precision 1, recall 1/2. Class 1: precision 1/2, recall 1. Class 2: both 1.
+/// let f1 = metric.results(&session.read_f64(sums)?)[0];
+/// assert!((f1 - (2.0 / 3.0 + 2.0 / 3.0 + 1.0) / 3.0).abs() < 1e-12);
+/// # Ok(())
+/// # }
+/// ```
+#[non_exhaustive]
+#[derive(Clone, Debug)]
+pub enum Metric {
+    /// The share of right predictions, `accuracy`; NaN without any samples. A row of scores with a NaN
+    /// is wrong.
+    Accuracy,
+    /// The share of elements that lie on their target's side of a threshold, `binary_accuracy`: each
+    /// output is a yes or no of its own. The threshold is a probability for outputs that are
+    /// logits or probabilities (logits are compared with `ln(t / (1 - t))`), and a number as it is
+    /// for other outputs. Targets over 1/2 are positive. Outputs above the threshold are.
+    BinaryAccuracy {
+        /// The threshold, 0.5 most often.
+        threshold: f32,
+    },
+    /// The share of rows in which fewer than `k` classes score more than the right one,
+    /// `top_5_accuracy`: classes that tie across the boundary are all among the `k`. A row of scores
+    /// with a NaN is wrong.
+    TopKAccuracy {
+        /// How many classes may be named; from 1 to the number of classes.
+        k: usize,
+    },
+    /// Of the predictions of a class, the share that is right: `tp / (tp + fp)`; 0 for a class that
+    /// is never predicted. See [`ConfusionMatrix::precision`]. Named after the average as in
+    /// scikit-learn: `precision` for [`Average::Binary`], `precision_macro`, `precision_micro`,
+    /// `precision_weighted`, and `precision_0`, `precision_1`, .. per class.
+    Precision(Average),
+    /// Of the samples of a class, the share that is found: `tp / (tp + fn)`; 0 for a class that
+    /// never occurs. Named as [`Precision`](Metric::Precision) is.
+    Recall(Average),
+    /// Of the samples of other classes, the share that is not taken for this one: `tn / (tn + fp)`;
+    /// 0 if there are no others. Named as [`Precision`](Metric::Precision) is.
+    Specificity(Average),
+    /// The harmonic mean of precision and recall, `2 tp / (2 tp + fp + fn)` (van Rijsbergen,
+    /// Information Retrieval, 1979); 0 for a class that neither occurs nor is predicted. Named as
+    /// [`Precision`](Metric::Precision) is.
+    F1(Average),
+    /// How often each class was taken for which: `confusion_matrix_0_1` counts the samples of class
+    /// 0 that were predicted to be of class 1.
+    ConfusionMatrix,
+    /// The area under the receiver operating characteristic, by counts at thresholds in equal steps
+    /// of the probability and the trapezoidal rule, as Keras's `AUC`: see [`Metric::roc_auc`].
+    RocAuc {
+        /// How the areas of several classes, each against the rest, make one.
+        average: Average,
+        /// Thresholds from 0 to 1 with both ends; at least 3.
+        thresholds: usize,
+    },
+    /// The mean of `(output - target)^2` over all elements, `mean_squared_error`.
+    MeanSquaredError,
+    /// The root of the mean of `(output - target)^2` over all elements, `root_mean_squared_error`.
+    RootMeanSquaredError,
+    /// The mean of `|output - target|` over all elements, `mean_absolute_error`.
+    MeanAbsoluteError,
+    /// The sum of `(output - target)^2` over all elements, `sum_of_squared_errors`.
+    SumOfSquaredErrors,
+    /// The coefficient of determination, `r_squared`: `1 - sum (y - f)^2 / sum (y - mean y)^2` over the
+    /// samples, of targets `y` and outputs `f`. Where a sample has several numbers, it is the mean over
+    /// what each of them alone gives, as in scikit-learn and Keras. A number whose target never changes
+    /// gives 1 if it is always met, else 0.
+    ///
+    /// The targets' sums are exact ([`Graph::exact_moments`]), so that their mean may be far larger
+    /// than their deviation: up to a million times, where the targets themselves keep but four
+    /// bits. Batches may have up to 65,535 samples.
+    RSquared,
+    /// A metric of the program's own; see [`Metric::custom`].
+    Custom(Arc<dyn MetricFunction>),
+}
+
+impl Metric {
+    /// The area under the receiver operating characteristic at 200 thresholds, Keras's default.
+    ///
+    /// Logits go through the sigmoid, or with several classes through the softmax; other outputs are
+    /// taken as probabilities from 0 to 1. With several classes, each is judged against the rest.
+    /// One output, or two classes and [`Average::Binary`], give the area of the positive class.
+    /// A class that no sample has, or all, has no area: it is NaN, and left out of averages.
+    ///
+    /// Scores between two neighbouring thresholds count as ties, half right: outputs that are all close
+    /// to 0 or 1 need more thresholds, or [`roc_auc`] over predictions.
+    pub fn roc_auc(average: Average) -> Metric {
+        Metric::RocAuc { average, thresholds: 200 }
+    }
+
+    /// A metric of the program's own.
+    pub fn custom(function: impl MetricFunction + 'static) -> Metric {
+        Metric::Custom(Arc::new(function))
+    }
+
+    fn function(&self) -> Arc<dyn MetricFunction> {
+        let score = |score, average: &Average| ClassScore { score, average: *average };
+        match self {
+            Metric::Accuracy => Arc::new(Accuracy),
+            Metric::BinaryAccuracy { threshold } => Arc::new(BinaryAccuracy { threshold: *threshold }),
+            Metric::TopKAccuracy { k } => Arc::new(TopKAccuracy { k: *k }),
+            Metric::Precision(average) => Arc::new(score(Score::Precision, average)),
+            Metric::Recall(average) => Arc::new(score(Score::Recall, average)),
+            Metric::Specificity(average) => Arc::new(score(Score::Specificity, average)),
+            Metric::F1(average) => Arc::new(score(Score::F1, average)),
+            Metric::ConfusionMatrix => Arc::new(Counts),
+            Metric::RocAuc { average, thresholds } => {
+                Arc::new(RocAuc { average: *average, thresholds: *thresholds })
+            }
+            Metric::MeanSquaredError => Arc::new(Regression::MeanSquaredError),
+            Metric::RootMeanSquaredError => Arc::new(Regression::RootMeanSquaredError),
+            Metric::MeanAbsoluteError => Arc::new(Regression::MeanAbsoluteError),
+            Metric::SumOfSquaredErrors => Arc::new(Regression::SumOfSquaredErrors),
+            Metric::RSquared => Arc::new(RSquared),
+            Metric::Custom(function) => function.clone(),
+        }
+    }
+}
+
+impl MetricFunction for Metric {
+    fn name(&self) -> String {
+        self.function().name()
+    }
+
+    fn result_names(&self, output: Shape) -> Vec<String> {
+        self.function().result_names(output)
+    }
+
+    /// Records the sums over a batch.
+    ///
+    /// # Errors
+    /// [`Error::MetricMismatch`](crate::Error::MetricMismatch) with both types for outputs or targets
+    /// that the metric does not fit; [`Error::ShapeMismatch`](crate::Error::ShapeMismatch) for a mask
+    /// other than one number per sample; [`Error::Argument`](crate::Error::Argument) for a `k`, a
+    /// threshold or a number of thresholds out of range.
+    fn record(&self, graph: &Graph, inputs: MetricInputs) -> Result<Value> {
+        self.function().record(graph, inputs)
+    }
+
+    fn results(&self, sums: &[f64]) -> Vec<f64> {
+        self.function().results(sums)
+    }
+}
