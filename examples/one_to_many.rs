@@ -9,9 +9,9 @@ mod common;
 use std::f32::consts::{FRAC_PI_2, TAU};
 use std::process::ExitCode;
 
-use common::plot::{Curve, Panel};
 use common::regression::{Regression, Samples, mean_squared};
 use common::{Example, Flags, Outcome, Results, parameters_hash, round};
+use retape::plot::Panel;
 use retape::prelude::*;
 use retape::random::Stream;
 
@@ -132,13 +132,12 @@ impl<'a> Wave<'a> {
     }
 
     fn panel(&self) -> Panel {
-        let curve = |name, numbers: &[f32]| Curve::of(name, 0, numbers.iter().copied());
-        Panel {
-            title: self.description(),
-            x: "point",
-            y: "value",
-            curves: vec![curve("asked for", self.truth), curve("written by the network", self.written)],
-        }
+        let truth = (0..).map(f64::from).zip(self.truth.iter().copied().map(f64::from));
+        Panel::new(self.description()).axes("point", "value").reference("asked for", truth).sequence(
+            "written by the network",
+            0,
+            self.written.iter().copied(),
+        )
     }
 }
 

@@ -10,9 +10,9 @@ use std::f32::consts::TAU;
 use std::process::ExitCode;
 
 use common::cell::Cell;
-use common::plot::{Curve, Panel};
 use common::regression::{Regression, Samples, mean_squared};
 use common::{Example, Flags, Outcome, Results, parameters_hash, round};
+use retape::plot::Panel;
 use retape::prelude::*;
 use retape::random::Stream;
 
@@ -155,15 +155,10 @@ fn errors(forecasts: &[Vec<f32>], series: &[f32]) -> [f64; 2] {
 }
 
 fn panel(cell: Cell, truth: &[f32], next: Vec<f32>, forecast: Vec<f32>) -> Panel {
-    let shown = truth[..WINDOW + forecast.len()].iter().copied();
-    Panel {
-        title: format!("{} on a part of the series it never saw", title(cell)),
-        x: "time",
-        y: "value",
-        curves: vec![
-            Curve::of("the series", 0, shown),
-            Curve::of("next value, from the 40 before it", WINDOW, next),
-            Curve::of("forecast, from its own predictions", WINDOW, forecast),
-        ],
-    }
+    let shown = truth[..WINDOW + forecast.len()].iter().copied().map(f64::from);
+    Panel::new(format!("{} on a part of the series it never saw", title(cell)))
+        .axes("time", "value")
+        .reference("the series", (0..).map(f64::from).zip(shown))
+        .sequence("next value, from the 40 before it", WINDOW, next)
+        .sequence("forecast, from its own predictions", WINDOW, forecast)
 }

@@ -102,14 +102,14 @@ fn count(@builtin(global_invocation_id) id: vec3<u32>) {
     let row = i / count_p.levels;
     let level = i - row * count_p.levels;
     let first = row / count_p.classes;
-    let class = row - first * count_p.classes;
+    let c = row - first * count_p.classes;
     let all = level == 0u;
     let limit = threshold[max(level, 1u) - 1u];
     var yes = 0u;
     var no = 0u;
     for (var b = first; b < count_p.batch; b += count_p.parts) {
         if mask[b] == 0.0 { continue; }
-        var at = b * count_p.steps * count_p.classes + class;
+        var at = b * count_p.steps * count_p.classes + c;
         for (var s = 0u; s < count_p.steps; s++) {
             let score = x[at];
             let above = all || (score > limit && !is_nan(score));

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::dtype::DType;
 use crate::shape::{Shape, TensorType};
+use crate::train::StoredType;
 
 /// `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -270,8 +271,8 @@ pub enum Error {
         /// Elements given.
         found: usize,
     },
-    /// A target that is NaN or infinite.
-    #[error("`{name}`: element {index} is {value}; targets must be finite")]
+    /// A target, or a number to fit a scale to, that is NaN or infinite.
+    #[error("`{name}`: element {index} is {value}; it must be finite")]
     NonFinite {
         /// The value.
         name: String,
@@ -349,6 +350,152 @@ pub enum Error {
         /// Labels given.
         labels: usize,
     },
+    /// Another number of class names than of classes.
+    #[error("{found} class names for {classes} classes")]
+    ClassNames {
+        /// Names given.
+        found: usize,
+        /// Classes there are.
+        classes: u32,
+    },
+    /// Samples without an input.
+    #[error("the samples have no input")]
+    NoInputs,
+    /// No samples where at least one is needed.
+    #[error("`{name}` has no samples")]
+    NoSamples {
+        /// The column, or the file.
+        name: String,
+    },
+    /// Samples without a class for each.
+    #[error("the samples have no labels: the targets must be one u32 for each")]
+    NoLabels,
+    /// Elements that do not make whole samples.
+    #[error("`{name}` has {elements} elements, which do not make whole samples of shape {shape}")]
+    PartialSample {
+        /// The column.
+        name: String,
+        /// The shape of one sample.
+        shape: Shape,
+        /// Elements given.
+        elements: usize,
+    },
+    /// Columns of samples that differ in number.
+    #[error("`{name}` has {found} samples, the first input has {expected}")]
+    SampleCount {
+        /// The column.
+        name: String,
+        /// Its samples.
+        found: usize,
+        /// The samples of the first input.
+        expected: usize,
+    },
+    /// A sample weight that is negative, NaN or infinite.
+    #[error("the weight of sample {index} is {value}; weights must be finite and not negative")]
+    SampleWeight {
+        /// The sample.
+        index: usize,
+        /// Its weight.
+        value: f32,
+    },
+    /// Values that do not make rows of so many features.
+    #[error("{values} values do not make rows of {features} features, at least one")]
+    Features {
+        /// Features in a row.
+        features: usize,
+        /// Values given.
+        values: usize,
+    },
+    /// A field of a table that is not what it is read as.
+    #[error("{}, line {line}, column `{column}`: `{value}` found, {expected} expected", path.display())]
+    Csv {
+        /// The file, or the table's name.
+        path: PathBuf,
+        /// The line on which the record begins, counted from 1.
+        line: u64,
+        /// The column's name.
+        column: String,
+        /// The field.
+        value: String,
+        /// What is allowed.
+        expected: &'static str,
+    },
+    /// A record of a table with more or fewer fields than there are columns.
+    #[error("{}, line {line}: {found} fields, {expected} expected", path.display())]
+    CsvFields {
+        /// The file, or the table's name.
+        path: PathBuf,
+        /// The line on which the record begins, counted from 1.
+        line: u64,
+        /// Fields of the record.
+        found: usize,
+        /// Columns of the table.
+        expected: usize,
+    },
+    /// A column that a table does not have.
+    #[error("{} has no column `{column}`; it has: {}", path.display(), list(known))]
+    CsvColumn {
+        /// The file, or the table's name.
+        path: PathBuf,
+        /// The name asked for.
+        column: String,
+        /// The names there are.
+        known: Vec<String>,
+    },
+    /// Images that differ in size, where no size was asked for.
+    #[error(
+        "{}: {} x {} pixels, {} x {} expected as in {}; name a size to have images resized",
+        path.display(), found[0], found[1], expected[0], expected[1], first.display()
+    )]
+    ImageSize {
+        /// The file.
+        path: PathBuf,
+        /// Its height and width.
+        found: [usize; 2],
+        /// Height and width of the first image.
+        expected: [usize; 2],
+        /// The first image.
+        first: PathBuf,
+    },
+    /// A public data set that is not where it was looked for.
+    #[error(
+        "{set} is not in `{}`: put {files} of {url} there, name another folder, or build with \
+         `--features download` to have it fetched",
+        folder.display()
+    )]
+    MissingData {
+        /// The set's name.
+        set: &'static str,
+        /// Where it was looked for.
+        folder: PathBuf,
+        /// The files that belong there.
+        files: &'static str,
+        /// Where they are to be had.
+        url: &'static str,
+    },
+    /// A file that no server gave.
+    #[error(
+        "`{}` could not be fetched: {}. To do it by hand, put the file of one of these addresses there",
+        path.display(), list(failures)
+    )]
+    Download {
+        /// Where the file was to go.
+        path: PathBuf,
+        /// Every address with what went wrong there.
+        failures: Vec<String>,
+    },
+    /// A fetched file that is not the published one.
+    #[error("`{}`: {url} gave a file with MD5 {found}, {expected} expected", path.display())]
+    Checksum {
+        /// Where the file was to go.
+        path: PathBuf,
+        /// Where it came from.
+        url: String,
+        /// The MD5 sum it has.
+        found: String,
+        /// The MD5 sum it should have.
+        expected: String,
+    },
     /// A file that could not be opened or read.
     #[error("{}: {source}", path.display())]
     Io {
@@ -413,22 +560,18 @@ pub enum Error {
         /// In the file, and as it should be.
         types: Box<[StoredType; 2]>,
     },
-}
-
-/// Type and shape of a tensor in a file, which may be none that a value has.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoredType {
-    /// The type as safetensors calls it: `F32`, `BF16`.
-    pub dtype: String,
-    /// The dimensions.
-    pub shape: Vec<usize>,
-}
-
-/// `F32 [3, 4]`.
-impl std::fmt::Display for StoredType {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {:?}", self.dtype, self.shape)
-    }
+    /// A picture whose file name does not say its format.
+    #[error("{}: the name of a picture ends in .svg or .png", path.display())]
+    PictureFormat {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A picture without anything to draw.
+    #[error("nothing to draw: there is no {what}")]
+    NothingToDraw {
+        /// What is missing.
+        what: String,
+    },
 }
 
 impl Error {

@@ -75,6 +75,7 @@
 //! | [`nn`] | layers, models, well-known architectures |
 //! | [`train`] | fitting a model: losses, penalties, optimisers, metrics, callbacks, checkpoints, pruning |
 //! | [`data`] | dataset readers, texts as numbers |
+//! | `plot` | pictures of training, as SVG and PNG (feature `plots`) |
 //! | [`random`] | the counter-based generator |
 //!
 //! Shaders are in `shaders/`, each with the stem of its operator file.
@@ -107,6 +108,9 @@ pub mod graph;
 pub mod kernel;
 pub mod nn;
 pub mod ops;
+#[cfg(feature = "plots")]
+#[cfg_attr(docsrs, doc(cfg(feature = "plots")))]
+pub mod plot;
 pub mod random;
 mod session;
 mod shape;
@@ -116,7 +120,7 @@ pub mod train;
 pub use compare::{Comparison, compare};
 pub use device::Device;
 pub use dtype::{DType, Element};
-pub use error::{Error, Result, StoredType};
+pub use error::{Error, Result};
 pub use graph::{Graph, Init, Scalar, Value};
 /// The `half` whose `f16` sessions take.
 pub use half;

@@ -1,11 +1,13 @@
 //! What callbacks do to a training.
 
 mod common;
+#[path = "common/folder.rs"]
+mod folder;
 
 use std::cell::RefCell;
 
-use common::folder::Folder;
 use common::gpu;
+use folder::Folder;
 use retape::data::Dataset;
 use retape::prelude::*;
 use retape::train::callbacks::{CsvLog, EarlyStopping, Mode, Monitor, ReduceOnPlateau};
@@ -37,7 +39,7 @@ fn weights(trainer: &Trainer) -> Vec<f32> {
 fn training_stops_when_nothing_becomes_better() {
     // A rate of 0: the loss of the first epoch is never bettered.
     for (patience, epochs) in [(0, 2), (1, 2), (3, 4)] {
-        let fit = Fit::epochs(20).callback(EarlyStopping::new("loss").patience(patience));
+        let fit = Fit::epochs(20).callback(EarlyStopping::new("loss").min_delta(1e-4).patience(patience));
         let history = trainer(0.0).fit(line(), fit).unwrap();
         assert_eq!(history.epochs.len(), epochs, "patience {patience}");
         assert!(history.stopped.unwrap().contains("`loss`"));
@@ -50,7 +52,7 @@ fn training_stops_when_nothing_becomes_better() {
     assert_eq!(trainer(0.1).fit(line(), Fit::epochs(6).callback(upwards)).unwrap().epochs.len(), 2);
     let unreached = EarlyStopping::new("loss").baseline(0.0).patience(2);
     assert_eq!(trainer(0.1).fit(line(), Fit::epochs(6).callback(unreached)).unwrap().epochs.len(), 2);
-    let late = EarlyStopping::new("loss").start_from(4);
+    let late = EarlyStopping::new("loss").min_delta(1e-4).start_from(4);
     assert_eq!(trainer(0.0).fit(line(), Fit::epochs(20).callback(late)).unwrap().epochs.len(), 6);
 }
 

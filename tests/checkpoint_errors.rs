@@ -211,7 +211,8 @@ fn a_callback_that_cannot_go_on_is_asked_first() {
     let folder = Folder::new();
     let path = folder.0.join("stopping.safetensors");
     let to = path.clone();
-    let fit = |epochs| Fit::epochs(epochs).callback(EarlyStopping::new("loss").patience(9).restore_best(true));
+    let fit =
+        |epochs| Fit::epochs(epochs).callback(EarlyStopping::new("loss").patience(9).restore_best(true));
     let writes = move |run: &mut retape::train::Run<'_>| {
         run.write_checkpoint(&to);
         Ok(())

@@ -12,8 +12,8 @@ use folder::Folder;
 use retape::data::{Column, ColumnData, Dataset, Samples};
 use retape::prelude::*;
 use retape::random::Stream;
-use retape::train::{TrainerBuilder, callbacks};
 use retape::train::callbacks::{Callback, EarlyStopping, ModelCheckpoint, ReduceOnPlateau, Run};
+use retape::train::{TrainerBuilder, callbacks};
 use retape::{Error, Result};
 
 const EPOCHS: usize = 4;

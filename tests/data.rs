@@ -12,7 +12,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use folder::Folder;
 use retape::data::{
-    CIFAR10_CLASSES, Dataset, FASHION_MNIST_CLASSES, TrainTest, cifar10, fashion_mnist, mnist, read_idx,
+    CIFAR10_CLASSES, CIFAR100_CLASSES, CIFAR100_SUPERCLASSES, Cifar100Labels, Dataset, FASHION_MNIST_CLASSES,
+    PublicDataset, TrainTest, cifar10, cifar100, fashion_mnist, mnist, read_idx,
 };
 use retape::{Error, Result, Shape};
 
@@ -209,7 +210,7 @@ fn fashion_mnist_is_read_from_the_folder_or_one_within() -> Result<()> {
     assert_eq!((FASHION_MNIST_CLASSES[0], FASHION_MNIST_CLASSES[9]), ("T-shirt/top", "Ankle boot"));
     let folder = with_mnist();
     let direct = fashion_mnist(&folder.0)?;
-    assert_eq!(direct, mnist(&folder.0)?);
+    assert_eq!(direct, mnist(&folder.0)?.with_class_names(&FASHION_MNIST_CLASSES)?);
 
     let outer = Folder::new();
     let inner = outer.0.join("fashion-mnist");
@@ -257,7 +258,122 @@ fn cifar10_is_read_batch_by_batch() -> Result<()> {
     let outer = Folder::new();
     fs::rename(&folder.0, outer.0.join("cifar-10-batches-bin")).expect("it can be moved");
     assert_eq!(cifar10(&outer.0)?, data);
+    assert_eq!(PublicDataset::Cifar10.read(&outer.0)?, data);
+    assert_eq!(data.test.class_names().map(<[String]>::len), Some(10));
     Ok(())
+}
+
+/// A tar archive with these files, packed.
+fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    for (name, bytes) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        header.set_cksum();
+        builder.append_data(&mut header, name, *bytes).expect("writing to memory succeeds");
+    }
+    gzip(&builder.into_inner().expect("writing to memory succeeds"))
+}
+
+#[test]
+fn cifar10_is_read_from_its_archive() -> Result<()> {
+    let (one, two, test) = (cifar_records(&[5]), cifar_records(&[3, 9]), cifar_records(&[0, 1]));
+    let packed = archive(&[
+        ("cifar-10-batches-bin/test_batch.bin", &test),
+        ("cifar-10-batches-bin/readme.html", b"<html>"),
+        ("cifar-10-batches-bin/data_batch_2.bin", &two),
+        ("cifar-10-batches-bin/data_batch_1.bin", &one),
+    ]);
+    let folder = Folder::new();
+    let path = folder.write("cifar-10-binary.tar.gz", &packed);
+    let data = cifar10(&path)?;
+    assert_eq!((data.train.labels(), data.test.labels()), (&[5, 3, 9][..], &[0, 1][..]));
+    assert_eq!(cifar10(&folder.0)?, data);
+    assert_eq!(PublicDataset::Cifar10.read(&folder.0)?, data);
+
+    for length in [0, 30, packed.len() / 2, packed.len() - 4] {
+        folder.write("cifar-10-binary.tar.gz", &packed[..length]);
+        let result = cifar10(&path);
+        // What has no gzip header at all is an archive without files.
+        let refused = matches!(&result, Err(Error::Corrupt { path: at, .. }) if *at == path);
+        assert!(refused, "{length}: {result:?}");
+    }
+    folder.write("cifar-10-binary.tar.gz", &archive(&[("x/test_batch.bin", &test)]));
+    assert!(missing(cifar10(&path)).1.contains("`data_batch_1.bin`"));
+    folder.write(
+        "cifar-10-binary.tar.gz",
+        &archive(&[("test_batch.bin", &test[1..]), ("data_batch_1.bin", &one)]),
+    );
+    assert_eq!(corrupt(cifar10(&path)).0, path.join("test_batch.bin"));
+
+    // The folder comes before the archive.
+    folder.write("cifar-10-batches-bin/data_batch_1.bin", &one);
+    folder.write("cifar-10-batches-bin/test_batch.bin", &one);
+    assert_eq!(cifar10(&folder.0)?.test.labels(), [5]);
+    Ok(())
+}
+
+/// A record of CIFAR-100: two labels, then the planes of [`cifar_record`].
+fn cifar100_records(labels: &[[u8; 2]]) -> Vec<u8> {
+    labels.iter().flat_map(|&[coarse, fine]| [vec![coarse], cifar_record(fine)].concat()).collect()
+}
+
+#[test]
+fn cifar100_has_fine_and_coarse_labels() -> Result<()> {
+    assert_eq!((CIFAR100_CLASSES[0], CIFAR100_CLASSES[99], CIFAR100_CLASSES[50]), ("apple", "worm", "mouse"));
+    assert_eq!((CIFAR100_SUPERCLASSES[0], CIFAR100_SUPERCLASSES[19]), ("aquatic_mammals", "vehicles_2"));
+    assert!(CIFAR100_CLASSES.is_sorted() && CIFAR100_SUPERCLASSES.is_sorted());
+    let folder = Folder::new();
+    folder.write("train.bin", &cifar100_records(&[[19, 99], [0, 7], [4, 53]]));
+    folder.write("test.bin", &cifar100_records(&[[1, 2]]));
+    let fine = cifar100(&folder.0, Cifar100Labels::Fine)?;
+    assert_eq!((fine.train.labels(), fine.test.labels()), (&[99, 7, 53][..], &[2][..]));
+    assert_eq!((fine.train.classes(), fine.input_shape()), (100, Shape::from([3, 32, 32])));
+    assert_eq!(fine.train.input(1)[0], 7.0 / 255.0, "pixels follow both labels");
+    let coarse = cifar100(&folder.0, Cifar100Labels::Coarse)?;
+    assert_eq!((coarse.train.labels(), coarse.test.labels()), (&[19, 0, 4][..], &[1][..]));
+    assert_eq!((coarse.train.classes(), coarse.train.inputs()), (20, fine.train.inputs()));
+    assert_eq!(coarse.train.class_names().map(|names| names[4].as_str()), Some("fruit_and_vegetables"));
+
+    let test = folder.write("test.bin", &cifar100_records(&[[1, 2]])[1..]);
+    let (path, message) = corrupt(cifar100(&folder.0, Cifar100Labels::Fine));
+    assert_eq!((path, message.contains("3074 expected in a record")), (test.clone(), true));
+    // Each label is checked, asked for or not.
+    for (labels, limit) in [([20, 0], 20), ([0, 100], 100)] {
+        folder.write("test.bin", &cifar100_records(&[[1, 2], labels]));
+        for asked in [Cifar100Labels::Fine, Cifar100Labels::Coarse] {
+            let wrong = cifar100(&folder.0, asked);
+            let found =
+                matches!(&wrong, Err(Error::LabelOutOfRange { index: 1, limit: l, .. }) if *l == limit);
+            assert!(found, "{wrong:?}");
+        }
+    }
+    fs::remove_file(test).expect("it is there");
+    assert!(missing(cifar100(&folder.0, Cifar100Labels::Fine)).1.starts_with("no file `test.bin`"));
+    Ok(())
+}
+
+#[test]
+fn a_public_set_that_is_missing_says_where_to_get_it() {
+    let folder = Folder::new();
+    for (set, name, inner) in [
+        (PublicDataset::Mnist, "MNIST", "mnist"),
+        (PublicDataset::FashionMnist, "Fashion-MNIST", "fashion-mnist"),
+        (PublicDataset::Cifar10, "CIFAR-10", "cifar-10-batches-bin"),
+        (PublicDataset::Cifar100, "CIFAR-100", "cifar-100-binary"),
+    ] {
+        let error = set.read(&folder.0).expect_err("the folder is empty");
+        match &error {
+            Error::MissingData { set, folder: at, .. } => {
+                assert_eq!((*set, at), (name, &folder.0.join(inner)));
+            }
+            other => panic!("Error::MissingData expected, {other:?} found"),
+        }
+        let message = error.to_string();
+        assert!(message.contains("--features download") && message.contains("://"), "{message}");
+        assert_eq!(set.name(), name);
+    }
 }
 
 #[test]

@@ -126,7 +126,7 @@ fn plotted(folder: &Folder, name: &str, texts: &[&str]) {
     let picture = image::open(folder.0.join(format!("{name}.png"))).expect("a picture").into_rgb8();
     let size = format!("width=\"{}\" height=\"{}\"", picture.width(), picture.height());
     assert!(svg.contains(&size), "not of the same size: {size}");
-    for colour in [[255; 3], [0; 3], [150; 3], [0, 90, 200]] {
+    for colour in [[255; 3], [0; 3], [150; 3], [0, 114, 178]] {
         assert!(picture.pixels().any(|p| p.0 == colour), "no pixel is {colour:?}");
     }
 }

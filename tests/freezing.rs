@@ -61,7 +61,10 @@ fn moved(before: &Weights, after: &Weights) -> Vec<String> {
 #[test]
 fn a_frozen_base_costs_no_backward_work() {
     let (whole, frozen) = (builder().build(gpu()).unwrap(), builder().freeze(["base"]).build(gpu()).unwrap());
-    assert_eq!(frozen.frozen().collect::<Vec<_>>(), ["base", "base.batch_norm", "base.conv2d", "base.conv2d_1"]);
+    assert_eq!(
+        frozen.frozen().collect::<Vec<_>>(),
+        ["base", "base.batch_norm", "base.conv2d", "base.conv2d_1"]
+    );
     assert!(operators(&whole, "base", Phase::Backward) >= 4, "{}", whole.session().tape());
     assert_eq!(operators(&frozen, "base", Phase::Backward), 0, "{}", frozen.session().tape());
     assert!(operators(&frozen, "dense", Phase::Backward) > 0);
@@ -167,7 +170,13 @@ fn names_that_there_are_not_and_nothing_left_to_train() {
         match build.build(gpu()).map(|_| ()) {
             Err(Error::Unknown { what: "layer", known, .. }) => {
                 let layers = [
-                    "base", "base.conv2d", "base.batch_norm", "base.conv2d_1", "flatten", "dense", "dense_1",
+                    "base",
+                    "base.conv2d",
+                    "base.batch_norm",
+                    "base.conv2d_1",
+                    "flatten",
+                    "dense",
+                    "dense_1",
                 ];
                 assert_eq!(known, layers);
             }

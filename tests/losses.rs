@@ -449,6 +449,25 @@ fn targets_follow_the_outputs() {
     }
 }
 
+/// A label past the classes is refused when it is written.
+#[test]
+fn labels_are_checked_against_the_classes() {
+    let losses: [&dyn LossFunction; 3] = [
+        &Loss::SparseCategoricalCrossEntropy,
+        &Loss::SparseCategoricalCrossEntropy.from_probabilities().label_smoothing(0.1),
+        &Loss::NegativeLogLikelihood,
+    ];
+    for loss in losses {
+        let mut g = Graph::new();
+        let (y, t) = (g.input("y", [2, 3]), g.labels("t", [2]));
+        let samples = loss.record(&g, y, t).unwrap();
+        let mut session = g.forward([samples]).unwrap().session(&Device::cpu()).unwrap();
+        session.write(t, &[2u32, 0]).unwrap();
+        let past = session.write(t, &[0u32, 3]).unwrap_err();
+        assert!(matches!(past, Error::LabelOutOfRange { label: 3, limit: 3, .. }), "{loss:?}: {past}");
+    }
+}
+
 /// A refused loss: the loss's name, both shapes, the program's line.
 #[test]
 fn what_does_not_fit_is_refused() {

@@ -7,8 +7,9 @@ use std::ops::Range;
 
 use common::momentum::{Momentum, MomentumUpdate, SIZES, graph, record_group, updates};
 use common::simulate::simulate;
+use common::twice::{self, SetTwice, Twice};
 use retape::cpu::Array;
-use retape::kernel::{Access, Grid, KernelCall, Shader, Slot};
+use retape::kernel::{Access, Slot};
 use retape::ops::{Lowering, Op, Reference};
 use retape::prelude::*;
 use retape::tape::{BufferRole, DeviceProfile, Dispatch, Plan};
@@ -258,78 +259,29 @@ fn a_kernel_may_write_two_members() {
     assert_eq!(updates(plan).len(), 1, "{plan}");
 }
 
-static MIXED: Shader = Shader::new(
-    "mixed",
-    "
-    struct Params { n: u32 }
-    @group(0) @binding(0) var<storage, read> x: array<f32>;
-    @group(0) @binding(1) var<storage, read_write> y: array<f32>;
-    var<immediate> p: Params;
-
-    @compute @workgroup_size(64)
-    fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-        let i = linear_index(id, 64u);
-        if i < p.n { y[i] = 2.0 * x[i]; }
-    }
-    ",
-);
-
-retape::params! {
-    struct MixedParams { n: u32 }
-}
-
-/// `y = 2 x`.
-#[derive(Debug)]
-struct Twice;
-
-impl Op for Twice {
-    fn name(&self) -> &'static str {
-        "twice"
-    }
-
-    fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
-        Ok(vec![inputs[0]])
-    }
-
-    fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
-        let n = cx.outputs[0].numel();
-        let call = KernelCall::new(&MIXED, "main").params(&MixedParams { n: n as u32 });
-        cx.call(call.binds([Slot::Input(0), Slot::Output(0)]).grid(Grid::linear(n, 64)));
-        Ok(())
-    }
-
-    fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
-        vec![cx.inputs[0].map(|x| 2.0 * x)]
-    }
-}
-
-/// `state = 2 x`.
-#[derive(Debug)]
-struct SetTwice;
-
-impl Op for SetTwice {
-    fn name(&self) -> &'static str {
-        "set_twice"
-    }
-
-    fn outputs(&self, _: &[TensorType]) -> Result<Vec<TensorType>> {
-        Ok(Vec::new())
-    }
-
-    fn mutates(&self) -> &[usize] {
-        &[1]
-    }
-
-    fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
-        let n = cx.inputs[0].numel();
-        let call = KernelCall::new(&MIXED, "main").params(&MixedParams { n: n as u32 });
-        cx.call(call.binds([Slot::Input(0), Slot::Input(1)]).grid(Grid::linear(n, 64)));
-        Ok(())
-    }
-
-    fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
-        vec![cx.inputs[0].map(|x| 2.0 * x)]
-    }
+/// Layers whose kernels write several gradients, and an optimiser that clips them, which it would do in
+/// place if they were not to lie side by side.
+#[test]
+fn a_recurrent_step_with_clipping_is_updated_in_few_dispatches() {
+    let run = |packed: bool| {
+        let mut g = Graph::new();
+        let x = g.input("x", [3, 5, 4]);
+        let model = Sequential::new().add(Lstm::new(7)).add(Dense::new(6)).add(Dense::new(1));
+        let y = model.record(&mut g, x, Mode::Training).unwrap();
+        let loss = g.mean(g.square(y).unwrap(), &[], false).unwrap();
+        let optimizer = Momentum { packed }.clip(Clip::GlobalNorm(0.01));
+        let tape = g.training_step(loss, &optimizer).unwrap();
+        let mut session = checked(&tape, tape.plan(profile()).unwrap());
+        session.write(x, &common::data::noise(60, 8, -1.0, 1.0)).unwrap();
+        session.poison();
+        assert!(session.verify(&[]).unwrap().passes());
+        session.replay_n(3).unwrap();
+        (bits(&session, &g.parameters()), session)
+    };
+    let ((found, session), (expected, apart)) = (run(true), run(false));
+    assert_eq!(found, expected);
+    let count = |session: &Session| updates(session.plan().unwrap()).len();
+    assert_eq!((count(&session), count(&apart)), (1, found.len()), "{}", session.plan().unwrap());
 }
 
 /// Records the update of four parameters, of whose gradients one is computed from another, and after it
@@ -404,9 +356,7 @@ impl Op for Wrong {
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
         if let Some(slot) = self.1 {
-            cx.call(
-                KernelCall::new(&MIXED, "main").params(&MixedParams { n: 1 }).binds([slot, Slot::Output(0)]),
-            );
+            cx.call(twice::call(1, [slot, Slot::Output(0)]));
         }
         Ok(())
     }

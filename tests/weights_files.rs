@@ -13,8 +13,8 @@ use folder::Folder;
 use half::{bf16, f16};
 use retape::data::Dataset;
 use retape::prelude::*;
-use retape::train::{LoadOptions, LoadReport, Weights};
-use retape::{Error, StoredType, half};
+use retape::train::{LoadOptions, LoadReport, StoredType, Weights};
+use retape::{Error, half};
 use safetensors::tensor::{Dtype, TensorView};
 
 fn network(classes: usize) -> Sequential {
@@ -63,9 +63,9 @@ fn exact(trainer: &Trainer, folder: &Folder) -> Vec<u8> {
 
 /// Writes somebody else's file.
 fn foreign(path: &Path, tensors: &[(&str, Dtype, &[usize], Vec<u8>)]) {
-    let views = tensors.iter().map(|(name, dtype, shape, bytes)| {
-        (*name, TensorView::new(*dtype, shape.to_vec(), bytes).unwrap())
-    });
+    let views = tensors
+        .iter()
+        .map(|(name, dtype, shape, bytes)| (*name, TensorView::new(*dtype, shape.to_vec(), bytes).unwrap()));
     fs::write(path, safetensors::serialize(views, None).unwrap()).unwrap();
 }
 

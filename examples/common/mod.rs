@@ -4,7 +4,6 @@
 
 pub mod cell;
 pub mod classifier;
-pub mod plot;
 pub mod regression;
 
 use std::error::Error;
@@ -15,6 +14,8 @@ use std::time::Instant;
 
 use clap::{Args, Command, FromArgMatches};
 use indicatif::{ProgressBar, ProgressStyle};
+#[cfg(feature = "plots")]
+use retape::plot::{self, Panel};
 use retape::prelude::*;
 use serde_json::{Map, Value as Json};
 
@@ -125,6 +126,20 @@ impl Flags {
             "there is no folder `{}`: put {contents} into it, or name the folder above it with `--data DIR` or `RETAPE_DATA`",
             folder.display()
         ))
+    }
+
+    /// Draws the panels as NAME.svg and NAME.png into the folder that `--out` names, which is made if
+    /// missing, and says so.
+    #[cfg(feature = "plots")]
+    pub fn plot(&self, name: &str, panels: &[Panel]) -> Result<(), Box<dyn Error>> {
+        let Some(folder) = &self.out else { return Ok(()) };
+        let failed = |e: std::io::Error| format!("cannot plot into `{}`: {e}", folder.display());
+        std::fs::create_dir_all(folder).map_err(failed)?;
+        let (svg, png) = (folder.join(format!("{name}.svg")), folder.join(format!("{name}.png")));
+        plot::panels(&svg, panels)?;
+        plot::panels(&png, panels)?;
+        println!("drawn as {} and {}", svg.display(), png.display());
+        Ok(())
     }
 }
 

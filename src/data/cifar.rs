@@ -1,7 +1,14 @@
-//! CIFAR-10 in its binary format: records of a label and 32 x 32 pixels in three planes. See
-//! <https://www.cs.toronto.edu/~kriz/cifar.html>.
+//! CIFAR-10 and CIFAR-100 in their binary format: records of one or two labels and 32 x 32 pixels in three
+//! planes, in files or in the archive that they come in. See <https://www.cs.toronto.edu/~kriz/cifar.html>.
 
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
+
+use flate2::bufread::MultiGzDecoder;
+use tar::Archive;
 
 use super::{Dataset, TrainTest, check_labels, subfolder};
 use crate::error::{Error, Result};
@@ -10,71 +17,249 @@ use crate::error::{Error, Result};
 pub const CIFAR10_CLASSES: [&str; 10] =
     ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
 
+/// The names of CIFAR-100's fine classes, by label.
+#[rustfmt::skip]
+pub const CIFAR100_CLASSES: [&str; 100] = [
+    "apple", "aquarium_fish", "baby", "bear", "beaver", "bed", "bee", "beetle", "bicycle", "bottle",
+    "bowl", "boy", "bridge", "bus", "butterfly", "camel", "can", "castle", "caterpillar", "cattle",
+    "chair", "chimpanzee", "clock", "cloud", "cockroach", "couch", "crab", "crocodile", "cup", "dinosaur",
+    "dolphin", "elephant", "flatfish", "forest", "fox", "girl", "hamster", "house", "kangaroo", "keyboard",
+    "lamp", "lawn_mower", "leopard", "lion", "lizard", "lobster", "man", "maple_tree", "motorcycle", "mountain",
+    "mouse", "mushroom", "oak_tree", "orange", "orchid", "otter", "palm_tree", "pear", "pickup_truck", "pine_tree",
+    "plain", "plate", "poppy", "porcupine", "possum", "rabbit", "raccoon", "ray", "road", "rocket",
+    "rose", "sea", "seal", "shark", "shrew", "skunk", "skyscraper", "snail", "snake", "spider",
+    "squirrel", "streetcar", "sunflower", "sweet_pepper", "table", "tank", "telephone", "television", "tiger", "tractor",
+    "train", "trout", "tulip", "turtle", "wardrobe", "whale", "willow_tree", "wolf", "woman", "worm",
+];
+
+/// The names of CIFAR-100's coarse classes, by label: each stands for five fine ones.
+pub const CIFAR100_SUPERCLASSES: [&str; 20] = [
+    "aquatic_mammals",
+    "fish",
+    "flowers",
+    "food_containers",
+    "fruit_and_vegetables",
+    "household_electrical_devices",
+    "household_furniture",
+    "insects",
+    "large_carnivores",
+    "large_man-made_outdoor_things",
+    "large_natural_outdoor_scenes",
+    "large_omnivores_and_herbivores",
+    "medium_mammals",
+    "non-insect_invertebrates",
+    "people",
+    "reptiles",
+    "small_mammals",
+    "trees",
+    "vehicles_1",
+    "vehicles_2",
+];
+
+/// Which of the two labels of each image of CIFAR-100 to take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Cifar100Labels {
+    /// One of the 100 [`CIFAR100_CLASSES`].
+    #[default]
+    Fine,
+    /// One of the 20 [`CIFAR100_SUPERCLASSES`].
+    Coarse,
+}
+
 /// Colour, height and width of an image.
 const SHAPE: [usize; 3] = [3, 32, 32];
 const PIXELS: usize = SHAPE[0] * SHAPE[1] * SHAPE[2];
-/// A label and an image.
-const RECORD: usize = 1 + PIXELS;
 
-const SOURCE: &str = "the binary version of CIFAR-10 is at https://www.cs.toronto.edu/~kriz/cifar.html";
+/// One of the two sets in its binary format.
+struct Format {
+    /// What the archive unpacks to.
+    folder: &'static str,
+    archive: &'static str,
+    train: &'static [&'static str],
+    test: &'static str,
+    /// The classes of each label byte of a record.
+    labels: &'static [&'static [&'static str]],
+}
 
-/// Reads CIFAR-10 in its binary format from the folder `cifar-10-batches-bin` in `folder`, or from
-/// `folder` itself where it has none: those of `data_batch_1.bin` to `data_batch_5.bin` that are
-/// there, in this order, to learn from, and `test_batch.bin` to judge by.
+const CIFAR10: Format = Format {
+    folder: "cifar-10-batches-bin",
+    archive: "cifar-10-binary.tar.gz",
+    train: &[
+        "data_batch_1.bin",
+        "data_batch_2.bin",
+        "data_batch_3.bin",
+        "data_batch_4.bin",
+        "data_batch_5.bin",
+    ],
+    test: "test_batch.bin",
+    labels: &[&CIFAR10_CLASSES],
+};
+
+const CIFAR100: Format = Format {
+    folder: "cifar-100-binary",
+    archive: "cifar-100-binary.tar.gz",
+    train: &["train.bin"],
+    test: "test.bin",
+    labels: &[&CIFAR100_SUPERCLASSES, &CIFAR100_CLASSES],
+};
+
+/// Reads CIFAR-10 in its binary format: those of `data_batch_1.bin` to `data_batch_5.bin` that are there, in
+/// this order, to learn from, and `test_batch.bin` to judge by.
 ///
-/// Samples have shape `[3, 32, 32]`, red, green and blue; pixels are divided by 255 and lie in
-/// `[0, 1]`. The names of the classes are [`CIFAR10_CLASSES`].
+/// `path` is the folder `cifar-10-batches-bin`, or one that holds it, or the archive
+/// `cifar-10-binary.tar.gz`, or a folder that holds that. The folder comes first; the archive is read as it
+/// is, and nothing is unpacked to the disk.
+///
+/// Samples have shape `[3, 32, 32]`, red, green and blue; pixels are divided by 255 and lie in `[0, 1]`. The
+/// names of the classes are [`CIFAR10_CLASSES`].
 ///
 /// # Errors
 /// [`Error::Io`] with the names looked for if there is no training file or no test file;
-/// [`Error::Corrupt`] if a file does not consist of whole records or holds none;
-/// [`Error::LabelOutOfRange`] for a label above 9.
-pub fn cifar10(folder: impl AsRef<Path>) -> Result<TrainTest> {
-    let folder = subfolder(folder.as_ref(), "cifar-10-batches-bin");
-    let missing = |what: &str| {
-        let message = format!("no file {what} in this folder; {SOURCE}");
-        let source = std::io::Error::new(std::io::ErrorKind::NotFound, message);
-        Error::Io { path: folder.clone(), source }
-    };
-    let batches = (1..=5).map(|i| folder.join(format!("data_batch_{i}.bin")));
-    let batches: Vec<PathBuf> = batches.filter(|path| path.is_file()).collect();
-    if batches.is_empty() {
-        return Err(missing("`data_batch_1.bin` to `data_batch_5.bin`"));
-    }
-    let test = folder.join("test_batch.bin");
-    if !test.is_file() {
-        return Err(missing("`test_batch.bin`"));
-    }
-    Ok(TrainTest { train: read(&batches)?, test: read(&[test])? })
+/// [`Error::Corrupt`] if a file does not consist of whole records or holds none, and for a damaged or
+/// truncated archive; [`Error::LabelOutOfRange`] for a label above 9.
+pub fn cifar10(path: impl AsRef<Path>) -> Result<TrainTest> {
+    CIFAR10.read(path.as_ref(), 0)
 }
 
-/// The records of all files, one after the other.
-fn read(paths: &[PathBuf]) -> Result<Dataset> {
-    let files: Vec<Vec<u8>> = paths.iter().map(|path| read_records(path)).collect::<Result<_>>()?;
-    let count = files.iter().map(Vec::len).sum::<usize>() / RECORD;
-    let mut inputs = Vec::with_capacity(count * PIXELS);
-    let mut labels = Vec::with_capacity(count);
-    for record in files.iter().flat_map(|file| file.chunks_exact(RECORD)) {
-        labels.push(u32::from(record[0]));
-        inputs.extend(record[1..].iter().map(|&pixel| f32::from(pixel) / 255.0));
-    }
-    Dataset::new(SHAPE, inputs, labels, CIFAR10_CLASSES.len() as u32)
+/// Reads CIFAR-100 in its binary format, `train.bin` to learn from and `test.bin` to judge by, with the
+/// labels asked for; see [`cifar10`]. `path` is the folder `cifar-100-binary`, or one that holds it, or the
+/// archive `cifar-100-binary.tar.gz`, or a folder that holds that.
+///
+/// ```no_run
+/// use retape::data::{Cifar100Labels, cifar100};
+/// # fn main() -> retape::Result<()> {
+/// let data = cifar100("data", Cifar100Labels::Fine)?;
+/// assert_eq!(data.train.classes(), 100);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// As for [`cifar10`]; [`Error::LabelOutOfRange`] for either label of an image.
+pub fn cifar100(path: impl AsRef<Path>, labels: Cifar100Labels) -> Result<TrainTest> {
+    CIFAR100.read(
+        path.as_ref(),
+        match labels {
+            Cifar100Labels::Coarse => 0,
+            Cifar100Labels::Fine => 1,
+        },
+    )
 }
 
-/// The bytes of one file: whole records with labels in range, at least one.
-fn read_records(path: &Path) -> Result<Vec<u8>> {
-    let bytes = std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
-    let corrupt = |message: String| Err(Error::Corrupt { path: path.to_owned(), message });
-    if bytes.is_empty() {
-        return corrupt("it is empty".to_owned());
+/// The contents of a set's files: where they were found, and the bytes.
+type Files = Vec<(PathBuf, Vec<u8>)>;
+
+impl Format {
+    /// The set, with the labels of this byte of each record.
+    fn read(&self, path: &Path, label: usize) -> Result<TrainTest> {
+        let (place, mut files) =
+            if path.is_file() { (path.to_owned(), self.read_archive(path)?) } else { self.read_near(path)? };
+        let missing = |what: String| {
+            let message = format!(
+                "no file {what} in this folder, and no archive `{}`; the binary version of the CIFAR sets is at \
+                 https://www.cs.toronto.edu/~kriz/cifar.html",
+                self.archive
+            );
+            let source = std::io::Error::new(std::io::ErrorKind::NotFound, message);
+            Error::Io { path: place.clone(), source }
+        };
+        let test = files.remove(self.test);
+        let train: Files = self.train.iter().filter_map(|name| files.remove(*name)).collect();
+        if train.is_empty() {
+            let names = [self.train[0], self.train[self.train.len() - 1]];
+            let names = if names[0] == names[1] { &names[..1] } else { &names[..] };
+            return Err(missing(format!("`{}`", names.join("` to `"))));
+        }
+        let test = test.ok_or_else(|| missing(format!("`{}`", self.test)))?;
+        Ok(TrainTest { train: self.dataset(&train, label)?, test: self.dataset(&[test], label)? })
     }
-    let (records, rest) = (bytes.len() / RECORD, bytes.len() % RECORD);
-    if rest != 0 {
-        return corrupt(format!(
-            "truncated: {rest} bytes after {records} whole records, {RECORD} expected in a record"
-        ));
+
+    /// What is in the set's folder, or in its archive, in this folder, and where it was found.
+    fn read_near(&self, folder: &Path) -> Result<(PathBuf, BTreeMap<&'static str, (PathBuf, Vec<u8>)>)> {
+        let inner = subfolder(folder, self.folder);
+        let files: Vec<(&str, PathBuf)> = self.names().map(|name| (name, inner.join(name))).collect();
+        let archive = folder.join(self.archive);
+        if !files.iter().any(|(_, path)| path.is_file()) && archive.is_file() {
+            let files = self.read_archive(&archive)?;
+            return Ok((archive, files));
+        }
+        let mut found = BTreeMap::new();
+        for (name, path) in files.into_iter().filter(|(_, path)| path.is_file()) {
+            let bytes = std::fs::read(&path).map_err(|source| Error::Io { path: path.clone(), source })?;
+            found.insert(name, (path, bytes));
+        }
+        Ok((inner, found))
     }
-    let labels: Vec<u32> = bytes.iter().step_by(RECORD).map(|&label| u32::from(label)).collect();
-    check_labels(&path.display().to_string(), &labels, CIFAR10_CLASSES.len() as u32)?;
-    Ok(bytes)
+
+    /// The set's files in its archive, wherever they are in it.
+    fn read_archive(&self, path: &Path) -> Result<BTreeMap<&'static str, (PathBuf, Vec<u8>)>> {
+        let file = File::open(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
+        let corrupt = |message: String| Error::Corrupt { path: path.to_owned(), message };
+        let damaged = |e: std::io::Error| corrupt(format!("the archive is damaged or truncated: {e}"));
+        let mut archive = Archive::new(MultiGzDecoder::new(BufReader::new(file)));
+        let mut found = BTreeMap::new();
+        for entry in archive.entries().map_err(damaged)? {
+            let mut entry = entry.map_err(damaged)?;
+            let inner = entry.path().map_err(damaged)?.into_owned();
+            let name = inner.file_name().and_then(OsStr::to_str).unwrap_or_default();
+            let Some(name) = self.names().find(|known| *known == name) else { continue };
+            if !entry.header().entry_type().is_file() {
+                continue;
+            }
+            let size = entry.size();
+            let mut bytes = Vec::new();
+            entry.read_to_end(&mut bytes).map_err(damaged)?;
+            if (bytes.len() as u64) < size {
+                return Err(corrupt(format!("truncated within `{}`", inner.display())));
+            }
+            found.insert(name, (path.join(inner), bytes));
+        }
+        // A tar archive ends before its gzip stream does; reaching the end checks the sum.
+        std::io::copy(&mut archive.into_inner(), &mut std::io::sink()).map_err(damaged)?;
+        Ok(found)
+    }
+
+    /// The names of all files.
+    fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.train.iter().copied().chain([self.test])
+    }
+
+    /// The length of a record.
+    fn record(&self) -> usize {
+        self.labels.len() + PIXELS
+    }
+
+    /// The records of all files, one after the other.
+    fn dataset(&self, files: &[(PathBuf, Vec<u8>)], label: usize) -> Result<Dataset> {
+        files.iter().try_for_each(|(path, bytes)| self.check(path, bytes))?;
+        let count = files.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() / self.record();
+        let mut inputs = Vec::with_capacity(count * PIXELS);
+        let mut labels = Vec::with_capacity(count);
+        for record in files.iter().flat_map(|(_, bytes)| bytes.chunks_exact(self.record())) {
+            labels.push(u32::from(record[label]));
+            inputs.extend(record[self.labels.len()..].iter().map(|&pixel| f32::from(pixel) / 255.0));
+        }
+        let names = self.labels[label];
+        Dataset::new(SHAPE, inputs, labels, names.len() as u32)?.with_class_names(names)
+    }
+
+    /// Fails unless a file holds whole records with labels in range, at least one.
+    fn check(&self, path: &Path, bytes: &[u8]) -> Result<()> {
+        let corrupt = |message: String| Err(Error::Corrupt { path: path.to_owned(), message });
+        let expected = self.record();
+        if bytes.is_empty() {
+            return corrupt("it is empty".to_owned());
+        }
+        let (records, rest) = (bytes.len() / expected, bytes.len() % expected);
+        if rest != 0 {
+            return corrupt(format!(
+                "truncated: {rest} bytes after {records} whole records, {expected} expected in a record"
+            ));
+        }
+        for (offset, names) in self.labels.iter().enumerate() {
+            let labels: Vec<u32> = bytes[offset..].iter().step_by(expected).map(|&b| u32::from(b)).collect();
+            check_labels(&path.display().to_string(), &labels, names.len() as u32)?;
+        }
+        Ok(())
+    }
 }

@@ -1,61 +1,437 @@
 use std::borrow::Cow;
+use std::ops::Range;
 
 use super::Dataset;
-use crate::error::Result;
+use super::split::{shuffled_indices, split_indices, stratified_indices};
+use crate::dtype::DType;
+use crate::error::{Error, Result};
 use crate::shape::Shape;
 
-/// The numbers of a column.
+/// Numbers of one dtype, borrowed or owned.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ColumnData<'a> {
-    /// f32.
+    /// f32 elements.
     F32(Cow<'a, [f32]>),
-    /// u32.
+    /// u32 elements: indices and labels.
     U32(Cow<'a, [u32]>),
 }
 
-/// One input, or the targets, of all samples.
+/// One number, array or image for each sample: an input, or the targets.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Column<'a> {
-    /// The shape of one sample.
+    /// The shape of one sample, without the batch.
     pub shape: Shape,
-    /// The numbers, sample by sample.
+    /// The elements, sample by sample, each row-major.
     pub data: ColumnData<'a>,
 }
 
-/// Samples.
+/// Samples in memory, borrowed or owned: one or several inputs, f32 or u32; targets; and a weight for each
+/// sample if some are to count more than others.
+///
+/// ```
+/// use retape::data::Samples;
+/// # fn main() -> retape::Result<()> {
+/// let words = vec![4u32, 7, 2, 0, 5, 5];
+/// let ages = vec![31.0f32, 47.0];
+/// let samples = Samples::new().input([3], &words).input([1], &ages).labels(&[0, 1]).weights(vec![1.0, 0.5]);
+/// samples.check()?;
+/// assert_eq!(samples.len(), 2);
+/// assert_eq!(samples.slice(1..2).inputs[0].data, (&[0u32, 5, 5]).into());
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Nothing is checked while samples are put together; [`check`](Samples::check) does it once.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Samples<'a> {
-    /// Inputs.
+    /// The inputs, in the order in which the model takes them.
     pub inputs: Vec<Column<'a>>,
-    /// Targets.
+    /// What the outputs should be: u32 labels of shape `[]`, or f32.
     pub targets: Option<Column<'a>>,
-    /// Weights.
+    /// How much each sample counts: finite, and not negative.
     pub weights: Option<Cow<'a, [f32]>>,
 }
 
-impl<'a> From<&'a Dataset> for Samples<'a> {
-    fn from(data: &'a Dataset) -> Self {
-        let input = Column { shape: data.shape, data: ColumnData::F32(Cow::Borrowed(&data.inputs)) };
-        let targets = Column { shape: Shape::from([]), data: ColumnData::U32(Cow::Borrowed(&data.labels)) };
-        Samples { inputs: vec![input], targets: Some(targets), weights: None }
-    }
-}
-
-impl Samples<'_> {
-    /// The number of samples.
+impl ColumnData<'_> {
+    /// The number of elements.
     pub fn len(&self) -> usize {
-        let c = &self.inputs[0];
-        match &c.data {
-            ColumnData::F32(d) => d.len() / c.shape.numel(),
-            ColumnData::U32(d) => d.len() / c.shape.numel(),
+        match self {
+            ColumnData::F32(data) => data.len(),
+            ColumnData::U32(data) => data.len(),
         }
     }
-    /// none
+
+    /// Whether there are no elements.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
-    /// Checks.
-    pub fn check(&self) -> Result<()> {
-        Ok(())
+
+    /// The element type.
+    pub fn dtype(&self) -> DType {
+        match self {
+            ColumnData::F32(_) => DType::F32,
+            ColumnData::U32(_) => DType::U32,
+        }
+    }
+
+    /// The elements, if they are f32.
+    pub fn as_f32(&self) -> Option<&[f32]> {
+        match self {
+            ColumnData::F32(data) => Some(data),
+            ColumnData::U32(_) => None,
+        }
+    }
+
+    /// The elements, if they are u32.
+    pub fn as_u32(&self) -> Option<&[u32]> {
+        match self {
+            ColumnData::U32(data) => Some(data),
+            ColumnData::F32(_) => None,
+        }
+    }
+
+    fn slice(&self, range: Range<usize>) -> ColumnData<'_> {
+        match self {
+            ColumnData::F32(data) => ColumnData::F32(Cow::Borrowed(&data[range])),
+            ColumnData::U32(data) => ColumnData::U32(Cow::Borrowed(&data[range])),
+        }
+    }
+
+    fn into_owned(self) -> ColumnData<'static> {
+        match self {
+            ColumnData::F32(data) => ColumnData::F32(Cow::Owned(data.into_owned())),
+            ColumnData::U32(data) => ColumnData::U32(Cow::Owned(data.into_owned())),
+        }
+    }
+
+    /// The samples of `size` elements at `indices`, in place of what `batch` held.
+    fn gather(&self, size: usize, indices: &[usize], batch: &mut ColumnData<'static>) {
+        match (self, batch) {
+            (ColumnData::F32(data), ColumnData::F32(batch)) => rows(data, size, indices, batch.to_mut()),
+            (ColumnData::U32(data), ColumnData::U32(batch)) => rows(data, size, indices, batch.to_mut()),
+            (ColumnData::F32(data), batch) => {
+                let mut chosen = Vec::new();
+                rows(data, size, indices, &mut chosen);
+                *batch = chosen.into();
+            }
+            (ColumnData::U32(data), batch) => {
+                let mut chosen = Vec::new();
+                rows(data, size, indices, &mut chosen);
+                *batch = chosen.into();
+            }
+        }
     }
 }
+
+/// Copies the rows at `indices` into a buffer that is cleared first.
+fn rows<T: Copy>(data: &[T], size: usize, indices: &[usize], batch: &mut Vec<T>) {
+    batch.clear();
+    batch.reserve(indices.len() * size);
+    for &index in indices {
+        batch.extend_from_slice(&data[index * size..][..size]);
+    }
+}
+
+impl<'a> Column<'a> {
+    /// Samples of `shape`, one after the other.
+    pub fn new(shape: impl Into<Shape>, data: impl Into<ColumnData<'a>>) -> Self {
+        Column { shape: shape.into(), data: data.into() }
+    }
+
+    /// The number of whole samples.
+    pub fn len(&self) -> usize {
+        self.data.len().checked_div(self.shape.numel()).unwrap_or(0)
+    }
+
+    /// Whether there is no whole sample.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The samples of a range, borrowed.
+    ///
+    /// # Panics
+    /// If the range ends past [`len`](Column::len).
+    pub fn slice(&self, range: Range<usize>) -> Column<'_> {
+        let size = self.shape.numel();
+        Column { shape: self.shape, data: self.data.slice(range.start * size..range.end * size) }
+    }
+
+    /// Copies the samples at `indices` into `batch`, which takes on this column's shape and dtype. Its
+    /// memory is used again: from the second batch of a size on, nothing is allocated.
+    ///
+    /// ```
+    /// use retape::data::Column;
+    /// let column = Column::new([2], vec![0.0f32, 0.1, 1.0, 1.1, 2.0, 2.1]);
+    /// let mut batch = Column::new([], Vec::<f32>::new());
+    /// column.gather(&[2, 0], &mut batch);
+    /// assert_eq!(batch, Column::new([2], vec![2.0f32, 2.1, 0.0, 0.1]));
+    /// ```
+    ///
+    /// # Panics
+    /// If an index is not below [`len`](Column::len).
+    pub fn gather(&self, indices: &[usize], batch: &mut Column<'static>) {
+        batch.shape = self.shape;
+        self.data.gather(self.shape.numel(), indices, &mut batch.data);
+    }
+
+    /// Fails unless the elements make whole samples, at least one; otherwise says how many.
+    fn check(&self, name: &str) -> Result<usize> {
+        let (size, elements) = (self.shape.numel(), self.data.len());
+        if size == 0 {
+            return Err(Error::EmptyDimension { name: name.to_owned(), shape: self.shape });
+        }
+        if elements == 0 {
+            return Err(Error::NoSamples { name: name.to_owned() });
+        }
+        if elements % size != 0 {
+            return Err(Error::PartialSample { name: name.to_owned(), shape: self.shape, elements });
+        }
+        Ok(elements / size)
+    }
+
+    fn into_owned(self) -> Column<'static> {
+        Column { shape: self.shape, data: self.data.into_owned() }
+    }
+}
+
+impl<'a> Samples<'a> {
+    /// No inputs yet.
+    pub fn new() -> Self {
+        Samples::default()
+    }
+
+    /// Adds an input: samples of `shape`, one after the other. Shape `[]` is one number for each. u32 data
+    /// are indices, as [`Embedding`](crate::nn::Embedding) takes them.
+    pub fn input(mut self, shape: impl Into<Shape>, data: impl Into<ColumnData<'a>>) -> Self {
+        self.inputs.push(Column::new(shape, data));
+        self
+    }
+
+    /// Sets the targets: arrays of `shape`, one after the other.
+    pub fn target(mut self, shape: impl Into<Shape>, data: impl Into<ColumnData<'a>>) -> Self {
+        self.targets = Some(Column::new(shape, data));
+        self
+    }
+
+    /// Sets the targets: the class of each sample.
+    pub fn labels(self, labels: impl Into<Cow<'a, [u32]>>) -> Self {
+        self.target([], ColumnData::U32(labels.into()))
+    }
+
+    /// Sets how much each sample counts.
+    pub fn weights(mut self, weights: impl Into<Cow<'a, [f32]>>) -> Self {
+        self.weights = Some(weights.into());
+        self
+    }
+
+    /// The number of samples: those of the first input.
+    pub fn len(&self) -> usize {
+        self.inputs.first().map_or(0, Column::len)
+    }
+
+    /// Whether there are no samples.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The shapes of one sample of each input, without the batch.
+    pub fn input_shapes(&self) -> Vec<Shape> {
+        self.inputs.iter().map(|column| column.shape).collect()
+    }
+
+    /// Fails unless inputs, targets and weights belong together and can be trained on. Inputs may hold
+    /// any numbers: NaN and infinities among them show in the loss.
+    ///
+    /// # Errors
+    /// [`Error::NoInputs`]; [`Error::EmptyDimension`], [`Error::NoSamples`] or [`Error::PartialSample`] if a
+    /// column does not consist of samples; [`Error::SampleCount`] if one has more or fewer than the first
+    /// input; [`Error::NonFinite`] for a target and [`Error::SampleWeight`] for a weight that is no such
+    /// thing. Columns are called `input 0`, `input 1`, .., `targets` and `weights`.
+    pub fn check(&self) -> Result<()> {
+        let Some((first, others)) = self.inputs.split_first() else { return Err(Error::NoInputs) };
+        let expected = first.check("input 0")?;
+        let agrees = |name: &str, found: usize| {
+            if found == expected {
+                return Ok(());
+            }
+            Err(Error::SampleCount { name: name.to_owned(), found, expected })
+        };
+        for (index, input) in others.iter().enumerate() {
+            let name = format!("input {}", index + 1);
+            agrees(&name, input.check(&name)?)?;
+        }
+        if let Some(targets) = &self.targets {
+            agrees("targets", targets.check("targets")?)?;
+            let values = targets.data.as_f32().unwrap_or_default();
+            if let Some(index) = values.iter().position(|value| !value.is_finite()) {
+                return Err(Error::NonFinite { name: "targets".to_owned(), index, value: values[index] });
+            }
+        }
+        if let Some(weights) = &self.weights {
+            agrees("weights", weights.len())?;
+            if let Some(index) = weights.iter().position(|&weight| !(weight.is_finite() && weight >= 0.0)) {
+                return Err(Error::SampleWeight { index, value: weights[index] });
+            }
+        }
+        Ok(())
+    }
+
+    /// The samples of a range, borrowed.
+    ///
+    /// # Panics
+    /// If the range ends past a column's samples; after [`check`](Samples::check), past
+    /// [`len`](Samples::len).
+    pub fn slice(&self, range: Range<usize>) -> Samples<'_> {
+        Samples {
+            inputs: self.inputs.iter().map(|column| column.slice(range.clone())).collect(),
+            targets: self.targets.as_ref().map(|column| column.slice(range.clone())),
+            weights: self.weights.as_deref().map(|weights| Cow::Borrowed(&weights[range])),
+        }
+    }
+
+    /// Copies the samples at `indices` into `batch`, whatever that held; its memory is used again. An
+    /// index may occur more than once.
+    ///
+    /// # Panics
+    /// If an index is past a column's samples.
+    pub fn gather(&self, indices: &[usize], batch: &mut Samples<'static>) {
+        batch.inputs.resize_with(self.inputs.len(), || Column::new([], Vec::<f32>::new()));
+        for (column, batch) in self.inputs.iter().zip(&mut batch.inputs) {
+            column.gather(indices, batch);
+        }
+        match &self.targets {
+            None => batch.targets = None,
+            Some(targets) => {
+                let batch = batch.targets.get_or_insert_with(|| Column::new([], Vec::<f32>::new()));
+                targets.gather(indices, batch);
+            }
+        }
+        match &self.weights {
+            None => batch.weights = None,
+            Some(weights) => {
+                let batch = batch.weights.get_or_insert_with(|| Cow::Owned(Vec::new()));
+                rows(weights, 1, indices, batch.to_mut());
+            }
+        }
+    }
+
+    /// The samples at `indices`, in that order.
+    ///
+    /// # Panics
+    /// If an index is past a column's samples.
+    pub fn select(&self, indices: &[usize]) -> Samples<'static> {
+        let mut chosen = Samples::new();
+        self.gather(indices, &mut chosen);
+        chosen
+    }
+
+    /// The samples in an order drawn by `seed`: that of [`Dataset::shuffle`].
+    ///
+    /// # Panics
+    /// If a column has fewer samples than the first input.
+    pub fn shuffle(&self, seed: u32) -> Samples<'static> {
+        self.select(&shuffled_indices(self.len(), seed))
+    }
+
+    /// Parts of these fractions of the samples, drawn by `seed` as [`split_indices`] does.
+    ///
+    /// # Errors
+    /// As for [`check`](Samples::check) and [`split_indices`].
+    pub fn split<const N: usize>(&self, fractions: [f64; N], seed: u32) -> Result<[Samples<'static>; N]> {
+        self.check()?;
+        let mut parts = split_indices(self.len(), &fractions, seed)?.into_iter();
+        Ok(fractions.map(|_| self.select(&parts.next().unwrap_or_default())))
+    }
+
+    /// What is left and what was split off, `fraction` of the samples, drawn by `seed` so that every
+    /// class has its share on both sides, as [`stratified_indices`] does.
+    ///
+    /// # Errors
+    /// As for [`check`](Samples::check) and [`stratified_indices`]; [`Error::NoLabels`] if the targets are
+    /// not one u32 for each sample.
+    pub fn stratified_split(&self, fraction: f64, seed: u32) -> Result<(Samples<'static>, Samples<'static>)> {
+        self.check()?;
+        let targets = self.targets.as_ref().filter(|targets| targets.shape.numel() == 1);
+        let labels = targets.and_then(|targets| targets.data.as_u32()).ok_or(Error::NoLabels)?;
+        let (left, split_off) = stratified_indices(labels, fraction, seed)?;
+        Ok((self.select(&left), self.select(&split_off)))
+    }
+
+    /// The same samples, copied where they were borrowed.
+    pub fn into_owned(self) -> Samples<'static> {
+        Samples {
+            inputs: self.inputs.into_iter().map(Column::into_owned).collect(),
+            targets: self.targets.map(Column::into_owned),
+            weights: self.weights.map(|weights| Cow::Owned(weights.into_owned())),
+        }
+    }
+}
+
+/// Inputs of the data set's shape, and labels as targets.
+impl<'a> From<&'a Dataset> for Samples<'a> {
+    fn from(data: &'a Dataset) -> Self {
+        Samples::new().input(data.input_shape(), data.inputs()).labels(data.labels())
+    }
+}
+
+/// Inputs of the data set's shape, and labels as targets.
+impl From<Dataset> for Samples<'static> {
+    fn from(data: Dataset) -> Self {
+        let shape = data.input_shape();
+        let (inputs, labels) = data.into_parts();
+        Samples::new().input(shape, inputs).labels(labels)
+    }
+}
+
+/// Samples borrowed from others, without copying elements.
+impl<'a> From<&'a Samples<'_>> for Samples<'a> {
+    fn from(samples: &'a Samples<'_>) -> Self {
+        let column = |column: &'a Column<'_>| Column {
+            shape: column.shape,
+            data: column.data.slice(0..column.data.len()),
+        };
+        Samples {
+            inputs: samples.inputs.iter().map(column).collect(),
+            targets: samples.targets.as_ref().map(column),
+            weights: samples.weights.as_deref().map(Cow::Borrowed),
+        }
+    }
+}
+
+macro_rules! column_data {
+    ($element:ty, $variant:ident) => {
+        impl<'a> From<&'a [$element]> for ColumnData<'a> {
+            fn from(data: &'a [$element]) -> Self {
+                ColumnData::$variant(Cow::Borrowed(data))
+            }
+        }
+
+        impl<'a, const N: usize> From<&'a [$element; N]> for ColumnData<'a> {
+            fn from(data: &'a [$element; N]) -> Self {
+                ColumnData::$variant(Cow::Borrowed(data))
+            }
+        }
+
+        impl<'a> From<&'a Vec<$element>> for ColumnData<'a> {
+            fn from(data: &'a Vec<$element>) -> Self {
+                ColumnData::$variant(Cow::Borrowed(data))
+            }
+        }
+
+        impl From<Vec<$element>> for ColumnData<'_> {
+            fn from(data: Vec<$element>) -> Self {
+                ColumnData::$variant(Cow::Owned(data))
+            }
+        }
+
+        impl<'a> From<Cow<'a, [$element]>> for ColumnData<'a> {
+            fn from(data: Cow<'a, [$element]>) -> Self {
+                ColumnData::$variant(data)
+            }
+        }
+    };
+}
+
+column_data!(f32, F32);
+column_data!(u32, U32);

@@ -13,13 +13,11 @@ mod optimizers;
 mod penalties;
 pub mod pruning;
 pub mod schedules;
-#[doc(hidden)]
-pub mod stubs;
 mod trainer;
 mod weights;
 
 pub use callbacks::{Callback, CallbackState, Run};
-pub use checkpoint::{LoadOptions, LoadReport, SkippedTensor};
+pub use checkpoint::{LoadOptions, LoadReport, SkippedTensor, StoredType};
 pub use clip::{Clip, Clipped};
 pub use constraints::Constraint;
 pub(crate) use constraints::{Rule, hold_to_rules};

@@ -6,6 +6,7 @@ pub mod cases;
 pub mod data;
 pub mod momentum;
 pub mod simulate;
+pub mod twice;
 
 use std::sync::OnceLock;
 

@@ -63,8 +63,9 @@ impl Graph {
     /// TwoSum, The Art of Computer Programming 2, section 4.2.2; summed up as by Neumaier, ZAMM 54,
     /// 1974). Of 100,000 numbers around 1, `total` alone is off by 1e-3 or so.
     ///
-    /// A NaN or an infinity stays in `total`; `carry` is then of no meaning and stays finite. A driver
-    /// that reorders sums of f32 against the rules of WGSL loses the carry and nothing else.
+    /// A NaN or an infinity stays in `total`; `carry` is then of no meaning and stays finite. The kernel
+    /// keeps drivers from simplifying the difference away; one that does so nevertheless loses the carry
+    /// and nothing else.
     ///
     /// ```
     /// use retape::prelude::*;

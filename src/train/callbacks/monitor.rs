@@ -85,7 +85,9 @@ mod tests {
             let monitor = Monitor::new(name);
             assert!(monitor.is_better(0.9, Some(1.0)) && !monitor.is_better(1.1, Some(1.0)), "{name}");
         }
-        for name in ["accuracy", "val_accuracy", "top_5_accuracy", "auc", "val_f1", "precision_0", "r_squared"] {
+        for name in
+            ["accuracy", "val_accuracy", "top_5_accuracy", "auc", "val_f1", "precision_0", "r_squared"]
+        {
             let monitor = Monitor::new(name);
             assert!(monitor.is_better(1.1, Some(1.0)) && !monitor.is_better(0.9, Some(1.0)), "{name}");
         }

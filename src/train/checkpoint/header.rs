@@ -50,8 +50,9 @@ pub(crate) struct Journey {
 impl Header {
     pub fn to_json(&self) -> Json {
         let variants = self.variants.iter();
-        let variants: Vec<Json> =
-            variants.map(|v| json!({ "rows": v.rows, "weighted": v.weighted, "updates": v.updates })).collect();
+        let variants: Vec<Json> = variants
+            .map(|v| json!({ "rows": v.rows, "weighted": v.weighted, "updates": v.updates }))
+            .collect();
         json!({
             "kind": KIND,
             "version": VERSION,
@@ -130,14 +131,12 @@ impl Journey {
         if position.step > position.steps {
             return Err(fields.corrupt("step"));
         }
-        let epochs: Vec<Logs> =
-            fields.list("history")?.iter().map(Fields::logs).collect::<Result<_>>()?;
-        let history =
-            History { initial_epoch: fields.count("initial_epoch")?, epochs, ..History::default() };
+        let epochs: Vec<Logs> = fields.list("history")?.iter().map(Fields::logs).collect::<Result<_>>()?;
+        let history = History { initial_epoch: fields.count("initial_epoch")?, epochs, ..History::default() };
         let data = fields.within("data")?.unless_null(|f| Ok((f.count("samples")?, f.flag("shuffle")?)))?;
-        let callbacks = fields.within("callbacks")?.unless_null(|all| {
-            all.entries()?.iter().map(|one| Ok(owned(one.logs()?))).collect()
-        })?;
+        let callbacks = fields
+            .within("callbacks")?
+            .unless_null(|all| all.entries()?.iter().map(|one| Ok(owned(one.logs()?))).collect())?;
         Ok(Journey { position, history, data, callbacks })
     }
 }
@@ -227,7 +226,8 @@ mod tests {
 
     fn header() -> Header {
         let mut logs = Logs::new();
-        for (name, value) in [("loss", 0.1 + 0.2), ("zz", 5e-324), ("accuracy", -0.0), ("inf", f64::INFINITY)] {
+        for (name, value) in [("loss", 0.1 + 0.2), ("zz", 5e-324), ("accuracy", -0.0), ("inf", f64::INFINITY)]
+        {
             logs.set(name, value);
         }
         let position = Position { epoch: 3, epochs: 0, step: 2, steps: 5, samples: 19 };

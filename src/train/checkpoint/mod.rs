@@ -13,5 +13,5 @@ mod weights;
 
 pub(crate) use header::{Header, Journey};
 pub(crate) use options::is_within;
-pub use options::{LoadOptions, LoadReport, SkippedTensor};
+pub use options::{LoadOptions, LoadReport, SkippedTensor, StoredType};
 pub(crate) use states::{Checkpoint, Opened};

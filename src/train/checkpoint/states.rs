@@ -5,10 +5,10 @@ use std::path::Path;
 
 use safetensors::tensor::Dtype;
 
-use super::Header;
 use super::file::{self, Tensor, TensorFile};
+use super::{Header, StoredType};
 use crate::dtype::DType;
-use crate::error::{Error, Result, StoredType};
+use crate::error::{Error, Result};
 use crate::graph::Value;
 use crate::session::Session;
 use crate::train::CallbackState;
@@ -133,9 +133,7 @@ impl Opened {
         let state = |(index, numbers): (usize, &Vec<(String, f64)>)| {
             let prefix = callback_tensor(index, "");
             let named = self.file.names().filter_map(|name| Some((name, name.strip_prefix(&prefix)?)));
-            let arrays = named.filter_map(|(name, array)| {
-                Some((array.to_owned(), self.file.numbers(name)?))
-            });
+            let arrays = named.filter_map(|(name, array)| Some((array.to_owned(), self.file.numbers(name)?)));
             CallbackState { numbers: numbers.clone(), arrays: arrays.collect() }
         };
         callbacks.map(state).collect()

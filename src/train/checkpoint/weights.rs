@@ -74,11 +74,7 @@ impl Session {
     /// # Errors
     /// As [`load_weights`](Session::load_weights); [`Error::Unknown`] for a layer that the model has no
     /// weights of.
-    pub fn load_weights_with(
-        &mut self,
-        path: impl AsRef<Path>,
-        options: &LoadOptions,
-    ) -> Result<LoadReport> {
+    pub fn load_weights_with(&mut self, path: impl AsRef<Path>, options: &LoadOptions) -> Result<LoadReport> {
         let own = self.wanted_weights(options)?;
         let file = TensorFile::open(path.as_ref())?;
         let of_model = weights_in(&file);

@@ -76,25 +76,39 @@ fn column_sums(graph: &Graph, x: Value, mask: Option<Value>, batch: usize) -> Re
     }
 }
 
-/// The column sums of `x`, in any shape `[batch, ..]`, and the number of samples that count: `[m + 1]`
-/// for `m` numbers a sample.
+/// The sums of each of a sample's `m` numbers over the samples that count, and how many those are, for
+/// each number: `2 m` numbers; `x` has any shape `[batch, ..]`.
 pub(super) fn totals(graph: &Graph, x: Value, mask: Option<Value>) -> Result<Value> {
     let shape = graph.shape(x)?;
     let batch = shape.dims()[0];
     let numbers = shape.numel() / batch;
-    let rows = graph.reshape(x, [batch, numbers])?;
+    // One dispatch puts the counts beside the numbers, or beside their sums.
+    let beside = |x: Value, count: usize| {
+        let is_number = graph.constant([2, 1], &[1.0f32, 0.0])?;
+        graph.select(is_number, x, graph.scalar_constant(count as f32))
+    };
     match mask {
-        None => graph.pad(column_sums(graph, rows, None, batch)?, &[(0, 1)], batch as f32),
-        Some(_) => column_sums(graph, graph.pad(rows, &[(0, 0), (0, 1)], 1.0)?, mask, batch),
+        None => {
+            let sums = column_sums(graph, graph.reshape(x, [batch, numbers])?, None, batch)?;
+            beside(graph.reshape(sums, [1, numbers])?, batch)
+        }
+        Some(_) => {
+            let both = beside(graph.reshape(x, [batch, 1, numbers])?, 1)?;
+            column_sums(graph, graph.reshape(both, [batch, 2 * numbers])?, mask, batch)
+        }
     }
 }
 
+/// The sums and the counts of what [`totals`] added up, each over all numbers.
+pub(super) fn sum_and_count(totals: &[f64]) -> [f64; 2] {
+    let (sums, counts) = totals.split_at(totals.len() / 2);
+    [sums.iter().sum(), counts.iter().sum()]
+}
+
 /// The mean of what [`totals`] added up.
-pub(super) fn mean_of_totals(sums: &[f64]) -> f64 {
-    sums.split_last().map_or(f64::NAN, |(count, sums)| {
-        let numbers = sums.len() as f64;
-        sums.iter().sum::<f64>() / (count * numbers)
-    })
+pub(super) fn mean_of_totals(totals: &[f64]) -> f64 {
+    let [sum, count] = sum_and_count(totals);
+    sum / count
 }
 
 impl<'a> Classified<'a> {

@@ -1,7 +1,7 @@
 //! Metrics of regression.
 
 use super::function::{MetricFunction, MetricInputs};
-use super::inputs::{Regressed, mean_of_totals};
+use super::inputs::{Regressed, mean_of_totals, sum_and_count};
 use crate::error::Result;
 use crate::graph::{Graph, Value};
 use crate::ops::{MOMENTS, sums_of_moments};
@@ -41,7 +41,7 @@ impl MetricFunction for Regression {
         vec![match self {
             Regression::MeanSquaredError | Regression::MeanAbsoluteError => mean,
             Regression::RootMeanSquaredError => mean.sqrt(),
-            Regression::SumOfSquaredErrors => sums.iter().rev().skip(1).sum(),
+            Regression::SumOfSquaredErrors => sum_and_count(sums)[0],
         }]
     }
 }

@@ -228,15 +228,14 @@ impl Recipe {
     }
 }
 
+/// Dimensions of 1 do not matter: a number for each sample is a column of them.
 fn check_column(column: &Column<'_>, shape: Shape, dtype: DType, what: &'static str) -> Result<()> {
-    let found = match column.data {
-        ColumnData::F32(_) => DType::F32,
-        ColumnData::U32(_) => DType::U32,
-    };
+    let found = column.data.dtype();
     if found != dtype {
         return Err(Error::DTypeMismatch { what: what.to_owned(), found, expected: dtype });
     }
-    if column.shape != shape {
+    let wide = |shape: Shape| shape.dims().iter().copied().filter(|&dim| dim != 1).collect::<Vec<_>>();
+    if wide(column.shape) != wide(shape) {
         return Err(Error::shape_mismatch(what, column.shape, shape));
     }
     Ok(())

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use super::Trainer;
 use super::fit::Training;
 use super::recipe::{Step, Variant};
-use super::Trainer;
 use crate::error::{Error, Result};
 use crate::session::Session;
 use crate::train::callbacks::Position;
@@ -152,9 +152,8 @@ impl Trainer {
         if replaced.is_some() {
             (self.evaluation, self.prediction) = (None, None);
         }
-        placement.write(|index, value, data| {
-            self.training[indices[index]].1.session.write_f64(value, data)
-        })?;
+        placement
+            .write(|index, value, data| self.training[indices[index]].1.session.write_f64(value, data))?;
         self.forget_variants_but(&header.variants);
         (self.steps, self.updates, self.rate_scale) = (header.steps, header.updates, header.rate_scale);
         Ok(())
@@ -211,7 +210,12 @@ impl Training<'_, '_> {
         if let Some((samples, shuffle)) = journey.data {
             same(path, "the number of samples", samples as u64, self.data.0 as u64)?;
             same(path, "shuffling", u64::from(shuffle), u64::from(self.data.1))?;
-            same(path, "the number of steps to an epoch", journey.position.steps as u64, self.position.steps as u64)?;
+            same(
+                path,
+                "the number of steps to an epoch",
+                journey.position.steps as u64,
+                self.position.steps as u64,
+            )?;
         }
         if let Some(callbacks) = &journey.callbacks {
             same(path, "the number of callbacks", callbacks.len() as u64, self.given as u64)?;

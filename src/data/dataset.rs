@@ -1,0 +1,274 @@
+use std::sync::Arc;
+
+use super::check_labels;
+use super::samples::{Column, Samples};
+use super::split::{shuffled_indices, split_indices, stratified_indices};
+use crate::error::{Error, Result};
+use crate::shape::Shape;
+
+/// Labelled samples in memory: inputs of one shape and a class for each.
+///
+/// ```
+/// use retape::data::Dataset;
+/// # fn main() -> retape::Result<()> {
+/// let data = Dataset::new([2], vec![0.0, 0.1, 1.0, 1.1, 2.0, 2.1], vec![0, 1, 0], 2)?;
+/// let (mut inputs, mut labels) = (Vec::new(), Vec::new());
+/// data.gather(&[2, 0], &mut inputs, &mut labels);
+/// assert_eq!(inputs, [2.0, 2.1, 0.0, 0.1]);
+/// assert_eq!(labels, [0, 0]);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dataset {
+    inputs: Vec<f32>,
+    shape: Shape,
+    labels: Vec<u32>,
+    classes: u32,
+    class_names: Option<Arc<[String]>>,
+}
+
+impl Dataset {
+    /// Samples of `shape`, one after the other in `inputs`, with one label each.
+    ///
+    /// # Errors
+    /// [`Error::EmptyDimension`] if a sample has no elements, [`Error::DatasetLength`] if inputs and
+    /// labels do not make the same number of samples, [`Error::LabelOutOfRange`].
+    pub fn new(shape: impl Into<Shape>, inputs: Vec<f32>, labels: Vec<u32>, classes: u32) -> Result<Self> {
+        let shape = shape.into();
+        let size = shape.numel();
+        if size == 0 {
+            return Err(Error::EmptyDimension { name: "sample".to_owned(), shape });
+        }
+        if labels.len().checked_mul(size) != Some(inputs.len()) {
+            return Err(Error::DatasetLength { sample: shape, inputs: inputs.len(), labels: labels.len() });
+        }
+        check_labels("labels", &labels, classes)?;
+        Ok(Dataset { inputs, shape, labels, classes, class_names: None })
+    }
+
+    /// The same samples with a name for each class, by label.
+    ///
+    /// # Errors
+    /// [`Error::ClassNames`] if there are not as many names as classes.
+    pub fn with_class_names<T: AsRef<str>>(mut self, names: &[T]) -> Result<Self> {
+        if u32::try_from(names.len()) != Ok(self.classes) {
+            return Err(Error::ClassNames { found: names.len(), classes: self.classes });
+        }
+        self.class_names = Some(names.iter().map(|name| name.as_ref().to_owned()).collect());
+        Ok(self)
+    }
+
+    /// The number of samples.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there are no samples.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// The shape of one sample, without the batch.
+    pub fn input_shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// The number of classes; every label is below it.
+    pub fn classes(&self) -> u32 {
+        self.classes
+    }
+
+    /// The name of each class by its label, if the source of the data has any.
+    pub fn class_names(&self) -> Option<&[String]> {
+        self.class_names.as_deref()
+    }
+
+    /// All inputs, sample by sample, each row-major.
+    pub fn inputs(&self) -> &[f32] {
+        &self.inputs
+    }
+
+    /// The class of each sample.
+    pub fn labels(&self) -> &[u32] {
+        &self.labels
+    }
+
+    /// One sample's input.
+    ///
+    /// # Panics
+    /// If there is no such sample.
+    pub fn input(&self, index: usize) -> &[f32] {
+        let size = self.shape.numel();
+        &self.inputs[index * size..][..size]
+    }
+
+    /// Copies the samples of a batch into buffers of the caller's, which are cleared first and keep
+    /// their capacity: from the second batch of a size on, nothing is allocated. An index may occur
+    /// more than once, as when the last batch is filled up.
+    ///
+    /// # Panics
+    /// If an index is not below [`len`](Dataset::len).
+    pub fn gather(&self, indices: &[usize], inputs: &mut Vec<f32>, labels: &mut Vec<u32>) {
+        inputs.clear();
+        labels.clear();
+        for &index in indices {
+            inputs.extend_from_slice(self.input(index));
+            labels.push(self.labels[index]);
+        }
+    }
+
+    /// A dataset of the samples at `indices`, in that order.
+    ///
+    /// # Panics
+    /// If an index is not below [`len`](Dataset::len).
+    pub fn select(&self, indices: &[usize]) -> Dataset {
+        let mut chosen = self.like(Vec::new(), Vec::new());
+        chosen.inputs.reserve_exact(indices.len() * self.shape.numel());
+        self.gather(indices, &mut chosen.inputs, &mut chosen.labels);
+        chosen
+    }
+
+    /// The first `n` samples, or all if there are fewer.
+    pub fn take(mut self, n: usize) -> Dataset {
+        self.labels.truncate(n);
+        self.inputs.truncate(self.labels.len() * self.shape.numel());
+        self
+    }
+
+    /// Splits off the last `fraction` of the samples, as Keras does for validation: what is left and
+    /// what was split off. Each side has at least one sample.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if the fraction is not strictly between 0 and 1, or if there are fewer
+    /// than two samples.
+    pub fn split_last(mut self, fraction: f64) -> Result<(Dataset, Dataset)> {
+        let argument = |argument, value: String, expected| Error::Argument { argument, value, expected };
+        if !(fraction > 0.0 && fraction < 1.0) {
+            return Err(argument("fraction", fraction.to_string(), "it must be between 0 and 1"));
+        }
+        let len = self.len();
+        if len < 2 {
+            return Err(argument("number of samples", len.to_string(), "a split needs at least two"));
+        }
+        let last = ((len as f64 * fraction).round() as usize).clamp(1, len - 1);
+        let labels = self.labels.split_off(len - last);
+        let inputs = self.inputs.split_off((len - last) * self.shape.numel());
+        let split_off = self.like(inputs, labels);
+        Ok((self, split_off))
+    }
+
+    /// The samples in an order drawn by `seed`.
+    pub fn shuffle(&self, seed: u32) -> Dataset {
+        self.select(&shuffled_indices(self.len(), seed))
+    }
+
+    /// Parts of these fractions of the samples, drawn by `seed` as [`split_indices`] does.
+    ///
+    /// ```
+    /// use retape::data::Dataset;
+    /// # fn main() -> retape::Result<()> {
+    /// let data = Dataset::new([1], vec![0.0; 10], vec![0; 10], 1)?;
+    /// let [train, validation, test] = data.split([0.7, 0.2, 0.1], 42)?;
+    /// assert_eq!([train.len(), validation.len(), test.len()], [7, 2, 1]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`split_indices`].
+    pub fn split<const N: usize>(&self, fractions: [f64; N], seed: u32) -> Result<[Dataset; N]> {
+        let mut parts = split_indices(self.len(), &fractions, seed)?.into_iter();
+        Ok(fractions.map(|_| self.select(&parts.next().unwrap_or_default())))
+    }
+
+    /// What is left and what was split off, `fraction` of the samples, drawn by `seed` so that every
+    /// class has its share on both sides, as [`stratified_indices`] does.
+    ///
+    /// # Errors
+    /// As for [`stratified_indices`].
+    pub fn stratified_split(&self, fraction: f64, seed: u32) -> Result<(Dataset, Dataset)> {
+        let (left, split_off) = stratified_indices(&self.labels, fraction, seed)?;
+        Ok((self.select(&left), self.select(&split_off)))
+    }
+
+    /// The samples with one-hot targets, f32 `[classes]`, instead of labels. The inputs are borrowed.
+    pub fn one_hot(&self) -> Samples<'_> {
+        let targets = hot_rows(&self.labels, self.classes);
+        Samples {
+            inputs: vec![Column::new(self.shape, &self.inputs)],
+            targets: Some(Column::new([self.classes as usize], targets)),
+            weights: None,
+        }
+    }
+
+    /// All inputs and all labels.
+    pub(super) fn into_parts(self) -> (Vec<f32>, Vec<u32>) {
+        (self.inputs, self.labels)
+    }
+
+    /// These samples with inputs that `change` has worked on in place.
+    pub(super) fn map_inputs(mut self, change: impl FnOnce(&mut [f32]) -> Result<()>) -> Result<Dataset> {
+        change(&mut self.inputs)?;
+        Ok(self)
+    }
+
+    /// Other samples of the same shape and classes.
+    fn like(&self, inputs: Vec<f32>, labels: Vec<u32>) -> Dataset {
+        let class_names = self.class_names.clone();
+        Dataset { inputs, shape: self.shape, labels, classes: self.classes, class_names }
+    }
+}
+
+/// A dataset that comes in two parts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainTest {
+    /// The samples to learn from.
+    pub train: Dataset,
+    /// The samples to judge by.
+    pub test: Dataset,
+}
+
+impl TrainTest {
+    /// The shape of one sample, without the batch.
+    pub fn input_shape(&self) -> Shape {
+        self.train.input_shape()
+    }
+
+    /// Both parts with a name for each class, by label.
+    ///
+    /// # Errors
+    /// [`Error::ClassNames`] if there are not as many names as classes.
+    pub fn with_class_names<T: AsRef<str>>(self, names: &[T]) -> Result<TrainTest> {
+        let train = self.train.with_class_names(names)?;
+        Ok(TrainTest { train, test: self.test.with_class_names(names)? })
+    }
+}
+
+/// For each label a row of `classes` numbers, 1 at the label and 0 elsewhere: `[labels, classes]`,
+/// row-major.
+///
+/// ```
+/// use retape::data::one_hot;
+/// # fn main() -> retape::Result<()> {
+/// assert_eq!(one_hot(&[2, 0], 3)?, [0.0, 0.0, 1.0, 1.0, 0.0, 0.0]);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// [`Error::LabelOutOfRange`].
+pub fn one_hot(labels: &[u32], classes: u32) -> Result<Vec<f32>> {
+    check_labels("labels", labels, classes)?;
+    Ok(hot_rows(labels, classes))
+}
+
+/// The rows of [`one_hot`] for labels that are below `classes`.
+fn hot_rows(labels: &[u32], classes: u32) -> Vec<f32> {
+    let classes = classes as usize;
+    let mut rows = vec![0.0; labels.len() * classes];
+    for (index, &label) in labels.iter().enumerate() {
+        rows[index * classes + label as usize] = 1.0;
+    }
+    rows
+}

@@ -1,0 +1,261 @@
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use md5::{Digest, Md5};
+use ureq::http::{Response, Uri};
+use ureq::{Agent, Body, ResponseExt};
+
+use super::Progress;
+use crate::error::{Error, Result};
+
+/// How often an address is asked before the next one: broken connections are resumed.
+const ATTEMPTS: usize = 5;
+
+/// How long a server may take to be reached, to answer, and to send the next piece.
+const CONNECT: Duration = Duration::from_secs(30);
+const ANSWER: Duration = Duration::from_secs(60);
+
+/// Bytes from one report of progress to the next.
+const PIECE: usize = 64 << 10;
+
+/// Why an address gave no file.
+enum Failure {
+    /// The network or the server: the next address may do better.
+    Remote(String),
+    /// The connection broke off, or the part did not fit: the same address may do better.
+    Broken(String),
+    /// The file is another one; its MD5 sum.
+    Checksum(String),
+    /// The disk: no address will do better.
+    Local(Error),
+}
+
+/// Fetches one file from the first of these addresses that gives it, unless it is there already. `md5` is
+/// its MD5 sum in hexadecimal digits; the [module](super) says what becomes of parts, and how processes keep
+/// out of each other's way.
+///
+/// # Errors
+/// [`Error::Io`] if the file or its folder cannot be read or written; [`Error::Checksum`] if what was fetched
+/// has another sum, of the last such address, and nothing is left of it; [`Error::Download`] with what every
+/// address said otherwise, as it is without a network.
+pub fn fetch(
+    urls: &[&str],
+    destination: &Path,
+    md5: &str,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<()> {
+    if is_right(destination, md5)? {
+        return Ok(());
+    }
+    if let Some(folder) = destination.parent() {
+        fs::create_dir_all(folder).map_err(|source| Error::Io { path: folder.to_owned(), source })?;
+    }
+    let _lock = lock(&beside(destination, ".lock"))?;
+    // Another process may have had the lock, and fetched the file.
+    if is_right(destination, md5)? {
+        return Ok(());
+    }
+    let mut transfer = Transfer { destination, part: beside(destination, ".part"), md5, progress };
+    let (mut failures, mut wrong) = (Vec::new(), None);
+    for &url in urls {
+        match transfer.from_address(url) {
+            Ok(()) => return transfer.finish(),
+            Err(Failure::Local(error)) => return Err(error),
+            Err(Failure::Remote(reason) | Failure::Broken(reason)) => {
+                failures.push(format!("{url}: {reason}"))
+            }
+            Err(Failure::Checksum(found)) => {
+                let (path, expected) = (destination.to_owned(), md5.to_owned());
+                wrong = Some(Error::Checksum { path, url: url.to_owned(), found, expected });
+            }
+        }
+    }
+    Err(wrong.unwrap_or_else(|| Error::Download { path: destination.to_owned(), failures }))
+}
+
+/// A file on its way.
+struct Transfer<'a> {
+    destination: &'a Path,
+    part: PathBuf,
+    md5: &'a str,
+    progress: &'a mut dyn FnMut(Progress<'_>),
+}
+
+impl Transfer<'_> {
+    /// Completes the part from one address, and checks its sum.
+    fn from_address(&mut self, url: &str) -> Result<(), Failure> {
+        let mut reason = String::new();
+        for _ in 0..ATTEMPTS {
+            let start = length(&self.part)?;
+            // A part may be whole: its process ended before it got its name.
+            if start > 0 && is_right(&self.part, self.md5)? {
+                return Ok(());
+            }
+            match self.attempt(url, start) {
+                Err(Failure::Broken(why)) => {
+                    reason = why;
+                    continue;
+                }
+                outcome => outcome?,
+            }
+            let found = md5_of(&self.part)?;
+            if found.eq_ignore_ascii_case(self.md5) {
+                return Ok(());
+            }
+            self.discard()?;
+            // What was resumed may have been the part of another file.
+            if start == 0 {
+                return Err(Failure::Checksum(found));
+            }
+            reason = format!("it does not continue the part that was there: MD5 {found}");
+        }
+        Err(Failure::Broken(format!("{reason} (asked {ATTEMPTS} times)")))
+    }
+
+    /// Asks for what is missing past `start`, and writes it.
+    fn attempt(&mut self, url: &str, start: u64) -> Result<(), Failure> {
+        let mut request = agent(url).get(url).header("Accept-Encoding", "identity");
+        if start > 0 {
+            request = request.header("Range", format!("bytes={start}-"));
+        }
+        let response = request.call().map_err(|e| Failure::Remote(e.to_string()))?;
+        match response.status().as_u16() {
+            200 => self.write(response, 0),
+            206 if continues(&response, start) => self.write(response, start),
+            206 | 416 if start > 0 => {
+                self.discard()?;
+                Err(Failure::Broken("the server has no such range".to_owned()))
+            }
+            status => Err(Failure::Remote(format!("HTTP status {status} from {}", response.get_uri()))),
+        }
+    }
+
+    /// Writes a response's body from the byte `start` on, in place of what was there.
+    fn write(&mut self, response: Response<Body>, start: u64) -> Result<(), Failure> {
+        let mut body = response.into_body();
+        let total = body.content_length().map(|length| start + length);
+        let failed = local(&self.part);
+        let mut file = OpenOptions::new().create(true).append(true).open(&self.part).map_err(&failed)?;
+        file.set_len(start).map_err(&failed)?;
+        let (mut reader, mut bytes, mut piece) = (body.as_reader(), start, vec![0; PIECE]);
+        let path = self.destination;
+        (self.progress)(Progress { path, bytes, total });
+        loop {
+            let n = match reader.read(&mut piece) {
+                Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+                Err(e) => return Err(Failure::Broken(format!("broken off after {bytes} bytes: {e}"))),
+                Ok(0) => break,
+                Ok(n) => n,
+            };
+            file.write_all(&piece[..n]).map_err(&failed)?;
+            bytes += n as u64;
+            (self.progress)(Progress { path, bytes, total });
+        }
+        match total {
+            Some(total) if bytes < total => {
+                Err(Failure::Broken(format!("broken off after {bytes} bytes of {total}")))
+            }
+            _ => file.sync_all().map_err(failed),
+        }
+    }
+
+    /// Gives the part its name. It is on the disk already; its folder is brought there where systems let
+    /// folders be opened.
+    fn finish(self) -> Result<()> {
+        fs::rename(&self.part, self.destination)
+            .map_err(|source| Error::Io { path: self.destination.to_owned(), source })?;
+        if let Some(folder) = self.destination.parent().and_then(|folder| File::open(folder).ok()) {
+            let _ = folder.sync_all();
+        }
+        Ok(())
+    }
+
+    fn discard(&self) -> Result<(), Failure> {
+        match fs::remove_file(&self.part) {
+            Err(e) if e.kind() != ErrorKind::NotFound => Err(local(&self.part)(e)),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure::Local(error)
+    }
+}
+
+fn local(path: &Path) -> impl Fn(std::io::Error) -> Failure + use<> {
+    let path = path.to_owned();
+    move |source| Failure::Local(Error::Io { path: path.clone(), source })
+}
+
+/// Whether the server sends what follows the first `start` bytes: `Content-Range: bytes 5-9/10`.
+fn continues(response: &Response<Body>, start: u64) -> bool {
+    let range = response.headers().get("content-range").and_then(|value| value.to_str().ok());
+    let first = range.and_then(|range| range.trim().strip_prefix("bytes ")?.split('-').next());
+    first.and_then(|first| first.trim().parse().ok()) == Some(start)
+}
+
+/// Proxies are those that the environment names; none stands between a machine and itself.
+fn agent(url: &str) -> Agent {
+    let config = Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_connect(Some(CONNECT))
+        .timeout_recv_response(Some(ANSWER))
+        .timeout_per_read(Some(ANSWER));
+    let host = url.parse::<Uri>().ok().and_then(|uri| uri.host().map(str::to_owned));
+    let own = host.is_some_and(|host| ["localhost", "127.0.0.1", "[::1]"].contains(&host.as_str()));
+    if own { config.proxy(None).build().into() } else { config.build().into() }
+}
+
+/// Waits until no other process has the lock; it ends with the file that is returned, or the process.
+fn lock(path: &Path) -> Result<File> {
+    let failed = |source| Error::Io { path: path.to_owned(), source };
+    let file = OpenOptions::new().create(true).append(true).open(path).map_err(failed)?;
+    match file.lock() {
+        Err(e) if e.kind() != ErrorKind::Unsupported => Err(failed(e)),
+        _ => Ok(file),
+    }
+}
+
+/// The file of this name with an ending added.
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
+}
+
+/// Whether a file is there and has this sum.
+fn is_right(path: &Path, md5: &str) -> Result<bool> {
+    match md5_of(path) {
+        Ok(found) => Ok(found.eq_ignore_ascii_case(md5)),
+        Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// The bytes of a file, 0 if there is none.
+fn length(path: &Path) -> Result<u64> {
+    match fs::metadata(path) {
+        Ok(metadata) => Ok(metadata.len()),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(0),
+        Err(source) => Err(Error::Io { path: path.to_owned(), source }),
+    }
+}
+
+fn md5_of(path: &Path) -> Result<String> {
+    let failed = |source| Error::Io { path: path.to_owned(), source };
+    let mut file = File::open(path).map_err(failed)?;
+    let (mut sum, mut piece) = (Md5::new(), vec![0; PIECE]);
+    loop {
+        match file.read(&mut piece) {
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            Err(e) => return Err(failed(e)),
+            Ok(0) => break,
+            Ok(n) => sum.update(&piece[..n]),
+        }
+    }
+    Ok(sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}

@@ -1,0 +1,240 @@
+//! Fetches public data sets, each once, into a folder that is looked into first.
+//!
+//! ```no_run
+//! use retape::data::download;
+//! # fn main() -> retape::Result<()> {
+//! let data = download::mnist()?;
+//! # let _ = data;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Files go to the folder that the environment variable `RETAPE_DATA` names, else to `retape` in the system's
+//! cache folder, or to one that is given to [`Download`]. A file that is there and has the published MD5 sum
+//! is not fetched again; one with another sum is replaced. The sums tell damaged files from sound ones; they
+//! do not protect against forgery.
+//!
+//! What is fetched grows in a file that ends with `.part`, and takes its name once its sum is right. A part
+//! left by an earlier run, or by a connection that broke, is resumed where the server allows it. A lock on a
+//! file that ends with `.lock`, which stays, lets one process at a time fetch a file: the others wait, then
+//! find it there. File systems without locks are used without.
+
+mod fetch;
+
+use std::path::{Path, PathBuf};
+
+pub use fetch::fetch;
+
+use super::mnist::read_set;
+use super::public::data_folder;
+use super::{Cifar100Labels, FASHION_MNIST_CLASSES, TrainTest};
+use crate::error::{Error, Result};
+
+/// How far a file has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress<'a> {
+    /// Where the file is to go.
+    pub path: &'a Path,
+    /// The bytes that are there.
+    pub bytes: u64,
+    /// The bytes of the whole file, if the server says.
+    pub total: Option<u64>,
+}
+
+/// Fetches MNIST and reads it as [`mnist`](super::mnist) does.
+///
+/// # Errors
+/// As for [`fetch`] and the reader.
+pub fn mnist() -> Result<TrainTest> {
+    Download::new().mnist()
+}
+
+/// Fetches Fashion-MNIST and reads it as [`fashion_mnist`](super::fashion_mnist) does.
+///
+/// # Errors
+/// As for [`fetch`] and the reader.
+pub fn fashion_mnist() -> Result<TrainTest> {
+    Download::new().fashion_mnist()
+}
+
+/// Fetches CIFAR-10 and reads it as [`cifar10`](super::cifar10) does, from its archive.
+///
+/// # Errors
+/// As for [`fetch`] and the reader.
+pub fn cifar10() -> Result<TrainTest> {
+    Download::new().cifar10()
+}
+
+/// Fetches CIFAR-100 and reads it as [`cifar100`](super::cifar100) does, from its archive.
+///
+/// # Errors
+/// As for [`fetch`] and the reader.
+pub fn cifar100(labels: Cifar100Labels) -> Result<TrainTest> {
+    Download::new().cifar100(labels)
+}
+
+/// What a set consists of: files with their MD5 sums, the servers that have them, and its folder among
+/// other sets.
+struct Set {
+    folder: &'static str,
+    mirrors: &'static [&'static str],
+    files: &'static [(&'static str, &'static str)],
+}
+
+const MNIST: Set = Set {
+    folder: "mnist",
+    mirrors: &[
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    ],
+    files: &[
+        ("train-images-idx3-ubyte.gz", "f68b3c2dcbeaaa9fbdd348bbdeb94873"),
+        ("train-labels-idx1-ubyte.gz", "d53e105ee54ea40749a09fcbcd1e9432"),
+        ("t10k-images-idx3-ubyte.gz", "9fb629c4189551a2d022fa330f9573f3"),
+        ("t10k-labels-idx1-ubyte.gz", "ec29112dd5afa0611ce80d1b7f02629c"),
+    ],
+};
+
+const FASHION_MNIST: Set = Set {
+    folder: "fashion-mnist",
+    mirrors: &[
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+        "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+    ],
+    files: &[
+        ("train-images-idx3-ubyte.gz", "8d4fb7e6c68d591d4c3dfef9ec88bf0d"),
+        ("train-labels-idx1-ubyte.gz", "25c81989df183df01b3e8a0aad5dffbe"),
+        ("t10k-images-idx3-ubyte.gz", "bef4ecab320f06d8554ea6380940ec79"),
+        ("t10k-labels-idx1-ubyte.gz", "bb300cfdad3c16e7a12a480ee83cd310"),
+    ],
+};
+
+const CIFAR10: Set = Set {
+    folder: "",
+    mirrors: &["https://www.cs.toronto.edu/~kriz/"],
+    files: &[("cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530")],
+};
+
+const CIFAR100: Set = Set {
+    folder: "",
+    mirrors: &["https://www.cs.toronto.edu/~kriz/"],
+    files: &[("cifar-100-binary.tar.gz", "03b5dce01913d631647c71ecec9e9cb8")],
+};
+
+/// What is told how far a file has come.
+type Watcher<'a> = Box<dyn FnMut(Progress<'_>) + 'a>;
+
+/// Fetches data sets into a folder, from servers, with a report of progress, all three as chosen.
+///
+/// ```no_run
+/// use retape::data::download::Download;
+/// # fn main() -> retape::Result<()> {
+/// let data = Download::new()
+///     .folder("data")
+///     .progress(|file| eprintln!("{}: {} bytes of {:?}", file.path.display(), file.bytes, file.total))
+///     .cifar10()?;
+/// # let _ = data;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Default)]
+pub struct Download<'a> {
+    folder: Option<PathBuf>,
+    mirrors: Option<Vec<String>>,
+    progress: Option<Watcher<'a>>,
+}
+
+impl<'a> Download<'a> {
+    /// Into the folder that the [module](self) names, from the servers that publish the sets.
+    pub fn new() -> Self {
+        Download::default()
+    }
+
+    /// Where files go. The files of MNIST and Fashion-MNIST have the same names and go to the folders
+    /// `mnist` and `fashion-mnist` in it; the archives of the CIFAR sets go to the folder itself.
+    pub fn folder(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.folder = Some(folder.into());
+        self
+    }
+
+    /// The addresses to which the files' names are added, in the order in which they are tried, instead of
+    /// those that publish the sets.
+    pub fn mirrors(mut self, addresses: &[&str]) -> Self {
+        self.mirrors = Some(addresses.iter().map(|&address| address.to_owned()).collect());
+        self
+    }
+
+    /// What is called while a file is fetched: when it begins, and after each piece of it.
+    pub fn progress(mut self, watcher: impl FnMut(Progress<'_>) + 'a) -> Self {
+        self.progress = Some(Box::new(watcher));
+        self
+    }
+
+    /// [`mnist`] with these choices.
+    ///
+    /// # Errors
+    /// As for [`mnist`].
+    pub fn mnist(self) -> Result<TrainTest> {
+        read_set(&self.fetch(&MNIST)?, &[".gz"], "")
+    }
+
+    /// [`fashion_mnist`] with these choices.
+    ///
+    /// # Errors
+    /// As for [`fashion_mnist`].
+    pub fn fashion_mnist(self) -> Result<TrainTest> {
+        read_set(&self.fetch(&FASHION_MNIST)?, &[".gz"], "")?.with_class_names(&FASHION_MNIST_CLASSES)
+    }
+
+    /// [`cifar10`] with these choices.
+    ///
+    /// # Errors
+    /// As for [`cifar10`].
+    pub fn cifar10(self) -> Result<TrainTest> {
+        super::cifar10(self.fetch(&CIFAR10)?.join(CIFAR10.files[0].0))
+    }
+
+    /// [`cifar100`] with these choices.
+    ///
+    /// # Errors
+    /// As for [`cifar100`].
+    pub fn cifar100(self, labels: Cifar100Labels) -> Result<TrainTest> {
+        super::cifar100(self.fetch(&CIFAR100)?.join(CIFAR100.files[0].0), labels)
+    }
+
+    /// The folder of a set once all its files are there.
+    fn fetch(mut self, set: &Set) -> Result<PathBuf> {
+        let base = match self.folder.take() {
+            Some(folder) => folder,
+            None => default_folder()?,
+        };
+        let folder = base.join(set.folder);
+        let published = || set.mirrors.iter().map(|&mirror| mirror.to_owned()).collect();
+        let mirrors: Vec<String> = self.mirrors.take().unwrap_or_else(published);
+        let mut silent = |_: Progress<'_>| {};
+        let progress: &mut dyn FnMut(Progress<'_>) = match &mut self.progress {
+            Some(progress) => progress,
+            None => &mut silent,
+        };
+        for (name, md5) in set.files {
+            let urls: Vec<String> =
+                mirrors.iter().map(|mirror| format!("{}/{name}", mirror.trim_end_matches('/'))).collect();
+            let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
+            fetch(&urls, &folder.join(name), md5, progress)?;
+        }
+        Ok(folder)
+    }
+}
+
+/// The folder that `RETAPE_DATA` names, else `retape` in the system's cache folder.
+///
+/// # Errors
+/// [`Error::Argument`] if there is neither.
+pub fn default_folder() -> Result<PathBuf> {
+    let cache = || dirs::cache_dir().map(|cache| cache.join("retape"));
+    data_folder().or_else(cache).ok_or_else(|| Error::Argument {
+        argument: "RETAPE_DATA",
+        value: "not set".to_owned(),
+        expected: "it must name a folder, for the system has no cache folder",
+    })
+}

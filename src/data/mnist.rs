@@ -1,0 +1,102 @@
+//! MNIST and the sets that took over its format: four IDX files in a folder.
+
+use std::path::{Path, PathBuf};
+
+use super::{Dataset, TrainTest, check_labels, read_idx, subfolder};
+use crate::error::{Error, Result};
+
+/// The class names of Fashion-MNIST, by label.
+pub const FASHION_MNIST_CLASSES: [&str; 10] = [
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+];
+
+/// The number of classes of MNIST and of the sets that took over its format.
+const MNIST_CLASSES: u32 = 10;
+
+/// Reads MNIST, or a set in its format, from a folder that holds
+/// `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte` and
+/// `t10k-labels-idx1-ubyte`, each plain or with `.gz`.
+///
+/// Samples have shape `[1, height, width]`; pixels are divided by 255 and lie in `[0, 1]`.
+///
+/// # Errors
+/// [`Error::Io`] with the names looked for if a file is missing; [`Error::Corrupt`] as for
+/// [`read_idx`], and if a file has the wrong number of dimensions or the files do not fit
+/// together; [`Error::LabelOutOfRange`] for a label above 9.
+pub fn mnist(folder: impl AsRef<Path>) -> Result<TrainTest> {
+    read_set(folder.as_ref(), &PLAIN_OR_PACKED, "")
+}
+
+/// Reads Fashion-MNIST (Xiao, Rasul and Vollgraf, 2017) as [`mnist`] does, from the folder
+/// `fashion-mnist` in `folder`, or from `folder` itself where it has none. The names of the classes are
+/// [`FASHION_MNIST_CLASSES`].
+///
+/// # Errors
+/// As for [`mnist`].
+pub fn fashion_mnist(folder: impl AsRef<Path>) -> Result<TrainTest> {
+    let source = "; Fashion-MNIST is at https://github.com/zalandoresearch/fashion-mnist";
+    let data = read_set(&subfolder(folder.as_ref(), "fashion-mnist"), &PLAIN_OR_PACKED, source)?;
+    data.with_class_names(&FASHION_MNIST_CLASSES)
+}
+
+/// What may follow the name of a file, in the order in which it is looked for.
+const PLAIN_OR_PACKED: [&str; 2] = ["", ".gz"];
+
+/// The four files of a set in MNIST's format, each the first that is there of its name with one of
+/// `endings`; `source` ends the message about a missing one.
+pub(super) fn read_set(folder: &Path, endings: &[&str], source: &str) -> Result<TrainTest> {
+    let part = |prefix: &str| {
+        let images = find(folder, &format!("{prefix}-images-idx3-ubyte"), endings, source)?;
+        let labels = find(folder, &format!("{prefix}-labels-idx1-ubyte"), endings, source)?;
+        read_images(&images, &labels, MNIST_CLASSES).map(|data| (data, images))
+    };
+    let ((train, _), (test, test_images)) = (part("train")?, part("t10k")?);
+    let (found, expected) = (test.input_shape(), train.input_shape());
+    if found != expected {
+        let message = format!("its samples are {found}, {expected} expected as in training");
+        return Err(Error::Corrupt { path: test_images, message });
+    }
+    Ok(TrainTest { train, test })
+}
+
+/// The file of this name and one of the endings.
+fn find(folder: &Path, name: &str, endings: &[&str], source: &str) -> Result<PathBuf> {
+    let names: Vec<String> = endings.iter().map(|ending| format!("{name}{ending}")).collect();
+    let found = names.iter().map(|n| folder.join(n)).find(|path| path.is_file());
+    found.ok_or_else(|| {
+        let message = format!("no file `{}` in this folder{source}", names.join("` or `"));
+        let source = std::io::Error::new(std::io::ErrorKind::NotFound, message);
+        Error::Io { path: folder.to_owned(), source }
+    })
+}
+
+/// A pair of IDX files: images `[n, height, width]` and labels `[n]`.
+fn read_images(images: &Path, labels: &Path, classes: u32) -> Result<Dataset> {
+    let corrupt = |path: &Path, message: String| Error::Corrupt { path: path.to_owned(), message };
+    let pixels = read_idx(images)?;
+    let &[count, height, width] = &pixels.dims[..] else {
+        return Err(corrupt(images, format!("its dimensions are {:?}, 3 expected for images", pixels.dims)));
+    };
+    let given = read_idx(labels)?;
+    if given.dims.len() != 1 {
+        return Err(corrupt(labels, format!("its dimensions are {:?}, 1 expected for labels", given.dims)));
+    }
+    if given.data.len() != count {
+        let message =
+            format!("{} labels, {count} expected for the images of {}", given.data.len(), images.display());
+        return Err(corrupt(labels, message));
+    }
+    let classes_of: Vec<u32> = given.data.into_iter().map(u32::from).collect();
+    check_labels(&labels.display().to_string(), &classes_of, classes)?;
+    let inputs = pixels.data.into_iter().map(|pixel| f32::from(pixel) / 255.0).collect();
+    Dataset::new([1, height, width], inputs, classes_of, classes)
+}

@@ -1,0 +1,138 @@
+use std::path::{Path, PathBuf};
+
+use super::{Cifar100Labels, TrainTest, cifar10, cifar100, fashion_mnist, mnist};
+use crate::error::{Error, Result};
+
+/// The public data sets of images that the crate knows, for programs that take them from wherever they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PublicDataset {
+    /// [`mnist`].
+    Mnist,
+    /// [`fashion_mnist`].
+    FashionMnist,
+    /// [`cifar10`].
+    Cifar10,
+    /// [`cifar100`] with fine labels.
+    Cifar100,
+}
+
+/// What is known about one of the sets.
+struct Facts {
+    name: &'static str,
+    /// Its folder among other sets.
+    folder: &'static str,
+    /// What holds it where that folder does not.
+    archive: Option<&'static str>,
+    files: &'static str,
+    url: &'static str,
+}
+
+const IDX_FILES: &str = "train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and \
+                         t10k-labels-idx1-ubyte (plain or .gz)";
+
+impl PublicDataset {
+    /// The name that the set is known by: `Fashion-MNIST`.
+    pub fn name(self) -> &'static str {
+        self.facts().name
+    }
+
+    /// Reads the set from where it is among others in `folder`: in a folder called `mnist`, `fashion-mnist`,
+    /// `cifar-10-batches-bin` or `cifar-100-binary`, or for the CIFAR sets in their archive.
+    ///
+    /// # Errors
+    /// [`Error::MissingData`] if the set is not there; otherwise as for its reader.
+    pub fn read(self, folder: impl AsRef<Path>) -> Result<TrainTest> {
+        let (base, facts) = (folder.as_ref(), self.facts());
+        let folder = base.join(facts.folder);
+        let archive = facts.archive.map(|name| base.join(name)).filter(|path| path.is_file());
+        let Some(path) = Some(&folder).filter(|path| path.is_dir()).or(archive.as_ref()) else {
+            let Facts { name, files, url, .. } = facts;
+            return Err(Error::MissingData { set: name, folder, files, url });
+        };
+        match self {
+            PublicDataset::Mnist => mnist(path),
+            PublicDataset::FashionMnist => fashion_mnist(path),
+            PublicDataset::Cifar10 => cifar10(path),
+            PublicDataset::Cifar100 => cifar100(path, Cifar100Labels::Fine),
+        }
+    }
+
+    /// Reads the set as [`read`](PublicDataset::read) does, from the folder given, else from the one that
+    /// the environment variable `RETAPE_DATA` names, else from `data`.
+    ///
+    /// With the feature `download`, a set that is not there is fetched: into that folder if one was given,
+    /// else as the functions of the module `download` do.
+    ///
+    /// ```no_run
+    /// use retape::data::PublicDataset;
+    /// # fn main() -> retape::Result<()> {
+    /// let data = PublicDataset::Mnist.load(None)?;
+    /// # let _ = data;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`read`](PublicDataset::read), and for fetching.
+    pub fn load(self, folder: Option<&Path>) -> Result<TrainTest> {
+        let base = folder.map(Path::to_owned).or_else(data_folder).unwrap_or_else(|| "data".into());
+        match self.read(base) {
+            #[cfg(feature = "download")]
+            Err(Error::MissingData { .. }) => self.fetch(folder),
+            read => read,
+        }
+    }
+
+    #[cfg(feature = "download")]
+    fn fetch(self, folder: Option<&Path>) -> Result<TrainTest> {
+        let mut download = super::download::Download::new();
+        if let Some(folder) = folder {
+            download = download.folder(folder);
+        }
+        match self {
+            PublicDataset::Mnist => download.mnist(),
+            PublicDataset::FashionMnist => download.fashion_mnist(),
+            PublicDataset::Cifar10 => download.cifar10(),
+            PublicDataset::Cifar100 => download.cifar100(Cifar100Labels::Fine),
+        }
+    }
+
+    fn facts(self) -> Facts {
+        const CIFAR: &str = "https://www.cs.toronto.edu/~kriz/cifar.html";
+        match self {
+            PublicDataset::Mnist => Facts {
+                name: "MNIST",
+                folder: "mnist",
+                archive: None,
+                files: IDX_FILES,
+                url: "http://yann.lecun.com/exdb/mnist",
+            },
+            PublicDataset::FashionMnist => Facts {
+                name: "Fashion-MNIST",
+                folder: "fashion-mnist",
+                archive: None,
+                files: IDX_FILES,
+                url: "https://github.com/zalandoresearch/fashion-mnist",
+            },
+            PublicDataset::Cifar10 => Facts {
+                name: "CIFAR-10",
+                folder: "cifar-10-batches-bin",
+                archive: Some("cifar-10-binary.tar.gz"),
+                files: "data_batch_1.bin to data_batch_5.bin and test_batch.bin (the binary version)",
+                url: CIFAR,
+            },
+            PublicDataset::Cifar100 => Facts {
+                name: "CIFAR-100",
+                folder: "cifar-100-binary",
+                archive: Some("cifar-100-binary.tar.gz"),
+                files: "train.bin and test.bin (the binary version)",
+                url: CIFAR,
+            },
+        }
+    }
+}
+
+/// The folder that `RETAPE_DATA` names, if it is set.
+pub(super) fn data_folder() -> Option<PathBuf> {
+    std::env::var_os("RETAPE_DATA").filter(|value| !value.is_empty()).map(PathBuf::from)
+}

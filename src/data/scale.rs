@@ -1,0 +1,222 @@
+//! Features brought to one scale: fitted on the training data, applied to all.
+
+use super::Dataset;
+use crate::error::{Error, Result};
+
+/// Features with mean 0 and standard deviation 1 over the data that it was fitted to:
+/// `(x - mean) / std`, in f64. The deviation is that of a population: the mean square is divided by the number of
+/// rows, as scikit-learn's `StandardScaler` does.
+///
+/// A feature that was constant has `std` 0 and is only shifted, as if `std` were 1.
+///
+/// ```
+/// use retape::data::Standardize;
+/// # fn main() -> retape::Result<()> {
+/// let train = [1.0, 50.0, 3.0, 50.0];
+/// let scale = Standardize::fit(&train, 2)?;
+/// let mut test = [5.0, 51.0];
+/// scale.transform(&mut test)?;
+/// assert_eq!(test, [3.0, 1.0]);
+/// scale.inverse(&mut test)?;
+/// assert_eq!(test, [5.0, 51.0]);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Standardize {
+    /// The mean of each feature.
+    pub mean: Vec<f64>,
+    /// The standard deviation of each feature: as many as means, none negative.
+    pub std: Vec<f64>,
+}
+
+/// Features between 0 and 1 over the data that it was fitted to: `(x - min) / (max - min)`, in f64. Other data may
+/// lie outside.
+///
+/// A feature that was constant is only shifted, as if `max - min` were 1.
+///
+/// ```
+/// use retape::data::MinMax;
+/// # fn main() -> retape::Result<()> {
+/// let scale = MinMax::fit(&[10.0, 30.0, 20.0], 1)?;
+/// let mut values = [10.0, 25.0, 40.0];
+/// scale.transform(&mut values)?;
+/// assert_eq!(values, [0.0, 0.75, 1.5]);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct MinMax {
+    /// The least value of each feature.
+    pub min: Vec<f64>,
+    /// The greatest value of each feature: as many as least ones, none below its own.
+    pub max: Vec<f64>,
+}
+
+impl Standardize {
+    /// Means and deviations of rows of so many features, one after the other.
+    ///
+    /// # Errors
+    /// [`Error::Features`] if the values do not make whole rows, or none; [`Error::NonFinite`] for the
+    /// first of them that is NaN or infinite.
+    pub fn fit(values: &[f32], features: usize) -> Result<Self> {
+        check_rows(values, features)?;
+        let (mut mean, mut squares) = (vec![0.0; features], vec![0.0; features]);
+        // Welford's recurrence: a constant feature has a deviation of exactly 0.
+        for (row, values) in values.chunks_exact(features).enumerate() {
+            for ((mean, squares), &x) in mean.iter_mut().zip(&mut squares).zip(values) {
+                let before: f64 = f64::from(x) - *mean;
+                *mean += before / (row + 1) as f64;
+                *squares += before * (f64::from(x) - *mean);
+            }
+        }
+        let rows = (values.len() / features) as f64;
+        Ok(Standardize { mean, std: squares.into_iter().map(|s: f64| (s / rows).sqrt()).collect() })
+    }
+
+    /// Each element of a data set's inputs taken as a feature.
+    ///
+    /// # Errors
+    /// As for [`fit`](Standardize::fit).
+    pub fn fit_dataset(data: &Dataset) -> Result<Self> {
+        Standardize::fit(data.inputs(), data.input_shape().numel())
+    }
+
+    /// Scales rows in place.
+    ///
+    /// # Errors
+    /// [`Error::Features`] if the values do not make whole rows.
+    pub fn transform(&self, values: &mut [f32]) -> Result<()> {
+        shrink(values, &self.affine())
+    }
+
+    /// Scales a data set's inputs.
+    ///
+    /// # Errors
+    /// [`Error::Features`] if its samples have another number of elements.
+    pub fn transform_dataset(&self, data: Dataset) -> Result<Dataset> {
+        scale_dataset(data, &self.affine())
+    }
+
+    /// Undoes [`transform`](Standardize::transform).
+    ///
+    /// # Errors
+    /// [`Error::Features`] if the values do not make whole rows.
+    pub fn inverse(&self, values: &mut [f32]) -> Result<()> {
+        stretch(values, &self.affine())
+    }
+
+    fn affine(&self) -> Vec<Affine> {
+        self.mean.iter().zip(&self.std).map(|(&offset, &width)| Affine::new(offset, width)).collect()
+    }
+}
+
+impl MinMax {
+    /// Least and greatest values of rows of so many features, one after the other.
+    ///
+    /// # Errors
+    /// [`Error::Features`] if the values do not make whole rows, or none; [`Error::NonFinite`] for the
+    /// first of them that is NaN or infinite.
+    pub fn fit(values: &[f32], features: usize) -> Result<Self> {
+        check_rows(values, features)?;
+        let (mut min, mut max) = (vec![f64::INFINITY; features], vec![f64::NEG_INFINITY; features]);
+        for row in values.chunks_exact(features) {
+            for ((min, max), &x) in min.iter_mut().zip(&mut max).zip(row) {
+                *min = min.min(f64::from(x));
+                *max = max.max(f64::from(x));
+            }
+        }
+        Ok(MinMax { min, max })
+    }
+
+    /// Each element of a data set's inputs taken as a feature.
+    ///
+    /// # Errors
+    /// As for [`fit`](MinMax::fit).
+    pub fn fit_dataset(data: &Dataset) -> Result<Self> {
+        MinMax::fit(data.inputs(), data.input_shape().numel())
+    }
+
+    /// Scales rows in place.
+    ///
+    /// # Errors
+    /// [`Error::Features`] if the values do not make whole rows.
+    pub fn transform(&self, values: &mut [f32]) -> Result<()> {
+        shrink(values, &self.affine())
+    }
+
+    /// Scales a data set's inputs.
+    ///
+    /// # Errors
+    /// [`Error::Features`] if its samples have another number of elements.
+    pub fn transform_dataset(&self, data: Dataset) -> Result<Dataset> {
+        scale_dataset(data, &self.affine())
+    }
+
+    /// Undoes [`transform`](MinMax::transform).
+    ///
+    /// # Errors
+    /// [`Error::Features`] if the values do not make whole rows.
+    pub fn inverse(&self, values: &mut [f32]) -> Result<()> {
+        stretch(values, &self.affine())
+    }
+
+    fn affine(&self) -> Vec<Affine> {
+        self.min.iter().zip(&self.max).map(|(&min, &max)| Affine::new(min, max - min)).collect()
+    }
+}
+
+/// One feature's `(x - offset) / width`.
+struct Affine {
+    offset: f64,
+    width: f64,
+}
+
+impl Affine {
+    fn new(offset: f64, width: f64) -> Self {
+        Affine { offset, width: if width == 0.0 { 1.0 } else { width } }
+    }
+}
+
+fn shrink(values: &mut [f32], features: &[Affine]) -> Result<()> {
+    apply(values, features, |x, a| (x - a.offset) / a.width)
+}
+
+fn stretch(values: &mut [f32], features: &[Affine]) -> Result<()> {
+    apply(values, features, |x, a| x * a.width + a.offset)
+}
+
+fn apply(values: &mut [f32], features: &[Affine], change: impl Fn(f64, &Affine) -> f64) -> Result<()> {
+    check_whole(values.len(), features.len())?;
+    for row in values.chunks_exact_mut(features.len()) {
+        for (x, feature) in row.iter_mut().zip(features) {
+            *x = change(f64::from(*x), feature) as f32;
+        }
+    }
+    Ok(())
+}
+
+fn scale_dataset(data: Dataset, features: &[Affine]) -> Result<Dataset> {
+    let found = data.input_shape().numel();
+    if found != features.len() {
+        return Err(Error::Features { features: features.len(), values: found });
+    }
+    data.map_inputs(|values| shrink(values, features))
+}
+
+/// Rows to fit to: whole, at least one, of numbers.
+fn check_rows(values: &[f32], features: usize) -> Result<()> {
+    check_whole(values.len(), features)?;
+    if values.is_empty() {
+        return Err(Error::Features { features, values: 0 });
+    }
+    match values.iter().position(|value| !value.is_finite()) {
+        None => Ok(()),
+        Some(index) => Err(Error::NonFinite { name: "values".to_owned(), index, value: values[index] }),
+    }
+}
+
+fn check_whole(values: usize, features: usize) -> Result<()> {
+    let whole = values.checked_rem(features) == Some(0);
+    if whole { Ok(()) } else { Err(Error::Features { features, values }) }
+}

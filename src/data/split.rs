@@ -1,0 +1,130 @@
+//! Which samples go where: shuffled and stratified splits, as indices.
+
+use std::collections::BTreeMap;
+
+use crate::error::{Error, Result};
+use crate::random::Stream;
+
+/// The stream of the generator that orders samples.
+const STREAM: u32 = 0x7370_6c69;
+
+/// `0..n` in an order drawn by `seed`.
+pub(super) fn shuffled_indices(n: usize, seed: u32) -> Vec<usize> {
+    Stream { seed, step: 0, stream: STREAM }.permutation(n)
+}
+
+/// Splits `0..n`, in an order drawn by `seed`, into one part for each fraction. Sizes are `n` times the
+/// fractions, rounded by the method of the largest remainder so that they add up to `n`; equal remainders
+/// favour earlier parts. A part that would have nothing takes one from the largest.
+///
+/// ```
+/// use retape::data::split_indices;
+/// # fn main() -> retape::Result<()> {
+/// let parts = split_indices(10, &[0.65, 0.35], 1)?;
+/// assert_eq!((parts[0].len(), parts[1].len()), (7, 3));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// [`Error::Argument`] if there are no fractions, if one of them is not positive, if they do not add up to
+/// 1 (within 10⁻⁶), or if there are fewer samples than fractions.
+pub fn split_indices(n: usize, fractions: &[f64], seed: u32) -> Result<Vec<Vec<usize>>> {
+    let argument = |argument, value: String, expected| Err(Error::Argument { argument, value, expected });
+    let sum: f64 = fractions.iter().sum();
+    if !fractions.iter().all(|&f| f > 0.0) || !((sum - 1.0).abs() <= 1e-6) {
+        return argument("fractions", format!("{fractions:?}"), "each must be positive, and their sum 1");
+    }
+    if n < fractions.len() {
+        return argument("number of samples", n.to_string(), "each part of a split needs at least one");
+    }
+    let quotas: Vec<f64> = fractions.iter().map(|f| f * n as f64).collect();
+    let bounds = vec![(1, n); fractions.len()];
+    let mut order = shuffled_indices(n, seed).into_iter();
+    Ok(apportion(&quotas, &bounds, n).into_iter().map(|size| order.by_ref().take(size).collect()).collect())
+}
+
+/// Splits the indices of `labels` in two by class: what is left, and what was split off, each in an order
+/// drawn by `seed`. `fraction` of the samples of each class are split off, rounded by the method of the
+/// largest remainder so that together they are `fraction` of all. A class of two or more samples has at
+/// least one on either side; one of a single sample stays on the left.
+///
+/// ```
+/// use retape::data::stratified_indices;
+/// # fn main() -> retape::Result<()> {
+/// let labels = [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1];
+/// let (train, validation) = stratified_indices(&labels, 0.25, 7)?;
+/// let ones = validation.iter().filter(|&&index| labels[index] == 1).count();
+/// assert_eq!((train.len(), validation.len(), ones), (9, 3, 1));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// [`Error::Argument`] if the fraction is not strictly between 0 and 1, or if no class has two samples.
+pub fn stratified_indices(labels: &[u32], fraction: f64, seed: u32) -> Result<(Vec<usize>, Vec<usize>)> {
+    let argument = |argument, value: String, expected| Err(Error::Argument { argument, value, expected });
+    if !(fraction > 0.0 && fraction < 1.0) {
+        return argument("fraction", fraction.to_string(), "it must be between 0 and 1");
+    }
+    let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
+    labels.iter().for_each(|&label| *counts.entry(label).or_default() += 1);
+    let largest = counts.values().copied().max().unwrap_or(0);
+    if largest < 2 {
+        let expected = "a stratified split needs a class of at least two";
+        return argument("the largest number of samples of a class", largest.to_string(), expected);
+    }
+    let quotas: Vec<f64> = counts.values().map(|&count| count as f64 * fraction).collect();
+    let bounds: Vec<(usize, usize)> = counts.values().map(|&n| ((n - 1).min(1), n - 1)).collect();
+    let sizes = apportion(&quotas, &bounds, (labels.len() as f64 * fraction).round() as usize);
+    let mut wanted: BTreeMap<u32, usize> = counts.into_keys().zip(sizes).collect();
+    Ok(shuffled_indices(labels.len(), seed).into_iter().partition(|&index| {
+        match wanted.get_mut(&labels[index]) {
+            Some(missing) if *missing > 0 => {
+                *missing -= 1;
+                false
+            }
+            _ => true,
+        }
+    }))
+}
+
+/// Whole numbers near the quotas, each within its bounds, that add up to `total`, or as near to it as the
+/// bounds allow: the method of the largest remainder. Of equal remainders the first wins.
+fn apportion(quotas: &[f64], bounds: &[(usize, usize)], total: usize) -> Vec<usize> {
+    let within = |quota: &f64, &(least, most): &(usize, usize)| (quota.floor() as usize).clamp(least, most);
+    let mut sizes: Vec<usize> = quotas.iter().zip(bounds).map(|(q, b)| within(q, b)).collect();
+    let least: usize = bounds.iter().map(|b| b.0).sum();
+    let most = bounds.iter().fold(0usize, |sum, b| sum.saturating_add(b.1));
+    let total = total.clamp(least, most);
+    let mut sum: usize = sizes.iter().sum();
+    // Each round moves every part by at most one, those farthest from their quotas first.
+    while sum != total {
+        let grow = sum < total;
+        let can_move = |&i: &usize| if grow { sizes[i] < bounds[i].1 } else { sizes[i] > bounds[i].0 };
+        let mut movable: Vec<usize> = (0..sizes.len()).filter(can_move).collect();
+        let lacking = |i: usize| if grow { quotas[i] - sizes[i] as f64 } else { sizes[i] as f64 - quotas[i] };
+        movable.sort_by(|&a, &b| lacking(b).total_cmp(&lacking(a)));
+        movable.truncate(sum.abs_diff(total));
+        for &index in &movable {
+            sizes[index] = if grow { sizes[index] + 1 } else { sizes[index] - 1 };
+        }
+        sum = sizes.iter().sum();
+    }
+    sizes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::apportion;
+
+    #[test]
+    fn sizes_add_up_whatever_the_bounds() {
+        assert_eq!(apportion(&[2.5, 2.5, 5.0], &[(0, 10); 3], 10), [3, 2, 5]);
+        assert_eq!(apportion(&[9.8, 0.1, 0.1], &[(1, 10); 3], 10), [8, 1, 1]);
+        assert_eq!(apportion(&[0.9, 0.9, 0.9], &[(0, 0), (0, 5), (0, 5)], 3), [0, 2, 1]);
+        assert_eq!(apportion(&[1.0], &[(0, 4)], 100), [4]);
+        assert_eq!(apportion(&[4.0], &[(3, 4)], 0), [3]);
+        assert_eq!(apportion(&[], &[], 7), [0; 0]);
+    }
+}

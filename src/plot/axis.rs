@@ -1,0 +1,188 @@
+//! An axis: its range, its ticks and their labels.
+
+/// How numbers are laid out along an axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scale {
+    Linear,
+    /// Linear, with ticks at whole numbers only.
+    Whole,
+    /// By their logarithm.
+    Log,
+}
+
+/// The range of an axis and where its labels are.
+#[derive(Debug)]
+pub(super) struct Axis {
+    low: f64,
+    high: f64,
+    log: bool,
+    /// Positions from 0 to 1, with labels.
+    pub ticks: Vec<(f64, String)>,
+}
+
+/// A number that can be drawn on this scale. The greatest finite numbers cannot, as their
+/// differences are infinite.
+pub(super) fn drawable(value: f64, scale: Scale) -> bool {
+    value.abs() < 1e300 && (scale != Scale::Log || value > 0.0)
+}
+
+impl Axis {
+    /// An axis around the numbers, with a little space at both ends and about `count` ticks.
+    pub fn around(values: impl Iterator<Item = f64>, scale: Scale, count: usize) -> Axis {
+        let numbers = values.filter(|&v| drawable(v, scale));
+        let numbers = numbers.map(|v| if scale == Scale::Log { v.log10() } else { v });
+        let (low, high) =
+            numbers.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
+        let (low, high) = if low <= high { apart(low, high, scale) } else { (0.0, 1.0) };
+        let space = 0.04 * (high - low);
+        let mut axis = Axis::between(low - space, high + space, scale, count);
+        if scale == Scale::Whole {
+            // Among epochs from 1 to 20 there is no epoch 0.
+            let ends = [low, high].map(|end| axis.position(end));
+            axis.ticks.retain(|&(at, _)| at > ends[0] - 1e-9 && at < ends[1] + 1e-9);
+        }
+        axis
+    }
+
+    /// An axis over just this range; for a logarithmic one the range is that of the logarithms.
+    pub fn between(low: f64, high: f64, scale: Scale, count: usize) -> Axis {
+        let log = scale == Scale::Log;
+        let numbers = if log { decades(low, high, count) } else { round_numbers(low, high, scale, count) };
+        let axis = Axis { low, high, log, ticks: Vec::new() };
+        let ticks = numbers.into_iter().map(|(value, label)| (axis.position(value), label));
+        let ticks = ticks.filter(|&(at, _)| (-1e-9..=1.0 + 1e-9).contains(&at)).collect();
+        Axis { ticks, ..axis }
+    }
+
+    /// Where a number is: 0 at the low end, 1 at the high end.
+    pub fn position(&self, value: f64) -> f64 {
+        let value = if self.log { value.log10() } else { value };
+        (value - self.low) / (self.high - self.low)
+    }
+}
+
+/// The ends of a range that is not too narrow to be labelled.
+fn apart(low: f64, high: f64, scale: Scale) -> (f64, f64) {
+    let (middle, largest) = (low + (high - low) / 2.0, low.abs().max(high.abs()));
+    let least = match scale {
+        Scale::Whole => 1.0,
+        Scale::Log => 0.6,
+        // Labels of a narrower range would differ after too many digits.
+        Scale::Linear if high - low < 1e-5 * largest => 0.1 * largest,
+        Scale::Linear if largest == 0.0 => 2.0,
+        Scale::Linear => 0.0,
+    };
+    if high - low >= least { (low, high) } else { (middle - least / 2.0, middle + least / 2.0) }
+}
+
+/// Multiples of 1, 2 or 5 times a power of ten, about `count` of them, after Heckbert, Nice Numbers
+/// for Graph Labels (Graphics Gems, 1990).
+fn round_numbers(low: f64, high: f64, scale: Scale, count: usize) -> Vec<(f64, String)> {
+    let rough = (high - low) / count.max(1) as f64;
+    let power = 10f64.powf(rough.log10().floor());
+    let step = power
+        * match rough / power {
+            share if share < 1.5 => 1.0,
+            share if share < 3.5 => 2.0,
+            share if share < 7.5 => 5.0,
+            _ => 10.0,
+        };
+    let step = if scale == Scale::Whole { step.max(1.0).round() } else { step };
+    let (first, last) = ((low / step).ceil(), (high / step).floor());
+    let numbers = (0..=(last - first).max(0.0) as usize).map(|i| (first + i as f64) * step);
+    numbers.map(|value| (value, label(value, step, low.abs().max(high.abs())))).collect()
+}
+
+/// A number with as many digits as tell it from its neighbours, `step` away. All numbers of an axis
+/// are at most `largest`.
+fn label(value: f64, step: f64, largest: f64) -> String {
+    // A sum with zero has no sign where it is zero.
+    let value = if value.abs() < step / 2.0 { 0.0 } else { value } + 0.0;
+    let decimals = (-(step.log10() + 1e-9).floor()).max(0.0) as usize;
+    if largest >= 1e6 || (decimals > 4 && largest < 1e-2) {
+        if value == 0.0 {
+            return "0".to_owned();
+        }
+        let digits = (value.abs().log10().floor() - (step.log10() + 1e-9).floor()).max(0.0) as usize;
+        short(&format!("{value:.digits$e}"))
+    } else {
+        format!("{value:.decimals$}")
+    }
+}
+
+/// `1.50e6` as `1.5e6`.
+fn short(number: &str) -> String {
+    match number.split_once('e') {
+        Some((digits, power)) if digits.contains('.') => {
+            format!("{}e{power}", digits.trim_end_matches('0').trim_end_matches('.'))
+        }
+        _ => number.to_owned(),
+    }
+}
+
+/// Powers of ten, or of a thousand and so on if there are many; with 2 and 5 between them if there
+/// are few. `low` and `high` are logarithms.
+fn decades(low: f64, high: f64, count: usize) -> Vec<(f64, String)> {
+    let between: &[f64] = if high - low < 2.0 { &[1.0, 2.0, 5.0] } else { &[1.0] };
+    let every = ((high - low) / count.max(1) as f64).ceil().max(1.0) as i32;
+    let powers = (low.floor() as i32..=high.ceil() as i32).filter(|power| power % every == 0);
+    let plain = low >= -3.3 && high <= 4.3;
+    let numbers = powers.flat_map(|power| between.iter().map(move |&digit| (digit, power)));
+    let label = |(digit, power): (f64, i32)| {
+        // Read from its text, which is exact where a product of powers is not.
+        let text = format!("{digit}e{power}");
+        let value: f64 = text.parse().unwrap_or(f64::NAN);
+        (value, if plain { value.to_string() } else { text })
+    };
+    numbers.map(label).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(values: &[f64], scale: Scale) -> Vec<String> {
+        let axis = Axis::around(values.iter().copied(), scale, 6);
+        axis.ticks.into_iter().map(|(_, label)| label).collect()
+    }
+
+    #[test]
+    fn ticks_are_round_numbers() {
+        assert_eq!(labels(&[0.0, 1.0], Scale::Linear), ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
+        assert_eq!(labels(&[-3.0, 7.0], Scale::Linear), ["-2", "0", "2", "4", "6"]);
+        assert_eq!(labels(&[0.0, 5e6], Scale::Linear), ["0", "1e6", "2e6", "3e6", "4e6", "5e6"]);
+        assert_eq!(labels(&[0.0, 5e-5], Scale::Linear), ["0", "1e-5", "2e-5", "3e-5", "4e-5", "5e-5"]);
+        assert_eq!(labels(&[1.0, 3.0], Scale::Whole), ["1", "2", "3"]);
+        assert_eq!(labels(&[1.0, 1000.0], Scale::Whole), ["200", "400", "600", "800", "1000"]);
+    }
+
+    #[test]
+    fn one_number_makes_a_range() {
+        assert_eq!(labels(&[1.0], Scale::Whole), ["1"]);
+        for value in [0.0, 0.25, -7.0, 1e-12, 1e12, 123_456.789] {
+            let axis = Axis::around([value, value].into_iter(), Scale::Linear, 6);
+            let middle = axis.position(value);
+            assert!((middle - 0.5).abs() < 1e-6, "{value}: {middle}");
+            assert!(axis.ticks.len() > 1 && axis.ticks.len() < 14, "{value}: {:?}", axis.ticks);
+            let distinct = axis.ticks.windows(2).all(|pair| pair[0].1 != pair[1].1);
+            assert!(distinct && axis.ticks.iter().all(|(_, label)| label.len() < 12), "{:?}", axis.ticks);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_drawn_is_left_out() {
+        let values = [f64::NAN, 1.0, f64::INFINITY, 2.0, f64::MIN];
+        assert_eq!(labels(&values, Scale::Linear), labels(&[1.0, 2.0], Scale::Linear));
+        assert_eq!(labels(&[0.0, -1.0, 0.01, 1.0], Scale::Log), labels(&[0.01, 1.0], Scale::Log));
+        assert!(!labels(&[], Scale::Linear).is_empty() && !labels(&[f64::NAN], Scale::Log).is_empty());
+    }
+
+    #[test]
+    fn logarithms_have_decades() {
+        assert_eq!(labels(&[1e-5, 1e-1], Scale::Log), ["1e-5", "1e-4", "1e-3", "1e-2", "1e-1"]);
+        assert_eq!(labels(&[0.1, 1.0], Scale::Log), ["0.1", "0.2", "0.5", "1"]);
+        assert!(labels(&[1e-30, 1e30], Scale::Log).len() <= 8);
+        let axis = Axis::around([1e-4, 1e-2].into_iter(), Scale::Log, 6);
+        assert!((axis.position(1e-3) - 0.5).abs() < 1e-9);
+    }
+}

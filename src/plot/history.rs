@@ -1,0 +1,119 @@
+//! Curves of training.
+
+use std::path::Path;
+
+use super::output::Target;
+use super::panel::{Panel, Panels};
+use crate::error::{Error, Result};
+use crate::train::History;
+
+/// What the figures of the data that was held back begin with.
+const HELD_BACK: &str = "val_";
+/// The figure of the step size.
+const LEARNING_RATE: &str = "learning_rate";
+
+impl History {
+    /// Draws the figures over the epochs, counted from 1, into a file whose name ends in `.svg` or
+    /// `.png`: a panel for each figure, with that of the validation data beside it (`loss` and
+    /// `val_loss`). A figure that is NaN, infinite or missing leaves a gap. `learning_rate` has a
+    /// logarithmic axis if its largest value is at least ten times its least.
+    ///
+    /// ```
+    /// use retape::train::{History, Logs};
+    ///
+    /// let mut history = History::default();
+    /// for epoch in 0..5 {
+    ///     let mut logs = Logs::new();
+    ///     logs.set("loss", 1.0 / f64::from(epoch + 1));
+    ///     logs.set("val_loss", 1.2 / f64::from(epoch + 1));
+    ///     history.epochs.push(logs);
+    /// }
+    /// let path = std::env::temp_dir().join(format!("history-{}.svg", std::process::id()));
+    /// history.plot(&path)?;
+    /// # std::fs::remove_file(&path).ok();
+    /// # Ok::<(), retape::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::NothingToDraw`] if there are no epochs or no figures, [`Error::PictureFormat`] for
+    /// another ending of the name, [`Error::Io`] if the file cannot be written; its folder must exist.
+    pub fn plot(&self, path: impl AsRef<Path>) -> Result<()> {
+        let target = Target::new(path)?;
+        if self.epochs.is_empty() {
+            return Err(Error::NothingToDraw { what: "epoch in the history".to_owned() });
+        }
+        let names = self.names();
+        let own = |name: &str| name.strip_prefix(HELD_BACK).is_none_or(|figure| !names.contains(&figure));
+        let drawn: Vec<Panel> = names.iter().filter(|name| own(name)).map(|name| self.panel(name)).collect();
+        if drawn.is_empty() {
+            return Err(Error::NothingToDraw { what: "figure in the history".to_owned() });
+        }
+        target.save(&Panels(&drawn))
+    }
+
+    fn panel(&self, name: &str) -> Panel {
+        let held_back = format!("{HELD_BACK}{name}");
+        let mut panel = Panel::new(words(name)).axes("epoch", words(name)).whole_x();
+        for figure in [name, &held_back] {
+            if self.epochs.iter().any(|logs| logs.get(figure).is_some()) {
+                panel = panel.line(words(figure), self.points(figure));
+            }
+        }
+        if name == LEARNING_RATE && decades(&self.get(name)) { panel.log_y() } else { panel }
+    }
+
+    /// A figure over the epochs, NaN where an epoch has none.
+    fn points(&self, name: &str) -> impl Iterator<Item = (f64, f64)> {
+        let first = self.initial_epoch + 1;
+        let value = move |logs: &crate::train::Logs| logs.get(name).unwrap_or(f64::NAN);
+        self.epochs.iter().enumerate().map(move |(i, logs)| ((first + i) as f64, value(logs)))
+    }
+}
+
+/// `val_loss` as it is read: `validation loss`.
+fn words(name: &str) -> String {
+    match name.strip_prefix(HELD_BACK) {
+        Some(figure) => format!("validation {}", figure.replace('_', " ")),
+        None => name.replace('_', " "),
+    }
+}
+
+/// Whether positive numbers differ by a factor of ten or more.
+fn decades(values: &[f64]) -> bool {
+    let positive = || values.iter().copied().filter(|v| v.is_finite() && *v > 0.0);
+    positive().fold(0.0, f64::max) >= 10.0 * positive().fold(f64::INFINITY, f64::min)
+}
+
+/// Draws one figure of several runs into one picture, each run under its name.
+///
+/// ```
+/// use retape::train::{History, Logs};
+///
+/// let run = |rate: f64| {
+///     let logs = |epoch| {
+///         let mut logs = Logs::new();
+///         logs.set("loss", (-rate * f64::from(epoch)).exp());
+///         logs
+///     };
+///     History { epochs: (0..10).map(logs).collect(), ..History::default() }
+/// };
+/// let path = std::env::temp_dir().join(format!("compare-{}.png", std::process::id()));
+/// retape::plot::compare(&path, "loss", &[("slow", &run(0.1)), ("fast", &run(0.5))])?;
+/// # std::fs::remove_file(&path).ok();
+/// # Ok::<(), retape::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::NothingToDraw`] if no run has the figure; otherwise as [`History::plot`].
+pub fn compare(path: impl AsRef<Path>, metric: &str, runs: &[(&str, &History)]) -> Result<()> {
+    let target = Target::new(path)?;
+    let having = runs.iter().filter(|(_, history)| !history.get(metric).is_empty());
+    let empty = Panel::new(words(metric)).axes("epoch", words(metric)).whole_x();
+    let panel = having.fold(empty, |panel, (name, history)| panel.line(*name, history.points(metric)));
+    if panel.series_count() == 0 {
+        return Err(Error::NothingToDraw { what: format!("`{metric}` in any of the {} runs", runs.len()) });
+    }
+    let all: Vec<f64> = runs.iter().flat_map(|(_, history)| history.get(metric)).collect();
+    let panel = if metric == LEARNING_RATE && decades(&all) { panel.log_y() } else { panel };
+    target.save(&Panels(&[panel]))
+}

@@ -1,0 +1,388 @@
+//! Files fetched from servers of the tests' own: whole, in parts, from several addresses, by several at a
+//! time, and what is said where none gives them.
+#![cfg(feature = "download")]
+
+#[path = "common/folder.rs"]
+mod folder;
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use folder::Folder;
+use md5::{Digest, Md5};
+use retape::data::PublicDataset;
+use retape::data::download::{Download, Progress, fetch};
+use retape::{Error, Result};
+
+/// A server that answers each request as the test says, one after the other, and writes down where each
+/// asked to begin.
+struct Server {
+    address: String,
+    starts: Arc<Mutex<Vec<Option<usize>>>>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Server {
+    /// `answer` is given the number of the request and the byte that it asks to begin with.
+    fn new(answer: impl Fn(usize, Option<usize>) -> Vec<u8> + Send + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("the machine has a loopback interface");
+        let address = listener.local_addr().expect("the listener is bound").to_string();
+        let (starts, stop) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
+        let (log, stopped) = (starts.clone(), stop.clone());
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                if stopped.load(Ordering::SeqCst) {
+                    break;
+                }
+                let mut stream = stream.expect("the client is there");
+                let start = read_request(&stream);
+                let count = {
+                    let mut log = log.lock().expect("no other thread panicked");
+                    log.push(start);
+                    log.len() - 1
+                };
+                // A client may hang up early.
+                let _ = stream.write_all(&answer(count, start));
+            }
+        });
+        Server { address, starts, stop }
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}/file.bin", self.address)
+    }
+
+    /// Where each request asked to begin.
+    fn starts(&self) -> Vec<Option<usize>> {
+        self.starts.lock().expect("no other thread panicked").clone()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::SeqCst);
+        let _ = TcpStream::connect(&self.address);
+    }
+}
+
+/// The first byte that a request asks for, if it names one.
+fn read_request(stream: &TcpStream) -> Option<usize> {
+    let lines = BufReader::new(stream).lines().map_while(|line| line.ok().filter(|line| !line.is_empty()));
+    let mut start = None;
+    for line in lines {
+        let line = line.to_ascii_lowercase();
+        if let Some(range) = line.strip_prefix("range: bytes=") {
+            start = range.trim_end_matches('-').parse().ok();
+        }
+    }
+    start
+}
+
+/// An answer with a status, headers and a body.
+fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
+    let length = body.len();
+    let head = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n{headers}\r\n");
+    [head.as_bytes(), body].concat()
+}
+
+fn whole(body: &[u8]) -> Vec<u8> {
+    answer("200 OK", "", body)
+}
+
+/// What follows the first `start` bytes.
+fn rest(body: &[u8], start: usize) -> Vec<u8> {
+    let range = format!("Content-Range: bytes {start}-{}/{}\r\n", body.len() - 1, body.len());
+    answer("206 Partial Content", &range, &body[start..])
+}
+
+/// What a server says that honours ranges.
+fn ranged(body: &[u8], start: Option<usize>) -> Vec<u8> {
+    start.map_or_else(|| whole(body), |start| rest(body, start))
+}
+
+/// An answer that breaks off so many bytes before its end.
+fn cut(mut answer: Vec<u8>, missing: usize) -> Vec<u8> {
+    answer.truncate(answer.len() - missing);
+    answer
+}
+
+/// 300,000 bytes without a pattern.
+fn contents() -> Vec<u8> {
+    (0..300_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
+}
+
+fn md5(bytes: &[u8]) -> String {
+    Md5::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Fetches `contents` without a report.
+fn get(urls: &[&str], destination: &Path) -> Result<()> {
+    fetch(urls, destination, &md5(&contents()), &mut |_| {})
+}
+
+/// Fails unless the file is there, whole, and nothing else but the lock.
+fn assert_fetched(folder: &Folder) {
+    let found = fs::read(folder.0.join("file.bin")).expect("the file was fetched");
+    assert!(found == contents(), "the file is another one, of {} bytes", found.len());
+    assert!(!folder.0.join("file.bin.part").exists());
+}
+
+/// An address where nobody listens.
+fn refused() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("the machine has a loopback interface");
+    let address = listener.local_addr().expect("the listener is bound");
+    format!("http://{address}/file.bin")
+}
+
+#[test]
+fn a_file_is_fetched_once() -> Result<()> {
+    let server = Server::new(|_, start| ranged(&contents(), start));
+    let folder = Folder::new();
+    let path = folder.0.join("deeper/file.bin");
+    let mut reports = Vec::new();
+    let mut report = |progress: Progress<'_>| {
+        assert_eq!(progress.path, path);
+        assert_eq!(progress.total, Some(300_000));
+        reports.push(progress.bytes);
+    };
+    fetch(&[&server.url()], &path, &md5(&contents()), &mut report)?;
+    assert_eq!((reports.first(), reports.last()), (Some(&0), Some(&300_000)));
+    assert!(reports.len() > 2 && reports.is_sorted(), "{reports:?}");
+    assert!(fs::read(&path).expect("the file was fetched") == contents());
+
+    // Sums may be written in capitals.
+    fetch(&[&server.url()], &path, &md5(&contents()).to_uppercase(), &mut |_| panic!("nothing is fetched"))?;
+    get(&[], &path)?;
+    assert_eq!(server.starts(), [None]);
+    Ok(())
+}
+
+#[test]
+fn a_damaged_file_is_replaced() -> Result<()> {
+    let server = Server::new(|_, start| ranged(&contents(), start));
+    let folder = Folder::new();
+    let path = folder.write("file.bin", &contents()[1..]);
+    get(&[&server.url()], &path)?;
+    assert_eq!(server.starts(), [None]);
+    assert_fetched(&folder);
+    Ok(())
+}
+
+#[test]
+fn a_broken_connection_is_resumed() -> Result<()> {
+    let server = Server::new(|count, start| match count {
+        0 => cut(ranged(&contents(), start), 200_000),
+        1 => cut(ranged(&contents(), start), 50_000),
+        _ => ranged(&contents(), start),
+    });
+    let folder = Folder::new();
+    let (path, mut begun) = (folder.0.join("file.bin"), Vec::new());
+    let mut last = 0;
+    fetch(&[&server.url()], &path, &md5(&contents()), &mut |progress| {
+        assert_eq!(progress.total, Some(300_000));
+        if progress.bytes == last || begun.is_empty() {
+            begun.push(progress.bytes);
+        }
+        last = progress.bytes;
+    })?;
+    assert_fetched(&folder);
+    assert_eq!(server.starts(), [None, Some(100_000), Some(250_000)]);
+    assert_eq!(begun, [0, 100_000, 250_000]);
+    Ok(())
+}
+
+#[test]
+fn the_part_of_an_earlier_run_is_resumed() -> Result<()> {
+    let server = Server::new(|_, start| ranged(&contents(), start));
+    let folder = Folder::new();
+    folder.write("file.bin.part", &contents()[..12_345]);
+    get(&[&server.url()], &folder.0.join("file.bin"))?;
+    assert_fetched(&folder);
+    assert_eq!(server.starts(), [Some(12_345)]);
+
+    // A process may have ended between the last byte and the name.
+    fs::rename(folder.0.join("file.bin"), folder.0.join("file.bin.part")).expect("the file was fetched");
+    get(&[&server.url()], &folder.0.join("file.bin"))?;
+    assert_fetched(&folder);
+    assert_eq!(server.starts().len(), 1);
+    Ok(())
+}
+
+#[test]
+fn a_server_without_ranges_starts_again() -> Result<()> {
+    let server = Server::new(|count, _| match count {
+        0 => cut(whole(&contents()), 100_000),
+        _ => whole(&contents()),
+    });
+    let folder = Folder::new();
+    folder.write("file.bin.part", &contents()[..250_000]);
+    get(&[&server.url()], &folder.0.join("file.bin"))?;
+    assert_fetched(&folder);
+    assert_eq!(server.starts(), [Some(250_000), Some(200_000)]);
+    Ok(())
+}
+
+#[test]
+fn parts_that_do_not_fit_are_dropped() -> Result<()> {
+    let too_long = [contents(), vec![0; 5]].concat();
+    let other = vec![7; 1000];
+    let shifted = |start: Option<usize>| match start {
+        Some(_) => rest(&contents(), 10),
+        None => whole(&contents()),
+    };
+    let beyond = |start: Option<usize>| match start {
+        Some(_) => answer("416 Range Not Satisfiable", "", b""),
+        None => whole(&contents()),
+    };
+    type Answer = Box<dyn Fn(Option<usize>) -> Vec<u8> + Send>;
+    let cases: [(&[u8], Answer); 3] = [
+        (&too_long, Box::new(beyond)),
+        (&other, Box::new(|start| ranged(&contents(), start))),
+        (&contents()[..1000], Box::new(shifted)),
+    ];
+    for (part, answer) in cases {
+        let server = Server::new(move |_, start| answer(start));
+        let folder = Folder::new();
+        folder.write("file.bin.part", part);
+        get(&[&server.url()], &folder.0.join("file.bin"))?;
+        assert_fetched(&folder);
+        assert_eq!(server.starts(), [Some(part.len()), None]);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_wrong_sum_leaves_nothing() {
+    let server = Server::new(|_, start| ranged(b"<html>please sign in</html>", start));
+    for before in [None, Some(b"damaged")] {
+        let folder = Folder::new();
+        let path = folder.0.join("file.bin");
+        if let Some(before) = before {
+            folder.write("file.bin", before);
+        }
+        match get(&[&server.url()], &path) {
+            Err(Error::Checksum { path: at, url, found, expected }) => {
+                assert_eq!((at, url), (path.clone(), server.url()));
+                assert_eq!(found, md5(b"<html>please sign in</html>"));
+                assert_eq!(expected, md5(&contents()));
+            }
+            other => panic!("Error::Checksum expected, {other:?} found"),
+        }
+        assert!(!folder.0.join("file.bin.part").exists());
+        assert_eq!(fs::read(&path).ok().as_deref(), before.map(|before| &before[..]), "it is left alone");
+    }
+    assert_eq!(server.starts(), [None, None]);
+}
+
+#[test]
+fn the_next_address_is_tried() -> Result<()> {
+    let missing = Server::new(|_, _| answer("404 Not Found", "", b"not here"));
+    let wrong = Server::new(|_, _| whole(b"something else"));
+    let broken = Server::new(|_, start| cut(ranged(&contents(), start), 150_000));
+    let good = Server::new(|_, start| ranged(&contents(), start));
+    let folder = Folder::new();
+    let urls = [refused(), missing.url(), wrong.url(), broken.url(), good.url()];
+    get(&urls.each_ref().map(String::as_str), &folder.0.join("file.bin"))?;
+    assert_fetched(&folder);
+    assert_eq!((missing.starts().len(), wrong.starts().len()), (1, 1));
+    // What came from one address is completed from another.
+    assert_eq!(broken.starts()[..2], [None, Some(150_000)]);
+    assert!(matches!(good.starts()[..], [Some(start)] if start >= 150_000), "{:?}", good.starts());
+    Ok(())
+}
+
+#[test]
+fn a_server_that_always_breaks_off_is_given_up() {
+    let server = Server::new(|_, _| cut(whole(&contents()), 299_990));
+    let folder = Folder::new();
+    match get(&[&server.url()], &folder.0.join("file.bin")) {
+        Err(Error::Download { failures, .. }) => {
+            assert_eq!(failures.len(), 1);
+            assert!(failures[0].contains("broken off after 10 bytes"), "{failures:?}");
+        }
+        other => panic!("Error::Download expected, {other:?} found"),
+    }
+    assert_eq!(server.starts().len(), 5);
+    let part = fs::read(folder.0.join("file.bin.part")).expect("the part is kept for another time");
+    assert_eq!(part, contents()[..10]);
+}
+
+#[test]
+fn without_a_network_the_error_says_what_to_do() {
+    let missing = Server::new(|_, _| answer("404 Not Found", "", b"not here"));
+    let folder = Folder::new();
+    let (path, offline) = (folder.0.join("file.bin"), refused());
+    let error = get(&[&offline, &missing.url()], &path).expect_err("there is no such server");
+    match &error {
+        Error::Download { path: at, failures } => {
+            assert_eq!((at, failures.len()), (&path, 2));
+            assert!(failures[0].starts_with(&format!("{offline}: ")), "{failures:?}");
+            assert!(failures[1].contains("404"), "{failures:?}");
+        }
+        other => panic!("Error::Download expected, {other:?} found"),
+    }
+    let message = error.to_string();
+    assert!(message.contains(&path.display().to_string()) && message.contains("by hand"), "{message}");
+    assert!(!path.exists());
+
+    // A data set names the first of its files.
+    let mirror = offline.trim_end_matches("file.bin");
+    let sets = [
+        (Download::new().folder(&folder.0).mirrors(&[mirror]).mnist(), "mnist/train-images-idx3-ubyte.gz"),
+        (
+            Download::new().folder(&folder.0).mirrors(&[mirror]).fashion_mnist(),
+            "fashion-mnist/train-images-idx3-ubyte.gz",
+        ),
+        (Download::new().folder(&folder.0).mirrors(&[mirror]).cifar10(), "cifar-10-binary.tar.gz"),
+    ];
+    for (set, name) in sets {
+        match set {
+            Err(Error::Download { path, failures }) => {
+                assert_eq!(path, folder.0.join(name));
+                assert!(failures[0].contains(name.rsplit('/').next().unwrap_or(name)), "{failures:?}");
+            }
+            other => panic!("Error::Download expected, {other:?} found"),
+        }
+    }
+}
+
+#[test]
+fn one_fetches_and_the_others_wait() {
+    let server = Server::new(|_, start| {
+        thread::sleep(Duration::from_millis(200));
+        ranged(&contents(), start)
+    });
+    let folder = Folder::new();
+    let (url, path) = (server.url(), folder.0.join("file.bin"));
+    thread::scope(|scope| {
+        let fetching: Vec<_> = (0..4).map(|_| scope.spawn(|| get(&[&url], &path))).collect();
+        for thread in fetching {
+            thread.join().expect("no thread panics").expect("the file can be fetched");
+        }
+    });
+    assert_eq!(server.starts(), [None]);
+    assert_fetched(&folder);
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_is_named() {
+    let folder = Folder::new();
+    let file = folder.write("file", b"no folder");
+    let wrong = get(&[&refused()], &file.join("inner/file.bin"));
+    assert!(matches!(&wrong, Err(Error::Io { path, .. }) if path.starts_with(&file)), "{wrong:?}");
+}
+
+/// What is there is read, and no server is asked.
+#[test]
+fn a_set_that_is_there_is_not_fetched() {
+    let folder = Folder::new();
+    fs::create_dir(folder.0.join("mnist")).expect("the temporary folder can be written");
+    let empty = PublicDataset::Mnist.load(Some(&folder.0));
+    assert!(matches!(&empty, Err(Error::Io { path, .. }) if path.ends_with("mnist")), "{empty:?}");
+}
