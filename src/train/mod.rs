@@ -47,6 +47,7 @@
 
 mod accumulation;
 pub mod callbacks;
+pub(crate) mod checkpoint;
 mod clip;
 mod constraints;
 mod groups;
@@ -61,6 +62,7 @@ mod trainer;
 mod weights;
 
 pub use callbacks::{Callback, CallbackState, Run};
+pub use checkpoint::{LoadOptions, LoadReport, SkippedTensor, StoredType};
 pub use clip::{Clip, Clipped};
 pub use constraints::Constraint;
 pub(crate) use constraints::{Rule, hold_to_rules};

@@ -5,22 +5,26 @@ mod evaluate;
 mod fault;
 mod feed;
 mod fit;
+mod freeze;
 mod pace;
 mod recipe;
+mod resume;
 
 use std::fmt;
 
 pub use build::TrainerBuilder;
 pub use evaluate::{Evaluation, Predictions};
 pub use fit::Fit;
+pub(crate) use recipe::Variant;
 
 use self::feed::Columns;
-use self::recipe::{Recipe, Step, Sums, Variant};
+use self::recipe::{Recipe, Step, Sums};
 use crate::data::Samples;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::graph::Value;
 use crate::session::{Chain, Session, SessionOptions, Snapshot};
+use crate::train::checkpoint::Journey;
 use crate::train::{Logs, Schedule};
 
 /// A model with everything that its training needs, on a device.
@@ -66,6 +70,8 @@ pub struct Trainer {
     steps: u32,
     /// Updates made so far.
     updates: u32,
+    /// How far the last `fit` went.
+    journey: Journey,
 }
 
 impl Trainer {
@@ -174,13 +180,19 @@ impl Trainer {
 
     /// Records all steps anew, with the parameters and states that there are.
     fn record_again(&mut self) -> Result<()> {
-        let Some((variant, main)) = self.training.first() else { return Ok(()) };
-        let (tape, values) = self.recipe.training(*variant)?;
-        let options = SessionOptions::new().seed(self.seed).share_parameters(&main.session);
-        let session = tape.session_with(&self.device, options)?;
-        self.training = vec![(*variant, Step { session, rows: variant.rows, values })];
+        self.training = vec![self.recorded_again()?];
         (self.evaluation, self.prediction) = (None, None);
         Ok(())
+    }
+
+    /// The training step for whole batches as it is recorded now, over the parameters and states that
+    /// there are.
+    fn recorded_again(&self) -> Result<(Variant, Step)> {
+        let &(variant, ref main) = &self.training[0];
+        let (tape, values) = self.recipe.training(variant)?;
+        let options = SessionOptions::new().seed(self.seed).share_parameters(&main.session);
+        let session = tape.session_with(&self.device, options)?;
+        Ok((variant, Step { session, rows: variant.rows, values }))
     }
 
     fn main(&self) -> &Step {
