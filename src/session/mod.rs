@@ -387,6 +387,11 @@ impl Session {
         }
     }
 
+    /// Shape and dtype of a value of the tape.
+    pub(crate) fn type_of(&self, value: Value) -> TensorType {
+        self.tape.recording().ty(value)
+    }
+
     /// The shape of a value of the tape.
     pub(crate) fn shape_of(&self, value: Value) -> Shape {
         self.tape.recording().ty(value).shape

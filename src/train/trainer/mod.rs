@@ -1,5 +1,6 @@
 //! Training as in Keras: `fit`, `evaluate`, `predict`.
 
+mod average;
 mod build;
 mod evaluate;
 mod fault;
@@ -239,8 +240,8 @@ impl Trainer {
         session.set_learning_rate(rate);
     }
 
-    /// Trains on one batch of any size, with its weights if it has them, and returns its loss and
-    /// metrics as they were before the update.
+    /// Trains on one batch, with its weights if it has them, and returns its loss and metrics as they were
+    /// before the update. A size that has not come before records a step of its own.
     ///
     /// # Errors
     /// As [`fit`](Trainer::fit).
@@ -267,7 +268,7 @@ impl Trainer {
     fn check(&self, samples: &Samples<'_>) -> Result<()> {
         samples.check()?;
         self.recipe.check_inputs(samples)?;
-        self.recipe.check_targets(samples)
+        self.main().check_targets(samples)
     }
 
     /// Whether the loss of the epoch so far is a number.

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Graph, Init, Value};
 use crate::nn::{self, Layer, Mode};
 use crate::session::Session;
-use crate::shape::{Shape, TensorType};
+use crate::shape::Shape;
 use crate::tape::Tape;
 use crate::train::accumulation::{GradientSum, Part};
 use crate::train::checkpoint::is_within;
@@ -168,12 +168,6 @@ impl Recipe {
             }
         }
         Ok(chosen)
-    }
-
-    /// Shape and dtype of the targets of a batch.
-    pub fn target_type(&self, rows: usize) -> Result<TensorType> {
-        let recording = self.record(rows, Mode::Evaluation)?;
-        self.loss.targets(recording.graph.shape(recording.output)?)
     }
 
     fn record(&self, rows: usize, mode: Mode) -> Result<Recording> {
