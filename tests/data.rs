@@ -295,13 +295,15 @@ fn cifar10_is_read_from_its_archive() -> Result<()> {
     for length in [0, 30, packed.len() / 2, packed.len() - 4] {
         folder.write("cifar-10-binary.tar.gz", &packed[..length]);
         let result = cifar10(&path);
-        // What has no gzip header at all is an archive without files.
         let refused = matches!(&result, Err(Error::Corrupt { path: at, .. }) if *at == path);
         assert!(refused, "{length}: {result:?}");
     }
     folder.write("cifar-10-binary.tar.gz", &archive(&[("x/test_batch.bin", &test)]));
     assert!(missing(cifar10(&path)).1.contains("`data_batch_1.bin`"));
-    folder.write("cifar-10-binary.tar.gz", &archive(&[("test_batch.bin", &test[1..]), ("data_batch_1.bin", &one)]));
+    folder.write(
+        "cifar-10-binary.tar.gz",
+        &archive(&[("test_batch.bin", &test[1..]), ("data_batch_1.bin", &one)]),
+    );
     assert_eq!(corrupt(cifar10(&path)).0, path.join("test_batch.bin"));
 
     // The folder comes before the archive.
@@ -341,7 +343,8 @@ fn cifar100_has_fine_and_coarse_labels() -> Result<()> {
         folder.write("test.bin", &cifar100_records(&[[1, 2], labels]));
         for asked in [Cifar100Labels::Fine, Cifar100Labels::Coarse] {
             let wrong = cifar100(&folder.0, asked);
-            let found = matches!(&wrong, Err(Error::LabelOutOfRange { index: 1, limit: l, .. }) if *l == limit);
+            let found =
+                matches!(&wrong, Err(Error::LabelOutOfRange { index: 1, limit: l, .. }) if *l == limit);
             assert!(found, "{wrong:?}");
         }
     }

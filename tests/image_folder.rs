@@ -165,7 +165,10 @@ fn classes_need_images() {
     let folder = flowers();
     let empty = folder.0.join("daisy");
     std::fs::create_dir(&empty).expect("the temporary folder can be written");
-    assert_eq!(corrupt(image_folder(&folder.0, &ImageOptions::new())), (empty, "the class has no images".into()));
+    assert_eq!(
+        corrupt(image_folder(&folder.0, &ImageOptions::new())),
+        (empty, "the class has no images".into())
+    );
     folder.write("daisy/notes.txt", b"of no use");
     let (_, message) = corrupt(image_folder(&folder.0, &ImageOptions::new().skip_others(true)));
     assert_eq!(message, "the class has no images");
@@ -175,5 +178,7 @@ fn classes_need_images() {
     assert_eq!(path, nothing.0);
     assert!(message.contains("no folders"), "{message}");
     let nowhere = nothing.0.join("nowhere");
-    assert!(matches!(image_folder(&nowhere, &ImageOptions::new()), Err(Error::Io { path, .. }) if path == nowhere));
+    assert!(
+        matches!(image_folder(&nowhere, &ImageOptions::new()), Err(Error::Io { path, .. }) if path == nowhere)
+    );
 }

@@ -141,7 +141,10 @@ fn labels_become_rows() -> Result<()> {
     let samples = data.one_hot();
     samples.check()?;
     let targets = samples.targets.expect("one-hot targets were made");
-    assert_eq!((targets.shape, targets.data.as_f32()), (Shape::from([3]), Some(&one_hot(&[0, 1, 2], 3)?[..])));
+    assert_eq!(
+        (targets.shape, targets.data.as_f32()),
+        (Shape::from([3]), Some(&one_hot(&[0, 1, 2], 3)?[..]))
+    );
     Ok(())
 }
 

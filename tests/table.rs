@@ -38,7 +38,8 @@ fn corrupt(text: &[u8]) -> String {
 #[test]
 fn a_file_is_read_by_columns() -> Result<()> {
     let folder = Folder::new();
-    let path = folder.write("wine.csv", b"\xef\xbb\xbfsugar, acid ,kind\r\n1.5,-2e-1,red\r\n\r\n 3 ,4,white\r\n");
+    let path =
+        folder.write("wine.csv", b"\xef\xbb\xbfsugar, acid ,kind\r\n1.5,-2e-1,red\r\n\r\n 3 ,4,white\r\n");
     let table = Table::read(&path)?;
     assert_eq!((table.names(), table.len()), (&["sugar", "acid", "kind"].map(String::from)[..], 2));
     assert_eq!(table.column_f32("sugar")?, [1.5, 3.0]);

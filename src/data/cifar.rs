@@ -84,7 +84,13 @@ struct Format {
 const CIFAR10: Format = Format {
     folder: "cifar-10-batches-bin",
     archive: "cifar-10-binary.tar.gz",
-    train: &["data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"],
+    train: &[
+        "data_batch_1.bin",
+        "data_batch_2.bin",
+        "data_batch_3.bin",
+        "data_batch_4.bin",
+        "data_batch_5.bin",
+    ],
     test: "test_batch.bin",
     labels: &[&CIFAR10_CLASSES],
 };
@@ -131,23 +137,25 @@ pub fn cifar10(path: impl AsRef<Path>) -> Result<TrainTest> {
 /// # Errors
 /// As for [`cifar10`]; [`Error::LabelOutOfRange`] for either label of an image.
 pub fn cifar100(path: impl AsRef<Path>, labels: Cifar100Labels) -> Result<TrainTest> {
-    CIFAR100.read(path.as_ref(), match labels {
-        Cifar100Labels::Coarse => 0,
-        Cifar100Labels::Fine => 1,
-    })
+    CIFAR100.read(
+        path.as_ref(),
+        match labels {
+            Cifar100Labels::Coarse => 0,
+            Cifar100Labels::Fine => 1,
+        },
+    )
 }
 
-/// The contents of a set's files: where they were found, and the bytes.
-type Files = Vec<(PathBuf, Vec<u8>)>;
+/// A file: where it was found, and its bytes.
+type Contents = (PathBuf, Vec<u8>);
+/// The files of a set that were found, by name.
+type Files = BTreeMap<&'static str, Contents>;
 
 impl Format {
     /// The set, with the labels of this byte of each record.
     fn read(&self, path: &Path, label: usize) -> Result<TrainTest> {
-        let (place, mut files) = if path.is_file() {
-            (path.to_owned(), self.read_archive(path)?)
-        } else {
-            self.read_near(path)?
-        };
+        let (place, mut files) =
+            if path.is_file() { (path.to_owned(), self.read_archive(path)?) } else { self.read_near(path)? };
         let missing = |what: String| {
             let message = format!(
                 "no file {what} in this folder, and no archive `{}`; the binary version of the CIFAR sets is at \
@@ -158,7 +166,7 @@ impl Format {
             Error::Io { path: place.clone(), source }
         };
         let test = files.remove(self.test);
-        let train: Files = self.train.iter().filter_map(|name| files.remove(*name)).collect();
+        let train: Vec<Contents> = self.train.iter().filter_map(|name| files.remove(*name)).collect();
         if train.is_empty() {
             let names = [self.train[0], self.train[self.train.len() - 1]];
             let names = if names[0] == names[1] { &names[..1] } else { &names[..] };
@@ -169,7 +177,7 @@ impl Format {
     }
 
     /// What is in the set's folder, or in its archive, in this folder, and where it was found.
-    fn read_near(&self, folder: &Path) -> Result<(PathBuf, BTreeMap<&'static str, (PathBuf, Vec<u8>)>)> {
+    fn read_near(&self, folder: &Path) -> Result<(PathBuf, Files)> {
         let inner = subfolder(folder, self.folder);
         let files: Vec<(&str, PathBuf)> = self.names().map(|name| (name, inner.join(name))).collect();
         let archive = folder.join(self.archive);
@@ -186,7 +194,7 @@ impl Format {
     }
 
     /// The set's files in its archive, wherever they are in it.
-    fn read_archive(&self, path: &Path) -> Result<BTreeMap<&'static str, (PathBuf, Vec<u8>)>> {
+    fn read_archive(&self, path: &Path) -> Result<Files> {
         let file = File::open(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
         let corrupt = |message: String| Error::Corrupt { path: path.to_owned(), message };
         let damaged = |e: std::io::Error| corrupt(format!("the archive is damaged or truncated: {e}"));
@@ -224,7 +232,7 @@ impl Format {
     }
 
     /// The records of all files, one after the other.
-    fn dataset(&self, files: &[(PathBuf, Vec<u8>)], label: usize) -> Result<Dataset> {
+    fn dataset(&self, files: &[Contents], label: usize) -> Result<Dataset> {
         files.iter().try_for_each(|(path, bytes)| self.check(path, bytes))?;
         let count = files.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() / self.record();
         let mut inputs = Vec::with_capacity(count * PIXELS);

@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
+use super::check_labels;
 use super::samples::{Column, Samples};
 use super::split::{shuffled_indices, split_indices, stratified_indices};
-use super::check_labels;
 use crate::error::{Error, Result};
 use crate::shape::Shape;
 

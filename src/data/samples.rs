@@ -1,8 +1,8 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::split::{shuffled_indices, split_indices, stratified_indices};
 use super::Dataset;
+use super::split::{shuffled_indices, split_indices, stratified_indices};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::shape::Shape;

@@ -175,7 +175,8 @@ impl Table {
     /// [`Error::CsvColumn`]; [`Error::Csv`] for the first field that is neither missing nor a finite f32.
     pub fn column_optional_f32(&self, name: &str) -> Result<Vec<Option<f32>>> {
         let column = self.column(name)?;
-        let number = |row| if self.is_missing(row, column) { Ok(None) } else { self.number(row, column).map(Some) };
+        let number =
+            |row| if self.is_missing(row, column) { Ok(None) } else { self.number(row, column).map(Some) };
         self.rows.iter().map(number).collect()
     }
 

@@ -60,10 +60,12 @@ pub fn fetch(
     let mut transfer = Transfer { destination, part: beside(destination, ".part"), md5, progress };
     let (mut failures, mut wrong) = (Vec::new(), None);
     for &url in urls {
-        match transfer.from_address(url) {
+        match transfer.complete_from(url) {
             Ok(()) => return transfer.finish(),
             Err(Failure::Local(error)) => return Err(error),
-            Err(Failure::Remote(reason) | Failure::Broken(reason)) => failures.push(format!("{url}: {reason}")),
+            Err(Failure::Remote(reason) | Failure::Broken(reason)) => {
+                failures.push(format!("{url}: {reason}"))
+            }
             Err(Failure::Checksum(found)) => {
                 let (path, expected) = (destination.to_owned(), md5.to_owned());
                 wrong = Some(Error::Checksum { path, url: url.to_owned(), found, expected });
@@ -83,7 +85,7 @@ struct Transfer<'a> {
 
 impl Transfer<'_> {
     /// Completes the part from one address, and checks its sum.
-    fn from_address(&mut self, url: &str) -> Result<(), Failure> {
+    fn complete_from(&mut self, url: &str) -> Result<(), Failure> {
         let mut reason = String::new();
         for _ in 0..ATTEMPTS {
             let start = length(&self.part)?;
@@ -135,8 +137,7 @@ impl Transfer<'_> {
         let mut body = response.into_body();
         let total = body.content_length().map(|length| start + length);
         let failed = local(&self.part);
-        let mut file =
-            OpenOptions::new().create(true).append(true).open(&self.part).map_err(&failed)?;
+        let mut file = OpenOptions::new().create(true).append(true).open(&self.part).map_err(&failed)?;
         file.set_len(start).map_err(&failed)?;
         let (mut reader, mut bytes, mut piece) = (body.as_reader(), start, vec![0; PIECE]);
         let path = self.destination;
