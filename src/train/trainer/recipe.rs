@@ -186,7 +186,9 @@ impl Recipe {
         let output = recorded.output()?;
         let layers = recorded.layers.into_iter().map(|layer| layer.name).collect();
         let declared = recorded.parameters.into_iter().chain(recorded.states);
-        let model = declared.filter(|&value| graph.recording().is_weight(value)).collect();
+        let mut model: Vec<Value> = declared.filter(|&value| graph.recording().is_weight(value)).collect();
+        // In the order of their declaration, whether frozen or not.
+        model.sort_unstable();
         Ok(Recording { graph, inputs, output, model, layers })
     }
 
