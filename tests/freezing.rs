@@ -83,7 +83,7 @@ fn frozen_layers_stay_as_they_are() {
     for device in [gpu(), &Device::cpu()] {
         let mut trainer = builder().freeze(["base.conv2d", "dense_1"]).build(device).unwrap();
         let before = trainer.weights().unwrap();
-        trainer.fit(&images(), Fit::epochs(2)).unwrap();
+        trainer.fit(images(), Fit::epochs(2)).unwrap();
         let moved = moved(&before, &trainer.weights().unwrap());
         assert!(!moved.iter().any(|name| name.starts_with("base.conv2d.") || name.starts_with("dense_1.")));
         for name in ["base.conv2d_1.weight", "base.batch_norm.running_mean", "dense.weight", "dense.bias"] {
@@ -96,11 +96,11 @@ fn frozen_layers_stay_as_they_are() {
 #[test]
 fn a_whole_block_is_frozen_by_its_name() {
     let mut trainer = builder().build(gpu()).unwrap();
-    trainer.fit(&images(), Fit::epochs(1)).unwrap();
+    trainer.fit(images(), Fit::epochs(1)).unwrap();
     let before = trainer.weights().unwrap();
     trainer.freeze(["base"]).unwrap();
     assert_eq!(trainer.weights().unwrap(), before, "freezing moves nothing");
-    trainer.fit(&images(), Fit::epochs(2)).unwrap();
+    trainer.fit(images(), Fit::epochs(2)).unwrap();
     let moved = moved(&before, &trainer.weights().unwrap());
     assert!(moved.iter().all(|name| name.starts_with("dense")), "{moved:?}");
     assert!(!moved.is_empty());
@@ -113,7 +113,7 @@ fn moments_of_other_layers_are_carried_over() {
     for device in [gpu(), &Device::cpu()] {
         let train = |between: &dyn Fn(&mut Trainer)| {
             let mut trainer = builder().build(device).unwrap();
-            trainer.fit(&images(), Fit::epochs(1)).unwrap();
+            trainer.fit(images(), Fit::epochs(1)).unwrap();
             between(&mut trainer);
             // One step: its update of a layer depends on that layer's moments alone.
             let batch = images().take(4);
@@ -136,7 +136,7 @@ fn layers_are_trained_again() {
     trainer.unfreeze(["base.conv2d_1"]).unwrap();
     assert_eq!(trainer.frozen().collect::<Vec<_>>(), ["base", "base.batch_norm", "base.conv2d"]);
     let before = trainer.weights().unwrap();
-    trainer.fit(&images(), Fit::epochs(1)).unwrap();
+    trainer.fit(images(), Fit::epochs(1)).unwrap();
     let moved = moved(&before, &trainer.weights().unwrap());
     assert!(moved.contains(&"base.conv2d_1.weight".to_owned()), "{moved:?}");
     assert!(!moved.iter().any(|name| name.starts_with("base.conv2d.")), "{moved:?}");
@@ -191,6 +191,6 @@ fn names_that_there_are_not_and_nothing_left_to_train() {
     assert!(matches!(trainer.freeze(all), Err(Error::NothingToTrain)));
     assert!(matches!(trainer.unfreeze(["nosuch"]), Err(Error::Unknown { .. })));
     assert_eq!((trainer.frozen().count(), trainer.weights().unwrap()), (0, before.clone()));
-    trainer.fit(&images(), Fit::epochs(1)).unwrap();
+    trainer.fit(images(), Fit::epochs(1)).unwrap();
     assert!(moved(&before, &trainer.weights().unwrap()).iter().any(|name| name.starts_with("base.")));
 }
