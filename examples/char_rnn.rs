@@ -10,7 +10,8 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use common::{Example, Flags, Outcome, Progress, Results, parameters_hash, positive, round};
+use common::loops::Progress;
+use common::{Example, Flags, Outcome, Results, parameters_hash, positive, round};
 use retape::data::{Characters, Windows, unigram_entropy, windows};
 use retape::nn::{self, Recorded};
 use retape::prelude::*;
@@ -212,10 +213,10 @@ fn run(flags: &Flags, own: Own) -> Outcome {
 
     let mut learner = Learner::new(&device, flags.seed, &model, rows, own.length)?;
     let mut progress = Progress::new(epochs, text.len());
-    for epoch in 0..epochs {
+    for _ in 0..epochs {
         let cross_entropy = learner.epoch(&text, &progress)?;
         let perplexity = cross_entropy.exp();
-        progress.epoch(epoch + 1, &[("cross_entropy", cross_entropy), ("perplexity", perplexity)]);
+        progress.epoch(&[("cross_entropy", cross_entropy), ("perplexity", perplexity)]);
         results.set("cross_entropy", round(cross_entropy, 6));
         results.set("perplexity", round(perplexity, 6));
     }

@@ -7,7 +7,7 @@ mod common;
 
 use std::process::ExitCode;
 
-use common::classifier::{CIFAR10, Training};
+use common::classifier::{self, CIFAR10};
 use common::{Example, Flags, Outcome};
 use retape::prelude::*;
 
@@ -40,7 +40,13 @@ fn run(flags: &Flags) -> Outcome {
     let model = model();
     println!("{}", model.summary(data.input_shape())?);
 
-    let optimizer = Adam::new(1e-3);
-    let training = Training::new(&optimizer, flags, 10, 32);
-    Ok(training.run(EXAMPLE.name, &device, flags.seed, &data, |g, x, mode| model.record(g, x, mode))?)
+    let mut trainer = Trainer::new(model, data.input_shape())
+        .loss(Loss::SparseCategoricalCrossEntropy)
+        .optimizer(Adam::new(1e-3))
+        .metrics([Metric::Accuracy])
+        .batch_size(flags.batch_size(32, data.train.len()))
+        .seed(flags.seed)
+        .build(&device)?;
+    let history = trainer.fit(&data.train, flags.fit(10).validation(&data.test))?;
+    Ok(classifier::results(EXAMPLE.name, &mut trainer, &data, history)?)
 }

@@ -15,7 +15,8 @@ mod common;
 
 use std::process::ExitCode;
 
-use common::{Example, Flags, Outcome, Progress, Results};
+use common::loops::Progress;
+use common::{Example, Flags, Outcome, Results};
 use retape::cpu::Array;
 use retape::kernel::{Grid, KernelCall, Shader, Slot};
 use retape::ops::{Backward, EPS, FLUSH, Lowering, Op, Reference};
@@ -233,7 +234,7 @@ fn run(flags: &Flags) -> Outcome {
             right += found.iter().zip(&labels).filter(|(y, l)| (**y > 0.0) == (**l == 1)).count();
         }
         accuracy = right as f64 / (steps * batch) as f64;
-        progress.epoch(epoch + 1, &[("loss", loss_sum / steps as f64), ("accuracy", accuracy)]);
+        progress.epoch(&[("loss", loss_sum / steps as f64), ("accuracy", accuracy)]);
     }
     let history = progress.finish();
 

@@ -1,13 +1,13 @@
 //! Fashion-MNIST: clothes instead of digits, in MNIST's format, with a choice of networks.
 //!
-//! It teaches dropout: the network is recorded with it for training and without it for judging,
-//! and both sessions share one set of parameters.
+//! It teaches dropout, which is there while the network learns and gone when it is judged, and a
+//! choice of model and optimiser at run time.
 
 mod common;
 
 use std::process::ExitCode;
 
-use common::classifier::Training;
+use common::classifier;
 use common::{Example, Flags, Outcome};
 use retape::prelude::*;
 
@@ -74,17 +74,22 @@ fn run(flags: &Flags, own: Own) -> Outcome {
     let folder = flags.data_folder("fashion-mnist", CONTENTS)?;
     let device = flags.open_device()?;
     let data = flags.limited(data::fashion_mnist(folder)?);
-    let (sgd, adam) = (Sgd::new(0.01), Adam::new(1e-3));
-    let (model, optimizer, epochs): (_, &dyn Optimizer, _) = match own.model {
-        Choice::Mlp => (mlp(), &sgd, 30),
-        Choice::Cnn => (cnn(64), &adam, 10),
-        Choice::SmallCnn => (cnn(16), &adam, 10),
+    let (model, optimizer, epochs): (_, Box<dyn Optimizer>, _) = match own.model {
+        Choice::Mlp => (mlp(), Box::new(Sgd::new(0.01)), 30),
+        Choice::Cnn => (cnn(64), Box::new(Adam::new(1e-3)), 10),
+        Choice::SmallCnn => (cnn(16), Box::new(Adam::new(1e-3)), 10),
     };
     println!("{}", model.summary(data.input_shape())?);
 
-    let training = Training::new(optimizer, flags, epochs, 32);
-    let record = |g: &mut Graph, x, mode| model.record(g, x, mode);
-    let mut results = training.run(EXAMPLE.name, &device, flags.seed, &data, record)?;
+    let mut trainer = Trainer::new(model, data.input_shape())
+        .loss(Loss::SparseCategoricalCrossEntropy)
+        .optimizer(optimizer)
+        .metrics([Metric::Accuracy])
+        .batch_size(flags.batch_size(32, data.train.len()))
+        .seed(flags.seed)
+        .build(&device)?;
+    let history = trainer.fit(&data.train, flags.fit(epochs).validation(&data.test))?;
+    let mut results = classifier::results(EXAMPLE.name, &mut trainer, &data, history)?;
     results.set("model", format!("{:?}", own.model));
     Ok(results)
 }

@@ -7,7 +7,7 @@ mod common;
 
 use std::process::ExitCode;
 
-use common::classifier::{MNIST, Training};
+use common::classifier::{self, MNIST};
 use common::{Example, Flags, Outcome};
 use retape::prelude::*;
 
@@ -17,17 +17,6 @@ const EXAMPLE: Example = Example {
     unused: &[],
 };
 
-/// The layers by hand: parameters, products, sums.
-fn network(g: &mut Graph, x: Value, batch: usize, pixels: usize) -> retape::Result<Value> {
-    let w1 = g.parameter("hidden.w", [pixels, 512], Init::GlorotUniform);
-    let b1 = g.parameter("hidden.b", [512], Init::Zeros);
-    let w2 = g.parameter("output.w", [512, 10], Init::GlorotUniform);
-    let b2 = g.parameter("output.b", [10], Init::Zeros);
-    let x = g.reshape(x, [batch, pixels])?;
-    let hidden = g.relu(g.add(g.matmul(x, w1)?, b1)?)?;
-    g.add(g.matmul(hidden, w2)?, b2)
-}
-
 fn main() -> ExitCode {
     EXAMPLE.run(run)
 }
@@ -36,13 +25,16 @@ fn run(flags: &Flags) -> Outcome {
     let folder = flags.data_folder("mnist", MNIST)?;
     let device = flags.open_device()?;
     let data = flags.limited(data::mnist(folder)?);
-    let pixels = data.input_shape().numel();
 
-    let optimizer = RmsProp::new(1e-3);
-    let training = Training::new(&optimizer, flags, 5, 128);
-    let record = |g: &mut Graph, x: Value, _| {
-        let batch = g.shape(x)?.dims()[0];
-        network(g, x, batch, pixels)
-    };
-    Ok(training.run(EXAMPLE.name, &device, flags.seed, &data, record)?)
+    let model =
+        Sequential::new().add(Flatten).add(Dense::new(512).activation(Activation::Relu)).add(Dense::new(10));
+    let mut trainer = Trainer::new(model, data.input_shape())
+        .loss(Loss::SparseCategoricalCrossEntropy)
+        .optimizer(RmsProp::new(1e-3))
+        .metrics([Metric::Accuracy])
+        .batch_size(flags.batch_size(128, data.train.len()))
+        .seed(flags.seed)
+        .build(&device)?;
+    let history = trainer.fit(&data.train, flags.fit(5).validation(&data.test))?;
+    Ok(classifier::results(EXAMPLE.name, &mut trainer, &data, history)?)
 }

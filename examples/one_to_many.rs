@@ -9,9 +9,9 @@ mod common;
 use std::f32::consts::{FRAC_PI_2, TAU};
 use std::process::ExitCode;
 
-use common::regression::{Regression, Samples, mean_squared};
-use common::{Example, Flags, Outcome, Results, parameters_hash, round};
-use retape::plot::Panel;
+use common::{Example, Flags, Outcome, Results, falling, mean_squared, parameters_hash, round};
+use retape::data::Samples;
+use retape::plot::{self, Panel};
 use retape::prelude::*;
 use retape::random::Stream;
 
@@ -41,7 +41,7 @@ fn run(flags: &Flags) -> Outcome {
     let limit = flags.limit.unwrap_or(usize::MAX);
     let train = waves(Stream { seed: flags.seed, step: 0, stream: 2 }, TRAIN.min(limit));
     let test = waves(Stream { seed: flags.seed, step: 0, stream: 3 }, TEST.min(limit));
-    let batch = flags.batch.unwrap_or(32).min(train.len);
+    let batch = flags.batch_size(32, train.len);
     println!("{} waves to learn from, {} to be judged by", train.len, test.len);
 
     let model = Sequential::new()
@@ -49,22 +49,27 @@ fn run(flags: &Flags) -> Outcome {
         .add(Gru::new(UNITS).return_sequences(true))
         .add(Dense::new(1));
     println!("{}", model.summary([NUMBERS])?);
-    // Gradients through 40 steps may explode: their common norm is kept within 1.
-    let optimizer = Adam::new(LEARNING_RATE).clip(Clip::GlobalNorm(1.0));
-    let shapes: [&[usize]; 2] = [&[NUMBERS], &[POINTS, 1]];
-    let mut network = Regression::new(&device, flags.seed, &optimizer, batch, shapes, &model)?;
-    let history = network.train(flags, epochs, LEARNING_RATE, [&train, &test])?;
+    let mut trainer = Trainer::new(model, [NUMBERS])
+        .loss(Loss::MeanSquaredError)
+        // Gradients through 40 steps may explode: their common norm is kept within 1.
+        .optimizer(Adam::new(LEARNING_RATE).clip(Clip::GlobalNorm(1.0)))
+        .schedule(falling(LEARNING_RATE, epochs, train.len, batch))
+        .batch_size(batch)
+        .seed(flags.seed)
+        .build(&device)?;
+    let history = trainer.fit(train.samples(), flags.fit(epochs).validation(test.samples()))?;
 
-    let test_loss = network.loss(&test)?;
+    let test_loss = trainer.evaluate(test.samples())?.loss;
     let mean = mean_wave(&train);
-    let mean_loss = (0..test.len).map(|i| mean_squared(&mean, test.target(i))).sum::<f64>() / test.len as f64;
-    let written = network.predict(&test.inputs, test.len)?;
+    let mean_loss = (0..test.len).map(|i| mean_squared(&mean, test.wave(i))).sum::<f64>() / test.len as f64;
+    let written = trainer.predict(test.samples())?.data;
     let shown: Vec<Wave> = (0..SHOWN.min(test.len)).map(|i| Wave::new(&test, &written, i)).collect();
     shown.iter().for_each(Wave::print);
     println!(
         "\nmean squared error: {test_loss:.5}; of the mean of all waves, whatever is asked for: {mean_loss:.5}"
     );
-    flags.plot(EXAMPLE.name, &shown.iter().map(Wave::panel).collect::<Vec<_>>())?;
+    let panels: Vec<Panel> = shown.iter().map(Wave::panel).collect();
+    flags.picture("one_to_many_waves", |path| plot::panels(path, &panels))?;
 
     let mut results = Results::new(EXAMPLE.name, &device);
     results.set("epochs", epochs);
@@ -74,9 +79,31 @@ fn run(flags: &Flags) -> Outcome {
     results.set("points", POINTS);
     results.set("test_loss", round(test_loss, 6));
     results.set("mean_loss", round(mean_loss, 6));
-    results.set("parameters_hash", parameters_hash(&network.training)?);
+    results.set("parameters_hash", parameters_hash(trainer.session())?);
     results.history(history);
     Ok(results)
+}
+
+/// Descriptions and the waves that belong to them.
+struct Waves {
+    numbers: Vec<f32>,
+    points: Vec<f32>,
+    len: usize,
+}
+
+impl Waves {
+    /// Descriptions to learn waves from.
+    fn samples(&self) -> Samples<'_> {
+        Samples::new().input([NUMBERS], &self.numbers).target([POINTS, 1], &self.points)
+    }
+
+    fn description(&self, index: usize) -> &[f32] {
+        &self.numbers[index * NUMBERS..][..NUMBERS]
+    }
+
+    fn wave(&self, index: usize) -> &[f32] {
+        &self.points[index * POINTS..][..POINTS]
+    }
 }
 
 /// Amplitude, periods in a wave's length, and phase, drawn at random.
@@ -87,22 +114,22 @@ fn drawn(stream: Stream, index: usize) -> [f32; NUMBERS] {
     [between(0, 0.3, 1.0), between(1, 1.0, 3.0), between(2, -FRAC_PI_2, FRAC_PI_2)]
 }
 
-fn waves(stream: Stream, len: usize) -> Samples {
-    let (mut inputs, mut targets) = (Vec::new(), Vec::new());
+fn waves(stream: Stream, len: usize) -> Waves {
+    let (mut numbers, mut points) = (Vec::new(), Vec::new());
     for index in 0..len {
-        let numbers @ [amplitude, periods, phase] = drawn(stream, index);
-        inputs.extend(numbers);
+        let [amplitude, periods, phase] = drawn(stream, index);
+        numbers.extend([amplitude, periods, phase]);
         let angle = |point: usize| TAU * periods * point as f32 / POINTS as f32 + phase;
-        targets.extend((0..POINTS).map(|point| amplitude * angle(point).sin()));
+        points.extend((0..POINTS).map(|point| amplitude * angle(point).sin()));
     }
-    Samples { inputs, targets, len }
+    Waves { numbers, points, len }
 }
 
 /// What to write if nothing were known of the wave.
-fn mean_wave(samples: &Samples) -> Vec<f32> {
+fn mean_wave(waves: &Waves) -> Vec<f32> {
     let mut mean = vec![0.0; POINTS];
-    for index in 0..samples.len {
-        mean.iter_mut().zip(samples.target(index)).for_each(|(sum, y)| *sum += y / samples.len as f32);
+    for index in 0..waves.len {
+        mean.iter_mut().zip(waves.wave(index)).for_each(|(sum, y)| *sum += y / waves.len as f32);
     }
     mean
 }
@@ -115,9 +142,9 @@ struct Wave<'a> {
 }
 
 impl<'a> Wave<'a> {
-    fn new(samples: &'a Samples, written: &'a [f32], index: usize) -> Self {
+    fn new(waves: &'a Waves, written: &'a [f32], index: usize) -> Self {
         let written = &written[index * POINTS..][..POINTS];
-        Wave { numbers: samples.input(index), truth: samples.target(index), written }
+        Wave { numbers: waves.description(index), truth: waves.wave(index), written }
     }
 
     fn description(&self) -> String {

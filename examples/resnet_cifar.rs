@@ -2,15 +2,16 @@
 //! image recognition (CVPR 2016).
 //!
 //! It teaches batch normalisation: training moves running statistics on the tape, and judging uses
-//! them without a copy; a learning rate that falls in steps; and changing images before each use.
+//! them without a copy; a learning rate that falls in steps; and layers that change images at random
+//! before each use.
 
 mod common;
 
 use std::process::ExitCode;
 
-use common::classifier::{CIFAR10, Training};
+use common::classifier::{self, CIFAR10};
 use common::{Example, Flags, Outcome};
-use retape::data::{Dataset, TrainTest};
+use retape::data::{Standardize, TrainTest};
 use retape::prelude::*;
 
 const EXAMPLE: Example = Example {
@@ -19,41 +20,17 @@ const EXAMPLE: Example = Example {
     unused: &[],
 };
 
-const CHANNELS: usize = 3;
-const SIDE: usize = 32;
-/// How far an image may be shifted.
+const EPOCHS: usize = 30;
+const LEARNING_RATE: f32 = 0.1;
+/// The height and width of an image, and how far it may be shifted.
+const SIZE: [usize; 2] = [32, 32];
 const SHIFT: usize = 4;
 
 /// Subtracts the mean training image from every image.
 fn centred(TrainTest { train, test }: TrainTest) -> retape::Result<TrainTest> {
-    let mut mean = vec![0.0f64; train.input_shape().numel()];
-    for image in train.inputs().chunks_exact(mean.len()) {
-        mean.iter_mut().zip(image).for_each(|(sum, &pixel)| *sum += f64::from(pixel));
-    }
-    mean.iter_mut().for_each(|sum| *sum /= train.len() as f64);
-    let subtract = |data: Dataset| {
-        let pixels = data.inputs().iter().zip(mean.iter().cycle());
-        let inputs = pixels.map(|(&pixel, mean)| (f64::from(pixel) - mean) as f32).collect();
-        Dataset::new(data.input_shape(), inputs, data.labels().to_vec(), data.classes())
-    };
-    Ok(TrainTest { train: subtract(train)?, test: subtract(test)? })
-}
-
-/// Shifts an image by up to four pixels, with zeros where nothing was, and mirrors half of them.
-fn shift_and_flip(image: &mut [f32], [down, right, flip, _]: [u32; 4]) {
-    let offset = |word: u32| (word >> 16) as usize % (2 * SHIFT + 1);
-    let (down, right) = (offset(down), offset(right));
-    let mut source = [0.0; CHANNELS * SIDE * SIDE];
-    source.copy_from_slice(image);
-    let within = |at: usize| at.checked_sub(SHIFT).filter(|&at| at < SIDE);
-    for (index, pixel) in image.iter_mut().enumerate() {
-        let (plane, y, x) = (index / (SIDE * SIDE), index / SIDE % SIDE, index % SIDE);
-        let x = if flip >> 31 == 1 { SIDE - 1 - x } else { x };
-        *pixel = match (within(y + down), within(x + right)) {
-            (Some(y), Some(x)) => source[(plane * SIDE + y) * SIDE + x],
-            _ => 0.0,
-        };
-    }
+    let std = vec![1.0; train.input_shape().numel()];
+    let scale = Standardize { std, ..Standardize::fit_dataset(&train)? };
+    Ok(TrainTest { train: scale.transform_dataset(train)?, test: scale.transform_dataset(test)? })
 }
 
 fn main() -> ExitCode {
@@ -64,19 +41,25 @@ fn run(flags: &Flags) -> Outcome {
     let folder = flags.data_folder("cifar-10-batches-bin", CIFAR10)?;
     let device = flags.open_device()?;
     let data = centred(flags.limited(data::cifar10(folder)?))?;
-    let model = architectures::resnet20(data.train.classes() as usize);
+    // Each image is shifted by up to four pixels, with zeros where nothing was, and half of them are
+    // mirrored: on the device, anew for each use, and in training only.
+    let model = Sequential::new()
+        .add(RandomCrop::new(SIZE).padding(SHIFT))
+        .add(RandomFlip::horizontal())
+        .add(architectures::resnet20(data.train.classes() as usize));
     println!("{}", model.summary(data.input_shape())?);
 
-    let optimizer = Sgd::new(0.1).momentum(0.9).weight_decay(1e-4);
-    let mut training = Training::new(&optimizer, flags, 30, 128);
-    // A tenth after half of the steps, and again after three quarters.
-    let epochs = training.epochs;
-    let learning_rate = move |epoch: usize| match 4 * epoch / epochs.max(1) {
-        0 | 1 => 0.1,
-        2 => 0.01,
-        _ => 0.001,
-    };
-    training.learning_rate = Some(&learning_rate);
-    training.augment = Some(&shift_and_flip);
-    Ok(training.run(EXAMPLE.name, &device, flags.seed, &data, |g, x, mode| model.record(g, x, mode))?)
+    let batch = flags.batch_size(128, data.train.len());
+    let steps = (flags.epochs.unwrap_or(EPOCHS) * data.train.len().div_ceil(batch)) as u32;
+    let mut trainer = Trainer::new(model, data.input_shape())
+        .loss(Loss::SparseCategoricalCrossEntropy)
+        .optimizer(Sgd::new(LEARNING_RATE).momentum(0.9).weight_decay(1e-4))
+        // A tenth after half of the steps, and again after three quarters.
+        .schedule(StepDecay::at(LEARNING_RATE, [steps / 2, steps / 4 * 3], 0.1))
+        .metrics([Metric::Accuracy])
+        .batch_size(batch)
+        .seed(flags.seed)
+        .build(&device)?;
+    let history = trainer.fit(&data.train, flags.fit(EPOCHS).validation(&data.test))?;
+    Ok(classifier::results(EXAMPLE.name, &mut trainer, &data, history)?)
 }

@@ -10,9 +10,9 @@ use std::f32::consts::TAU;
 use std::process::ExitCode;
 
 use common::cell::Cell;
-use common::regression::{Regression, Samples, mean_squared};
-use common::{Example, Flags, Outcome, Results, parameters_hash, round};
-use retape::plot::Panel;
+use common::{Example, Flags, Outcome, Results, falling, mean_squared, parameters_hash, round};
+use retape::data::Samples;
+use retape::plot::{self, Panel};
 use retape::prelude::*;
 use retape::random::Stream;
 
@@ -67,48 +67,51 @@ fn run(flags: &Flags, own: Own) -> Outcome {
     let judged = TEST.max(WINDOW + (FORECASTS - 1) * APART + steps);
     let series = series(flags.seed, TRAIN + judged);
     let (past, future) = series.split_at(TRAIN);
-    let (train, test) = (windows(past).take(limit), windows(future).take(limit));
-    let batch = flags.batch.unwrap_or(32).min(train.len);
-    println!("windows of {WINDOW} values: {} to learn from, {} to be judged by", train.len, test.len);
+    let (train, test) = (windows(past, limit), windows(future, limit));
+    let batch = flags.batch_size(32, train.len());
+    println!("windows of {WINDOW} values: {} to learn from, {} to be judged by", train.len(), test.len());
 
     // Values to one value: the recurrent layer gives its last output only.
     let model = Sequential::new().add(own.cell.layer(UNITS)).add(Dense::new(1));
     println!("{}", model.summary([WINDOW, 1])?);
-    // Gradients through 40 steps may explode: their common norm is kept within 1.
-    let optimizer = Adam::new(LEARNING_RATE).clip(Clip::GlobalNorm(1.0));
-    let shapes: [&[usize]; 2] = [&[WINDOW, 1], &[1]];
-    let mut network = Regression::new(&device, flags.seed, &optimizer, batch, shapes, &model)?;
-    let history = network.train(flags, epochs, LEARNING_RATE, [&train, &test])?;
+    let mut trainer = Trainer::new(model, [WINDOW, 1])
+        .loss(Loss::MeanSquaredError)
+        // Gradients through 40 steps may explode: their common norm is kept within 1.
+        .optimizer(Adam::new(LEARNING_RATE).clip(Clip::GlobalNorm(1.0)))
+        .schedule(falling(LEARNING_RATE, epochs, train.len(), batch))
+        .batch_size(batch)
+        .seed(flags.seed)
+        .build(&device)?;
+    let history = trainer.fit(&train, flags.fit(epochs).validation(&test))?;
 
-    let test_loss = network.loss(&test)?;
-    let last_values: Vec<f32> = (0..test.len).map(|i| test.input(i)[WINDOW - 1]).collect();
-    let naive_loss = mean_squared(&last_values, &test.targets);
+    let test_loss = trainer.evaluate(&test)?.loss;
+    let naive_loss = mean_squared(&future[WINDOW - 1..][..test.len()], &future[WINDOW..][..test.len()]);
     println!("mean squared error of the next value: {test_loss:.5}");
     println!("  of the naive forecast, the last value once more: {naive_loss:.5}");
     println!("  of the noise, which nothing predicts: {:.5}", NOISE * NOISE);
 
-    let forecasts = forecast(&mut network, future, steps)?;
+    let forecasts = forecast(&mut trainer, future, steps)?;
     let [error, naive_error] = errors(&forecasts, future);
     println!(
         "{steps} values from its own predictions: off by {error:.3}, the naive forecast {naive_error:.3}"
     );
 
-    let seen = windows(&future[..WINDOW + steps]);
-    let next = network.predict(&seen.inputs, seen.len)?;
-    flags.plot(EXAMPLE.name, &[panel(own.cell, future, next, forecasts[0].clone())])?;
+    let next = trainer.predict(windows(&future[..WINDOW + steps], steps))?.data;
+    let panel = panel(own.cell, future, next, forecasts[0].clone());
+    flags.picture("sine_forecast_series", |path| plot::panels(path, std::slice::from_ref(&panel)))?;
 
     let mut results = Results::new(EXAMPLE.name, &device);
     results.set("cell", own.cell.flag());
     results.set("epochs", epochs);
     results.set("batch", batch);
-    results.set("train_samples", train.len);
-    results.set("test_samples", test.len);
+    results.set("train_samples", train.len());
+    results.set("test_samples", test.len());
     results.set("test_loss", round(test_loss, 6));
     results.set("naive_loss", round(naive_loss, 6));
     results.set("forecast_steps", steps);
     results.set("forecast_error", round(error, 6));
     results.set("naive_forecast_error", round(naive_error, 6));
-    results.set("parameters_hash", parameters_hash(&network.training)?);
+    results.set("parameters_hash", parameters_hash(trainer.session())?);
     results.history(history);
     Ok(results)
 }
@@ -123,19 +126,19 @@ fn series(seed: u32, n: usize) -> Vec<f32> {
     (0..n).map(value).collect()
 }
 
-/// Every window with the value that follows it.
-fn windows(series: &[f32]) -> Samples {
-    let len = series.len() - WINDOW;
-    let inputs = (0..len).flat_map(|i| &series[i..i + WINDOW]).copied().collect();
-    Samples { inputs, targets: series[WINDOW..].to_vec(), len }
+/// The first windows, at most `limit`, each with the value that follows it.
+fn windows(series: &[f32], limit: usize) -> Samples<'static> {
+    let len = (series.len() - WINDOW).min(limit);
+    let inputs: Vec<f32> = series.windows(WINDOW).take(len).flatten().copied().collect();
+    Samples::new().input([WINDOW, 1], inputs).target([1], series[WINDOW..][..len].to_vec())
 }
 
 /// The values that follow the first windows when the network sees its own predictions only.
-fn forecast(network: &mut Regression, series: &[f32], steps: usize) -> retape::Result<Vec<Vec<f32>>> {
+fn forecast(trainer: &mut Trainer, series: &[f32], steps: usize) -> retape::Result<Vec<Vec<f32>>> {
     let mut all: Vec<Vec<f32>> = (0..FORECASTS).map(|i| series[i * APART..][..WINDOW].to_vec()).collect();
     for step in 0..steps {
         let newest: Vec<f32> = all.iter().flat_map(|values| &values[step..]).copied().collect();
-        let next = network.predict(&newest, FORECASTS)?;
+        let next = trainer.predict(Samples::new().input([WINDOW, 1], newest))?.data;
         all.iter_mut().zip(next).for_each(|(values, next)| values.push(next));
     }
     all.iter_mut().for_each(|values| drop(values.drain(..WINDOW)));

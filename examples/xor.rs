@@ -1,14 +1,16 @@
 //! The exclusive or, which no single layer can learn: two inputs, eight hidden tanh units, one
-//! sigmoid output, trained with Adam.
+//! output, trained with Adam.
 //!
-//! It teaches a training step: parameters, a loss, an optimiser, many replays of one tape, and a
-//! second tape that shares the parameters.
+//! It teaches the smallest training: samples, a model, a loss, an optimiser, `fit` and `predict`. The
+//! network's output is a logit, which the loss takes as it is; its sigmoid is the probability of a 1.
 
 mod common;
 
 use std::process::ExitCode;
 
-use common::{Example, Flags, Outcome, Progress, Results, round};
+use common::{Example, Flags, Outcome, Results, round, sigmoid};
+#[cfg(feature = "plots")]
+use retape::plot;
 use retape::prelude::*;
 
 const EXAMPLE: Example = Example {
@@ -29,55 +31,50 @@ fn main() -> ExitCode {
 
 fn run(flags: &Flags) -> Outcome {
     let device = flags.open_device()?;
-    // Four samples make one batch, so an epoch is a step.
-    let epochs = flags.epochs.unwrap_or(500);
+    let samples = data::Samples::new().input([2], INPUTS.as_flattened()).target([1], &TARGETS);
 
-    let mut g = Graph::new();
-    let x = g.input("x", [4, 2]);
-    let t = g.targets("t", [4, 1]);
-    let w1 = g.parameter("w1", [2, 8], Init::GlorotUniform);
-    let b1 = g.parameter("b1", [8], Init::Zeros);
-    let w2 = g.parameter("w2", [8, 1], Init::GlorotUniform);
-    let b2 = g.parameter("b2", [1], Init::Zeros);
-    let hidden = g.tanh(g.add(g.matmul(x, w1)?, b1)?)?;
-    let logits = g.add(g.matmul(hidden, w2)?, b2)?;
-    let y = g.sigmoid(logits)?;
-    let loss = g.sigmoid_binary_cross_entropy(logits, t)?;
+    let model = Sequential::new().add(Dense::new(8).activation(Activation::Tanh)).add(Dense::new(1));
+    let mut trainer = Trainer::new(model, [2])
+        .loss(Loss::BinaryCrossEntropy)
+        .optimizer(Adam::new(0.05))
+        .metrics([Metric::Accuracy])
+        .batch_size(INPUTS.len())
+        .seed(flags.seed)
+        .build(&device)?;
+    let history = trainer.fit(&samples, flags.fit_in_rows(500, ROW))?;
 
-    let tape = g.training_step(loss, &Adam::new(0.05))?;
-    let mut session = tape.session_with(&device, SessionOptions::new().seed(flags.seed))?;
-    session.write(x, INPUTS.as_flattened())?;
-    session.write(t, &TARGETS)?;
-
-    // The inputs stay as they are, so that many steps can be asked for at once.
-    let mut progress = Progress::new(epochs, 1);
-    for done in (0..epochs).step_by(ROW) {
-        let steps = ROW.min(epochs - done);
-        session.replay_n(steps)?;
-        progress.steps(steps);
-        progress.epoch(done + steps, &[("loss", session.read_scalar(loss)?.into())]);
-    }
-    let history = progress.finish();
-
-    // The loss is made from the logits, so that the training step has no use for `y`: another tape
-    // of the same graph computes it, with the parameters that the first one trained.
-    let options = SessionOptions::new().share_parameters(&session);
-    let mut answer = g.forward([y])?.session_with(&device, options)?;
-    answer.write(x, INPUTS.as_flattened())?;
-    answer.replay()?;
-    let outputs = answer.read(y)?;
+    let outputs = probabilities(&mut trainer, &INPUTS)?;
     println!(" a  b  a xor b  network");
     for ((input, target), output) in INPUTS.iter().zip(TARGETS).zip(&outputs) {
         println!("{:2} {:2} {target:8} {output:8.4}", input[0], input[1]);
     }
-    let right = outputs.iter().zip(TARGETS).filter(|(y, t)| (**y > 0.5) == (*t > 0.5)).count();
-    println!("{right} of 4 rows are right");
+    let score = trainer.evaluate(&samples)?;
+    let accuracy = score.get("accuracy").unwrap_or(f64::NAN);
+    println!("{} of 4 rows are right", 4.0 * accuracy);
+
+    #[cfg(feature = "plots")]
+    flags.picture("xor_boundary", |path| {
+        let points: Vec<_> = INPUTS.into_iter().zip(TARGETS.map(|t| t as u32)).collect();
+        plot::decision_boundary(
+            path,
+            -0.5..1.5,
+            -0.5..1.5,
+            |plane| probabilities(&mut trainer, plane),
+            &points,
+        )
+    })?;
 
     let mut results = Results::new(EXAMPLE.name, &device);
-    results.set("epochs", epochs);
-    results.set("loss", session.read_scalar(loss)?);
-    results.set("accuracy", right as f64 / 4.0);
+    results.set("epochs", history.epochs.len());
+    results.set("loss", score.loss);
+    results.set("accuracy", accuracy);
     results.set("outputs", outputs.iter().map(|&y| round(y.into(), 6)).collect::<Vec<_>>());
     results.history(history);
     Ok(results)
+}
+
+/// How likely each pair has the exclusive or.
+fn probabilities(trainer: &mut Trainer, pairs: &[[f32; 2]]) -> retape::Result<Vec<f32>> {
+    let logits = trainer.predict(data::Samples::new().input([2], pairs.as_flattened()))?.data;
+    Ok(logits.into_iter().map(sigmoid).collect())
 }

@@ -117,11 +117,11 @@ fn char_rnn_writes_by_seed() {
     assert!(failure("char_rnn", &["--device", "cpu", "--text", &text]).contains("number of tokens is 5"));
 }
 
-/// What `--out` leaves of a plot: axes, legend and curves as text, and the same as pixels.
+/// What `--out` leaves of a picture: axes, legend and curves as text, and the same as pixels.
 fn plotted(folder: &Folder, name: &str, texts: &[&str]) {
     let svg = fs::read_to_string(folder.0.join(format!("{name}.svg"))).expect("it was written");
     for text in texts {
-        assert!(svg.contains(text), "no `{text}` in the plot");
+        assert!(svg.contains(text), "no `{text}` in the picture");
     }
     let picture = image::open(folder.0.join(format!("{name}.png"))).expect("a picture").into_rgb8();
     let size = format!("width=\"{}\" height=\"{}\"", picture.width(), picture.height());
@@ -138,7 +138,11 @@ fn sine_forecast_beats_the_naive_forecast() {
     let lstm = results("sine_forecast", &flags);
     assert!(number(&lstm, "test_loss") < 0.25 * number(&lstm, "naive_loss"), "{lstm}");
     assert!(number(&lstm, "forecast_error") < 0.5 * number(&lstm, "naive_forecast_error"), "{lstm}");
-    plotted(&folder, "sine_forecast", &["time", "value", "the series", "next value", "its own predictions"]);
+    plotted(
+        &folder,
+        "sine_forecast_series",
+        &["time", "value", "the series", "next value", "its own predictions"],
+    );
 
     for cell in ["simple", "lstm", "gru"] {
         let flags = ["--device", &gpu(), "--cell", cell, "--steps", "3", "--limit", "64", "--epochs", "2"];
@@ -163,7 +167,7 @@ fn one_to_many_writes_waves() {
     assert!(number(&results, "test_loss").is_finite(), "{results}");
     plotted(
         &folder,
-        "one_to_many",
+        "one_to_many_waves",
         &["amplitude", "periods", "point", "asked for", "written by the network"],
     );
 }

@@ -60,10 +60,149 @@ fn hello_kernel() {
 #[test]
 fn xor_is_solved() {
     for device in ["cpu", &gpu()] {
-        let results = results("xor", &["--device", device]);
+        let folder = Folder::new();
+        let results = results("xor", &["--device", device, "--out", folder.path()]);
         assert_eq!(number(&results, "accuracy"), 1.0);
         assert_eq!(number(&results, "epochs"), 500.0);
+        let outputs: Vec<f64> = numbers(&results["outputs"]);
+        assert!(outputs.iter().zip([0.0, 1.0, 1.0, 0.0]).all(|(y, t)| (y - t).abs() < 0.1), "{results}");
+        drawn(&folder, "xor");
+        drawn(&folder, "xor_boundary");
     }
+}
+
+/// The numbers of a list.
+fn numbers(list: &Json) -> Vec<f64> {
+    list.as_array().expect("a list").iter().map(|number| number.as_f64().expect("a number")).collect()
+}
+
+/// Both forms of a picture are there, and it is not all one colour.
+fn drawn(folder: &Folder, name: &str) {
+    let svg = fs::read_to_string(folder.0.join(format!("{name}.svg"))).expect("it was written");
+    assert!(svg.contains("<svg") && svg.trim_end().ends_with("</svg>"), "{name}");
+    let picture = image::open(folder.0.join(format!("{name}.png"))).expect("a picture").into_rgb8();
+    let colours: std::collections::BTreeSet<[u8; 3]> = picture.pixels().map(|pixel| pixel.0).collect();
+    assert!(colours.len() > 4, "{name} has {} colours", colours.len());
+}
+
+#[test]
+fn logistic_regression_divides_what_a_line_can() {
+    for device in ["cpu", &gpu()] {
+        let folder = Folder::new();
+        let results = results("logistic_regression", &["--device", device, "--out", folder.path()]);
+        assert_eq!((&results["train_samples"], &results["test_samples"]), (&320.into(), &80.into()));
+        assert!(number(&results, "test_accuracy") >= 0.9, "{results}");
+        assert!(number(&results, "test_loss") < 0.3, "{results}");
+        // Class 1 lies up and to the right.
+        assert!(numbers(&results["weights"]).iter().all(|&w| w > 0.5), "{results}");
+        let gates = &results["gates"];
+        assert_eq!((number(gates, "AND"), number(gates, "OR")), (1.0, 1.0));
+        assert!(number(gates, "XOR") <= 0.75, "{results}");
+        drawn(&folder, "logistic_regression");
+        drawn(&folder, "logistic_regression_boundary");
+    }
+    let short = |seed| {
+        let flags = ["--device", "cpu", "--limit", "21", "--epochs", "1", "--batch", "4", "--seed", seed];
+        results("logistic_regression", &flags)
+    };
+    let (first, again, other) = (short("1"), short("1"), short("2"));
+    assert_eq!((&first["train_samples"], &first["test_samples"]), (&17.into(), &4.into()));
+    assert_eq!(first["parameters_hash"], again["parameters_hash"]);
+    assert_ne!(first["parameters_hash"], other["parameters_hash"]);
+}
+
+#[test]
+fn kmeans_finds_the_clusters() {
+    for device in ["cpu", &gpu()] {
+        let folder = Folder::new();
+        let found = results("kmeans", &["--device", device, "--out", folder.path()]);
+        assert_eq!((&found["points"], &found["clusters"]), (&100.into(), &4.into()));
+        assert_eq!(found["converged"], true);
+        assert!(number(&found, "largest_difference") <= 1e-4, "{found}");
+        let inertias = numbers(&found["inertias"]);
+        assert_eq!(found["iterations"], inertias.len());
+        assert!(inertias.len() >= 2 && inertias.windows(2).all(|w| w[1] <= w[0] * (1.0 + 1e-6)), "{found}");
+        // Every middle that points are scattered around has a centre near it.
+        let centres: Vec<Vec<f64>> =
+            found["centres"].as_array().expect("a list").iter().map(numbers).collect();
+        for middle in [[-3.0, -2.0], [3.0, -2.5], [-2.0, 3.0], [2.5, 2.5]] {
+            let near = |c: &Vec<f64>| (c[0] - middle[0]).hypot(c[1] - middle[1]) < 1.0;
+            assert_eq!(centres.iter().filter(|c| near(c)).count(), 1, "{middle:?}: {found}");
+        }
+        drawn(&folder, "kmeans");
+        drawn(&folder, "kmeans_clusters");
+        let table = fs::read_to_string(folder.0.join("kmeans.csv")).expect("a row per iteration");
+        assert_eq!(table.lines().count(), inertias.len() + 1);
+
+        let more = |clusters| ["--device", device, "--limit", "7", "--clusters", clusters];
+        let every_point = results("kmeans", &more("7"));
+        assert!(number(&every_point, "inertia").abs() < 1e-9, "{every_point}");
+        assert_eq!(numbers(&results("kmeans", &more("1"))["inertias"]).len(), 2);
+    }
+    let stopped = results("kmeans", &["--device", "cpu", "--epochs", "1"]);
+    assert_eq!((&stopped["iterations"], &stopped["converged"]), (&1.into(), &false.into()));
+    assert!(failure("kmeans", &["--device", "cpu", "--limit", "3"]).contains("3 points"));
+}
+
+#[test]
+fn regularisation_compares_four_trainings() {
+    let folder = Folder::new();
+    let flags = ["--device", "cpu", "--limit", "200", "--epochs", "60", "--out", folder.path()];
+    let found = results("regularisation", &flags);
+    assert_eq!((&found["train_samples"], &found["validation_samples"]), (&200.into(), &100.into()));
+    let run = |name: &str| {
+        let runs = found["runs"].as_array().expect("a list");
+        runs.iter().find(|run| run["name"] == name).unwrap_or_else(|| panic!("no {name} in {found}")).clone()
+    };
+    let plain = run("plain");
+    assert_eq!((&plain["epochs"], number(&plain, "train_accuracy")), (&60.into(), 1.0));
+    for name in ["L2 penalty", "dropout", "early stopping"] {
+        let remedied = run(name);
+        // Each remedy costs something on what was learnt from.
+        assert!(number(&remedied, "train_loss") > number(&plain, "train_loss"), "{found}");
+        assert!(number(&remedied, "test_accuracy") > 0.8, "{found}");
+    }
+    drawn(&folder, "regularisation");
+    let table = fs::read_to_string(folder.0.join("regularisation.csv")).expect("a row per epoch");
+    assert!(table.starts_with("run,epoch,loss,val_loss\nplain,1,"), "{table}");
+
+    let data = folder_with_mnist("mnist", 30, 12);
+    let flags = ["--device", &gpu(), "--data", data.path(), "--epochs", "2", "--limit", "16"];
+    let mnist = results("regularisation", &flags);
+    assert_eq!(mnist["parameters"], 784 * 256 + 256 + 256 * 10 + 10);
+    assert_eq!((&mnist["train_samples"], &mnist["test_samples"]), (&16.into(), &12.into()));
+}
+
+#[test]
+fn pruning_takes_weights_and_units() {
+    let folder = Folder::new();
+    let flags = ["--device", "cpu", "--limit", "500", "--epochs", "9", "--out", folder.path()];
+    let found = results("pruning", &flags);
+    // 64-300-100-10, of which 50,200 are weights.
+    assert_eq!(found["parameters"], 50_610);
+    let rows = found["rows"].as_array().expect("a list");
+    let shares: Vec<f64> = rows.iter().map(|row| number(row, "sparsity")).collect();
+    for (share, expected) in shares.iter().zip([0.0, 0.5, 0.8, 0.9, 0.95, 0.98]) {
+        assert!((share - expected).abs() < 1e-4, "{found}");
+    }
+    assert_eq!(rows.len(), 8);
+    // 64-150-50-10.
+    assert_eq!((&rows[6]["method"], &rows[6]["parameters"]), (&"units".into(), &17_810.into()));
+    assert_eq!(rows[7]["method"], "gradual");
+    assert!((shares[7] - 0.95).abs() < 1e-4, "{found}");
+    assert_eq!(rows[4]["parameters"], 50_610 - 47_690);
+    assert!(number(&rows[0], "accuracy") > 0.85, "{found}");
+    // What is left adapts: without, hardly anything is read.
+    let (at_once, fine_tuned) = (number(&rows[5], "accuracy"), number(&rows[5], "fine_tuned_accuracy"));
+    assert!(fine_tuned > at_once + 0.1, "{found}");
+    assert!(number(&rows[7], "fine_tuned_accuracy") > 0.8, "{found}");
+    drawn(&folder, "pruning");
+    let table = fs::read_to_string(folder.0.join("pruning.csv")).expect("a row per network");
+    assert_eq!(table.lines().count(), 9);
+
+    let data = folder_with_mnist("mnist", 40, 20);
+    let flags = ["--device", &gpu(), "--data", data.path(), "--epochs", "1", "--batch", "20"];
+    assert_eq!(results("pruning", &flags)["parameters"], 266_610);
 }
 
 #[test]
@@ -156,7 +295,7 @@ fn cifar10_cnn_reads_its_files() {
     assert_eq!((&results["train_samples"], &results["test_samples"]), (&40.into(), &21.into()));
     let table = fs::read_to_string(out.0.join("cifar10_cnn.csv")).expect("a row per epoch");
     let lines: Vec<&str> = table.lines().collect();
-    assert_eq!((lines.len(), lines[0]), (3, "epoch,loss,accuracy,test_loss,test_accuracy"));
+    assert_eq!((lines.len(), lines[0]), (3, "epoch,loss,accuracy,val_loss,val_accuracy,learning_rate"));
 
     let limited = classifier("cifar10_cnn", &[&flags[..6], &["--limit", "10"]].concat());
     assert_eq!((&limited["train_samples"], &limited["batch"]), (&10.into(), &10.into()));
@@ -317,8 +456,41 @@ fn out_leaves_results_and_history() {
     assert_eq!(written, printed);
     let table = read("linear_regression.csv");
     let lines: Vec<&str> = table.lines().collect();
-    assert_eq!((lines.len(), lines[0]), (4, "epoch,loss"));
-    assert!(lines[3].starts_with("60,"), "{table}");
+    assert_eq!((lines.len(), lines[0]), (61, "epoch,loss,learning_rate"));
+    assert!(lines[60].starts_with("60,"), "{table}");
+    let losses: Vec<f64> =
+        lines[1..].iter().filter_map(|line| line.split(',').nth(1)?.parse().ok()).collect();
+    assert!(losses.len() == 60 && losses[59] < 0.1 * losses[0], "{table}");
+    assert!(read("linear_regression.svg").contains("epoch"));
+    assert!(image::open(Path::new(&out).join("linear_regression.png")).is_ok());
+}
+
+/// A line for each epoch goes to standard output; no bar does where there is no terminal.
+#[test]
+fn epochs_are_printed() {
+    let folder = Folder::new();
+    let flags = ["--device", "cpu", "--epochs", "3", "--limit", "100", "--out", folder.path()];
+    let output = run("digits", &flags);
+    let printed = String::from_utf8(output.stdout).expect("examples print UTF-8");
+    let epochs: Vec<&str> = printed.lines().filter(|line| line.starts_with("epoch ")).collect();
+    assert_eq!(epochs.len(), 3, "{printed}");
+    for (number, line) in (1..).zip(epochs) {
+        assert!(line.starts_with(&format!("epoch {number}/3  loss ")), "{line}");
+        for figure in ["accuracy", "val loss", "val accuracy"] {
+            assert!(line.contains(figure), "{line}");
+        }
+    }
+    let bar = String::from_utf8(output.stderr).expect("examples print UTF-8");
+    assert!(!bar.contains("epoch"), "{bar}");
+    drawn(&folder, "digits");
+    drawn(&folder, "digits_confusion");
+
+    // Long trainings print some of them.
+    let output = run("xor", &["--device", "cpu", "--epochs", "120"]);
+    let printed = String::from_utf8(output.stdout).expect("examples print UTF-8");
+    let numbers: Vec<&str> = printed.lines().filter_map(|line| line.strip_prefix("epoch ")).collect();
+    assert_eq!(numbers.len(), 3, "{printed}");
+    assert!(numbers[0].starts_with(" 50/120") && numbers[2].starts_with("120/120"), "{printed}");
 }
 
 #[test]
@@ -341,6 +513,8 @@ fn data_that_is_not_there() {
         ("cifar10_cnn", "cifar-10-batches-bin", "https://www.cs.toronto.edu/~kriz/cifar.html"),
         ("resnet_cifar", "cifar-10-batches-bin", "https://www.cs.toronto.edu/~kriz/cifar.html"),
         ("fashion_mnist", "fashion-mnist", "https://github.com/zalandoresearch/fashion-mnist"),
+        ("regularisation", "mnist", "train-images-idx3-ubyte"),
+        ("pruning", "mnist", "train-images-idx3-ubyte"),
         ("imdb", "imdb", "https://ai.stanford.edu/~amaas/data/sentiment/"),
     ] {
         let message = failure(example, &["--device", "cpu", "--data", folder.path()]);
@@ -370,5 +544,5 @@ fn every_example_explains_its_flags() {
             assert!(help.contains(flag), "{name} does not take {flag}:\n{help}");
         }
     }
-    assert!(count >= 15, "{count} examples found");
+    assert!(count >= 21, "{count} examples found");
 }

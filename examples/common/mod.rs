@@ -1,22 +1,20 @@
-//! What the examples share: one set of flags, a progress line, and the object of results that ends
-//! every run.
+//! What the examples share: one set of flags, a line for each epoch, and the object of results that
+//! ends every run.
 #![allow(dead_code, reason = "each example uses its own part")]
 
 pub mod cell;
 pub mod classifier;
-pub mod regression;
+pub mod loops;
 
 use std::error::Error;
-use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::{Args, Command, FromArgMatches};
-use indicatif::{ProgressBar, ProgressStyle};
-#[cfg(feature = "plots")]
-use retape::plot::{self, Panel};
 use retape::prelude::*;
+use retape::train::Logs;
 use serde_json::{Map, Value as Json};
 
 /// What an example returns: its results, or any error.
@@ -44,7 +42,8 @@ pub struct Flags {
     /// Seed of the initial parameters and of the order of the samples
     #[arg(long, value_name = "N", default_value_t = 42)]
     pub seed: u32,
-    /// Folder to write results into: NAME.json, and NAME.csv with a row per epoch; made if missing
+    /// Folder to write results into: NAME.json, NAME.csv with a row per epoch, NAME.svg and NAME.png
+    /// with the curves of training, and further pictures; made if missing
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 }
@@ -116,8 +115,7 @@ impl Flags {
     /// # Errors
     /// If it is not there, with what belongs in it.
     pub fn data_folder(&self, name: &str, contents: &str) -> Result<PathBuf, String> {
-        let from_env = || std::env::var_os("RETAPE_DATA").filter(|v| !v.is_empty()).map(PathBuf::from);
-        let base = self.data.clone().or_else(from_env).unwrap_or_else(|| PathBuf::from("data"));
+        let base = self.named_data().unwrap_or_else(|| PathBuf::from("data"));
         let folder = base.join(name);
         if folder.is_dir() {
             return Ok(folder);
@@ -128,19 +126,65 @@ impl Flags {
         ))
     }
 
-    /// Draws the panels as NAME.svg and NAME.png into the folder that `--out` names, which is made if
-    /// missing, and says so.
-    #[cfg(feature = "plots")]
-    pub fn plot(&self, name: &str, panels: &[Panel]) -> Result<(), Box<dyn Error>> {
+    /// Whether the user says where data is.
+    pub fn names_data(&self) -> bool {
+        self.named_data().is_some()
+    }
+
+    fn named_data(&self) -> Option<PathBuf> {
+        let from_env = || std::env::var_os("RETAPE_DATA").filter(|v| !v.is_empty()).map(PathBuf::from);
+        self.data.clone().or_else(from_env)
+    }
+
+    /// The samples of a training step: `--batch`, else these, but never more than there are.
+    pub fn batch_size(&self, default: usize, samples: usize) -> usize {
+        self.batch.unwrap_or(default).min(samples)
+    }
+
+    /// How to train: `--epochs`, else so many, each with a line on standard output.
+    pub fn fit<'a>(&self, epochs: usize) -> Fit<'a> {
+        self.fit_in_rows(epochs, 1)
+    }
+
+    /// [`fit`](Flags::fit) with a line after every `row` epochs.
+    pub fn fit_in_rows<'a>(&self, epochs: usize, row: usize) -> Fit<'a> {
+        let start = Instant::now();
+        Fit::epochs(self.epochs.unwrap_or(epochs)).on_epoch_end(move |run| {
+            let (number, epochs) = (run.epoch() + 1, run.epochs());
+            if (number.is_multiple_of(row) || number == epochs) && !bar_prints_epochs() {
+                print_epoch(number, epochs, run.logs()?, start.elapsed());
+            }
+            Ok(())
+        })
+    }
+
+    /// Lets `draw` make the pictures NAME.svg and NAME.png in the folder that `--out` names, which is
+    /// made if missing, and says so.
+    pub fn picture(
+        &self,
+        name: &str,
+        mut draw: impl FnMut(&Path) -> retape::Result<()>,
+    ) -> Result<(), Box<dyn Error>> {
         let Some(folder) = &self.out else { return Ok(()) };
-        let failed = |e: std::io::Error| format!("cannot plot into `{}`: {e}", folder.display());
+        let failed = |e: std::io::Error| format!("cannot draw into `{}`: {e}", folder.display());
         std::fs::create_dir_all(folder).map_err(failed)?;
         let (svg, png) = (folder.join(format!("{name}.svg")), folder.join(format!("{name}.png")));
-        plot::panels(&svg, panels)?;
-        plot::panels(&png, panels)?;
+        draw(&svg)?;
+        draw(&png)?;
         println!("drawn as {} and {}", svg.display(), png.display());
         Ok(())
     }
+}
+
+/// On a terminal, the bar of `fit` leaves a line for each epoch itself.
+fn bar_prints_epochs() -> bool {
+    cfg!(feature = "progress") && std::io::stderr().is_terminal() && std::io::stdout().is_terminal()
+}
+
+/// Prints the figures of an epoch, counted from 1.
+pub fn print_epoch(number: usize, epochs: usize, figures: &Logs, since_start: Duration) {
+    let width = epochs.to_string().len();
+    println!("epoch {number:width$}/{epochs}  {figures}  {:.1} s", since_start.as_secs_f64());
 }
 
 /// Says in one line which device it is; `doctor` shows the rest.
@@ -152,7 +196,8 @@ pub fn announce(device: &Device) {
 #[derive(Default)]
 pub struct Results {
     fields: Map<String, Json>,
-    history: Vec<Epoch>,
+    history: History,
+    table: String,
 }
 
 impl Results {
@@ -169,120 +214,48 @@ impl Results {
         self.fields.insert(name.to_owned(), value.into());
     }
 
-    /// Adds the epochs of a run, which `--out` writes as a table.
-    pub fn history(&mut self, history: Vec<Epoch>) {
+    /// Adds the epochs of a run, which `--out` writes as a table and draws.
+    pub fn history(&mut self, history: History) {
+        self.table = table(&history);
         self.history = history;
     }
 
-    fn save(&self, name: &str, flags: &Flags) -> Result<(), String> {
+    /// Sets the table that `--out` writes, where it is not that of the epochs.
+    pub fn table<const N: usize>(&mut self, columns: [&str; N], rows: impl IntoIterator<Item = [String; N]>) {
+        let rows = rows.into_iter().map(|row| row.join(",") + "\n");
+        self.table = columns.join(",") + "\n" + &rows.collect::<String>();
+    }
+
+    fn save(&self, name: &str, flags: &Flags) -> Result<(), Box<dyn Error>> {
         let Some(folder) = &flags.out else { return Ok(()) };
         let failed = |e: std::io::Error| format!("cannot write into `{}`: {e}", folder.display());
         std::fs::create_dir_all(folder).map_err(failed)?;
-        let json = serde_json::to_string_pretty(&self.fields).map_err(|e| failed(e.into()))?;
+        let json = serde_json::to_string_pretty(&self.fields)?;
         std::fs::write(folder.join(format!("{name}.json")), json + "\n").map_err(failed)?;
-        if let Some(first) = self.history.first() {
-            let columns: Vec<&str> = first.figures.iter().map(|&(column, _)| column).collect();
-            let mut table = format!("epoch,{}\n", columns.join(","));
-            for Epoch { number, figures } in &self.history {
-                let cells: Vec<String> = figures.iter().map(|(_, value)| value.to_string()).collect();
-                table += &format!("{number},{}\n", cells.join(","));
-            }
-            std::fs::write(folder.join(format!("{name}.csv")), table).map_err(failed)?;
+        if !self.table.is_empty() {
+            std::fs::write(folder.join(format!("{name}.csv")), &self.table).map_err(failed)?;
+        }
+        #[cfg(feature = "plots")]
+        if !self.history.epochs.is_empty() {
+            flags.picture(name, |path| self.history.plot(path))?;
         }
         Ok(())
     }
 }
 
-/// Shows how training goes: a moving bar on a terminal, and a line per epoch anywhere.
-pub struct Progress {
-    bar: ProgressBar,
-    epochs: usize,
-    history: Vec<Epoch>,
-    start: Instant,
-}
-
-/// The figures of one epoch, counted from 1.
-pub struct Epoch {
-    number: usize,
-    figures: Vec<(&'static str, f64)>,
-}
-
-impl Progress {
-    /// For `epochs` epochs of `steps` steps each.
-    pub fn new(epochs: usize, steps: usize) -> Self {
-        // Hidden by itself where standard error is no terminal.
-        let bar = ProgressBar::new((epochs * steps) as u64);
-        let style = ProgressStyle::with_template("{bar:30} {pos}/{len} steps, {eta} left{msg}");
-        bar.set_style(style.expect("the template is well formed").progress_chars("=> "));
-        Progress { bar, epochs, history: Vec::new(), start: Instant::now() }
+/// A history as comma-separated values, with a header; nothing without epochs.
+fn table(history: &History) -> String {
+    let columns = history.names();
+    if columns.is_empty() {
+        return String::new();
     }
-
-    /// So many more training steps were asked for.
-    pub fn steps(&self, steps: usize) {
-        self.bar.inc(steps as u64);
+    let mut table = format!("epoch,{}\n", columns.join(","));
+    for (number, logs) in (history.initial_epoch + 1..).zip(&history.epochs) {
+        let cell = |&column: &&str| logs.get(column).map(|value| value.to_string()).unwrap_or_default();
+        let cells: Vec<String> = columns.iter().map(cell).collect();
+        table += &format!("{number},{}\n", cells.join(","));
     }
-
-    /// An epoch, counted from 1, is over: prints its figures and keeps them.
-    pub fn epoch(&mut self, number: usize, figures: &[(&'static str, f64)]) {
-        let mut shown = String::new();
-        for (name, value) in figures {
-            let _ = write!(shown, "  {} {value:.4}", name.replace('_', " "));
-        }
-        let width = self.epochs.to_string().len();
-        let seconds = self.start.elapsed().as_secs_f64();
-        self.bar.suspend(|| println!("epoch {number:width$}/{}{shown}  {seconds:.1} s", self.epochs));
-        self.bar.set_message(shown);
-        self.history.push(Epoch { number, figures: figures.to_vec() });
-    }
-
-    /// Takes the bar away; what is left is the history.
-    pub fn finish(self) -> Vec<Epoch> {
-        self.bar.finish_and_clear();
-        self.history
-    }
-}
-
-/// The results of judging a classifier.
-pub struct Score {
-    /// Mean cross-entropy over all samples.
-    pub loss: f64,
-    /// The share of samples whose largest output is their class.
-    pub accuracy: f64,
-    /// The class that each sample was taken for.
-    pub predictions: Vec<u32>,
-}
-
-/// Judges a classifier on every sample. `session` computes `log_p`, the logarithm of the class
-/// probabilities, for a whole batch of `x`: the last batch is filled up with copies of the last
-/// sample, which do not count.
-pub fn evaluate(
-    session: &mut Session,
-    x: Value,
-    log_p: Value,
-    data: &data::Dataset,
-) -> retape::Result<Score> {
-    let shape =
-        |value| session.tape().value(value).expect("the tape holds its values").ty.shape.dims().to_vec();
-    let (batch, classes) = (shape(x)[0], shape(log_p)[1]);
-    let (mut inputs, mut labels, mut indices) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut loss, mut predictions) = (0.0, Vec::with_capacity(data.len()));
-    for start in (0..data.len()).step_by(batch) {
-        indices.clear();
-        indices.extend((start..start + batch).map(|i| i.min(data.len() - 1)));
-        data.gather(&indices, &mut inputs, &mut labels);
-        session.write(x, &inputs)?;
-        session.replay()?;
-        let log_p = session.read(log_p)?;
-        let count = batch.min(data.len() - start);
-        for (row, &label) in log_p.chunks_exact(classes).zip(&labels).take(count) {
-            loss -= f64::from(row[label as usize]);
-            let best = (0..classes).max_by(|&a, &b| row[a].total_cmp(&row[b]));
-            predictions.push(best.unwrap_or(0) as u32);
-        }
-    }
-    let right = predictions.iter().zip(data.labels()).filter(|(p, l)| p == l).count();
-    let count = data.len() as f64;
-    Ok(Score { loss: loss / count, accuracy: right as f64 / count, predictions })
+    table
 }
 
 /// FNV-1a over the bits of all parameters, as text: equal exactly when training went the same way.
@@ -296,6 +269,24 @@ pub fn parameters_hash(session: &Session) -> retape::Result<String> {
         }
     }
     Ok(format!("{hash:016x}"))
+}
+
+/// A learning rate that falls from this to zero along a line, as long as training goes, so that it ends
+/// at rest and not mid-swing.
+pub fn falling(rate: f32, epochs: usize, samples: usize, batch: usize) -> PolynomialDecay {
+    let steps = epochs * samples.div_ceil(batch);
+    PolynomialDecay::new(rate, steps.max(1) as u32).end(0.0)
+}
+
+/// The mean squared difference of two rows of numbers.
+pub fn mean_squared(predictions: &[f32], targets: &[f32]) -> f64 {
+    let squares = predictions.iter().zip(targets).map(|(p, t)| f64::from(p - t).powi(2));
+    squares.sum::<f64>() / targets.len() as f64
+}
+
+/// The probability that a logit stands for.
+pub fn sigmoid(logit: f32) -> f32 {
+    1.0 / (1.0 + (-logit).exp())
 }
 
 /// A number with so many decimals, as results are printed.
