@@ -1,7 +1,7 @@
 // Update rules: what a step overwrites.
 //
 //   assign          s = x
-//   accumulate      s = s + x, and what rounding took from it onto c
+//   accumulate      s + c = s + c + x, where c is less than s can hold
 //   moving_average  a = rho a + (1 - rho) w; a = w at the first update
 //   update_count    t
 //
@@ -70,14 +70,24 @@ fn assign(@builtin(global_invocation_id) id: vec3<u32>) {
 fn accumulate(@builtin(global_invocation_id) id: vec3<u32>) {
     let i = linear_index(id, 64u);
     if i >= p.n { return; }
-    let total = w[i];
-    let x = dw[i];
-    let sum = rounded(total + x);
-    let taken = rounded(sum - total);
-    let lost = (total - (sum - taken)) + (x - taken);
+    let first = two_sum(w[i], dw[i]);
+    let second = two_sum(first.sum, m[i] + first.lost);
+    w[i] = second.sum;
+    m[i] = second.lost;
+}
+
+struct TwoSum {
+    sum: vec4<f32>,
+    lost: vec4<f32>,
+}
+
+// A sum and what rounding took from it; nothing where the sum is not finite.
+fn two_sum(a: vec4<f32>, b: vec4<f32>) -> TwoSum {
+    let sum = rounded(a + b);
+    let taken = rounded(sum - a);
+    let lost = (a - (sum - taken)) + (b - taken);
     let exponent = bitcast<vec4<u32>>(sum) & vec4(0x7f800000u);
-    w[i] = sum;
-    m[i] += select(lost, vec4(0.0), exponent == vec4(0x7f800000u));
+    return TwoSum(sum, select(lost, vec4(0.0), exponent == vec4(0x7f800000u)));
 }
 
 // A number as it is, by way of a zero that is known at run time only: the algebra of drivers, which makes

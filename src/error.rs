@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::dtype::DType;
 use crate::shape::{Shape, TensorType};
+use crate::train::StoredType;
 
 /// `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -510,6 +511,54 @@ pub enum Error {
         path: PathBuf,
         /// What is wrong with it.
         message: String,
+    },
+    /// A file of tensors without what this crate writes into checkpoints.
+    #[error("{} is not a checkpoint of this crate", path.display())]
+    NotACheckpoint {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file of a newer version of this crate.
+    #[error("{}: its format is version {found}; versions up to {newest} are known", path.display())]
+    CheckpointVersion {
+        /// The file.
+        path: PathBuf,
+        /// The version it names.
+        found: u64,
+        /// The newest that is known.
+        newest: u64,
+    },
+    /// A checkpoint of another training.
+    #[error("{}: {what} is {found} there and {expected} here", path.display())]
+    CheckpointMismatch {
+        /// The file.
+        path: PathBuf,
+        /// What differs: "the seed", "the batch size".
+        what: &'static str,
+        /// In the file.
+        found: u64,
+        /// In the training that was to take it up.
+        expected: u64,
+    },
+    /// A file that lacks tensors, or has some that nobody asked for.
+    #[error("{}: tensors missing: {}; tensors too many: {}", path.display(), list(missing), list(unexpected))]
+    TensorNames {
+        /// The file.
+        path: PathBuf,
+        /// The tensors that the file should have.
+        missing: Vec<String>,
+        /// The tensors that have no place.
+        unexpected: Vec<String>,
+    },
+    /// A tensor of another type or shape than its place.
+    #[error("{}: `{name}` is {} there and {} here", path.display(), types[0], types[1])]
+    TensorMismatch {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+        /// In the file, and as it should be.
+        types: Box<[StoredType; 2]>,
     },
     /// A picture whose file name does not say its format.
     #[error("{}: the name of a picture ends in .svg or .png", path.display())]

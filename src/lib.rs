@@ -4,6 +4,42 @@
 //!
 //! # A first program
 //!
+//! ```no_run
+//! use retape::prelude::*;
+//!
+//! fn main() -> retape::Result<()> {
+//!     let device = Device::auto()?; // a hardware GPU, else the CPU path
+//!     let data = data::mnist("data/mnist")?;
+//!
+//!     let model = Sequential::new()
+//!         .add(Conv2d::new(10, [5, 5]).activation(Activation::Relu))
+//!         .add(MaxPool2d::new([2, 2]))
+//!         .add(Conv2d::new(20, [5, 5]).activation(Activation::Relu))
+//!         .add(MaxPool2d::new([2, 2]))
+//!         .add(Flatten)
+//!         .add(Dense::new(100).activation(Activation::Relu))
+//!         .add(Dense::new(10));
+//!     println!("{}", model.summary([1, 28, 28])?); // 38,390 parameters
+//!
+//!     let mut trainer = Trainer::new(model, data.input_shape())
+//!         .loss(Loss::SparseCategoricalCrossEntropy)
+//!         .optimizer(RmsProp::new(1e-3))
+//!         .metrics([Metric::Accuracy])
+//!         .batch_size(128)
+//!         .seed(42)
+//!         .build(&device)?; // records the tape, plans memory, compiles kernels: once
+//!
+//!     let history = trainer.fit(&data.train, Fit::epochs(5).validation_split(0.1))?;
+//! #   #[cfg(feature = "plots")]
+//!     history.plot("history.svg")?;
+//!     println!("{}", trainer.evaluate(&data.test)?);
+//!     Ok(())
+//! }
+//! ```
+//!
+//! What `fit` takes besides (validation, class weights, callbacks, checkpoints) is in [`train`]. A program
+//! may also record the step itself and replay it as it likes:
+//!
 //! ```
 //! use retape::prelude::*;
 //!
@@ -74,7 +110,7 @@
 //! | [`cpu`] | the reference path |
 //! | [`nn`] | layers, models, well-known architectures |
 //! | [`train`] | fitting a model: losses, penalties, optimisers, metrics, callbacks, checkpoints, pruning |
-//! | [`data`] | dataset readers, texts as numbers |
+//! | [`data`] | dataset readers, samples in memory, splits and scaling, texts as numbers |
 //! | `plot` | pictures of training, as SVG and PNG (feature `plots`) |
 //! | [`random`] | the counter-based generator |
 //!

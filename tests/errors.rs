@@ -129,6 +129,44 @@ fn differentiation_says_what_it_cannot_do() {
 }
 
 #[test]
+fn optimisers_refuse_settings_out_of_range() {
+    let bad: [(&str, &dyn Optimizer); 22] = [
+        ("learning_rate", &Lion::new(f32::INFINITY)),
+        ("weight_decay", &Adamax::new(0.1).weight_decay(-1.0)),
+        ("decoupled_weight_decay", &AdamW::new(0.1).decoupled_weight_decay(f32::NAN)),
+        ("decoupled_weight_decay", &Sgd::new(0.1).decoupled_weight_decay(-0.1)),
+        ("initial_accumulator", &Adagrad::new(0.1).initial_accumulator(-0.1)),
+        ("epsilon", &Adagrad::new(0.1).epsilon(0.0)),
+        ("rho", &Adadelta::new(0.1).rho(1.0)),
+        ("momentum", &RmsProp::new(0.1).momentum(-0.1)),
+        ("beta_2", &Adamax::new(0.1).betas(0.9, 1.0)),
+        ("momentum_decay", &Nadam::new(0.1).momentum_decay(0.0)),
+        ("beta_1", &Lion::new(0.1).betas(1.5, 0.9)),
+        ("learning_rate_power", &Ftrl::new(0.1).learning_rate_power(0.5)),
+        ("initial_accumulator", &Ftrl::new(0.1).initial_accumulator(0.0)),
+        ("l1", &Ftrl::new(0.1).l1(-1.0)),
+        ("l2", &Ftrl::new(0.1).l2(-1.0)),
+        ("beta", &Ftrl::new(0.1).beta(-1.0)),
+        ("l2_shrinkage", &Ftrl::new(0.1).l2_shrinkage(-1.0)),
+        ("beta_2_decay", &Adafactor::new(0.1).beta_2_decay(0.0)),
+        ("epsilon_1", &Adafactor::new(0.1).epsilons(0.0, 1e-3)),
+        ("clip_threshold", &Adafactor::new(0.1).clip_threshold(0.0)),
+        ("decay", &Sgd::new(0.1).ema(1.0)),
+        ("decay", &Sgd::new(0.1).ema(f32::NAN)),
+    ];
+    let mut g = Graph::new();
+    let w = g.parameter("w", [2, 3], Init::Ones);
+    let loss = g.sum(w, &[], false).unwrap();
+    for (name, optimizer) in bad {
+        let found = g.training_step(loss, optimizer).map(|_| ());
+        assert!(
+            matches!(&found, Err(Error::Argument { argument, .. }) if *argument == name),
+            "{optimizer:?}: {found:?}"
+        );
+    }
+}
+
+#[test]
 fn writes_are_checked_and_lose_nothing() {
     for device in devices() {
         let mut g = Graph::new();

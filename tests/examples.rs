@@ -269,6 +269,24 @@ fn mnist_cnn_learns_and_seeds_reproduce() {
 }
 
 #[test]
+fn transfer_learning_takes_the_convolutions_over() {
+    let (data, out) = (folder_with_mnist("mnist", 200, 60), Folder::new());
+    for device in ["cpu", &gpu()] {
+        let flags = ["--device", device, "--data", data.path(), "--epochs", "2", "--batch", "8", "--out"];
+        let more = [out.path(), "--limit", "160", "--few", "40", "--tune-epochs", "6"];
+        let results = results("transfer_learning", &[&flags[..], &more].concat());
+        assert_eq!((&results["samples"], &results["loaded"]), (&40.into(), &4.into()), "{results}");
+        assert!(number(&results, "base_accuracy") > 0.9, "{results}");
+        assert!(number(&results, "test_accuracy") > 0.9, "{results}");
+        assert!((0.0..=1.0).contains(&number(&results, "scratch_accuracy")), "{results}");
+        // The frozen convolutions have neither gradients nor updates.
+        assert!(number(&results, "operators") < number(&results, "scratch_operators"), "{results}");
+    }
+    let left = fs::read_dir(&out.0).expect("the folder is there");
+    assert_eq!(left.count(), 1, "the results alone are left");
+}
+
+#[test]
 fn cifar10_cnn_reads_its_files() {
     let (data, out) = (folder_with_cifar10(40, 21), Folder::new());
     let flags = ["--device", &gpu(), "--data", data.path(), "--epochs", "2", "--out", out.path()];

@@ -368,28 +368,69 @@ impl Op for Wrong {
 
 #[test]
 fn classes_that_do_not_match_are_refused() {
-    let plan = |packs: Vec<Range<usize>>, slot: Option<Slot>| {
+    let plan = |packs: &[[usize; 2]], slot: Option<Slot>| {
         let mut g = Graph::new();
-        let inputs: Vec<Value> = [4, 6, 4, 8]
-            .into_iter()
-            .enumerate()
-            .map(|(i, n)| g.parameter(&format!("w{i}"), [n], Init::Ones))
-            .collect();
+        let sizes = [4, 6, 4, 8].into_iter().enumerate();
+        let inputs: Vec<Value> = sizes.map(|(i, n)| g.parameter(&format!("w{i}"), [n], Init::Ones)).collect();
+        let packs = packs.iter().map(|&[start, end]| start..end).collect();
         let y = g.apply1(Wrong(packs, slot), &inputs).unwrap();
         g.forward([y]).unwrap().plan(&DeviceProfile::baseline())
     };
-    for (packs, class, position) in
-        [(vec![0..2, 2..4], 1, 1), (vec![0..1, 2..4], 1, 1), (vec![0..2, 2..3], 1, 1), (vec![3..5], 0, 1)]
-    {
-        let error = plan(packs.clone(), None).unwrap_err();
-        let fits = matches!(&error, Error::PackMismatch { op: "wrong", class: c, position: p } if (*c, *p) == (class, position));
-        assert!(fits, "{packs:?}: {error}");
+    let cases: [(&[[usize; 2]], usize, usize); 4] =
+        [(&[[0, 2], [2, 4]], 1, 1), (&[[0, 1], [2, 4]], 1, 1), (&[[0, 2], [2, 3]], 1, 1), (&[[3, 5]], 0, 1)];
+    for (packs, class, position) in cases {
+        let error = plan(packs, None).unwrap_err();
+        let found = match &error {
+            Error::PackMismatch { op: "wrong", class, position } => (*class, *position),
+            other => panic!("{packs:?}: {other}"),
+        };
+        assert_eq!(found, (class, position), "{packs:?}");
     }
-    assert!(plan(vec![0..1, 2..3], None).is_ok());
+    assert!(plan(&[[0, 1], [2, 3]], None).is_ok());
     // Only runs are bound through.
-    assert!(plan(vec![0..4], Some(Slot::Inputs(0, 3))).is_ok());
-    let message = plan(vec![0..4], Some(Slot::Inputs(0, 2))).unwrap_err().to_string();
+    assert!(plan(&[[0, 4]], Some(Slot::Inputs(0, 3))).is_ok());
+    let message = plan(&[[0, 4]], Some(Slot::Inputs(0, 2))).unwrap_err().to_string();
     assert!(message.contains("no Inputs(0, 2)"), "{message}");
+}
+
+/// A result twice as large as its operand, whose buffer it would take over if that were as large.
+#[derive(Debug)]
+struct Spread;
+
+impl Op for Spread {
+    fn name(&self) -> &'static str {
+        "spread"
+    }
+
+    fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        Ok(vec![TensorType::f32([2 * inputs[0].numel()])])
+    }
+
+    fn in_place(&self, _: &[TensorType]) -> Vec<usize> {
+        vec![0]
+    }
+
+    fn lower(&self, _: &mut Lowering<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
+        vec![Array::full(cx.outputs[0].shape, 0.0)]
+    }
+}
+
+/// The buffer of two values is as large as a result, but it is not one operand's.
+#[test]
+fn no_result_takes_a_pack_over() {
+    let mut g = Graph::new();
+    let w: Vec<Value> = (0..2).map(|i| g.parameter(&format!("w{i}"), [4], Init::Ones)).collect();
+    let pairs: Vec<(Value, Value)> = w.iter().map(|&w| (w, g.exp(w).unwrap())).collect();
+    record_group(&g, &pairs, true).unwrap();
+    let y = g.apply1(Spread, &[pairs[1].1]).unwrap();
+    let tape = g.forward([y]).unwrap();
+    let plan = tape.plan(&DeviceProfile { offset_alignment: 16, ..DeviceProfile::baseline() }).unwrap();
+    assert_eq!(plan.value(pairs[1].1).unwrap().offset, 16, "{plan}");
+    assert_eq!(plan.value(y).unwrap().aliases, None, "{plan}");
 }
 
 /// An evaluation over the parameters of [`graph`], each times 3.

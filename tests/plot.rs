@@ -18,8 +18,10 @@ const BLUE: [u8; 3] = [0, 114, 178];
 const VERMILLION: [u8; 3] = [213, 94, 0];
 const GREEN: [u8; 3] = [0, 158, 115];
 
-/// A run with these figures, as functions of the epoch counted from 0.
-fn run(epochs: usize, figures: &[(&str, fn(f64) -> f64)]) -> History {
+/// A figure's name, and its values over the epochs, counted from 0.
+type Figure<'a> = (&'a str, fn(f64) -> f64);
+
+fn run(epochs: usize, figures: &[Figure]) -> History {
     let logs = |epoch: usize| {
         let mut logs = Logs::new();
         figures.iter().for_each(|(name, figure)| logs.set(name, figure(epoch as f64)));
@@ -327,6 +329,13 @@ fn lines_and_clouds_have_names() {
     assert_eq!(png.dimensions(), (760, 420));
     let (svg, _) = drawn(|path| plot::scatter(path, ["time", "value"], &both));
     assert_eq!(svg.matches("<circle").count(), 53 + 2);
+    // Of a hundred curves, some names have no space.
+    let many: Vec<(&str, &[(f64, f64)])> = (0..100).map(|_| ("one of many curves", &points[..])).collect();
+    let (svg, _) = drawn(|path| plot::lines(path, ["time", "value"], &many));
+    let named = texts(&svg).iter().filter(|text| **text == "one of many curves").count();
+    assert!((8..64).contains(&named), "{named}");
+    assert!(texts(&svg).contains(&&*format!("and {} more", 100 - named)), "{:?}", texts(&svg));
+    assert!(!svg.contains("=\"-"), "something is of negative size or outside");
     let panel = Panel::new("control \u{1} characters").axes("x", "y");
     let panel = panel.reference("truth", points.clone()).sequence("model", 3, [1.0, 2.0]);
     let (svg, png) = drawn(|path| plot::panels(path, &[panel.clone(), Panel::new("empty")]));

@@ -19,7 +19,7 @@ fi
 
 kernel_tests=(--test kernels --test replay --test training --test verify --test errors --test conv --test pool
   --test lrn --test norm --test noise --test nn --test clip --test recurrent --test nn_recurrent
-  --test gradient_flow)
+  --test gradient_flow --test optimizers --test running_sums)
 # Whole networks and large values: minutes on the slower of the drivers.
 network_tests=(--test cnn --test limits --test recurrent_kernels)
 
@@ -53,7 +53,7 @@ on() {
   shift 2
   for checked in 0 1; do
     echo "== $name, run-time checks $([ $checked = 1 ] && echo on || echo off)"
-    env "$@" RETAPE_CHECKED=$checked cargo test --release -q "${tests[@]}"
+    env "$@" RETAPE_CHECKED=$checked cargo test --release --all-features -q "${tests[@]}"
   done
 }
 
@@ -68,11 +68,11 @@ khronos_validation.report_flags = error,warn
 khronos_validation.enables = VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT
 SETTINGS
   # Test binaries one after the other: they share the file of messages.
-  for test in kernels replay training verify limits cnn recurrent nn_recurrent; do
+  for test in kernels replay training verify limits cnn recurrent nn_recurrent trainer packing batch; do
     rm -f "$folder/messages"
     echo "== lavapipe under validation layers: $test"
     env RETAPE_TEST_DEVICE=llvmpipe WGPU_VALIDATION=1 WGPU_DEBUG=1 VK_LAYER_SETTINGS_PATH="$folder" \
-      VK_INSTANCE_LAYERS=VK_LAYER_KHRONOS_validation cargo test --release -q --test "$test"
+      VK_INSTANCE_LAYERS=VK_LAYER_KHRONOS_validation cargo test --release --all-features -q --test "$test"
     if [ ! -e "$folder/messages" ]; then
       echo "the validation layer was not loaded" >&2
       exit 1
@@ -91,9 +91,9 @@ swiftshader() {
 ensure_adapter
 case "${1:-}" in
   "")
-    cargo test --release
+    cargo test --release --all-features
     echo "== the GPU tests with wgpu's run-time checks on"
-    RETAPE_CHECKED=1 cargo test --release -q "${kernel_tests[@]}" "${network_tests[@]}"
+    RETAPE_CHECKED=1 cargo test --release --all-features -q "${kernel_tests[@]}" "${network_tests[@]}"
     ;;
   --all-drivers)
     compgen -G "/usr/share/vulkan/icd.d/lvp_icd*.json" >/dev/null || install mesa-vulkan-drivers

@@ -310,3 +310,27 @@ fn a_trainer_needs_a_loss_an_optimiser_and_samples() {
     missing(builder(network(), 0).build(&Device::cpu()), "batch_size");
     missing(builder(network(), 4).accumulate(0).build(&Device::cpu()), "accumulate");
 }
+
+#[test]
+fn a_softmax_is_not_taken_for_logits() {
+    let model = || Sequential::new().add(Dense::new(3).activation(Activation::Softmax));
+    let refused = builder(model(), 4).build(&Device::cpu()).unwrap_err();
+    assert!(refused.to_string().contains("from_probabilities"), "{refused}");
+    let taken = builder(model(), 4).loss(Loss::SparseCategoricalCrossEntropy.from_probabilities());
+    assert!(taken.build(&Device::cpu()).is_ok());
+}
+
+#[test]
+fn averages_take_the_place_of_weights_and_give_it_back() {
+    let data = points(40);
+    let mut trainer = builder(network(), 8).optimizer(Sgd::new(0.5).ema(0.9)).build(gpu()).unwrap();
+    trainer.fit(&data, Fit::epochs(3)).unwrap();
+    let (own, judged) = (weights(&trainer), trainer.evaluate(&data).unwrap());
+    trainer.swap_averages().unwrap();
+    assert_ne!(weights(&trainer), own);
+    assert_ne!(trainer.evaluate(&data).unwrap(), judged);
+    trainer.swap_averages().unwrap();
+    assert_eq!(weights(&trainer), own);
+    let refused = builder(network(), 8).build(gpu()).unwrap().swap_averages();
+    assert!(matches!(refused, Err(Error::Unknown { .. })));
+}

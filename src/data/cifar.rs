@@ -146,8 +146,10 @@ pub fn cifar100(path: impl AsRef<Path>, labels: Cifar100Labels) -> Result<TrainT
     )
 }
 
-/// The contents of a set's files: where they were found, and the bytes.
-type Files = Vec<(PathBuf, Vec<u8>)>;
+/// A file: where it was found, and its bytes.
+type Contents = (PathBuf, Vec<u8>);
+/// The files of a set that were found, by name.
+type Files = BTreeMap<&'static str, Contents>;
 
 impl Format {
     /// The set, with the labels of this byte of each record.
@@ -164,7 +166,7 @@ impl Format {
             Error::Io { path: place.clone(), source }
         };
         let test = files.remove(self.test);
-        let train: Files = self.train.iter().filter_map(|name| files.remove(*name)).collect();
+        let train: Vec<Contents> = self.train.iter().filter_map(|name| files.remove(*name)).collect();
         if train.is_empty() {
             let names = [self.train[0], self.train[self.train.len() - 1]];
             let names = if names[0] == names[1] { &names[..1] } else { &names[..] };
@@ -175,7 +177,7 @@ impl Format {
     }
 
     /// What is in the set's folder, or in its archive, in this folder, and where it was found.
-    fn read_near(&self, folder: &Path) -> Result<(PathBuf, BTreeMap<&'static str, (PathBuf, Vec<u8>)>)> {
+    fn read_near(&self, folder: &Path) -> Result<(PathBuf, Files)> {
         let inner = subfolder(folder, self.folder);
         let files: Vec<(&str, PathBuf)> = self.names().map(|name| (name, inner.join(name))).collect();
         let archive = folder.join(self.archive);
@@ -192,7 +194,7 @@ impl Format {
     }
 
     /// The set's files in its archive, wherever they are in it.
-    fn read_archive(&self, path: &Path) -> Result<BTreeMap<&'static str, (PathBuf, Vec<u8>)>> {
+    fn read_archive(&self, path: &Path) -> Result<Files> {
         let file = File::open(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
         let corrupt = |message: String| Error::Corrupt { path: path.to_owned(), message };
         let damaged = |e: std::io::Error| corrupt(format!("the archive is damaged or truncated: {e}"));
@@ -230,7 +232,7 @@ impl Format {
     }
 
     /// The records of all files, one after the other.
-    fn dataset(&self, files: &[(PathBuf, Vec<u8>)], label: usize) -> Result<Dataset> {
+    fn dataset(&self, files: &[Contents], label: usize) -> Result<Dataset> {
         files.iter().try_for_each(|(path, bytes)| self.check(path, bytes))?;
         let count = files.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() / self.record();
         let mut inputs = Vec::with_capacity(count * PIXELS);

@@ -3,8 +3,8 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use image::ImageReader;
 use image::imageops::{FilterType, resize};
+use image::{ColorType, DynamicImage, ImageReader, Rgb, Rgb32FImage};
 use rayon::prelude::*;
 
 use super::Dataset;
@@ -190,7 +190,7 @@ fn decode(path: &Path, options: &ImageOptions) -> Result<Planes> {
         let message = format!("it cannot be decoded: {e}");
         Error::Corrupt { path: path.to_owned(), message }
     })?;
-    let mut image = decoded.into_rgb32f();
+    let mut image = floats(decoded);
     if let Some([height, width]) = options.size {
         // The size fits 32 bits: it was checked.
         image = resize(&image, width as u32, height as u32, FilterType::Triangle);
@@ -203,6 +203,18 @@ fn decode(path: &Path, options: &ImageOptions) -> Result<Planes> {
         }
     };
     Ok(Planes { size, data })
+}
+
+/// The colours in `[0, 1]`: of 8 bits, exactly what dividing by 255 gives.
+fn floats(decoded: DynamicImage) -> Rgb32FImage {
+    match decoded.color() {
+        ColorType::L8 | ColorType::La8 | ColorType::Rgb8 | ColorType::Rgba8 => {
+            let bytes = decoded.into_rgb8();
+            let float = |x, y| Rgb(bytes.get_pixel(x, y).0.map(|value| f32::from(value) / 255.0));
+            Rgb32FImage::from_fn(bytes.width(), bytes.height(), float)
+        }
+        _ => decoded.into_rgb32f(),
+    }
 }
 
 /// Summed in f64, so that grey stays what it is.

@@ -32,7 +32,7 @@ pub(super) fn shuffled_indices(n: usize, seed: u32) -> Vec<usize> {
 pub fn split_indices(n: usize, fractions: &[f64], seed: u32) -> Result<Vec<Vec<usize>>> {
     let argument = |argument, value: String, expected| Err(Error::Argument { argument, value, expected });
     let sum: f64 = fractions.iter().sum();
-    if !fractions.iter().all(|&f| f > 0.0) || !((sum - 1.0).abs() <= 1e-6) {
+    if !fractions.iter().all(|&f| f > 0.0) || (sum - 1.0).abs() > 1e-6 {
         return argument("fractions", format!("{fractions:?}"), "each must be positive, and their sum 1");
     }
     if n < fractions.len() {

@@ -36,6 +36,10 @@ pub(crate) struct Recording {
     penalties: Vec<Value>,
     /// What parameters are held to after each update.
     rules: Vec<(Value, Rule)>,
+    /// The states of models: frozen parameters, running statistics.
+    model_states: Vec<Value>,
+    /// The states of layers that go from replay to replay and are no part of a model's weights.
+    carried: Vec<Value>,
     random_streams: u32,
     /// The lengths of the sequences that a value holds, as layers announce them.
     lengths: BTreeMap<Value, Value>,
@@ -99,6 +103,8 @@ impl Graph {
                 gradient_norm: None,
                 penalties: Vec::new(),
                 rules: Vec::new(),
+                model_states: Vec::new(),
+                carried: Vec::new(),
                 random_streams: 0,
                 lengths: BTreeMap::new(),
                 context: Context::default(),

@@ -1,9 +1,9 @@
-//! What is noted about parameters while a graph is recorded, for the training step to take up.
+//! What is noted about parameters and states while a graph is recorded.
 
 use std::panic::Location;
 
 use super::types::is_own;
-use super::{Graph, Value};
+use super::{Graph, Recording, Source, Value};
 use crate::train::Rule;
 
 impl Graph {
@@ -29,11 +29,30 @@ impl Graph {
         self.data.borrow().rules.clone()
     }
 
+    /// Says that a state of a layer is none of its model's weights.
+    pub(crate) fn note_carried(&self, state: Value) {
+        self.data.borrow_mut().carried.push(state);
+    }
+
+    /// Takes the states that a model declared for weights, but for those it only carries along.
+    pub(crate) fn note_model_states(&self, states: &[Value]) {
+        let data = &mut *self.data.borrow_mut();
+        data.model_states.extend(states.iter().filter(|state| !data.carried.contains(state)));
+    }
+
     /// Attributes what this crate records in `body` to a line of the program's, unless it has one
     /// already.
     pub(crate) fn attributed_to<T>(&self, at: &'static Location<'static>, body: impl FnOnce() -> T) -> T {
         let mut context = self.data.borrow().context;
         context.at = context.at.or(Some(at).filter(|at| !is_own(at)));
         self.recording_as(context, body)
+    }
+}
+
+impl Recording {
+    /// Whether a value is a weight of a model: a parameter, or a state that a model declared.
+    pub(crate) fn is_weight(&self, value: Value) -> bool {
+        let is_parameter = matches!(self.values[value.index()].source, Source::Parameter(_));
+        is_parameter || self.model_states.contains(&value)
     }
 }

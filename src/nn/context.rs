@@ -15,14 +15,28 @@ use crate::train::{Constraint, Penalty};
 /// What a layer refuses, with the layer's name and line. The layers before it are recorded by then.
 #[track_caller]
 pub fn record(model: &dyn Layer, g: &mut Graph, inputs: &[Value], mode: Mode) -> Result<Recorded> {
+    record_frozen(model, g, inputs, mode, &BTreeSet::new())
+}
+
+/// [`record`] with the layers of these full names frozen: each by itself, not what is nested in it.
+#[track_caller]
+pub(crate) fn record_frozen(
+    model: &dyn Layer,
+    g: &mut Graph,
+    inputs: &[Value],
+    mode: Mode,
+    frozen: &BTreeSet<String>,
+) -> Result<Recorded> {
     g.on_behalf_of(Location::caller(), |g| {
         let mut layers = Vec::new();
         let before = Marker::here(g);
-        let mut cx = LayerContext::new(g, &mut layers, mode, true, 0);
+        let plan = RecordingPlan { mode, frozen };
+        let mut cx = LayerContext::new(g, &mut layers, plan, true, 0);
         let outputs = model.record_all(&mut cx, inputs);
         let outputs = g.located(model.kind(), outputs)?;
         pass_lengths_on(g, model, inputs, &outputs);
         let (parameters, states) = before.declared_since(g);
+        g.note_model_states(&states);
         let nodes = before.nodes..g.recording().nodes.len();
         Ok(Recorded { outputs, parameters, states, layers, nodes })
     })
@@ -33,7 +47,9 @@ pub fn record(model: &dyn Layer, g: &mut Graph, inputs: &[Value], mode: Mode) ->
 pub struct LayerContext<'a> {
     graph: &'a mut Graph,
     log: &'a mut Vec<RecordedLayer>,
-    mode: Mode,
+    plan: RecordingPlan<'a>,
+    /// Whether the layers that this one is made of are trained, unless they are frozen by name.
+    inherited: bool,
     trainable: bool,
     depth: usize,
     /// How many layers of each kind were named after it.
@@ -41,16 +57,25 @@ pub struct LayerContext<'a> {
     names: BTreeSet<String>,
 }
 
+/// What all layers of a recording are told.
+#[derive(Clone, Copy, Debug)]
+struct RecordingPlan<'a> {
+    mode: Mode,
+    /// The full names of frozen layers.
+    frozen: &'a BTreeSet<String>,
+}
+
 impl<'a> LayerContext<'a> {
     fn new(
         graph: &'a mut Graph,
         log: &'a mut Vec<RecordedLayer>,
-        mode: Mode,
-        trainable: bool,
+        plan: RecordingPlan<'a>,
+        inherited: bool,
         depth: usize,
     ) -> Self {
         let (counts, names) = (BTreeMap::new(), BTreeSet::new());
-        LayerContext { graph, log, mode, trainable, depth, counts, names }
+        let trainable = inherited && (plan.frozen.is_empty() || !plan.frozen.contains(&graph.layer_name()));
+        LayerContext { graph, log, plan, inherited, trainable, depth, counts, names }
     }
 
     /// The graph to record into.
@@ -60,7 +85,7 @@ impl<'a> LayerContext<'a> {
 
     /// What the model is recorded for.
     pub fn mode(&self) -> Mode {
-        self.mode
+        self.plan.mode
     }
 
     /// Whether the layer's parameters are trained; not for a frozen layer.
@@ -108,6 +133,15 @@ impl<'a> LayerContext<'a> {
         self.graph.state(&name, shape, init)
     }
 
+    /// A state that only goes from one replay to the next, such as that of a stateful recurrent layer:
+    /// checkpoints of a training hold it, files of weights do not.
+    #[track_caller]
+    pub fn carried_state(&mut self, name: &str, shape: impl Into<Shape>, init: Init) -> Value {
+        let state = self.state(name, shape, init);
+        self.graph.note_carried(state);
+        state
+    }
+
     /// Adds a penalty of a parameter, or of anything the layer computes, to
     /// [`Graph::penalties`]: in training, and unless the layer is frozen.
     ///
@@ -115,7 +149,7 @@ impl<'a> LayerContext<'a> {
     /// As [`Graph::penalize`].
     #[track_caller]
     pub fn penalize(&mut self, value: Value, penalty: Penalty) -> Result<()> {
-        if self.mode == Mode::Training && self.trainable {
+        if self.plan.mode == Mode::Training && self.trainable {
             self.graph.penalize(value, penalty)
         } else {
             Ok(())
@@ -142,7 +176,7 @@ impl<'a> LayerContext<'a> {
         view: Shape,
         axes: &[isize],
     ) -> Result<()> {
-        if self.mode == Mode::Training && self.trainable {
+        if self.plan.mode == Mode::Training && self.trainable {
             self.graph.constrain_view(parameter, constraint, view, axes)
         } else {
             Ok(())
@@ -195,14 +229,14 @@ impl<'a> LayerContext<'a> {
             Ok(name) => name,
             Err(error) => return self.graph.layer_at(kind, spec.at, |g| g.located(kind, Err(error))),
         };
-        let (mode, depth, trainable) = (self.mode, self.depth, self.trainable && spec.trainable);
+        let (plan, depth, inherited) = (self.plan, self.depth, self.inherited && spec.trainable);
         let log = &mut *self.log;
         self.graph.layer_at(&name, spec.at, |graph| {
             let index = log.len();
             let before = Marker::here(graph);
             let mut entry = RecordedLayer::new(graph.layer_name(), kind, depth, inputs.clone());
             log.push(entry.clone());
-            let mut cx = LayerContext::new(graph, log, mode, trainable, depth + 1);
+            let mut cx = LayerContext::new(graph, log, plan, inherited, depth + 1);
             let outputs = spec.layer().record_all(&mut cx, &inputs);
             let outputs = outputs.and_then(|outputs| expect_outputs(spec.layer().outputs(), outputs));
             entry.outputs = graph.located(kind, outputs)?;

@@ -80,6 +80,7 @@ pub use augment::{
     RandomAffine, RandomBrightness, RandomContrast, RandomCrop, RandomFlip, RandomRotation,
     RandomTranslation, RandomZoom,
 };
+pub(crate) use context::record_frozen;
 pub use context::{LayerContext, record};
 pub use conv::{Conv1d, Conv2d, ConvTranspose2d, DepthwiseConv2d};
 pub use dense::Dense;

@@ -65,7 +65,7 @@ fn doubled(dots: &[bool], side: usize) -> Vec<bool> {
     };
     let quarter = |x: usize, y: usize| {
         let (column, row) = ((x / 2) as isize, (y / 2) as isize);
-        let (dx, dy) = (if x % 2 == 0 { -1 } else { 1 }, if y % 2 == 0 { -1 } else { 1 });
+        let (dx, dy) = (2 * (x % 2) as isize - 1, 2 * (y % 2) as isize - 1);
         let (beside, over) = (at(column + dx, row), at(column, row + dy));
         let (other_side, under) = (at(column - dx, row), at(column, row - dy));
         if beside == over && beside != under && over != other_side { beside } else { at(column, row) }
@@ -76,7 +76,7 @@ fn doubled(dots: &[bool], side: usize) -> Vec<bool> {
 /// The strokes of a smoothed letter without the dots at their left and right edges: upright strokes
 /// of the font are two columns wide, which is bold where rows are taller than columns are wide.
 fn thinned(dots: &[bool]) -> Vec<bool> {
-    let inside = |i: usize| i % DOTS > 0 && i % DOTS < DOTS - 1 && dots[i - 1] && dots[i + 1];
+    let inside = |i: usize| (1..DOTS - 1).contains(&(i % DOTS)) && dots[i - 1] && dots[i + 1];
     (0..dots.len()).map(|i| dots[i] && inside(i)).collect()
 }
 

@@ -12,6 +12,8 @@ const FEW: usize = 30;
 /// The height of a line of the legend, and the length of its sample of a curve.
 const LEGEND: f64 = 21.0;
 const SAMPLE: f64 = 24.0;
+/// The most lines of the legend, which leave space for the curves.
+const LINES: usize = 8;
 /// From an axis to its labels.
 const AWAY: f64 = 7.0;
 
@@ -174,8 +176,9 @@ impl Panel {
                 _ => lines.push((wide, vec![series])),
             }
         }
+        let named: usize = lines.iter().take(LINES).map(|(_, line)| line.len()).sum();
         let mut middle = area.top + LEGEND / 2.0;
-        for (used, line) in lines {
+        for (used, line) in lines.into_iter().take(LINES) {
             let mut x = area.left + (area.width() - used) / 2.0;
             for series in line {
                 let name = name(series);
@@ -183,6 +186,11 @@ impl Panel {
                 canvas.text(&name, [x + SAMPLE + 8.0, middle], Text::new(Align::Left));
                 x += SAMPLE + 8.0 + width(&name, TEXT) + BETWEEN;
             }
+            middle += LEGEND;
+        }
+        if named < self.series.len() {
+            let rest = format!("and {} more", self.series.len() - named);
+            canvas.text(&rest, [area.centre()[0], middle], Text::new(Align::Centre));
             middle += LEGEND;
         }
         middle - LEGEND / 2.0 + 2.0

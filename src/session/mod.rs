@@ -350,6 +350,17 @@ impl Session {
         self.scalars.set_seed(seed);
     }
 
+    /// The parameters and states that the tape uses, by name, in declaration order.
+    pub(crate) fn advanced(&self) -> impl Iterator<Item = (String, Value)> + '_ {
+        let advanced = self.tape.persistent().into_iter().filter(|&value| self.is_advanced(value));
+        advanced.map(|value| (self.name_of(value), value))
+    }
+
+    /// Those of them that are weights of a model.
+    pub(crate) fn weights(&self) -> impl Iterator<Item = (String, Value)> + '_ {
+        self.advanced().filter(|&(_, value)| self.tape.recording().is_weight(value))
+    }
+
     /// The name of a value of the tape.
     pub(crate) fn name_of(&self, value: Value) -> String {
         self.tape.recording().describe(value)
@@ -374,6 +385,11 @@ impl Session {
                 Ok(values.iter().zip(bytes).map(|(&value, bytes)| gpu.to_f64(value, &bytes)).collect())
             }
         }
+    }
+
+    /// Shape and dtype of a value of the tape.
+    pub(crate) fn type_of(&self, value: Value) -> TensorType {
+        self.tape.recording().ty(value)
     }
 
     /// The shape of a value of the tape.

@@ -1,7 +1,53 @@
-//! Training: losses, optimisers, metrics, schedules, and what `fit` reports.
+//! Training as in Keras: a [`Trainer`] made of a model, a [`Loss`], an [`Optimizer`] and [`Metric`]s, and
+//! what goes on around it.
+//!
+//! ```
+//! use retape::prelude::*;
+//! use retape::train::callbacks::EarlyStopping;
+//! # fn main() -> retape::Result<()> {
+//! # let inputs: Vec<f32> = (0..80).map(|i| (i * 7 % 11) as f32 / 11.0).collect();
+//! # let labels = inputs.chunks(2).map(|p| u32::from(p[0] > p[1])).collect();
+//! # let data = data::Dataset::new([2], inputs, labels, 2)?;
+//! let model = Sequential::new()
+//!     .add(Dense::new(16).activation(Activation::Relu).weight_penalty(Penalty::l2(1e-4)))
+//!     .add(Dropout::new(0.1))
+//!     .add(Dense::new(2));
+//! let mut trainer = Trainer::new(model, data.input_shape())
+//!     .loss(Loss::SparseCategoricalCrossEntropy)
+//!     .optimizer(Adam::new(1e-2).clip(Clip::GlobalNorm(1.0)))
+//!     .schedule(CosineDecay::new(1e-2, 200))
+//!     .metrics([Metric::Accuracy, Metric::F1(Average::Macro)])
+//!     .batch_size(16)
+//!     .build(&Device::cpu())?;
+//! let fit = Fit::epochs(50)
+//!     .validation_split(0.2)
+//!     .class_weights([(0, 1.0), (1, 1.5)])
+//!     .callback(EarlyStopping::new("val_loss").patience(5).restore_best(true));
+//! let history = trainer.fit(&data, fit)?;
+//! println!("{:?}", history.get("val_accuracy"));
+//! println!("{}", trainer.evaluate(&data)?);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The training step is a tape, recorded once for batches of one size. Data that fits stays on the device,
+//! and batches are gathered there; loss and metrics add up on the device and are read once an epoch, or a
+//! few times a second while a bar shows them. The seed decides the initial parameters, the order of the
+//! samples and all noise: the same program on the same device gives the same bits.
+//!
+//! | | |
+//! |---|---|
+//! | [`Loss`], [`CrossEntropy`], [`LossFunction`] | what is minimised; logits unless told otherwise |
+//! | [`Penalty`], [`Constraint`] | terms of weights added to the loss, norms held after each update |
+//! | [`Optimizer`] and those that implement it, [`Clip`] | how parameters move |
+//! | [`schedules`] | the learning rate of each update |
+//! | [`Metric`], [`metrics`] | what is measured beside the loss |
+//! | [`callbacks`] | early stopping, logs, checkpoints, functions of the program |
+//! | [`pruning`] | weights set to zero, units taken out |
 
 mod accumulation;
 pub mod callbacks;
+pub(crate) mod checkpoint;
 mod clip;
 mod constraints;
 mod groups;
@@ -16,6 +62,7 @@ mod trainer;
 mod weights;
 
 pub use callbacks::{Callback, CallbackState, Run};
+pub use checkpoint::{LoadOptions, LoadReport, SkippedTensor, StoredType};
 pub use clip::{Clip, Clipped};
 pub use constraints::Constraint;
 pub(crate) use constraints::{Rule, hold_to_rules};

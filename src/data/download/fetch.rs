@@ -60,7 +60,7 @@ pub fn fetch(
     let mut transfer = Transfer { destination, part: beside(destination, ".part"), md5, progress };
     let (mut failures, mut wrong) = (Vec::new(), None);
     for &url in urls {
-        match transfer.from_address(url) {
+        match transfer.complete_from(url) {
             Ok(()) => return transfer.finish(),
             Err(Failure::Local(error)) => return Err(error),
             Err(Failure::Remote(reason) | Failure::Broken(reason)) => {
@@ -85,7 +85,7 @@ struct Transfer<'a> {
 
 impl Transfer<'_> {
     /// Completes the part from one address, and checks its sum.
-    fn from_address(&mut self, url: &str) -> Result<(), Failure> {
+    fn complete_from(&mut self, url: &str) -> Result<(), Failure> {
         let mut reason = String::new();
         for _ in 0..ATTEMPTS {
             let start = length(&self.part)?;

@@ -154,7 +154,9 @@ impl Settings {
             return Err(Error::Argument { argument: "initial states", value, expected });
         }
         let names = ["h", "c"].iter().take(self.cell.states());
-        Ok(names.map(|n| cx.state(&format!("{n}_{batch}"), [batch, self.units], Init::Zeros)).collect())
+        Ok(names
+            .map(|n| cx.carried_state(&format!("{n}_{batch}"), [batch, self.units], Init::Zeros))
+            .collect())
     }
 
     fn drop_input(&self, cx: &LayerContext<'_>, x: Value, batch: usize, features: usize) -> Result<Value> {

@@ -15,13 +15,14 @@ pub(crate) use rules_moments::{Adam, Adamax, Nadam};
 pub(crate) use rules_state::MovingAverage;
 
 use std::fmt;
+use std::ops::Range;
 
 use super::{Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
 use crate::cpu::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::Scalar;
-use crate::kernel::{KernelCall, Shader, Slot};
+use crate::kernel::{KernelCall, Shader};
 use crate::shape::TensorType;
 use number::Approximate;
 
@@ -247,14 +248,18 @@ impl<R: UpdateRule> Op for Update<R> {
         &self.mutates
     }
 
-    /// A call for each parameter, over vectors of four.
-    fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
+    /// Parameters, each state and gradients side by side.
+    fn packs(&self) -> Vec<Range<usize>> {
         let count = self.parameters();
-        for parameter in 0..count {
-            let quads = cx.inputs[parameter].numel().div_ceil(4);
-            let operands = (0..self.operands()).map(|operand| Slot::Input(operand * count + parameter));
+        (0..self.operands()).map(|operand| operand * count..(operand + 1) * count).collect()
+    }
+
+    /// A call for each run of parameters that lie side by side, over vectors of four.
+    fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
+        for run in cx.runs() {
+            let quads = run.elements.div_ceil(4);
             let mut call = KernelCall::new(&SHADER, self.rule.entry())
-                .binds(operands)
+                .binds(run.slots.iter().copied())
                 .params(&UpdateParams { n: word(quads), ..self.params })
                 .loops(self.rule.loops())
                 .elementwise("n", quads, 4);

@@ -24,7 +24,8 @@ impl UpdateRule for Assign {
     }
 }
 
-/// `total += value` with what rounding takes from it added to `carry`, over `total, carry, value`.
+/// Adds to a sum of twice f32's precision, over `total, carry, value`: `carry` is what rounding takes
+/// from `total`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Accumulate;
 
@@ -39,8 +40,8 @@ impl UpdateRule for Accumulate {
 
     fn formula<N: Number>(&self, _: &UpdateParams, _: &[N; 3], x: &[N]) -> Overwritten<N> {
         let (sum, lost) = x[0].two_sum(x[2]);
-        let carry = x[1] + lost;
-        [sum, carry, carry, carry]
+        let (total, carry) = sum.two_sum(x[1] + lost);
+        [total, carry, carry, carry]
     }
 }
 

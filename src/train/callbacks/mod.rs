@@ -1,5 +1,6 @@
 //! What happens around training: early stopping, logs, checkpoints, and functions of the program.
 
+mod checkpoint;
 mod csv_log;
 mod early_stopping;
 mod functions;
@@ -9,6 +10,7 @@ mod progress;
 mod reduce_on_plateau;
 mod run;
 
+pub use checkpoint::ModelCheckpoint;
 pub use csv_log::CsvLog;
 pub use early_stopping::EarlyStopping;
 pub(crate) use functions::{OnEpochEnd, OnRefresh, OnSteps};

@@ -74,3 +74,63 @@ impl Monitor {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn smaller_is_better_but_for_figures_of_agreement() {
+        for name in ["loss", "val_loss", "mean_squared_error", "val_perplexity"] {
+            let monitor = Monitor::new(name);
+            assert!(monitor.is_better(0.9, Some(1.0)) && !monitor.is_better(1.1, Some(1.0)), "{name}");
+        }
+        for name in
+            ["accuracy", "val_accuracy", "top_5_accuracy", "auc", "val_f1", "precision_0", "r_squared"]
+        {
+            let monitor = Monitor::new(name);
+            assert!(monitor.is_better(1.1, Some(1.0)) && !monitor.is_better(0.9, Some(1.0)), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_mode_that_is_named_goes_before_the_name() {
+        assert!(Monitor::new("accuracy").mode(Mode::Min).is_better(0.1, Some(0.2)));
+        assert!(Monitor::new("loss").mode(Mode::Max).is_better(0.3, Some(0.2)));
+    }
+
+    #[test]
+    fn nan_is_never_better_and_equal_is_not() {
+        for mode in [Mode::Auto, Mode::Min, Mode::Max] {
+            let monitor = Monitor::new("loss").mode(mode);
+            for best in [None, Some(0.0), Some(f64::INFINITY), Some(f64::NEG_INFINITY)] {
+                assert!(!monitor.is_better(f64::NAN, best), "{mode:?}, {best:?}");
+            }
+            assert!(monitor.is_better(0.0, None));
+            assert!(!monitor.is_better(0.5, Some(0.5)));
+        }
+    }
+
+    #[test]
+    fn the_least_improvement_counts_in_either_direction() {
+        // Powers of two, so that sums are exact.
+        let falls = Monitor::new("loss").min_delta(-0.25);
+        assert!(falls.is_better(0.5, Some(1.0)));
+        assert!(!falls.is_better(0.75, Some(1.0)));
+        let grows = Monitor::new("accuracy").min_delta(0.25);
+        assert!(grows.is_better(0.75, Some(0.25)));
+        assert!(!grows.is_better(0.5, Some(0.25)));
+    }
+
+    #[test]
+    fn a_figure_that_there_is_not_is_named_with_those_there_are() {
+        let mut logs = Logs::new();
+        logs.set("loss", 1.0);
+        logs.set("accuracy", 0.5);
+        assert_eq!(Monitor::new("accuracy").figure(&logs).ok(), Some(0.5));
+        let Err(Error::Unknown { name, known, .. }) = Monitor::new("val_loss").figure(&logs) else {
+            panic!("there is no such figure")
+        };
+        assert_eq!((name.as_str(), known), ("val_loss", vec!["loss".to_owned(), "accuracy".to_owned()]));
+    }
+}

@@ -1,6 +1,7 @@
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Init, Value};
 use crate::ops::{Update, UpdateParams, UpdateRule};
+use crate::train::groups::update_groups;
 
 /// The name of the learning rate among a session's scalars:
 /// `session.set_scalar(LEARNING_RATE, 0.01)`.
@@ -25,8 +26,8 @@ impl Rate {
         check_not_negative("decoupled_weight_decay", self.decoupled_decay)
     }
 
-    /// Records a rule for each parameter, with these numbers and those of the rate, and a slot for each
-    /// of its states.
+    /// Records a rule for the parameters, small ones together, with these numbers and those of the rate,
+    /// and a slot for each state of a parameter.
     pub fn record<R: UpdateRule>(
         &self,
         graph: &Graph,
@@ -38,13 +39,15 @@ impl Rate {
         let lr = graph.scalar(LEARNING_RATE, self.learning_rate);
         let &Rate { weight_decay, decoupled_decay, .. } = self;
         let params = UpdateParams { weight_decay, decoupled_decay, ..params };
-        for &(w, dw) in gradients {
-            let mut operands = vec![w];
+        for group in update_groups(graph, gradients) {
+            let mut operands: Vec<Value> = group.iter().map(|&(w, _)| w).collect();
             for (name, init) in states {
-                operands.push(graph.slot_with(w, name, init.clone())?);
+                for &(w, _) in &group {
+                    operands.push(graph.slot_with(w, name, init.clone())?);
+                }
             }
-            operands.push(dw);
-            graph.apply(Update::new(rule, params, Some(lr), 1), &operands)?;
+            operands.extend(group.iter().map(|&(_, dw)| dw));
+            graph.apply(Update::new(rule, params, Some(lr), group.len()), &operands)?;
         }
         Ok(())
     }

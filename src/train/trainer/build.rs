@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Trainer;
@@ -6,6 +7,7 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::nn::Layer;
 use crate::shape::Shape;
+use crate::train::checkpoint::Journey;
 use crate::train::{LEARNING_RATE, LossFunction, MetricFunction, Optimizer, Schedule};
 
 /// What [`Trainer::new`] starts with; [`build`](TrainerBuilder::build) ends it.
@@ -19,6 +21,7 @@ pub struct TrainerBuilder {
     batch: usize,
     accumulate: usize,
     seed: u32,
+    frozen: Vec<String>,
 }
 
 impl TrainerBuilder {
@@ -33,6 +36,7 @@ impl TrainerBuilder {
             batch: 32,
             accumulate: 1,
             seed: 0,
+            frozen: Vec::new(),
         }
     }
 
@@ -80,11 +84,20 @@ impl TrainerBuilder {
         self
     }
 
+    /// Freezes layers, those nested in them included: their parameters stay as they are, no gradient is
+    /// computed for them, and batch normalisation uses its running statistics. Names are full ones, as in
+    /// the summary: `conv2d_1`, `block.dense`. [`Trainer::unfreeze`] trains them again.
+    pub fn freeze<S: Into<String>>(mut self, layers: impl IntoIterator<Item = S>) -> Self {
+        self.frozen.extend(layers.into_iter().map(Into::into));
+        self
+    }
+
     /// Records the training step, plans it and compiles its kernels.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a missing loss or optimiser and for a batch of no samples; everything
-    /// that recording and planning the step refuse.
+    /// [`Error::Argument`] for a missing loss or optimiser and for a batch of no samples;
+    /// [`Error::Unknown`] for a layer to freeze that there is not; everything that recording and
+    /// planning the step refuse.
     pub fn build(self, device: &Device) -> Result<Trainer> {
         let missing = |argument| Error::Argument {
             argument,
@@ -97,7 +110,7 @@ impl TrainerBuilder {
         };
         at_least_one("batch_size", self.batch)?;
         at_least_one("accumulate", self.accumulate)?;
-        let recipe = Recipe {
+        let mut recipe = Recipe {
             model: self.model,
             inputs: self.inputs,
             loss: self.loss.ok_or_else(|| missing("loss"))?,
@@ -105,7 +118,11 @@ impl TrainerBuilder {
             metrics: self.metrics,
             accumulate: self.accumulate,
             masked: Vec::new(),
+            frozen: BTreeSet::new(),
         };
+        if !self.frozen.is_empty() {
+            recipe.frozen = recipe.layers(&self.frozen)?;
+        }
         let mut trainer = Trainer {
             device: device.clone(),
             recipe,
@@ -119,6 +136,7 @@ impl TrainerBuilder {
             prediction: None,
             steps: 0,
             updates: 0,
+            journey: Journey::default(),
         };
         trainer.prepare(Variant { rows: self.batch, weighted: false, updates: true })?;
         match trainer.session().scalar(LEARNING_RATE) {

@@ -103,12 +103,6 @@ impl<'a> Feed<'a> {
         }))
     }
 
-    /// Whether the data stays on the device.
-    #[cfg(test)]
-    pub fn is_resident(&self) -> bool {
-        matches!(self, Feed::Resident(_))
-    }
-
     /// Takes up the order of the samples in the batches to come. Everything encoded before is
     /// submitted.
     pub fn set_order(&mut self, order: Vec<u32>, chain: &mut Chain) -> Result<()> {

@@ -137,7 +137,18 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// Goes on from a checkpoint as if training had never stopped.
+    /// Goes on from a checkpoint as if training had never stopped: with the same data, options and
+    /// callbacks, every number is the same, bit by bit. The epochs that `fit` is asked for may be more
+    /// than before.
+    ///
+    /// A checkpoint goes on in a trainer of the same model, optimiser and kind of device, which must agree
+    /// in the seed, the batch size and the number of batches to an update; its data in the number of
+    /// samples, whether they are shuffled, and the steps to an epoch; and there must be as many callbacks,
+    /// in the same order. Each disagreement is an error of `fit`, before
+    /// anything is written: [`Error::CheckpointMismatch`], [`Error::TensorNames`],
+    /// [`Error::TensorMismatch`]; for what is no checkpoint [`Error::Corrupt`],
+    /// [`Error::NotACheckpoint`], [`Error::CheckpointVersion`]. Which layers are frozen and which weights
+    /// are pruned, the checkpoint says. For other data, [`Trainer::load_checkpoint`] is the place.
     pub fn resume(mut self, checkpoint: impl AsRef<Path>) -> Self {
         self.resume = Some(checkpoint.as_ref().to_owned());
         self
@@ -153,6 +164,10 @@ pub(super) struct Training<'a, 'f> {
     /// Why to stop, if a callback asked for it.
     pub stopped: Option<String>,
     pub nan_guard: Option<u32>,
+    /// The number of samples, and whether they are shuffled.
+    pub data: (usize, bool),
+    /// How many of the callbacks the program gave: the first ones.
+    pub given: usize,
 }
 
 /// The data of a training, where its device reads it.
@@ -187,6 +202,7 @@ impl Trainer {
     /// [`Error::Argument`] for options outside their range; what a callback returns; and everything
     /// that a device reports.
     pub fn fit<'a>(&mut self, data: impl Into<Samples<'a>>, fit: Fit<'_>) -> Result<History> {
+        let given = fit.callbacks.len();
         #[cfg(feature = "progress")]
         let fit = if fit.progress { fit.callback(Progress::new()) } else { fit };
         let samples = data.into();
@@ -210,12 +226,16 @@ impl Trainer {
         };
         let history = History { initial_epoch: position.epoch, ..History::default() };
         let Fit { callbacks, resume, nan_guard, .. } = fit;
-        let mut training = Training { trainer: self, callbacks, position, history, stopped: None, nan_guard };
+        let (stopped, data) = (None, (count, fit.shuffle));
+        let mut training =
+            Training { trainer: self, callbacks, position, history, stopped, nan_guard, data, given };
         if let Some(path) = resume {
             training.resume(&path)?;
         }
-        training.run(&mut sources)?;
-        Ok(training.history)
+        let ended = training.run(&mut sources);
+        let Training { position, history, .. } = training;
+        self.note_journey(position, &history);
+        ended.map(|()| history)
     }
 
     fn sources<'a>(
@@ -368,17 +388,5 @@ impl Training<'_, '_> {
             self.stopped = requests.stop;
         }
         requests.checkpoints.iter().try_for_each(|path| self.write_checkpoint(path))
-    }
-
-    /// Writes where training is, with everything that the callbacks remember.
-    fn write_checkpoint(&mut self, path: &Path) -> Result<()> {
-        let _ = path;
-        Ok(())
-    }
-
-    /// Takes up where a checkpoint was written.
-    fn resume(&mut self, path: &Path) -> Result<()> {
-        let _ = path;
-        Ok(())
     }
 }

@@ -1,26 +1,31 @@
 //! Training as in Keras: `fit`, `evaluate`, `predict`.
 
+mod average;
 mod build;
 mod evaluate;
 mod fault;
 mod feed;
 mod fit;
+mod freeze;
 mod pace;
 mod recipe;
+mod resume;
 
 use std::fmt;
 
 pub use build::TrainerBuilder;
 pub use evaluate::{Evaluation, Predictions};
 pub use fit::Fit;
+pub(crate) use recipe::Variant;
 
 use self::feed::Columns;
-use self::recipe::{Recipe, Step, Sums, Variant};
+use self::recipe::{Recipe, Step, Sums};
 use crate::data::Samples;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::graph::Value;
 use crate::session::{Chain, Session, SessionOptions, Snapshot};
+use crate::train::checkpoint::Journey;
 use crate::train::{Logs, Schedule};
 
 /// A model with everything that its training needs, on a device.
@@ -66,6 +71,8 @@ pub struct Trainer {
     steps: u32,
     /// Updates made so far.
     updates: u32,
+    /// How far the last `fit` went.
+    journey: Journey,
 }
 
 impl Trainer {
@@ -174,13 +181,19 @@ impl Trainer {
 
     /// Records all steps anew, with the parameters and states that there are.
     fn record_again(&mut self) -> Result<()> {
-        let Some((variant, main)) = self.training.first() else { return Ok(()) };
-        let (tape, values) = self.recipe.training(*variant)?;
-        let options = SessionOptions::new().seed(self.seed).share_parameters(&main.session);
-        let session = tape.session_with(&self.device, options)?;
-        self.training = vec![(*variant, Step { session, rows: variant.rows, values })];
+        self.training = vec![self.recorded_again()?];
         (self.evaluation, self.prediction) = (None, None);
         Ok(())
+    }
+
+    /// The training step for whole batches as it is recorded now, over the parameters and states that
+    /// there are.
+    fn recorded_again(&self) -> Result<(Variant, Step)> {
+        let &(variant, ref main) = &self.training[0];
+        let (tape, values) = self.recipe.training(variant)?;
+        let options = SessionOptions::new().seed(self.seed).share_parameters(&main.session);
+        let session = tape.session_with(&self.device, options)?;
+        Ok((variant, Step { session, rows: variant.rows, values }))
     }
 
     fn main(&self) -> &Step {
@@ -227,8 +240,8 @@ impl Trainer {
         session.set_learning_rate(rate);
     }
 
-    /// Trains on one batch of any size, with its weights if it has them, and returns its loss and
-    /// metrics as they were before the update.
+    /// Trains on one batch, with its weights if it has them, and returns its loss and metrics as they were
+    /// before the update. A size that has not come before records a step of its own.
     ///
     /// # Errors
     /// As [`fit`](Trainer::fit).
@@ -255,7 +268,7 @@ impl Trainer {
     fn check(&self, samples: &Samples<'_>) -> Result<()> {
         samples.check()?;
         self.recipe.check_inputs(samples)?;
-        self.recipe.check_targets(samples)
+        self.main().check_targets(samples)
     }
 
     /// Whether the loss of the epoch so far is a number.

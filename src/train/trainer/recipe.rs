@@ -1,5 +1,6 @@
 //! What a trainer records: a training step, an evaluation, a prediction.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::dtype::DType;
@@ -7,9 +8,10 @@ use crate::error::{Error, Result};
 use crate::graph::{Graph, Init, Value};
 use crate::nn::{self, Layer, Mode};
 use crate::session::Session;
-use crate::shape::{Shape, TensorType};
+use crate::shape::Shape;
 use crate::tape::Tape;
 use crate::train::accumulation::{GradientSum, Part};
+use crate::train::checkpoint::is_within;
 use crate::train::pruning::mask_name;
 use crate::train::{LossFunction, MetricFunction, MetricInputs, Optimizer};
 
@@ -23,13 +25,15 @@ pub(super) struct Recipe {
     pub metrics: Vec<Arc<dyn MetricFunction>>,
     /// The parameters whose updates a mask holds at zero where they are pruned.
     pub masked: Vec<String>,
+    /// The full names of the layers that are frozen, those nested in others by themselves.
+    pub frozen: BTreeSet<String>,
     /// Over how many batches gradients are summed before an update.
     pub accumulate: usize,
 }
 
 /// Which training step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Variant {
+pub(crate) struct Variant {
     pub rows: usize,
     /// Whether each sample has a weight.
     pub weighted: bool,
@@ -72,12 +76,14 @@ struct Recording {
     inputs: Vec<Value>,
     output: Value,
     model: Vec<Value>,
+    /// The full names of all layers.
+    layers: Vec<String>,
 }
 
 impl Recipe {
     /// The tape of a training step.
     pub fn training(&self, variant: Variant) -> Result<(Tape, StepValues)> {
-        let Recording { mut graph, inputs, output, model } = self.record(variant.rows, Mode::Training)?;
+        let Recording { mut graph, inputs, output, model, .. } = self.record(variant.rows, Mode::Training)?;
         let g = &mut graph;
         let targets = self.targets(g, output)?;
         let weights = variant.weighted.then(|| g.input("sample_weight", [variant.rows]));
@@ -109,7 +115,7 @@ impl Recipe {
 
     /// The tape of an evaluation; a sample counts as its mask says, 1 or 0.
     pub fn evaluation(&self, rows: usize) -> Result<(Tape, StepValues)> {
-        let Recording { mut graph, inputs, output, model } = self.record(rows, Mode::Evaluation)?;
+        let Recording { mut graph, inputs, output, model, .. } = self.record(rows, Mode::Evaluation)?;
         let g = &mut graph;
         let targets = self.targets(g, output)?;
         let mask = g.input("sample_mask", [rows]);
@@ -126,7 +132,7 @@ impl Recipe {
 
     /// The tape of a prediction.
     pub fn prediction(&self, rows: usize) -> Result<(Tape, StepValues)> {
-        let Recording { graph, inputs, output, model } = self.record(rows, Mode::Evaluation)?;
+        let Recording { graph, inputs, output, model, .. } = self.record(rows, Mode::Evaluation)?;
         let tape = graph.forward([output])?;
         Ok((
             tape,
@@ -145,10 +151,23 @@ impl Recipe {
         Ok(())
     }
 
-    /// Shape and dtype of the targets of a batch.
-    pub fn target_type(&self, rows: usize) -> Result<TensorType> {
-        let recording = self.record(rows, Mode::Evaluation)?;
-        self.loss.targets(recording.graph.shape(recording.output)?)
+    /// The layers that these names stand for: those of the names, and what is nested in them.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] for a name that no layer has.
+    pub fn layers<S: AsRef<str>>(&self, names: impl IntoIterator<Item = S>) -> Result<BTreeSet<String>> {
+        let known = self.record(2, Mode::Training)?.layers;
+        let mut chosen = BTreeSet::new();
+        for name in names {
+            let name = name.as_ref();
+            let within = known.iter().filter(|layer| is_within(layer, name));
+            let before = chosen.len();
+            chosen.extend(within.cloned());
+            if chosen.len() == before && !chosen.contains(name) {
+                return Err(Error::Unknown { what: "layer", name: name.to_owned(), known });
+            }
+        }
+        Ok(chosen)
     }
 
     fn record(&self, rows: usize, mode: Mode) -> Result<Recording> {
@@ -163,10 +182,12 @@ impl Recipe {
                 DType::U32 => graph.indices(&name, shape),
             });
         }
-        let recorded = nn::record(self.model.as_ref(), &mut graph, &inputs, mode)?;
+        let recorded = nn::record_frozen(self.model.as_ref(), &mut graph, &inputs, mode, &self.frozen)?;
         let output = recorded.output()?;
-        let model = recorded.parameters.into_iter().chain(recorded.states).collect();
-        Ok(Recording { graph, inputs, output, model })
+        let layers = recorded.layers.into_iter().map(|layer| layer.name).collect();
+        let declared = recorded.parameters.into_iter().chain(recorded.states);
+        let model = declared.filter(|&value| graph.recording().is_weight(value)).collect();
+        Ok(Recording { graph, inputs, output, model, layers })
     }
 
     fn targets(&self, g: &mut Graph, output: Value) -> Result<Value> {

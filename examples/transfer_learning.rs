@@ -1,0 +1,129 @@
+//! What was learned from some digits helps with others: a network learns 0 to 4 from all of MNIST's
+//! images of them; its convolutions, frozen, then read 5 to 9 after a few images. The same network from
+//! scratch has only those few.
+//!
+//! It teaches weights files: saved whole, loaded in part, by the names of layers; and freezing.
+
+mod common;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use common::classifier::MNIST;
+use common::{Example, Flags, Outcome, Results, positive, round};
+use retape::data::Dataset;
+use retape::prelude::*;
+use retape::train::LoadOptions;
+
+const EXAMPLE: Example = Example {
+    name: "transfer_learning",
+    about: "Learns the digits 0 to 4, keeps the convolutions, and learns 5 to 9 from a few images.",
+    unused: &[],
+};
+
+/// The layers that are taken over.
+const BASE: [&str; 2] = ["conv2d", "conv2d_1"];
+const CLASSES: u32 = 5;
+
+#[derive(Args)]
+struct Own {
+    /// Images of 5 to 9 to learn from
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = positive)]
+    few: usize,
+    /// Passes over them
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    tune_epochs: usize,
+}
+
+/// Two convolutions, and a head of this many units.
+fn model(units: usize) -> Sequential {
+    Sequential::new()
+        .add(Conv2d::new(10, 5).activation(Activation::Relu))
+        .add(MaxPool2d::new(2))
+        .add(Conv2d::new(20, 5).activation(Activation::Relu))
+        .add(MaxPool2d::new(2))
+        .add(Flatten)
+        .add(Dense::new(units).activation(Activation::Relu))
+        .add(Dense::new(CLASSES as usize))
+}
+
+/// The samples of five digits, as classes 0 to 4.
+fn digits(data: &Dataset, first: u32) -> Result<Dataset, String> {
+    let (mut inputs, mut labels) = (Vec::new(), Vec::new());
+    for (index, &label) in data.labels().iter().enumerate() {
+        if (first..first + CLASSES).contains(&label) {
+            inputs.extend_from_slice(data.input(index));
+            labels.push(label - first);
+        }
+    }
+    if labels.is_empty() {
+        return Err(format!("there is no image of {first} to {}", first + CLASSES - 1));
+    }
+    Dataset::new(data.input_shape(), inputs, labels, CLASSES).map_err(|e| e.to_string())
+}
+
+/// Where the weights go in between.
+fn weights_file(flags: &Flags) -> std::io::Result<PathBuf> {
+    let folder = flags.out.clone().unwrap_or_else(std::env::temp_dir);
+    std::fs::create_dir_all(&folder)?;
+    Ok(folder.join(format!("transfer_learning-{}.safetensors", std::process::id())))
+}
+
+fn main() -> ExitCode {
+    EXAMPLE.run_with(run)
+}
+
+fn run(flags: &Flags, own: Own) -> Outcome {
+    let folder = flags.data_folder("mnist", MNIST)?;
+    let device = flags.open_device()?;
+    let data = flags.limited(data::mnist(folder)?);
+    let trainer = |model: Sequential| {
+        Trainer::new(model, data.input_shape())
+            .loss(Loss::SparseCategoricalCrossEntropy)
+            .optimizer(Adam::new(1e-3))
+            .metrics([Metric::Accuracy])
+            .batch_size(flags.batch.unwrap_or(32))
+            .seed(flags.seed)
+    };
+    let accuracy = |trainer: &mut Trainer, test: &Dataset| -> retape::Result<f64> {
+        Ok(trainer.evaluate(test)?.get("accuracy").unwrap_or(f64::NAN))
+    };
+
+    println!("\n0 to 4, from all images:");
+    let mut first = trainer(model(100)).build(&device)?;
+    first.fit(&digits(&data.train, 0)?, Fit::epochs(flags.epochs.unwrap_or(3)))?;
+    let base = accuracy(&mut first, &digits(&data.test, 0)?)?;
+    println!("{:.2} % of the test images are read correctly", 100.0 * base);
+    let weights = weights_file(flags)?;
+    first.save_weights(&weights)?;
+
+    let (few, test) = (digits(&data.train, 5)?.take(own.few), digits(&data.test, 5)?);
+    println!("\n5 to 9, from {} images, with the convolutions that were learned from 0 to 4:", few.len());
+    let mut tuned = trainer(model(50)).freeze(BASE).build(&device)?;
+    let loaded = tuned.load_weights_with(&weights, &LoadOptions::new().layers(BASE));
+    std::fs::remove_file(&weights)?;
+    let loaded = loaded?;
+    println!("{loaded}: {}", loaded.loaded.join(", "));
+    tuned.fit(&few, Fit::epochs(own.tune_epochs))?;
+    let transferred = accuracy(&mut tuned, &test)?;
+    println!("{:.2} % of {} test images are read correctly", 100.0 * transferred, test.len());
+
+    println!("\nThe same from scratch:");
+    let mut scratch = trainer(model(50)).build(&device)?;
+    scratch.fit(&few, Fit::epochs(own.tune_epochs))?;
+    let from_scratch = accuracy(&mut scratch, &test)?;
+    println!("{:.2} % of {} test images are read correctly", 100.0 * from_scratch, test.len());
+
+    let operators = |trainer: &Trainer| trainer.session().tape().ops().len();
+    let mut results = Results::new(EXAMPLE.name, &device);
+    results.set("base_accuracy", round(base, 6));
+    results.set("samples", few.len());
+    results.set("test_samples", test.len());
+    results.set("loaded", loaded.loaded.len());
+    results.set("test_accuracy", round(transferred, 6));
+    results.set("scratch_accuracy", round(from_scratch, 6));
+    results.set("operators", operators(&tuned));
+    results.set("scratch_operators", operators(&scratch));
+    Ok(results)
+}

@@ -1,0 +1,156 @@
+use std::path::{Path, PathBuf};
+
+use super::monitor::{Mode, Monitor};
+use super::{Callback, CallbackState, Run};
+use crate::error::{Error, Result};
+use crate::train::Trainer;
+
+/// Writes checkpoints as training goes: `last.safetensors`, which
+/// [`Fit::resume`](crate::train::Fit::resume) goes on from, and if asked `best.safetensors`, the
+/// training as it was when a figure was best.
+///
+/// A checkpoint is written beside its place and renamed: a computer that goes down in the middle leaves
+/// the one before. One that cannot be written ends [`fit`](crate::train::Trainer::fit) with
+/// [`Error::Io`]; the trainer has its weights, and the older checkpoints are there.
+/// [`Trainer::load_weights`] takes the weights out of any of them.
+///
+/// ```
+/// use retape::prelude::*;
+/// use retape::train::callbacks::ModelCheckpoint;
+/// # let fit =
+/// Fit::epochs(100)
+///     .validation_split(0.2)
+///     .callback(ModelCheckpoint::new("checkpoints").best("val_loss"))
+/// # ;
+/// ```
+#[derive(Clone, Debug)]
+pub struct ModelCheckpoint {
+    folder: PathBuf,
+    every_epochs: usize,
+    every_steps: Option<u32>,
+    monitor: Option<Monitor>,
+    mode: Mode,
+    keep_all: bool,
+    best: Option<f64>,
+}
+
+impl ModelCheckpoint {
+    /// The name of the newest checkpoint in its folder.
+    pub const LAST: &str = "last.safetensors";
+    /// The name of the best one.
+    pub const BEST: &str = "best.safetensors";
+
+    /// After each epoch, into this folder, which is made if it is missing.
+    pub fn new(folder: impl AsRef<Path>) -> Self {
+        ModelCheckpoint {
+            folder: folder.as_ref().to_owned(),
+            every_epochs: 1,
+            every_steps: None,
+            monitor: None,
+            mode: Mode::Auto,
+            keep_all: false,
+            best: None,
+        }
+    }
+
+    /// After every so many epochs only. The best one is looked for after each.
+    pub fn every_epochs(mut self, epochs: usize) -> Self {
+        self.every_epochs = epochs;
+        self
+    }
+
+    /// After every so many steps as well, counted from the first of the training.
+    pub fn every_steps(mut self, steps: u32) -> Self {
+        self.every_steps = Some(steps);
+        self
+    }
+
+    /// Keeps the best training so far by this figure, such as `val_loss`, in a file of its own.
+    pub fn best(mut self, figure: &str) -> Self {
+        self.monitor = Some(Monitor::new(figure).mode(self.mode));
+        self
+    }
+
+    /// Whether small or large figures are better for [`best`](ModelCheckpoint::best); told from the name
+    /// by default.
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.mode = mode;
+        self.monitor = self.monitor.map(|monitor| monitor.mode(mode));
+        self
+    }
+
+    /// Keeps the checkpoint of each epoch that one is written after, in files of their own as well:
+    /// `epoch_0001.safetensors` after the first.
+    pub fn keep_all(mut self) -> Self {
+        self.keep_all = true;
+        self
+    }
+
+    /// The newest checkpoint.
+    pub fn last_path(&self) -> PathBuf {
+        self.folder.join(Self::LAST)
+    }
+
+    /// The best one.
+    pub fn best_path(&self) -> PathBuf {
+        self.folder.join(Self::BEST)
+    }
+
+    /// That of an epoch, counted from 0 as everywhere, where all are kept.
+    pub fn epoch_path(&self, epoch: usize) -> PathBuf {
+        self.folder.join(format!("epoch_{:04}.safetensors", epoch + 1))
+    }
+}
+
+impl Callback for ModelCheckpoint {
+    fn on_train_begin(&mut self, run: &mut Run<'_>) -> Result<()> {
+        if self.every_epochs == 0 || self.every_steps == Some(0) {
+            let value = "0".to_owned();
+            return Err(Error::Argument { argument: "every", value, expected: "at least 1" });
+        }
+        // A training that is resumed has loaded what was known by then.
+        if run.history().epochs.is_empty() {
+            self.best = None;
+        }
+        let path = &self.folder;
+        std::fs::create_dir_all(path).map_err(|source| Error::Io { path: path.clone(), source })
+    }
+
+    fn every_steps(&self) -> Option<u32> {
+        self.every_steps
+    }
+
+    fn on_step(&mut self, run: &mut Run<'_>) -> Result<()> {
+        run.write_checkpoint(self.last_path());
+        Ok(())
+    }
+
+    fn on_epoch_end(&mut self, run: &mut Run<'_>) -> Result<()> {
+        let epoch = run.epoch();
+        if let Some(monitor) = &self.monitor {
+            let figure = monitor.figure(run.logs()?)?;
+            if monitor.is_better(figure, self.best) {
+                self.best = Some(figure);
+                run.write_checkpoint(self.best_path());
+            }
+        }
+        if (epoch + 1).is_multiple_of(self.every_epochs) {
+            if self.keep_all {
+                run.write_checkpoint(self.epoch_path(epoch));
+            }
+            run.write_checkpoint(self.last_path());
+        }
+        Ok(())
+    }
+
+    fn save(&self, _: &Trainer) -> Result<CallbackState> {
+        let mut state = CallbackState::default();
+        state.numbers.extend(self.best.map(|best| ("best".to_owned(), best)));
+        Ok(state)
+    }
+
+    fn load(&mut self, state: &CallbackState, _: &mut Trainer) -> Result<()> {
+        self.best = state.number("best");
+        Ok(())
+    }
+}

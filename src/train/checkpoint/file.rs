@@ -1,0 +1,212 @@
+//! Tensors by name in a safetensors file.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::io::{self, Write};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use half::{bf16, f16};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde_json::Value as Json;
+
+use super::StoredType;
+use super::atomic::write_atomically;
+use crate::error::{Error, Result};
+
+/// The key of this crate's own entry in the metadata of a file.
+const KEY: &str = "retape";
+
+/// The format that this crate writes, and the newest that it reads.
+pub(super) const VERSION: u64 = 1;
+
+/// A tensor to be written.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Tensor {
+    pub dtype: Dtype,
+    pub shape: Vec<usize>,
+    pub bytes: Vec<u8>,
+}
+
+impl Tensor {
+    /// Numbers in one of the three types that this crate writes: F32, F64, U32.
+    pub fn new(dtype: Dtype, shape: &[usize], data: &[f64]) -> Tensor {
+        let bytes = match dtype {
+            Dtype::F32 => data.iter().flat_map(|&v| (v as f32).to_le_bytes()).collect(),
+            Dtype::U32 => data.iter().flat_map(|&v| (v as u32).to_le_bytes()).collect(),
+            _ => data.iter().flat_map(|&v| v.to_le_bytes()).collect(),
+        };
+        Tensor { dtype, shape: shape.to_vec(), bytes }
+    }
+}
+
+/// Writes tensors with this crate's metadata to a file that is whole or not there.
+pub(super) fn save(path: &Path, tensors: &BTreeMap<String, Tensor>, metadata: &Json) -> Result<()> {
+    write_atomically(path, |file| write(file, tensors, metadata))
+}
+
+fn write(out: &mut impl Write, tensors: &BTreeMap<String, Tensor>, metadata: &Json) -> io::Result<()> {
+    let views: Result<Vec<_>, _> = tensors
+        .iter()
+        .map(|(name, t)| Ok((name, TensorView::new(t.dtype, t.shape.clone(), &t.bytes)?)))
+        .collect();
+    let metadata = HashMap::from([(KEY.to_owned(), metadata.to_string())]);
+    let file = views.and_then(|views| safetensors::serialize(views, Some(metadata)));
+    out.write_all(&file.map_err(io::Error::other)?)
+}
+
+/// A file that was read, its tensors still as they are stored.
+pub(super) struct TensorFile {
+    pub path: PathBuf,
+    bytes: Vec<u8>,
+    stored: BTreeMap<String, Stored>,
+    /// This crate's own entry.
+    metadata: Option<Json>,
+}
+
+struct Stored {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    at: Range<usize>,
+}
+
+impl TensorFile {
+    /// Reads a file and checks that its tensors lie within it.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Corrupt`] for a file that is no safetensors file, or cut off;
+    /// [`Error::CheckpointVersion`].
+    pub fn open(path: &Path) -> Result<TensorFile> {
+        let bytes = fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
+        let corrupt = |message| Error::Corrupt { path: path.to_owned(), message };
+        let (header, info) = SafeTensors::read_metadata(&bytes)
+            .map_err(|e| corrupt(format!("not a whole safetensors file: {e}")))?;
+        // Eight bytes of length stand before the header.
+        let start = 8 + header;
+        let stored = info.tensors().into_iter().map(|(name, tensor)| {
+            let (from, to) = tensor.data_offsets;
+            let at = start + from..start + to;
+            (name, Stored { dtype: tensor.dtype, shape: tensor.shape.clone(), at })
+        });
+        let stored = stored.collect();
+        let own = info.metadata().as_ref().and_then(|entries| entries.get(KEY));
+        let metadata = own.map(|text| serde_json::from_str::<Json>(text)).transpose();
+        let metadata = metadata.map_err(|e| corrupt(format!("its metadata is no JSON: {e}")))?;
+        if let Some(metadata) = &metadata {
+            let version = metadata.get("version").and_then(Json::as_u64);
+            let found = version.ok_or_else(|| corrupt("its metadata names no version".to_owned()))?;
+            if found > VERSION {
+                let path = path.to_owned();
+                return Err(Error::CheckpointVersion { path, found, newest: VERSION });
+            }
+        }
+        Ok(TensorFile { path: path.to_owned(), bytes, stored, metadata })
+    }
+
+    /// This crate's own metadata.
+    pub fn metadata(&self) -> Option<&Json> {
+        self.metadata.as_ref()
+    }
+
+    /// The names of all tensors.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.stored.keys().map(String::as_str)
+    }
+
+    /// What a tensor is.
+    pub fn stored_type(&self, name: &str) -> Option<StoredType> {
+        let stored = self.stored.get(name)?;
+        Some(StoredType { dtype: stored.dtype.to_string(), shape: stored.shape.clone() })
+    }
+
+    pub fn dtype(&self, name: &str) -> Option<Dtype> {
+        Some(self.stored.get(name)?.dtype)
+    }
+
+    /// The numbers of a tensor, without loss; `None` for types other than the floating-point ones and
+    /// U32.
+    pub fn numbers(&self, name: &str) -> Option<Vec<f64>> {
+        let stored = self.stored.get(name)?;
+        let bytes = &self.bytes[stored.at.clone()];
+        Some(match stored.dtype {
+            Dtype::F32 => decode(bytes, |b| f64::from(f32::from_le_bytes(b))),
+            Dtype::F64 => decode(bytes, f64::from_le_bytes),
+            Dtype::F16 => decode(bytes, |b| f16::from_le_bytes(b).to_f64()),
+            Dtype::BF16 => decode(bytes, |b| bf16::from_le_bytes(b).to_f64()),
+            Dtype::U32 => decode(bytes, |b| f64::from(u32::from_le_bytes(b))),
+            _ => return None,
+        })
+    }
+}
+
+fn decode<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f64) -> Vec<f64> {
+    bytes.as_chunks::<N>().0.iter().map(|&chunk| number(chunk)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes so many bytes and no more.
+    struct Full(usize);
+
+    impl Write for Full {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let taken = bytes.len().min(self.0);
+            self.0 -= taken;
+            if taken == 0 { Err(io::Error::from(io::ErrorKind::StorageFull)) } else { Ok(taken) }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn tensors() -> BTreeMap<String, Tensor> {
+        let one = |dtype, data: &[f64]| Tensor::new(dtype, &[data.len()], data);
+        BTreeMap::from([
+            ("single".to_owned(), one(Dtype::F32, &[1.5, -0.0, f64::INFINITY])),
+            ("double".to_owned(), one(Dtype::F64, &[0.1, 1e-320])),
+            ("counts".to_owned(), one(Dtype::U32, &[4_294_967_295.0])),
+        ])
+    }
+
+    #[test]
+    fn a_writer_that_is_full_is_an_error_at_every_byte() {
+        let metadata = serde_json::json!({ "version": VERSION });
+        let mut whole = Vec::new();
+        write(&mut whole, &tensors(), &metadata).expect("memory takes it");
+        for room in 0..whole.len() {
+            let written = write(&mut Full(room), &tensors(), &metadata);
+            assert_eq!(written.err().map(|e| e.kind()), Some(io::ErrorKind::StorageFull), "{room} bytes");
+        }
+        assert!(write(&mut Full(whole.len()), &tensors(), &metadata).is_ok());
+    }
+
+    #[test]
+    fn the_same_tensors_make_the_same_file() {
+        let metadata = serde_json::json!({ "version": VERSION, "kind": "weights" });
+        let (mut first, mut again) = (Vec::new(), Vec::new());
+        write(&mut first, &tensors(), &metadata).expect("memory takes it");
+        write(&mut again, &tensors(), &metadata).expect("memory takes it");
+        assert_eq!(first, again);
+    }
+
+    #[test]
+    fn numbers_come_back_bit_by_bit() {
+        let folder = std::env::temp_dir().join(format!("retape-file-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("the temporary folder can be written");
+        let path = folder.join("numbers.safetensors");
+        save(&path, &tensors(), &serde_json::json!({ "version": VERSION })).expect("it can be written");
+        let file = TensorFile::open(&path);
+        let removed = fs::remove_dir_all(&folder);
+        let file = file.expect("it is whole");
+        let bits = |name| file.numbers(name).map(|n| n.into_iter().map(f64::to_bits).collect::<Vec<_>>());
+        let want = |data: &[f64]| Some(data.iter().map(|v| v.to_bits()).collect::<Vec<_>>());
+        assert_eq!(bits("single"), want(&[1.5, -0.0, f64::INFINITY]));
+        assert_eq!(bits("double"), want(&[0.1, 1e-320]));
+        assert_eq!(bits("counts"), want(&[4_294_967_295.0]));
+        assert_eq!(file.stored_type("double").map(|t| t.shape), Some(vec![2]));
+        assert!(removed.is_ok());
+    }
+}

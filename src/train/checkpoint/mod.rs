@@ -1,0 +1,17 @@
+//! Training and weights in files: safetensors, with what is not a tensor as JSON in its metadata.
+//!
+//! A *weights file* holds a model's parameters and running statistics by name; a *checkpoint* holds
+//! everything that training goes on from. Both are written beside their place and renamed, so that at
+//! every moment there is the old file or the new one, whole.
+
+mod atomic;
+mod file;
+mod header;
+mod options;
+mod states;
+mod weights;
+
+pub(crate) use header::{Header, Journey};
+pub(crate) use options::is_within;
+pub use options::{LoadOptions, LoadReport, SkippedTensor, StoredType};
+pub(crate) use states::{Checkpoint, Opened};

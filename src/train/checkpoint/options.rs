@@ -1,0 +1,125 @@
+use std::fmt;
+
+/// What to take from a file of weights: [`Session::load_weights_with`](crate::Session::load_weights_with).
+///
+/// By default everything: a weight that the file lacks, a tensor too many and another shape are errors.
+///
+/// ```
+/// use retape::train::LoadOptions;
+/// let base_only = LoadOptions::new().layers(["conv2d", "conv2d_1"]);
+/// let what_fits = LoadOptions::new().partial();
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LoadOptions {
+    pub(super) partial: bool,
+    pub(super) layers: Option<Vec<String>>,
+}
+
+impl LoadOptions {
+    /// Everything, exactly.
+    pub fn new() -> Self {
+        LoadOptions::default()
+    }
+
+    /// Takes the tensors that fit by name and shape, and reports the others instead of refusing the file.
+    pub fn partial(mut self) -> Self {
+        self.partial = true;
+        self
+    }
+
+    /// Looks only at the weights of these layers, in the model and in the file: full names, as in the
+    /// summary, or those of the layers they are nested in. `block` stands for `block.conv2d.weight`, and
+    /// not for `block_1.conv2d.weight`.
+    pub fn layers<S: Into<String>>(mut self, layers: impl IntoIterator<Item = S>) -> Self {
+        self.layers = Some(layers.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Whether a weight is asked for.
+    pub(super) fn wants(&self, weight: &str) -> bool {
+        self.layers.as_ref().is_none_or(|layers| layers.iter().any(|layer| is_within(weight, layer)))
+    }
+}
+
+/// Whether a dotted name is `outer` or starts with it and a dot.
+pub(crate) fn is_within(name: &str, outer: &str) -> bool {
+    name.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// What became of the tensors of a file: what [`Session::load_weights_with`](crate::Session::load_weights_with)
+/// returns.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LoadReport {
+    /// The weights that were taken from the file.
+    pub loaded: Vec<String>,
+    /// The weights of the model that the file does not have; they stay as they were.
+    pub missing: Vec<String>,
+    /// The tensors of the file that the model has no weight for.
+    pub unexpected: Vec<String>,
+    /// The weights that the file has in another shape or type; they stay as they were.
+    pub skipped: Vec<SkippedTensor>,
+}
+
+/// A tensor that does not fit its weight.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SkippedTensor {
+    /// The weight.
+    pub name: String,
+    /// What the file has.
+    pub found: StoredType,
+    /// What the model has.
+    pub expected: StoredType,
+}
+
+/// Type and shape of a tensor in a file, which may be none that a value has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredType {
+    /// The type as safetensors calls it: `F32`, `BF16`.
+    pub dtype: String,
+    /// The dimensions.
+    pub shape: Vec<usize>,
+}
+
+/// `F32 [3, 4]`.
+impl fmt::Display for StoredType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?}", self.dtype, self.shape)
+    }
+}
+
+/// `loaded 4; missing: dense.bias; skipped: dense.weight (F32 [20, 5], here F32 [20, 10])`.
+impl fmt::Display for LoadReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "loaded {}", self.loaded.len())?;
+        for (what, names) in [("missing", &self.missing), ("unexpected", &self.unexpected)] {
+            if !names.is_empty() {
+                write!(f, "; {what}: {}", names.join(", "))?;
+            }
+        }
+        for (index, SkippedTensor { name, found, expected }) in self.skipped.iter().enumerate() {
+            let before = if index == 0 { "; skipped: " } else { ", " };
+            write!(f, "{before}{name} ({found}, here {expected})")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_taken_apart_at_dots() {
+        for (name, outer, expected) in [
+            ("conv2d.weight", "conv2d", true),
+            ("conv2d_1.weight", "conv2d", false),
+            ("conv2d_1.weight", "conv2d_1", true),
+            ("block.conv2d.weight", "block", true),
+            ("block.conv2d.weight", "block.conv2d", true),
+            ("block.conv2d.weight", "conv2d", false),
+            ("block", "block", true),
+        ] {
+            assert_eq!(is_within(name, outer), expected, "{name} in {outer}");
+        }
+    }
+}

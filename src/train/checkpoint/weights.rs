@@ -1,0 +1,153 @@
+//! Weights in files, by name.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use safetensors::tensor::Dtype;
+use serde_json::{Value as Json, json};
+
+use super::file::{self, TensorFile, VERSION};
+use super::options::is_within;
+use super::states::{tensors_of, type_here};
+use super::{LoadOptions, LoadReport, SkippedTensor};
+use crate::error::{Error, Result};
+use crate::graph::Value;
+use crate::session::Session;
+
+impl Session {
+    /// Writes the model's weights to a safetensors file, by name: trained and frozen parameters and
+    /// running statistics. Not what an optimiser keeps, nor states that a stateful layer carries from
+    /// replay to replay.
+    ///
+    /// A GPU session writes F32, the CPU path, which computes in f64, F64: each with all its digits. The
+    /// file is written beside its place and renamed, so that an older one is replaced whole or not at
+    /// all.
+    ///
+    /// ```
+    /// use retape::prelude::*;
+    /// # fn main() -> retape::Result<()> {
+    /// let session = |seed| {
+    ///     let mut g = Graph::new();
+    ///     let x = g.input("x", [1, 4]);
+    ///     let y = Sequential::new().add(Dense::new(3)).record(&mut g, x, Mode::Evaluation)?;
+    ///     g.forward([y])?.session_with(&Device::cpu(), SessionOptions::new().seed(seed))
+    /// };
+    /// let path = std::env::temp_dir().join("retape-doc-weights.safetensors");
+    /// let (one, mut other) = (session(1)?, session(2)?);
+    /// one.save_weights(&path)?;
+    /// other.load_weights(&path)?;
+    /// assert_eq!(other.parameter("dense.weight")?, one.parameter("dense.weight")?);
+    /// # std::fs::remove_file(&path).ok();
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Io`] with the path; what reading a value from the device reports.
+    pub fn save_weights(&self, path: impl AsRef<Path>) -> Result<()> {
+        let tensors = tensors_of(self, self.weights().collect())?;
+        file::save(path.as_ref(), &tensors, &json!({ "kind": "weights", "version": VERSION }))
+    }
+
+    /// Reads weights that [`save_weights`](Session::save_weights) wrote, or those of a checkpoint, or
+    /// somebody else's safetensors file with the same names. F16, BF16, F32 and F64 are all taken, and
+    /// rounded to what the session computes with.
+    ///
+    /// # Errors
+    /// [`Error::TensorNames`] with the weights that the file lacks and the tensors too many;
+    /// [`Error::TensorMismatch`] with both shapes; [`Error::Corrupt`], [`Error::CheckpointVersion`],
+    /// [`Error::Io`]. Nothing is written then.
+    pub fn load_weights(&mut self, path: impl AsRef<Path>) -> Result<()> {
+        self.load_weights_with(path, &LoadOptions::new()).map(|_| ())
+    }
+
+    /// Reads the weights that fit by name and shape, and leaves the others as they are.
+    ///
+    /// # Errors
+    /// As [`load_weights`](Session::load_weights), but for what does not fit.
+    pub fn load_weights_partial(&mut self, path: impl AsRef<Path>) -> Result<LoadReport> {
+        self.load_weights_with(path, &LoadOptions::new().partial())
+    }
+
+    /// [`load_weights`](Session::load_weights) of some layers, or of what fits.
+    ///
+    /// # Errors
+    /// As [`load_weights`](Session::load_weights); [`Error::Unknown`] for a layer that the model has no
+    /// weights of.
+    pub fn load_weights_with(&mut self, path: impl AsRef<Path>, options: &LoadOptions) -> Result<LoadReport> {
+        let own = self.wanted_weights(options)?;
+        let file = TensorFile::open(path.as_ref())?;
+        let of_model = weights_in(&file);
+        let names = file.names().filter(|name| of_model.as_ref().is_none_or(|w| w.contains(*name)));
+        let unexpected = names.filter(|name| options.wants(name) && !own.contains_key(*name));
+        let mut report =
+            LoadReport { unexpected: unexpected.map(str::to_owned).collect(), ..LoadReport::default() };
+        let mut data = Vec::new();
+        for (name, &value) in &own {
+            let Some(found) = file.stored_type(name) else {
+                report.missing.push(name.clone());
+                continue;
+            };
+            let expected = type_here(self, value);
+            let fits = is_float(file.dtype(name)) && found.shape == expected.shape;
+            match file.numbers(name).filter(|_| fits) {
+                Some(numbers) => data.push((value, numbers)),
+                None => report.skipped.push(SkippedTensor { name: name.clone(), found, expected }),
+            }
+        }
+        if !options.partial {
+            refuse(&report, path.as_ref())?;
+        }
+        let skipped = |name: &&String| report.skipped.iter().any(|s| s.name == **name);
+        let loaded = own.keys().filter(|name| !report.missing.contains(name) && !skipped(name));
+        report.loaded = loaded.cloned().collect();
+        data.iter().try_for_each(|(value, numbers)| self.write_f64(*value, numbers))?;
+        Ok(report)
+    }
+
+    /// The names of the model's weights, in declaration order: what
+    /// [`save_weights`](Session::save_weights) writes.
+    pub fn weight_names(&self) -> Vec<String> {
+        self.weights().map(|(name, _)| name).collect()
+    }
+
+    fn wanted_weights(&self, options: &LoadOptions) -> Result<BTreeMap<String, Value>> {
+        for layer in options.layers.iter().flatten() {
+            if !self.weights().any(|(name, _)| is_within(&name, layer)) {
+                return Err(self.unknown_layer(layer));
+            }
+        }
+        Ok(self.weights().filter(|(name, _)| options.wants(name)).collect())
+    }
+
+    fn unknown_layer(&self, layer: &str) -> Error {
+        let layer_of = |(name, _): (String, Value)| name.rsplit_once('.').map(|(layer, _)| layer.to_owned());
+        let mut known: Vec<String> = self.weights().filter_map(layer_of).collect();
+        known.dedup();
+        Error::Unknown { what: "layer with weights", name: layer.to_owned(), known }
+    }
+}
+
+/// In a checkpoint, the tensors that are weights; elsewhere all are.
+fn weights_in(file: &TensorFile) -> Option<BTreeSet<&str>> {
+    let weights = file.metadata()?.get("weights")?.as_array()?;
+    Some(weights.iter().filter_map(Json::as_str).collect())
+}
+
+fn is_float(dtype: Option<Dtype>) -> bool {
+    matches!(dtype, Some(Dtype::F16 | Dtype::BF16 | Dtype::F32 | Dtype::F64))
+}
+
+/// Turns what does not fit into an error.
+fn refuse(report: &LoadReport, path: &Path) -> Result<()> {
+    let path = path.to_owned();
+    if let Some(SkippedTensor { name, found, expected }) = report.skipped.first() {
+        let types = Box::new([found.clone(), expected.clone()]);
+        return Err(Error::TensorMismatch { path, name: name.clone(), types });
+    }
+    if report.missing.is_empty() && report.unexpected.is_empty() {
+        return Ok(());
+    }
+    let (missing, unexpected) = (report.missing.clone(), report.unexpected.clone());
+    Err(Error::TensorNames { path, missing, unexpected })
+}

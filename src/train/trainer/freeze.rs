@@ -1,0 +1,70 @@
+use std::collections::BTreeSet;
+
+use super::Trainer;
+use crate::error::Result;
+
+impl Trainer {
+    /// Freezes layers from now on, those nested in them included: their parameters stay as they are, no
+    /// gradient is computed for them, and batch normalisation uses its running statistics. Names are full
+    /// ones, as in the summary: `conv2d_1`, `block.dense`.
+    ///
+    /// The steps are recorded again over the same weights, on the device; what the optimiser keeps for
+    /// parameters that are trained as before stays. Values of the tapes before are no longer this
+    /// trainer's.
+    ///
+    /// ```
+    /// use retape::prelude::*;
+    /// # fn main() -> retape::Result<()> {
+    /// # let data = data::Dataset::new([2], vec![0., 0., 0., 1., 1., 0., 1., 1.], vec![0, 1, 1, 0], 2)?;
+    /// # let model = Sequential::new().add(Dense::new(8).activation(Activation::Tanh)).add(Dense::new(2));
+    /// # let mut trainer = Trainer::new(model, [2])
+    /// #     .loss(Loss::SparseCategoricalCrossEntropy)
+    /// #     .optimizer(Adam::new(0.05))
+    /// #     .build(&Device::cpu())?;
+    /// trainer.freeze(["dense"])?;
+    /// let before = trainer.weights()?;
+    /// trainer.fit(&data, Fit::epochs(2))?; // trains `dense_1` alone
+    /// let after = trainer.weights()?;
+    /// assert_eq!(after.get("dense.weight"), before.get("dense.weight"));
+    /// assert_ne!(after.get("dense_1.weight"), before.get("dense_1.weight"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Unknown`](crate::Error::Unknown) with the layers there are;
+    /// [`Error::NothingToTrain`](crate::Error::NothingToTrain) if none is left to train. The trainer is
+    /// as it was then.
+    pub fn freeze<S: AsRef<str>>(&mut self, layers: impl IntoIterator<Item = S>) -> Result<()> {
+        let more = self.recipe.layers(layers)?;
+        self.set_frozen(self.recipe.frozen.union(&more).cloned().collect())
+    }
+
+    /// Trains layers again that were frozen, those nested in them included; their moments in the
+    /// optimiser start anew. Layers that the model itself freezes
+    /// ([`Layer::trainable`](crate::nn::Layer::trainable)) stay frozen.
+    ///
+    /// # Errors
+    /// As [`freeze`](Trainer::freeze).
+    pub fn unfreeze<S: AsRef<str>>(&mut self, layers: impl IntoIterator<Item = S>) -> Result<()> {
+        let fewer = self.recipe.layers(layers)?;
+        self.set_frozen(self.recipe.frozen.difference(&fewer).cloned().collect())
+    }
+
+    /// The full names of the layers that are frozen, nested ones by themselves.
+    pub fn frozen(&self) -> impl Iterator<Item = &str> {
+        self.recipe.frozen.iter().map(String::as_str)
+    }
+
+    fn set_frozen(&mut self, frozen: BTreeSet<String>) -> Result<()> {
+        if self.recipe.frozen == frozen {
+            return Ok(());
+        }
+        let before = std::mem::replace(&mut self.recipe.frozen, frozen);
+        let recorded = self.record_again();
+        if recorded.is_err() {
+            self.recipe.frozen = before;
+        }
+        recorded
+    }
+}

@@ -1,0 +1,196 @@
+//! Frozen layers: they stay as they are, and cost no backward work.
+
+mod common;
+
+use common::gpu;
+use retape::data::Dataset;
+use retape::graph::Phase;
+use retape::prelude::*;
+use retape::train::{TrainerBuilder, Weights};
+use retape::{Error, Result};
+
+/// Two convolutions with batch normalisation in a block, and a head.
+#[derive(Debug)]
+struct Base;
+
+impl Layer for Base {
+    fn kind(&self) -> &'static str {
+        "base"
+    }
+
+    fn record(&self, cx: &mut nn::LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
+        let x = cx.one(inputs)?;
+        let x = cx.add(Conv2d::new(3, [3, 3]).activation(Activation::Relu), x)?;
+        let x = cx.add(BatchNorm::new(), x)?;
+        cx.add(Conv2d::new(2, [3, 3]), x)
+    }
+}
+
+use retape::nn;
+
+fn builder() -> TrainerBuilder {
+    let model = Sequential::new()
+        .add(Base)
+        .add(Flatten)
+        .add(Dense::new(6).activation(Activation::Relu))
+        .add(Dense::new(3));
+    Trainer::new(model, [1, 7, 7])
+        .loss(Loss::SparseCategoricalCrossEntropy)
+        .optimizer(Adam::new(0.01))
+        .batch_size(4)
+        .seed(9)
+}
+
+fn images() -> Dataset {
+    let labels = (0..10).map(|i| i % 3).collect();
+    Dataset::new([1, 7, 7], common::data::noise(10 * 49, 8, -1.0, 1.0), labels, 3).unwrap()
+}
+
+/// The operators of each phase that belong to layers of this name or within them.
+fn operators(trainer: &Trainer, layer: &str, phase: Phase) -> usize {
+    let tape = trainer.session().tape();
+    let within = |name: &str| name == layer || name.starts_with(&format!("{layer}."));
+    tape.ops().iter().filter(|op| op.phase == phase && within(tape.layer(op))).count()
+}
+
+fn moved(before: &Weights, after: &Weights) -> Vec<String> {
+    let moved = before.arrays.iter().filter(|array| after.get(&array.name) != Some(*array));
+    moved.map(|array| array.name.clone()).collect()
+}
+
+#[test]
+fn a_frozen_base_costs_no_backward_work() {
+    let (whole, frozen) = (builder().build(gpu()).unwrap(), builder().freeze(["base"]).build(gpu()).unwrap());
+    assert_eq!(
+        frozen.frozen().collect::<Vec<_>>(),
+        ["base", "base.batch_norm", "base.conv2d", "base.conv2d_1"]
+    );
+    assert!(operators(&whole, "base", Phase::Backward) >= 4, "{}", whole.session().tape());
+    assert_eq!(operators(&frozen, "base", Phase::Backward), 0, "{}", frozen.session().tape());
+    assert!(operators(&frozen, "dense", Phase::Backward) > 0);
+    assert!(operators(&frozen, "base", Phase::Forward) > 0);
+
+    let ops = |trainer: &Trainer| trainer.session().tape().ops().len();
+    let dispatches = |trainer: &Trainer| trainer.session().plan().unwrap().dispatches.len();
+    assert!(ops(&frozen) < ops(&whole), "{} against {}", ops(&frozen), ops(&whole));
+    assert!(dispatches(&frozen) < dispatches(&whole));
+    let trained = frozen.session().parameter_names();
+    assert_eq!(trained, ["dense.weight", "dense.bias", "dense_1.weight", "dense_1.bias"]);
+}
+
+#[test]
+fn frozen_layers_stay_as_they_are() {
+    for device in [gpu(), &Device::cpu()] {
+        let mut trainer = builder().freeze(["base.conv2d", "dense_1"]).build(device).unwrap();
+        let before = trainer.weights().unwrap();
+        trainer.fit(&images(), Fit::epochs(2)).unwrap();
+        let moved = moved(&before, &trainer.weights().unwrap());
+        assert!(!moved.iter().any(|name| name.starts_with("base.conv2d.") || name.starts_with("dense_1.")));
+        for name in ["base.conv2d_1.weight", "base.batch_norm.running_mean", "dense.weight", "dense.bias"] {
+            assert!(moved.iter().any(|m| m == name), "{name} is not frozen: {moved:?}");
+        }
+    }
+}
+
+/// Batch normalisation of a frozen block keeps its running statistics too.
+#[test]
+fn a_whole_block_is_frozen_by_its_name() {
+    let mut trainer = builder().build(gpu()).unwrap();
+    trainer.fit(&images(), Fit::epochs(1)).unwrap();
+    let before = trainer.weights().unwrap();
+    trainer.freeze(["base"]).unwrap();
+    assert_eq!(trainer.weights().unwrap(), before, "freezing moves nothing");
+    trainer.fit(&images(), Fit::epochs(2)).unwrap();
+    let moved = moved(&before, &trainer.weights().unwrap());
+    assert!(moved.iter().all(|name| name.starts_with("dense")), "{moved:?}");
+    assert!(!moved.is_empty());
+}
+
+/// What is trained on as before goes on with its moments: a layer frozen and trained again between two
+/// epochs, without a step in between, changes nothing elsewhere.
+#[test]
+fn moments_of_other_layers_are_carried_over() {
+    for device in [gpu(), &Device::cpu()] {
+        let train = |between: &dyn Fn(&mut Trainer)| {
+            let mut trainer = builder().build(device).unwrap();
+            trainer.fit(&images(), Fit::epochs(1)).unwrap();
+            between(&mut trainer);
+            // One step: its update of a layer depends on that layer's moments alone.
+            let batch = images().take(4);
+            trainer.train_on_batch(&batch).unwrap();
+            trainer.weights().unwrap()
+        };
+        let untouched = train(&|_| ());
+        let there_and_back = train(&|trainer| {
+            trainer.freeze(["dense"]).unwrap();
+            trainer.unfreeze(["dense"]).unwrap();
+        });
+        let differ = moved(&untouched, &there_and_back);
+        assert_eq!(differ, ["dense.weight", "dense.bias"], "its own moments start anew");
+    }
+}
+
+#[test]
+fn layers_are_trained_again() {
+    let mut trainer = builder().freeze(["base"]).build(gpu()).unwrap();
+    trainer.unfreeze(["base.conv2d_1"]).unwrap();
+    assert_eq!(trainer.frozen().collect::<Vec<_>>(), ["base", "base.batch_norm", "base.conv2d"]);
+    let before = trainer.weights().unwrap();
+    trainer.fit(&images(), Fit::epochs(1)).unwrap();
+    let moved = moved(&before, &trainer.weights().unwrap());
+    assert!(moved.contains(&"base.conv2d_1.weight".to_owned()), "{moved:?}");
+    assert!(!moved.iter().any(|name| name.starts_with("base.conv2d.")), "{moved:?}");
+    trainer.unfreeze(["base"]).unwrap();
+    assert_eq!(trainer.frozen().count(), 0);
+}
+
+/// A callback that unfreezes does so from the next step on; evaluation and validation go on.
+#[test]
+fn layers_are_trained_again_in_the_middle() {
+    let data = images();
+    let mut trainer = builder().freeze(["base"]).build(gpu()).unwrap();
+    let fit = Fit::epochs(4).validation(&data).on_epoch_end(|run| match run.epoch() {
+        1 => run.trainer().unfreeze(["base"]),
+        _ => Ok(()),
+    });
+    let (start, history) = (trainer.weights().unwrap(), trainer.fit(&data, fit).unwrap());
+    assert_eq!(history.get("val_loss").len(), 4);
+    let moved = moved(&start, &trainer.weights().unwrap());
+    assert!(moved.iter().any(|name| name.starts_with("base.")), "{moved:?}");
+
+    let mut frozen = builder().freeze(["base"]).build(gpu()).unwrap();
+    let two = frozen.fit(&data, Fit::epochs(4).validation(&data)).unwrap();
+    assert_eq!(two.get("val_loss")[..2], history.get("val_loss")[..2]);
+    assert_ne!(two.get("val_loss")[2..], history.get("val_loss")[2..]);
+}
+
+#[test]
+fn names_that_there_are_not_and_nothing_left_to_train() {
+    for build in [builder().freeze(["bas"]), builder().freeze(["dense", "conv2d"])] {
+        match build.build(gpu()).map(|_| ()) {
+            Err(Error::Unknown { what: "layer", known, .. }) => {
+                let layers = [
+                    "base",
+                    "base.conv2d",
+                    "base.batch_norm",
+                    "base.conv2d_1",
+                    "flatten",
+                    "dense",
+                    "dense_1",
+                ];
+                assert_eq!(known, layers);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    let all = ["base", "dense", "dense_1"];
+    assert!(matches!(builder().freeze(all).build(gpu()).map(|_| ()), Err(Error::NothingToTrain)));
+
+    let mut trainer = builder().build(gpu()).unwrap();
+    let before = trainer.weights().unwrap();
+    assert!(matches!(trainer.freeze(all), Err(Error::NothingToTrain)));
+    assert!(matches!(trainer.unfreeze(["nosuch"]), Err(Error::Unknown { .. })));
+    assert_eq!((trainer.frozen().count(), trainer.weights().unwrap()), (0, before.clone()));
+    trainer.fit(&images(), Fit::epochs(1)).unwrap();
+    assert!(moved(&before, &trainer.weights().unwrap()).iter().any(|name| name.starts_with("base.")));
+}
