@@ -105,7 +105,7 @@ fn run(flags: &Flags, own: Own) -> Outcome {
 
     let most = flags.epochs.unwrap_or(ITERATIONS);
     let mut lloyd = Lloyd::new(&device, &points, &start)?;
-    let mut progress = Progress::new(most, 1);
+    let mut progress = Progress::of("iteration", most, 1);
     let mut inertias = Vec::new();
     let mut moving = true;
     while moving && inertias.len() < most {

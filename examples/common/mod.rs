@@ -152,7 +152,7 @@ impl Flags {
         Fit::epochs(self.epochs.unwrap_or(epochs)).on_epoch_end(move |run| {
             let (number, epochs) = (run.epoch() + 1, run.epochs());
             if (number.is_multiple_of(row) || number == epochs) && !bar_prints_epochs() {
-                print_epoch(number, epochs, run.logs()?, start.elapsed());
+                print_figures("epoch", number, epochs, run.logs()?, start.elapsed());
             }
             Ok(())
         })
@@ -181,10 +181,10 @@ fn bar_prints_epochs() -> bool {
     cfg!(feature = "progress") && std::io::stderr().is_terminal() && std::io::stdout().is_terminal()
 }
 
-/// Prints the figures of an epoch, counted from 1.
-pub fn print_epoch(number: usize, epochs: usize, figures: &Logs, since_start: Duration) {
-    let width = epochs.to_string().len();
-    println!("epoch {number:width$}/{epochs}  {figures}  {:.1} s", since_start.as_secs_f64());
+/// Prints the figures of an epoch or an iteration, counted from 1.
+pub fn print_figures(what: &str, number: usize, of_all: usize, figures: &Logs, since_start: Duration) {
+    let width = of_all.to_string().len();
+    println!("{what} {number:width$}/{of_all}  {figures}  {:.1} s", since_start.as_secs_f64());
 }
 
 /// Says in one line which device it is; `doctor` shows the rest.
