@@ -6,6 +6,7 @@ use common::gpu;
 use retape::data::Dataset;
 use retape::graph::Phase;
 use retape::prelude::*;
+use retape::train::pruning::Pruning;
 use retape::train::{TrainerBuilder, Weights};
 use retape::{Error, Result};
 
@@ -18,15 +19,13 @@ impl Layer for Base {
         "base"
     }
 
-    fn record(&self, cx: &mut nn::LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
+    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
         let x = cx.one(inputs)?;
         let x = cx.add(Conv2d::new(3, [3, 3]).activation(Activation::Relu), x)?;
         let x = cx.add(BatchNorm::new(), x)?;
         cx.add(Conv2d::new(2, [3, 3]), x)
     }
 }
-
-use retape::nn;
 
 fn builder() -> TrainerBuilder {
     let model = Sequential::new()
@@ -162,6 +161,30 @@ fn layers_are_trained_again_in_the_middle() {
     let two = frozen.fit(&data, Fit::epochs(4).validation(&data)).unwrap();
     assert_eq!(two.get("val_loss")[..2], history.get("val_loss")[..2]);
     assert_ne!(two.get("val_loss")[2..], history.get("val_loss")[2..]);
+}
+
+/// What is pruned stays zero, also where it was frozen for a while; what was frozen is pruned later.
+#[test]
+fn pruned_weights_stay_so() {
+    for device in [gpu(), &Device::cpu()] {
+        let mut trainer = builder().freeze(["dense_1"]).build(device).unwrap();
+        trainer.prune(&Pruning::per_layer(0.5)).unwrap();
+        let zeros = |trainer: &Trainer, name: &str| {
+            let weights = trainer.weights().unwrap();
+            weights.get(name).unwrap().data.iter().filter(|&&w| w == 0.0).count()
+        };
+        assert_eq!((zeros(&trainer, "dense.weight"), zeros(&trainer, "dense_1.weight")), (54, 0));
+        trainer.freeze(["dense"]).unwrap();
+        trainer.fit(images(), Fit::epochs(1)).unwrap();
+        trainer.unfreeze(["dense", "dense_1"]).unwrap();
+        let before = trainer.weights().unwrap();
+        trainer.fit(images(), Fit::epochs(2)).unwrap();
+        assert!(moved(&before, &trainer.weights().unwrap()).contains(&"dense.weight".to_owned()));
+        assert_eq!(zeros(&trainer, "dense.weight"), 54);
+        trainer.prune(&Pruning::per_layer(0.5)).unwrap();
+        trainer.fit(images(), Fit::epochs(1)).unwrap();
+        assert_eq!((zeros(&trainer, "dense.weight"), zeros(&trainer, "dense_1.weight")), (54, 9));
+    }
 }
 
 #[test]
