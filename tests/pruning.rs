@@ -234,3 +234,38 @@ fn units_that_cannot_be_followed_stay() -> Result<()> {
     assert!(matches!(prune_units(&model, [1, 6, 6], &none, 0.5), Err(Error::Unknown { .. })));
     Ok(())
 }
+
+#[test]
+fn what_is_pruned_stays_so_whatever_is_put_in() {
+    let mut trainer = trainer(gpu());
+    let whole = trainer.weights().unwrap();
+    let snapshot = trainer.weights_snapshot().unwrap();
+    trainer.prune(&Pruning::global(0.5)).unwrap();
+    trainer.set_weights(&whole).unwrap();
+    assert_eq!(trainer.sparsity().unwrap().share(), 0.5);
+    trainer.restore_weights(&snapshot).unwrap();
+    assert_eq!(trainer.sparsity().unwrap().share(), 0.5);
+}
+
+#[test]
+fn averages_are_pruned_too() {
+    let model = Sequential::new().add(Dense::new(10)).add(Dense::new(2));
+    let mut trainer = Trainer::new(model, [6])
+        .loss(Loss::SparseCategoricalCrossEntropy)
+        .optimizer(Sgd::new(0.1).ema(0.9))
+        .build(gpu())
+        .unwrap();
+    trainer.fit(&data(), Fit::epochs(1)).unwrap();
+    trainer.prune(&Pruning::global(0.5)).unwrap();
+    trainer.fit(&data(), Fit::epochs(1)).unwrap();
+    trainer.swap_averages().unwrap();
+    assert_eq!(trainer.sparsity().unwrap().share(), 0.5);
+}
+
+#[test]
+fn gradual_pruning_begins_with_its_training() {
+    let mut trainer = trainer(gpu());
+    trainer.fit(&data(), Fit::epochs(4)).unwrap();
+    trainer.fit(&data(), Fit::epochs(4).callback(GradualPruning::new(Pruning::global(0.5), 0, 12))).unwrap();
+    assert_eq!(trainer.sparsity().unwrap().share(), 0.5);
+}

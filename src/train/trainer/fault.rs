@@ -34,7 +34,7 @@ impl Training<'_, '_> {
     /// that spoilt it, and ends training there.
     pub(super) fn look(&mut self, guard: Option<Guard>, sources: &mut Sources<'_>) -> Result<Option<Guard>> {
         let Some(guard) = guard else { return Ok(None) };
-        if self.trainer.loss_is_finite()? {
+        if self.trainer.loss_is_finite()? && self.trainer.looks_sound()? {
             return self.guard();
         }
         let last = self.position.step;
