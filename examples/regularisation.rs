@@ -96,7 +96,7 @@ fn run(flags: &Flags) -> Outcome {
         println!("\n{}", remedy.name());
         let mut trainer = Trainer::new(remedy.model(), train.input_shape())
             .loss(Loss::SparseCategoricalCrossEntropy)
-            .optimizer(Adam::new(1e-3))
+            .optimizer(Adam::new(1e-2))
             .metrics([Metric::Accuracy])
             .batch_size(flags.batch_size(BATCH, train.len()))
             .seed(flags.seed)
