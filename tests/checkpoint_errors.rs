@@ -42,7 +42,7 @@ fn checkpoint(folder: &Folder) -> PathBuf {
         run.write_checkpoint(&to);
         Ok(())
     });
-    cpu(5).fit(&points(20), fit).unwrap();
+    cpu(5).fit(points(20), fit).unwrap();
     path
 }
 
@@ -71,7 +71,7 @@ fn refused(mut trainer: Trainer, data: &Dataset, fit: Fit<'_>) -> Error {
 fn the_same_training_resumes() {
     let folder = Folder::new();
     let path = checkpoint(&folder);
-    let history = cpu(5).fit(&points(20), resume(&path)).unwrap();
+    let history = cpu(5).fit(points(20), resume(&path)).unwrap();
     assert_eq!(history.epochs.len(), 3);
 }
 
@@ -217,7 +217,7 @@ fn a_callback_that_cannot_go_on_is_asked_first() {
         run.write_checkpoint(&to);
         Ok(())
     };
-    cpu(5).fit(&points(20), fit(2).on_epoch_end(writes)).unwrap();
+    cpu(5).fit(points(20), fit(2).on_epoch_end(writes)).unwrap();
     let good = fs::read(&path).unwrap();
     let file = SafeTensors::deserialize(&good).unwrap();
     // An array of the best weights of another length.
@@ -234,7 +234,7 @@ fn a_callback_that_cannot_go_on_is_asked_first() {
     let bad = folder.write("bad.safetensors", &changed);
     let again = |path: &Path| fit(3).on_epoch_end(|_| Ok(())).resume(path);
     assert!(matches!(refused(cpu(5), &points(20), again(&bad)), Error::Length { .. }));
-    assert_eq!(cpu(5).fit(&points(20), again(&path)).unwrap().epochs.len(), 3);
+    assert_eq!(cpu(5).fit(points(20), again(&path)).unwrap().epochs.len(), 3);
 }
 
 /// What was frozen, and pruned, is so again.

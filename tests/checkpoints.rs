@@ -392,5 +392,5 @@ fn a_process_to_be_killed() {
         Ok(())
     };
     let fit = Fit::epochs(50).callback(callback).on_epoch_end(slow);
-    builder(ADAM).build(&Device::cpu()).unwrap().fit(&points(37), fit).unwrap();
+    builder(ADAM).build(&Device::cpu()).unwrap().fit(points(37), fit).unwrap();
 }

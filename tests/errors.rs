@@ -402,7 +402,7 @@ fn what_a_tape_does_not_use_it_does_not_have() {
         let error = session.write(labels, &[0u32; 2]).unwrap_err().to_string();
         assert!(error.contains("`labels`") && error.contains("x, w"), "{error}");
         let error = session.parameter("unused").unwrap_err().to_string();
-        assert!(error.contains("`unused`") && error.ends_with("it has: w"), "{error}");
+        assert!(error.contains("`unused`") && error.ends_with("there are: w"), "{error}");
         let error = session.write(x, &[1u32; 2]).unwrap_err().to_string();
         assert!(error.contains("the data for `x` is u32, f32 needed"), "{error}");
         assert!(matches!(session.read_scalar(y), Err(Error::NotScalar { .. })));

@@ -6,6 +6,7 @@ use common::gpu;
 use retape::data::Dataset;
 use retape::graph::Phase;
 use retape::prelude::*;
+use retape::train::pruning::Pruning;
 use retape::train::{TrainerBuilder, Weights};
 use retape::{Error, Result};
 
@@ -18,15 +19,13 @@ impl Layer for Base {
         "base"
     }
 
-    fn record(&self, cx: &mut nn::LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
+    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
         let x = cx.one(inputs)?;
         let x = cx.add(Conv2d::new(3, [3, 3]).activation(Activation::Relu), x)?;
         let x = cx.add(BatchNorm::new(), x)?;
         cx.add(Conv2d::new(2, [3, 3]), x)
     }
 }
-
-use retape::nn;
 
 fn builder() -> TrainerBuilder {
     let model = Sequential::new()
@@ -83,7 +82,7 @@ fn frozen_layers_stay_as_they_are() {
     for device in [gpu(), &Device::cpu()] {
         let mut trainer = builder().freeze(["base.conv2d", "dense_1"]).build(device).unwrap();
         let before = trainer.weights().unwrap();
-        trainer.fit(&images(), Fit::epochs(2)).unwrap();
+        trainer.fit(images(), Fit::epochs(2)).unwrap();
         let moved = moved(&before, &trainer.weights().unwrap());
         assert!(!moved.iter().any(|name| name.starts_with("base.conv2d.") || name.starts_with("dense_1.")));
         for name in ["base.conv2d_1.weight", "base.batch_norm.running_mean", "dense.weight", "dense.bias"] {
@@ -96,11 +95,11 @@ fn frozen_layers_stay_as_they_are() {
 #[test]
 fn a_whole_block_is_frozen_by_its_name() {
     let mut trainer = builder().build(gpu()).unwrap();
-    trainer.fit(&images(), Fit::epochs(1)).unwrap();
+    trainer.fit(images(), Fit::epochs(1)).unwrap();
     let before = trainer.weights().unwrap();
     trainer.freeze(["base"]).unwrap();
     assert_eq!(trainer.weights().unwrap(), before, "freezing moves nothing");
-    trainer.fit(&images(), Fit::epochs(2)).unwrap();
+    trainer.fit(images(), Fit::epochs(2)).unwrap();
     let moved = moved(&before, &trainer.weights().unwrap());
     assert!(moved.iter().all(|name| name.starts_with("dense")), "{moved:?}");
     assert!(!moved.is_empty());
@@ -113,7 +112,7 @@ fn moments_of_other_layers_are_carried_over() {
     for device in [gpu(), &Device::cpu()] {
         let train = |between: &dyn Fn(&mut Trainer)| {
             let mut trainer = builder().build(device).unwrap();
-            trainer.fit(&images(), Fit::epochs(1)).unwrap();
+            trainer.fit(images(), Fit::epochs(1)).unwrap();
             between(&mut trainer);
             // One step: its update of a layer depends on that layer's moments alone.
             let batch = images().take(4);
@@ -136,7 +135,7 @@ fn layers_are_trained_again() {
     trainer.unfreeze(["base.conv2d_1"]).unwrap();
     assert_eq!(trainer.frozen().collect::<Vec<_>>(), ["base", "base.batch_norm", "base.conv2d"]);
     let before = trainer.weights().unwrap();
-    trainer.fit(&images(), Fit::epochs(1)).unwrap();
+    trainer.fit(images(), Fit::epochs(1)).unwrap();
     let moved = moved(&before, &trainer.weights().unwrap());
     assert!(moved.contains(&"base.conv2d_1.weight".to_owned()), "{moved:?}");
     assert!(!moved.iter().any(|name| name.starts_with("base.conv2d.")), "{moved:?}");
@@ -162,6 +161,30 @@ fn layers_are_trained_again_in_the_middle() {
     let two = frozen.fit(&data, Fit::epochs(4).validation(&data)).unwrap();
     assert_eq!(two.get("val_loss")[..2], history.get("val_loss")[..2]);
     assert_ne!(two.get("val_loss")[2..], history.get("val_loss")[2..]);
+}
+
+/// What is pruned stays zero, also where it was frozen for a while; what was frozen is pruned later.
+#[test]
+fn pruned_weights_stay_so() {
+    for device in [gpu(), &Device::cpu()] {
+        let mut trainer = builder().freeze(["dense_1"]).build(device).unwrap();
+        trainer.prune(&Pruning::per_layer(0.5)).unwrap();
+        let zeros = |trainer: &Trainer, name: &str| {
+            let weights = trainer.weights().unwrap();
+            weights.get(name).unwrap().data.iter().filter(|&&w| w == 0.0).count()
+        };
+        assert_eq!((zeros(&trainer, "dense.weight"), zeros(&trainer, "dense_1.weight")), (54, 0));
+        trainer.freeze(["dense"]).unwrap();
+        trainer.fit(images(), Fit::epochs(1)).unwrap();
+        trainer.unfreeze(["dense", "dense_1"]).unwrap();
+        let before = trainer.weights().unwrap();
+        trainer.fit(images(), Fit::epochs(2)).unwrap();
+        assert!(moved(&before, &trainer.weights().unwrap()).contains(&"dense.weight".to_owned()));
+        assert_eq!(zeros(&trainer, "dense.weight"), 54);
+        trainer.prune(&Pruning::per_layer(0.5)).unwrap();
+        trainer.fit(images(), Fit::epochs(1)).unwrap();
+        assert_eq!((zeros(&trainer, "dense.weight"), zeros(&trainer, "dense_1.weight")), (54, 9));
+    }
 }
 
 #[test]
@@ -191,6 +214,6 @@ fn names_that_there_are_not_and_nothing_left_to_train() {
     assert!(matches!(trainer.freeze(all), Err(Error::NothingToTrain)));
     assert!(matches!(trainer.unfreeze(["nosuch"]), Err(Error::Unknown { .. })));
     assert_eq!((trainer.frozen().count(), trainer.weights().unwrap()), (0, before.clone()));
-    trainer.fit(&images(), Fit::epochs(1)).unwrap();
+    trainer.fit(images(), Fit::epochs(1)).unwrap();
     assert!(moved(&before, &trainer.weights().unwrap()).iter().any(|name| name.starts_with("base.")));
 }

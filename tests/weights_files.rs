@@ -75,7 +75,7 @@ fn weights_come_back_to_the_last_digit() {
     for device in [gpu(), &Device::cpu()] {
         let path = folder.0.join("weights.safetensors");
         let mut one = trainer(device, 3, 1);
-        one.fit(&images(), Fit::epochs(2)).unwrap();
+        one.fit(images(), Fit::epochs(2)).unwrap();
         one.save_weights(&path).unwrap();
         let mut names = one.session().weight_names();
         names.sort();
@@ -84,13 +84,13 @@ fn weights_come_back_to_the_last_digit() {
         assert_eq!(names, all);
 
         let mut other = trainer(device, 3, 2);
-        other.fit(&images(), Fit::epochs(1)).unwrap();
+        other.fit(images(), Fit::epochs(1)).unwrap();
         assert_ne!(other.weights().unwrap(), one.weights().unwrap());
         let steps = other.steps();
         other.load_weights(&path).unwrap();
         assert_eq!(other.weights().unwrap(), one.weights().unwrap());
         assert_eq!(exact(&other, &folder), exact(&one, &folder));
-        assert_eq!(other.predict(&images()).unwrap(), one.predict(&images()).unwrap());
+        assert_eq!(other.predict(images()).unwrap(), one.predict(images()).unwrap());
         assert_eq!(other.steps(), steps);
     }
 }
@@ -120,7 +120,7 @@ fn a_checkpoint_is_a_file_of_weights_too() {
     let folder = Folder::new();
     let path = folder.0.join("checkpoint.safetensors");
     let mut one = trainer(gpu(), 3, 1);
-    one.fit(&images(), Fit::epochs(1)).unwrap();
+    one.fit(images(), Fit::epochs(1)).unwrap();
     one.save_checkpoint(&path).unwrap();
     let mut other = trainer(gpu(), 3, 2);
     other.load_weights(&path).unwrap();

@@ -36,6 +36,8 @@ pub(crate) struct Recording {
     penalties: Vec<Value>,
     /// What parameters are held to after each update.
     rules: Vec<(Value, Rule)>,
+    /// Averages to be recorded at the end of the step: the average, the parameter, the decay.
+    averages: Vec<(Value, Value, f32)>,
     /// The states of models: frozen parameters, running statistics.
     model_states: Vec<Value>,
     /// The states of layers that go from replay to replay and are no part of a model's weights.
@@ -103,6 +105,7 @@ impl Graph {
                 gradient_norm: None,
                 penalties: Vec::new(),
                 rules: Vec::new(),
+                averages: Vec::new(),
                 model_states: Vec::new(),
                 carried: Vec::new(),
                 random_streams: 0,

@@ -4,6 +4,7 @@ use std::panic::Location;
 
 use super::types::is_own;
 use super::{Graph, Recording, Source, Value};
+use crate::error::Result;
 use crate::train::Rule;
 
 impl Graph {
@@ -22,6 +23,17 @@ impl Graph {
     /// Adds a rule that a parameter is held to after each update.
     pub(crate) fn note_rule(&self, parameter: Value, rule: Rule) {
         self.data.borrow_mut().rules.push((parameter, rule));
+    }
+
+    /// Asks for the average of a parameter in `average`, by what it holds at the end of the step.
+    pub(crate) fn note_average(&self, average: Value, parameter: Value, decay: f32) {
+        self.data.borrow_mut().averages.push((average, parameter, decay));
+    }
+
+    /// Records the averages asked for since the last call.
+    pub(crate) fn record_averages(&self) -> Result<()> {
+        let averages = std::mem::take(&mut self.data.borrow_mut().averages);
+        averages.into_iter().try_for_each(|(average, w, decay)| self.moving_average(average, w, decay))
     }
 
     /// The rules noted, in their order.

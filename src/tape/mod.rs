@@ -93,6 +93,7 @@ impl Graph {
         self.take_gradient_norm();
         self.recording_as(context, || optimizer.record(self, &gradients))?;
         self.recording_as(context, || hold_to_rules(self, &gradients))?;
+        self.recording_as(context, || self.record_averages())?;
         let norm = self.take_gradient_norm();
         let updates: Vec<_> = (first_update..self.recording().nodes.len()).collect();
         let outputs: Vec<Value> = losses.iter().copied().chain(norm).collect();

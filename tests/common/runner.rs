@@ -23,12 +23,25 @@ fn examples() -> &'static Path {
         let status = Command::new(env!("CARGO"))
             .args(["build", "--quiet", "--examples", "--profile", name, "--target-dir"])
             .arg(target)
+            .args(["--no-default-features", "--features", &features().join(",")])
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .status()
             .expect("cargo runs");
         assert!(status.success(), "the examples do not build");
         profile.join("examples")
     })
+}
+
+/// The features that these tests are built with: the examples have them too, so that nothing is built for
+/// other ones.
+fn features() -> Vec<&'static str> {
+    let features = [
+        ("plots", cfg!(feature = "plots")),
+        ("progress", cfg!(feature = "progress")),
+        ("images", cfg!(feature = "images")),
+        ("download", cfg!(feature = "download")),
+    ];
+    features.into_iter().filter(|&(_, on)| on).map(|(name, _)| name).collect()
 }
 
 pub fn run(example: &str, flags: &[&str]) -> Output {

@@ -282,3 +282,55 @@ impl<R: UpdateRule> Op for Update<R> {
         self.each::<Approximate>(cx, |new| new.error).into_iter().map(|bound| bound.data).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Adam, Update, UpdateParams};
+    use crate::graph::{Graph, Init, Value};
+    use crate::tape::DeviceProfile;
+    use crate::{Device, Tape};
+
+    /// Parameters, moments and gradients of two shapes; the moments and what moves them.
+    fn record(at_once: bool) -> (Tape, [[Value; 2]; 4]) {
+        let mut g = Graph::new();
+        let shapes = [crate::Shape::from([3]), [2, 5].into()];
+        let mut class = |name: &str, low: f32| {
+            [0, 1].map(|i| {
+                let init = Init::Uniform { low, high: low + 1.0 };
+                g.parameter(&format!("{name}{i}"), shapes[i], init)
+            })
+        };
+        let all = [class("w", 0.0), class("m", -0.5), class("v", 0.5), class("dw", -1.0)];
+        let lr = Some(g.scalar("lr", 0.1));
+        let params = UpdateParams { beta_1: 0.9, beta_2: 0.99, epsilon: 1e-8, ..UpdateParams::default() };
+        let rule = Adam { amsgrad: false };
+        if at_once {
+            g.apply(Update::new(rule, params, lr, 2), all.as_flattened()).expect("it records");
+        } else {
+            for i in [0, 1] {
+                g.apply(Update::new(rule, params, lr, 1), &all.map(|class| class[i])).expect("it records");
+            }
+        }
+        (g.forward(Vec::new()).expect("it records"), all)
+    }
+
+    #[test]
+    fn several_parameters_at_once_move_as_one_by_one() {
+        let contents = |at_once: bool| {
+            let (tape, all) = record(at_once);
+            let mut session = tape.session(&Device::cpu()).expect("it builds");
+            session.replay_n(3).expect("it replays");
+            all.map(|class| class.map(|value| session.read_f64(value).expect("it is a parameter")))
+        };
+        assert_eq!(contents(true), contents(false));
+        let dispatches = |at_once: bool| {
+            let plan = record(at_once).0.plan(&DeviceProfile::baseline()).expect("it plans");
+            let of = |d: &crate::tape::Dispatch| {
+                (d.bindings.iter().map(|b| b.buffer).collect::<Vec<_>>(), d.params.clone())
+            };
+            plan.dispatches.iter().map(of).collect::<Vec<_>>()
+        };
+        assert_eq!(dispatches(true), dispatches(false));
+        assert_eq!(dispatches(true).len(), 2);
+    }
+}

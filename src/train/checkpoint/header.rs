@@ -29,7 +29,8 @@ pub(crate) struct Header {
     pub masked: Vec<String>,
     /// The layers that are frozen.
     pub frozen: BTreeSet<String>,
-    /// The training steps that were recorded: each may have states of its own.
+    /// The training steps that have states of their own, those of stateful layers for another size of a
+    /// batch.
     pub variants: Vec<Variant>,
     /// Which tensors are the model's weights.
     pub weights: Vec<String>,

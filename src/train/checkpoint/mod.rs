@@ -14,4 +14,4 @@ mod weights;
 pub(crate) use header::{Header, Journey};
 pub(crate) use options::is_within;
 pub use options::{LoadOptions, LoadReport, SkippedTensor, StoredType};
-pub(crate) use states::{Checkpoint, Opened};
+pub(crate) use states::{Checkpoint, Opened, own_something};

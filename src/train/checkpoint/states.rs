@@ -64,6 +64,15 @@ fn owners<'a>(sessions: &[&'a Session]) -> BTreeMap<String, (&'a Session, usize,
     owners
 }
 
+/// Of these sessions, which have parameters or states that none before them has.
+pub(crate) fn own_something(sessions: &[&Session]) -> Vec<bool> {
+    let mut own = vec![false; sessions.len()];
+    for (_, index, _) in owners(sessions).into_values() {
+        own[index] = true;
+    }
+    own
+}
+
 /// What belongs into a checkpoint: the tensors of a trainer's sessions and of its callbacks.
 #[derive(Default)]
 pub(crate) struct Checkpoint {

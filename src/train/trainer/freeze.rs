@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use super::Trainer;
 use crate::error::Result;
+use crate::train::pruning::mask_name;
 
 impl Trainer {
     /// Freezes layers from now on, those nested in them included: their parameters stay as they are, no
@@ -60,11 +61,28 @@ impl Trainer {
         if self.recipe.frozen == frozen {
             return Ok(());
         }
+        let masked = self.masked_now();
         let before = std::mem::replace(&mut self.recipe.frozen, frozen);
-        let recorded = self.record_again();
-        if recorded.is_err() {
+        if let Err(error) = self.record_again() {
             self.recipe.frozen = before;
+            return Err(error);
         }
-        recorded
+        self.mask_again(&masked)
+    }
+
+    /// The weights that have a mask in the training session: a frozen one needs none.
+    fn masked_now(&self) -> Vec<String> {
+        let has_mask = |name: &&String| self.session().advanced_value(&mask_name(name)).is_ok();
+        self.recipe.masked.iter().filter(has_mask).cloned().collect()
+    }
+
+    /// Holds the zeros of pruned weights that are trained again.
+    fn mask_again(&mut self, before: &[String]) -> Result<()> {
+        for name in self.masked_now().iter().filter(|name| !before.contains(name)) {
+            let keep = |&w: &f64| if w == 0.0 { 0.0 } else { 1.0 };
+            let mask: Vec<f64> = self.weight(name)?.iter().map(keep).collect();
+            self.set_weight(&mask_name(name), &mask)?;
+        }
+        Ok(())
     }
 }

@@ -172,11 +172,18 @@ impl Trainer {
 
     /// Gives every weight that may be pruned a mask, unless they have them.
     pub(crate) fn record_masks(&mut self) -> Result<()> {
-        if !self.recipe.masked.is_empty() {
+        let known = self.recipe.masked.len();
+        let prunable = self.prunable().into_iter();
+        let more: Vec<String> = prunable.filter(|name| !self.recipe.masked.contains(name)).collect();
+        if more.is_empty() {
             return Ok(());
         }
-        self.recipe.masked = self.prunable();
-        self.record_again()
+        self.recipe.masked.extend(more);
+        let recorded = self.record_again();
+        if recorded.is_err() {
+            self.recipe.masked.truncate(known);
+        }
+        recorded
     }
 
     /// Records all steps anew, with the parameters and states that there are.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Init, Value};
+use crate::graph::{Graph, Init, Source, Value};
 use crate::nn::{self, Layer, Mode};
 use crate::session::Session;
 use crate::shape::Shape;
@@ -140,11 +140,12 @@ impl Recipe {
         ))
     }
 
-    /// Gives each parameter that may be pruned its mask.
+    /// Gives each parameter that may be pruned its mask; frozen ones stay as they are anyway.
     fn mask(&self, g: &Graph, model: &[Value]) -> Result<()> {
         for &weight in model {
             let name = g.recording().describe(weight);
-            if self.masked.contains(&name) {
+            let is_trained = matches!(g.recording().values[weight.index()].source, Source::Parameter(_));
+            if is_trained && self.masked.contains(&name) {
                 g.mask(weight, g.state(&mask_name(&name), g.shape(weight)?, Init::Ones))?;
             }
         }
@@ -186,7 +187,9 @@ impl Recipe {
         let output = recorded.output()?;
         let layers = recorded.layers.into_iter().map(|layer| layer.name).collect();
         let declared = recorded.parameters.into_iter().chain(recorded.states);
-        let model = declared.filter(|&value| graph.recording().is_weight(value)).collect();
+        let mut model: Vec<Value> = declared.filter(|&value| graph.recording().is_weight(value)).collect();
+        // In the order of their declaration, whether frozen or not.
+        model.sort_unstable();
         Ok(Recording { graph, inputs, output, model, layers })
     }
 

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use super::Trainer;
 use super::fit::Training;
-use super::recipe::{Step, Variant};
+use super::recipe::Variant;
 use crate::error::{Error, Result};
 use crate::session::Session;
 use crate::train::callbacks::Position;
-use crate::train::checkpoint::{Checkpoint, Header, Journey, LoadOptions, LoadReport, Opened};
+use crate::train::checkpoint::{Checkpoint, Header, Journey, LoadOptions, LoadReport, Opened, own_something};
 
 impl Trainer {
     /// Writes the model's weights to a safetensors file: [`Session::save_weights`] of the training
@@ -95,7 +95,7 @@ impl Trainer {
             rate_scale: self.rate_scale,
             masked: self.recipe.masked.clone(),
             frozen: self.recipe.frozen.clone(),
-            variants: self.training.iter().map(|&(variant, _)| variant).collect(),
+            variants: self.variants_with_states(),
             weights: self.session().weight_names(),
             journey,
         }
@@ -154,17 +154,23 @@ impl Trainer {
         }
         placement
             .write(|index, value, data| self.training[indices[index]].1.session.write_f64(value, data))?;
-        self.forget_variants_but(&header.variants);
+        self.forget_states_but(&header.variants);
         (self.steps, self.updates, self.rate_scale) = (header.steps, header.updates, header.rate_scale);
         Ok(())
     }
 
-    /// Drops the steps that the checkpoint does not know: their own states start as they would have.
-    fn forget_variants_but(&mut self, variants: &[Variant]) {
-        let mut first = true;
-        self.training.retain(|(variant, _): &(Variant, Step)| {
-            std::mem::take(&mut first) || variants.contains(variant)
-        });
+    /// The training steps that have states of their own.
+    fn variants_with_states(&self) -> Vec<Variant> {
+        let own = own_something(&self.sessions());
+        let steps = self.training.iter().zip(own).skip(1);
+        steps.filter(|&(_, own)| own).map(|(&(variant, _), _)| variant).collect()
+    }
+
+    /// Drops the steps with states that a checkpoint does not have: they start as they would have then.
+    fn forget_states_but(&mut self, kept: &[Variant]) {
+        let with_states = self.variants_with_states();
+        let stays = |variant: &Variant| !with_states.contains(variant) || kept.contains(variant);
+        self.training.retain(|(variant, _)| stays(variant));
     }
 }
 
