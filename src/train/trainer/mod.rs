@@ -264,6 +264,11 @@ impl Trainer {
         Ok(())
     }
 
+    /// The updates of the training, and of its optimiser.
+    fn update_counts(&self) -> [u32; 2] {
+        [self.updates, self.optimizer_updates]
+    }
+
     /// Tells a training step how far training is.
     fn set_scalars(&mut self, index: usize) {
         let rate = self.learning_rate();
