@@ -199,7 +199,7 @@ fn gradients_of_several_batches_make_one_update() {
 #[test]
 fn predictions_fit_any_number_of_samples() {
     let mut trainer = builder(network(), 8).build(gpu()).unwrap();
-    let all = trainer.predict(&points(21)).unwrap();
+    let all = trainer.predict(points(21)).unwrap();
     assert_eq!((all.len(), all.shape), (21, Shape::from([3])));
     let data = points(21);
     for count in [1, 7, 8, 9] {
