@@ -73,50 +73,7 @@ impl Binder<'_> {
         if call.scalars.iter().any(|&(offset, _)| offset + 4 > call.params.len()) {
             return Err(mismatch("a per-step scalar names no parameter field".to_owned()));
         }
-        let mut bindings: Vec<BoundBuffer> = Vec::with_capacity(call.binds.len());
-        let mut bound: Vec<Located> = Vec::with_capacity(call.binds.len());
-        for (bind, &(binding, access)) in call.binds.iter().zip(&reflected.bindings) {
-            let located = self.locate(op, bind.slot, scratch).map_err(mismatch)?;
-            let (buffer, whole) = (located.buffer, located.bytes);
-            let inputs = self.packing.inputs(op, bind.slot).unwrap_or_default();
-            let written_input = inputs.iter().any(|input| !node.op.mutates().contains(input));
-            if access == Access::ReadWrite && written_input {
-                return Err(mismatch(format!(
-                    "binding {binding} writes an input that the operator does not mutate"
-                )));
-            }
-            let bytes = bind.bytes.map_or(whole.saturating_sub(bind.offset), pad);
-            if bind.offset + bytes > whole || bytes == 0 {
-                return Err(mismatch(format!(
-                    "binding {binding} covers bytes {}+{bytes} of {whole}",
-                    bind.offset
-                )));
-            }
-            for (other, there) in bindings.iter().zip(&bound) {
-                let read_only = access == Access::Read && other.access == Access::Read;
-                if other.buffer != buffer || read_only {
-                    continue;
-                }
-                if located.shares_range(there) {
-                    return Err(mismatch(format!(
-                        "bindings {} and {binding} read and write one buffer",
-                        other.binding
-                    )));
-                }
-                if access != other.access {
-                    let values = [there.values.clone(), located.values.clone()];
-                    self.clashes.push(Clash { op, values });
-                }
-            }
-            bindings.push(BoundBuffer {
-                binding,
-                access,
-                buffer,
-                offset: located.offset + bind.offset,
-                bytes,
-            });
-            bound.push(located);
-        }
+        let bindings = self.bindings(op, &call, &reflected.bindings, scratch).map_err(mismatch)?;
         self.check_limits(node, &call, &reflected, &bindings)?;
         let KernelCall { shader, entry, constants, params, scalars, grid, loops, .. } = call;
         let groups = grid.groups;
@@ -132,6 +89,61 @@ impl Binder<'_> {
             groups,
             loops,
         });
+        Ok(())
+    }
+
+    /// What the bindings of a call are bound to.
+    fn bindings(
+        &mut self,
+        op: usize,
+        call: &KernelCall,
+        reflected: &[(u32, Access)],
+        scratch: &[(usize, u64)],
+    ) -> Result<Vec<BoundBuffer>, String> {
+        let mut bindings: Vec<BoundBuffer> = Vec::with_capacity(call.binds.len());
+        let mut bound: Vec<Located> = Vec::with_capacity(call.binds.len());
+        for (bind, &(binding, access)) in call.binds.iter().zip(reflected) {
+            let located = self.locate(op, bind.slot, scratch)?;
+            let (buffer, whole) = (located.buffer, located.bytes);
+            let inputs = self.packing.inputs(op, bind.slot).unwrap_or_default();
+            let mutates = self.tape.ops[op].op.mutates();
+            if access == Access::ReadWrite && inputs.iter().any(|input| !mutates.contains(input)) {
+                return Err(format!("binding {binding} writes an input that the operator does not mutate"));
+            }
+            let bytes = bind.bytes.map_or(whole.saturating_sub(bind.offset), pad);
+            if bind.offset + bytes > whole || bytes == 0 {
+                return Err(format!("binding {binding} covers bytes {}+{bytes} of {whole}", bind.offset));
+            }
+            let offset = located.offset + bind.offset;
+            let binding = BoundBuffer { binding, access, buffer, offset, bytes };
+            for (other, there) in bindings.iter().zip(&bound) {
+                self.check_pair(op, (other, there), (&binding, &located))?;
+            }
+            bindings.push(binding);
+            bound.push(located);
+        }
+        Ok(bindings)
+    }
+
+    /// Refuses a range that is read and written, and notes a buffer whose ranges are.
+    fn check_pair(
+        &mut self,
+        op: usize,
+        (other, there): (&BoundBuffer, &Located),
+        (binding, located): (&BoundBuffer, &Located),
+    ) -> Result<(), String> {
+        let read_only = binding.access == Access::Read && other.access == Access::Read;
+        if other.buffer != binding.buffer || read_only {
+            return Ok(());
+        }
+        if located.shares_range(there) {
+            let (first, second) = (other.binding, binding.binding);
+            return Err(format!("bindings {first} and {second} read and write one buffer"));
+        }
+        if binding.access != other.access {
+            let values = [there.values.clone(), located.values.clone()];
+            self.clashes.push(Clash { op, values });
+        }
         Ok(())
     }
 
