@@ -10,7 +10,7 @@ use common::gpu;
 use folder::Folder;
 use retape::data::Dataset;
 use retape::prelude::*;
-use retape::train::callbacks::{CsvLog, EarlyStopping, Mode, Monitor, ReduceOnPlateau};
+use retape::train::callbacks::{CsvLog, Direction, EarlyStopping, Monitor, ReduceOnPlateau};
 use retape::{Error, Result};
 
 /// `y = 2 x - 1` at a few points.
@@ -48,7 +48,7 @@ fn training_stops_when_nothing_becomes_better() {
     assert_eq!((history.epochs.len(), history.stopped), (6, None), "it becomes better every epoch");
     let demanding = EarlyStopping::new("loss").min_delta(100.0).patience(2);
     assert_eq!(trainer(0.1).fit(line(), Fit::epochs(6).callback(demanding)).unwrap().epochs.len(), 3);
-    let upwards = EarlyStopping::new("loss").mode(Mode::Max);
+    let upwards = EarlyStopping::new("loss").mode(Direction::Max);
     assert_eq!(trainer(0.1).fit(line(), Fit::epochs(6).callback(upwards)).unwrap().epochs.len(), 2);
     let unreached = EarlyStopping::new("loss").baseline(0.0).patience(2);
     assert_eq!(trainer(0.1).fit(line(), Fit::epochs(6).callback(unreached)).unwrap().epochs.len(), 2);
@@ -187,4 +187,76 @@ fn figures_are_compared_by_what_they_are() {
         assert!(!Monitor::new(name).is_better(f64::NAN, Some(0.5)));
         assert!(!Monitor::new(name).is_better(0.5, Some(0.5)));
     }
+}
+
+#[test]
+fn epochs_that_come_again_are_logged_once() {
+    let folder = Folder::new();
+    let path = folder.0.join("log.csv");
+    let mut trainer = trainer(0.1);
+    trainer.fit(line(), Fit::epochs(4).callback(CsvLog::new(&path))).unwrap();
+    trainer.fit(line(), Fit::epochs(5).initial_epoch(2).callback(CsvLog::new(&path))).unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    let first: Vec<&str> = text.lines().map(|line| line.split(',').next().unwrap()).collect();
+    assert_eq!(first, ["epoch", "1", "2", "3", "4", "5"]);
+}
+
+#[test]
+fn the_best_is_kept_below_a_baseline_too() {
+    let mut trainer = trainer(2.0);
+    let stopping = EarlyStopping::new("loss").baseline(0.0).patience(3).restore_best(true);
+    let mut first = Vec::new();
+    let fit = Fit::epochs(9).shuffle(false).callback(stopping).on_epoch_end(|run| {
+        if run.epoch() == 0 {
+            first = weights(run.trainer());
+        }
+        Ok(())
+    });
+    let history = trainer.fit(line(), fit).unwrap();
+    assert_eq!(history.epochs.len(), 3);
+    assert_eq!(weights(&trainer), first);
+}
+
+#[test]
+fn a_stopped_training_stays_stopped_when_resumed() {
+    let folder = Folder::new();
+    let path = folder.0.join("last.safetensors");
+    let fit = |path: &std::path::Path| {
+        let path = path.to_owned();
+        Fit::epochs(9)
+            .callback(EarlyStopping::new("loss").min_delta(100.0).patience(2).restore_best(true))
+            .on_epoch_end(move |run| {
+                run.write_checkpoint(&path);
+                Ok(())
+            })
+    };
+    let mut whole = trainer(0.1);
+    let history = whole.fit(line(), fit(&path)).unwrap();
+    let mut resumed = trainer(0.1);
+    let again = resumed.fit(line(), fit(&folder.0.join("other.safetensors")).resume(&path)).unwrap();
+    assert_eq!(history, again);
+    assert_eq!(weights(&whole), weights(&resumed));
+}
+
+#[test]
+fn the_learning_rate_is_set_and_schedules_are_checked() {
+    let mut trainer = trainer(0.1);
+    trainer.set_learning_rate(0.0).unwrap();
+    let before = weights(&trainer);
+    trainer.fit(line(), Fit::epochs(1)).unwrap();
+    assert_eq!(weights(&trainer), before);
+    for rate in [-1.0, f32::NAN] {
+        let refused = trainer.set_learning_rate(rate);
+        assert!(matches!(refused, Err(Error::Argument { argument: "learning_rate", .. })));
+    }
+    let scheduled = |schedule: ExponentialDecay| {
+        Trainer::new(Sequential::new().add(Dense::new(1)), [1])
+            .loss(Loss::MeanSquaredError)
+            .optimizer(Sgd::new(0.1))
+            .schedule(schedule)
+            .build(gpu())
+    };
+    assert!(scheduled(ExponentialDecay::new(0.1, 0, 0.5)).is_err());
+    let mut decaying = scheduled(ExponentialDecay::new(0.1, 10, 0.5)).unwrap();
+    assert!(decaying.set_learning_rate(0.5).is_err(), "the schedule gives it");
 }

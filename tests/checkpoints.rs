@@ -287,8 +287,8 @@ fn checkpoints_are_written_when_asked_for() {
     assert_eq!(trainer.load_checkpoint(folder.0.join("steps/last.safetensors")).unwrap(), 2);
     assert_eq!(trainer.steps(), 14);
 
-    for (figure, mode) in [("loss", callbacks::Mode::Auto), ("loss", callbacks::Mode::Max)] {
-        let largest = mode != callbacks::Mode::Auto;
+    for (figure, mode) in [("loss", callbacks::Direction::Auto), ("loss", callbacks::Direction::Max)] {
+        let largest = mode != callbacks::Direction::Auto;
         let history = run("best", &|c| c.best(figure).mode(mode));
         assert_eq!(files("best"), ["best.safetensors", "last.safetensors"]);
         let losses = history.get("loss");
@@ -307,7 +307,7 @@ fn the_best_so_far_is_remembered() {
     let folder = Folder::new();
     let train = points(37);
     let run = |epochs: usize, resume: bool| {
-        let callback = ModelCheckpoint::new(&folder.0).best("learning_rate").mode(callbacks::Mode::Min);
+        let callback = ModelCheckpoint::new(&folder.0).best("learning_rate").mode(callbacks::Direction::Min);
         let last = callback.last_path();
         let fit = Fit::epochs(epochs).callback(callback);
         let mut trainer = builder(ADAM).build(&Device::cpu()).unwrap();

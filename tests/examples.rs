@@ -272,8 +272,8 @@ fn mnist_cnn_learns_and_seeds_reproduce() {
 fn transfer_learning_takes_the_convolutions_over() {
     let (data, out) = (folder_with_mnist("mnist", 200, 60), Folder::new());
     for device in ["cpu", &gpu()] {
-        let flags = ["--device", device, "--data", data.path(), "--epochs", "4", "--batch", "8", "--out"];
-        let more = [out.path(), "--limit", "160", "--few", "40", "--tune-epochs", "6"];
+        let flags = ["--device", device, "--data", data.path(), "--epochs", "8", "--batch", "8", "--out"];
+        let more = [out.path(), "--limit", "160", "--few", "40", "--tune-epochs", "20"];
         let results = results("transfer_learning", &[&flags[..], &more].concat());
         assert_eq!((&results["samples"], &results["loaded"]), (&40.into(), &4.into()), "{results}");
         assert!(number(&results, "base_accuracy") > 0.9, "{results}");

@@ -67,10 +67,10 @@ fn the_share_is_exact_and_the_smallest_go() {
 fn masks_last_through_training() {
     for device in [gpu(), &Device::cpu()] {
         let mut trainer = trainer(device);
-        trainer.fit(&data(), Fit::epochs(2)).unwrap();
+        trainer.fit(data(), Fit::epochs(2)).unwrap();
         trainer.prune(&Pruning::per_layer(0.5)).unwrap();
         let pruned: Vec<Vec<f32>> = WEIGHTS.iter().map(|name| parameter(&trainer, name)).collect();
-        trainer.fit(&data(), Fit::epochs(3)).unwrap();
+        trainer.fit(data(), Fit::epochs(3)).unwrap();
         for (name, before) in WEIGHTS.iter().zip(&pruned) {
             let after = parameter(&trainer, name);
             assert_eq!(zeros(&after), zeros(before), "{name}");
@@ -91,7 +91,7 @@ fn weights_without_a_mask_come_back() {
     let mut weights = trainer.weights().unwrap();
     weights.arrays[0].data[..30].fill(0.0);
     trainer.set_weights(&weights).unwrap();
-    trainer.fit(&data(), Fit::epochs(1)).unwrap();
+    trainer.fit(data(), Fit::epochs(1)).unwrap();
     let zeros = parameter(&trainer, "dense.weight").iter().filter(|&&w| w == 0.0).count();
     assert!(zeros < 5, "{zeros} of 30 are still zero");
 }
@@ -102,8 +102,8 @@ fn a_pruned_model_that_is_not_trained_computes_with_zeros() {
     masked.prune(&Pruning::global(0.5)).unwrap();
     let mut plain = trainer(gpu());
     plain.set_weights(&masked.weights().unwrap()).unwrap();
-    assert_eq!(masked.predict(&data()).unwrap(), plain.predict(&data()).unwrap());
-    assert_ne!(masked.predict(&data()).unwrap(), trainer(gpu()).predict(&data()).unwrap());
+    assert_eq!(masked.predict(data()).unwrap(), plain.predict(data()).unwrap());
+    assert_ne!(masked.predict(data()).unwrap(), trainer(gpu()).predict(data()).unwrap());
 }
 
 #[test]
@@ -121,14 +121,14 @@ fn gradual_pruning_follows_its_schedule() {
         shares.push(run.trainer().sparsity()?.share());
         Ok(())
     });
-    pruned.fit(&data(), fit).unwrap();
+    pruned.fit(data(), fit).unwrap();
     let expected: Vec<f64> =
         (1..=8).map(|epoch| (gradual.sparsity(5 * epoch) * 120.0).round() / 120.0).collect();
     assert_eq!(shares, expected);
 
     let mut stopped = trainer(gpu());
     let never = EarlyStopping::new("loss").min_delta(100.0).patience(2);
-    stopped.fit(&data(), Fit::epochs(8).callback(gradual).callback(never)).unwrap();
+    stopped.fit(data(), Fit::epochs(8).callback(gradual).callback(never)).unwrap();
     assert_eq!(stopped.sparsity().unwrap().share(), expected[2]);
 }
 
@@ -143,7 +143,7 @@ fn shares_and_layers_are_checked() {
     assert!(matches!(&refused, Error::Unknown { name, .. } if name == "conv2d"), "{refused}");
     assert_eq!(trainer.sparsity().unwrap().share(), 0.0);
     let backwards = GradualPruning::new(Pruning::global(0.5), 9, 3);
-    let refused = trainer.fit(&data(), Fit::epochs(1).callback(backwards));
+    let refused = trainer.fit(data(), Fit::epochs(1).callback(backwards));
     assert!(matches!(refused, Err(Error::Argument { argument: "updates", .. })));
 }
 
@@ -233,4 +233,39 @@ fn units_that_cannot_be_followed_stay() -> Result<()> {
     let none = Weights::default();
     assert!(matches!(prune_units(&model, [1, 6, 6], &none, 0.5), Err(Error::Unknown { .. })));
     Ok(())
+}
+
+#[test]
+fn what_is_pruned_stays_so_whatever_is_put_in() {
+    let mut trainer = trainer(gpu());
+    let whole = trainer.weights().unwrap();
+    let snapshot = trainer.weights_snapshot().unwrap();
+    trainer.prune(&Pruning::global(0.5)).unwrap();
+    trainer.set_weights(&whole).unwrap();
+    assert_eq!(trainer.sparsity().unwrap().share(), 0.5);
+    trainer.restore_weights(&snapshot).unwrap();
+    assert_eq!(trainer.sparsity().unwrap().share(), 0.5);
+}
+
+#[test]
+fn averages_are_pruned_too() {
+    let model = Sequential::new().add(Dense::new(10)).add(Dense::new(2));
+    let mut trainer = Trainer::new(model, [6])
+        .loss(Loss::SparseCategoricalCrossEntropy)
+        .optimizer(Sgd::new(0.1).ema(0.9))
+        .build(gpu())
+        .unwrap();
+    trainer.fit(data(), Fit::epochs(1)).unwrap();
+    trainer.prune(&Pruning::global(0.5)).unwrap();
+    trainer.fit(data(), Fit::epochs(1)).unwrap();
+    trainer.swap_averages().unwrap();
+    assert_eq!(trainer.sparsity().unwrap().share(), 0.5);
+}
+
+#[test]
+fn gradual_pruning_begins_with_its_training() {
+    let mut trainer = trainer(gpu());
+    trainer.fit(data(), Fit::epochs(4)).unwrap();
+    trainer.fit(data(), Fit::epochs(4).callback(GradualPruning::new(Pruning::global(0.5), 0, 12))).unwrap();
+    assert_eq!(trainer.sparsity().unwrap().share(), 0.5);
 }

@@ -199,7 +199,7 @@ fn gradients_of_several_batches_make_one_update() {
 #[test]
 fn predictions_fit_any_number_of_samples() {
     let mut trainer = builder(network(), 8).build(gpu()).unwrap();
-    let all = trainer.predict(&points(21)).unwrap();
+    let all = trainer.predict(points(21)).unwrap();
     assert_eq!((all.len(), all.shape), (21, Shape::from([3])));
     let data = points(21);
     for count in [1, 7, 8, 9] {
@@ -333,4 +333,89 @@ fn averages_take_the_place_of_weights_and_give_it_back() {
     assert_eq!(weights(&trainer), own);
     let refused = builder(network(), 8).build(gpu()).unwrap().swap_averages();
     assert!(matches!(refused, Err(Error::Unknown { .. })));
+}
+
+/// Both ends of a step: the guard looks when it is over, and names what made the weights infinite.
+#[test]
+fn the_guard_sees_what_an_update_breaks() {
+    let data = points(24);
+    for device in [gpu(), &Device::cpu()] {
+        for every in [1, 100] {
+            let broken = builder(network(), 8).optimizer(Sgd::new(f32::MAX)).build(device);
+            let mut trainer = broken.unwrap();
+            let before = weights(&trainer);
+            let history = trainer.fit(&data, Fit::epochs(2).nan_guard(every)).unwrap();
+            if device.is_gpu() {
+                let fault = history.fault.expect("the weights overflow");
+                assert!(fault.op.is_some(), "{fault}");
+            } else {
+                assert!(history.stopped.is_some() || history.fault.is_some() || history.epochs.len() == 2);
+            }
+            if history.stopped.as_ref().is_some_and(|at| at.starts_with("epoch 1, step 1")) {
+                assert_eq!(weights(&trainer), before);
+            }
+        }
+    }
+}
+
+#[test]
+fn evaluation_weighs_samples() {
+    let data = points(11);
+    let each: Vec<f32> = (0..11).map(|i| i as f32 / 4.0).collect();
+    let mut trainer = builder(network(), 4).build(gpu()).unwrap();
+    let weighted = trainer.evaluate(Samples::from(&data).weights(&each)).unwrap();
+    let plain = trainer.evaluate(&data).unwrap();
+    let outputs = trainer.predict(&data).unwrap();
+    let mut expected = 0.0;
+    for ((row, &label), &weight) in outputs.data.chunks_exact(3).zip(data.labels()).zip(&each) {
+        let sum: f64 = row.iter().map(|&v| f64::from(v).exp()).sum();
+        expected += f64::from(weight) * (sum.ln() - f64::from(row[label as usize]));
+    }
+    close(weighted.loss, expected / 11.0);
+    assert_ne!(weighted.loss, plain.loss);
+    assert_eq!(trainer.evaluate(&data).unwrap(), plain, "weights do not stay");
+}
+
+#[test]
+fn class_weights_take_labels_of_every_kind() {
+    let inputs: Vec<f32> = (0..40).map(|i| (i * 7 % 13) as f32 / 13.0).collect();
+    let labels: Vec<u32> = inputs.chunks(4).map(|p| u32::from(p[0] > p[1])).collect();
+    let floats: Vec<f32> = labels.iter().map(|&label| label as f32).collect();
+    let rows: Vec<f32> = labels.iter().flat_map(|&l| [1.0 - l as f32, l as f32]).collect();
+    let weighted = |units: usize, loss: Loss, samples: Samples<'_>, classes: [(u32, f32); 1]| {
+        let model = Sequential::new().add(Dense::new(units));
+        let built = Trainer::new(model, [4]).loss(loss).optimizer(Sgd::new(0.1)).seed(1).build(gpu());
+        let mut trainer = built.unwrap();
+        trainer.fit(samples, Fit::epochs(2).class_weights(classes)).map(|_| weights(&trainer))
+    };
+    let samples = || Samples::new().input([4], &inputs);
+    let each: Vec<f32> = labels.iter().map(|&label| if label == 1 { 3.0 } else { 1.0 }).collect();
+    let cases = [
+        (2, Loss::SparseCategoricalCrossEntropy, samples().labels(&labels)),
+        (1, Loss::BinaryCrossEntropy, samples().target([1], &floats)),
+        (2, Loss::CategoricalCrossEntropy, samples().target([2], &rows)),
+    ];
+    for (units, loss, samples) in cases {
+        let by_class = weighted(units, loss, samples.clone(), [(1, 3.0)]).unwrap();
+        assert_eq!(by_class, weighted(units, loss, samples.clone().weights(&each), [(0, 1.0)]).unwrap());
+        assert_ne!(by_class, weighted(units, loss, samples.clone(), [(1, 1.0)]).unwrap());
+        for weight in [-1.0, f32::NAN] {
+            let refused = weighted(units, loss, samples.clone(), [(1, weight)]);
+            assert!(matches!(refused, Err(Error::Argument { argument: "class_weights", .. })));
+        }
+    }
+}
+
+#[test]
+fn a_last_batch_that_cannot_be_trained_is_refused_at_once() {
+    let model = || Sequential::new().add(Dense::new(5)).add(BatchNorm::new()).add(Dense::new(3));
+    let data = points(17);
+    let mut trainer = builder(model(), 8).build(gpu()).unwrap();
+    let before = weights(&trainer);
+    assert!(trainer.fit(&data, Fit::epochs(1)).is_err());
+    assert_eq!(weights(&trainer), before);
+    trainer.fit(&data, Fit::epochs(1).drop_last(true)).unwrap();
+    assert_eq!(trainer.steps(), 2);
+    let none = trainer.fit(&data, Fit::epochs(1).steps_per_epoch(0));
+    assert!(matches!(none, Err(Error::Argument { argument: "steps_per_epoch", .. })));
 }

@@ -11,6 +11,7 @@ use crate::dtype::DType;
 use crate::error::Result;
 use crate::graph::{Scalar, Value};
 use crate::session::{Executor, ScalarTable, Session, SessionOptions};
+use crate::shape::TensorType;
 use crate::tape::{BoundBuffer, BufferPlan, BufferRole, Dispatch, Plan, Tape};
 
 /// Bytes after each buffer in a guarded session.
@@ -154,6 +155,11 @@ impl GpuExecutor {
     /// The contents of a range of a buffer of this device.
     pub(super) fn read_range(&self, range: BufferRange<'_>) -> Result<Vec<u8>> {
         self.staging.read(&self.context, &[range])?.wait()
+    }
+
+    /// Shape and dtype of a value.
+    pub(super) fn type_of(&self, value: Value) -> TensorType {
+        self.tape.recording().ty(value)
     }
 
     /// Bytes of a value as numbers.

@@ -1,22 +1,30 @@
 use super::executor::GpuExecutor;
 use super::range::BufferRange;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::Value;
 
-/// Copies of buffers on their device.
+/// Copies of values on their device, by name.
 pub(crate) struct GpuSnapshot {
-    copies: Vec<(Value, wgpu::Buffer)>,
+    copies: Vec<(String, wgpu::Buffer)>,
+}
+
+impl GpuSnapshot {
+    /// The names of the values.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.copies.iter().map(|(name, _)| name.as_str())
+    }
 }
 
 impl GpuExecutor {
-    /// Copies the contents of values within the device.
-    pub fn snapshot(&self, values: &[Value]) -> Result<GpuSnapshot> {
+    /// Copies the contents of f32 values within the device.
+    pub fn snapshot(&self, values: &[(String, Value)]) -> Result<GpuSnapshot> {
         let context = &self.context;
-        let located: Vec<_> = values.iter().filter_map(|&v| self.locate(v).ok().map(|at| (v, at))).collect();
+        let located: Vec<_> =
+            values.iter().filter_map(|(name, v)| self.locate(*v).ok().map(|at| (name, at))).collect();
         let bytes = located.iter().map(|(_, range)| range.bytes).sum();
         let copies = context.scoped(bytes, || {
             let mut encoder = context.device.create_command_encoder(&Default::default());
-            let copy = |(value, source): (Value, BufferRange<'_>)| {
+            let copy = |(name, source): (&String, BufferRange<'_>)| {
                 let buffer = context.device.create_buffer(&wgpu::BufferDescriptor {
                     label: Some("snapshot"),
                     size: source.bytes,
@@ -24,7 +32,7 @@ impl GpuExecutor {
                     mapped_at_creation: false,
                 });
                 encoder.copy_buffer_to_buffer(source.buffer, source.offset, &buffer, 0, source.bytes);
-                (value, buffer)
+                (name.clone(), buffer)
             };
             let copies = located.into_iter().map(copy).collect();
             context.queue.submit([encoder.finish()]);
@@ -33,12 +41,16 @@ impl GpuExecutor {
         Ok(GpuSnapshot { copies })
     }
 
-    /// Puts back what [`snapshot`](GpuExecutor::snapshot) copied.
-    pub fn put_back(&self, snapshot: &GpuSnapshot) -> Result<()> {
+    /// Puts what [`snapshot`](GpuExecutor::snapshot) copied into these values, in its order.
+    pub fn put_back(&self, snapshot: &GpuSnapshot, values: &[Value]) -> Result<()> {
         let context = &self.context;
         let mut encoder = context.device.create_command_encoder(&Default::default());
-        for (value, copy) in &snapshot.copies {
-            let place = self.locate(*value)?;
+        for ((name, copy), &value) in snapshot.copies.iter().zip(values) {
+            let place = self.locate(value)?;
+            if place.bytes != copy.size() {
+                let (expected, found) = (self.type_of(value), copy.size() as usize / 4);
+                return Err(Error::Length { name: name.clone(), expected, found });
+            }
             encoder.copy_buffer_to_buffer(copy, 0, place.buffer, place.offset, place.bytes);
         }
         context.queue.submit([encoder.finish()]);
@@ -46,10 +58,11 @@ impl GpuExecutor {
     }
 
     /// Reads what [`snapshot`](GpuExecutor::snapshot) copied.
-    pub fn read_snapshot(&self, snapshot: &GpuSnapshot) -> Result<Vec<(Value, Vec<f64>)>> {
-        let read = |(value, copy): &(Value, wgpu::Buffer)| {
+    pub fn read_snapshot(&self, snapshot: &GpuSnapshot) -> Result<Vec<(String, Vec<f64>)>> {
+        let read = |(name, copy): &(String, wgpu::Buffer)| {
             let bytes = self.read_range(BufferRange { buffer: copy, offset: 0, bytes: copy.size() })?;
-            Ok((*value, self.to_f64(*value, &bytes)))
+            let data: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
+            Ok((name.clone(), data.into_iter().map(f64::from).collect()))
         };
         snapshot.copies.iter().map(read).collect()
     }

@@ -366,6 +366,24 @@ impl Session {
         self.tape.recording().describe(value)
     }
 
+    /// Puts the states that are no weights of the model and that `which` names back to how they began.
+    pub(crate) fn reset_states(&mut self, which: impl Fn(&str) -> bool) -> Result<()> {
+        let tape = self.tape.clone();
+        let recording = tape.recording();
+        for value in tape.persistent() {
+            let info = &recording.values[value.index()];
+            let name = info.name.as_deref().unwrap_or_default();
+            if let Source::State(init) = &info.source
+                && !recording.is_weight(value)
+                && which(name)
+            {
+                let data = init.fill(info.ty.shape, self.seed(), name);
+                self.executor.write(value, bytemuck::cast_slice(&data))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Overwrites a parameter or a state with every digit the executor has.
     pub(crate) fn write_f64(&mut self, value: Value, data: &[f64]) -> Result<()> {
         let ty = self.tape.recording().ty(value);

@@ -10,9 +10,10 @@ pub struct Snapshot {
     scalars: Vec<f64>,
 }
 
+/// Each value by its name, so that a tape that was recorded again takes them up.
 enum Contents {
     Gpu(GpuSnapshot),
-    Cpu(Vec<(Value, Vec<f64>)>),
+    Cpu(Vec<(String, Vec<f64>)>),
 }
 
 impl Session {
@@ -30,9 +31,12 @@ impl Session {
     /// A snapshot of these parameters and states alone.
     pub(crate) fn snapshot_of(&self, values: &[Value]) -> Result<Snapshot> {
         let contents = match self.executor.gpu() {
-            Some(gpu) => Contents::Gpu(gpu.snapshot(values)?),
+            Some(gpu) => {
+                let named: Vec<_> = values.iter().map(|&value| (self.name_of(value), value)).collect();
+                Contents::Gpu(gpu.snapshot(&named)?)
+            }
             None => {
-                let read = |&v: &Value| Ok((v, self.executor.read_f64(v)?));
+                let read = |&v: &Value| Ok((self.name_of(v), self.executor.read_f64(v)?));
                 Contents::Cpu(values.iter().map(read).collect::<Result<_>>()?)
             }
         };
@@ -52,29 +56,39 @@ impl Session {
     /// [`restore`](Session::restore) without the step count and the other scalars.
     pub(crate) fn restore_contents(&mut self, snapshot: &Snapshot) -> Result<()> {
         match &snapshot.contents {
-            Contents::Gpu(contents) => match self.executor.gpu() {
-                Some(gpu) => gpu.put_back(contents),
-                None => Err(Error::NeedsGpu { what: "a snapshot of a GPU session" }),
-            },
+            Contents::Gpu(contents) => {
+                let values: Vec<Value> =
+                    contents.names().map(|n| self.advanced_value(n)).collect::<Result<_>>()?;
+                match self.executor.gpu() {
+                    Some(gpu) => gpu.put_back(contents, &values),
+                    None => Err(Error::NeedsGpu { what: "a snapshot of a GPU session" }),
+                }
+            }
             Contents::Cpu(contents) => {
-                contents.iter().try_for_each(|(value, data)| self.executor.restore(*value, data))
+                let find = |(name, data): &(String, Vec<f64>)| {
+                    let (value, found) = (self.advanced_value(name)?, data.len());
+                    let expected = self.type_of(value);
+                    if expected.numel() == found {
+                        return Ok(value);
+                    }
+                    Err(Error::Length { name: name.clone(), expected, found })
+                };
+                let values: Vec<Value> = contents.iter().map(find).collect::<Result<_>>()?;
+                let pairs = values.into_iter().zip(contents);
+                pairs.into_iter().try_for_each(|(value, (_, data))| self.executor.restore(value, data))
             }
         }
     }
 
     /// What a snapshot holds, by name.
     pub(crate) fn read_snapshot(&self, snapshot: &Snapshot) -> Result<Vec<(String, Vec<f64>)>> {
-        let name = |value: Value| self.tape.recording().describe(value);
         match &snapshot.contents {
             Contents::Gpu(contents) => {
                 let gpu =
                     self.executor.gpu().ok_or(Error::NeedsGpu { what: "a snapshot of a GPU session" })?;
-                let read = gpu.read_snapshot(contents)?;
-                Ok(read.into_iter().map(|(value, data)| (name(value), data)).collect())
+                gpu.read_snapshot(contents)
             }
-            Contents::Cpu(contents) => {
-                Ok(contents.iter().map(|(v, data)| (name(*v), data.clone())).collect())
-            }
+            Contents::Cpu(contents) => Ok(contents.clone()),
         }
     }
 

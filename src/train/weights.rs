@@ -63,6 +63,7 @@ impl Trainer {
             }
             found.push((value, array));
         }
-        found.into_iter().try_for_each(|(value, array)| session.write(value, &array.data))
+        found.into_iter().try_for_each(|(value, array)| session.write(value, &array.data))?;
+        self.hold_to_masks()
     }
 }

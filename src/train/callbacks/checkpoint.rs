@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use super::monitor::{Mode, Monitor};
+use super::monitor::{Direction, Monitor};
 use super::{Callback, CallbackState, Run};
 use crate::error::{Error, Result};
 use crate::train::Trainer;
@@ -29,7 +29,7 @@ pub struct ModelCheckpoint {
     every_epochs: usize,
     every_steps: Option<u32>,
     monitor: Option<Monitor>,
-    mode: Mode,
+    mode: Direction,
     keep_all: bool,
     best: Option<f64>,
 }
@@ -47,7 +47,7 @@ impl ModelCheckpoint {
             every_epochs: 1,
             every_steps: None,
             monitor: None,
-            mode: Mode::Auto,
+            mode: Direction::Auto,
             keep_all: false,
             best: None,
         }
@@ -73,7 +73,7 @@ impl ModelCheckpoint {
 
     /// Whether small or large figures are better for [`best`](ModelCheckpoint::best); told from the name
     /// by default.
-    pub fn mode(mut self, mode: Mode) -> Self {
+    pub fn mode(mut self, mode: Direction) -> Self {
         self.mode = mode;
         self.monitor = self.monitor.map(|monitor| monitor.mode(mode));
         self

@@ -1,4 +1,4 @@
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::{Callback, Run};
@@ -7,8 +7,8 @@ use crate::error::{Error, Result};
 /// Writes the figures of each epoch as a line of a CSV file, with a header: `epoch,loss,accuracy,..`.
 /// Epochs count from 1; a figure that the first epoch did not have is left out.
 ///
-/// The file is begun anew unless [`append`](CsvLog::append) is asked for; a resumed training always
-/// appends. Each line is on the disk before the next epoch begins.
+/// The file is begun anew unless [`append`](CsvLog::append) is asked for. A training that does not begin with
+/// the first epoch, such as a resumed one, goes on after the lines of the epochs before it. Each line is on the disk before the next epoch begins.
 #[derive(Debug)]
 pub struct CsvLog {
     path: PathBuf,
@@ -33,32 +33,46 @@ impl CsvLog {
         Error::Io { path: self.path.clone(), source }
     }
 
-    /// The header of a file that lines are to be added to; none if it is missing or empty.
-    fn header(&self) -> Result<Option<Vec<String>>> {
+    /// The lines of the file, the header first; none if it is missing or empty.
+    fn lines(&self) -> Result<Vec<csv::StringRecord>> {
         let file = match File::open(&self.path) {
             Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(self.io(error)),
         };
-        let mut reader = csv::Reader::from_reader(file);
-        let header = reader.headers().map_err(|e| self.io(e.into()))?;
-        Ok(if header.is_empty() { None } else { Some(header.iter().skip(1).map(str::to_owned).collect()) })
+        let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(file);
+        reader.records().map(|line| line.map_err(|e| self.io(e.into()))).collect()
+    }
+
+    /// The lines that new ones are added to.
+    fn before(&self, run: &Run<'_>) -> Result<Vec<csv::StringRecord>> {
+        if self.append {
+            return self.lines();
+        }
+        if run.epoch() == 0 {
+            return Ok(Vec::new());
+        }
+        // Epochs that were logged before an interruption, and come again, are logged once.
+        let is_earlier = |line: &csv::StringRecord| {
+            line.get(0).and_then(|cell| cell.parse().ok()).is_none_or(|epoch: usize| epoch <= run.epoch())
+        };
+        Ok(self.lines()?.into_iter().filter(is_earlier).collect())
     }
 
     fn open(&mut self, run: &mut Run<'_>) -> Result<csv::Writer<File>> {
-        let append = self.append || run.epoch() > 0;
-        let known = if append { self.header()? } else { None };
-        let mut options = OpenOptions::new();
-        options.create(true).write(true).append(append).truncate(!append);
-        let file = options.open(&self.path).map_err(|e| self.io(e))?;
-        let mut writer = csv::Writer::from_writer(file);
-        match known {
-            Some(columns) => self.columns = columns,
+        let lines = self.before(run)?;
+        let file = File::create(&self.path).map_err(|e| self.io(e))?;
+        let mut writer = csv::WriterBuilder::new().flexible(true).from_writer(file);
+        match lines.first() {
+            Some(header) => self.columns = header.iter().skip(1).map(str::to_owned).collect(),
             None => {
                 self.columns = run.logs()?.names().map(str::to_owned).collect();
                 let header = std::iter::once("epoch").chain(self.columns.iter().map(String::as_str));
                 writer.write_record(header).map_err(|e| self.io(e.into()))?;
             }
+        }
+        for line in &lines {
+            writer.write_record(line).map_err(|e| self.io(e.into()))?;
         }
         Ok(writer)
     }

@@ -1,4 +1,4 @@
-use super::monitor::{Mode, Monitor};
+use super::monitor::{Direction, Monitor};
 use super::{Callback, CallbackState, Run};
 use crate::error::Result;
 use crate::session::Snapshot;
@@ -62,7 +62,7 @@ impl EarlyStopping {
     }
 
     /// Whether small or large figures are better; told from the name by default.
-    pub fn mode(mut self, mode: Mode) -> Self {
+    pub fn mode(mut self, mode: Direction) -> Self {
         self.monitor = self.monitor.mode(mode);
         self
     }
@@ -86,6 +86,11 @@ impl EarlyStopping {
         self
     }
 
+    fn reason(&self) -> String {
+        let (name, epochs) = (self.monitor.name(), self.waited);
+        format!("`{name}` has not become better for {epochs} epochs")
+    }
+
     /// The best figure so far.
     pub fn best(&self) -> Option<f64> {
         self.best
@@ -96,9 +101,12 @@ impl Callback for EarlyStopping {
     fn on_train_begin(&mut self, run: &mut Run<'_>) -> Result<()> {
         // A training that is resumed has loaded what was known by then.
         if run.history().epochs.is_empty() {
-            (self.waited, self.best, self.best_weights) = (0, None, None);
+            (self.waited, self.best, self.best_weights, self.stopped) = (0, None, None, false);
         }
-        self.stopped = false;
+        // One that had stopped by then stays so.
+        if self.stopped {
+            run.stop(self.reason());
+        }
         Ok(())
     }
 
@@ -108,19 +116,20 @@ impl Callback for EarlyStopping {
             return Ok(());
         }
         let figure = self.monitor.figure(run.logs()?)?;
-        let best = self.best.or(self.baseline);
-        if self.monitor.is_better(figure, best) {
-            (self.best, self.best_epoch, self.waited) = (Some(figure), epoch, 0);
+        self.waited += 1;
+        if self.monitor.is_better(figure, self.best) {
+            (self.best, self.best_epoch) = (Some(figure), epoch);
             if self.restore {
                 self.best_weights = Some(run.trainer().weights_snapshot()?);
             }
-            return Ok(());
+            // What is the best so far, but not better than the baseline, is waited through.
+            if self.baseline.is_none() || self.monitor.is_better(figure, self.baseline) {
+                self.waited = 0;
+            }
         }
-        self.waited += 1;
-        if self.waited >= self.patience.max(1) {
+        if self.waited > 0 && self.waited >= self.patience {
             self.stopped = true;
-            let (name, epochs) = (self.monitor.name(), self.waited);
-            run.stop(format!("`{name}` has not become better for {epochs} epochs"));
+            run.stop(self.reason());
         }
         Ok(())
     }
@@ -136,6 +145,7 @@ impl Callback for EarlyStopping {
         let mut state = CallbackState::default();
         state.numbers.push(("waited".to_owned(), self.waited as f64));
         state.numbers.push(("best_epoch".to_owned(), self.best_epoch as f64));
+        state.numbers.push(("stopped".to_owned(), f64::from(u8::from(self.stopped))));
         if let Some(best) = self.best {
             state.numbers.push(("best".to_owned(), best));
         }
@@ -149,6 +159,7 @@ impl Callback for EarlyStopping {
         let count = |name| state.number(name).map_or(0, |n| n as usize);
         (self.waited, self.best_epoch) = (count("waited"), count("best_epoch"));
         self.best = state.number("best");
+        self.stopped = state.number("stopped") == Some(1.0);
         self.best_weights = None;
         if !state.arrays.is_empty() {
             self.best_weights = Some(trainer.session_mut().snapshot_from(&state.arrays)?);

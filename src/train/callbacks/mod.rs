@@ -14,7 +14,7 @@ pub use checkpoint::ModelCheckpoint;
 pub use csv_log::CsvLog;
 pub use early_stopping::EarlyStopping;
 pub(crate) use functions::{OnEpochEnd, OnRefresh, OnSteps};
-pub use monitor::{Mode, Monitor};
+pub use monitor::{Direction, Monitor};
 #[cfg(feature = "progress")]
 #[cfg_attr(docsrs, doc(cfg(feature = "progress")))]
 pub use progress::Progress;

@@ -3,7 +3,7 @@ use crate::train::Logs;
 
 /// Whether small or large figures are better.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Mode {
+pub enum Direction {
     /// Told from the name: figures of agreement are to grow, all others to shrink.
     #[default]
     Auto,
@@ -21,18 +21,18 @@ const TO_GROW: [&str; 9] =
 #[derive(Clone, Debug, PartialEq)]
 pub struct Monitor {
     name: String,
-    mode: Mode,
+    mode: Direction,
     min_delta: f64,
 }
 
 impl Monitor {
     /// Watches the figure of this name; anything better counts.
     pub fn new(name: &str) -> Self {
-        Monitor { name: name.to_owned(), mode: Mode::Auto, min_delta: 0.0 }
+        Monitor { name: name.to_owned(), mode: Direction::Auto, min_delta: 0.0 }
     }
 
     /// Whether small or large figures are better.
-    pub fn mode(mut self, mode: Mode) -> Self {
+    pub fn mode(mut self, mode: Direction) -> Self {
         self.mode = mode;
         self
     }
@@ -51,9 +51,9 @@ impl Monitor {
     /// Whether a figure is better than the best so far. The first one is, NaN never.
     pub fn is_better(&self, figure: f64, best: Option<f64>) -> bool {
         let grows = match self.mode {
-            Mode::Auto => TO_GROW.iter().any(|part| self.name.contains(part)),
-            Mode::Min => false,
-            Mode::Max => true,
+            Direction::Auto => TO_GROW.iter().any(|part| self.name.contains(part)),
+            Direction::Min => false,
+            Direction::Max => true,
         };
         match best {
             None => !figure.is_nan(),
@@ -95,13 +95,13 @@ mod tests {
 
     #[test]
     fn a_mode_that_is_named_goes_before_the_name() {
-        assert!(Monitor::new("accuracy").mode(Mode::Min).is_better(0.1, Some(0.2)));
-        assert!(Monitor::new("loss").mode(Mode::Max).is_better(0.3, Some(0.2)));
+        assert!(Monitor::new("accuracy").mode(Direction::Min).is_better(0.1, Some(0.2)));
+        assert!(Monitor::new("loss").mode(Direction::Max).is_better(0.3, Some(0.2)));
     }
 
     #[test]
     fn nan_is_never_better_and_equal_is_not() {
-        for mode in [Mode::Auto, Mode::Min, Mode::Max] {
+        for mode in [Direction::Auto, Direction::Min, Direction::Max] {
             let monitor = Monitor::new("loss").mode(mode);
             for best in [None, Some(0.0), Some(f64::INFINITY), Some(f64::NEG_INFINITY)] {
                 assert!(!monitor.is_better(f64::NAN, best), "{mode:?}, {best:?}");

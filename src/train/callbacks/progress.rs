@@ -31,8 +31,7 @@ impl Progress {
 
     fn show(&self, run: &mut Run<'_>, samples: usize) -> Result<()> {
         let rate = samples as f64 / self.begun.elapsed().as_secs_f64().max(1e-9);
-        let done = run.epoch() * run.steps_per_epoch() + run.step();
-        self.bar.set_position(done as u64);
+        self.bar.set_position(done(run));
         let epoch = format!("epoch {}/{}", run.epoch() + 1, run.epochs());
         let logs = run.logs()?.to_string();
         self.bar.set_message(format!("{epoch}  {logs}  {rate:.0} samples/s"));
@@ -40,14 +39,19 @@ impl Progress {
     }
 }
 
+/// Steps done in all.
+fn done(run: &Run<'_>) -> u64 {
+    (run.epoch() as u64).saturating_mul(run.steps_per_epoch() as u64).saturating_add(run.step() as u64)
+}
+
 impl Callback for Progress {
     fn on_train_begin(&mut self, run: &mut Run<'_>) -> Result<()> {
-        let bar = ProgressBar::new((run.epochs() * run.steps_per_epoch()) as u64);
+        let bar = ProgressBar::new((run.epochs() as u64).saturating_mul(run.steps_per_epoch() as u64));
         // The template is a constant; without it the bar is plain.
         if let Ok(style) = ProgressStyle::with_template("{bar:24} {pos}/{len}  {eta} left  {msg}") {
             bar.set_style(style.progress_chars("=> "));
         }
-        bar.set_position((run.epoch() * run.steps_per_epoch() + run.step()) as u64);
+        bar.set_position(done(run));
         bar.reset_eta();
         (self.bar, self.begun, self.seen) = (bar, Instant::now(), 0);
         Ok(())

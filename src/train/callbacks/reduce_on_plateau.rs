@@ -1,4 +1,4 @@
-use super::monitor::{Mode, Monitor};
+use super::monitor::{Direction, Monitor};
 use super::{Callback, CallbackState, Run};
 use crate::error::{Error, Result};
 use crate::train::Trainer;
@@ -55,7 +55,7 @@ impl ReduceOnPlateau {
     }
 
     /// Whether small or large figures are better; told from the name by default.
-    pub fn mode(mut self, mode: Mode) -> Self {
+    pub fn mode(mut self, mode: Direction) -> Self {
         self.monitor = self.monitor.mode(mode);
         self
     }

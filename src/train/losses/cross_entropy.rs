@@ -74,21 +74,6 @@ impl CrossEntropy {
         Err(Error::Argument { argument, value: smoothing.to_string(), expected })
     }
 
-    /// Refuses probabilities where logits are taken: a second softmax would train, and badly.
-    fn check_logits(&self, g: &Graph, output: Value) -> Result<()> {
-        let recording = g.recording();
-        let made_by = match recording.values[recording.root(output).index()].source {
-            Source::Op { node, .. } => recording.nodes[node].op.name(),
-            _ => return Ok(()),
-        };
-        if self.from_probabilities || !["softmax", "sigmoid"].contains(&made_by) {
-            return Ok(());
-        }
-        let value = format!("the result of {made_by}");
-        let expected = "this loss takes logits; say `.from_probabilities()`, or leave the activation out";
-        Err(Error::Argument { argument: "output", value, expected })
-    }
-
     fn smoothing(&self) -> f32 {
         self.label_smoothing.unwrap_or(0.0)
     }
@@ -140,6 +125,21 @@ impl CrossEntropy {
     }
 }
 
+/// Refuses probabilities where logits are taken: a second softmax would train, and badly.
+pub(super) fn check_logits(g: &Graph, output: Value) -> Result<()> {
+    let recording = g.recording();
+    let made_by = match recording.values[recording.root(output).index()].source {
+        Source::Op { node, .. } => recording.nodes[node].op.name(),
+        _ => return Ok(()),
+    };
+    if !["softmax", "sigmoid"].contains(&made_by) {
+        return Ok(());
+    }
+    let value = format!("the result of {made_by}");
+    let expected = "this loss takes logits; say `.from_probabilities()`, or leave the activation out";
+    Err(Error::Argument { argument: "output", value, expected })
+}
+
 impl LossFunction for CrossEntropy {
     #[track_caller]
     fn targets(&self, output: Shape) -> Result<TensorType> {
@@ -152,7 +152,9 @@ impl LossFunction for CrossEntropy {
             let name = self.loss.name();
             graph.located(name, self.check())?;
             self.loss.target_rule().check(name, graph, output, targets)?;
-            graph.located(name, self.check_logits(graph, output))?;
+            if !self.from_probabilities {
+                graph.located(name, check_logits(graph, output))?;
+            }
             formulas::per_sample(graph, self.terms(graph, output, targets)?)
         })
     }

@@ -1,5 +1,6 @@
 use std::panic::Location;
 
+use super::cross_entropy::check_logits;
 use super::formulas::{self, TargetRule};
 use super::{CrossEntropy, LossFunction, Scores};
 use crate::error::{Error, Result};
@@ -108,6 +109,12 @@ impl Loss {
         }
     }
 
+    fn is_cross_entropy(&self) -> bool {
+        let all =
+            [Loss::SparseCategoricalCrossEntropy, Loss::CategoricalCrossEntropy, Loss::BinaryCrossEntropy];
+        all.contains(self)
+    }
+
     /// The cross-entropy of probabilities, as a softmax or sigmoid in the model gives them, instead of
     /// logits: Keras's `from_logits=False`. Losses other than the three cross-entropies are refused with
     /// this when they are recorded.
@@ -175,6 +182,9 @@ impl LossFunction for Loss {
         graph.attributed_to(Location::caller(), || {
             graph.located(self.name(), self.check())?;
             self.target_rule().check(self.name(), graph, output, targets)?;
+            if self.is_cross_entropy() {
+                graph.located(self.name(), check_logits(graph, output))?;
+            }
             formulas::per_sample(graph, self.terms(graph, output, targets)?)
         })
     }

@@ -59,8 +59,7 @@ fn of_number(sums: &[f64]) -> f64 {
     let (moments, errors) = (&sums[..MOMENTS], sums[MOMENTS]);
     let [count, sum, squares] = sums_of_moments(moments);
     let deviations = squares - sum * (sum / count);
-    // Also true of NaN, which then is the result.
-    if !(deviations <= NO_DEVIATION * squares) {
+    if deviations > NO_DEVIATION * squares || deviations.is_nan() {
         return 1.0 - errors / deviations;
     }
     if errors == 0.0 { 1.0 } else { 0.0 }

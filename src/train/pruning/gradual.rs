@@ -1,6 +1,7 @@
 use super::Pruning;
 use crate::error::{Error, Result};
-use crate::train::callbacks::{Callback, Run};
+use crate::train::Trainer;
+use crate::train::callbacks::{Callback, CallbackState, Run};
 
 /// Prunes more and more while training goes on, by the cubic schedule of Zhu and Gupta, "To prune, or not
 /// to prune" (2017): from update `begin` to update `end`, every `every` updates,
@@ -9,7 +10,9 @@ use crate::train::callbacks::{Callback, Run};
 /// s = s_final + (s_initial - s_final) (1 - (t - begin) / (end - begin))^3
 /// ```
 ///
-/// What has been pruned stays so.
+/// What has been pruned stays so. With [`EarlyStopping`](crate::train::callbacks::EarlyStopping) that puts
+/// the best weights back, those are pruned as the last ones are; let it
+/// [start](crate::train::callbacks::EarlyStopping::start_from) when pruning has ended.
 ///
 /// ```
 /// use retape::prelude::*;
@@ -25,13 +28,15 @@ pub struct GradualPruning {
     begin: u32,
     end: u32,
     every: u32,
+    /// The updates before the training.
+    from: u32,
 }
 
 impl GradualPruning {
-    /// Up to the share that `pruning` asks for, from update `begin` to update `end`, from 0 and every 100
-    /// updates.
+    /// Up to the share that `pruning` asks for, from update `begin` to update `end` of the training, from 0
+    /// and every 100 updates.
     pub fn new(pruning: Pruning, begin: u32, end: u32) -> Self {
-        GradualPruning { pruning, initial: 0.0, begin, end, every: 100 }
+        GradualPruning { pruning, initial: 0.0, begin, end, every: 100, from: 0 }
     }
 
     /// The share that is pruned first.
@@ -66,6 +71,9 @@ impl Callback for GradualPruning {
             let expected = "it ends after it begins, and goes by 1 or more";
             return Err(Error::Argument { argument: "updates", value, expected });
         }
+        if run.history().epochs.is_empty() && run.step() == 0 {
+            self.from = run.trainer().updates();
+        }
         // So that no step is recorded again while training goes on.
         run.trainer().record_masks()
     }
@@ -75,13 +83,24 @@ impl Callback for GradualPruning {
     }
 
     fn on_step(&mut self, run: &mut Run<'_>) -> Result<()> {
-        let update = run.trainer().updates();
+        let update = run.trainer().updates().saturating_sub(self.from);
         let due = update >= self.begin && update <= self.end;
         let last = update == self.end;
         if due && (last || (update - self.begin).is_multiple_of(self.every)) {
             let share = self.sparsity(update);
             run.trainer().prune(&self.pruning.with(share))?;
         }
+        Ok(())
+    }
+
+    fn save(&self, _: &Trainer) -> Result<CallbackState> {
+        let mut state = CallbackState::default();
+        state.numbers.push(("from".to_owned(), f64::from(self.from)));
+        Ok(state)
+    }
+
+    fn load(&mut self, state: &CallbackState, _: &mut Trainer) -> Result<()> {
+        self.from = state.number("from").map_or(0, |from| from as u32);
         Ok(())
     }
 }

@@ -122,6 +122,7 @@ impl Trainer {
             self.set_weight(name, &weight)?;
             self.set_weight(&mask_name(name), &mask)?;
         }
+        self.hold_to_masks()?;
         self.sparsity()
     }
 
@@ -139,7 +140,10 @@ impl Trainer {
     }
 }
 
+/// How the name of a mask ends.
+pub(super) const MASK: &str = ".mask";
+
 /// What the mask of a weight is called.
 pub(super) fn mask_name(weight: &str) -> String {
-    format!("{weight}.mask")
+    format!("{weight}{MASK}")
 }

@@ -1,6 +1,6 @@
 use crate::error::{Error, Result};
 use crate::nn::{LayerSpec, Sequential, UnitFlow};
-use crate::shape::Shape;
+use crate::shape::{Shape, TensorType};
 use crate::train::weights::{WeightArray, Weights};
 
 /// A smaller model: of each layer of units (dense units, filters) but the last, the share `fraction` with
@@ -46,6 +46,7 @@ pub fn prune_units(
         let value = fraction.to_string();
         return Err(Error::Argument { argument: "fraction", value, expected: "at least 0 and below 1" });
     }
+    check(weights)?;
     let stages = stages(model, input.into())?;
     let mut smaller = Sequential::new();
     let mut kept_weights = weights.clone();
@@ -55,6 +56,7 @@ pub fn prune_units(
         match stage.spec.layer().units() {
             UnitFlow::Own { count, outputs, inputs } => {
                 let weight = find(&kept_weights, &stage.name, "weight")?;
+                check_axis(weight, outputs.max(inputs), 1)?;
                 let chosen = (passes_on(&stages, index)).then(|| strongest(weight, outputs, fraction));
                 let chosen = chosen.filter(|units| units.len() < count);
                 for array in own(&mut kept_weights, &stage.name) {
@@ -90,6 +92,25 @@ pub fn prune_units(
         smaller = smaller.add(spec.named(&stage.name));
     }
     Ok((smaller, kept_weights))
+}
+
+/// Refuses arrays that do not fill their shapes.
+fn check(weights: &Weights) -> Result<()> {
+    for WeightArray { name, shape, data } in &weights.arrays {
+        if shape.numel() != data.len() || data.is_empty() {
+            let (expected, found) = (TensorType::f32(*shape), data.len());
+            return Err(Error::Length { name: name.clone(), expected, found });
+        }
+    }
+    Ok(())
+}
+
+/// Refuses an array that does not have so many slices along an axis.
+fn check_axis(array: &WeightArray, axis: usize, past: usize) -> Result<()> {
+    if array.shape.dims().get(axis).is_some_and(|&dim| past <= dim) {
+        return Ok(());
+    }
+    Err(Error::Axis { axis: axis as isize, shape: array.shape })
 }
 
 /// A layer of the model with its name and the shape of a sample of its input.
@@ -148,6 +169,7 @@ fn strongest(weight: &WeightArray, axis: usize, fraction: f64) -> Vec<usize> {
 
 /// The slices of an array at `indices` of an axis.
 fn select(array: &WeightArray, axis: usize, indices: &[usize]) -> Result<WeightArray> {
+    check_axis(array, axis, indices.last().map_or(0, |last| last + 1))?;
     let mut dims = array.shape.dims().to_vec();
     let (count, inner) = (dims[axis], dims[axis + 1..].iter().product::<usize>());
     let mut data = Vec::with_capacity(array.data.len() / count * indices.len());

@@ -35,6 +35,10 @@ impl Trainer {
             let (name, known) = (AVERAGE.to_owned(), Vec::new());
             return Err(Error::Unknown { what: "state of the optimiser", name, known });
         }
+        if self.optimizer_updates == 0 {
+            // Before the first update an average is the weight itself.
+            return Ok(());
+        }
         for (average, weight) in &pairs {
             // A parameter that the loss does not depend on has none.
             let Ok(averaged) = self.weight(average) else { continue };

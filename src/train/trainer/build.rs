@@ -130,14 +130,19 @@ impl TrainerBuilder {
             seed: self.seed,
             schedule: self.schedule,
             rate_scale: 1.0,
+            optimizer_updates: 0,
             base_rate: 0.0,
             training: Vec::new(),
             evaluation: None,
             prediction: None,
+            health: None,
             steps: 0,
             updates: 0,
             journey: Journey::default(),
         };
+        if let Some(schedule) = &trainer.schedule {
+            schedule.check()?;
+        }
         trainer.prepare(Variant { rows: self.batch, weighted: false, updates: true })?;
         match trainer.session().scalar(LEARNING_RATE) {
             Ok(rate) => trainer.base_rate = rate,

@@ -39,13 +39,14 @@ impl fmt::Display for Evaluation {
 
 /// A data set to be judged by, ready on its device.
 pub(super) struct Judge<'a> {
+    weighted: bool,
     feed: Feed<'a>,
     samples: usize,
 }
 
 impl Trainer {
     /// Loss and metrics over all samples, with the model as it is in use: no dropout, running
-    /// statistics. Penalties of weights are not part of this loss.
+    /// statistics. The loss is weighted as the samples are; penalties of weights are not part of it.
     ///
     /// # Errors
     /// As [`fit`](Trainer::fit).
@@ -62,11 +63,12 @@ impl Trainer {
         let count = samples.len();
         let step = self.evaluation_step()?;
         // Whether a sample counts is not a column: it is written with each size of a batch.
-        let columns = Columns::new(samples, None);
+        let columns = Columns::new(samples, samples.weights.as_deref().map(Cow::Borrowed));
         columns.check(step)?;
         let longest = count.next_multiple_of(step.rows);
         let (device, step) = (self.device.clone(), self.evaluation_step()?);
-        Ok(Judge { feed: Feed::new(&device, columns, step, longest, limit)?, samples: count })
+        let weighted = samples.weights.is_some();
+        Ok(Judge { weighted, feed: Feed::new(&device, columns, step, longest, limit)?, samples: count })
     }
 
     pub(super) fn evaluate_with(&mut self, judge: &mut Judge<'_>, prefix: &str) -> Result<Logs> {
@@ -78,6 +80,9 @@ impl Trainer {
         step.reset_sums()?;
         let rows = step.rows;
         step.set_counted(rows)?;
+        if !judge.weighted {
+            step.set_weights_to_one()?;
+        }
         for batch in 0..samples.div_ceil(rows) {
             let counted = rows.min(samples - batch * rows);
             if counted < rows {
@@ -194,9 +199,14 @@ impl Predictions {
 }
 
 impl Step {
+    fn set_weights_to_one(&mut self) -> Result<()> {
+        let Some(weights) = self.values.weights else { return Ok(()) };
+        self.session.write(weights, &vec![1.0f32; self.rows])
+    }
+
     /// Lets the first `counted` samples of the batches to come count, and no others.
     fn set_counted(&mut self, counted: usize) -> Result<()> {
-        let Some(mask) = self.values.weights else { return Ok(()) };
+        let Some(mask) = self.values.mask else { return Ok(()) };
         let counts: Vec<f32> = (0..self.rows).map(|row| if row < counted { 1.0 } else { 0.0 }).collect();
         self.session.write(mask, &counts)
     }
@@ -252,18 +262,34 @@ pub(super) fn sample_weights<'a>(
     if classes.is_empty() {
         return Ok(own.map(Cow::Borrowed));
     }
-    let labels = match &samples.targets {
-        Some(Column { data: ColumnData::U32(labels), shape }) if shape.rank() == 0 => labels,
-        _ => {
-            let value = "given for targets that are no labels".to_owned();
-            return Err(Error::Argument {
-                argument: "class_weights",
-                value,
-                expected: "u32 labels, one a sample",
-            });
-        }
-    };
+    if let Some((class, weight)) = classes.iter().find(|(_, weight)| !(weight.is_finite() && *weight >= 0.0))
+    {
+        let (value, expected) = (format!("{weight} for class {class}"), "finite and not negative");
+        return Err(Error::Argument { argument: "class_weights", value, expected });
+    }
+    let labels = labels(samples)?;
     let of_class = |label: &u32| classes.iter().find(|(class, _)| class == label).map_or(1.0, |&(_, w)| w);
     let weights = labels.iter().enumerate().map(|(i, label)| of_class(label) * own.map_or(1.0, |w| w[i]));
     Ok(Some(Cow::Owned(weights.collect())))
+}
+
+/// The class of each sample: its label, 0 or 1 of a single f32 target, the largest of a one-hot row.
+fn labels<'a>(samples: &'a Samples<'_>) -> Result<Cow<'a, [u32]>> {
+    let classes = samples.targets.as_ref().map(|targets| targets.shape.numel());
+    match (samples.targets.as_ref().map(|targets| &targets.data), classes) {
+        (Some(ColumnData::U32(labels)), Some(1)) => Ok(Cow::Borrowed(labels)),
+        (Some(ColumnData::F32(targets)), Some(1)) if targets.iter().all(|&t| t == 0.0 || t == 1.0) => {
+            Ok(Cow::Owned(targets.iter().map(|&t| t as u32).collect()))
+        }
+        (Some(ColumnData::F32(rows)), Some(classes)) if classes > 1 => {
+            let class =
+                |row: &[f32]| (1..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best });
+            Ok(Cow::Owned(rows.chunks_exact(classes).map(|row| class(row) as u32).collect()))
+        }
+        _ => {
+            let value = "given for targets that are no classes".to_owned();
+            let expected = "a label, 0 or 1, or a one-hot row for each sample";
+            Err(Error::Argument { argument: "class_weights", value, expected })
+        }
+    }
 }

@@ -11,7 +11,8 @@ pub(super) struct Guard {
     good: Snapshot,
     position: Position,
     steps: u32,
-    updates: u32,
+    /// Of the training, and of its optimiser.
+    updates: [u32; 2],
 }
 
 impl Guard {
@@ -26,7 +27,7 @@ impl Training<'_, '_> {
     pub(super) fn guard(&self) -> Result<Option<Guard>> {
         let Some(every) = self.nan_guard else { return Ok(None) };
         let good = self.trainer.session().snapshot()?;
-        let (steps, updates) = (self.trainer.steps, self.trainer.updates);
+        let (steps, updates) = (self.trainer.steps, self.trainer.update_counts());
         Ok(Some(Guard { every, good, position: self.position, steps, updates }))
     }
 
@@ -34,7 +35,7 @@ impl Training<'_, '_> {
     /// that spoilt it, and ends training there.
     pub(super) fn look(&mut self, guard: Option<Guard>, sources: &mut Sources<'_>) -> Result<Option<Guard>> {
         let Some(guard) = guard else { return Ok(None) };
-        if self.trainer.loss_is_finite()? {
+        if self.trainer.loss_is_finite()? && self.trainer.looks_sound()? {
             return self.guard();
         }
         let last = self.position.step;
@@ -52,7 +53,8 @@ impl Training<'_, '_> {
     fn go_to(&mut self, guard: &Guard) -> Result<()> {
         self.trainer.session_mut().restore(&guard.good)?;
         self.position = guard.position;
-        (self.trainer.steps, self.trainer.updates) = (guard.steps, guard.updates);
+        self.trainer.steps = guard.steps;
+        [self.trainer.updates, self.trainer.optimizer_updates] = guard.updates;
         Ok(())
     }
 
@@ -66,7 +68,7 @@ impl Training<'_, '_> {
                 good: self.trainer.session().snapshot()?,
                 position: self.position,
                 steps: self.trainer.steps,
-                updates: self.trainer.updates,
+                updates: self.trainer.update_counts(),
             };
             let index = self.step(sources, &mut chain)?;
             chain.submit()?;

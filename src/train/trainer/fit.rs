@@ -22,6 +22,7 @@ pub struct Fit<'a> {
     pub(super) initial_epoch: Option<usize>,
     pub(super) steps_per_epoch: Option<usize>,
     pub(super) shuffle: bool,
+    pub(super) drop_last: bool,
     pub(super) validation: Option<Samples<'a>>,
     pub(super) validation_split: Option<f64>,
     pub(super) class_weights: Vec<(u32, f32)>,
@@ -41,6 +42,7 @@ impl<'a> Fit<'a> {
             initial_epoch: None,
             steps_per_epoch: None,
             shuffle: true,
+            drop_last: false,
             validation: None,
             validation_split: None,
             class_weights: Vec::new(),
@@ -60,9 +62,17 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// Ends each epoch after so many batches, if the data has more.
+    /// Ends each epoch after so many batches, if the data has more. Without shuffling, the samples after
+    /// them are never trained on.
     pub fn steps_per_epoch(mut self, steps: usize) -> Self {
         self.steps_per_epoch = Some(steps);
+        self
+    }
+
+    /// Leaves out the last batch of an epoch where it is smaller than the others: some layers, such as a
+    /// batch normalisation over a single sample, cannot be trained on what is left. Off by default.
+    pub fn drop_last(mut self, drop: bool) -> Self {
+        self.drop_last = drop;
         self
     }
 
@@ -72,7 +82,9 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// Judges the model by these samples after each epoch; the figures are called `val_loss` and so on.
+    /// Judges the model by these samples after each epoch; the figures are called `val_loss` and so on. The
+    /// loss is weighted as the samples are; penalties of weights are not part of it, as they are of `loss`.
+    /// A layer that carries its state on from batch to batch carries it through validation too.
     pub fn validation(mut self, data: impl Into<Samples<'a>>) -> Self {
         self.validation = Some(data.into());
         self
@@ -84,7 +96,8 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// The weight of each class in the training loss, by label; 1 for those not named.
+    /// The weight of each class in the training loss, 1 for those not named: by label, by 0 or 1 of a single
+    /// f32 target, or by the largest element of a one-hot row.
     pub fn class_weights(mut self, weights: impl IntoIterator<Item = (u32, f32)>) -> Self {
         self.class_weights = weights.into_iter().collect();
         self
@@ -126,12 +139,13 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// Looks for a NaN or an infinity in the loss after every `every` steps and at the end of each epoch.
+    /// Looks for a NaN or an infinity in the loss and the weights after every `every` steps and at the end of each epoch.
     /// If there is one, the steps since the last look are run again one by one, from a copy on the device,
     /// until the first that makes one; training stops before that step, with its parameters as they were
     /// then, and [`History::fault`] names the first operator of it that produced one.
     ///
-    /// A look reads one number from the device and copies the parameters and states within it.
+    /// A look reads two numbers from the device, the loss and the norm of all weights, and copies the
+    /// parameters and states within it.
     pub fn nan_guard(mut self, every: u32) -> Self {
         self.nan_guard = Some(every.max(1));
         self
@@ -212,12 +226,17 @@ impl Trainer {
             let value = "given beside validation data".to_owned();
             return Err(Error::Argument { argument: "validation_split", value, expected: "one of the two" });
         }
+        if fit.steps_per_epoch == Some(0) {
+            let (value, expected) = ("0".to_owned(), "an epoch has at least one step");
+            return Err(Error::Argument { argument: "steps_per_epoch", value, expected });
+        }
         let validation = fit.validation.as_ref().or(held_out.as_ref());
         let weights = sample_weights(&train, &fit.class_weights)?;
         let mut sources = self.sources(&train, weights, validation, &fit)?;
         let count = train.len();
         let whole = count.div_ceil(self.batch);
-        let steps = fit.steps_per_epoch.map_or(whole, |steps| steps.clamp(1, whole));
+        let whole = if fit.drop_last { (count / self.batch).max(1) } else { whole };
+        let steps = fit.steps_per_epoch.map_or(whole, |steps| steps.min(whole));
         let position = Position {
             epochs: fit.epochs,
             steps,
@@ -248,6 +267,11 @@ impl Trainer {
         let weighted = weights.is_some();
         let judge = validation.map(|data| self.judge(data, fit.resident_bytes)).transpose()?;
         let columns = Columns::new(train, weights);
+        // A last batch that the model refuses is refused before anything is trained.
+        let rest = train.len() % self.batch;
+        if rest > 0 && !fit.drop_last {
+            self.prepare(self.variant(rest, weighted))?;
+        }
         let index = self.prepare(self.variant(self.batch, weighted))?;
         let step = &self.training[index].1;
         columns.check(step)?;

@@ -2,7 +2,8 @@ use std::collections::BTreeSet;
 
 use super::Trainer;
 use crate::error::Result;
-use crate::train::pruning::mask_name;
+use crate::train::AVERAGE;
+use crate::train::pruning::{MASK, mask_name};
 
 impl Trainer {
     /// Freezes layers from now on, those nested in them included: their parameters stay as they are, no
@@ -41,8 +42,9 @@ impl Trainer {
         self.set_frozen(self.recipe.frozen.union(&more).cloned().collect())
     }
 
-    /// Trains layers again that were frozen, those nested in them included; their moments in the
-    /// optimiser start anew. Layers that the model itself freezes
+    /// Trains layers again that were frozen, those nested in them included. The optimiser starts anew, as
+    /// where Keras compiles a model again: moments of some layers that are old beside those of others
+    /// that begin would be corrected by the wrong count of updates. A schedule goes on. Layers that the model itself freezes
     /// ([`Layer::trainable`](crate::nn::Layer::trainable)) stay frozen.
     ///
     /// # Errors
@@ -67,6 +69,9 @@ impl Trainer {
             self.recipe.frozen = before;
             return Err(error);
         }
+        if !before.is_subset(&self.recipe.frozen) {
+            self.restart_optimizer()?;
+        }
         self.mask_again(&masked)
     }
 
@@ -74,6 +79,28 @@ impl Trainer {
     fn masked_now(&self) -> Vec<String> {
         let has_mask = |name: &&String| self.session().advanced_value(&mask_name(name)).is_ok();
         self.recipe.masked.iter().filter(has_mask).cloned().collect()
+    }
+
+    /// Lets the optimiser's states begin anew.
+    fn restart_optimizer(&mut self) -> Result<()> {
+        self.optimizer_updates = 0;
+        self.session_mut().reset_states(|name| !name.ends_with(MASK))
+    }
+
+    /// Sets what is pruned to zero again, where weights were put in from elsewhere; averages too.
+    pub(crate) fn hold_to_masks(&mut self) -> Result<()> {
+        for name in self.masked_now() {
+            let mask = self.weight(&mask_name(&name))?;
+            if !mask.contains(&0.0) {
+                continue;
+            }
+            for held in [name.clone(), format!("{name}.{AVERAGE}")] {
+                let Ok(mut weight) = self.weight(&held) else { continue };
+                weight.iter_mut().zip(&mask).for_each(|(w, keep)| *w *= keep);
+                self.set_weight(&held, &weight)?;
+            }
+        }
+        Ok(())
     }
 
     /// Holds the zeros of pruned weights that are trained again.

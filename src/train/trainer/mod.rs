@@ -7,6 +7,7 @@ mod fault;
 mod feed;
 mod fit;
 mod freeze;
+mod health;
 mod pace;
 mod recipe;
 mod resume;
@@ -19,6 +20,7 @@ pub use fit::Fit;
 pub(crate) use recipe::Variant;
 
 use self::feed::Columns;
+use self::health::Health;
 use self::recipe::{Recipe, Step, Sums};
 use crate::data::Samples;
 use crate::device::Device;
@@ -26,7 +28,7 @@ use crate::error::{Error, Result};
 use crate::graph::Value;
 use crate::session::{Chain, Session, SessionOptions, Snapshot};
 use crate::train::checkpoint::Journey;
-use crate::train::{Logs, Schedule};
+use crate::train::{LEARNING_RATE, Logs, Schedule};
 
 /// A model with everything that its training needs, on a device.
 ///
@@ -67,10 +69,14 @@ pub struct Trainer {
     training: Vec<(Variant, Step)>,
     evaluation: Option<Step>,
     prediction: Option<Step>,
+    /// The tape of the guard against NaN.
+    health: Option<Health>,
     /// Batches trained on so far.
     steps: u32,
     /// Updates made so far.
     updates: u32,
+    /// Those since the optimiser's states began: what its formulas count.
+    optimizer_updates: u32,
     /// How far the last `fit` went.
     journey: Journey,
 }
@@ -124,6 +130,24 @@ impl Trainer {
         rate * self.rate_scale
     }
 
+    /// Sets the learning rate from the next update on.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a rate that is negative or not finite, and where a schedule gives the rate;
+    /// [`Error::Unknown`] for an optimiser without one.
+    pub fn set_learning_rate(&mut self, rate: f32) -> Result<()> {
+        let argument = |value, expected| Err(Error::Argument { argument: "learning_rate", value, expected });
+        if !(rate.is_finite() && rate >= 0.0) {
+            return argument(rate.to_string(), "it must be finite and not negative");
+        }
+        if self.schedule.is_some() {
+            return argument(rate.to_string(), "the schedule gives it");
+        }
+        self.session().scalar(LEARNING_RATE)?;
+        (self.base_rate, self.rate_scale) = (rate, 1.0);
+        Ok(())
+    }
+
     /// Multiplies the learning rate, that of a schedule too, from now on.
     pub fn scale_learning_rate(&mut self, factor: f32) {
         self.rate_scale *= factor;
@@ -138,12 +162,13 @@ impl Trainer {
     }
 
     /// Puts back what [`weights_snapshot`](Trainer::weights_snapshot) copied. The optimiser's states and
-    /// the step count stay as they are.
+    /// the step count stay as they are, and so does what has been pruned since.
     ///
     /// # Errors
     /// [`Error::Unknown`] for a snapshot of another trainer.
     pub fn restore_weights(&mut self, snapshot: &Snapshot) -> Result<()> {
-        self.session_mut().restore_contents(snapshot)
+        self.session_mut().restore_contents(snapshot)?;
+        self.hold_to_masks()
     }
 
     /// The parameters and states of the model in the training session.
@@ -189,7 +214,7 @@ impl Trainer {
     /// Records all steps anew, with the parameters and states that there are.
     fn record_again(&mut self) -> Result<()> {
         self.training = vec![self.recorded_again()?];
-        (self.evaluation, self.prediction) = (None, None);
+        (self.evaluation, self.prediction, self.health) = (None, None, None);
         Ok(())
     }
 
@@ -235,7 +260,13 @@ impl Trainer {
         chain.step(&mut step.session)?;
         self.steps += 1;
         self.updates += u32::from(variant.updates);
+        self.optimizer_updates += u32::from(variant.updates);
         Ok(())
+    }
+
+    /// The updates of the training, and of its optimiser.
+    fn update_counts(&self) -> [u32; 2] {
+        [self.updates, self.optimizer_updates]
     }
 
     /// Tells a training step how far training is.
@@ -243,7 +274,7 @@ impl Trainer {
         let rate = self.learning_rate();
         let session = &mut self.training[index].1.session;
         session.set_step(self.steps);
-        session.set_updates(self.updates);
+        session.set_updates(self.optimizer_updates);
         session.set_learning_rate(rate);
     }
 
@@ -281,13 +312,23 @@ impl Trainer {
     /// Whether the loss of the epoch so far is a number.
     fn loss_is_finite(&self) -> Result<bool> {
         let step = self.main();
-        Ok(step.session.read(step.sums()?.total)?.first().is_none_or(|loss| loss.is_finite()))
+        Ok(step.session.read_f64(step.sums()?.total)?.first().is_none_or(|loss| loss.is_finite()))
+    }
+
+    /// Whether the norm of all weights is a number, by a tape that reads one number back; where it is not,
+    /// whether they are all finite, by reading them: the norm of large ones may overflow.
+    fn looks_sound(&mut self) -> Result<bool> {
+        if self.health.is_none() {
+            self.health = Some(Health::new(self)?);
+        }
+        let norm = self.health.as_mut().map_or(Ok(f64::NAN), Health::norm)?;
+        Ok(norm.is_finite() || self.weights_are_finite()?)
     }
 
     fn weights_are_finite(&self) -> Result<bool> {
         let step = self.main();
         for &weight in &step.values.weights_of_model {
-            if step.session.read(weight)?.iter().any(|w| !w.is_finite()) {
+            if step.session.read_f64(weight)?.iter().any(|w| !w.is_finite()) {
                 return Ok(false);
             }
         }
@@ -300,8 +341,11 @@ impl Trainer {
         step.reset_sums()
     }
 
-    /// The figures of an epoch in which `samples` samples were seen.
+    /// The figures of an epoch in which `samples` samples were seen; none before the first.
     pub(crate) fn running_logs(&mut self, samples: usize) -> Result<Logs> {
+        if samples == 0 {
+            return Ok(Logs::new());
+        }
         let step = &self.training[0].1;
         self.recipe.logs(step, samples, "")
     }

@@ -53,8 +53,10 @@ pub(super) struct Step {
 pub(super) struct StepValues {
     pub inputs: Vec<Value>,
     pub targets: Option<Value>,
-    /// In training the weight of each sample, in evaluation whether it counts.
+    /// The weight of each sample.
     pub weights: Option<Value>,
+    /// In evaluation, whether a sample counts.
+    pub mask: Option<Value>,
     pub output: Value,
     /// The parameters and states of the model: its weights.
     pub weights_of_model: Vec<Value>,
@@ -102,7 +104,7 @@ impl Recipe {
         let losses: Vec<Value> = std::iter::once(loss).chain(penalties).collect();
         let tape = self.step(g, losses, variant.updates)?;
         let (targets, sums) = (Some(targets), Some(sums));
-        Ok((tape, StepValues { inputs, targets, weights, output, weights_of_model: model, sums }))
+        Ok((tape, StepValues { inputs, targets, weights, mask: None, output, weights_of_model: model, sums }))
     }
 
     fn step(&self, g: &Graph, losses: Vec<Value>, updates: bool) -> Result<Tape> {
@@ -120,14 +122,16 @@ impl Recipe {
         let targets = self.targets(g, output)?;
         let mask = g.input("sample_mask", [rows]);
         let losses = self.loss_rows(g, output, targets, rows)?;
+        let weights = g.input("sample_weight", [rows]);
         // A sample that does not count may have any loss, an infinite one too.
-        let counted = g.select(mask, losses, g.scalar_constant(0.0))?;
+        let counted = g.select(mask, g.mul(losses, weights)?, g.scalar_constant(0.0))?;
         let sum = g.sum(counted, &[], false)?;
         let metrics = MetricInputs { output, targets, scores: self.loss.scores(), mask: Some(mask) };
         let sums = self.sums(g, "evaluation", sum, metrics)?;
         let tape = g.forward([])?;
-        let (targets, weights, sums) = (Some(targets), Some(mask), Some(sums));
-        Ok((tape, StepValues { inputs, targets, weights, output, weights_of_model: model, sums }))
+        let (targets, weights, mask) = (Some(targets), Some(weights), Some(mask));
+        let sums = Some(sums);
+        Ok((tape, StepValues { inputs, targets, weights, mask, output, weights_of_model: model, sums }))
     }
 
     /// The tape of a prediction.
@@ -136,7 +140,15 @@ impl Recipe {
         let tape = graph.forward([output])?;
         Ok((
             tape,
-            StepValues { inputs, targets: None, weights: None, output, weights_of_model: model, sums: None },
+            StepValues {
+                inputs,
+                targets: None,
+                weights: None,
+                mask: None,
+                output,
+                weights_of_model: model,
+                sums: None,
+            },
         ))
     }
 

@@ -26,7 +26,8 @@ impl Trainer {
     /// # Errors
     /// As [`Session::load_weights`]; the model is as it was then.
     pub fn load_weights(&mut self, path: impl AsRef<Path>) -> Result<()> {
-        self.session_mut().load_weights(path)
+        self.session_mut().load_weights(path)?;
+        self.hold_to_masks()
     }
 
     /// Reads the weights that fit by name and shape, and says which.
@@ -34,7 +35,8 @@ impl Trainer {
     /// # Errors
     /// As [`Session::load_weights_partial`].
     pub fn load_weights_partial(&mut self, path: impl AsRef<Path>) -> Result<LoadReport> {
-        self.session_mut().load_weights_partial(path)
+        let report = self.session_mut().load_weights_partial(path)?;
+        self.hold_to_masks().map(|()| report)
     }
 
     /// Reads the weights of some layers, or what fits.
@@ -42,7 +44,8 @@ impl Trainer {
     /// # Errors
     /// As [`Session::load_weights_with`].
     pub fn load_weights_with(&mut self, path: impl AsRef<Path>, options: &LoadOptions) -> Result<LoadReport> {
-        self.session_mut().load_weights_with(path, options)
+        let report = self.session_mut().load_weights_with(path, options)?;
+        self.hold_to_masks().map(|()| report)
     }
 
     /// Writes everything that training goes on from: weights, optimiser states, counts, and the figures
@@ -92,6 +95,8 @@ impl Trainer {
             accumulate: self.recipe.accumulate,
             steps: self.steps,
             updates: self.updates,
+            optimizer_updates: self.optimizer_updates,
+            base_rate: self.base_rate,
             rate_scale: self.rate_scale,
             masked: self.recipe.masked.clone(),
             frozen: self.recipe.frozen.clone(),
@@ -150,12 +155,14 @@ impl Trainer {
             }
         };
         if replaced.is_some() {
-            (self.evaluation, self.prediction) = (None, None);
+            (self.evaluation, self.prediction, self.health) = (None, None, None);
         }
         placement
             .write(|index, value, data| self.training[indices[index]].1.session.write_f64(value, data))?;
         self.forget_states_but(&header.variants);
-        (self.steps, self.updates, self.rate_scale) = (header.steps, header.updates, header.rate_scale);
+        (self.steps, self.updates) = (header.steps, header.updates);
+        self.optimizer_updates = header.optimizer_updates;
+        (self.base_rate, self.rate_scale) = (header.base_rate, header.rate_scale);
         Ok(())
     }
 
