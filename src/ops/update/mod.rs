@@ -324,13 +324,8 @@ mod tests {
         };
         assert_eq!(contents(true), contents(false));
         let dispatches = |at_once: bool| {
-            let plan = record(at_once).0.plan(&DeviceProfile::baseline()).expect("it plans");
-            let of = |d: &crate::tape::Dispatch| {
-                (d.bindings.iter().map(|b| b.buffer).collect::<Vec<_>>(), d.params.clone())
-            };
-            plan.dispatches.iter().map(of).collect::<Vec<_>>()
+            record(at_once).0.plan(&DeviceProfile::baseline()).expect("it plans").dispatches.len()
         };
-        assert_eq!(dispatches(true), dispatches(false));
-        assert_eq!(dispatches(true).len(), 2);
+        assert_eq!([dispatches(true), dispatches(false)], [1, 2]);
     }
 }
