@@ -20,7 +20,8 @@ use crate::graph::{Graph, Value};
 
 /// Records how parameters move, given their gradients.
 ///
-/// Built-in optimisers record one fused operator for many small parameters, and one for each large one. One outside the crate may compose
+/// Built-in optimisers record one fused operator for many small parameters, and one for each large one.
+/// One outside the crate may compose
 /// graph operators, keep its moments in [`Graph::slot`]s, count its updates with
 /// [`Graph::update_count`] and write with [`Graph::assign`].
 ///
@@ -73,7 +74,8 @@ pub trait Optimizer: fmt::Debug + Send + Sync {
     }
 
     /// The same optimiser, with a moving average of every parameter beside it (Polyak and Juditsky,
-    /// SIAM J. Control Optim. 30, 1992; Keras's `use_ema`): after each update,
+    /// SIAM J. Control Optim. 30, 1992; Keras's `use_ema`): after each update, constraints and masks
+    /// included,
     ///
     /// ```text
     /// average = decay average + (1 - decay) w
