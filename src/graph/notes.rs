@@ -3,7 +3,7 @@
 use std::panic::Location;
 
 use super::types::is_own;
-use super::{Graph, Recording, Source, Value};
+use super::{Graph, Phase, Recording, Source, Value};
 use crate::error::Result;
 use crate::train::Rule;
 
@@ -25,9 +25,14 @@ impl Graph {
         self.data.borrow_mut().rules.push((parameter, rule));
     }
 
-    /// Asks for the average of a parameter in `average`, by what it holds at the end of the step.
-    pub(crate) fn note_average(&self, average: Value, parameter: Value, decay: f32) {
+    /// Averages a parameter by what it holds at the end of a training step: recorded when everything that
+    /// moves it is, constraints and masks too. Outside one, recorded at once.
+    pub(crate) fn average(&self, average: Value, parameter: Value, decay: f32) -> Result<()> {
+        if self.data.borrow().context.phase != Phase::Update {
+            return self.moving_average(average, parameter, decay);
+        }
         self.data.borrow_mut().averages.push((average, parameter, decay));
+        Ok(())
     }
 
     /// Records the averages asked for since the last call.

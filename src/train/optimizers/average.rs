@@ -25,8 +25,7 @@ impl<O: Optimizer> Optimizer for Averaged<O> {
         check_decay("decay", self.decay)?;
         self.inner.record(graph, gradients)?;
         for &(w, _) in gradients {
-            // Recorded when everything that moves the parameter is, constraints and masks too.
-            graph.note_average(graph.slot(w, AVERAGE)?, w, self.decay);
+            graph.average(graph.slot(w, AVERAGE)?, w, self.decay)?;
         }
         Ok(())
     }
