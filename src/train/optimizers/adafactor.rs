@@ -114,19 +114,20 @@ impl Adafactor {
             decayed = graph.sub(w, graph.mul(w, share)?)?;
         }
         let squares = graph.add(graph.square(gradient)?, number(self.epsilon_1))?;
-        let second = if graph.shape_of(w).rank() >= 2 {
+        let root = if graph.shape_of(w).rank() >= 2 {
             self.factored(graph, step, w, squares)?
         } else {
-            follow(graph, step, graph.slot(w, "v")?, squares)?
+            graph.sqrt(follow(graph, step, graph.slot(w, "v")?, squares)?)?
         };
-        let direction = graph.div(gradient, graph.sqrt(second)?)?;
+        let direction = graph.div(gradient, root)?;
         let excess = graph.div(rms(graph, direction)?, number(self.clip_threshold))?;
         let size = graph.maximum(rms(graph, decayed)?, number(self.epsilon_2))?;
         let factor = graph.div(graph.mul(size, step.rho)?, graph.maximum(excess, number(1.0))?)?;
         graph.assign(w, graph.sub(decayed, graph.mul(direction, factor)?)?)
     }
 
-    /// `r c / (mean of r)`.
+    /// The root of `r c / (mean of r)`, by the roots of its factors: where gradients are zero in a whole row
+    /// and a whole column, their product is below the smallest f32.
     fn factored(&self, graph: &Graph, step: &Step, w: Value, squares: Value) -> Result<Value> {
         let dims = graph.shape_of(w).dims().to_vec();
         let without = |axis: usize| {
@@ -142,6 +143,7 @@ impl Adafactor {
         let (mut tall, mut wide) = (dims.clone(), dims);
         let rank = tall.len();
         (tall[rank - 1], wide[rank - 2]) = (1, 1);
+        let (share, c) = (graph.sqrt(share)?, graph.sqrt(c)?);
         graph.mul(graph.reshape(share, Shape::new(&tall)?)?, graph.reshape(c, Shape::new(&wide)?)?)
     }
 }
