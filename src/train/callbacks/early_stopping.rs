@@ -1,4 +1,4 @@
-use super::monitor::{Direction, Monitor};
+use super::monitor::{Monitor, monitor_methods};
 use super::{Callback, CallbackState, Run};
 use crate::error::Result;
 use crate::session::Snapshot;
@@ -55,18 +55,6 @@ impl EarlyStopping {
         self
     }
 
-    /// By how much a figure has to be better to count.
-    pub fn min_delta(mut self, delta: f64) -> Self {
-        self.monitor = self.monitor.min_delta(delta);
-        self
-    }
-
-    /// Whether small or large figures are better; told from the name by default.
-    pub fn mode(mut self, mode: Direction) -> Self {
-        self.monitor = self.monitor.mode(mode);
-        self
-    }
-
     /// Stops as well where the figure does not become better than this.
     pub fn baseline(mut self, baseline: f64) -> Self {
         self.baseline = Some(baseline);
@@ -96,6 +84,8 @@ impl EarlyStopping {
         self.best
     }
 }
+
+monitor_methods!(EarlyStopping);
 
 impl Callback for EarlyStopping {
     fn on_train_begin(&mut self, run: &mut Run<'_>) -> Result<()> {

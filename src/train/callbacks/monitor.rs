@@ -75,6 +75,26 @@ impl Monitor {
     }
 }
 
+/// The options that a callback with a field `monitor` passes on to it.
+macro_rules! monitor_methods {
+    ($callback:ident) => {
+        impl $callback {
+            /// By how much a figure has to be better to count.
+            pub fn min_delta(mut self, delta: f64) -> Self {
+                self.monitor = self.monitor.min_delta(delta);
+                self
+            }
+
+            /// Whether small or large figures are better; told from the name by default.
+            pub fn mode(mut self, mode: crate::train::callbacks::Direction) -> Self {
+                self.monitor = self.monitor.mode(mode);
+                self
+            }
+        }
+    };
+}
+pub(super) use monitor_methods;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,4 +1,4 @@
-use super::monitor::{Direction, Monitor};
+use super::monitor::{Monitor, monitor_methods};
 use super::{Callback, CallbackState, Run};
 use crate::error::{Error, Result};
 use crate::train::Trainer;
@@ -48,18 +48,6 @@ impl ReduceOnPlateau {
         self
     }
 
-    /// By how much a figure has to be better to count.
-    pub fn min_delta(mut self, delta: f64) -> Self {
-        self.monitor = self.monitor.min_delta(delta);
-        self
-    }
-
-    /// Whether small or large figures are better; told from the name by default.
-    pub fn mode(mut self, mode: Direction) -> Self {
-        self.monitor = self.monitor.mode(mode);
-        self
-    }
-
     /// For how many epochs after a reduction nothing is counted.
     pub fn cooldown(mut self, epochs: usize) -> Self {
         self.cooldown = epochs;
@@ -72,6 +60,8 @@ impl ReduceOnPlateau {
         self
     }
 }
+
+monitor_methods!(ReduceOnPlateau);
 
 impl Callback for ReduceOnPlateau {
     fn on_train_begin(&mut self, run: &mut Run<'_>) -> Result<()> {
