@@ -74,38 +74,6 @@ impl Standardize {
         Ok(Standardize { mean, std: squares.into_iter().map(|s: f64| (s / rows).sqrt()).collect() })
     }
 
-    /// Each element of a data set's inputs taken as a feature.
-    ///
-    /// # Errors
-    /// As for [`fit`](Standardize::fit).
-    pub fn fit_dataset(data: &Dataset) -> Result<Self> {
-        Standardize::fit(data.inputs(), data.input_shape().numel())
-    }
-
-    /// Scales rows in place.
-    ///
-    /// # Errors
-    /// [`Error::Features`] if the values do not make whole rows.
-    pub fn transform(&self, values: &mut [f32]) -> Result<()> {
-        shrink(values, &self.affine())
-    }
-
-    /// Scales a data set's inputs.
-    ///
-    /// # Errors
-    /// [`Error::Features`] if its samples have another number of elements.
-    pub fn transform_dataset(&self, data: Dataset) -> Result<Dataset> {
-        scale_dataset(data, &self.affine())
-    }
-
-    /// Undoes [`transform`](Standardize::transform).
-    ///
-    /// # Errors
-    /// [`Error::Features`] if the values do not make whole rows.
-    pub fn inverse(&self, values: &mut [f32]) -> Result<()> {
-        stretch(values, &self.affine())
-    }
-
     fn affine(&self) -> Vec<Affine> {
         self.mean.iter().zip(&self.std).map(|(&offset, &width)| Affine::new(offset, width)).collect()
     }
@@ -129,42 +97,52 @@ impl MinMax {
         Ok(MinMax { min, max })
     }
 
-    /// Each element of a data set's inputs taken as a feature.
-    ///
-    /// # Errors
-    /// As for [`fit`](MinMax::fit).
-    pub fn fit_dataset(data: &Dataset) -> Result<Self> {
-        MinMax::fit(data.inputs(), data.input_shape().numel())
-    }
-
-    /// Scales rows in place.
-    ///
-    /// # Errors
-    /// [`Error::Features`] if the values do not make whole rows.
-    pub fn transform(&self, values: &mut [f32]) -> Result<()> {
-        shrink(values, &self.affine())
-    }
-
-    /// Scales a data set's inputs.
-    ///
-    /// # Errors
-    /// [`Error::Features`] if its samples have another number of elements.
-    pub fn transform_dataset(&self, data: Dataset) -> Result<Dataset> {
-        scale_dataset(data, &self.affine())
-    }
-
-    /// Undoes [`transform`](MinMax::transform).
-    ///
-    /// # Errors
-    /// [`Error::Features`] if the values do not make whole rows.
-    pub fn inverse(&self, values: &mut [f32]) -> Result<()> {
-        stretch(values, &self.affine())
-    }
-
     fn affine(&self) -> Vec<Affine> {
         self.min.iter().zip(&self.max).map(|(&min, &max)| Affine::new(min, max - min)).collect()
     }
 }
+
+/// What scalers have in common: all scale each feature by an [`Affine`].
+macro_rules! scaler_methods {
+    ($scaler:ident) => {
+        impl $scaler {
+            /// Each element of a data set's inputs taken as a feature.
+            ///
+            /// # Errors
+            #[doc = concat!("As for [`fit`](", stringify!($scaler), "::fit).")]
+            pub fn fit_dataset(data: &Dataset) -> Result<Self> {
+                $scaler::fit(data.inputs(), data.input_shape().numel())
+            }
+
+            /// Scales rows in place.
+            ///
+            /// # Errors
+            /// [`Error::Features`] if the values do not make whole rows.
+            pub fn transform(&self, values: &mut [f32]) -> Result<()> {
+                shrink(values, &self.affine())
+            }
+
+            /// Scales a data set's inputs.
+            ///
+            /// # Errors
+            /// [`Error::Features`] if its samples have another number of elements.
+            pub fn transform_dataset(&self, data: Dataset) -> Result<Dataset> {
+                scale_dataset(data, &self.affine())
+            }
+
+            #[doc = concat!("Undoes [`transform`](", stringify!($scaler), "::transform).")]
+            ///
+            /// # Errors
+            /// [`Error::Features`] if the values do not make whole rows.
+            pub fn inverse(&self, values: &mut [f32]) -> Result<()> {
+                stretch(values, &self.affine())
+            }
+        }
+    };
+}
+
+scaler_methods!(Standardize);
+scaler_methods!(MinMax);
 
 /// One feature's `(x - offset) / width`.
 struct Affine {

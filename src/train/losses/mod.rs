@@ -54,32 +54,24 @@ pub trait LossFunction: fmt::Debug + Send + Sync {
     }
 }
 
-/// A loss chosen at run time is one.
-impl<L: LossFunction + ?Sized> LossFunction for Box<L> {
-    fn targets(&self, output: Shape) -> Result<TensorType> {
-        (**self).targets(output)
-    }
+/// A pointer to a loss is one: chosen at run time, or shared.
+macro_rules! through_pointer {
+    ($pointer:ident) => {
+        impl<L: LossFunction + ?Sized> LossFunction for $pointer<L> {
+            fn targets(&self, output: Shape) -> Result<TensorType> {
+                (**self).targets(output)
+            }
 
-    fn record(&self, graph: &Graph, output: Value, targets: Value) -> Result<Value> {
-        (**self).record(graph, output, targets)
-    }
+            fn record(&self, graph: &Graph, output: Value, targets: Value) -> Result<Value> {
+                (**self).record(graph, output, targets)
+            }
 
-    fn scores(&self) -> Scores {
-        (**self).scores()
-    }
+            fn scores(&self) -> Scores {
+                (**self).scores()
+            }
+        }
+    };
 }
 
-/// A shared loss is one.
-impl<L: LossFunction + ?Sized> LossFunction for Arc<L> {
-    fn targets(&self, output: Shape) -> Result<TensorType> {
-        (**self).targets(output)
-    }
-
-    fn record(&self, graph: &Graph, output: Value, targets: Value) -> Result<Value> {
-        (**self).record(graph, output, targets)
-    }
-
-    fn scores(&self) -> Scores {
-        (**self).scores()
-    }
-}
+through_pointer!(Box);
+through_pointer!(Arc);
