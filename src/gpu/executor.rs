@@ -157,6 +157,19 @@ impl GpuExecutor {
         self.staging.read(&self.context, &[range])?.wait()
     }
 
+    /// The contents of several values at one moment, by one copy.
+    pub fn read_together(&self, values: &[Value]) -> Result<Vec<Vec<u8>>> {
+        let ranges: Vec<_> = values.iter().map(|&value| self.locate(value)).collect::<Result<_>>()?;
+        let bytes = self.staging.read(&self.context, &ranges)?.wait()?;
+        let mut rest = &bytes[..];
+        let mut part = |range: &BufferRange<'_>| {
+            let (own, after) = rest.split_at(range.bytes as usize);
+            rest = after;
+            own.to_vec()
+        };
+        Ok(ranges.iter().map(&mut part).collect())
+    }
+
     /// Shape and dtype of a value.
     pub(super) fn type_of(&self, value: Value) -> TensorType {
         self.tape.recording().ty(value)
@@ -250,18 +263,6 @@ impl Executor for GpuExecutor {
 
     fn read(&self, value: Value) -> Result<Vec<u8>> {
         self.read_range(self.locate(value)?)
-    }
-
-    fn read_together(&self, values: &[Value]) -> Result<Vec<Vec<u8>>> {
-        let ranges: Vec<_> = values.iter().map(|&value| self.locate(value)).collect::<Result<_>>()?;
-        let bytes = self.staging.read(&self.context, &ranges)?.wait()?;
-        let mut rest = &bytes[..];
-        let mut part = |range: &BufferRange<'_>| {
-            let (own, after) = rest.split_at(range.bytes as usize);
-            rest = after;
-            own.to_vec()
-        };
-        Ok(ranges.iter().map(&mut part).collect())
     }
 
     fn read_f64(&self, value: Value) -> Result<Vec<f64>> {

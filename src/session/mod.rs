@@ -35,11 +35,6 @@ pub(crate) trait Executor: Send {
     /// The current contents of a value's storage.
     fn read(&self, value: Value) -> Result<Vec<u8>>;
 
-    /// The contents of several values at one moment.
-    fn read_together(&self, values: &[Value]) -> Result<Vec<Vec<u8>>> {
-        values.iter().map(|&value| self.read(value)).collect()
-    }
-
     /// The same with every digit the executor has.
     fn read_f64(&self, value: Value) -> Result<Vec<f64>>;
 
@@ -399,7 +394,7 @@ impl Session {
         match self.executor.gpu() {
             None => values.iter().map(|&value| self.executor.read_f64(value)).collect(),
             Some(gpu) => {
-                let bytes = self.executor.read_together(values)?;
+                let bytes = gpu.read_together(values)?;
                 Ok(values.iter().zip(bytes).map(|(&value, bytes)| gpu.to_f64(value, &bytes)).collect())
             }
         }

@@ -115,11 +115,7 @@ impl Trainer {
                 weights.iter().flat_map(own).collect()
             }
         };
-        for ((name, mut weight), mask) in names.iter().zip(weights).zip(masks) {
-            for (w, &keep) in weight.iter_mut().zip(&mask) {
-                *w *= keep;
-            }
-            self.set_weight(name, &weight)?;
+        for (name, mask) in names.iter().zip(masks) {
             self.set_weight(&mask_name(name), &mask)?;
         }
         self.hold_to_masks()?;

@@ -137,8 +137,8 @@ pub(super) struct Resident {
 }
 
 struct Gather {
-    /// The destinations of the step it was made for.
-    into: Vec<Value>,
+    /// The first value of the step it was made for, which no other step has.
+    into: Option<Value>,
     session: Session,
     data: Vec<Value>,
     order: Value,
@@ -203,7 +203,7 @@ impl Resident {
         });
         let feeds: Vec<Fed<'_>> = into_step.chain(from_first).collect();
         let session = tape.session_with(device, SessionOptions::new().feed(&feeds))?;
-        Ok(Gather { into, session, data, order })
+        Ok(Gather { into: into.first().copied(), session, data, order })
     }
 
     fn set_order(&mut self, mut order: Vec<u32>) -> Result<()> {
@@ -214,7 +214,7 @@ impl Resident {
     }
 
     fn load(&mut self, device: &Device, step: &Step, batch: usize, chain: &mut Chain) -> Result<()> {
-        let into = destinations(&step.values);
+        let into = step.values.inputs.first().copied();
         let known = self.gathers.iter().position(|g| g.into == into);
         let index = match known {
             Some(index) => index,

@@ -367,8 +367,8 @@ impl Training<'_, '_> {
         let rows = batch.min(sources.samples - step * batch);
         let variant = self.trainer.variant(rows, sources.weighted);
         let index = self.trainer.prepare(variant)?;
-        let device = self.trainer.device.clone();
-        sources.feed.load(&device, &mut self.trainer.training[index].1, step, chain)?;
+        let Trainer { device, training, .. } = &mut *self.trainer;
+        sources.feed.load(device, &mut training[index].1, step, chain)?;
         self.trainer.train(index, chain)?;
         self.position.step += 1;
         self.position.samples += rows;
