@@ -351,10 +351,13 @@ fn a_checkpoint_that_cannot_be_written_loses_nothing() {
 
 #[test]
 fn the_killed_process_left_a_whole_checkpoint() {
+    if let Some(folder) = std::env::var_os("RETAPE_TEST_FOLDER") {
+        return train_until_killed(&folder);
+    }
     let folder = Folder::new();
     let path = folder.0.join("last.safetensors");
     let mut child = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "a_process_to_be_killed", "--ignored", "--nocapture"])
+        .args(["--exact", "the_killed_process_left_a_whole_checkpoint", "--nocapture"])
         .env("RETAPE_TEST_FOLDER", &folder.0)
         .stdout(std::process::Stdio::null())
         .spawn()
@@ -381,11 +384,8 @@ fn the_killed_process_left_a_whole_checkpoint() {
     assert!(state(&resumed, &folder) == state(&whole, &folder));
 }
 
-/// Not a test: what the test above starts and kills.
-#[test]
-#[ignore = "it is started by another test"]
-fn a_process_to_be_killed() {
-    let Some(folder) = std::env::var_os("RETAPE_TEST_FOLDER") else { return };
+/// What the test above starts and kills: the same test, in a process of its own.
+fn train_until_killed(folder: &std::ffi::OsStr) {
     let callback = ModelCheckpoint::new(folder).every_steps(1);
     let slow = |_: &mut Run<'_>| {
         std::thread::sleep(std::time::Duration::from_millis(100));
