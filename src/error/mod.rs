@@ -1,7 +1,11 @@
 //! The one error type of the crate: every variant carries the facts, none a ready-made sentence.
 
+mod about;
+
 use std::panic::Location;
 use std::path::PathBuf;
+
+use about::{in_layer, list};
 
 use crate::dtype::DType;
 use crate::shape::{Shape, TensorType};
@@ -572,35 +576,4 @@ pub enum Error {
         /// What is missing.
         what: String,
     },
-}
-
-impl Error {
-    /// [`Error::ShapeMismatch`] of two shapes.
-    pub fn shape_mismatch(what: &'static str, left: Shape, right: Shape) -> Error {
-        Error::ShapeMismatch { what, shapes: Box::new([left, right]) }
-    }
-
-    /// The error without the operator, layer and line that wrap a recording error.
-    pub fn root(&self) -> &Error {
-        match self {
-            Error::Record { source, .. } => source.root(),
-            other => other,
-        }
-    }
-
-    /// The error as that of the operator which the program called, where that goes by another one.
-    pub(crate) fn of_operator(self, name: &'static str) -> Error {
-        match self {
-            Error::Record { layer, at, source, .. } => Error::Record { op: name, layer, at, source },
-            other => other,
-        }
-    }
-}
-
-fn in_layer(layer: &str) -> String {
-    if layer.is_empty() { String::new() } else { format!(" in layer `{layer}`") }
-}
-
-fn list(names: &[String]) -> String {
-    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
