@@ -4,6 +4,8 @@
 
 pub mod cases;
 pub mod data;
+pub mod descent;
+pub mod metric_data;
 pub mod momentum;
 pub mod simulate;
 pub mod twice;
