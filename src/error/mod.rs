@@ -183,11 +183,8 @@ pub enum Error {
         /// What differs.
         message: String,
     },
-    /// An operator that asks for classes of inputs side by side, which are not as many to each or
-    /// differ in size.
-    #[error(
-        "`{op}`: class {class} of its packs has no input at position {position} that is as large as the others there"
-    )]
+    /// An operator that asks for classes of inputs side by side, which are not as many to each.
+    #[error("`{op}`: class {class} of its packs has no input at position {position}, another has")]
     PackMismatch {
         /// The operator's name.
         op: &'static str,

@@ -228,8 +228,8 @@ pub trait Op: fmt::Debug + Send + Sync + 'static {
     }
 
     /// Classes of inputs that the operator would like to have side by side in one buffer each, such as
-    /// the parameters it updates, their moments and their gradients: as many inputs to each class, and
-    /// inputs of one size at each position. Kernels may then work on many small inputs in one dispatch.
+    /// the parameters it updates, their moments and their gradients, as many inputs to each class. Kernels
+    /// may then work on many small inputs in one dispatch.
     ///
     /// The plan fulfils it where it can, see [`Lowering::runs`]: for parameters, states and computed
     /// values, views among them, that occur once among the classes. Inputs of the graph and constants
@@ -290,8 +290,8 @@ pub struct Lowering<'a> {
     pub(crate) scratch: Vec<u64>,
 }
 
-/// Positions of an operator's classes ([`Op::packs`]) whose inputs lie side by side, in every class at
-/// the same distances: what one dispatch can work on.
+/// Positions of an operator's classes ([`Op::packs`]) whose inputs lie side by side in every class: what
+/// one dispatch can work on. In classes whose inputs are of the same sizes, they are at the same distances.
 ///
 /// There is padding between them. Kernels that treat each element alone may overwrite it with
 /// whatever comes out: no one reads it.
@@ -299,9 +299,11 @@ pub struct Lowering<'a> {
 pub struct Run {
     /// The positions, ascending; just one where nothing lies beside it.
     pub positions: Vec<usize>,
-    /// Elements of 4 bytes from the first input's first to the last one's last, padding included: a
-    /// multiple of 4.
-    pub elements: usize,
+    /// By class: elements of 4 bytes from the first input's first to the last one's last, padding included,
+    /// a multiple of 4.
+    pub elements: Vec<usize>,
+    /// Every input begins at the first multiple of so many elements after the one before it.
+    pub alignment: usize,
     /// The run of each class, to be bound.
     pub slots: Vec<Slot>,
 }

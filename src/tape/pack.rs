@@ -54,8 +54,8 @@ struct Chunk {
     positions: Vec<usize>,
     /// Where the first position's operands are, by class; `None` where they stay in buffers of their own.
     homes: Option<Vec<Home>>,
-    /// From the first operand's first byte to the last one's last.
-    bytes: u64,
+    /// By class: from the first operand's first byte to the last one's last.
+    bytes: Vec<u64>,
 }
 
 /// What limits a run on a device.
@@ -79,27 +79,36 @@ impl Limits {
 }
 
 impl Chunk {
-    /// Whether the next position's operands, at `homes` and of `bytes` each, go on where the last
+    /// Whether the next position's operands, at `homes` and of these sizes by class, go on where the last
     /// ones end.
-    fn takes(&self, homes: &[Home], bytes: u64, limits: &Limits) -> bool {
-        let next = limits.align(self.bytes);
-        let follows = |(first, home): (&Home, &Home)| match (first, home) {
-            (Home::Placed(a), Home::Placed(b)) => a.arena == b.arena && a.offset + next == b.offset,
-            (first, home) => first == home,
-        };
+    fn takes(&self, homes: &[Home], sizes: &[u64], limits: &Limits) -> bool {
         let Some(first) = &self.homes else { return false };
-        next.saturating_add(bytes) <= limits.bytes && first.iter().zip(homes).all(follows)
+        (0..sizes.len()).all(|class| {
+            let next = limits.align(self.bytes[class]);
+            let follows = match (first[class], homes[class]) {
+                (Home::Placed(a), Home::Placed(b)) => a.arena == b.arena && a.offset + next == b.offset,
+                (first, home) => first == home,
+            };
+            follows && next.saturating_add(sizes[class]) <= limits.bytes
+        })
     }
 
-    fn run(&self, classes: &[std::ops::Range<usize>]) -> Run {
+    fn add(&mut self, position: usize, sizes: &[u64], limits: &Limits) {
+        self.positions.push(position);
+        self.bytes.iter_mut().zip(sizes).for_each(|(bytes, size)| *bytes = limits.align(*bytes) + size);
+    }
+
+    fn run(&self, classes: &[std::ops::Range<usize>], limits: &Limits) -> Run {
         let (first, last) = (self.positions[0], self.positions[self.positions.len() - 1]);
         let slot = |class: &std::ops::Range<usize>| match first == last {
             true => Slot::Input(class.start + first),
             false => Slot::Inputs(class.start + first, class.start + last),
         };
+        let elements = |&bytes: &u64| usize::try_from(bytes / 4).unwrap_or(usize::MAX);
         Run {
             positions: self.positions.clone(),
-            elements: usize::try_from(self.bytes / 4).unwrap_or(usize::MAX),
+            elements: self.bytes.iter().map(elements).collect(),
+            alignment: elements(&limits.alignment),
             slots: classes.iter().map(slot).collect(),
         }
     }
@@ -135,32 +144,29 @@ impl<'a> Packing<'a> {
         let sizes = sizes(tape, node, &classes)?;
         let mut chunks: Vec<Chunk> = Vec::new();
         let mut seen = HashSet::new();
-        for (position, &bytes) in sizes.iter().enumerate() {
+        for (position, sizes) in sizes.iter().enumerate() {
             let operands: Vec<Value> =
                 classes.iter().map(|c| tape.root(node.inputs[c.start + position])).collect();
             let repeated = operands.iter().filter(|v| !seen.insert(**v)).count() > 0;
             let homes: Option<Vec<Home>> = operands.iter().map(|&v| self.home(tape, v, apart)).collect();
-            let homes = homes.filter(|_| !repeated && bytes <= limits.bytes);
+            let homes = homes.filter(|_| !repeated && sizes.iter().all(|&bytes| bytes <= limits.bytes));
             let open = homes
                 .as_ref()
-                .and_then(|homes| chunks.iter_mut().rfind(|chunk| chunk.takes(homes, bytes, limits)));
+                .and_then(|homes| chunks.iter_mut().rfind(|chunk| chunk.takes(homes, sizes, limits)));
             match open {
-                Some(chunk) => {
-                    chunk.positions.push(position);
-                    chunk.bytes = limits.align(chunk.bytes) + bytes;
-                }
-                None => chunks.push(Chunk { positions: vec![position], homes, bytes }),
+                Some(chunk) => chunk.add(position, sizes, limits),
+                None => chunks.push(Chunk { positions: vec![position], homes, bytes: sizes.clone() }),
             }
         }
         for chunk in chunks.iter().filter(|chunk| chunk.positions.len() > 1) {
             for (number, class) in classes.iter().enumerate() {
                 if let Some(Home::Fresh(_)) = chunk.homes.as_ref().map(|homes| homes[number]) {
-                    let operand = |p: usize| tape.root(node.inputs[class.start + p]);
-                    self.make_arena(chunk, operand, &sizes, limits);
+                    let operand = |p: usize| (tape.root(node.inputs[class.start + p]), sizes[p][number]);
+                    self.make_arena(chunk.positions.iter().map(|&p| operand(p)), limits);
                 }
             }
         }
-        Ok(chunks.iter().map(|chunk| chunk.run(&classes)).collect())
+        Ok(chunks.iter().map(|chunk| chunk.run(&classes, limits)).collect())
     }
 
     /// Where a value may lie: nowhere but in its own buffer if the program writes it or it never
@@ -178,20 +184,15 @@ impl<'a> Packing<'a> {
         (!apart.contains(&value)).then_some(Home::Fresh(role))
     }
 
-    fn make_arena(
-        &mut self,
-        chunk: &Chunk,
-        operand: impl Fn(usize) -> Value,
-        sizes: &[u64],
-        limits: &Limits,
-    ) {
-        let arena = self.arenas.len();
-        self.arenas.push(chunk.bytes);
-        let mut offset = 0;
-        for &position in &chunk.positions {
-            self.places.insert(operand(position), Place { arena, offset });
-            offset = limits.align(offset + sizes[position]);
+    /// Makes an arena of values and their sizes.
+    fn make_arena(&mut self, operands: impl Iterator<Item = (Value, u64)>, limits: &Limits) {
+        let (arena, mut end) = (self.arenas.len(), 0);
+        for (operand, bytes) in operands {
+            let offset = limits.align(end);
+            self.places.insert(operand, Place { arena, offset });
+            end = offset + bytes;
         }
+        self.arenas.push(end);
     }
 
     /// Of two sets of values that may not be in one buffer, the one to take out of it; `None` if both
@@ -214,18 +215,14 @@ impl<'a> Packing<'a> {
     }
 }
 
-/// The padded bytes of the operands at each position of the classes.
-fn sizes(tape: &Tape, node: &Node, classes: &[std::ops::Range<usize>]) -> Result<Vec<u64>> {
-    let Some(first) = classes.first() else { return Ok(Vec::new()) };
-    let bytes = |input: usize| node.inputs.get(input).map(|&v| tape.recording().ty(v).bytes());
-    for (class, range) in classes.iter().enumerate() {
-        let differs = |&p: &usize| {
-            let [here, there] = [range, first].map(|r| bytes(r.start + p).filter(|_| p < r.len()));
-            here.is_none() || here != there
-        };
-        if let Some(position) = (0..first.len().max(range.len())).find(differs) {
-            return Err(Error::PackMismatch { op: node.op.name(), class, position });
-        }
-    }
-    Ok(first.clone().filter_map(bytes).map(pad).collect())
+/// The padded bytes of the operands at each position, by class.
+fn sizes(tape: &Tape, node: &Node, classes: &[std::ops::Range<usize>]) -> Result<Vec<Vec<u64>>> {
+    let bytes = |input: usize| node.inputs.get(input).map(|&v| pad(tape.recording().ty(v).bytes()));
+    let positions = classes.iter().map(|range| range.len()).max().unwrap_or(0);
+    let size = |class: usize, position: usize| {
+        let input = classes[class].clone().nth(position).and_then(bytes);
+        input.ok_or(Error::PackMismatch { op: node.op.name(), class, position })
+    };
+    let sizes_at = |position: usize| (0..classes.len()).map(|class| size(class, position)).collect();
+    (0..positions).map(sizes_at).collect()
 }

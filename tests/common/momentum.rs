@@ -77,7 +77,7 @@ impl Op for MomentumUpdate {
             call.binds(slots).elementwise("n", quads, 4)
         };
         for run in cx.runs() {
-            cx.call(call(run.elements, run.slots.clone()));
+            cx.call(call(run.elements[0], run.slots.clone()));
         }
         if !self.packed {
             let k = self.parameters();

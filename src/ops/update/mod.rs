@@ -257,7 +257,7 @@ impl<R: UpdateRule> Op for Update<R> {
     /// A call for each run of parameters that lie side by side, over vectors of four.
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
         for run in cx.runs() {
-            let quads = run.elements.div_ceil(4);
+            let quads = run.elements[0].div_ceil(4);
             let mut call = KernelCall::new(&SHADER, self.rule.entry())
                 .binds(run.slots.iter().copied())
                 .params(&UpdateParams { n: word(quads), ..self.params })
