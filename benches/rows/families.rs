@@ -291,5 +291,38 @@ fn updates() -> Vec<Row> {
         with("lion", || Box::new(Lion::new(1e-4))),
         with("ftrl", || Box::new(Ftrl::new(1e-3))),
         with("adafactor", || Box::new(Adafactor::new(1e-3))),
+        Row::memory("adafactor_whole [65536]", |g| {
+            let w = g.parameter("w", [65536], Init::Ones);
+            let dw = uniform(g, "dw", [65536], [-1.0, 1.0]);
+            Adafactor::new(1e-3).record(g, &[(w, dw.0)])?;
+            Ok(super::Step { outputs: Vec::new(), inputs: vec![dw] })
+        }),
+        of_lenet("adafactor", || Box::new(Adafactor::new(1e-3))),
+        of_lenet("adam", || Box::new(Adam::new(1e-3))),
     ]
+}
+
+/// The update of LeNet-5's ten parameters, and their squares for gradients.
+fn of_lenet(name: &str, optimizer: fn() -> Box<dyn Optimizer>) -> Row {
+    const SHAPES: [&[usize]; 10] = [
+        &[6, 1, 5, 5],
+        &[6],
+        &[16, 6, 5, 5],
+        &[16],
+        &[400, 120],
+        &[120],
+        &[120, 84],
+        &[84],
+        &[84, 10],
+        &[10],
+    ];
+    Row::memory(format!("{name} of LeNet-5's parameters"), move |g| {
+        let mut gradients = Vec::new();
+        for (i, shape) in SHAPES.iter().enumerate() {
+            let w = g.parameter(&format!("w{i}"), Shape::new(shape)?, Init::Ones);
+            gradients.push((w, g.square(w)?));
+        }
+        optimizer().record(g, &gradients)?;
+        Ok(super::Step { outputs: Vec::new(), inputs: Vec::new() })
+    })
 }

@@ -15,6 +15,7 @@ macro_rules! built_in {
     };
 }
 
+mod adafactor;
 mod augment;
 mod batch;
 mod binary;
@@ -45,6 +46,7 @@ mod window;
 use std::fmt;
 use std::ops::Range;
 
+pub(crate) use adafactor::{Adafactor, AdafactorParams};
 pub(crate) use augment::check_crop;
 pub use augment::{AffineOptions, FillMode};
 pub use binary::Binary;
@@ -134,6 +136,7 @@ pub fn operators() -> Vec<OperatorInfo> {
         &clip::OPERATORS,
         &constrain::OPERATORS,
         &update::OPERATORS,
+        &adafactor::OPERATORS,
         &batch::OPERATORS,
         &augment::OPERATORS,
     ];
@@ -168,6 +171,7 @@ pub fn shaders() -> Vec<&'static Shader> {
         &clip::SHADER,
         &constrain::SHADER,
         &update::SHADER,
+        &adafactor::SHADER,
         &batch::SHADER,
         &augment::SHADER,
     ];

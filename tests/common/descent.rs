@@ -1,6 +1,8 @@
 //! Least-squares problems that an optimiser descends on a device and by a formula in f64, and the check
 //! that both end in the same place.
 
+use std::ops::Range;
+
 use super::data::noise;
 use super::gpu;
 use retape::prelude::*;
@@ -56,9 +58,15 @@ pub fn narrow(data: &[f64]) -> Vec<f32> {
 
 /// The problem as a training step.
 pub fn record(optimizer: &dyn Optimizer) -> Result<Tape> {
+    record_some(optimizer, 0..SHAPES.len())
+}
+
+/// Some of the parameters of the problem.
+pub fn record_some(optimizer: &dyn Optimizer, which: Range<usize>) -> Result<Tape> {
     let mut g = Graph::new();
     let mut losses = Vec::new();
-    for (index, dims) in SHAPES.iter().enumerate() {
+    for index in which {
+        let dims = SHAPES[index];
         let p = Parameter::new(index, dims);
         let n = p.w.len();
         let w = g.parameter(&format!("w{index}"), Shape::new(dims)?, Init::Values(narrow(&p.w)));

@@ -9,7 +9,7 @@ mod rules_descent;
 mod rules_moments;
 mod rules_state;
 
-pub(crate) use number::Number;
+pub(crate) use number::{Approximate, Number};
 pub(crate) use rules_descent::{Adadelta, Adagrad, Ftrl, Lion, RmsProp, Sgd};
 pub(crate) use rules_moments::{Adam, Adamax, Nadam};
 pub(crate) use rules_state::MovingAverage;
@@ -24,7 +24,6 @@ use crate::error::{Error, Result};
 use crate::graph::Scalar;
 use crate::kernel::{KernelCall, Shader};
 use crate::shape::TensorType;
-use number::Approximate;
 
 pub(super) static SHADER: Shader = built_in!("update", "../../../shaders/update.wgsl");
 

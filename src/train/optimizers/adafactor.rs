@@ -1,8 +1,10 @@
 use super::Optimizer;
 use super::rate::{LEARNING_RATE, Rate, check, check_not_negative, check_positive, settings};
 use crate::error::Result;
-use crate::graph::{Graph, Init, Value};
+use crate::graph::{Graph, Init, Scalar, Value};
+use crate::ops::{self, AdafactorParams};
 use crate::shape::Shape;
+use crate::train::groups::update_groups;
 
 /// Adafactor (Shazeer and Stern, ICML 2018, algorithms 4 and 5), whose second moments of a matrix take
 /// the memory of a row and a column. Of a parameter of two dimensions and more, over the last two:
@@ -24,8 +26,6 @@ use crate::shape::Shape;
 /// By default `beta_2_decay` is -0.8, `epsilon_1` 1e-30, `epsilon_2` 1e-3 and `clip_threshold` 1, as in
 /// Keras. PyTorch has f32's epsilon (1.2e-7) for `epsilon_1` and a learning rate of 0.01. Keras keeps
 /// `rho_t` below `1 / sqrt(t)` without relative steps too.
-///
-/// It is made of graph operators, a score of them for each parameter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Adafactor {
     rate: Rate,
@@ -70,15 +70,6 @@ settings!(Adafactor {
     clip_threshold,
 });
 
-/// What all parameters of an update share.
-struct Step {
-    lr: Value,
-    /// `rho_t`.
-    rho: Value,
-    /// `1 - beta_t = t^beta_2_decay`.
-    fresh: Value,
-}
-
 impl Optimizer for Adafactor {
     fn record(&self, graph: &Graph, gradients: &[(Value, Value)]) -> Result<()> {
         self.rate.check()?;
@@ -88,73 +79,58 @@ impl Optimizer for Adafactor {
         check("epsilon_1", self.epsilon_1, normal, "it must be positive and not subnormal")?;
         check_not_negative("epsilon_2", self.epsilon_2)?;
         check_positive("clip_threshold", self.clip_threshold)?;
-        let lr = graph.scalar_value(graph.scalar(LEARNING_RATE, self.rate.learning_rate))?;
-        let t = graph.update_count()?;
-        let rho = if self.relative_step {
-            graph.minimum(lr, graph.div(graph.scalar_constant(1.0), graph.sqrt(t)?)?)?
-        } else {
-            lr
-        };
-        let fresh = graph.pow(t, graph.scalar_constant(self.beta_2_decay))?;
-        let step = Step { lr, rho, fresh };
-        gradients.iter().try_for_each(|&(w, dw)| self.update(graph, &step, w, dw))
+        let lr = graph.scalar(LEARNING_RATE, self.rate.learning_rate);
+        for group in update_groups(graph, gradients) {
+            let (mut matrices, mut others) = (Vec::new(), Vec::new());
+            for (w, dw) in group {
+                let shape = graph.operand_shape("adafactor", w)?;
+                if shape.rank() >= 2 { &mut matrices } else { &mut others }.push((w, dw, shape));
+            }
+            self.update(graph, lr, true, &matrices)?;
+            self.update(graph, lr, false, &others)?;
+        }
+        Ok(())
     }
 }
 
 impl Adafactor {
-    fn update(&self, graph: &Graph, step: &Step, w: Value, dw: Value) -> Result<()> {
-        let number = |value: f32| graph.scalar_constant(value);
-        let mut gradient = dw;
-        if self.rate.weight_decay > 0.0 {
-            gradient = graph.add(dw, graph.mul(w, number(self.rate.weight_decay))?)?;
+    /// Records one operator for parameters of one kind, with their gradients and shapes.
+    fn update(
+        &self,
+        graph: &Graph,
+        lr: Scalar,
+        factored: bool,
+        parameters: &[(Value, Value, Shape)],
+    ) -> Result<()> {
+        if parameters.is_empty() {
+            return Ok(());
         }
-        let mut decayed = w;
-        if self.rate.decoupled_decay > 0.0 {
-            let share = graph.mul(step.lr, number(self.rate.decoupled_decay))?;
-            decayed = graph.sub(w, graph.mul(w, share)?)?;
+        let mut operands: Vec<Value> = parameters.iter().map(|&(w, ..)| w).collect();
+        let names: &[&str] = if factored { &["r", "c"] } else { &["v"] };
+        for (class, name) in names.iter().enumerate() {
+            for &(w, _, shape) in parameters {
+                let state = ops::Adafactor::states(factored, shape)?[class];
+                operands.push(graph.slot_of(w, name, state, Init::Zeros)?);
+            }
         }
-        let squares = graph.add(graph.square(gradient)?, number(self.epsilon_1))?;
-        let root = if graph.shape_of(w).rank() >= 2 {
-            self.factored(graph, step, w, squares)?
-        } else {
-            graph.sqrt(follow(graph, step, graph.slot(w, "v")?, squares)?)?
-        };
-        let direction = graph.div(gradient, root)?;
-        let excess = graph.div(rms(graph, direction)?, number(self.clip_threshold))?;
-        let size = graph.maximum(rms(graph, decayed)?, number(self.epsilon_2))?;
-        let factor = graph.div(graph.mul(size, step.rho)?, graph.maximum(excess, number(1.0))?)?;
-        graph.assign(w, graph.sub(decayed, graph.mul(direction, factor)?)?)
+        operands.extend(parameters.iter().map(|&(_, dw, _)| dw));
+        let shapes: Vec<Shape> = parameters.iter().map(|&(.., shape)| shape).collect();
+        let update = ops::Adafactor::new(self.params(), lr, factored, &shapes);
+        let (shape, table) = update.table();
+        operands.push(graph.constant(shape, &table)?);
+        graph.apply(update, &operands).map(|_| ())
     }
 
-    /// The root of `r c / (mean of r)`, by the roots of its factors: where gradients are zero in a whole row
-    /// and a whole column, their product is below the smallest f32.
-    fn factored(&self, graph: &Graph, step: &Step, w: Value, squares: Value) -> Result<Value> {
-        let dims = graph.shape_of(w).dims().to_vec();
-        let without = |axis: usize| {
-            let kept = dims.iter().enumerate().filter(|&(i, _)| i != axis).map(|(_, &d)| d);
-            Shape::new(&kept.collect::<Vec<_>>())
-        };
-        let (rows, columns) = (without(dims.len() - 1)?, without(dims.len() - 2)?);
-        let r = graph.slot_of(w, "r", rows, Init::Zeros)?;
-        let c = graph.slot_of(w, "c", columns, Init::Zeros)?;
-        let r = follow(graph, step, r, graph.mean(squares, &[-1], false)?)?;
-        let c = follow(graph, step, c, graph.mean(squares, &[-2], false)?)?;
-        let share = graph.div(r, graph.mean(r, &[-1], true)?)?;
-        let (mut tall, mut wide) = (dims.clone(), dims);
-        let rank = tall.len();
-        (tall[rank - 1], wide[rank - 2]) = (1, 1);
-        let (share, c) = (graph.sqrt(share)?, graph.sqrt(c)?);
-        graph.mul(graph.reshape(share, Shape::new(&tall)?)?, graph.reshape(c, Shape::new(&wide)?)?)
+    fn params(&self) -> AdafactorParams {
+        AdafactorParams {
+            weight_decay: self.rate.weight_decay,
+            decoupled_decay: self.rate.decoupled_decay,
+            beta_2_decay: self.beta_2_decay,
+            epsilon_1: self.epsilon_1,
+            epsilon_2: self.epsilon_2,
+            clip_threshold: self.clip_threshold,
+            relative: u32::from(self.relative_step),
+            ..AdafactorParams::default()
+        }
     }
-}
-
-/// Moves a slot by `1 - beta_t` towards a value; its new contents.
-fn follow(graph: &Graph, step: &Step, slot: Value, value: Value) -> Result<Value> {
-    let moved = graph.add(slot, graph.mul(step.fresh, graph.sub(value, slot)?)?)?;
-    graph.assign(slot, moved)?;
-    Ok(moved)
-}
-
-fn rms(graph: &Graph, x: Value) -> Result<Value> {
-    graph.sqrt(graph.mean(graph.square(x)?, &[], false)?)
 }

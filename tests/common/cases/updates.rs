@@ -34,6 +34,8 @@ fn optimizers() -> Vec<Box<dyn Optimizer>> {
         Box::new(Ftrl::new(0.1).learning_rate_power(-0.7).initial_accumulator(0.5)),
         Box::new(Ftrl::new(0.1).learning_rate_power(0.0).l1(0.5)),
         Box::new(Ftrl::new(0.0)),
+        Box::new(Adafactor::new(0.1)),
+        Box::new(Adafactor::new(0.1).relative_step(false).weight_decay(0.1).decoupled_weight_decay(0.1)),
         Box::new(Sgd::new(0.1).ema(0.9)),
         Box::new(Sgd::new(0.1).clip(Clip::Value(0.5))),
         Box::new(Sgd::new(0.1).clip(Clip::Norm(0.5))),
@@ -66,10 +68,7 @@ pub fn tapes() -> Vec<(String, Tape)> {
             tapes.push((format!("{optimizer:?} with {what}"), tape));
         }
     }
-    for dims in [&[7][..], &[3, 65], &[2, 3, 4]] {
-        let tape = step(&Adafactor::new(0.1).weight_decay(0.1), dims).expect("the step records");
-        tapes.push((format!("adafactor over {dims:?}"), tape));
-    }
+    tapes.extend(factored());
     for n in [1, 5, 1021] {
         tapes.push((format!("running sum over [{n}]"), running_sum(n).expect("the step records")));
     }
@@ -82,6 +81,35 @@ pub fn tapes() -> Vec<(String, Tape)> {
     }
     tapes.extend(super::batch::tapes());
     tapes.extend(super::constrain::tapes());
+    tapes
+}
+
+/// Adafactor over matrices of awkward sizes, alone and side by side.
+fn factored() -> Vec<(String, Tape)> {
+    let optimizer = Adafactor::new(0.1).weight_decay(0.1).clip_threshold(0.5);
+    let shapes: [&[usize]; 11] = [
+        &[],
+        &[1, 1],
+        &[3, 65],
+        &[65, 3],
+        &[2, 3, 4],
+        &[300, 2, 1],
+        &[1, 1030],
+        &[1030, 1],
+        &[2, 70, 130],
+        &[5, 2, 33, 17],
+        &[270, 250],
+    ];
+    let mut tapes = Vec::new();
+    for dims in shapes {
+        let tape = step(&optimizer, dims).expect("the step records");
+        tapes.push((format!("adafactor over {dims:?}"), tape));
+    }
+    let together: [&[usize]; 8] = [&[7], &[3, 65], &[], &[40, 3, 3], &[65, 3], &[2, 2], &[130], &[1, 1]];
+    for (what, scale) in [("", 1.0), (" and no gradients", 0.0)] {
+        let tape = several(&optimizer, &together, scale).expect("the step records");
+        tapes.push((format!("adafactor over {together:?}{what}"), tape));
+    }
     tapes
 }
 
@@ -103,6 +131,18 @@ fn step(optimizer: &dyn Optimizer, dims: &[usize]) -> Result<Tape> {
     let scale = g.constant(shape, &noise(shape.numel(), 5, -2.0, 2.0))?;
     let loss = g.sum(g.mul(scale, g.square(w)?)?, &[], false)?;
     g.training_step(loss, optimizer)
+}
+
+/// A step over several parameters, of gradients scaled by `scale`.
+fn several(optimizer: &dyn Optimizer, shapes: &[&[usize]], scale: f32) -> Result<Tape> {
+    let mut g = Graph::new();
+    let mut losses = Vec::new();
+    for (i, dims) in shapes.iter().enumerate() {
+        let w = g.parameter(&format!("w{i}"), Shape::new(dims)?, Init::Normal { mean: 0.0, std: 1.0 });
+        let sum = g.sum(g.square(w)?, &[], false)?;
+        losses.push(g.mul(sum, g.scalar_constant(scale))?);
+    }
+    g.training_step(losses, optimizer)
 }
 
 /// A step of these gradients.
