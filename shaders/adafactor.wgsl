@@ -19,7 +19,8 @@
 //
 // t counts from 1 and comes, like lr, with each dispatch. Workgroups of 256: those of y = k work on the
 // parameter in row first + k of the table, as many along x as its largest needs. Sums are added up in an
-// order that depends on the parameter's own size alone. For any shape.
+// order that depends on the parameter's own size alone. Elements are read in quads, four neighbours, where
+// rows are made of them. For any shape; buffers are padded to 16 bytes.
 
 struct Params {
     // The row of the first parameter in the table.
@@ -52,18 +53,19 @@ struct Row {
 }
 
 @group(0) @binding(0) var<storage, read> table: array<Row>;
-@group(0) @binding(1) var<storage, read_write> w: array<f32>;
+@group(0) @binding(1) var<storage, read_write> w: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> r: array<f32>;
 @group(0) @binding(3) var<storage, read_write> c: array<f32>;
 // What is kept whole, in the place of r.
-@group(0) @binding(2) var<storage, read_write> v: array<f32>;
+@group(0) @binding(2) var<storage, read_write> v: array<vec4<f32>>;
 // As r.
 @group(0) @binding(4) var<storage, read_write> down: array<f32>;
 // As c.
 @group(0) @binding(5) var<storage, read_write> across: array<f32>;
+@group(0) @binding(5) var<storage, read_write> across_quads: array<vec4<f32>>;
 // 256 for each parameter.
 @group(0) @binding(6) var<storage, read_write> parts: array<vec2<f32>>;
-@group(0) @binding(7) var<storage, read> dw: array<f32>;
+@group(0) @binding(7) var<storage, read> dw: array<vec4<f32>>;
 var<immediate> p: Params;
 
 // Where the operands of a parameter begin.
@@ -88,19 +90,31 @@ fn begin(k: u32) -> Begin {
     return at;
 }
 
-fn gradient(i: u32) -> f32 {
-    if p.weight_decay == 0.0 { return dw[i]; }
-    return dw[i] + p.weight_decay * w[i];
+// Of four neighbours, by the number of the quad in the buffer.
+fn gradient(q: u32) -> vec4<f32> {
+    if p.weight_decay == 0.0 { return dw[q]; }
+    return dw[q] + p.weight_decay * w[q];
 }
 
+fn squares(q: u32) -> vec4<f32> {
+    let g = gradient(q);
+    return g * g + p.epsilon_1;
+}
+
+// Of one element.
 fn square(i: u32) -> f32 {
-    let g = gradient(i);
+    var g = dw[i / 4u][i % 4u];
+    if p.weight_decay != 0.0 { g += p.weight_decay * w[i / 4u][i % 4u]; }
     return g * g + p.epsilon_1;
 }
 
 // What decoupled decay leaves.
-fn kept(i: u32) -> f32 {
-    return w[i] - p.lr * p.decoupled_decay * w[i];
+fn kept(q: u32) -> vec4<f32> {
+    return w[q] - p.lr * p.decoupled_decay * w[q];
+}
+
+fn in_quads(it: Row) -> bool {
+    return it.columns % 4u == 0u;
 }
 
 fn t() -> f32 {
@@ -112,11 +126,11 @@ fn fresh() -> f32 {
     return pow(t(), p.beta_2_decay);
 }
 
-var<workgroup> lines: array<f32, 256>;
+var<workgroup> lines: array<vec4<f32>, 256>;
 
 // The sum of `part` over `lanes` threads, those of this thread's line, which are `stride` apart. All threads
 // must call it.
-fn line_sum(thread: u32, lane: u32, lanes: u32, stride: u32, part: f32) -> f32 {
+fn line_sum(thread: u32, lane: u32, lanes: u32, stride: u32, part: vec4<f32>) -> vec4<f32> {
     lines[thread] = part;
     workgroupBarrier();
     for (var half = lanes / 2u; half > 0u; half /= 2u) {
@@ -137,38 +151,45 @@ fn rows(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let n = it.count * it.rows;
     for (var first = group.x * together; first < n; first += p.groups * together) {
         let row = first + thread / it.row_lanes;
-        var sum = 0.0;
-        if row < n {
-            for (var j = lane; j < it.columns; j += it.row_lanes) {
-                sum += square(at.w + row * it.columns + j);
-            }
+        let left = at.w + row * it.columns;
+        var sum = vec4(0.0);
+        if row < n && in_quads(it) {
+            for (var j = 4u * lane; j < it.columns; j += 4u * it.row_lanes) { sum += squares((left + j) / 4u); }
+        } else if row < n {
+            for (var j = lane; j < it.columns; j += it.row_lanes) { sum.x += square(left + j); }
         }
-        let mean = line_sum(thread, lane, it.row_lanes, 1u, sum) / f32(it.columns);
+        let total = dot(line_sum(thread, lane, it.row_lanes, 1u, sum), vec4(1.0));
+        let mean = total / f32(it.columns);
         if row < n && lane == 0u { r[at.r + row] += fresh() * (mean - r[at.r + row]); }
     }
 }
 
-// Neighbouring threads have neighbouring columns.
+// Neighbouring threads have neighbouring columns, or quads of them.
 @compute @workgroup_size(256)
 fn columns(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
     let it = table[p.first + group.y];
     let at = begin(group.y);
+    let width = select(1u, 4u, in_quads(it));
     let together = 256u / it.column_lanes;
     let lane = thread / together;
     let n = it.count * it.columns;
-    for (var first = group.x * together; first < n; first += p.groups * together) {
-        let column = first + thread % together;
-        var sum = 0.0;
-        if column < n {
-            let matrix = column / it.columns;
-            let top = at.w + matrix * (it.rows - 1u) * it.columns + column;
-            for (var i = lane; i < it.rows; i += it.column_lanes) { sum += square(top + i * it.columns); }
+    for (var first = group.x * together * width; first < n; first += p.groups * together * width) {
+        let column = first + thread % together * width;
+        let top = at.w + column / it.columns * (it.rows - 1u) * it.columns + column;
+        var sum = vec4(0.0);
+        if column < n && width == 4u {
+            for (var i = lane; i < it.rows; i += it.column_lanes) { sum += squares((top + i * it.columns) / 4u); }
+        } else if column < n {
+            for (var i = lane; i < it.rows; i += it.column_lanes) { sum.x += square(top + i * it.columns); }
         }
         let mean = line_sum(thread, lane, it.column_lanes, together, sum) / f32(it.rows);
         if column < n && lane == 0u {
-            let moment = c[at.c + column] + fresh() * (mean - c[at.c + column]);
-            c[at.c + column] = moment;
-            across[at.c + column] = 1.0 / sqrt(moment);
+            for (var j = 0u; j < width; j++) {
+                let k = at.c + column + j;
+                let moment = c[k] + fresh() * (mean[j] - c[k]);
+                c[k] = moment;
+                across[k] = 1.0 / sqrt(moment);
+            }
         }
     }
 }
@@ -183,33 +204,67 @@ fn factors(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_in
     for (var first = group.x * together; first < it.count; first += p.groups * together) {
         let matrix = first + thread / it.column_lanes;
         let top = at.r + matrix * it.rows;
-        var sum = 0.0;
+        var sum = vec4(0.0);
         if matrix < it.count {
-            for (var i = lane; i < it.rows; i += it.column_lanes) { sum += r[top + i]; }
+            for (var i = lane; i < it.rows; i += it.column_lanes) { sum.x += r[top + i]; }
         }
-        let mean = line_sum(thread, lane, it.column_lanes, 1u, sum) / f32(it.rows);
+        let mean = line_sum(thread, lane, it.column_lanes, 1u, sum).x / f32(it.rows);
         if matrix < it.count {
             for (var i = lane; i < it.rows; i += it.column_lanes) { down[top + i] = sqrt(mean) / sqrt(r[top + i]); }
         }
     }
 }
 
-// The rows are dealt out as in `rows`.
+// What the gradients of four neighbours, the first of them element `i`, are scaled by: 0 past the last
+// element. For rows that are not made of quads.
+fn scales(it: Row, at: Begin, i: u32) -> vec4<f32> {
+    var by = vec4(0.0);
+    for (var k = 0u; k < 4u; k++) {
+        let row = (i + k) / it.columns;
+        if row < it.count * it.rows {
+            let column = at.c + row / it.rows * it.columns + (i + k) % it.columns;
+            by[k] = down[at.r + row] * across_quads[column / 4u][column % 4u];
+        }
+    }
+    return by;
+}
+
+// Which of four elements are among a parameter's `n`; `i` is the first of them.
+fn inside(i: u32, n: u32) -> vec4<bool> {
+    return vec4(i, i + 1u, i + 2u, i + 3u) < vec4(n);
+}
+
+// Squares of directions and of what is kept, added up over four.
+fn added(sum: vec2<f32>, direction: vec4<f32>, kept: vec4<f32>) -> vec2<f32> {
+    return sum + vec2(dot(direction, direction), dot(kept, kept));
+}
+
+// Quads of rows are dealt out as in `rows`, others by their number.
 @compute @workgroup_size(256)
 fn sizes(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
     let it = table[p.first + group.y];
     let at = begin(group.y);
     let together = 256u / it.row_lanes;
-    let n = it.count * it.rows;
+    let lines = it.count * it.rows;
+    let n = lines * it.columns;
     for (var part = group.x; part < it.parts; part += p.groups) {
         var sum = vec2(0.0);
-        for (var row = part * together + thread / it.row_lanes; row < n; row += it.parts * together) {
-            let scaled = down[at.r + row];
-            let left = at.w + row * it.columns;
-            let first = at.c + row / it.rows * it.columns;
-            for (var j = thread % it.row_lanes; j < it.columns; j += it.row_lanes) {
-                let size = vec2(gradient(left + j) * scaled * across[first + j], kept(left + j));
-                sum += size * size;
+        if in_quads(it) {
+            for (var row = part * together + thread / it.row_lanes; row < lines; row += it.parts * together) {
+                let by = down[at.r + row];
+                let left = at.w + row * it.columns;
+                let first = at.c + row / it.rows * it.columns;
+                for (var j = 4u * (thread % it.row_lanes); j < it.columns; j += 4u * it.row_lanes) {
+                    let q = (left + j) / 4u;
+                    sum = added(sum, gradient(q) * by * across_quads[(first + j) / 4u], kept(q));
+                }
+            }
+        } else {
+            for (var i = 4u * (part * 256u + thread); i < n; i += 4u * it.parts * 256u) {
+                let q = (at.w + i) / 4u;
+                let here = inside(i, n);
+                let direction = select(vec4(0.0), gradient(q) * scales(it, at, i), here);
+                sum = added(sum, direction, select(vec4(0.0), kept(q), here));
             }
         }
         sum = workgroup_sum_pair(thread, sum);
@@ -225,11 +280,12 @@ fn whole_sizes(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocatio
     let n = it.count * it.rows * it.columns;
     for (var part = group.x; part < it.parts; part += p.groups) {
         var sum = vec2(0.0);
-        for (var i = part * 256u + thread; i < n; i += it.parts * 256u) {
-            let moment = v[at.w + i] + moved * (square(at.w + i) - v[at.w + i]);
-            v[at.w + i] = moment;
-            let size = vec2(gradient(at.w + i) / sqrt(moment), kept(at.w + i));
-            sum += size * size;
+        for (var i = 4u * (part * 256u + thread); i < n; i += 4u * it.parts * 256u) {
+            let q = (at.w + i) / 4u;
+            let moment = v[q] + moved * (squares(q) - v[q]);
+            v[q] = moment;
+            let here = inside(i, n);
+            sum = added(sum, select(vec4(0.0), gradient(q) / sqrt(moment), here), select(vec4(0.0), kept(q), here));
         }
         sum = workgroup_sum_pair(thread, sum);
         if thread == 0u { parts[group.y * 256u + part] = sum; }
@@ -253,13 +309,21 @@ fn step_factored(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocat
     let at = begin(group.y);
     let by = scale(it, group.y, thread);
     let together = 256u / it.row_lanes;
-    let n = it.count * it.rows;
-    for (var row = group.x * together + thread / it.row_lanes; row < n; row += p.groups * together) {
-        let scaled = down[at.r + row];
-        let left = at.w + row * it.columns;
-        let first = at.c + row / it.rows * it.columns;
-        for (var j = thread % it.row_lanes; j < it.columns; j += it.row_lanes) {
-            w[left + j] = kept(left + j) - by * (gradient(left + j) * scaled * across[first + j]);
+    let lines = it.count * it.rows;
+    if in_quads(it) {
+        for (var row = group.x * together + thread / it.row_lanes; row < lines; row += p.groups * together) {
+            let scaled = by * down[at.r + row];
+            let left = at.w + row * it.columns;
+            let first = at.c + row / it.rows * it.columns;
+            for (var j = 4u * (thread % it.row_lanes); j < it.columns; j += 4u * it.row_lanes) {
+                let q = (left + j) / 4u;
+                w[q] = kept(q) - gradient(q) * scaled * across_quads[(first + j) / 4u];
+            }
+        }
+    } else {
+        for (var i = 4u * (group.x * 256u + thread); i < lines * it.columns; i += 4u * p.groups * 256u) {
+            let q = (at.w + i) / 4u;
+            w[q] = kept(q) - gradient(q) * by * scales(it, at, i);
         }
     }
 }
@@ -270,7 +334,8 @@ fn step_whole(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
     let at = begin(group.y);
     let by = scale(it, group.y, thread);
     let n = it.count * it.rows * it.columns;
-    for (var i = group.x * 256u + thread; i < n; i += p.groups * 256u) {
-        w[at.w + i] = kept(at.w + i) - by * (gradient(at.w + i) / sqrt(v[at.w + i]));
+    for (var i = 4u * (group.x * 256u + thread); i < n; i += 4u * p.groups * 256u) {
+        let q = (at.w + i) / 4u;
+        w[q] = kept(q) - by * (gradient(q) / sqrt(v[q]));
     }
 }

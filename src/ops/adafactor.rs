@@ -46,9 +46,9 @@ const WORKGROUP: usize = 256;
 /// The most parts that a sum over a parameter is made in, so that one workgroup adds them up.
 const PARTS: usize = 256;
 /// Elements that a thread adds up before there are more parts.
-const PART_ELEMENTS: usize = 16;
-/// Elements of a step that a thread works on.
-const STEP_ELEMENTS: usize = 16;
+const PART_ELEMENTS: usize = 64;
+/// Quads of a step that a thread works on.
+const STEP_QUADS: usize = 4;
 
 /// A parameter as `count` matrices, those of its last two dimensions.
 #[derive(Clone, Copy, Debug)]
@@ -72,9 +72,9 @@ impl Matrices {
         self.count * self.rows * self.columns
     }
 
-    /// Threads that share the sum of a row: a power of two, for up to 32 elements each while there are enough.
+    /// Threads that share the sum of a row: a power of two, for up to 64 elements each while there are enough.
     fn row_lanes(&self) -> usize {
-        self.columns.div_ceil(32).next_power_of_two().min(WORKGROUP)
+        self.columns.div_ceil(64).next_power_of_two().min(WORKGROUP)
     }
 
     /// Threads that share the sum of a column: 32 at most, so that a workgroup reads 8 neighbouring columns.
@@ -90,6 +90,15 @@ impl Matrices {
     fn row(&self) -> [u32; 6] {
         let &Matrices { count, rows, columns } = self;
         [count, rows, columns, self.row_lanes(), self.column_lanes(), self.parts()].map(word)
+    }
+
+    fn quads(&self) -> usize {
+        self.numel().div_ceil(4)
+    }
+
+    /// Quads of a part that a thread works on.
+    fn of_part(&self) -> usize {
+        self.quads().div_ceil(self.parts() * WORKGROUP)
     }
 
     /// Workgroups that all rows need.
@@ -151,7 +160,7 @@ const FACTORED: [Phase; 5] = [
     Phase {
         entry: "columns",
         groups: |m| m.column_groups(m.count * m.columns),
-        iterations: |m| m.of_column() + FOLDS,
+        iterations: |m| m.of_column() + 4 + FOLDS,
         binds: &[Table, W, C, Across, Dw],
     },
     Phase {
@@ -163,13 +172,13 @@ const FACTORED: [Phase; 5] = [
     Phase {
         entry: "sizes",
         groups: Matrices::parts,
-        iterations: |m| m.row_groups().div_ceil(m.parts()) * (1 + m.of_row()) + FOLDS,
+        iterations: |m| m.row_groups().div_ceil(m.parts()) * (1 + m.of_row()) + 5 * m.of_part() + FOLDS,
         binds: &[Table, W, Down, Across, Parts, Dw],
     },
     Phase {
         entry: "step_factored",
         groups: Matrices::row_groups,
-        iterations: |m| 1 + m.of_row() + FOLDS,
+        iterations: |m| 1 + m.of_row() + 5 * m.quads().div_ceil(m.row_groups() * WORKGROUP) + FOLDS,
         binds: &[Table, W, Down, Across, Parts, Dw],
     },
 ];
@@ -178,13 +187,13 @@ const WHOLE: [Phase; 2] = [
     Phase {
         entry: "whole_sizes",
         groups: Matrices::parts,
-        iterations: |m| m.numel().div_ceil(m.parts() * WORKGROUP) + FOLDS,
+        iterations: |m| m.of_part() + FOLDS,
         binds: &[Table, W, Moment, Parts, Dw],
     },
     Phase {
         entry: "step_whole",
-        groups: |m| m.numel().div_ceil(STEP_ELEMENTS * WORKGROUP),
-        iterations: |_| STEP_ELEMENTS + FOLDS,
+        groups: |m| m.quads().div_ceil(STEP_QUADS * WORKGROUP),
+        iterations: |_| STEP_QUADS + FOLDS,
         binds: &[Table, W, Moment, Parts, Dw],
     },
 ];

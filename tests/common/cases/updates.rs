@@ -87,7 +87,7 @@ pub fn tapes() -> Vec<(String, Tape)> {
 /// Adafactor over matrices of awkward sizes, alone and side by side.
 fn factored() -> Vec<(String, Tape)> {
     let optimizer = Adafactor::new(0.1).weight_decay(0.1).clip_threshold(0.5);
-    let shapes: [&[usize]; 11] = [
+    let shapes: [&[usize]; 12] = [
         &[],
         &[1, 1],
         &[3, 65],
@@ -97,6 +97,7 @@ fn factored() -> Vec<(String, Tape)> {
         &[1, 1030],
         &[1030, 1],
         &[2, 70, 130],
+        &[2, 70, 132],
         &[5, 2, 33, 17],
         &[270, 250],
     ];
