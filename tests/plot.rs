@@ -97,18 +97,22 @@ fn a_history_has_a_panel_for_each_figure() {
         logs.set("top_5_accuracy", 0.75);
     }
     let (svg, png) = drawn(|path| history.plot(path));
-    let texts = texts(&svg);
+    let found = texts(&svg);
     for text in ["loss", "validation loss", "epoch", "learning rate", "top 5 accuracy", "20"] {
-        assert!(texts.contains(&text), "no `{text}` in {texts:?}");
+        assert!(found.contains(&text), "no `{text}` in {found:?}");
     }
     // Decades, which a linear axis would not have, and no epoch 0.
-    assert!(["1e-4", "1e-3", "1e-2", "1e-1"].iter().all(|power| texts.contains(power)), "{texts:?}");
-    assert_eq!(texts.iter().filter(|text| **text == "epoch").count(), 3);
+    assert!(["1e-4", "1e-3", "1e-2", "1e-1"].iter().all(|power| found.contains(power)), "{found:?}");
+    assert_eq!(found.iter().filter(|text| **text == "epoch").count(), 3);
     assert_eq!(png.dimensions(), (2 * 760, 2 * 420));
     assert!(has(&png, BLUE) && has(&png, VERMILLION) && !has(&png, GREEN));
     // The fourth place of the grid is empty.
     let fourth = png.enumerate_pixels().filter(|(x, y, _)| *x >= 760 && *y >= 420);
     assert!(fourth.map(|(_, _, pixel)| pixel.0).all(|pixel| pixel == [255; 3]));
+
+    history.epochs.iter_mut().for_each(|logs| logs.set("learning_rate", 0.1));
+    let (svg, _) = drawn(|path| history.plot(path));
+    assert!(!texts(&svg).contains(&"learning rate"), "it does not change");
 }
 
 #[test]

@@ -15,8 +15,8 @@ const LEARNING_RATE: &str = "learning_rate";
 impl History {
     /// Draws the figures over the epochs, counted from 1, into a file whose name ends in `.svg` or
     /// `.png`: a panel for each figure, with that of the validation data beside it (`loss` and
-    /// `val_loss`). A figure that is NaN, infinite or missing leaves a gap. `learning_rate` has a
-    /// logarithmic axis if its largest value is at least ten times its least.
+    /// `val_loss`). A figure that is NaN, infinite or missing leaves a gap. `learning_rate` is drawn if
+    /// it changes, with a logarithmic axis if its largest value is at least ten times its least.
     ///
     /// ```
     /// use retape::train::{History, Logs};
@@ -44,7 +44,11 @@ impl History {
         }
         let names = self.names();
         let own = |name: &str| name.strip_prefix(HELD_BACK).is_none_or(|figure| !names.contains(&figure));
-        let drawn: Vec<Panel> = names.iter().filter(|name| own(name)).map(|name| self.panel(name)).collect();
+        let rates = self.get(LEARNING_RATE);
+        let changes = rates.windows(2).any(|pair| pair[0] != pair[1]);
+        let shown = |name: &str| own(name) && (changes || name != LEARNING_RATE);
+        let drawn: Vec<Panel> =
+            names.iter().filter(|name| shown(name)).map(|name| self.panel(name)).collect();
         if drawn.is_empty() {
             return Err(Error::NothingToDraw { what: "figure in the history".to_owned() });
         }
