@@ -2,8 +2,8 @@
 // With g = dw + weight_decay w, s = g^2 + epsilon_1 and fresh = t^beta_2_decay, over the matrices of the
 // last two dimensions:
 //
-//   rows           r += fresh (mean of s over the columns - r)
-//   columns        c += fresh (mean of s over the rows - c); across = 1 / sqrt(c)
+//   rows           r = (1 - fresh) r + fresh (mean of s over the columns)
+//   columns        c = (1 - fresh) c + fresh (mean of s over the rows); across = 1 / sqrt(c)
 //   factors        down = sqrt(mean of r over the rows) / sqrt(r)
 //   sizes          parts of sum(u^2) and sum(kept^2), with u = g down across and
 //                  kept = w - lr decoupled_decay w
@@ -12,7 +12,7 @@
 //
 // and where second moments are kept whole:
 //
-//   whole_sizes    v += fresh (s - v), then as sizes with u = g / sqrt(v)
+//   whole_sizes    v = (1 - fresh) v + fresh s, then as sizes with u = g / sqrt(v)
 //   step_whole     as step_factored
 //
 // The root of r c / (mean of r) is taken by its factors, since the product may be below the smallest f32.
@@ -117,13 +117,23 @@ fn in_quads(it: Row) -> bool {
     return it.columns % 4u == 0u;
 }
 
+// Whether rows are enough to occupy the workgroups, so that a thread may keep to them.
+fn by_rows(it: Row) -> bool {
+    return in_quads(it) && 2u * it.count * it.rows >= it.parts * (256u / it.row_lanes);
+}
+
 fn t() -> f32 {
     return f32(p.updates + 1u);
 }
 
-// How far second moments move towards what the gradients are now.
+// The share of a second moment that comes from this update.
 fn fresh() -> f32 {
     return pow(t(), p.beta_2_decay);
+}
+
+// Positive whatever `fresh` is, as a moment moved by a share of its distance is not.
+fn followed(moment: f32, current: f32) -> f32 {
+    return (1.0 - fresh()) * moment + fresh() * current;
 }
 
 var<workgroup> lines: array<vec4<f32>, 256>;
@@ -160,7 +170,7 @@ fn rows(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
         let total = dot(line_sum(thread, lane, it.row_lanes, 1u, sum), vec4(1.0));
         let mean = total / f32(it.columns);
-        if row < n && lane == 0u { r[at.r + row] += fresh() * (mean - r[at.r + row]); }
+        if row < n && lane == 0u { r[at.r + row] = followed(r[at.r + row], mean); }
     }
 }
 
@@ -186,7 +196,7 @@ fn columns(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_in
         if column < n && lane == 0u {
             for (var j = 0u; j < width; j++) {
                 let k = at.c + column + j;
-                let moment = c[k] + fresh() * (mean[j] - c[k]);
+                let moment = followed(c[k], mean[j]);
                 c[k] = moment;
                 across[k] = 1.0 / sqrt(moment);
             }
@@ -216,7 +226,7 @@ fn factors(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_in
 }
 
 // What the gradients of four neighbours, the first of them element `i`, are scaled by: 0 past the last
-// element. For rows that are not made of quads.
+// element.
 fn scales(it: Row, at: Begin, i: u32) -> vec4<f32> {
     var by = vec4(0.0);
     for (var k = 0u; k < 4u; k++) {
@@ -239,7 +249,7 @@ fn added(sum: vec2<f32>, direction: vec4<f32>, kept: vec4<f32>) -> vec2<f32> {
     return sum + vec2(dot(direction, direction), dot(kept, kept));
 }
 
-// Quads of rows are dealt out as in `rows`, others by their number.
+// Quads are dealt out by rows, as in `rows`, or else by their number.
 @compute @workgroup_size(256)
 fn sizes(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
     let it = table[p.first + group.y];
@@ -249,7 +259,7 @@ fn sizes(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_inde
     let n = lines * it.columns;
     for (var part = group.x; part < it.parts; part += p.groups) {
         var sum = vec2(0.0);
-        if in_quads(it) {
+        if by_rows(it) {
             for (var row = part * together + thread / it.row_lanes; row < lines; row += it.parts * together) {
                 let by = down[at.r + row];
                 let left = at.w + row * it.columns;
@@ -276,13 +286,13 @@ fn sizes(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_inde
 fn whole_sizes(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
     let it = table[p.first + group.y];
     let at = begin(group.y);
-    let moved = fresh();
+    let share = fresh();
     let n = it.count * it.rows * it.columns;
     for (var part = group.x; part < it.parts; part += p.groups) {
         var sum = vec2(0.0);
         for (var i = 4u * (part * 256u + thread); i < n; i += 4u * it.parts * 256u) {
             let q = (at.w + i) / 4u;
-            let moment = v[q] + moved * (squares(q) - v[q]);
+            let moment = (1.0 - share) * v[q] + share * squares(q);
             v[q] = moment;
             let here = inside(i, n);
             sum = added(sum, select(vec4(0.0), gradient(q) / sqrt(moment), here), select(vec4(0.0), kept(q), here));
@@ -310,7 +320,7 @@ fn step_factored(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocat
     let by = scale(it, group.y, thread);
     let together = 256u / it.row_lanes;
     let lines = it.count * it.rows;
-    if in_quads(it) {
+    if by_rows(it) {
         for (var row = group.x * together + thread / it.row_lanes; row < lines; row += p.groups * together) {
             let scaled = by * down[at.r + row];
             let left = at.w + row * it.columns;

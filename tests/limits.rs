@@ -61,6 +61,20 @@ fn matrices_larger_than_a_binding_are_worked_on_in_ranges() {
     }
 }
 
+/// Adafactor's sums read a parameter whole.
+#[test]
+fn adafactor_needs_parameters_that_a_binding_holds() {
+    let mut g = Graph::new();
+    let w = g.parameter("w", [300, 200], Init::Ones);
+    let dw = g.constant([300, 200], &[1.0f32; 300 * 200]).expect("it is of the size");
+    Adafactor::new(0.1).record(&g, &[(w, dw)]).expect("it records");
+    let tape = g.forward(Vec::new()).expect("it records");
+    let bytes = 4 * 300 * 200;
+    assert!(tape.plan(&narrow(DeviceKind::Gpu, bytes)).is_ok());
+    let found = tape.plan(&narrow(DeviceKind::Gpu, bytes - 4));
+    assert!(matches!(&found, Err(Error::Limit { op, .. }) if op == "adafactor"), "{found:?}");
+}
+
 /// Every product that a range can cut: rows of either side, transposed or not, and of the result.
 #[test]
 fn products_in_ranges_agree_with_their_reference() {

@@ -279,6 +279,7 @@ struct AdafactorSettings {
     relative: bool,
     weight_decay: f32,
     decoupled: f32,
+    epsilons: (f32, f32),
 }
 
 impl AdafactorSettings {
@@ -289,12 +290,13 @@ impl AdafactorSettings {
         relative: true,
         weight_decay: 0.0,
         decoupled: 0.0,
+        epsilons: (1e-30, 1e-3),
     };
 
     fn optimizer(self) -> Adafactor {
         let optimizer = Adafactor::new(self.lr).relative_step(self.relative).beta_2_decay(self.decay);
         let optimizer = optimizer.clip_threshold(self.threshold).weight_decay(self.weight_decay);
-        optimizer.decoupled_weight_decay(self.decoupled)
+        optimizer.decoupled_weight_decay(self.decoupled).epsilons(self.epsilons.0, self.epsilons.1)
     }
 
     /// Row, column and whole second moments are states 0, 1 and 2.
@@ -306,7 +308,7 @@ impl AdafactorSettings {
         let g: Vec<f64> = g.iter().zip(&p.w).map(|(g, w)| g + f(self.weight_decay) * w).collect();
         p.w.iter_mut().for_each(|w| *w -= lr * f(self.decoupled) * *w);
         p.states.resize(3, vec![0.0; n]);
-        let squares: Vec<f64> = g.iter().map(|g| g * g + f(1e-30)).collect();
+        let squares: Vec<f64> = g.iter().map(|g| g * g + f(self.epsilons.0)).collect();
         let second = if p.dims.len() < 2 {
             for (v, s) in p.states[2].iter_mut().zip(&squares) {
                 *v = beta * *v + (1.0 - beta) * s;
@@ -316,7 +318,7 @@ impl AdafactorSettings {
             p.factored(&squares, beta)
         };
         let u: Vec<f64> = g.iter().zip(&second).map(|(g, v)| g / v.sqrt()).collect();
-        let factor = rms(&p.w).max(f(1e-3)) * rho / (rms(&u) / f(self.threshold)).max(1.0);
+        let factor = rms(&p.w).max(f(self.epsilons.1)) * rho / (rms(&u) / f(self.threshold)).max(1.0);
         p.w.iter_mut().zip(&u).for_each(|(w, u)| *w -= factor * u);
     }
 }
@@ -332,7 +334,9 @@ fn adafactor_follows_its_formula() {
         relative: false,
         weight_decay: 0.1,
         decoupled: 0.05,
+        ..plain
     };
+    let floors = AdafactorSettings { epsilons: (0.5, 20.0), ..plain };
     let of = |settings: AdafactorSettings, wrong: AdafactorSettings| Case {
         right: Box::new(settings.optimizer()),
         wrong: Box::new(wrong.optimizer()),
@@ -345,6 +349,8 @@ fn adafactor_follows_its_formula() {
         of(other, AdafactorSettings { threshold: 0.021, ..other }),
         of(other, AdafactorSettings { decoupled: 0.0, ..other }),
         of(other, AdafactorSettings { weight_decay: 0.0, ..other }),
+        of(floors, AdafactorSettings { epsilons: (20.0, 0.5), ..floors }),
+        of(floors, AdafactorSettings { epsilons: (0.5, 20.1), ..floors }),
     ]);
 }
 

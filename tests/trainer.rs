@@ -267,6 +267,14 @@ fn the_guard_names_the_first_operator_that_makes_a_nan() {
             assert_eq!(weights(&trainer), weights(&before), "as before the step that spoilt it");
         }
     }
+    // A callback after every step sees none that is spoilt, and none twice.
+    let (mut trainer, mut seen) = (builder(guarded.clone(), 8).build(gpu()).unwrap(), Vec::new());
+    let fit = Fit::epochs(4).shuffle(false).nan_guard(100).on_steps(1, |run| {
+        seen.push(run.trainer().steps());
+        Ok(())
+    });
+    assert!(trainer.fit(&data, fit).unwrap().fault.is_some());
+    assert_eq!(seen, [1, 2, 3]);
     let mut unguarded = builder(guarded, 8).build(gpu()).unwrap();
     let history = unguarded.fit(&data, Fit::epochs(1).shuffle(false)).unwrap();
     assert!(history.last("loss").unwrap().is_nan() && history.fault.is_none());
@@ -428,6 +436,8 @@ fn a_last_batch_that_cannot_be_trained_is_refused_at_once() {
     assert_eq!(weights(&trainer), before);
     trainer.fit(&data, Fit::epochs(1).drop_last(true)).unwrap();
     assert_eq!(trainer.steps(), 2);
+    let few = trainer.fit(&points(7), Fit::epochs(1).drop_last(true));
+    assert!(matches!(few, Err(Error::Argument { argument: "drop_last", .. })));
     let none = trainer.fit(&data, Fit::epochs(1).steps_per_epoch(0));
     assert!(matches!(none, Err(Error::Argument { argument: "steps_per_epoch", .. })));
 }

@@ -77,9 +77,11 @@ impl Matrices {
         self.columns.div_ceil(64).next_power_of_two().min(WORKGROUP)
     }
 
-    /// Threads that share the sum of a column: 32 at most, so that a workgroup reads 8 neighbouring columns.
+    /// Threads that share the sum of a column: 32 at most where there are columns enough, so that a workgroup
+    /// reads 8 neighbouring columns, or quads of them.
     fn column_lanes(&self) -> usize {
-        self.rows.div_ceil(16).next_power_of_two().min(32)
+        let most = if self.columns > 32 { 32 } else { WORKGROUP };
+        self.rows.div_ceil(16).next_power_of_two().min(most)
     }
 
     fn parts(&self) -> usize {
@@ -106,7 +108,12 @@ impl Matrices {
         (self.count * self.rows).div_ceil(WORKGROUP / self.row_lanes())
     }
 
-    /// Workgroups that so many lines need which as many threads share as a column.
+    /// Workgroups of a step, by rows or by quads.
+    fn step_groups(&self) -> usize {
+        self.row_groups().max(self.parts())
+    }
+
+    /// Workgroups that so many lines need, each shared by as many threads as a column.
     fn column_groups(&self, lines: usize) -> usize {
         lines.div_ceil(WORKGROUP / self.column_lanes())
     }
@@ -159,7 +166,7 @@ const FACTORED: [Phase; 5] = [
     },
     Phase {
         entry: "columns",
-        groups: |m| m.column_groups(m.count * m.columns),
+        groups: |m| m.column_groups(m.count * m.columns.div_ceil(if m.columns % 4 == 0 { 4 } else { 1 })),
         iterations: |m| m.of_column() + 4 + FOLDS,
         binds: &[Table, W, C, Across, Dw],
     },
@@ -177,8 +184,8 @@ const FACTORED: [Phase; 5] = [
     },
     Phase {
         entry: "step_factored",
-        groups: Matrices::row_groups,
-        iterations: |m| 1 + m.of_row() + 5 * m.quads().div_ceil(m.row_groups() * WORKGROUP) + FOLDS,
+        groups: Matrices::step_groups,
+        iterations: |m| 1 + m.of_row() + 5 * m.quads().div_ceil(m.step_groups() * WORKGROUP) + FOLDS,
         binds: &[Table, W, Down, Across, Parts, Dw],
     },
 ];
@@ -440,10 +447,10 @@ impl<N: Number> Formula<N> {
         g.par_iter().map(|&g| g * g + self.epsilon_1).collect()
     }
 
-    fn followed(&self, moments: &[f64], now: impl Fn(usize) -> N + Sync) -> Vec<N> {
+    fn followed(&self, moments: &[f64], current: impl Fn(usize) -> N + Sync) -> Vec<N> {
         let new = |(i, &moment): (usize, &f64)| {
             let moment = N::exact(moment);
-            moment + self.fresh * (now(i) - moment)
+            (N::exact(1.0) - self.fresh) * moment + self.fresh * current(i)
         };
         moments.par_iter().enumerate().map(new).collect()
     }

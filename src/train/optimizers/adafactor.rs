@@ -26,6 +26,8 @@ use crate::train::groups::update_groups;
 /// By default `beta_2_decay` is -0.8, `epsilon_1` 1e-30, `epsilon_2` 1e-3 and `clip_threshold` 1, as in
 /// Keras. PyTorch has f32's epsilon (1.2e-7) for `epsilon_1` and a learning rate of 0.01. Keras keeps
 /// `rho_t` below `1 / sqrt(t)` without relative steps too.
+///
+/// A parameter must fit what the device binds at once: it is not worked on in ranges.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Adafactor {
     rate: Rate,

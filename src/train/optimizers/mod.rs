@@ -20,7 +20,8 @@ use crate::graph::{Graph, Value};
 
 /// Records how parameters move, given their gradients.
 ///
-/// Built-in optimisers record one fused operator for many small parameters, and one for each large one.
+/// Built-in optimisers record one fused operator for many small parameters (Adafactor one for matrices and
+/// one for others), and one for each large one.
 /// One outside the crate may compose graph operators, keep its moments in [`Graph::slot`]s, count its
 /// updates with [`Graph::update_count`] and write with [`Graph::assign`].
 ///

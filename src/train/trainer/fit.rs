@@ -70,7 +70,8 @@ impl<'a> Fit<'a> {
     }
 
     /// Leaves out the last batch of an epoch where it is smaller than the others: some layers, such as a
-    /// batch normalisation over a single sample, cannot be trained on what is left. Off by default.
+    /// batch normalisation over a single sample, cannot be trained on what is left. Off by default; fewer
+    /// samples than a batch are then refused.
     pub fn drop_last(mut self, drop: bool) -> Self {
         self.drop_last = drop;
         self
@@ -139,8 +140,8 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// Looks for a NaN or an infinity in the loss and the weights after every `every` steps and at the end of each epoch.
-    /// If there is one, the steps since the last look are run again one by one, from a copy on the device,
+    /// Looks for a NaN or an infinity in the loss and the weights after every `every` steps, at the end of
+    /// each epoch and before each step at which a callback is called ([`Callback::every_steps`]). If there is one, the steps since the last look are run again one by one, from a copy on the device,
     /// until the first that makes one; training stops before that step, with its parameters as they were
     /// then, and [`History::fault`] names the first operator of it that produced one.
     ///
@@ -231,11 +232,19 @@ impl Trainer {
             return Err(Error::Argument { argument: "steps_per_epoch", value, expected });
         }
         let validation = fit.validation.as_ref().or(held_out.as_ref());
+        if fit.drop_last && train.len() < self.batch {
+            let value = format!("true for {} samples in batches of {}", train.len(), self.batch);
+            return Err(Error::Argument {
+                argument: "drop_last",
+                value,
+                expected: "one whole batch is needed",
+            });
+        }
         let weights = sample_weights(&train, &fit.class_weights)?;
         let mut sources = self.sources(&train, weights, validation, &fit)?;
         let count = train.len();
         let whole = count.div_ceil(self.batch);
-        let whole = if fit.drop_last { (count / self.batch).max(1) } else { whole };
+        let whole = if fit.drop_last { count / self.batch } else { whole };
         let steps = fit.steps_per_epoch.map_or(whole, |steps| steps.min(whole));
         let position = Position {
             epochs: fit.epochs,
@@ -346,11 +355,14 @@ impl Training<'_, '_> {
         while self.position.step < self.position.steps && self.stopped.is_none() {
             self.step(sources, &mut chain)?;
             let now = self.trainer.steps;
-            if guard.as_ref().is_some_and(|g| g.is_due(now) || self.position.step == self.position.steps) {
+            let calls = intervals.iter().any(|&every| now.is_multiple_of(every.max(1)));
+            // No checkpoint is written of what has not been looked at.
+            let looks = calls || self.position.step == self.position.steps;
+            if guard.as_ref().is_some_and(|g| looks || g.is_due(now)) {
                 chain.submit()?;
                 guard = self.look(guard, sources)?;
             }
-            if intervals.iter().any(|&every| now.is_multiple_of(every.max(1))) {
+            if calls && self.stopped.is_none() {
                 chain.submit()?;
                 self.tell(Event::Step, &mut None)?;
             }

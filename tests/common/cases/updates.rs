@@ -87,7 +87,7 @@ pub fn tapes() -> Vec<(String, Tape)> {
 /// Adafactor over matrices of awkward sizes, alone and side by side.
 fn factored() -> Vec<(String, Tape)> {
     let optimizer = Adafactor::new(0.1).weight_decay(0.1).clip_threshold(0.5);
-    let shapes: [&[usize]; 12] = [
+    let shapes: [&[usize]; 16] = [
         &[],
         &[1, 1],
         &[3, 65],
@@ -100,13 +100,27 @@ fn factored() -> Vec<(String, Tape)> {
         &[2, 70, 132],
         &[5, 2, 33, 17],
         &[270, 250],
+        &[600, 8],
+        &[1, 40_000],
+        &[3, 16_648],
+        &[3, 16_641],
     ];
+    let zeros = |dims: &[usize]| -> Result<Tape> {
+        let mut g = Graph::new();
+        let w = g.parameter("w", Shape::new(dims)?, Init::Zeros);
+        let loss = g.sum(g.square(g.sub(w, g.scalar_constant(1.0))?)?, &[], false)?;
+        g.training_step(loss, &optimizer.epsilons(1e-12, 0.5))
+    };
     let mut tapes = Vec::new();
+    for dims in [&[5, 7][..], &[9]] {
+        tapes.push((format!("adafactor over zeros {dims:?}"), zeros(dims).expect("the step records")));
+    }
     for dims in shapes {
         let tape = step(&optimizer, dims).expect("the step records");
         tapes.push((format!("adafactor over {dims:?}"), tape));
     }
-    let together: [&[usize]; 8] = [&[7], &[3, 65], &[], &[40, 3, 3], &[65, 3], &[2, 2], &[130], &[1, 1]];
+    let together: [&[usize]; 9] =
+        [&[7], &[3, 65], &[], &[40, 3, 3], &[6, 8], &[65, 3], &[2, 2], &[130], &[1, 1]];
     for (what, scale) in [("", 1.0), (" and no gradients", 0.0)] {
         let tape = several(&optimizer, &together, scale).expect("the step records");
         tapes.push((format!("adafactor over {together:?}{what}"), tape));
