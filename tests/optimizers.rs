@@ -5,9 +5,7 @@ mod common;
 
 use common::descent::*;
 use retape::prelude::*;
-use retape::tape::{DeviceProfile, Plan};
 use retape::train::AVERAGE;
-use retape::{SessionOptions, Tape};
 
 #[test]
 fn descent_follows_its_formulas() {
@@ -165,21 +163,60 @@ fn adam_and_its_kin_follow_their_formulas() {
             s[1] = (f(0.999) * s[1]).max(g.abs());
             w - f(0.005) / (1.0 - f(0.9).powf(t)) * s[0] / (s[1] + f(1e-7))
         }),
-        nadam(Nadam::new(0.005), Nadam::new(0.005).betas(0.899, 0.999), 0.9, 1.0),
-        nadam(
+        case(Nadam::new(0.005), Nadam::new(0.005).betas(0.899, 0.999), nadam([0.9, 0.999], 1.0, 1e-7)),
+        case(
             Nadam::new(0.005).momentum_decay(0.004).betas(0.95, 0.999),
             Nadam::new(0.005).momentum_decay(0.01).betas(0.95, 0.999),
-            0.95,
-            0.004,
+            nadam([0.95, 0.999], 0.004, 1e-7),
         ),
+    ]);
+}
+
+/// A rule of rate 0.005 with weight decay 0.1 through the gradient and 0.2 beside it.
+fn with_decays(
+    rule: impl Fn(f64, f64, f64, &mut [f64; 4]) -> f64,
+) -> impl Fn(f64, f64, f64, &mut [f64; 4]) -> f64 {
+    move |t, w, g, s| rule(t, (1.0 - f(0.005) * f(0.2)) * w, g + f(0.1) * w, s)
+}
+
+#[test]
+fn options_of_adams_kin_are_in_their_formulas() {
+    let adamax = Adamax::new(0.005).betas(0.8, 0.9).epsilon(0.5);
+    let adamax_rule = |t: f64, w: f64, g: f64, s: &mut [f64; 4]| {
+        s[0] = f(0.8) * s[0] + (1.0 - f(0.8)) * g;
+        s[1] = (f(0.9) * s[1]).max(g.abs());
+        w - f(0.005) / (1.0 - f(0.8).powf(t)) * s[0] / (s[1] + f(0.5))
+    };
+    let nadam_of = Nadam::new(0.005).betas(0.9, 0.95).epsilon(0.5);
+    let ftrl = FtrlSettings { power: -0.5, initial: 0.1, l1: 0.0, l2: 0.0, beta: 0.0, shrinkage: 0.0 };
+    let decays = |beside: f32| Ftrl::new(0.1).weight_decay(0.1).decoupled_weight_decay(beside);
+    check(vec![
+        case(AdamW::new(0.005).epsilon(0.5), AdamW::new(0.005).epsilon(0.51), |t, w, g, s| {
+            (1.0 - f(0.005) * f(0.004)) * w - f(0.005) * adam(t, g, s, [0.9, 0.999], 0.5, false)
+        }),
+        case(adamax, adamax.epsilon(0.51), adamax_rule),
+        case(
+            adamax.weight_decay(0.1).decoupled_weight_decay(0.2),
+            adamax.weight_decay(0.1),
+            with_decays(adamax_rule),
+        ),
+        case(nadam_of, nadam_of.epsilon(0.51), nadam([0.9, 0.95], 1.0, 0.5)),
+        case(
+            nadam_of.weight_decay(0.1).decoupled_weight_decay(0.2),
+            nadam_of.decoupled_weight_decay(0.2),
+            with_decays(nadam([0.9, 0.95], 1.0, 0.5)),
+        ),
+        case(decays(0.2), decays(0.21), move |_, w, g, s| {
+            ftrl.step((1.0 - f(0.1) * f(0.2)) * w, g + f(0.1) * w, s)
+        }),
     ]);
 }
 
 /// With the product of momenta multiplied up update by update; the state begins with 0, so that it is
 /// held less 1.
-fn nadam(right: Nadam, wrong: Nadam, beta_1: f32, decay: f32) -> Case {
-    case(right, wrong, move |t, w, g, s| {
-        let (b1, b2) = (f(beta_1), f(0.999));
+fn nadam(betas: [f32; 2], decay: f32, epsilon: f32) -> impl Fn(f64, f64, f64, &mut [f64; 4]) -> f64 {
+    move |t, w, g, s| {
+        let [b1, b2] = betas.map(f);
         let mu = |t: f64| b1 * (1.0 - 0.5 * 0.96f64.powf(t * f(decay)));
         let product = (s[2] + 1.0) * mu(t);
         s[2] = product - 1.0;
@@ -187,8 +224,8 @@ fn nadam(right: Nadam, wrong: Nadam, beta_1: f32, decay: f32) -> Case {
         s[1] = b2 * s[1] + (1.0 - b2) * g * g;
         let next = mu(t + 1.0);
         let m_hat = next * s[0] / (1.0 - product * next) + (1.0 - mu(t)) * g / (1.0 - product);
-        w - f(0.005) * m_hat / ((s[1] / (1.0 - b2.powf(t))).sqrt() + f(1e-7))
-    })
+        w - f(0.005) * m_hat / ((s[1] / (1.0 - b2.powf(t))).sqrt() + f(epsilon))
+    }
 }
 
 /// The settings of FTRL that a case varies.
@@ -449,95 +486,6 @@ fn updates_are_counted_apart_from_steps() {
             s.set_updates(0);
         });
         assert_eq!((again, counts), (first, (1001, 1)));
-    }
-}
-
-/// All parameters of the problem are updated together: one dispatch, or for Adafactor five for matrices and
-/// two for the rest, however many there are. Each moves as it does alone.
-#[test]
-fn small_parameters_are_updated_in_few_dispatches() {
-    let cases: [(&dyn Optimizer, &str, usize); 13] = [
-        (&Sgd::new(0.1), "update", 1),
-        (&Sgd::new(0.1).momentum(0.9), "update", 1),
-        (&Adagrad::new(0.1), "update", 1),
-        (&Adadelta::new(1.0), "update", 1),
-        (&RmsProp::new(0.01).centered().momentum(0.9), "update", 1),
-        (&Adam::new(0.01), "update", 1),
-        (&Adam::new(0.01).amsgrad(), "update", 1),
-        (&AdamW::new(0.01), "update", 1),
-        (&Adamax::new(0.01), "update", 1),
-        (&Nadam::new(0.01), "update", 1),
-        (&Lion::new(0.01), "update", 1),
-        (&Ftrl::new(0.1), "update", 1),
-        (&Adafactor::new(0.1), "adafactor", 7),
-    ];
-    let weights = |optimizer: &dyn Optimizer, which: std::ops::Range<usize>| {
-        let mut session = record_some(optimizer, which.clone()).unwrap().session(common::gpu()).unwrap();
-        session.replay_n(3).unwrap();
-        which.map(|i| session.parameter(&format!("w{i}")).unwrap()).collect::<Vec<_>>()
-    };
-    for (optimizer, shader, expected) in cases {
-        let plan = record(optimizer).unwrap().plan(&DeviceProfile::baseline()).unwrap();
-        let updates = plan.dispatches.iter().filter(|d| d.shader.name() == shader);
-        assert_eq!(updates.count(), expected, "{optimizer:?}\n{plan}");
-        let alone: Vec<_> = (0..SHAPES.len()).flat_map(|i| weights(optimizer, i..i + 1)).collect();
-        assert_eq!(weights(optimizer, 0..SHAPES.len()), alone, "{optimizer:?}");
-    }
-}
-
-/// Fails unless every operator of a tape agrees with its reference under a plan for this device.
-fn verify(tape: &Tape, profile: &DeviceProfile) -> Plan {
-    let plan = tape.plan(profile).unwrap();
-    let options = SessionOptions::new().guard();
-    let mut session = tape.session_with_plan(common::gpu(), plan.clone(), options).unwrap();
-    session.poison();
-    for _ in 0..2 {
-        let checked = session.verify(&[]).unwrap();
-        assert!(checked.passes(), "{checked}");
-        session.replay().unwrap();
-    }
-    assert!(session.broken_guards().unwrap().is_empty());
-    plan
-}
-
-/// Parameters with constants for gradients.
-fn with_constants(g: &mut Graph, shapes: &[&[usize]]) -> Vec<(Value, Value)> {
-    let pair = |(i, dims): (usize, &&[usize])| {
-        let (shape, seed) = (Shape::new(dims).unwrap(), 50 + i as u32);
-        let w = g.parameter(&format!("w{i}"), shape, Init::Normal { mean: 0.0, std: 1.0 });
-        let x = g.constant(shape, &common::data::noise(shape.numel(), seed, -1.0, 1.0)).unwrap();
-        (w, x)
-    };
-    shapes.iter().enumerate().map(pair).collect()
-}
-
-/// A device of few workgroups goes over a parameter in rounds.
-#[test]
-fn adafactor_needs_few_workgroups() {
-    let profile = DeviceProfile { max_workgroups: 2, ..common::gpu().profile().unwrap().clone() };
-    let mut g = Graph::new();
-    let gradients = with_constants(&mut g, &[&[90, 250], &[150, 252], &[20000], &[900, 3, 3]]);
-    Adafactor::new(0.1).weight_decay(0.1).record(&g, &gradients).unwrap();
-    let plan = verify(&g.forward(Vec::new()).unwrap(), &profile);
-    assert_eq!(plan.dispatches.iter().map(|d| d.groups[0]).max(), Some(2), "{plan}");
-}
-
-/// Of three parameters, two lie side by side already: the first and the last, or the last two.
-#[test]
-fn adafactor_updates_what_lies_apart() {
-    for (together, calls) in [([0, 2], 3), ([1, 2], 2)] {
-        let mut g = Graph::new();
-        let constants = with_constants(&mut g, &[&[3, 5], &[4, 70], &[2, 9], &[7], &[300], &[5]]);
-        // Constants stay in buffers of their own.
-        let gradients: Vec<(Value, Value)> =
-            constants.into_iter().map(|(w, x)| (w, g.square(x).unwrap())).collect();
-        let [a, b] = together;
-        let packed = [a, b, 3 + a, 3 + b].map(|i| gradients[i]);
-        Sgd::new(0.1).record(&g, &packed).unwrap();
-        Adafactor::new(0.1).record(&g, &gradients).unwrap();
-        let plan = verify(&g.forward(Vec::new()).unwrap(), common::gpu().profile().unwrap());
-        let adafactor = plan.dispatches.iter().filter(|d| d.shader.name() == "adafactor");
-        assert_eq!(adafactor.count(), calls * (5 + 2), "{plan}");
     }
 }
 

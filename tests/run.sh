@@ -19,7 +19,7 @@ fi
 
 kernel_tests=(--test kernels --test replay --test training --test verify --test errors --test conv --test pool
   --test lrn --test norm --test noise --test nn --test clip --test recurrent --test nn_recurrent
-  --test gradient_flow --test optimizers --test running_sums)
+  --test gradient_flow --test optimizers --test updates_together --test running_sums)
 # Whole networks and large values: minutes on the slower of the drivers.
 network_tests=(--test cnn --test limits --test recurrent_kernels)
 
