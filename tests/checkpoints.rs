@@ -349,6 +349,31 @@ fn a_checkpoint_that_cannot_be_written_loses_nothing() {
     assert_eq!(fs::read_dir(folder.0.join("run")).unwrap().count(), 3, "no temporary file is left");
 }
 
+/// One that the user may not write to and, since root may, one where no file can be made.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_read_only_folder_loses_nothing() {
+    use std::os::unix::fs::PermissionsExt;
+    let (folder, train) = (Folder::new(), points(37));
+    let path = folder.0.join("last.safetensors");
+    let mut trainer = builder(ADAM).build(&Device::cpu()).unwrap();
+    trainer.fit(&train, Fit::epochs(1)).unwrap();
+    trainer.save_checkpoint(&path).unwrap();
+    let before = fs::read(&path).unwrap();
+    fs::set_permissions(&folder.0, fs::Permissions::from_mode(0o555)).unwrap();
+    let root = fs::write(folder.0.join("probe"), b"").is_ok();
+    trainer.fit(&train, Fit::epochs(1)).unwrap();
+    let weights = trainer.weights().unwrap();
+    for path in [path.as_path(), Path::new("/proc/last.safetensors")].into_iter().skip(usize::from(root)) {
+        for error in [trainer.save_checkpoint(path), trainer.save_weights(path)] {
+            assert!(matches!(&error, Err(Error::Io { path: named, .. }) if named == path), "{error:?}");
+        }
+    }
+    fs::set_permissions(&folder.0, fs::Permissions::from_mode(0o755)).unwrap();
+    assert!(fs::read(&path).unwrap() == before, "the older checkpoint");
+    assert_eq!(trainer.weights().unwrap(), weights);
+}
+
 #[test]
 fn the_killed_process_left_a_whole_checkpoint() {
     if let Some(folder) = std::env::var_os("RETAPE_TEST_FOLDER") {

@@ -419,6 +419,9 @@ fn class_weights_take_labels_of_every_kind() {
         let by_class = weighted(units, loss, samples.clone(), [(1, 3.0)]).unwrap();
         assert_eq!(by_class, weighted(units, loss, samples.clone().weights(&each), [(0, 1.0)]).unwrap());
         assert_ne!(by_class, weighted(units, loss, samples.clone(), [(1, 1.0)]).unwrap());
+        // Both are multiplied.
+        let half: Vec<f32> = each.iter().map(|weight| weight.min(1.5)).collect();
+        assert_eq!(by_class, weighted(units, loss, samples.clone().weights(&half), [(1, 2.0)]).unwrap());
         for weight in [-1.0, f32::NAN] {
             let refused = weighted(units, loss, samples.clone(), [(1, weight)]);
             assert!(matches!(refused, Err(Error::Argument { argument: "class_weights", .. })));
