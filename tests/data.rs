@@ -372,7 +372,20 @@ fn a_public_set_that_is_missing_says_where_to_get_it() {
         let message = error.to_string();
         assert!(message.contains("--features download") && message.contains("://"), "{message}");
         assert_eq!(set.name(), name);
+
+        // A folder without the set's files is no set, and what a broken transfer leaves is none of them.
+        for file in ["readme.txt", "train-images-idx3-ubyte.gz.part", "train-images-idx3-ubyte.gz.lock"] {
+            folder.write(&format!("{inner}/{file}"), b"");
+            let missing = set.read(&folder.0);
+            assert!(matches!(missing, Err(Error::MissingData { .. })), "{missing:?}");
+        }
     }
+    // It does not stand before the archive either.
+    let records = cifar_records(&[1]);
+    let packed = archive(&[("data_batch_1.bin", &records), ("test_batch.bin", &records)]);
+    folder.write("cifar-10-binary.tar.gz", &packed);
+    let data = PublicDataset::Cifar10.read(&folder.0).expect("the archive is whole");
+    assert_eq!(data.train.labels(), [1]);
 }
 
 #[test]

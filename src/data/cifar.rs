@@ -146,6 +146,16 @@ pub fn cifar100(path: impl AsRef<Path>, labels: Cifar100Labels) -> Result<TrainT
     )
 }
 
+/// Whether [`cifar10`] finds any of its files, or its archive, in this folder.
+pub(super) fn any_cifar10_file(folder: &Path) -> bool {
+    CIFAR10.is_near(folder)
+}
+
+/// Whether [`cifar100`] finds any of its files, or its archive, in this folder.
+pub(super) fn any_cifar100_file(folder: &Path) -> bool {
+    CIFAR100.is_near(folder)
+}
+
 /// A file: where it was found, and its bytes.
 type Contents = (PathBuf, Vec<u8>);
 /// The files of a set that were found, by name.
@@ -174,6 +184,12 @@ impl Format {
         }
         let test = test.ok_or_else(|| missing(format!("`{}`", self.test)))?;
         Ok(TrainTest { train: self.dataset(&train, label)?, test: self.dataset(&[test], label)? })
+    }
+
+    /// Whether [`read_near`](Format::read_near) finds anything in this folder.
+    fn is_near(&self, folder: &Path) -> bool {
+        let inner = subfolder(folder, self.folder);
+        self.names().any(|name| inner.join(name).is_file()) || folder.join(self.archive).is_file()
     }
 
     /// What is in the set's folder, or in its archive, in this folder, and where it was found.

@@ -68,6 +68,13 @@ pub(super) fn read_set(folder: &Path, endings: &[&str], source: &str) -> Result<
     Ok(TrainTest { train, test })
 }
 
+/// Whether a folder holds any of the four files.
+pub(super) fn any_file(folder: &Path) -> bool {
+    let there = |name: String| find(folder, &name, &PLAIN_OR_PACKED, "").is_ok();
+    let pair = |prefix| [format!("{prefix}-images-idx3-ubyte"), format!("{prefix}-labels-idx1-ubyte")];
+    ["train", "t10k"].into_iter().flat_map(pair).any(there)
+}
+
 /// The file of this name and one of the endings.
 fn find(folder: &Path, name: &str, endings: &[&str], source: &str) -> Result<PathBuf> {
     let names: Vec<String> = endings.iter().map(|ending| format!("{name}{ending}")).collect();

@@ -1,6 +1,9 @@
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::{Cifar100Labels, TrainTest, cifar10, cifar100, fashion_mnist, mnist};
+use super::cifar::{any_cifar10_file, any_cifar100_file};
+use super::mnist::any_file;
+use super::{Cifar100Labels, TrainTest, cifar10, cifar100, fashion_mnist, mnist, subfolder};
 use crate::error::{Error, Result};
 
 /// The public data sets of images that the crate knows, for programs that take them from wherever they are.
@@ -40,12 +43,13 @@ impl PublicDataset {
     /// `cifar-10-batches-bin` or `cifar-100-binary`, or for the CIFAR sets in their archive.
     ///
     /// # Errors
-    /// [`Error::MissingData`] if the set is not there; otherwise as for its reader.
+    /// [`Error::MissingData`] if none of the set's files is there, whatever else its folder holds; otherwise
+    /// as for its reader.
     pub fn read(self, folder: impl AsRef<Path>) -> Result<TrainTest> {
         let (base, facts) = (folder.as_ref(), self.facts());
         let folder = base.join(facts.folder);
         let archive = facts.archive.map(|name| base.join(name)).filter(|path| path.is_file());
-        let Some(path) = Some(&folder).filter(|path| path.is_dir()).or(archive.as_ref()) else {
+        let Some(path) = Some(&folder).filter(|path| self.any_file(path)).or(archive.as_ref()) else {
             let Facts { name, files, url, .. } = facts;
             return Err(Error::MissingData { set: name, folder, files, url });
         };
@@ -57,11 +61,23 @@ impl PublicDataset {
         }
     }
 
+    /// Whether any of the files that the set's reader looks for is in this folder.
+    fn any_file(self, folder: &Path) -> bool {
+        match self {
+            PublicDataset::Mnist => any_file(folder),
+            PublicDataset::FashionMnist => any_file(&subfolder(folder, "fashion-mnist")),
+            PublicDataset::Cifar10 => any_cifar10_file(folder),
+            PublicDataset::Cifar100 => any_cifar100_file(folder),
+        }
+    }
+
     /// Reads the set as [`read`](PublicDataset::read) does, from the folder given, else from the one that
     /// the environment variable `RETAPE_DATA` names, else from `data`.
     ///
     /// With the feature `download`, a set that is not there is fetched: into that folder if one was given,
-    /// else as the functions of the module `download` do.
+    /// else as the functions of the module `download` do. One whose fetching broke off is completed, by file
+    /// and by byte. Files of another origin are left alone: where they are damaged, or some are missing, the
+    /// reader's error says so.
     ///
     /// ```no_run
     /// use retape::data::PublicDataset;
@@ -76,25 +92,21 @@ impl PublicDataset {
     /// As for [`read`](PublicDataset::read), and for fetching.
     pub fn load(self, folder: Option<&Path>) -> Result<TrainTest> {
         let base = folder.map(Path::to_owned).or_else(data_folder).unwrap_or_else(|| "data".into());
-        match self.read(base) {
-            #[cfg(feature = "download")]
-            Err(Error::MissingData { .. }) => self.fetch(folder),
-            read => read,
-        }
+        self.read_or_fetch(&base, folder)
     }
 
     #[cfg(feature = "download")]
-    fn fetch(self, folder: Option<&Path>) -> Result<TrainTest> {
-        let mut download = super::download::Download::new();
-        if let Some(folder) = folder {
-            download = download.folder(folder);
+    fn read_or_fetch(self, base: &Path, folder: Option<&Path>) -> Result<TrainTest> {
+        let download = super::download::Download::new();
+        match folder {
+            Some(folder) => download.folder(folder).load(self, base),
+            None => download.load(self, base),
         }
-        match self {
-            PublicDataset::Mnist => download.mnist(),
-            PublicDataset::FashionMnist => download.fashion_mnist(),
-            PublicDataset::Cifar10 => download.cifar10(),
-            PublicDataset::Cifar100 => download.cifar100(Cifar100Labels::Fine),
-        }
+    }
+
+    #[cfg(not(feature = "download"))]
+    fn read_or_fetch(self, base: &Path, _: Option<&Path>) -> Result<TrainTest> {
+        self.read(base)
     }
 
     fn facts(self) -> Facts {
@@ -133,6 +145,11 @@ impl PublicDataset {
 }
 
 /// The folder that `RETAPE_DATA` names, if it is set.
-pub(super) fn data_folder() -> Option<PathBuf> {
-    std::env::var_os("RETAPE_DATA").filter(|value| !value.is_empty()).map(PathBuf::from)
+fn data_folder() -> Option<PathBuf> {
+    named_folder(|name| std::env::var_os(name))
+}
+
+/// The folder that `RETAPE_DATA` names in this environment; an empty value names none.
+pub(super) fn named_folder(environment: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    environment("RETAPE_DATA").filter(|value| !value.is_empty()).map(PathBuf::from)
 }

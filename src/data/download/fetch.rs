@@ -228,7 +228,7 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
 }
 
 /// Whether a file is there and has this sum.
-fn is_right(path: &Path, md5: &str) -> Result<bool> {
+pub(super) fn is_right(path: &Path, md5: &str) -> Result<bool> {
     match md5_of(path) {
         Ok(found) => Ok(found.eq_ignore_ascii_case(md5)),
         Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(false),

@@ -20,14 +20,18 @@
 //! find it there. File systems without locks are used without.
 
 mod fetch;
+#[cfg(test)]
+mod tests;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 pub use fetch::fetch;
+use fetch::is_right;
 
 use super::mnist::read_set;
-use super::public::data_folder;
-use super::{Cifar100Labels, FASHION_MNIST_CLASSES, TrainTest};
+use super::public::named_folder;
+use super::{Cifar100Labels, FASHION_MNIST_CLASSES, PublicDataset, TrainTest};
 use crate::error::{Error, Result};
 
 /// How far a file has come.
@@ -75,10 +79,33 @@ pub fn cifar100(labels: Cifar100Labels) -> Result<TrainTest> {
 
 /// What a set consists of: files with their MD5 sums, the servers that have them, and its folder among
 /// other sets.
-struct Set {
-    folder: &'static str,
-    mirrors: &'static [&'static str],
-    files: &'static [(&'static str, &'static str)],
+struct Set<'a> {
+    folder: &'a str,
+    mirrors: &'a [&'a str],
+    files: &'a [(&'a str, &'a str)],
+}
+
+impl Set<'_> {
+    /// Whether fetching into `base` ended between two files: some are there, all of them as published, and
+    /// of the others there is nothing, not even unpacked. Other files are not for [`fetch`] to replace.
+    fn is_begun(&self, base: &Path) -> Result<bool> {
+        let folder = base.join(self.folder);
+        let (there, missing): (Vec<_>, Vec<_>) =
+            self.files.iter().partition(|(name, _)| folder.join(name).exists());
+        if there.is_empty() || missing.is_empty() {
+            return Ok(false);
+        }
+        let unpacked = |name: &str| folder.join(name.trim_end_matches(".gz")).exists();
+        if missing.iter().any(|(name, _)| unpacked(name)) {
+            return Ok(false);
+        }
+        for (name, md5) in there {
+            if !is_right(&folder.join(name), md5)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
 }
 
 const MNIST: Set = Set {
@@ -175,7 +202,7 @@ impl<'a> Download<'a> {
     /// # Errors
     /// As for [`mnist`].
     pub fn mnist(self) -> Result<TrainTest> {
-        read_set(&self.fetch(&MNIST)?, &[".gz"], "")
+        self.fetch_and_read(PublicDataset::Mnist, &MNIST)
     }
 
     /// [`fashion_mnist`] with these choices.
@@ -183,7 +210,7 @@ impl<'a> Download<'a> {
     /// # Errors
     /// As for [`fashion_mnist`].
     pub fn fashion_mnist(self) -> Result<TrainTest> {
-        read_set(&self.fetch(&FASHION_MNIST)?, &[".gz"], "")?.with_class_names(&FASHION_MNIST_CLASSES)
+        self.fetch_and_read(PublicDataset::FashionMnist, &FASHION_MNIST)
     }
 
     /// [`cifar10`] with these choices.
@@ -191,7 +218,7 @@ impl<'a> Download<'a> {
     /// # Errors
     /// As for [`cifar10`].
     pub fn cifar10(self) -> Result<TrainTest> {
-        super::cifar10(self.fetch(&CIFAR10)?.join(CIFAR10.files[0].0))
+        self.fetch_and_read(PublicDataset::Cifar10, &CIFAR10)
     }
 
     /// [`cifar100`] with these choices.
@@ -202,8 +229,45 @@ impl<'a> Download<'a> {
         super::cifar100(self.fetch(&CIFAR100)?.join(CIFAR100.files[0].0), labels)
     }
 
+    /// Reads a set from where it is in `base`. One that is not there, or whose fetching broke off there, is
+    /// fetched with these choices.
+    pub(super) fn load(self, dataset: PublicDataset, base: &Path) -> Result<TrainTest> {
+        let set = match dataset {
+            PublicDataset::Mnist => &MNIST,
+            PublicDataset::FashionMnist => &FASHION_MNIST,
+            PublicDataset::Cifar10 => &CIFAR10,
+            PublicDataset::Cifar100 => &CIFAR100,
+        };
+        self.load_set(dataset, set, base)
+    }
+
+    /// [`load`](Download::load) of a set that consists of these files.
+    fn load_set(self, dataset: PublicDataset, set: &Set<'_>, base: &Path) -> Result<TrainTest> {
+        if set.is_begun(base)? {
+            return self.fetch_and_read(dataset, set);
+        }
+        match dataset.read(base) {
+            Err(Error::MissingData { .. }) => self.fetch_and_read(dataset, set),
+            read => read,
+        }
+    }
+
+    /// Reads a set, of CIFAR-100 its fine labels, once all its files are there.
+    fn fetch_and_read(self, dataset: PublicDataset, set: &Set<'_>) -> Result<TrainTest> {
+        let folder = self.fetch(set)?;
+        let archive = || folder.join(set.files[0].0);
+        match dataset {
+            PublicDataset::Mnist => read_set(&folder, &[".gz"], ""),
+            PublicDataset::FashionMnist => {
+                read_set(&folder, &[".gz"], "")?.with_class_names(&FASHION_MNIST_CLASSES)
+            }
+            PublicDataset::Cifar10 => super::cifar10(archive()),
+            PublicDataset::Cifar100 => super::cifar100(archive(), Cifar100Labels::Fine),
+        }
+    }
+
     /// The folder of a set once all its files are there.
-    fn fetch(mut self, set: &Set) -> Result<PathBuf> {
+    fn fetch(mut self, set: &Set<'_>) -> Result<PathBuf> {
         let base = match self.folder.take() {
             Some(folder) => folder,
             None => default_folder()?,
@@ -231,8 +295,16 @@ impl<'a> Download<'a> {
 /// # Errors
 /// [`Error::Argument`] if there is neither.
 pub fn default_folder() -> Result<PathBuf> {
-    let cache = || dirs::cache_dir().map(|cache| cache.join("retape"));
-    data_folder().or_else(cache).ok_or_else(|| Error::Argument {
+    default_folder_in(|name| std::env::var_os(name), dirs::cache_dir)
+}
+
+/// [`default_folder`] in an environment and with a system's cache folder.
+fn default_folder_in(
+    environment: impl Fn(&str) -> Option<OsString>,
+    cache: impl FnOnce() -> Option<PathBuf>,
+) -> Result<PathBuf> {
+    let cache = || cache().map(|cache| cache.join("retape"));
+    named_folder(environment).or_else(cache).ok_or_else(|| Error::Argument {
         argument: "RETAPE_DATA",
         value: "not set".to_owned(),
         expected: "it must name a folder, for the system has no cache folder",
