@@ -260,3 +260,27 @@ fn the_learning_rate_is_set_and_schedules_are_checked() {
     let mut decaying = scheduled(ExponentialDecay::new(0.1, 10, 0.5)).unwrap();
     assert!(decaying.set_learning_rate(0.5).is_err(), "the schedule gives it");
 }
+
+/// Batches of four and, at the end, of three; nothing is learnt, so that only what a layer carries over
+/// tells one epoch from the next.
+#[test]
+fn stateful_layers_forget_when_they_are_told_to() {
+    let x: Vec<f32> = (0..7 * 3).map(|i| (i as f32 / 5.0).sin()).collect();
+    let samples = || data::Samples::new().input([3, 1], &x[..]).target([1], &x[..7]);
+    for device in [&Device::cpu(), gpu()] {
+        let losses = |forgets: bool| {
+            let model = Sequential::new().add(Lstm::new(4).stateful(true)).add(Dense::new(1));
+            let trainer = Trainer::new(model, [3, 1]).loss(Loss::MeanSquaredError).optimizer(Sgd::new(0.0));
+            let mut trainer = trainer.batch_size(4).seed(3).build(device).unwrap();
+            let fit = Fit::epochs(3).shuffle(false).on_epoch_end(move |run| match forgets {
+                true => run.trainer().reset_states(),
+                false => Ok(()),
+            });
+            trainer.fit(samples(), fit).unwrap().get("loss")
+        };
+        let [forgetful, carried] = [true, false].map(losses);
+        assert_eq!(forgetful, [forgetful[0]; 3]);
+        assert_eq!(carried[0], forgetful[0]);
+        assert!(carried[1] != carried[0] && carried[2] != carried[1], "{carried:?}");
+    }
+}
