@@ -10,7 +10,7 @@ use common::gpu;
 use folder::Folder;
 use retape::data::Dataset;
 use retape::prelude::*;
-use retape::train::callbacks::{CsvLog, Direction, EarlyStopping, Monitor, ReduceOnPlateau};
+use retape::train::callbacks::{Callback, CsvLog, Direction, EarlyStopping, Monitor, ReduceOnPlateau};
 use retape::{Error, Result};
 
 /// `y = 2 x - 1` at a few points.
@@ -283,4 +283,57 @@ fn stateful_layers_forget_when_they_are_told_to() {
         assert_eq!(carried[0], forgetful[0]);
         assert!(carried[1] != carried[0] && carried[2] != carried[1], "{carried:?}");
     }
+}
+
+/// Counts every second step.
+struct Counting(usize);
+
+impl Callback for Counting {
+    fn every_steps(&self) -> Option<u32> {
+        Some(2)
+    }
+
+    fn on_step(&mut self, _: &mut retape::train::Run<'_>) -> Result<()> {
+        self.0 += 1;
+        Ok(())
+    }
+}
+
+/// Callbacks that remember something, in two trainings and one that goes on.
+#[test]
+fn callbacks_given_by_reference_are_there_afterwards() {
+    let folder = Folder::new();
+    let (path, saved) = (folder.0.join("log.csv"), folder.0.join("saved.safetensors"));
+    let mut stopping = EarlyStopping::new("loss").patience(2).restore_best(true);
+    let mut plateau = ReduceOnPlateau::new("loss").min_delta(100.0).patience(2);
+    let mut log = CsvLog::new(&path);
+    let logged = || {
+        let text = std::fs::read_to_string(&path).unwrap();
+        text.lines().map(|line| line.split(',').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let mut counting = Counting(0);
+
+    // The loss falls, and then grows from the first epoch on.
+    for (rate, epochs, best) in [(0.1, 4, 3), (2.0, 3, 0)] {
+        let mut trainer = trainer(rate);
+        let fit = Fit::epochs(4).shuffle(false).callback(&mut stopping).callback(&mut log);
+        let history = trainer.fit(line(), fit.callback(&mut plateau)).unwrap();
+        assert_eq!(history.epochs.len(), epochs);
+        let figure = history.epochs[best].get("loss");
+        assert_eq!((stopping.best_epoch(), stopping.best()), (Some(best), figure), "rate {rate}");
+        assert_eq!(logged().len(), 1 + epochs);
+    }
+    trainer(0.1).fit(line(), Fit::epochs(2).callback(&mut counting)).unwrap();
+    assert_eq!(counting.0, 3, "six steps, and each second one counts");
+
+    let write = |run: &mut retape::train::Run<'_>| -> Result<()> {
+        run.write_checkpoint(&saved);
+        Ok(())
+    };
+    let mut short = trainer(0.1);
+    short.fit(line(), Fit::epochs(2).callback(&mut stopping).callback(&mut log).on_epoch_end(write)).unwrap();
+    let resumed = Fit::epochs(3).callback(&mut stopping).callback(&mut log).on_epoch_end(write);
+    let history = trainer(0.1).fit(line(), resumed.resume(&saved)).unwrap();
+    assert_eq!((stopping.best_epoch(), stopping.best()), (Some(2), history.last("loss")));
+    assert_eq!(logged(), ["epoch", "1", "2", "3"]);
 }

@@ -79,6 +79,12 @@ impl CsvLog {
 }
 
 impl Callback for CsvLog {
+    fn on_train_begin(&mut self, _: &mut Run<'_>) -> Result<()> {
+        // A training before this one may have ended with an error.
+        self.writer = None;
+        Ok(())
+    }
+
     fn on_epoch_end(&mut self, run: &mut Run<'_>) -> Result<()> {
         let mut writer = match self.writer.take() {
             Some(writer) => writer,
@@ -91,6 +97,11 @@ impl Callback for CsvLog {
         writer.write_record(cells).map_err(|e| self.io(e.into()))?;
         writer.flush().map_err(|e| self.io(e))?;
         self.writer = Some(writer);
+        Ok(())
+    }
+
+    fn on_train_end(&mut self, _: &mut Run<'_>) -> Result<()> {
+        self.writer = None;
         Ok(())
     }
 }
