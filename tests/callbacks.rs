@@ -109,6 +109,10 @@ fn a_plateau_reduces_the_learning_rate() {
     assert_eq!(after, 0.03);
     let refused = trainer(0.1).fit(line(), Fit::epochs(1).callback(ReduceOnPlateau::new("loss").factor(1.0)));
     assert!(matches!(refused, Err(Error::Argument { argument: "factor", .. })));
+    for rate in [-0.1, f32::NAN, f32::INFINITY] {
+        let refused = trainer(0.1).fit(line(), Fit::epochs(1).callback(plateau().min_rate(rate)));
+        assert!(matches!(refused, Err(Error::Argument { argument: "min_rate", .. })), "{rate}");
+    }
 }
 
 #[test]
@@ -195,10 +199,18 @@ fn epochs_that_come_again_are_logged_once() {
     let path = folder.0.join("log.csv");
     let mut trainer = trainer(0.1);
     trainer.fit(line(), Fit::epochs(4).callback(CsvLog::new(&path))).unwrap();
+    let before = std::fs::read_to_string(&path).unwrap();
     trainer.fit(line(), Fit::epochs(5).initial_epoch(2).callback(CsvLog::new(&path))).unwrap();
     let text = std::fs::read_to_string(&path).unwrap();
     let first: Vec<&str> = text.lines().map(|line| line.split(',').next().unwrap()).collect();
     assert_eq!(first, ["epoch", "1", "2", "3", "4", "5"]);
+    assert!(text.lines().take(3).eq(before.lines().take(3)), "{before}{text}");
+    assert_eq!(std::fs::read_dir(&folder.0).unwrap().count(), 1, "no other file is left");
+
+    let more = Fit::epochs(1).callback(CsvLog::new(&path).append());
+    trainer.fit(line(), more).unwrap();
+    let added = std::fs::read_to_string(&path).unwrap();
+    assert!(added.starts_with(&text) && added.lines().count() == 7, "{added}");
 }
 
 #[test]
