@@ -1,18 +1,17 @@
 //! A character model: an LSTM learns to foretell the next character of a text, and then writes.
 //!
 //! It teaches many-to-many, with a target at every step; truncated back-propagation through time, where
-//! the state goes on from replay to replay on the device and the gradient does not; clipping by the
-//! global norm; and a second session of one sequence and one step that writes with the parameters of the
-//! first, from a state that starts at zeros.
+//! the state goes on from batch to batch on the device, until an epoch ends, and the gradient does not;
+//! clipping by the global norm; and a session of one sequence and one step that writes with the parameters
+//! of the training, from a state that starts at zeros.
 
 mod common;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use common::loops::Progress;
 use common::{Example, Flags, Outcome, Results, parameters_hash, positive, round};
-use retape::data::{Characters, Windows, unigram_entropy, windows};
+use retape::data::{Characters, Samples, Windows, unigram_entropy, windows};
 use retape::nn::{self, Recorded};
 use retape::prelude::*;
 use retape::random::Stream;
@@ -63,98 +62,49 @@ fn model(characters: usize) -> Sequential {
         .add(Dense::new(characters))
 }
 
-/// A network in a session. Among what was recorded are the states that go on from replay to replay:
-/// the LSTM's h and c.
-struct Net {
+/// The text as samples in the order it is read: sample `i` of a batch goes on where sample `i` of the batch
+/// before it ends.
+fn samples(text: &Windows<'_>, length: usize) -> Samples<'static> {
+    let (mut characters, mut targets) = (Vec::new(), Vec::new());
+    let (mut batch, mut batch_targets) = (Vec::new(), Vec::new());
+    for index in 0..text.len() {
+        text.gather(index, &mut batch, &mut batch_targets);
+        characters.extend_from_slice(&batch);
+        targets.extend_from_slice(&batch_targets);
+    }
+    Samples::new().input([length], characters).target([length], targets)
+}
+
+/// The network that writes, with the parameters of a trainer: one sequence, one character at a time.
+/// Among what was recorded are the states that go on from replay to replay: the LSTM's h and c.
+struct Writer {
     session: Session,
     characters: Value,
     recorded: Recorded,
-    rows: usize,
-}
-
-impl Net {
-    /// Forgets what was read: the next replay starts from zeros.
-    fn reset(&mut self) -> retape::Result<()> {
-        let zeros = vec![0.0; self.rows * UNITS];
-        self.recorded.states.iter().try_for_each(|&state| self.session.write(state, &zeros))
-    }
-}
-
-/// The network that learns.
-struct Learner {
-    net: Net,
-    targets: Value,
-    loss_sum: Value,
-}
-
-impl Learner {
-    fn new(
-        device: &Device,
-        seed: u32,
-        model: &Sequential,
-        rows: usize,
-        length: usize,
-    ) -> retape::Result<Self> {
-        let mut g = Graph::new();
-        let characters = g.indices("characters", [rows, length]);
-        let targets = g.labels("targets", [rows, length]);
-        let recorded = nn::record(model, &mut g, &[characters], Mode::Training)?;
-        let loss = g.softmax_cross_entropy(recorded.output()?, targets)?;
-        // The sum over an epoch stays on the device: nothing is read back before its end.
-        let loss_sum = g.state("loss_sum", [], Init::Zeros);
-        g.assign(loss_sum, g.add(loss_sum, loss)?)?;
-        let optimizer = Adam::new(8e-3).clip(Clip::GlobalNorm(1.0));
-        let tape = g.training_step(loss, &optimizer)?;
-        let session = tape.session_with(device, SessionOptions::new().seed(seed))?;
-        Ok(Learner { net: Net { session, characters, recorded, rows }, targets, loss_sum })
-    }
-
-    /// Reads the text once, from its beginning, and returns the mean cross-entropy of a character,
-    /// each measured before the step that it caused. The batches keep their order: each goes on
-    /// where the one before it ended.
-    fn epoch(&mut self, text: &Windows<'_>, progress: &Progress) -> retape::Result<f64> {
-        let (mut characters, mut targets) = (Vec::new(), Vec::new());
-        self.net.reset()?;
-        let Net { session, characters: x, .. } = &mut self.net;
-        session.write(self.loss_sum, &[0.0])?;
-        for index in 0..text.len() {
-            text.gather(index, &mut characters, &mut targets);
-            session.write(*x, &characters)?;
-            session.write(self.targets, &targets)?;
-            session.replay()?;
-            progress.steps(1);
-        }
-        Ok(f64::from(session.read_scalar(self.loss_sum)?) / text.len() as f64)
-    }
-}
-
-/// The network that writes: one sequence, one character at a time.
-struct Writer {
-    net: Net,
     log_p: Value,
 }
 
 impl Writer {
-    fn new(device: &Device, model: &Sequential, learner: &Learner) -> retape::Result<Self> {
+    fn new(trainer: &Trainer, model: &Sequential) -> retape::Result<Self> {
         let mut g = Graph::new();
         let characters = g.indices("characters", [1, 1]);
         let recorded = nn::record(model, &mut g, &[characters], Mode::Evaluation)?;
         let log_p = g.log_softmax(recorded.output()?, -1)?;
-        let options = SessionOptions::new().share_parameters(&learner.net.session);
-        let session = g.forward([log_p])?.session_with(device, options)?;
-        Ok(Writer { net: Net { session, characters, recorded, rows: 1 }, log_p })
+        let options = SessionOptions::new().share_parameters(trainer.session());
+        let session = g.forward([log_p])?.session_with(trainer.device(), options)?;
+        Ok(Writer { session, characters, recorded, log_p })
     }
 
-    /// Writes `count` characters, the first of which is given.
+    /// Writes `count` characters, the first of which is given, from a state of zeros.
     fn write(&mut self, first: u32, count: usize, temperature: f64, seed: u32) -> retape::Result<Vec<u32>> {
         let draws = Stream { seed, step: 0, stream: 3 };
-        self.net.reset()?;
+        let Writer { session, characters, recorded, log_p } = self;
+        recorded.states.iter().try_for_each(|&state| session.write(state, &[0.0; UNITS]))?;
         let mut written: Vec<u32> = [first].into_iter().take(count).collect();
         while written.len() < count {
-            let Net { session, characters, .. } = &mut self.net;
             session.write(*characters, &written[written.len() - 1..])?;
             session.replay()?;
-            let log_p = session.read(self.log_p)?;
+            let log_p = session.read(*log_p)?;
             written.push(draw(&log_p, temperature, draws.uniform(written.len() as u32)));
         }
         Ok(written)
@@ -194,41 +144,43 @@ fn run(flags: &Flags, own: Own) -> Outcome {
     let text = windows(&numbers, rows, own.length)?;
     let device = flags.open_device()?;
     println!("{} characters, {} different ones", numbers.len(), characters.len());
-    let model = model(characters.len());
-    let summary = model.summary([own.length])?;
+    let summary = model(characters.len()).summary([own.length])?;
     println!("{summary}");
 
     let unigram = unigram_entropy(&numbers);
-    println!("cross-entropy of a character, in nats:");
+    println!("cross-entropy of a character, in nats, which is the loss:");
     println!("  {unigram:.4}  from the characters' frequencies alone (unigram entropy)");
-    let epochs = flags.epochs.unwrap_or(20);
+    let mut trainer = Trainer::new(model(characters.len()), [own.length])
+        .loss(Loss::SparseCategoricalCrossEntropy)
+        .optimizer(Adam::new(8e-3).clip(Clip::GlobalNorm(1.0)))
+        .batch_size(rows)
+        .seed(flags.seed)
+        .build(&device)?;
+    // The batches keep their order, and each pass over the text begins without a past.
+    let fit = flags.fit(20).shuffle(false).on_epoch_end(|run| run.trainer().reset_states());
+    let history = trainer.fit(samples(&text, own.length), fit)?;
+
     let mut results = Results::new(EXAMPLE.name, &device);
     results.set("characters", numbers.len());
     results.set("different_characters", characters.len());
-    results.set("epochs", epochs);
+    results.set("epochs", history.epochs.len());
     results.set("batch", rows);
     results.set("length", own.length);
     results.set("parameters", summary.trainable);
     results.set("unigram_entropy", round(unigram, 6));
-
-    let mut learner = Learner::new(&device, flags.seed, &model, rows, own.length)?;
-    let mut progress = Progress::new(epochs, text.len());
-    for _ in 0..epochs {
-        let cross_entropy = learner.epoch(&text, &progress)?;
-        let perplexity = cross_entropy.exp();
-        progress.epoch(&[("cross_entropy", cross_entropy), ("perplexity", perplexity)]);
+    if let Some(cross_entropy) = history.last("loss") {
         results.set("cross_entropy", round(cross_entropy, 6));
-        results.set("perplexity", round(perplexity, 6));
+        results.set("perplexity", round(cross_entropy.exp(), 6));
     }
-    results.history(progress.finish());
 
-    let mut writer = Writer::new(&device, &model, &learner)?;
+    let mut writer = Writer::new(&trainer, &model(characters.len()))?;
     let written = writer.write(numbers[0], own.sample, own.temperature, flags.seed)?;
     let sample = characters.decode(&written);
     println!("\n{sample}\n");
     results.set("temperature", own.temperature);
     results.set("sample", sample);
-    results.set("parameters_hash", parameters_hash(&learner.net.session)?);
+    results.set("parameters_hash", parameters_hash(trainer.session())?);
+    results.history(history);
     Ok(results)
 }
 

@@ -10,7 +10,7 @@ use common::gpu;
 use folder::Folder;
 use retape::data::Dataset;
 use retape::prelude::*;
-use retape::train::callbacks::{CsvLog, Direction, EarlyStopping, Monitor, ReduceOnPlateau};
+use retape::train::callbacks::{Callback, CsvLog, Direction, EarlyStopping, Monitor, ReduceOnPlateau};
 use retape::{Error, Result};
 
 /// `y = 2 x - 1` at a few points.
@@ -109,6 +109,10 @@ fn a_plateau_reduces_the_learning_rate() {
     assert_eq!(after, 0.03);
     let refused = trainer(0.1).fit(line(), Fit::epochs(1).callback(ReduceOnPlateau::new("loss").factor(1.0)));
     assert!(matches!(refused, Err(Error::Argument { argument: "factor", .. })));
+    for rate in [-0.1, f32::NAN, f32::INFINITY] {
+        let refused = trainer(0.1).fit(line(), Fit::epochs(1).callback(plateau().min_rate(rate)));
+        assert!(matches!(refused, Err(Error::Argument { argument: "min_rate", .. })), "{rate}");
+    }
 }
 
 #[test]
@@ -195,10 +199,18 @@ fn epochs_that_come_again_are_logged_once() {
     let path = folder.0.join("log.csv");
     let mut trainer = trainer(0.1);
     trainer.fit(line(), Fit::epochs(4).callback(CsvLog::new(&path))).unwrap();
+    let before = std::fs::read_to_string(&path).unwrap();
     trainer.fit(line(), Fit::epochs(5).initial_epoch(2).callback(CsvLog::new(&path))).unwrap();
     let text = std::fs::read_to_string(&path).unwrap();
     let first: Vec<&str> = text.lines().map(|line| line.split(',').next().unwrap()).collect();
     assert_eq!(first, ["epoch", "1", "2", "3", "4", "5"]);
+    assert!(text.lines().take(3).eq(before.lines().take(3)), "{before}{text}");
+    assert_eq!(std::fs::read_dir(&folder.0).unwrap().count(), 1, "no other file is left");
+
+    let more = Fit::epochs(1).callback(CsvLog::new(&path).append());
+    trainer.fit(line(), more).unwrap();
+    let added = std::fs::read_to_string(&path).unwrap();
+    assert!(added.starts_with(&text) && added.lines().count() == 7, "{added}");
 }
 
 #[test]
@@ -259,4 +271,81 @@ fn the_learning_rate_is_set_and_schedules_are_checked() {
     assert!(scheduled(ExponentialDecay::new(0.1, 0, 0.5)).is_err());
     let mut decaying = scheduled(ExponentialDecay::new(0.1, 10, 0.5)).unwrap();
     assert!(decaying.set_learning_rate(0.5).is_err(), "the schedule gives it");
+}
+
+/// Batches of four and, at the end, of three; nothing is learnt, so that only what a layer carries over
+/// tells one epoch from the next.
+#[test]
+fn stateful_layers_forget_when_they_are_told_to() {
+    let x: Vec<f32> = (0..7 * 3).map(|i| (i as f32 / 5.0).sin()).collect();
+    let samples = || data::Samples::new().input([3, 1], &x[..]).target([1], &x[..7]);
+    for device in [&Device::cpu(), gpu()] {
+        let losses = |forgets: bool| {
+            let model = Sequential::new().add(Lstm::new(4).stateful(true)).add(Dense::new(1));
+            let trainer = Trainer::new(model, [3, 1]).loss(Loss::MeanSquaredError).optimizer(Sgd::new(0.0));
+            let mut trainer = trainer.batch_size(4).seed(3).build(device).unwrap();
+            let fit = Fit::epochs(3).shuffle(false).on_epoch_end(move |run| match forgets {
+                true => run.trainer().reset_states(),
+                false => Ok(()),
+            });
+            trainer.fit(samples(), fit).unwrap().get("loss")
+        };
+        let [forgetful, carried] = [true, false].map(losses);
+        assert_eq!(forgetful, [forgetful[0]; 3]);
+        assert_eq!(carried[0], forgetful[0]);
+        assert!(carried[1] != carried[0] && carried[2] != carried[1], "{carried:?}");
+    }
+}
+
+/// Counts every second step.
+struct Counting(usize);
+
+impl Callback for Counting {
+    fn every_steps(&self) -> Option<u32> {
+        Some(2)
+    }
+
+    fn on_step(&mut self, _: &mut retape::train::Run<'_>) -> Result<()> {
+        self.0 += 1;
+        Ok(())
+    }
+}
+
+/// Callbacks that remember something, in two trainings and one that goes on.
+#[test]
+fn callbacks_given_by_reference_are_there_afterwards() {
+    let folder = Folder::new();
+    let (path, saved) = (folder.0.join("log.csv"), folder.0.join("saved.safetensors"));
+    let mut stopping = EarlyStopping::new("loss").patience(2).restore_best(true);
+    let mut plateau = ReduceOnPlateau::new("loss").min_delta(100.0).patience(2);
+    let mut log = CsvLog::new(&path);
+    let logged = || {
+        let text = std::fs::read_to_string(&path).unwrap();
+        text.lines().map(|line| line.split(',').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let mut counting = Counting(0);
+
+    // The loss falls, and then grows from the first epoch on.
+    for (rate, epochs, best) in [(0.1, 4, 3), (2.0, 3, 0)] {
+        let mut trainer = trainer(rate);
+        let fit = Fit::epochs(4).shuffle(false).callback(&mut stopping).callback(&mut log);
+        let history = trainer.fit(line(), fit.callback(&mut plateau)).unwrap();
+        assert_eq!(history.epochs.len(), epochs);
+        let figure = history.epochs[best].get("loss");
+        assert_eq!((stopping.best_epoch(), stopping.best()), (Some(best), figure), "rate {rate}");
+        assert_eq!(logged().len(), 1 + epochs);
+    }
+    trainer(0.1).fit(line(), Fit::epochs(2).callback(&mut counting)).unwrap();
+    assert_eq!(counting.0, 3, "six steps, and each second one counts");
+
+    let write = |run: &mut retape::train::Run<'_>| -> Result<()> {
+        run.write_checkpoint(&saved);
+        Ok(())
+    };
+    let mut short = trainer(0.1);
+    short.fit(line(), Fit::epochs(2).callback(&mut stopping).callback(&mut log).on_epoch_end(write)).unwrap();
+    let resumed = Fit::epochs(3).callback(&mut stopping).callback(&mut log).on_epoch_end(write);
+    let history = trainer(0.1).fit(line(), resumed.resume(&saved)).unwrap();
+    assert_eq!((stopping.best_epoch(), stopping.best()), (Some(2), history.last("loss")));
+    assert_eq!(logged(), ["epoch", "1", "2", "3"]);
 }

@@ -72,4 +72,9 @@ impl Recording {
         let is_parameter = matches!(self.values[value.index()].source, Source::Parameter(_));
         is_parameter || self.model_states.contains(&value)
     }
+
+    /// Whether a value is a state that a layer carries from replay to replay.
+    pub(crate) fn is_carried(&self, value: Value) -> bool {
+        self.carried.contains(&value)
+    }
 }

@@ -23,7 +23,7 @@ use crate::device::{Backend, Device};
 use crate::dtype::Element;
 use crate::error::{Error, Result};
 use crate::gpu::{GpuExecutor, shared_layout};
-use crate::graph::{Init, Source, Value};
+use crate::graph::{Init, Recording, Source, Value};
 use crate::shape::{Shape, TensorType};
 use crate::tape::{Plan, Tape};
 
@@ -363,14 +363,22 @@ impl Session {
 
     /// Puts the states that are no weights of the model and that `which` names back to how they began.
     pub(crate) fn reset_states(&mut self, which: impl Fn(&str) -> bool) -> Result<()> {
+        self.reset(|recording, value, name| !recording.is_weight(value) && which(name))
+    }
+
+    /// Puts the states that layers carry from replay to replay back to how they began.
+    pub(crate) fn reset_carried(&mut self) -> Result<()> {
+        self.reset(|recording, value, _| recording.is_carried(value))
+    }
+
+    fn reset(&mut self, which: impl Fn(&Recording, Value, &str) -> bool) -> Result<()> {
         let tape = self.tape.clone();
         let recording = tape.recording();
         for value in tape.persistent() {
             let info = &recording.values[value.index()];
             let name = info.name.as_deref().unwrap_or_default();
             if let Source::State(init) = &info.source
-                && !recording.is_weight(value)
-                && which(name)
+                && which(recording, value, name)
             {
                 let data = init.fill(info.ty.shape, self.seed(), name);
                 self.executor.write(value, bytemuck::cast_slice(&data))?;

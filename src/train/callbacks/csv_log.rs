@@ -1,14 +1,18 @@
-use std::fs::File;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::{Callback, Run};
 use crate::error::{Error, Result};
+use crate::train::checkpoint::write_atomically;
 
 /// Writes the figures of each epoch as a line of a CSV file, with a header: `epoch,loss,accuracy,..`.
 /// Epochs count from 1; a figure that the first epoch did not have is left out.
 ///
-/// The file is begun anew unless [`append`](CsvLog::append) is asked for. A training that does not begin with
-/// the first epoch, such as a resumed one, goes on after the lines of the epochs before it. Each line is on the disk before the next epoch begins.
+/// The file is begun anew unless [`append`](CsvLog::append) is asked for. A training that does not begin
+/// with the first epoch, such as a resumed one, goes on after the lines of the epochs before it; these stay
+/// even if it is interrupted while it takes them up. Each line is handed to the operating system before the
+/// next epoch begins: the end of the program does not lose it, though that of the machine may.
 #[derive(Debug)]
 pub struct CsvLog {
     path: PathBuf,
@@ -61,24 +65,36 @@ impl CsvLog {
 
     fn open(&mut self, run: &mut Run<'_>) -> Result<csv::Writer<File>> {
         let lines = self.before(run)?;
-        let file = File::create(&self.path).map_err(|e| self.io(e))?;
-        let mut writer = csv::WriterBuilder::new().flexible(true).from_writer(file);
-        match lines.first() {
-            Some(header) => self.columns = header.iter().skip(1).map(str::to_owned).collect(),
-            None => {
-                self.columns = run.logs()?.names().map(str::to_owned).collect();
-                let header = std::iter::once("epoch").chain(self.columns.iter().map(String::as_str));
-                writer.write_record(header).map_err(|e| self.io(e.into()))?;
-            }
-        }
-        for line in &lines {
-            writer.write_record(line).map_err(|e| self.io(e.into()))?;
-        }
-        Ok(writer)
+        let Some(header) = lines.first() else {
+            self.columns = run.logs()?.names().map(str::to_owned).collect();
+            let mut writer = writer(File::create(&self.path).map_err(|e| self.io(e))?);
+            let header = std::iter::once("epoch").chain(self.columns.iter().map(String::as_str));
+            writer.write_record(header).map_err(|e| self.io(e.into()))?;
+            return Ok(writer);
+        };
+        self.columns = header.iter().skip(1).map(str::to_owned).collect();
+        write_atomically(&self.path, |file| {
+            let mut writer = writer(file);
+            lines.iter().try_for_each(|line| writer.write_record(line))?;
+            writer.flush()
+        })?;
+        let file = OpenOptions::new().append(true).open(&self.path).map_err(|e| self.io(e))?;
+        Ok(writer(file))
     }
 }
 
+/// Lines may be longer or shorter than the header, as those of a file that the program did not write.
+fn writer<W: Write>(into: W) -> csv::Writer<W> {
+    csv::WriterBuilder::new().flexible(true).from_writer(into)
+}
+
 impl Callback for CsvLog {
+    fn on_train_begin(&mut self, _: &mut Run<'_>) -> Result<()> {
+        // A training before this one may have ended with an error.
+        self.writer = None;
+        Ok(())
+    }
+
     fn on_epoch_end(&mut self, run: &mut Run<'_>) -> Result<()> {
         let mut writer = match self.writer.take() {
             Some(writer) => writer,
@@ -91,6 +107,11 @@ impl Callback for CsvLog {
         writer.write_record(cells).map_err(|e| self.io(e.into()))?;
         writer.flush().map_err(|e| self.io(e))?;
         self.writer = Some(writer);
+        Ok(())
+    }
+
+    fn on_train_end(&mut self, _: &mut Run<'_>) -> Result<()> {
+        self.writer = None;
         Ok(())
     }
 }

@@ -19,6 +19,25 @@ use crate::train::Trainer;
 ///     .callback(EarlyStopping::new("val_loss").patience(3).restore_best(true))
 /// # ;
 /// ```
+///
+/// Given by reference, it says afterwards what was best, and when:
+///
+/// ```
+/// use retape::prelude::*;
+/// use retape::train::callbacks::EarlyStopping;
+/// # fn main() -> retape::Result<()> {
+/// # let data = data::Samples::new().input([1], vec![-1.0, 0.0, 1.0]).target([1], vec![-3.0, -1.0, 1.0]);
+/// # let mut trainer = Trainer::new(Sequential::new().add(Dense::new(1)), [1])
+/// #     .loss(Loss::MeanSquaredError)
+/// #     .optimizer(Sgd::new(0.1))
+/// #     .build(&Device::cpu())?;
+/// let mut stopping = EarlyStopping::new("loss").patience(3);
+/// let history = trainer.fit(data, Fit::epochs(5).callback(&mut stopping))?;
+/// assert_eq!(stopping.best_epoch(), Some(4));
+/// assert_eq!(stopping.best(), history.last("loss"));
+/// # Ok(())
+/// # }
+/// ```
 pub struct EarlyStopping {
     monitor: Monitor,
     patience: usize,
@@ -79,9 +98,14 @@ impl EarlyStopping {
         format!("`{name}` has not become better for {epochs} epochs")
     }
 
-    /// The best figure so far.
+    /// The best figure so far; none before the first that is a number.
     pub fn best(&self) -> Option<f64> {
         self.best
+    }
+
+    /// The epoch that had it, counted from 0.
+    pub fn best_epoch(&self) -> Option<usize> {
+        self.best.map(|_| self.best_epoch)
     }
 }
 

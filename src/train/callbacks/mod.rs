@@ -28,7 +28,8 @@ use crate::error::Result;
 /// Called by [`fit`](super::Trainer::fit) as training goes.
 ///
 /// Callbacks are called in the order they were given. What they ask of the [`Run`], such as to
-/// stop or to write a checkpoint, is done when all of them have been called.
+/// stop or to write a checkpoint, is done when all of them have been called. One that is given by
+/// mutable reference is there after the training, for what it found out and for another training.
 pub trait Callback {
     /// Before the first epoch.
     fn on_train_begin(&mut self, run: &mut Run<'_>) -> Result<()> {
@@ -87,6 +88,48 @@ pub trait Callback {
     fn load(&mut self, state: &CallbackState, trainer: &mut Trainer) -> Result<()> {
         let _ = (state, trainer);
         Ok(())
+    }
+}
+
+impl<C: Callback + ?Sized> Callback for &mut C {
+    fn on_train_begin(&mut self, run: &mut Run<'_>) -> Result<()> {
+        (**self).on_train_begin(run)
+    }
+
+    fn on_epoch_begin(&mut self, run: &mut Run<'_>) -> Result<()> {
+        (**self).on_epoch_begin(run)
+    }
+
+    fn refreshes(&self) -> bool {
+        (**self).refreshes()
+    }
+
+    fn on_refresh(&mut self, run: &mut Run<'_>) -> Result<()> {
+        (**self).on_refresh(run)
+    }
+
+    fn every_steps(&self) -> Option<u32> {
+        (**self).every_steps()
+    }
+
+    fn on_step(&mut self, run: &mut Run<'_>) -> Result<()> {
+        (**self).on_step(run)
+    }
+
+    fn on_epoch_end(&mut self, run: &mut Run<'_>) -> Result<()> {
+        (**self).on_epoch_end(run)
+    }
+
+    fn on_train_end(&mut self, run: &mut Run<'_>) -> Result<()> {
+        (**self).on_train_end(run)
+    }
+
+    fn save(&self, trainer: &Trainer) -> Result<CallbackState> {
+        (**self).save(trainer)
+    }
+
+    fn load(&mut self, state: &CallbackState, trainer: &mut Trainer) -> Result<()> {
+        (**self).load(state, trainer)
     }
 }
 

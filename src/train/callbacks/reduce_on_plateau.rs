@@ -54,7 +54,7 @@ impl ReduceOnPlateau {
         self
     }
 
-    /// The rate below which nothing is reduced.
+    /// The rate below which nothing is reduced, finite and not negative.
     pub fn min_rate(mut self, rate: f32) -> Self {
         self.min_rate = rate;
         self
@@ -68,6 +68,11 @@ impl Callback for ReduceOnPlateau {
         if !(0.0..1.0).contains(&self.factor) {
             let value = self.factor.to_string();
             return Err(Error::Argument { argument: "factor", value, expected: "at least 0 and below 1" });
+        }
+        // No rate is above NaN or infinity: nothing would ever be reduced.
+        if !(0.0..=f32::MAX).contains(&self.min_rate) {
+            let value = self.min_rate.to_string();
+            return Err(Error::Argument { argument: "min_rate", value, expected: "finite and not negative" });
         }
         if run.history().epochs.is_empty() {
             (self.waited, self.cooling, self.best) = (0, 0, None);

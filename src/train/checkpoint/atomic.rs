@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 
 /// Writes a file through a temporary one in the same folder, which takes its place when all of it is on
 /// the disk. Where anything fails, the temporary file is removed and what was there before stays.
-pub(super) fn write_atomically(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<()> {
+pub(crate) fn write_atomically(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<()> {
     let io_error = |source| Error::Io { path: path.to_owned(), source };
     let temporary = beside(path).map_err(io_error)?;
     let written = write_and_rename(&temporary, path, write);

@@ -11,6 +11,7 @@ mod options;
 mod states;
 mod weights;
 
+pub(crate) use atomic::write_atomically;
 pub(crate) use header::{Header, Journey};
 pub(crate) use options::is_within;
 pub use options::{LoadOptions, LoadReport, SkippedTensor, StoredType};

@@ -44,8 +44,8 @@ impl Trainer {
 
     /// Trains layers again that were frozen, those nested in them included. The optimiser starts anew, as
     /// where Keras compiles a model again: moments of some layers that are old beside those of others
-    /// that begin would be corrected by the wrong count of updates. A schedule goes on. Layers that the model itself freezes
-    /// ([`Layer::trainable`](crate::nn::Layer::trainable)) stay frozen.
+    /// that begin would be corrected by the wrong count of updates. A schedule goes on. Layers that the model
+    /// itself freezes ([`Layer::trainable`](crate::nn::Layer::trainable)) stay frozen.
     ///
     /// # Errors
     /// As [`freeze`](Trainer::freeze).

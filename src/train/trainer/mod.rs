@@ -153,6 +153,26 @@ impl Trainer {
         self.rate_scale *= factor;
     }
 
+    /// Lets stateful layers forget what they have seen: the states they carry from batch to batch are
+    /// as at the start again, for every size of a batch. Weights and the optimiser's states stay.
+    ///
+    /// Keras does this by the same name between two sequences, such as after each epoch:
+    ///
+    /// ```
+    /// use retape::prelude::*;
+    /// # let fit =
+    /// Fit::epochs(20).shuffle(false).on_epoch_end(|run| run.trainer().reset_states())
+    /// # ;
+    /// ```
+    ///
+    /// # Errors
+    /// What the device reports.
+    pub fn reset_states(&mut self) -> Result<()> {
+        let steps = self.training.iter_mut().map(|(_, step)| step);
+        let mut steps = steps.chain(&mut self.evaluation).chain(&mut self.prediction);
+        steps.try_for_each(|step| step.session.reset_carried())
+    }
+
     /// A copy of the model's weights and running statistics on the device.
     ///
     /// # Errors
