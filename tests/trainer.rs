@@ -439,7 +439,7 @@ fn a_last_batch_that_cannot_be_trained_is_refused_at_once() {
     assert_eq!(weights(&trainer), before);
     trainer.fit(&data, Fit::epochs(1).drop_last(true)).unwrap();
     assert_eq!(trainer.steps(), 2);
-    let few = trainer.fit(&points(7), Fit::epochs(1).drop_last(true));
+    let few = trainer.fit(points(7), Fit::epochs(1).drop_last(true));
     assert!(matches!(few, Err(Error::Argument { argument: "drop_last", .. })));
     let none = trainer.fit(&data, Fit::epochs(1).steps_per_epoch(0));
     assert!(matches!(none, Err(Error::Argument { argument: "steps_per_epoch", .. })));

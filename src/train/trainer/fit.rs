@@ -141,9 +141,10 @@ impl<'a> Fit<'a> {
     }
 
     /// Looks for a NaN or an infinity in the loss and the weights after every `every` steps, at the end of
-    /// each epoch and before each step at which a callback is called ([`Callback::every_steps`]). If there is one, the steps since the last look are run again one by one, from a copy on the device,
-    /// until the first that makes one; training stops before that step, with its parameters as they were
-    /// then, and [`History::fault`] names the first operator of it that produced one.
+    /// each epoch, and before a callback is called after a step ([`Callback::every_steps`]). If there is
+    /// one, the steps since the last look are run again one by one, from a copy on the device, until the
+    /// first that makes one; training stops before that step, with its parameters as they were then, and
+    /// [`History::fault`] names the first operator of it that produced one.
     ///
     /// A look reads two numbers from the device, the loss and the norm of all weights, and copies the
     /// parameters and states within it.
