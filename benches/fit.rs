@@ -8,7 +8,7 @@
 //!
 //! Both take turns. An epoch has the order drawn and uploaded, a batch gathered on the device for each
 //! step (or uploaded, in the second row), the last batch with a step of its own, and the figures read at
-//! the end. Times are medians.
+//! the end. Times are the fastest of five.
 
 mod timing;
 
@@ -61,7 +61,8 @@ fn measure(name: &str, resident: u64, device: &Device, data: &Dataset) {
         let steps = SAMPLES.div_ceil(BATCH);
         replays.push(timing::time(trainer.session_mut(), device, steps));
     }
-    let (fit, replay) = (median(&mut epochs), median(&mut replays));
+    // Whatever else the machine does only adds to a time.
+    let (fit, replay) = (fastest(&epochs), fastest(&replays));
     let share = 100.0 * (1.0 - replay.as_secs_f64() / fit.as_secs_f64());
     let ms = |time: Duration| 1e3 * time.as_secs_f64();
     println!("{name:34} {:10.1} {:10.1} {share:15.2}%", ms(fit), ms(replay));
@@ -75,7 +76,6 @@ fn samples() -> Dataset {
     Dataset::new([1, 28, 28], pixels, labels, 10).expect("the samples fit together")
 }
 
-fn median(times: &mut [Duration]) -> Duration {
-    times.sort_unstable();
-    times[times.len() / 2]
+fn fastest(times: &[Duration]) -> Duration {
+    times.iter().min().copied().unwrap_or_default()
 }
