@@ -2,7 +2,8 @@
 //!
 //! It teaches what the engine wants to know about an operator (`trait Op`): a shape rule, a
 //! gradient, kernel calls, a reference in f64, and how far an f32 kernel may be from it. With these
-//! `Session::verify` checks the kernel on any device, and the CPU path can run it.
+//! `Session::verify` checks the kernel on any device, and the CPU path can run it. A layer of three
+//! lines then puts it into a network.
 //!
 //! The operator is squareplus (Barron, 2021), a smooth relative of ReLU without an exponential:
 //!
@@ -15,14 +16,14 @@ mod common;
 
 use std::process::ExitCode;
 
-use common::loops::Progress;
 use common::{Example, Flags, Outcome, Results};
 use retape::cpu::Array;
 use retape::kernel::{Grid, KernelCall, Shader, Slot};
+use retape::nn::{self, LayerContext};
 use retape::ops::{Backward, EPS, FLUSH, Lowering, Op, Reference};
 use retape::prelude::*;
 use retape::random::Stream;
-use retape::{Error, TensorType};
+use retape::{Error, TensorType, Verification};
 
 const EXAMPLE: Example = Example {
     name: "custom_op",
@@ -183,67 +184,68 @@ fn main() -> ExitCode {
     EXAMPLE.run(run)
 }
 
+/// The operator as a layer, for models.
+#[derive(Debug)]
+struct Rectifier {
+    b: f32,
+}
+
+impl Layer for Rectifier {
+    fn kind(&self) -> &'static str {
+        "squareplus"
+    }
+
+    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> retape::Result<Value> {
+        let x = cx.one(inputs)?;
+        cx.graph().squareplus(x, self.b)
+    }
+}
+
 fn run(flags: &Flags) -> Outcome {
     let device = flags.open_device()?;
-    let epochs = flags.epochs.unwrap_or(20);
     let batch = flags.batch.unwrap_or(32);
     let data = rings(flags.limit.unwrap_or(640).max(batch), flags.seed);
+    let model = Sequential::new().add(Dense::new(16)).add(Rectifier { b: 4.0 }).add(Dense::new(2));
 
-    let mut g = Graph::new();
-    let x = g.input("x", [batch, 2]);
-    let t = g.targets("t", [batch, 1]);
-    let w1 = g.parameter("w1", [2, 16], Init::HeNormal);
-    let b1 = g.parameter("b1", [16], Init::Zeros);
-    let w2 = g.parameter("w2", [16, 1], Init::GlorotUniform);
-    let b2 = g.parameter("b2", [1], Init::Zeros);
-    let hidden = g.squareplus(g.add(g.matmul(x, w1)?, b1)?, 4.0)?;
-    let logits = g.keep(g.add(g.matmul(hidden, w2)?, b2)?)?;
-    let loss = g.sigmoid_binary_cross_entropy(logits, t)?;
-
-    let tape = g.training_step(loss, &Adam::new(0.02))?;
-    let mut session = tape.session_with(&device, SessionOptions::new().seed(flags.seed))?;
-
-    let (mut inputs, mut labels) = (Vec::new(), Vec::new());
-    let first: Vec<usize> = (0..batch).collect();
-    data.gather(&first, &mut inputs, &mut labels);
-    let mut targets: Vec<f32> = labels.iter().map(|&l| l as f32).collect();
-
-    // Every operator of the step, the new ones among them, against its reference.
-    let checked = session.verify(&[(x, (&inputs).into()), (t, (&targets).into())])?;
+    let checked = verify(&model, &device, &data, batch)?;
     print!("{checked}");
     if let Some(wrong) = checked.first_difference() {
         return Err(format!("{} differs from its reference: {}", wrong.name, wrong.worst).into());
     }
 
-    let steps = data.len() / batch;
-    let mut progress = Progress::new(epochs, steps);
-    let mut accuracy = 0.0;
-    for epoch in 0..epochs {
-        let order = Stream { seed: flags.seed, step: epoch as u32, stream: 1 }.permutation(data.len());
-        let (mut loss_sum, mut right) = (0.0, 0);
-        for indices in order.chunks_exact(batch) {
-            data.gather(indices, &mut inputs, &mut labels);
-            targets.clear();
-            targets.extend(labels.iter().map(|&l| l as f32));
-            session.write(x, &inputs)?;
-            session.write(t, &targets)?;
-            session.replay()?;
-            progress.steps(1);
-            loss_sum += f64::from(session.read_scalar(loss)?);
-            let found = session.read(logits)?;
-            right += found.iter().zip(&labels).filter(|(y, l)| (**y > 0.0) == (**l == 1)).count();
-        }
-        accuracy = right as f64 / (steps * batch) as f64;
-        progress.epoch(&[("loss", loss_sum / steps as f64), ("accuracy", accuracy)]);
-    }
-    let history = progress.finish();
+    let mut trainer = Trainer::new(model, [2])
+        .loss(Loss::SparseCategoricalCrossEntropy)
+        .optimizer(Adam::new(0.02))
+        .metrics([Metric::Accuracy])
+        .batch_size(batch)
+        .seed(flags.seed)
+        .build(&device)?;
+    let history = trainer.fit(&data, flags.fit(20))?;
 
     let mut results = Results::new(EXAMPLE.name, &device);
-    results.set("epochs", epochs);
+    results.set("epochs", history.epochs.len());
     results.set("verified_ops", checked.rows.len());
-    results.set("train_accuracy", accuracy);
+    results.set("train_accuracy", trainer.evaluate(&data)?.get("accuracy"));
     results.history(history);
     Ok(results)
+}
+
+/// Every operator of a training step, the new ones among them, against its reference.
+fn verify(
+    model: &Sequential,
+    device: &Device,
+    data: &data::Dataset,
+    batch: usize,
+) -> retape::Result<Verification> {
+    let mut g = Graph::new();
+    let x = g.input("x", [batch, 2]);
+    let labels = g.labels("labels", [batch]);
+    let logits = nn::record(model, &mut g, &[x], Mode::Training)?.output()?;
+    let loss = g.softmax_cross_entropy(logits, labels)?;
+    let mut session = g.training_step(loss, &Adam::new(0.02))?.session(device)?;
+    let (mut points, mut classes) = (Vec::new(), Vec::new());
+    data.gather(&(0..batch).collect::<Vec<_>>(), &mut points, &mut classes);
+    session.verify(&[(x, (&points).into()), (labels, (&classes).into())])
 }
 
 /// Points of a disc, class 0, and of a ring around it, class 1.
