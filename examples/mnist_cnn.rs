@@ -9,6 +9,8 @@ use std::process::ExitCode;
 
 use common::classifier::{self, MNIST};
 use common::{Example, Flags, Outcome};
+#[cfg(feature = "plots")]
+use retape::plot;
 use retape::prelude::*;
 
 const EXAMPLE: Example = Example {
@@ -45,5 +47,10 @@ fn run(flags: &Flags) -> Outcome {
         .build(&device)?; // records the tape, plans memory, compiles kernels: once
 
     let history = trainer.fit(&data.train, flags.fit(5).validation_split(0.1))?;
+    #[cfg(feature = "plots")]
+    flags.picture("mnist_cnn_filters", |path| {
+        let weights = trainer.session().parameter("conv2d.weight")?;
+        plot::filters(path, &weights, [10, 1, 5, 5], plot::FilterOptions::default())
+    })?;
     Ok(classifier::results(EXAMPLE.name, &mut trainer, &data, history)?)
 }
