@@ -3,18 +3,25 @@
 //   load_batch  y[i] = x[order[min(step stride + i, last)]]
 //
 // The data x is [.., inner], the batch y is [.., inner], both contiguous; the elements that move are
-// 32-bit words of either dtype. The batch's row i is the thread's row plus `batch_row`. A binding may
+// 32-bit words of either dtype. The batch's row i is the call's row plus `batch_row`. A binding may
 // hold a range of the data: rows `row` to `row + held - 1`, of which the first starts at word
 // `start`; a thread whose row lies outside writes nothing, so that one call for each range writes
 // each row once. Likewise the batch's first row starts at word `batch_start` of its binding. An
 // index past the last row of the data reads the last, so that one made on the device cannot reach
 // outside.
 //
-// A thread moves one element, in load_batch_quads four neighbours, of which inner and the starts
-// then count; n is the number of threads. Workgroups of 64 in a folded grid. For any shape.
+// In load_batch a thread moves one element; for short rows. In load_rows and load_rows_quads a
+// workgroup of WIDTH threads moves SPAN neighbours of a row: group x along it, y and z over the rows.
+// In the latter elements come in fours, of which inner, SPAN and the starts then count. The grid, not a
+// division, tells rows apart; and a row outside is a loop of no turns, as software drivers run through
+// branches that no thread takes.
+
+override WIDTH: u32 = 64u;
+override SPAN: u32 = 512u;
 
 struct Params {
-    n: u32,
+    // Rows of the batch in this call.
+    count: u32,
     inner: u32,
     // Rows in all of the data.
     rows: u32,
@@ -37,12 +44,15 @@ struct Params {
 @group(0) @binding(2) var<storage, read> order: array<u32>;
 var<immediate> p: Params;
 
-// The data's row that the batch's row i holds, less the first of the binding's.
+// The data's row that row i of the call's holds, less the first of the binding's; `held` or more if
+// the binding has no such row, or the call.
 fn row(i: u32) -> u32 {
+    if i >= p.count { return p.held; }
     var position = p.last;
     if p.step <= p.last_step {
         let first = p.step * p.stride;
-        position = select(first + i, p.last, i > p.last - first);
+        let batch_row = p.batch_row + i;
+        position = select(first + batch_row, p.last, batch_row > p.last - first);
     }
     return min(order[position], p.rows - 1u) - p.row;
 }
@@ -50,17 +60,36 @@ fn row(i: u32) -> u32 {
 @compute @workgroup_size(64)
 fn load_batch(@builtin(global_invocation_id) id: vec3<u32>) {
     let i = linear_index(id, 64u);
-    if i >= p.n { return; }
     let line = i / p.inner;
-    let r = row(p.batch_row + line);
+    let r = row(line);
     if r < p.held { y[p.batch_start + i] = x[p.start + r * p.inner + i - line * p.inner]; }
 }
 
-@compute @workgroup_size(64)
-fn load_batch_quads(@builtin(global_invocation_id) id: vec3<u32>) {
-    let i = linear_index(id, 64u);
-    if i >= p.n { return; }
-    let line = i / p.inner;
-    let r = row(p.batch_row + line);
-    if r < p.held { y4[p.batch_start + i] = x4[p.start + r * p.inner + i - line * p.inner]; }
+// What a workgroup moves: elements `i` to `end - 1` of a row of x and of one of y, which start at
+// x0 and y0.
+struct Piece {
+    i: u32,
+    end: u32,
+    x0: u32,
+    y0: u32,
+}
+
+fn piece(group: vec3<u32>) -> Piece {
+    let line = group.z * FOLD + group.y;
+    let r = row(line);
+    let i = group.x * SPAN;
+    let end = select(0u, min(i + SPAN, p.inner), r < p.held);
+    return Piece(i, end, p.start + r * p.inner, p.batch_start + line * p.inner);
+}
+
+@compute @workgroup_size(WIDTH)
+fn load_rows(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let piece = piece(group);
+    for (var i = piece.i + lane; i < piece.end; i += WIDTH) { y[piece.y0 + i] = x[piece.x0 + i]; }
+}
+
+@compute @workgroup_size(WIDTH)
+fn load_rows_quads(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let piece = piece(group);
+    for (var i = piece.i + lane; i < piece.end; i += WIDTH) { y4[piece.y0 + i] = x4[piece.x0 + i]; }
 }

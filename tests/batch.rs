@@ -56,7 +56,7 @@ fn order(m: usize) -> Vec<u32> {
 #[test]
 fn an_epoch_goes_through_the_order_once() -> Result<()> {
     for device in [Device::cpu(), common::gpu().clone()] {
-        for inner in [1, 3, 4, 5, 784] {
+        for inner in [1, 3, 4, 31, 32, 33, 784, 1025, 2056] {
             // Orders that end with a batch, within one, and before the first one does.
             for m in [4 * ROWS, 2 * ROWS + 1, ROWS - 2, 1] {
                 let order = order(m);
@@ -73,6 +73,30 @@ fn an_epoch_goes_through_the_order_once() -> Result<()> {
                 loader.check(&session, inner, &order, ROWS)?;
                 assert!(session.broken_guards()?.is_empty());
             }
+        }
+    }
+    Ok(())
+}
+
+/// A grid tells the rows of a batch apart, and has 65,535 places a dimension.
+#[test]
+fn batches_have_more_rows_than_a_grid_is_long() -> Result<()> {
+    const MANY: usize = 65_537;
+    for inner in [32, 33] {
+        let mut g = Graph::new();
+        let (data, order) = (g.indices("data", [N, inner]), g.indices("order", [MANY]));
+        let batch = g.state_u32("batch", [MANY, inner]);
+        g.load_batch(batch, data, order, MANY as u32)?;
+        let mut session = g.forward(Vec::new())?.session(common::gpu())?;
+        let words: Vec<u32> = (0..(N * inner) as u32).collect();
+        let order_of_rows = self::order(MANY);
+        session.write(data, &words)?;
+        session.write(order, &order_of_rows)?;
+        session.replay()?;
+        let got = session.read_u32(batch)?;
+        let rows = got.chunks(inner).zip(&order_of_rows);
+        for (place, (row, &from)) in rows.enumerate() {
+            assert_eq!(row, &words[from as usize * inner..][..inner], "row {place} of {inner}");
         }
     }
     Ok(())
@@ -103,7 +127,9 @@ fn narrow(tape: &Tape, max_binding_bytes: u64) -> Result<Plan> {
 /// Data, and batches too, that exceed a binding: rows that are no multiple of the alignment.
 #[test]
 fn values_larger_than_a_binding_are_copied_by_ranges() -> Result<()> {
-    for (inner, limits) in [(3, [160, 128]), (4, [160, 112]), (5, [512, 128]), (260, [6400, 2400])] {
+    for (inner, limits) in
+        [(3, [160, 128]), (4, [160, 112]), (5, [512, 128]), (67, [2000, 800]), (260, [6400, 2400])]
+    {
         let (data, batch) = (4 * (N * inner) as u64, 4 * (ROWS * inner) as u64);
         for limit in limits {
             let order = order(20);

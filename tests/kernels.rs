@@ -27,17 +27,20 @@ fn kernels_for_gpus_agree_with_their_references() {
 }
 
 /// Updates overwrite parameters and states: checked at the first update, the second, the ninth and
-/// the thousandth.
+/// the thousandth; by the rules for software drivers and for GPUs.
 #[test]
 fn updates_agree_with_their_references() {
     let device = common::gpu();
-    for (name, tape) in cases::updates::tapes() {
-        let mut session =
-            tape.session_with(device, SessionOptions::new().seed(3).guard()).expect("it builds");
+    let own = device.profile().expect("a GPU");
+    let kinds = [DeviceKind::Cpu, DeviceKind::Gpu];
+    for ((name, tape), kind) in cases::updates::tapes().iter().flat_map(|t| kinds.map(|kind| (t, kind))) {
+        let plan = tape.plan(&DeviceProfile { kind, ..own.clone() }).expect("it plans");
+        let options = SessionOptions::new().seed(3).guard();
+        let mut session = tape.session_with_plan(device, plan, options).expect("it builds");
         session.poison();
         for steps in [1, 7, 3] {
             let checked = session.verify(&[]).expect("it runs");
-            assert!(checked.passes(), "{name}\n{checked}");
+            assert!(checked.passes(), "{name}, {kind:?}\n{checked}");
             session.replay_n(steps).expect("it replays");
         }
         session.set_updates(999);

@@ -5,14 +5,15 @@ use crate::cpu::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Scalar, Source, Value};
-use crate::kernel::{BINDING_ALIGNMENT, Bind, Grid, KernelCall, Shader, Slot};
+use crate::kernel::{BINDING_ALIGNMENT, Bind, FOLD, Grid, KernelCall, Shader, Slot};
 use crate::shape::{Shape, TensorType};
+use crate::tape::DeviceKind;
 
 pub(super) static SHADER: Shader = built_in!("batch", "../../shaders/batch.wgsl");
 
 crate::params! {
     struct BatchParams {
-        n: u32, inner: u32, rows: u32, row: u32, held: u32, start: u32, batch_row: u32, batch_start: u32,
+        count: u32, inner: u32, rows: u32, row: u32, held: u32, start: u32, batch_row: u32, batch_start: u32,
         last: u32, last_step: u32, stride: u32, step: u32,
     }
 }
@@ -70,6 +71,59 @@ fn sample(shape: Shape) -> usize {
     shape.dims()[1..].iter().product()
 }
 
+/// Words of a row from which on workgroups move rows; one would mostly idle on fewer.
+const LONG_ROW: usize = 32;
+/// What a workgroup moves of a long row: elements, or fours of them.
+const SPAN: usize = 512;
+
+/// How threads share the words of a batch: the kernels of `batch.wgsl`.
+#[derive(Clone, Copy)]
+enum Copying {
+    Elements,
+    Rows,
+    RowsByQuads,
+}
+
+impl Copying {
+    /// The one for rows of `inner` words.
+    fn of(inner: usize) -> Copying {
+        match inner {
+            0..LONG_ROW => Copying::Elements,
+            _ if inner.is_multiple_of(4) => Copying::RowsByQuads,
+            _ => Copying::Rows,
+        }
+    }
+
+    fn entry(self) -> &'static str {
+        match self {
+            Copying::Elements => "load_batch",
+            Copying::Rows => "load_rows",
+            Copying::RowsByQuads => "load_rows_quads",
+        }
+    }
+
+    /// Words that a thread moves at a time.
+    fn unit(self) -> usize {
+        match self {
+            Copying::Elements | Copying::Rows => 1,
+            Copying::RowsByQuads => 4,
+        }
+    }
+
+    /// Makes a call that moves `rows` rows of `inner` units.
+    fn over(self, call: KernelCall, rows: usize, inner: usize, kind: DeviceKind) -> KernelCall {
+        if matches!(self, Copying::Elements) {
+            return call.grid(Grid::linear(rows * inner, 64));
+        }
+        // One vector of a software driver's lanes: more threads in a workgroup idle at a row's end.
+        let width: usize = if kind == DeviceKind::Cpu { 8 } else { 64 };
+        let fold = FOLD as usize;
+        let grid = Grid::groups([inner.div_ceil(SPAN), rows.min(fold), rows.div_ceil(fold)]);
+        let call = call.constant("WIDTH", width as f64).constant("SPAN", SPAN as f64);
+        call.grid(grid).loops(SPAN.div_ceil(width))
+    }
+}
+
 impl LoadBatch {
     /// The last step that begins within an order of `m`: past it, every row is the order's last.
     fn last_step(&self, m: usize) -> u32 {
@@ -86,34 +140,33 @@ impl LoadBatch {
 
     /// The call that copies to `batch` the rows that lie in `data`.
     fn call(&self, cx: &Lowering<'_>, batch: Rows, data: Rows) -> KernelCall {
-        let inner = sample(cx.inputs[1].shape);
-        // Elements that a thread moves.
-        let (entry, unit) = if inner.is_multiple_of(4) { ("load_batch_quads", 4) } else { ("load_batch", 1) };
-        let row_bytes = 4 * inner as u64;
-        let start = |rows: Rows| (rows.lead(row_bytes) / 4) as usize / unit;
+        let words = sample(cx.inputs[1].shape);
+        let row_bytes = 4 * words as u64;
+        let copy = Copying::of(words);
+        let start = |rows: Rows| word((rows.lead(row_bytes) / 4) as usize / copy.unit());
+        let inner = words / copy.unit();
         let orders = cx.inputs[2].numel();
-        let n = batch.count * inner / unit;
         let params = BatchParams {
-            n: word(n),
-            inner: word(inner / unit),
+            count: word(batch.count),
+            inner: word(inner),
             rows: word(cx.inputs[1].shape.dims()[0]),
             row: word(data.first),
             held: word(data.count),
-            start: word(start(data)),
+            start: start(data),
             batch_row: word(batch.first),
-            batch_start: word(start(batch)),
+            batch_start: start(batch),
             last: word(orders - 1),
             last_step: self.last_step(orders),
             stride: self.stride,
             step: 0,
         };
-        KernelCall::new(&SHADER, entry)
+        let call = KernelCall::new(&SHADER, copy.entry())
             .bind(batch.bind(Slot::Input(0)))
             .bind(data.bind(Slot::Input(1)))
             .bind(Slot::Input(2))
             .params(&params)
-            .scalar("step", Scalar::STEP)
-            .grid(Grid::linear(n, 64))
+            .scalar("step", Scalar::STEP);
+        copy.over(call, batch.count, inner, cx.profile.kind)
     }
 }
 

@@ -9,7 +9,7 @@ use super::SIZES;
 /// Loads of f32 and u32 samples of awkward sizes, as named steps.
 pub fn tapes() -> Vec<(String, Tape)> {
     let mut tapes = Vec::new();
-    for n in SIZES.into_iter().chain([4, 5, 784]) {
+    for n in SIZES.into_iter().chain([4, 5, 67, 784]) {
         for (rows, orders, stride) in [(1, 1, 1), (7, 20, 7), (65, 40, 3), (3, 9, 0), (2, 9, u32::MAX)] {
             let name = format!("load {rows} rows of [{n}] by {stride} of {orders}");
             tapes.push((name, load(rows, n, orders, stride).expect("the step records")));
