@@ -312,6 +312,21 @@ impl Session {
         self.scalars.get(name).map(|v| v as f32)
     }
 
+    /// The scalars by name, without the counts and the seed.
+    pub(crate) fn named_scalars(&self) -> impl Iterator<Item = (&str, f64)> {
+        self.scalars.named()
+    }
+
+    /// Puts scalars back that were [`named_scalars`](Session::named_scalars); others stay.
+    pub(crate) fn restore_scalars(&mut self, scalars: &[(String, f64)]) {
+        scalars.iter().for_each(|(name, value)| self.scalars.restore(name, *value));
+    }
+
+    /// Sets the scalars that another session has too as they are there.
+    pub(crate) fn adopt_scalars(&mut self, other: &Session) {
+        self.scalars.adopt(&other.scalars);
+    }
+
     /// The number of steps replayed so far.
     pub fn step(&self) -> u32 {
         self.scalars.step()

@@ -93,11 +93,38 @@ impl ScalarTable {
         Ok(())
     }
 
-    fn find(&self, name: &str) -> Result<usize> {
-        let settable = || self.infos.iter().filter(|s| s.dtype == DType::F32);
+    /// The f32 scalars by name.
+    pub fn named(&self) -> impl Iterator<Item = (&str, f64)> {
+        let all = self.infos.iter().zip(&self.values);
+        all.filter(|(info, _)| info.dtype == DType::F32).map(|(info, &value)| (&info.name[..], value))
+    }
+
+    /// Sets an f32 scalar, to whatever it was declared with too.
+    pub fn restore(&mut self, name: &str, value: f64) {
+        if let Some(index) = self.position(name) {
+            self.values[index] = value;
+        }
+    }
+
+    /// Sets the f32 scalars that another table has too as they are there.
+    pub fn adopt(&mut self, other: &ScalarTable) {
+        for (info, value) in self.infos.iter().zip(&mut self.values) {
+            if info.dtype == DType::F32
+                && let Some(index) = other.position(&info.name)
+            {
+                *value = other.values[index];
+            }
+        }
+    }
+
+    fn position(&self, name: &str) -> Option<usize> {
         // The last of a name is this tape's own: an earlier one belongs to an earlier optimiser.
-        self.infos.iter().rposition(|s| s.dtype == DType::F32 && s.name == name).ok_or_else(|| {
-            let known = settable().map(|s| s.name.clone()).collect();
+        self.infos.iter().rposition(|s| s.dtype == DType::F32 && s.name == name)
+    }
+
+    fn find(&self, name: &str) -> Result<usize> {
+        self.position(name).ok_or_else(|| {
+            let known = self.named().map(|(name, _)| name.to_owned()).collect();
             Error::Unknown { what: "scalar", name: name.to_owned(), known }
         })
     }

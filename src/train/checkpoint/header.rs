@@ -28,6 +28,8 @@ pub(crate) struct Header {
     pub optimizer_updates: u32,
     pub base_rate: f32,
     pub rate_scale: f32,
+    /// All other scalars.
+    pub scalars: Vec<(String, f64)>,
     /// The weights that have masks.
     pub masked: Vec<String>,
     /// The layers that are frozen.
@@ -68,6 +70,7 @@ impl Header {
             "optimizer_updates": self.optimizer_updates,
             "base_rate": exact(self.base_rate),
             "rate_scale": exact(self.rate_scale),
+            "scalars": figures(self.scalars.iter().map(|(name, value)| (name.as_str(), *value))),
             "masked": self.masked,
             "frozen": self.frozen,
             "variants": variants,
@@ -100,6 +103,7 @@ impl Header {
             optimizer_updates: fields.count32("optimizer_updates")?,
             base_rate: fields.float("base_rate")?,
             rate_scale: fields.float("rate_scale")?,
+            scalars: owned(fields.within("scalars")?.logs()?),
             variants: fields.list("variants")?.into_iter().map(variant).collect::<Result<_>>()?,
             masked: fields.texts("masked")?,
             frozen: fields.texts("frozen")?.into_iter().collect(),
@@ -250,6 +254,7 @@ mod tests {
             optimizer_updates: 3,
             base_rate: 0.1,
             rate_scale: 0.1 * 0.1,
+            scalars: vec![("noise".to_owned(), 0.1), ("angle".to_owned(), -0.0)],
             masked: vec!["dense.weight".to_owned()],
             frozen: BTreeSet::from(["conv2d".to_owned()]),
             variants: vec![Variant { rows: 8, weighted: false, updates: true }],

@@ -106,7 +106,9 @@ impl Trainer {
             let (tape, values) = self.recipe.evaluation(self.batch)?;
             self.evaluation = Some(self.beside_training(&tape, values)?);
         }
-        self.evaluation.as_mut().ok_or(Error::ForeignValue)
+        let step = self.evaluation.as_mut().ok_or(Error::ForeignValue)?;
+        step.session.adopt_scalars(&self.training[0].1.session);
+        Ok(step)
     }
 
     fn prediction_step(&mut self) -> Result<&mut Step> {
@@ -114,7 +116,9 @@ impl Trainer {
             let (tape, values) = self.recipe.prediction(self.batch)?;
             self.prediction = Some(self.beside_training(&tape, values)?);
         }
-        self.prediction.as_mut().ok_or(Error::ForeignValue)
+        let step = self.prediction.as_mut().ok_or(Error::ForeignValue)?;
+        step.session.adopt_scalars(&self.training[0].1.session);
+        Ok(step)
     }
 
     /// A step over the parameters of the training.

@@ -11,6 +11,7 @@ mod health;
 mod pace;
 mod recipe;
 mod resume;
+mod scalars;
 
 use std::fmt;
 
@@ -244,7 +245,8 @@ impl Trainer {
         let &(variant, ref main) = &self.training[0];
         let (tape, values) = self.recipe.training(variant)?;
         let options = SessionOptions::new().seed(self.seed).share_parameters(&main.session);
-        let session = tape.session_with(&self.device, options)?;
+        let mut session = tape.session_with(&self.device, options)?;
+        session.adopt_scalars(&main.session);
         Ok((variant, Step { session, rows: variant.rows, values }))
     }
 
@@ -287,15 +289,6 @@ impl Trainer {
     /// The updates of the training, and of its optimiser.
     fn update_counts(&self) -> [u32; 2] {
         [self.updates, self.optimizer_updates]
-    }
-
-    /// Tells a training step how far training is.
-    fn set_scalars(&mut self, index: usize) {
-        let rate = self.learning_rate();
-        let session = &mut self.training[index].1.session;
-        session.set_step(self.steps);
-        session.set_updates(self.optimizer_updates);
-        session.set_learning_rate(rate);
     }
 
     /// Trains on one batch, with its weights if it has them, and returns its loss and metrics as they were

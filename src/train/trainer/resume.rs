@@ -48,8 +48,8 @@ impl Trainer {
         self.hold_to_masks().map(|()| report)
     }
 
-    /// Writes everything that training goes on from: weights, optimiser states, counts, and the figures
-    /// of the epochs of the last [`fit`](Trainer::fit). [`Fit::resume`](super::Fit::resume) goes on with
+    /// Writes everything that training goes on from: weights, optimiser states, counts, scalars, and the
+    /// figures of the epochs of the last [`fit`](Trainer::fit). [`Fit::resume`](super::Fit::resume) goes on with
     /// the first epoch that was not finished. Within `fit`, a callback asks for a checkpoint by
     /// [`Run::write_checkpoint`](crate::train::Run::write_checkpoint), at any step.
     ///
@@ -98,6 +98,7 @@ impl Trainer {
             optimizer_updates: self.optimizer_updates,
             base_rate: self.base_rate,
             rate_scale: self.rate_scale,
+            scalars: self.scalars(),
             masked: self.recipe.masked.clone(),
             frozen: self.recipe.frozen.clone(),
             variants: self.variants_with_states(),
@@ -140,6 +141,7 @@ impl Trainer {
             indices.insert(0, 0);
             let sessions: Vec<&Session> = indices.iter().map(|&i| &self.training[i].1.session).collect();
             let placement = opened.place(&sessions)?;
+            header.scalars.iter().try_for_each(|(name, _)| self.session().scalar(name).map(|_| ()))?;
             before_writing(self)?;
             Ok((indices, placement))
         })();
@@ -160,6 +162,7 @@ impl Trainer {
         placement
             .write(|index, value, data| self.training[indices[index]].1.session.write_f64(value, data))?;
         self.forget_states_but(&header.variants);
+        self.session_mut().restore_scalars(&header.scalars);
         (self.steps, self.updates) = (header.steps, header.updates);
         self.optimizer_updates = header.optimizer_updates;
         (self.base_rate, self.rate_scale) = (header.base_rate, header.rate_scale);
