@@ -5,6 +5,7 @@ mod common;
 
 use common::cases::constrain;
 use common::data;
+use retape::data::Samples;
 use retape::nn::{LayerSpec, record};
 use retape::prelude::*;
 use retape::tape::{DeviceKind, DeviceProfile};
@@ -204,6 +205,31 @@ fn min_max_norm_goes_its_share_of_the_way() {
             assert!((found - want).abs() < 1e-5, "{found} where {want} was expected");
         }
     }
+}
+
+/// Batches whose gradients are only summed up leave the parameters alone.
+#[test]
+fn constraints_are_applied_once_an_update() -> Result<()> {
+    let inputs = data::noise(8, 4, -1.0, 1.0);
+    let samples = Samples::new().input([2], inputs).target([1], vec![0.0; 4]);
+    for device in devices() {
+        let after = |accumulate: usize, batches: usize| -> Result<Vec<f32>> {
+            let way = Constraint::MinMaxNorm { min: 0.0, max: 0.25, rate: 0.5 };
+            let model = Sequential::new().add(Dense::new(1).weight_constraint(way));
+            let mut trainer = Trainer::new(model, [2])
+                .loss(Loss::MeanSquaredError)
+                .optimizer(Sgd::new(0.0))
+                .batch_size(1)
+                .accumulate(accumulate)
+                .build(&device)?;
+            trainer.fit(&samples, Fit::epochs(1).steps_per_epoch(batches))?;
+            trainer.session().parameter("dense.weight")
+        };
+        assert_eq!(after(4, 3)?, after(1000, 4)?);
+        assert_eq!(after(4, 4)?, after(1, 1)?);
+        assert_ne!(after(4, 4)?, after(4, 3)?);
+    }
+    Ok(())
 }
 
 #[test]

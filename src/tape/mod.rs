@@ -92,7 +92,7 @@ impl Graph {
         let context = Context { phase: Phase::Update, ..Context::default() };
         self.take_gradient_norm();
         self.recording_as(context, || optimizer.record(self, &gradients))?;
-        self.recording_as(context, || hold_to_rules(self, &gradients))?;
+        self.recording_as(context, || hold_to_rules(self, first_update))?;
         self.recording_as(context, || self.record_averages())?;
         let norm = self.take_gradient_norm();
         let updates: Vec<_> = (first_update..self.recording().nodes.len()).collect();

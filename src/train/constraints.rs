@@ -1,6 +1,8 @@
+use std::collections::BTreeSet;
+
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Source, Value};
+use crate::graph::{Graph, Node, Source, Value};
 use crate::ops::{ApplyMask, ConstrainNorm, NonNegative, Units, expect_dtype};
 use crate::shape::Shape;
 
@@ -117,11 +119,17 @@ impl Rule {
     }
 }
 
-/// Records what is noted about the parameters that an update moves.
-pub(crate) fn hold_to_rules(g: &Graph, gradients: &[(Value, Value)]) -> Result<()> {
-    let moved = |parameter: &Value| gradients.iter().any(|(w, _)| w == parameter);
+/// Records what is noted about the parameters that the operators from `first_update` on overwrite: none
+/// where gradients are only summed up for an update to come.
+pub(crate) fn hold_to_rules(g: &Graph, first_update: usize) -> Result<()> {
+    let moved: BTreeSet<Value> = {
+        let recording = g.recording();
+        let written = |node: &Node| node.op.mutates().iter().map(|&i| node.inputs[i]).collect::<Vec<_>>();
+        let all = recording.nodes[first_update..].iter().flat_map(written);
+        all.map(|value| recording.root(value)).collect()
+    };
     let rules = g.rules();
-    rules.iter().filter(|(parameter, _)| moved(parameter)).try_for_each(|(w, rule)| rule.record(g, *w))
+    rules.iter().filter(|(w, _)| moved.contains(w)).try_for_each(|(w, rule)| rule.record(g, *w))
 }
 
 impl Graph {
