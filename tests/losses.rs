@@ -131,6 +131,20 @@ fn cross_entropies_of_probabilities_worked_by_hand() {
     check(binary, &[2, 1], &[0.75, 0.75], Numbers(vec![1.0, 0.0]), &want, &[-4.0 / 3.0, 4.0]);
     // Rows that do not add up to 1 are divided by their sum.
     check(sparse, &[1, 2], &[0.5, 0.25], Labels(vec![0]), &[1.5f64.ln()], &[4.0 / 3.0 - 2.0, 4.0 / 3.0]);
+    // Before they are limited: these are 3/4 and 1/4 too, and so are numbers past the limits.
+    let third = [1.0 / 4.0 - 1.0 / 3.0, 1.0 / 4.0];
+    for loss in [sparse, categorical] {
+        let target = || match loss == sparse {
+            true => Labels(vec![0]),
+            false => Numbers(vec![1.0, 0.0]),
+        };
+        check(loss, &[1, 2], &[3.0, 1.0], target(), &[(4f64 / 3.0).ln()], &third);
+        let (_, slopes) = record(&loss, &[1, 2], &target(), &Device::cpu()).at(&[3e-8, 1e-8]);
+        assert!((slopes[1] - 2.5e7).abs() < 1e3, "{slopes:?}");
+    }
+    // At the upper limit the slope is 0, and a row of zeros is as sure of no class.
+    check(sparse, &[1, 2], &[1.0, 0.0], Labels(vec![0]), &[-(1.0 - 1e-7f64).ln()], &[0.0, 0.0]);
+    check(sparse, &[1, 2], &[0.0, 0.0], Labels(vec![0]), &[-1e-7f64.ln()], &[0.0, 0.0]);
 }
 
 #[test]
@@ -224,9 +238,8 @@ fn hostile_cases() -> Vec<Hostile> {
             softmax_entropy(y, &t.iter().map(|t| 0.75 * t + even).collect::<Vec<_>>())
         }),
         case(categorical.from_probabilities(), &UNIT, hot, |y, t| {
-            let p: Vec<f64> = y.iter().map(|&y| probability(y)).collect();
-            let sum: f64 = p.iter().sum();
-            -p.iter().zip(t).map(|(p, t)| t * (p / sum).ln()).sum::<f64>()
+            let sum = y.iter().sum::<f64>().max(1e-15);
+            -y.iter().zip(t).map(|(y, t)| t * probability(y / sum).ln()).sum::<f64>()
         }),
         case(binary, &WILD, &UNIT, |y, t| mean(y, t, |y, t| t * softplus(-y) + (1.0 - t) * softplus(y))),
         case(binary.from_probabilities(), &UNIT, &UNIT, |y, t| {

@@ -1,6 +1,6 @@
 use std::panic::Location;
 
-use super::formulas::{self, SMALLEST};
+use super::formulas;
 use super::{Loss, LossFunction, Scores};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Source, Value};
@@ -38,9 +38,10 @@ impl CrossEntropy {
 
     /// Takes probabilities `p` instead of logits: Keras's `from_logits=False`, which is its default.
     ///
-    /// They are limited to `[1e-7, 1 - 1e-7]`, as in Keras, so that no logarithm is infinite; where that
-    /// limit is passed, the gradient is 0. Rows of classes are then divided by their sums:
-    /// `-sum t log(p / sum p)`. Logits need neither and keep their gradient however sure the model is.
+    /// Rows of classes are divided by their sums, of at least 1e-15. Probabilities are then limited to
+    /// `[1e-7, 1 - 1e-7]`, so that no logarithm is infinite; where that limit is passed, the gradient is 0:
+    /// `-sum t log(clip(p / sum p))`, as in Keras. Logits need neither and keep their gradient however
+    /// sure the model is.
     pub fn from_probabilities(mut self) -> Self {
         self.from_probabilities = true;
         self
@@ -80,25 +81,40 @@ impl CrossEntropy {
 
     /// The losses before the mean over a sample.
     fn terms(&self, g: &Graph, y: Value, t: Value) -> Result<Value> {
-        let y = if self.from_probabilities { g.clip(y, SMALLEST, 1.0 - SMALLEST)? } else { y };
-        match self.loss {
-            Loss::BinaryCrossEntropy => self.binary(g, y, t),
-            _ => self.categorical(g, y, t),
+        match (self.loss, self.from_probabilities) {
+            (Loss::BinaryCrossEntropy, _) => self.binary(g, y, t),
+            (_, true) => self.categorical_of_probabilities(g, y, t),
+            (_, false) => self.categorical(g, y, t),
         }
     }
 
     fn binary(&self, g: &Graph, y: Value, t: Value) -> Result<Value> {
         let t = self.towards(g, t, 0.5)?;
         if self.from_probabilities {
-            formulas::binary_cross_entropy(g, y, t)
+            formulas::binary_cross_entropy(g, formulas::within_limits(g, y)?, t)
         } else {
             g.sigmoid_binary_cross_entropy_elements(y, t)
         }
     }
 
-    /// The logarithms of probabilities are logits: their softmax is the probabilities over their sum.
-    fn categorical(&self, g: &Graph, y: Value, t: Value) -> Result<Value> {
-        let logits = if self.from_probabilities { g.log(y)? } else { y };
+    fn categorical_of_probabilities(&self, g: &Graph, p: Value, t: Value) -> Result<Value> {
+        let classes = g.shape_of(p).dims().last().copied().unwrap_or(1);
+        let logs = g.log(formulas::within_limits(g, formulas::over_sums(g, p)?)?)?;
+        let even = 1.0 / classes as f32;
+        let is_labels = self.loss == Loss::SparseCategoricalCrossEntropy;
+        if is_labels && self.smoothing() == 0.0 {
+            return formulas::negative_log_likelihood(g, logs, t);
+        }
+        let rows = if is_labels {
+            let [one, zero] = [1.0, 0.0].map(|number| g.scalar_constant(number));
+            g.select(g.one_hot(t, classes)?, one, zero)?
+        } else {
+            t
+        };
+        g.neg(g.sum(g.mul(self.towards(g, rows, even)?, logs)?, &[-1], false)?)
+    }
+
+    fn categorical(&self, g: &Graph, logits: Value, t: Value) -> Result<Value> {
         if self.loss == Loss::CategoricalCrossEntropy {
             let classes = g.shape_of(logits).dims().last().copied().unwrap_or(1);
             return g.softmax_cross_entropy_rows(logits, self.towards(g, t, 1.0 / classes as f32)?);

@@ -9,7 +9,10 @@ use crate::ops::expect_dtype;
 use crate::shape::{Shape, TensorType};
 
 /// What a probability counts as at least: Keras's epsilon.
-pub(super) const SMALLEST: f32 = 1e-7;
+const SMALLEST: f32 = 1e-7;
+
+/// What a row of probabilities sums up to at least.
+const SMALLEST_SUM: f32 = 1e-15;
 
 /// The squared norm that a vector has at least, for its cosine.
 const SMALLEST_SQUARE: f32 = 1e-12;
@@ -114,6 +117,17 @@ pub(super) fn negative_log_likelihood(g: &Graph, y: Value, labels: Value) -> Res
     let classes = g.shape_of(y).dims().last().copied().unwrap_or(1);
     let chosen = g.select(g.one_hot(labels, classes)?, y, g.scalar_constant(0.0))?;
     g.neg(g.sum(chosen, &[-1], false)?)
+}
+
+/// Each row over its sum.
+pub(super) fn over_sums(g: &Graph, p: Value) -> Result<Value> {
+    let sums = g.sum(p, &[-1], true)?;
+    g.div(p, g.maximum(sums, g.scalar_constant(SMALLEST_SUM))?)
+}
+
+/// Probabilities of which neither they nor their complements are 0.
+pub(super) fn within_limits(g: &Graph, p: Value) -> Result<Value> {
+    g.clip(p, SMALLEST, 1.0 - SMALLEST)
 }
 
 /// Each vector is divided by its norm before the product, which then neither overflows nor is 0 / 0.
