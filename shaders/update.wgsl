@@ -303,12 +303,17 @@ fn momenta(t: f32) -> f32 {
     return exp(t * log_near_one(max(p.beta_1, 1e-30)) - sum);
 }
 
+// The sign, of which a NaN has itself.
+fn direction(x: vec4<f32>) -> vec4<f32> {
+    return select(select(x, vec4(1.0), x > vec4(0.0)), vec4(-1.0), x < vec4(0.0));
+}
+
 @compute @workgroup_size(64)
 fn lion(@builtin(global_invocation_id) id: vec3<u32>) {
     let i = linear_index(id, 64u);
     if i >= p.n { return; }
     let g = gradient(i);
-    w[i] = decayed(i) - p.lr * sign(p.beta_1 * m[i] + (1.0 - p.beta_1) * g);
+    w[i] = decayed(i) - p.lr * direction(p.beta_1 * m[i] + (1.0 - p.beta_1) * g);
     m[i] = p.beta_2 * m[i] + (1.0 - p.beta_2) * g;
 }
 

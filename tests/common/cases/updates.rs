@@ -44,9 +44,12 @@ fn optimizers() -> Vec<Box<dyn Optimizer>> {
 }
 
 /// Gradients that are none, or that f32 hardly holds.
-fn extremes() -> [(&'static str, Vec<f32>); 5] {
+fn extremes() -> [(&'static str, Vec<f32>); 6] {
     let of_size = |scale: f32| noise(65, 7, -1.0, 1.0).into_iter().map(|v| v * scale).collect();
+    let mut spoilt: Vec<f32> = of_size(1.0);
+    (spoilt[0], spoilt[34]) = (f32::NAN, f32::NAN);
     [
+        ("gradients that are no numbers", spoilt),
         ("zeros", vec![0.0; 65]),
         ("gradients around 1e-40", of_size(1e-40)),
         ("gradients around 1e-20", of_size(1e-20)),
