@@ -1,4 +1,4 @@
-use super::{Schedule, anneal, check, check_positive, check_rate, check_share, check_updates};
+use super::{Schedule, anneal, check, check_positive, check_rate, check_updates};
 use crate::error::{Error, Result};
 
 /// One rate for all updates.
@@ -70,7 +70,7 @@ impl Schedule for StepDecay {
 
     fn check(&self) -> Result<()> {
         check_rate("initial", self.initial)?;
-        check_share("factor", self.factor)?;
+        check_rate("factor", self.factor)?;
         match self.steps {
             Steps::Every(updates) => check_updates("updates", updates),
             Steps::At(_) => Ok(()),
@@ -157,7 +157,6 @@ impl Schedule for ExponentialDecay {
     fn check(&self) -> Result<()> {
         check_rate("initial", self.initial)?;
         check_updates("decay_steps", self.decay_steps)?;
-        check_share("decay_rate", self.decay_rate)?;
         check_positive("decay_rate", self.decay_rate)
     }
 }
@@ -342,13 +341,20 @@ mod tests {
         expect(&cosine.alpha(0.1), &[(0, 0.2), (45, 0.11), (90, 0.02), (u32::MAX, 0.02)]);
     }
 
+    /// As in a search for the largest rate that a training bears.
+    #[test]
+    fn rates_may_grow() {
+        expect(&ExponentialDecay::new(1e-4, 10, 10.0), &[(0, 1e-4), (10, 1e-3), (40, 1.0)]);
+        expect(&StepDecay::every(0.1, 5, 2.0), &[(4, 0.1), (5, 0.2), (10, 0.4)]);
+    }
+
     #[test]
     fn bad_settings_are_named() {
         let bad: [(&str, Box<dyn Schedule>); 16] = [
             ("rate", Box::new(Constant::new(f32::NAN))),
             ("initial", Box::new(StepDecay::every(-1.0, 1, 0.5))),
             ("updates", Box::new(StepDecay::every(1.0, 0, 0.5))),
-            ("factor", Box::new(StepDecay::at(1.0, [1], 1.5))),
+            ("factor", Box::new(StepDecay::at(1.0, [1], -0.5))),
             ("values", Box::new(PiecewiseConstant::new([1], [1.0]))),
             ("boundaries", Box::new(PiecewiseConstant::new([2, 2], [1.0, 0.5, 0.1]))),
             ("values", Box::new(PiecewiseConstant::new([2], [1.0, f32::INFINITY]))),
