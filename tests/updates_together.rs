@@ -11,7 +11,7 @@ use retape::{SessionOptions, Tape};
 /// two for the rest, however many there are. Each moves as it does alone.
 #[test]
 fn small_parameters_are_updated_in_few_dispatches() {
-    let cases: [(&dyn Optimizer, &str, usize); 13] = [
+    let cases: [(&dyn Optimizer, &str, usize); 14] = [
         (&Sgd::new(0.1), "update", 1),
         (&Sgd::new(0.1).momentum(0.9), "update", 1),
         (&Adagrad::new(0.1), "update", 1),
@@ -20,6 +20,8 @@ fn small_parameters_are_updated_in_few_dispatches() {
         (&Adam::new(0.01), "update", 1),
         (&Adam::new(0.01).amsgrad(), "update", 1),
         (&AdamW::new(0.01), "update", 1),
+        // The averages of all weights, once all are updated.
+        (&Adam::new(0.01).ema(0.99), "update", 2),
         (&Adamax::new(0.01), "update", 1),
         (&Nadam::new(0.01), "update", 1),
         (&Lion::new(0.01), "update", 1),
@@ -93,5 +95,32 @@ fn adafactor_updates_what_lies_apart() {
         let plan = verify(&g.forward(Vec::new()).unwrap(), common::gpu().profile().unwrap());
         let adafactor = plan.dispatches.iter().filter(|d| d.shader.name() == "adafactor");
         assert_eq!(adafactor.count(), calls * (5 + 2), "{plan}");
+    }
+}
+
+/// The defaults that the documentation names, as the tape has them: too small for the size of what they
+/// change to show them.
+#[test]
+fn optimisers_have_the_documented_defaults() {
+    let cases: [(&dyn Optimizer, &str); 11] = [
+        (&Sgd::new(0.1), "sgd()"),
+        (&Adagrad::new(0.1), "adagrad(epsilon=1e-7)"),
+        (&Adadelta::new(0.1), "adadelta(rho=0.95, epsilon=1e-7)"),
+        (&RmsProp::new(0.1), "rmsprop(rho=0.9, epsilon=1e-7)"),
+        (&Adam::new(0.1), "adam(beta_1=0.9, beta_2=0.999, epsilon=1e-8)"),
+        (&AdamW::new(0.1), "adam(beta_1=0.9, beta_2=0.999, epsilon=1e-8, decoupled_weight_decay=0.004)"),
+        (&Adamax::new(0.1), "adamax(beta_1=0.9, beta_2=0.999, epsilon=1e-7)"),
+        (&Nadam::new(0.1), "nadam(momentum_decay=1.0, beta_1=0.9, beta_2=0.999, epsilon=1e-7)"),
+        (&Lion::new(0.1), "lion(beta_1=0.9, beta_2=0.99)"),
+        (&Ftrl::new(0.1), "ftrl(learning_rate_power=-0.5)"),
+        (
+            &Adafactor::new(0.1),
+            "adafactor(beta_2_decay=-0.8, epsilons=1e-30, 0.001, clip_threshold=1.0, relative_step)",
+        ),
+    ];
+    for (optimizer, expected) in cases {
+        let tape = record(optimizer).unwrap();
+        let mut found = tape.ops().iter().map(|node| format!("{}({})", node.op.name(), node.op.attributes()));
+        assert!(found.any(|op| op == expected), "{expected} is not in\n{tape}");
     }
 }

@@ -5,7 +5,7 @@ use std::panic::Location;
 use super::types::is_own;
 use super::{Graph, Phase, Recording, Source, Value};
 use crate::error::Result;
-use crate::train::Rule;
+use crate::train::{Rule, gather};
 
 impl Graph {
     /// Adds a term of the loss.
@@ -29,7 +29,7 @@ impl Graph {
     /// moves it is, constraints and masks too. Outside one, recorded at once.
     pub(crate) fn average(&self, average: Value, parameter: Value, decay: f32) -> Result<()> {
         if self.data.borrow().context.phase != Phase::Update {
-            return self.moving_average(average, parameter, decay);
+            return self.moving_averages(&[(average, parameter)], decay);
         }
         self.data.borrow_mut().averages.push((average, parameter, decay));
         Ok(())
@@ -38,7 +38,14 @@ impl Graph {
     /// Records the averages asked for since the last call.
     pub(crate) fn record_averages(&self) -> Result<()> {
         let averages = std::mem::take(&mut self.data.borrow_mut().averages);
-        averages.into_iter().try_for_each(|(average, w, decay)| self.moving_average(average, w, decay))
+        let elements = |(_, w, _): (Value, Value, f32)| Some(self.shape_of(w).numel());
+        for group in gather(&averages, elements) {
+            for alike in group.chunk_by(|a, b| a.2 == b.2) {
+                let pairs: Vec<(Value, Value)> = alike.iter().map(|&(average, w, _)| (average, w)).collect();
+                self.moving_averages(&pairs, alike[0].2)?;
+            }
+        }
+        Ok(())
     }
 
     /// The rules noted, in their order.

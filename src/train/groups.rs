@@ -43,20 +43,29 @@ pub fn update_groups(graph: &Graph, gradients: &[(Value, Value)]) -> Vec<Vec<(Va
     let elements = |parameter: Value| {
         if recording.owns(parameter) { recording.ty(parameter).numel() } else { usize::MAX }
     };
+    let small = |(parameter, gradient): (Value, Value)| {
+        let from = root(gradient);
+        let computed = from.is_some_and(|v| !recording.values[v.index()].source.is_persistent());
+        (computed && uses[&from] == 1).then(|| elements(parameter))
+    };
+    gather(gradients, small)
+}
+
+/// Items of at most 2^16 elements together, in their order and up to 2^20 elements to a group; alone those
+/// of more, and those that `elements` gives no number for. Groups come in the order of their last items.
+pub(crate) fn gather<T: Copy>(items: &[T], elements: impl Fn(T) -> Option<usize>) -> Vec<Vec<T>> {
     let mut groups = Vec::new();
     let (mut open, mut gathered) = (Vec::new(), 0);
-    for &(parameter, gradient) in gradients {
-        let (n, from) = (elements(parameter), root(gradient));
-        let computed = from.is_some_and(|v| !recording.values[v.index()].source.is_persistent());
-        if n > SMALL || !computed || uses[&from] > 1 {
-            groups.push(vec![(parameter, gradient)]);
+    for &item in items {
+        let Some(n) = elements(item).filter(|&n| n <= SMALL) else {
+            groups.push(vec![item]);
             continue;
-        }
+        };
         if gathered + n > TOGETHER {
             groups.push(std::mem::take(&mut open));
             gathered = 0;
         }
-        open.push((parameter, gradient));
+        open.push(item);
         gathered += n;
     }
     groups.extend((!open.is_empty()).then_some(open));

@@ -66,6 +66,7 @@ pub use checkpoint::{LoadOptions, LoadReport, SkippedTensor, StoredType};
 pub use clip::{Clip, Clipped};
 pub use constraints::Constraint;
 pub(crate) use constraints::{Rule, hold_to_rules};
+pub(crate) use groups::gather;
 pub use groups::update_groups;
 pub use history::{History, Logs};
 pub use losses::{CrossEntropy, Loss, LossFunction, Scores};

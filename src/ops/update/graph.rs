@@ -97,10 +97,13 @@ impl Graph {
         self.apply(update, &[total, carry, value]).map(|_| ())
     }
 
-    /// Moves `average` towards what `w` holds once the updates recorded so far have run.
-    pub(crate) fn moving_average(&self, average: Value, w: Value, decay: f32) -> Result<()> {
+    /// Moves averages, the first of each pair, towards what the others hold once the updates recorded so
+    /// far have run.
+    pub(crate) fn moving_averages(&self, pairs: &[(Value, Value)], decay: f32) -> Result<()> {
         let params = UpdateParams { rho: decay, ..UpdateParams::default() };
-        self.apply(Update::new(MovingAverage, params, None, 1), &[average, w]).map(|_| ())
+        let operands: Vec<Value> =
+            pairs.iter().map(|pair| pair.0).chain(pairs.iter().map(|pair| pair.1)).collect();
+        self.apply(Update::new(MovingAverage, params, None, pairs.len()), &operands).map(|_| ())
     }
 
     /// Fails unless a value is a state or a parameter.
