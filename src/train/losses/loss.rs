@@ -65,7 +65,8 @@ pub enum Loss {
     /// as `|e| + log(1 + exp(-2 |e|)) - log 2`, which does not overflow.
     LogCosh,
     /// `max(1 - t y, 0)` (Cortes and Vapnik, Machine Learning 20(3), 1995) for labels -1 and 1. Every label
-    /// that is not positive counts as -1, so that labels 0 and 1 do too, as in Keras.
+    /// that is not positive counts as -1, so that labels 0 and 1 do too, as in Keras; 0 beside -1 and 1 is a
+    /// label of its own there.
     Hinge,
     /// `max(1 - t y, 0)^2`, with the labels of [`Hinge`](Loss::Hinge).
     SquaredHinge,
@@ -83,8 +84,8 @@ pub enum Loss {
     /// the classes as the last axis.
     NegativeLogLikelihood,
     /// `-sum(y t) / (|y| |t|)` over the last axis: minus the cosine, from -1 for one direction to 1 for the
-    /// opposite one, as in Keras. A norm counts as at least 1e-6, so the loss of a vector of zeros is 0.
-    /// Squares of elements up to 1e18 stay within f32.
+    /// opposite one, as in Keras. A norm counts as at least 1e-6 (1e-7 in Keras), so the loss of a
+    /// vector of zeros is 0. Squares of elements up to 1e18 stay within f32.
     CosineSimilarity,
 }
 

@@ -53,7 +53,9 @@ macro_rules! moments {
 /// ```
 ///
 /// `t` is the session's number of updates, from 1. `beta_1` is 0.9, `beta_2` 0.999, `epsilon` 1e-8 by
-/// default, as in the paper and in PyTorch; Keras has an epsilon of 1e-7.
+/// default, as in the paper and in PyTorch. Keras adds its epsilon, 1e-7, to `sqrt(v)` before the
+/// correction (the paper's "epsilon hat"), where it counts as `epsilon / sqrt(1 - beta_2^t)`: 3.2e-6 at the
+/// first update.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Adam {
     rate: Rate,

@@ -77,8 +77,10 @@ impl Schedule for CosineDecayRestarts {
 }
 
 /// One rise and one fall (Smith and Topin, Super-Convergence, arXiv:1708.07120), along half cosines and
-/// in two phases, as PyTorch's `OneCycleLR` by default: from `max / div_factor` to `max` over the first
-/// `pct_start` of the updates, then to `max / div_factor / final_div_factor` at the last, where it stays.
+/// in two phases, as the rates of PyTorch's `OneCycleLR` by default: from `max / div_factor` to `max` over
+/// the first `pct_start` of the updates, then to `max / div_factor / final_div_factor` at the last, where it
+/// stays. The last update has that rate even where all of them are to rise; PyTorch ends at `max` then.
+/// The momentum, which PyTorch also cycles, stays as it is.
 ///
 /// `pct_start` is 0.3, `div_factor` 25 and `final_div_factor` 1e4 by default.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -46,7 +46,8 @@ pub(super) struct Judge<'a> {
 
 impl Trainer {
     /// Loss and metrics over all samples, with the model as it is in use: no dropout, running
-    /// statistics. The loss is weighted as the samples are; penalties of weights are not part of it.
+    /// statistics. The loss is weighted as the samples are; penalties of weights are not part of it, as they
+    /// are in Keras: it says how well the model does, whatever was asked of its weights.
     ///
     /// # Errors
     /// As [`fit`](Trainer::fit).
