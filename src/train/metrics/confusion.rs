@@ -74,7 +74,8 @@ impl ConfusionMatrix {
     ///
     /// # Errors
     /// [`Error::Length`] unless there are as many predictions as labels;
-    /// [`Error::LabelOutOfRange`] for a label or prediction past the classes.
+    /// [`Error::LabelOutOfRange`] for a label or prediction past the classes; [`Error::Argument`] for
+    /// no classes, and for more than there is memory for.
     pub fn from_labels(labels: &[u32], predictions: &[u32], classes: usize) -> Result<Self> {
         if labels.len() != predictions.len() {
             let (name, expected) = ("predictions".to_owned(), TensorType::u32([labels.len()]));
@@ -116,14 +117,16 @@ impl ConfusionMatrix {
         ConfusionMatrix { classes: sums.len().isqrt(), counts }
     }
 
+    /// A matrix without samples.
     fn empty(classes: usize) -> Result<Self> {
-        match classes.checked_mul(classes) {
-            Some(counts) if counts > 0 => Ok(ConfusionMatrix { classes, counts: vec![0; counts] }),
-            _ => {
-                let expected = "there must be at least 1, and memory for its square";
-                Err(Error::Argument { argument: "classes", value: classes.to_string(), expected })
-            }
-        }
+        let mut counts = Vec::new();
+        let room = |numbers: &usize| *numbers > 0 && counts.try_reserve_exact(*numbers).is_ok();
+        let Some(numbers) = classes.checked_mul(classes).filter(room) else {
+            let expected = "there must be at least 1, and memory for its square";
+            return Err(Error::Argument { argument: "classes", value: classes.to_string(), expected });
+        };
+        counts.resize(numbers, 0);
+        Ok(ConfusionMatrix { classes, counts })
     }
 
     /// The number of classes.
@@ -280,6 +283,10 @@ mod tests {
         assert!(matches!(past, Error::LabelOutOfRange { index: 1, label: 2, limit: 2, .. }), "{past}");
         assert!(matches!(ConfusionMatrix::from_labels(&[], &[], 0).unwrap_err(), Error::Argument { .. }));
         assert!(matches!(ConfusionMatrix::from_counts(&[1, 2, 3]).unwrap_err(), Error::Argument { .. }));
+        for classes in [3_000_000_000, usize::MAX] {
+            let huge = ConfusionMatrix::from_labels(&[0], &[0], classes).unwrap_err();
+            assert!(matches!(huge, Error::Argument { argument: "classes", .. }), "{huge}");
+        }
         let three = ConfusionMatrix::from_labels(&[0], &[0], 3).unwrap();
         for average in [Average::Binary, Average::PerClass] {
             assert!(matches!(three.f1(average).unwrap_err(), Error::Argument { .. }));
