@@ -36,7 +36,8 @@ fn record_counts(graph: &Graph, classified: &Classified<'_>) -> Result<Value> {
     let classes = classified.classes;
     let rows = classified.batch * classified.steps;
     let labels = classified.masked(graph.one_hot(classified.labels()?, classes)?)?;
-    let predictions = graph.one_hot(graph.argmax(classified.scores, -1)?, classes)?;
+    let predictions = graph.predicted_classes(classified.scores, classified.targets())?;
+    let predictions = graph.one_hot(predictions, classes)?;
     let [labels, predictions] = [labels, predictions].map(|v| graph.reshape(v, [rows, classes]));
     graph.matmul_with(labels?, predictions?, true, false)
 }

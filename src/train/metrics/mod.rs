@@ -36,6 +36,10 @@ use roc::RocAuc;
 /// The prediction is the class of the first largest score; for one output it is positive above 0
 /// for logits and above 0.5 for anything else.
 ///
+/// A prediction from NaN is wrong, whatever the target: a single output that is NaN stands for the class
+/// that is not the target's, a row of scores with a NaN for the first such class. For areas, a NaN
+/// positive scores least and a NaN negative most. Metrics of regression are NaN where outputs are.
+///
 /// Counts are f32 on the device: exact up to 2^24 of a kind.
 ///
 /// ```
@@ -61,8 +65,7 @@ use roc::RocAuc;
 #[non_exhaustive]
 #[derive(Clone, Debug)]
 pub enum Metric {
-    /// The share of right predictions, `accuracy`; NaN without any samples. A row of scores with a NaN
-    /// is wrong.
+    /// The share of right predictions, `accuracy`; NaN without any samples.
     Accuracy,
     /// The share of elements that lie on their target's side of a threshold, `binary_accuracy`: each
     /// output is a yes or no of its own. The threshold is a probability for outputs that are
