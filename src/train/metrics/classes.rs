@@ -1,9 +1,10 @@
-//! Scores of classes: by a confusion matrix that adds up on the device.
+//! Scores of classes: by a confusion matrix that adds up on the device, or by counts of each output.
 
 use super::average::Average;
-use super::confusion::{ConfusionMatrix, Score};
+use super::confusion::ConfusionMatrix;
 use super::function::{MetricFunction, MetricInputs};
-use super::inputs::{Classified, classes_of, mismatch};
+use super::inputs::{Classified, classes_of};
+use super::tally::{Score, Tally};
 use crate::error::Result;
 use crate::graph::{Graph, Value};
 use crate::shape::Shape;
@@ -42,6 +43,22 @@ fn record_counts(graph: &Graph, classified: &Classified<'_>) -> Result<Value> {
     graph.matmul_with(labels?, predictions?, true, false)
 }
 
+/// Records the counts of outputs that are each a yes or no, four of each: positives, negatives, positives
+/// above and negatives above. The two zeros after them tell them from a confusion matrix, since no square
+/// is two more than a multiple of four.
+fn record_tallies(graph: &Graph, classified: &Classified<'_>) -> Result<Value> {
+    let counts = classified.counts_at(0.5)?;
+    graph.pad(graph.reshape(counts, [4 * classified.classes])?, &[(0, 2)], 0.0)
+}
+
+/// What samples are to each class, from the sums of [`record_counts`] or [`record_tallies`].
+fn tallies(sums: &[f64]) -> Vec<Tally> {
+    if sums.len() % 4 == 2 {
+        return sums.chunks_exact(4).map(Tally::of_counts).collect();
+    }
+    ConfusionMatrix::from_sums(sums).tallies()
+}
+
 impl MetricFunction for ClassScore {
     fn name(&self) -> String {
         self.average.name(self.score.name())
@@ -58,18 +75,18 @@ impl MetricFunction for ClassScore {
 
     fn record(&self, graph: &Graph, inputs: MetricInputs) -> Result<Value> {
         let classified = Classified::new(graph, &self.name(), inputs)?;
-        if self.average == Average::Binary && classified.classes > 2 {
-            let expected = "`Average::Binary` is for one output or two classes";
-            return Err(mismatch(graph, self.name(), inputs, expected));
+        classified.check_average(&self.name(), inputs, self.average)?;
+        if classified.are_independent() {
+            return record_tallies(graph, &classified);
         }
         record_counts(graph, &classified)
     }
 
     fn results(&self, sums: &[f64]) -> Vec<f64> {
-        let matrix = ConfusionMatrix::from_sums(sums);
+        let classes = tallies(sums);
         match self.average {
-            Average::PerClass => matrix.per_class(self.score),
-            average => vec![matrix.averaged(self.score, average).unwrap_or(f64::NAN)],
+            Average::PerClass => self.score.per_class(&classes),
+            average => vec![self.score.averaged(&classes, average).unwrap_or(f64::NAN)],
         }
     }
 }
@@ -86,7 +103,7 @@ impl MetricFunction for Counts {
     }
 
     fn record(&self, graph: &Graph, inputs: MetricInputs) -> Result<Value> {
-        record_counts(graph, &Classified::new(graph, &self.name(), inputs)?)
+        record_counts(graph, &Classified::of_one_class(graph, &self.name(), inputs)?)
     }
 
     fn results(&self, sums: &[f64]) -> Vec<f64> {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::average::Average;
+use super::tally::{Score, Tally};
 use crate::error::{Error, Result};
 use crate::shape::TensorType;
 
@@ -26,47 +27,6 @@ pub struct ConfusionMatrix {
     classes: usize,
     /// Label by label, and within it prediction by prediction.
     counts: Vec<u64>,
-}
-
-/// What the samples are to one class.
-#[derive(Clone, Copy, Debug, Default)]
-struct Tally {
-    tp: u64,
-    fp: u64,
-    r#fn: u64,
-    tn: u64,
-}
-
-/// A score of a class.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Score {
-    Precision,
-    Recall,
-    Specificity,
-    F1,
-}
-
-impl Score {
-    /// The name in logs.
-    pub fn name(self) -> &'static str {
-        match self {
-            Score::Precision => "precision",
-            Score::Recall => "recall",
-            Score::Specificity => "specificity",
-            Score::F1 => "f1",
-        }
-    }
-
-    fn of_class(self, tally: Tally) -> f64 {
-        let Tally { tp, fp, r#fn, tn } = tally;
-        let (part, whole) = match self {
-            Score::Precision => (tp, tp + fp),
-            Score::Recall => (tp, tp + r#fn),
-            Score::Specificity => (tn, tn + fp),
-            Score::F1 => (2 * tp, 2 * tp + fp + r#fn),
-        };
-        if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
-    }
 }
 
 impl ConfusionMatrix {
@@ -166,43 +126,31 @@ impl ConfusionMatrix {
         right as f64 / self.total() as f64
     }
 
-    fn tally(&self, class: usize) -> Tally {
-        let tp = self.count(class, class);
-        let (fp, r#fn) = (self.predicted(class) - tp, self.support(class) - tp);
-        Tally { tp, fp, r#fn, tn: self.total() - tp - fp - r#fn }
-    }
-
-    /// A score of each class.
-    pub(super) fn per_class(&self, score: Score) -> Vec<f64> {
-        (0..self.classes).map(|class| score.of_class(self.tally(class))).collect()
-    }
-
-    /// A score of all classes.
-    pub(super) fn averaged(&self, score: Score, average: Average) -> Result<f64> {
-        match average {
-            Average::Macro => Ok(self.per_class(score).iter().sum::<f64>() / self.classes as f64),
-            Average::Weighted => {
-                let weighted = |(class, score): (usize, f64)| score * self.support(class) as f64;
-                let sum: f64 = self.per_class(score).into_iter().enumerate().map(weighted).sum();
-                Ok(if self.total() == 0 { 0.0 } else { sum / self.total() as f64 })
-            }
-            Average::Micro => {
-                let add = |a: Tally, b: Tally| Tally {
-                    tp: a.tp + b.tp,
-                    fp: a.fp + b.fp,
-                    r#fn: a.r#fn + b.r#fn,
-                    tn: a.tn + b.tn,
-                };
-                let all = (0..self.classes).map(|class| self.tally(class));
-                Ok(score.of_class(all.fold(Tally::default(), add)))
-            }
-            Average::Binary if self.classes == 2 => Ok(score.of_class(self.tally(1))),
-            Average::Binary | Average::PerClass => {
-                let expected = "one number of all classes takes `Macro`, `Micro` or `Weighted`, \
-                                or `Binary` with two classes";
-                Err(Error::Argument { argument: "average", value: average.to_string(), expected })
+    /// What the samples are to each class.
+    pub(super) fn tallies(&self) -> Vec<Tally> {
+        let (mut supports, mut predicted) = (vec![0; self.classes], vec![0; self.classes]);
+        let rows = self.counts.chunks_exact(self.classes.max(1)).take(self.classes);
+        for (label, row) in rows.enumerate() {
+            for (prediction, &count) in row.iter().enumerate() {
+                supports[label] += count;
+                predicted[prediction] += count;
             }
         }
+        let total = self.total();
+        let tally = |class: usize| {
+            let tp = self.count(class, class);
+            let (fp, r#fn) = (predicted[class] - tp, supports[class] - tp);
+            Tally { tp, fp, r#fn, tn: total - tp - fp - r#fn }
+        };
+        (0..self.classes).map(tally).collect()
+    }
+
+    fn averaged(&self, score: Score, average: Average) -> Result<f64> {
+        score.averaged(&self.tallies(), average).ok_or_else(|| {
+            let expected = "one number of all classes takes `Macro`, `Micro` or `Weighted`, \
+                            or `Binary` with two classes";
+            Error::Argument { argument: "average", value: average.to_string(), expected }
+        })
     }
 }
 
@@ -221,7 +169,7 @@ macro_rules! scores {
             #[doc = concat!("[`", stringify!($averaged), "`](ConfusionMatrix::", stringify!($averaged),
                 ") of each class.")]
             pub fn $per_class(&self) -> Vec<f64> {
-                self.per_class(Score::$score)
+                Score::$score.per_class(&self.tallies())
             }
         )*}
     };

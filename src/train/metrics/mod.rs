@@ -8,6 +8,7 @@ mod hits;
 mod inputs;
 mod regression;
 mod roc;
+mod tally;
 
 use std::sync::Arc;
 
@@ -20,10 +21,10 @@ use crate::error::Result;
 use crate::graph::{Graph, Value};
 use crate::shape::Shape;
 use classes::{ClassScore, Counts};
-use confusion::Score;
 use hits::{Accuracy, BinaryAccuracy, TopKAccuracy};
 use regression::{RSquared, Regression};
 use roc::RocAuc;
+use tally::Score;
 
 /// The metrics that come with the crate, and those of the program's own.
 ///
@@ -35,6 +36,12 @@ use roc::RocAuc;
 ///
 /// The prediction is the class of the first largest score; for one output it is positive above 0
 /// for logits and above 0.5 for anything else.
+///
+/// Several outputs of a loss that has them independent ([`Scores::are_independent`](super::Scores::are_independent), as the binary
+/// cross-entropy) are each a yes or no of their own, which f32 targets over 1/2 affirm: a sample has any
+/// number of classes. Precision, recall, specificity, F1 and areas then judge each output by itself, at its
+/// threshold, and average over the outputs; `BinaryAccuracy` is the share of all that are right. What
+/// takes one class per sample, `Accuracy`, `TopKAccuracy` and `ConfusionMatrix`, is refused.
 ///
 /// A prediction from NaN is wrong, whatever the target: a single output that is NaN stands for the class
 /// that is not the target's, a row of scores with a NaN for the first such class. For areas, a NaN
@@ -133,8 +140,9 @@ pub enum Metric {
 impl Metric {
     /// The area under the receiver operating characteristic at 200 thresholds, Keras's default.
     ///
-    /// Logits go through the sigmoid, or with several classes through the softmax; other outputs are
-    /// taken as probabilities from 0 to 1. With several classes, each is judged against the rest.
+    /// Logits go through the sigmoid, or with several classes of which a sample has one through the softmax;
+    /// other outputs are taken as probabilities from 0 to 1. With several classes, each is judged against
+    /// the rest; independent outputs are each judged by themselves, as Keras's `multi_label`.
     /// One output, or two classes and [`Average::Binary`], give the area of the positive class.
     /// A class that no sample has, or all, has no area: it is NaN, and left out of averages.
     ///
@@ -186,7 +194,7 @@ impl MetricFunction for Metric {
     ///
     /// # Errors
     /// [`Error::MetricMismatch`](crate::Error::MetricMismatch) with both types for outputs or targets
-    /// that the metric does not fit; [`Error::ShapeMismatch`](crate::Error::ShapeMismatch) for a mask
+    /// that the metric does not fit, such as `Accuracy` of several independent outputs; [`Error::ShapeMismatch`](crate::Error::ShapeMismatch) for a mask
     /// other than one number per sample; [`Error::Argument`](crate::Error::Argument) for a `k`, a
     /// threshold or a number of thresholds out of range.
     fn record(&self, graph: &Graph, inputs: MetricInputs) -> Result<Value> {
