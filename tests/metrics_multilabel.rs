@@ -153,8 +153,7 @@ fn a_trained_model_of_two_outputs_is_judged_by_them() {
     let mut trained = trainer(metrics).expect("it builds");
     trained.fit(data.clone(), Fit::epochs(60)).expect("it trains");
     let found = trained.evaluate(data.clone()).expect("it is judged");
-    for name in
-        ["precision_macro", "recall_macro", "specificity_macro", "f1_macro", "roc_auc_0", "roc_auc_1"]
+    for name in ["precision_macro", "recall_macro", "specificity_macro", "f1_macro", "roc_auc_0", "roc_auc_1"]
     {
         assert_eq!(found.get(name), Some(1.0), "{name}: {found}");
     }
@@ -162,4 +161,63 @@ fn a_trained_model_of_two_outputs_is_judged_by_them() {
     assert!(matches!(refused.root(), Error::Argument { argument: "number of outputs", .. }), "{refused}");
     let Err(refused) = trainer(vec![Metric::Accuracy]) else { panic!("`Accuracy` takes one class") };
     assert!(matches!(refused.root(), Error::MetricMismatch { .. }), "{refused}");
+}
+
+#[test]
+fn thresholds_move_what_is_yes() {
+    let probabilities = [0.2, 0.4, 0.6, 0.8];
+    let logits = probabilities.map(|p: f32| (p / (1.0 - p)).ln());
+    let targets = [0.0, 1.0, 0.0, 1.0];
+    // At 0.3 tp 2, fp 1, tn 1; at 0.7 tp 1, fn 1, tn 2. Precision, recall, specificity, F1.
+    let expected = [
+        (0.3, [2. / 3., 1., 1. / 2., 4. / 5.], [1., 1., 0., 2.]),
+        (0.7, [1., 1. / 2., 1., 2. / 3.], [2., 0., 1., 1.]),
+    ];
+    // The second output is the first from the other end.
+    let two = |x: [f32; 4]| [x[0], x[3], x[1], x[2], x[2], x[1], x[3], x[0]];
+    for (threshold, scores, counts) in expected {
+        for (x, kinds) in [
+            (logits, [Scores::Logits, Scores::IndependentLogits]),
+            (probabilities, [Scores::Probabilities, Scores::IndependentProbabilities]),
+            (probabilities, [Scores::Values, Scores::IndependentProbabilities]),
+        ] {
+            let one = Data::numbered([4, 1], &x, &targets);
+            let two = Data::numbered([4, 2], &two(x), &two(targets));
+            for (metric, score) in CLASS_SCORES.into_iter().zip(scores) {
+                let at = |average| metric(average).at_threshold(threshold);
+                assert_near(&one.results(&at(Average::Binary), kinds[0]), &[score]);
+                assert_near(&two.results(&at(Average::PerClass), kinds[1]), &[score, score]);
+                assert_near(&two.results(&at(Average::Micro), kinds[1]), &[score]);
+            }
+            let matrix = Metric::ConfusionMatrix.at_threshold(threshold);
+            assert_near(&one.results(&matrix, kinds[0]), &counts);
+        }
+    }
+}
+
+#[test]
+fn thresholds_are_named_and_checked() {
+    let names = |metric: Metric| metric.result_names(Shape::from([8, 2])).join(" ");
+    assert_eq!(
+        names(Metric::Precision(Average::Binary).at_threshold(0.9).at_threshold(0.3)),
+        "precision_at_0.3"
+    );
+    assert_eq!(names(Metric::Recall(Average::Macro).at_threshold(0.5)), "recall_macro_at_0.5");
+    assert_eq!(names(Metric::F1(Average::PerClass).at_threshold(0.25)), "f1_0_at_0.25 f1_1_at_0.25");
+    let mut g = Graph::new();
+    let (output, targets) = (g.input("x", [4, 2]), g.targets("t", [4, 2]));
+    let record = |metric: Metric, scores| {
+        metric.record(&g, MetricInputs { output, targets, scores, mask: None }).map_err(|e| e.to_string())
+    };
+    for metric in [Metric::roc_auc(Average::Macro), Metric::Accuracy, Metric::RSquared] {
+        let refused = record(metric.at_threshold(0.3), Scores::IndependentLogits).unwrap_err();
+        assert!(refused.contains("threshold is 0.3 for"), "{refused}");
+    }
+    for threshold in [0.0, 1.0, f32::NAN] {
+        let metric = Metric::F1(Average::Micro).at_threshold(threshold);
+        let refused = record(metric, Scores::IndependentLogits).unwrap_err();
+        assert!(refused.contains("a probability must be above 0"), "{refused}");
+    }
+    let refused = record(Metric::F1(Average::Micro).at_threshold(0.3), Scores::Logits).unwrap_err();
+    assert!(refused.contains("f1_micro_at_0.3") && refused.contains("yes or no"), "{refused}");
 }

@@ -229,7 +229,11 @@ impl<'a> Classified<'a> {
     /// The probabilities at which scores are compared, as numbers of the scores' kind.
     pub fn thresholds(&self, probabilities: &[f32]) -> Vec<f32> {
         let logit = |&p: &f32| (f64::from(p) / (1.0 - f64::from(p))).ln() as f32;
-        if self.kind.are_logits() { probabilities.iter().map(logit).collect() } else { probabilities.to_vec() }
+        if self.kind.are_logits() {
+            probabilities.iter().map(logit).collect()
+        } else {
+            probabilities.to_vec()
+        }
     }
 
     /// [`Graph::threshold_counts`] of scores `[batch, steps, classes]`.

@@ -17,10 +17,10 @@ pub use confusion::ConfusionMatrix;
 pub use function::{MetricFunction, MetricInputs};
 pub use roc::{RocCurve, roc_auc, roc_curve};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::shape::Shape;
-use classes::{ClassScore, Counts};
+use classes::{ClassScore, Counts, Threshold};
 use hits::{Accuracy, BinaryAccuracy, TopKAccuracy};
 use regression::{RSquared, Regression};
 use roc::RocAuc;
@@ -35,7 +35,7 @@ use tally::Score;
 /// numbers of which those over 1/2 are positive. Regression takes f32 targets of the output's shape.
 ///
 /// The prediction is the class of the first largest score; for one output it is positive above 0
-/// for logits and above 0.5 for anything else.
+/// for logits and above 0.5 for anything else, or above [another threshold](Metric::at_threshold).
 ///
 /// Several outputs of a loss that has them independent ([`Scores::are_independent`](super::Scores::are_independent), as the binary
 /// cross-entropy) are each a yes or no of their own, which f32 targets over 1/2 affirm: a sample has any
@@ -133,6 +133,13 @@ pub enum Metric {
     /// the square of mean over deviation: 2e-6 of it where the mean is 1e5 deviations. Batches may have up to
     /// 65,535 samples.
     RSquared,
+    /// A metric of yes or no at another threshold than 0.5; see [`Metric::at_threshold`].
+    AtThreshold {
+        /// `Precision`, `Recall`, `Specificity`, `F1` or `ConfusionMatrix`.
+        metric: Box<Metric>,
+        /// The threshold, as that of `BinaryAccuracy`.
+        threshold: f32,
+    },
     /// A metric of the program's own; see [`Metric::custom`].
     Custom(Arc<dyn MetricFunction>),
 }
@@ -152,13 +159,49 @@ impl Metric {
         Metric::RocAuc { average, thresholds: 200 }
     }
 
+    /// This metric with outputs that are a yes above `threshold`, instead of above 0.5: a probability, and for
+    /// outputs that are neither logits nor probabilities a number as it is. It is Keras's `thresholds` for
+    /// [`Precision`](Metric::Precision), [`Recall`](Metric::Recall), [`Specificity`](Metric::Specificity),
+    /// [`F1`](Metric::F1) and [`ConfusionMatrix`](Metric::ConfusionMatrix) of one output, or of several
+    /// that are independent. Names say it last: `precision_at_0.3`, `recall_macro_at_0.3`.
+    ///
+    /// ```
+    /// use retape::prelude::*;
+    /// use retape::train::MetricFunction;
+    /// let metrics = [0.3, 0.5, 0.7].map(|p| Metric::Recall(Average::Binary).at_threshold(p));
+    /// assert_eq!(metrics[0].name(), "recall_at_0.3");
+    /// ```
+    pub fn at_threshold(self, threshold: f32) -> Metric {
+        let metric = match self {
+            Metric::AtThreshold { metric, .. } => metric,
+            metric => Box::new(metric),
+        };
+        Metric::AtThreshold { metric, threshold }
+    }
+
     /// A metric of the program's own.
     pub fn custom(function: impl MetricFunction + 'static) -> Metric {
         Metric::Custom(Arc::new(function))
     }
 
+    /// Whether [`at_threshold`](Metric::at_threshold) is for it.
+    fn has_threshold(&self) -> bool {
+        matches!(
+            self,
+            Metric::Precision(_)
+                | Metric::Recall(_)
+                | Metric::Specificity(_)
+                | Metric::F1(_)
+                | Metric::ConfusionMatrix
+        )
+    }
+
     fn function(&self) -> Arc<dyn MetricFunction> {
-        let score = |score, average: &Average| ClassScore { score, average: *average };
+        self.function_at(Threshold(None))
+    }
+
+    fn function_at(&self, threshold: Threshold) -> Arc<dyn MetricFunction> {
+        let score = |score, average: &Average| ClassScore { score, average: *average, threshold };
         match self {
             Metric::Accuracy => Arc::new(Accuracy),
             Metric::BinaryAccuracy { threshold } => Arc::new(BinaryAccuracy { threshold: *threshold }),
@@ -167,7 +210,7 @@ impl Metric {
             Metric::Recall(average) => Arc::new(score(Score::Recall, average)),
             Metric::Specificity(average) => Arc::new(score(Score::Specificity, average)),
             Metric::F1(average) => Arc::new(score(Score::F1, average)),
-            Metric::ConfusionMatrix => Arc::new(Counts),
+            Metric::ConfusionMatrix => Arc::new(Counts { threshold }),
             Metric::RocAuc { average, thresholds } => {
                 Arc::new(RocAuc { average: *average, thresholds: *thresholds })
             }
@@ -176,6 +219,7 @@ impl Metric {
             Metric::MeanAbsoluteError => Arc::new(Regression::MeanAbsoluteError),
             Metric::SumOfSquaredErrors => Arc::new(Regression::SumOfSquaredErrors),
             Metric::RSquared => Arc::new(RSquared),
+            Metric::AtThreshold { metric, threshold } => metric.function_at(Threshold(Some(*threshold))),
             Metric::Custom(function) => function.clone(),
         }
     }
@@ -196,8 +240,15 @@ impl MetricFunction for Metric {
     /// [`Error::MetricMismatch`](crate::Error::MetricMismatch) with both types for outputs or targets
     /// that the metric does not fit, such as `Accuracy` of several independent outputs; [`Error::ShapeMismatch`](crate::Error::ShapeMismatch) for a mask
     /// other than one number per sample; [`Error::Argument`](crate::Error::Argument) for a `k`, a
-    /// threshold or a number of thresholds out of range.
+    /// threshold or a number of thresholds out of range, and for a threshold of a metric that has none.
     fn record(&self, graph: &Graph, inputs: MetricInputs) -> Result<Value> {
+        if let Metric::AtThreshold { metric, threshold } = self
+            && !metric.has_threshold()
+        {
+            let value = format!("{threshold} for {}", metric.name());
+            let expected = "it is set for `Precision`, `Recall`, `Specificity`, `F1` and `ConfusionMatrix`";
+            return Err(Error::Argument { argument: "threshold", value, expected });
+        }
         self.function().record(graph, inputs)
     }
 
