@@ -3,14 +3,18 @@
 //   hits of a row     1 where fewer than k classes are ahead of the target's class l, else 0; ahead are
 //                     the classes j with x[j] > x[l], and with TIES those with x[j] = x[l] and j < l.
 //                     0 where the row holds a NaN or has no class l
+//   predicted class   the first largest x[j] of a row; where the row holds a NaN, the first class that is
+//                     not l
 //   threshold counts  of class c, above threshold t: how many of the rows that count have a target over
-//                     1/2, and how many have not; before the first threshold, of all rows
+//                     1/2, and how many have not; before the first threshold, of all rows. A NaN in x is
+//                     on the wrong side of every threshold
 //
 // x is [rows, classes], contiguous; the labels of `labels` are one index per row, the targets of `soft`
 // and of the counts have the shape of x, and l of such a row is its first largest element. The counts are
 // [classes, levels, 2], where levels is one more than there are thresholds.
 //
-//   labels, soft  a thread handles a row
+//   labels, soft, predicted_labels, predicted_soft
+//                 a thread handles a row
 //   count         a thread makes one count of one class, over every parts-th sample of `steps` rows; a
 //                 sample counts where mask[sample] is not 0
 //   join          a thread adds up the parts of a number
@@ -44,6 +48,7 @@ struct JoinParams {
 @group(0) @binding(1) var<storage, read> label: array<u32>;
 @group(0) @binding(1) var<storage, read> target_of: array<f32>;
 @group(0) @binding(2) var<storage, read_write> hit: array<f32>;
+@group(0) @binding(2) var<storage, read_write> predicted: array<u32>;
 @group(0) @binding(2) var<storage, read> mask: array<f32>;
 @group(0) @binding(3) var<storage, read> threshold: array<f32>;
 @group(0) @binding(4) var<storage, read_write> counted: array<vec2<f32>>;
@@ -71,6 +76,36 @@ fn hit_of(row: u32, l: u32) -> f32 {
     return select(0.0, 1.0, ahead < row_p.k && !broken);
 }
 
+fn target_class(row: u32) -> u32 {
+    let base = row * row_p.classes;
+    var best = target_of[base];
+    var l = 0u;
+    for (var j = 1u; j < row_p.classes; j++) {
+        let candidate = target_of[base + j];
+        if candidate > best {
+            best = candidate;
+            l = j;
+        }
+    }
+    return l;
+}
+
+fn predicted_class(row: u32, l: u32) -> u32 {
+    let base = row * row_p.classes;
+    var best = x[base];
+    var first = 0u;
+    var broken = is_nan(best);
+    for (var j = 1u; j < row_p.classes; j++) {
+        let candidate = x[base + j];
+        broken = broken || is_nan(candidate);
+        if candidate > best {
+            best = candidate;
+            first = j;
+        }
+    }
+    return select(first, select(0u, 1u, l == 0u), broken);
+}
+
 @compute @workgroup_size(64)
 fn labels(@builtin(global_invocation_id) id: vec3<u32>) {
     let row = linear_index(id, 64u);
@@ -82,17 +117,21 @@ fn labels(@builtin(global_invocation_id) id: vec3<u32>) {
 fn soft(@builtin(global_invocation_id) id: vec3<u32>) {
     let row = linear_index(id, 64u);
     if row >= row_p.n { return; }
-    let base = row * row_p.classes;
-    var best = target_of[base];
-    var l = 0u;
-    for (var j = 1u; j < row_p.classes; j++) {
-        let candidate = target_of[base + j];
-        if candidate > best {
-            best = candidate;
-            l = j;
-        }
-    }
-    hit[row] = hit_of(row, l);
+    hit[row] = hit_of(row, target_class(row));
+}
+
+@compute @workgroup_size(64)
+fn predicted_labels(@builtin(global_invocation_id) id: vec3<u32>) {
+    let row = linear_index(id, 64u);
+    if row >= row_p.n { return; }
+    predicted[row] = predicted_class(row, label[row]);
+}
+
+@compute @workgroup_size(64)
+fn predicted_soft(@builtin(global_invocation_id) id: vec3<u32>) {
+    let row = linear_index(id, 64u);
+    if row >= row_p.n { return; }
+    predicted[row] = predicted_class(row, target_class(row));
 }
 
 @compute @workgroup_size(64)
@@ -112,8 +151,8 @@ fn count(@builtin(global_invocation_id) id: vec3<u32>) {
         var at = b * count_p.steps * count_p.classes + c;
         for (var s = 0u; s < count_p.steps; s++) {
             let score = x[at];
-            let above = all || (score > limit && !is_nan(score));
-            let positive = target_of[at] > 0.5;
+            let positive = target_of[at] > 0.5 && !is_nan(target_of[at]);
+            let above = all || select(score > limit, !positive, is_nan(score));
             yes += select(0u, 1u, above && positive);
             no += select(0u, 1u, above && !positive);
             at += count_p.classes;

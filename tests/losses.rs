@@ -429,19 +429,23 @@ fn kernels_agree_with_their_references() {
 #[test]
 fn scores_say_what_outputs_are() {
     let of = |loss: &dyn LossFunction| loss.scores();
-    for loss in [Loss::SparseCategoricalCrossEntropy, Loss::CategoricalCrossEntropy, Loss::BinaryCrossEntropy]
-    {
+    for loss in [Loss::SparseCategoricalCrossEntropy, Loss::CategoricalCrossEntropy] {
         assert_eq!(of(&loss), Scores::Logits);
         assert_eq!(of(&loss.label_smoothing(0.1)), Scores::Logits);
         assert_eq!(of(&loss.from_probabilities()), Scores::Probabilities);
     }
+    let binary = Loss::BinaryCrossEntropy;
+    assert_eq!(of(&binary), Scores::IndependentLogits);
+    assert_eq!(of(&binary.label_smoothing(0.1)), Scores::IndependentLogits);
+    assert_eq!(of(&binary.from_probabilities()), Scores::IndependentProbabilities);
     assert_eq!(of(&Loss::NegativeLogLikelihood), Scores::Logits);
-    assert_eq!(of(&Loss::Hinge), Scores::Logits);
+    assert_eq!(of(&Loss::Hinge), Scores::IndependentLogits);
+    assert_eq!(of(&Loss::CategoricalHinge), Scores::Logits);
     assert_eq!(of(&Loss::KlDivergence), Scores::Probabilities);
     assert_eq!(of(&Loss::MeanSquaredError), Scores::Values);
-    let chosen: Box<dyn LossFunction> = Box::new(Loss::BinaryCrossEntropy.from_probabilities());
-    let shared: Arc<dyn LossFunction> = Arc::new(Loss::Hinge);
-    assert_eq!((of(&chosen), of(&shared)), (Scores::Probabilities, Scores::Logits));
+    let chosen: Box<dyn LossFunction> = Box::new(binary.from_probabilities());
+    let shared: Arc<dyn LossFunction> = Arc::new(Loss::SquaredHinge);
+    assert_eq!((of(&chosen), of(&shared)), (Scores::IndependentProbabilities, Scores::IndependentLogits));
 }
 
 #[test]

@@ -42,6 +42,52 @@ fn a_row_with_a_nan_is_wrong() {
     assert_near(&data.results(&Metric::TopKAccuracy { k: 2 }, Scores::Logits), &[1.0 / 3.0]);
 }
 
+/// What is wrong in one metric is wrong in all.
+#[test]
+fn a_row_with_a_nan_is_of_the_first_other_class() {
+    let nan = f32::NAN;
+    // Labels and what rows stand for: 0 1, 1 0, 2 0, 2 2.
+    let scores = [9., nan, 0., 0., 9., nan, nan, nan, nan, 1., 2., 3.];
+    let labels = [0, 1, 2, 2];
+    for data in
+        [Data::labelled([4, 3], &scores, &labels), Data::numbered([4, 3], &scores, &one_hot(&labels, 3))]
+    {
+        let results = |metric: Metric| data.results(&metric, Scores::Logits);
+        assert_near(&results(Metric::Accuracy), &[0.25]);
+        assert_near(&results(Metric::ConfusionMatrix), &[0., 1., 0., 1., 0., 0., 1., 0., 1.]);
+        assert_near(&results(Metric::Precision(Average::PerClass)), &[0.0, 0.0, 1.0]);
+        assert_near(&results(Metric::Recall(Average::PerClass)), &[0.0, 0.0, 0.5]);
+        assert_near(&results(Metric::F1(Average::Micro)), &[0.25]);
+    }
+}
+
+#[test]
+fn outputs_that_are_all_nan_score_nothing() {
+    let labels = [0, 0, 0, 1];
+    let one = Data::labelled([4, 1], &[f32::NAN; 4], &labels);
+    let two = Data::labelled([4, 2], &[f32::NAN; 8], &labels);
+    for kind in [Scores::Logits, Scores::Probabilities] {
+        for data in [&one, &two] {
+            let metrics = [Metric::Precision, Metric::Recall, Metric::Specificity, Metric::F1];
+            let metrics = metrics.map(|metric| metric(Average::Binary));
+            for metric in metrics.into_iter().chain([Metric::Accuracy, Metric::roc_auc(Average::Binary)]) {
+                assert_eq!(data.results(&metric, kind), [0.0], "{metric:?}");
+            }
+            assert_near(&data.results(&Metric::ConfusionMatrix, kind), &[0.0, 3.0, 1.0, 0.0]);
+        }
+        assert_eq!(one.results(&Metric::BinaryAccuracy { threshold: 0.5 }, kind), [0.0]);
+    }
+    // One NaN: the pairs of the positive 0.9 with the negatives 0.1, NaN and 0.2 are right, wrong, right.
+    let some = Data::labelled([4, 1], &[0.1, f32::NAN, 0.2, 0.9], &labels);
+    assert_near(&some.results(&Metric::roc_auc(Average::Binary), Scores::Probabilities), &[2.0 / 3.0]);
+    assert_near(&some.results(&Metric::Specificity(Average::Binary), Scores::Probabilities), &[2.0 / 3.0]);
+    let constant = Data::numbered([4, 1], &[f32::NAN; 4], &[1.0; 4]);
+    let regression = [Metric::RSquared, Metric::MeanSquaredError, Metric::MeanAbsoluteError];
+    for metric in regression {
+        assert!(constant.result(&metric, Scores::Values).is_nan(), "{metric:?}");
+    }
+}
+
 #[test]
 fn one_output_is_positive_above_its_threshold() {
     // Logits above 0 are positive: yes, no, no (0 is not above), yes, yes.

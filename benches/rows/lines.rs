@@ -129,6 +129,10 @@ fn counts() -> Vec<Row> {
             let (x, t) = (uniform(g, "x", LOGITS, [-3.0, 3.0]), indices(g, "t", [LOGITS[0]], classes));
             Ok(step(g.in_top_k(x.0, t.0, 5)?, vec![x, t]))
         }),
+        Row::memory(format!("predicted_classes {LOGITS:?}"), move |g| {
+            let (x, t) = (uniform(g, "x", LOGITS, [-3.0, 3.0]), indices(g, "t", [LOGITS[0]], classes));
+            Ok(step(g.predicted_classes(x.0, t.0)?, vec![x, t]))
+        }),
         Row::memory("threshold_counts [1024, 10] at 199", move |g| {
             let [x, t] = ["x", "t"].map(|name| uniform(g, name, [1024, 10], [0.0, 1.0]));
             let mask = g.constant([1024], &[1.0f32; 1024])?;

@@ -22,9 +22,10 @@ crate::params! {
     struct JoinParams { n: u32, parts: u32 }
 }
 
-pub(super) const OPERATORS: [OperatorInfo; 3] = [
+pub(super) const OPERATORS: [OperatorInfo; 4] = [
     OperatorInfo::new("categorical_accuracy_rows", Gradient::Zero, "f32"),
     OperatorInfo::new("in_top_k", Gradient::Zero, "f32"),
+    OperatorInfo::new("predicted_classes", Gradient::Zero, "f32"),
     OperatorInfo::new("threshold_counts", Gradient::Zero, "f32"),
 ];
 
@@ -35,6 +36,10 @@ enum Hits {
     First,
     Top(usize),
 }
+
+/// The class that each row is taken for; inputs scores and targets, as those of [`Hits`].
+#[derive(Clone, Copy, Debug)]
+struct PredictedClasses;
 
 /// Positives and negatives above thresholds; inputs scores, targets, mask and thresholds.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +62,55 @@ fn classes_of(scores: Shape) -> Result<(Shape, usize)> {
 
 fn first_largest(row: &[f64]) -> usize {
     (1..row.len()).fold(0, |best, j| if row[j] > row[best] { j } else { best })
+}
+
+/// The rows of scores and their classes, where the targets fit them: one class per row.
+fn checked_rows(inputs: &[TensorType]) -> Result<(Shape, usize)> {
+    expect_dtype("the scores operand", inputs[0], DType::F32)?;
+    let (scores, targets) = (inputs[0].shape, inputs[1]);
+    let (rows, classes) = classes_of(scores)?;
+    let (wanted, what) = match targets.dtype {
+        DType::U32 => (rows, "u32 labels need the shape of the scores without the last axis"),
+        DType::F32 => (scores, "f32 targets need the shape of the scores"),
+    };
+    if targets.shape != wanted {
+        return Err(Error::shape_mismatch(what, scores, targets.shape));
+    }
+    Ok((rows, classes))
+}
+
+/// The input that holds labels, and how many classes there are.
+fn label_limit(inputs: &[TensorType]) -> Option<(usize, u32)> {
+    let classes = inputs[0].shape.dims().last().map_or(1, |&classes| word(classes));
+    (inputs[1].dtype == DType::U32).then_some((1, classes))
+}
+
+/// A call of a kernel that handles a row per thread; the entries are for labels and for rows of targets.
+fn call_of_rows(cx: &Lowering<'_>, entries: [&'static str; 2], k: usize) -> KernelCall {
+    let n = cx.outputs[0].numel();
+    let classes = cx.inputs[0].numel() / n;
+    let (entry, loops) = match cx.inputs[1].dtype {
+        DType::U32 => (entries[0], classes),
+        DType::F32 => (entries[1], 2 * classes),
+    };
+    KernelCall::new(&SHADER, entry)
+        .params(&RowParams { n: word(n), classes: word(classes), k: word(k) })
+        .binds([Slot::Input(0), Slot::Input(1), Slot::Output(0)])
+        .loops(loops)
+        .grid(Grid::linear(n, 64))
+}
+
+/// A number for each row, from its scores and its target's class.
+fn of_rows(cx: &Reference<'_>, number: impl Fn(&[f64], usize) -> f64 + Sync) -> Vec<Array> {
+    let (x, t) = (cx.inputs[0], cx.inputs[1]);
+    let classes = x.data.len() / cx.outputs[0].numel();
+    let soft = t.shape == x.shape;
+    let of_row = |o: usize| {
+        let row = o * classes..(o + 1) * classes;
+        let label = if soft { first_largest(&t.data[row.clone()]) } else { t.data[o] as usize };
+        number(&x.data[row], label)
+    };
+    vec![Array::from_fn(cx.outputs[0].shape, of_row)]
 }
 
 impl Hits {
@@ -94,16 +148,7 @@ impl Op for Hits {
     }
 
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
-        expect_dtype("the scores operand", inputs[0], DType::F32)?;
-        let (scores, targets) = (inputs[0].shape, inputs[1]);
-        let (rows, classes) = classes_of(scores)?;
-        let (wanted, what) = match targets.dtype {
-            DType::U32 => (rows, "u32 labels need the shape of the scores without the last axis"),
-            DType::F32 => (scores, "f32 targets need the shape of the scores"),
-        };
-        if targets.shape != wanted {
-            return Err(Error::shape_mismatch(what, scores, targets.shape));
-        }
+        let (rows, classes) = checked_rows(inputs)?;
         if !(1..=classes).contains(&self.k()) {
             let expected = "it must be at least 1 and at most the number of classes";
             return Err(Error::Argument { argument: "k", value: self.k().to_string(), expected });
@@ -112,8 +157,7 @@ impl Op for Hits {
     }
 
     fn index_limit(&self, inputs: &[TensorType]) -> Option<(usize, u32)> {
-        let classes = inputs[0].shape.dims().last().map_or(1, |&classes| word(classes));
-        (inputs[1].dtype == DType::U32).then_some((1, classes))
+        label_limit(inputs)
     }
 
     fn backward(&self, _: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
@@ -121,32 +165,54 @@ impl Op for Hits {
     }
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
-        let n = cx.outputs[0].numel();
-        let classes = cx.inputs[0].numel() / n;
-        let (entry, loops) = match cx.inputs[1].dtype {
-            DType::U32 => ("labels", classes),
-            DType::F32 => ("soft", 2 * classes),
-        };
-        let call = KernelCall::new(&SHADER, entry)
-            .constant("TIES", f64::from(u8::from(matches!(self, Hits::First))))
-            .params(&RowParams { n: word(n), classes: word(classes), k: word(self.k()) })
-            .binds([Slot::Input(0), Slot::Input(1), Slot::Output(0)])
-            .loops(loops)
-            .grid(Grid::linear(n, 64));
+        let ties = f64::from(u8::from(matches!(self, Hits::First)));
+        let call = call_of_rows(cx, ["labels", "soft"], self.k()).constant("TIES", ties);
         cx.call(call);
         Ok(())
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
-        let (x, t) = (cx.inputs[0], cx.inputs[1]);
-        let classes = x.data.len() / cx.outputs[0].numel();
-        let soft = t.shape == x.shape;
-        let hit = |o: usize| {
-            let row = o * classes..(o + 1) * classes;
-            let label = if soft { first_largest(&t.data[row.clone()]) } else { t.data[o] as usize };
-            self.hit(&x.data[row], label)
-        };
-        vec![Array::from_fn(cx.outputs[0].shape, hit)]
+        of_rows(cx, |row, label| self.hit(row, label))
+    }
+
+    fn error_bound(&self, _: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
+        zeros(results)
+    }
+}
+
+impl Op for PredictedClasses {
+    fn name(&self) -> &'static str {
+        "predicted_classes"
+    }
+
+    fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        let (rows, classes) = checked_rows(inputs)?;
+        if classes < 2 {
+            let (argument, expected) = ("number of classes", "at least two are told apart");
+            return Err(Error::Argument { argument, value: classes.to_string(), expected });
+        }
+        Ok(vec![TensorType::u32(rows)])
+    }
+
+    fn index_limit(&self, inputs: &[TensorType]) -> Option<(usize, u32)> {
+        label_limit(inputs)
+    }
+
+    fn backward(&self, _: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
+        Some(Ok(vec![None; 2]))
+    }
+
+    fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
+        let call = call_of_rows(cx, ["predicted_labels", "predicted_soft"], 1);
+        cx.call(call);
+        Ok(())
+    }
+
+    fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
+        of_rows(cx, |row, label| {
+            let broken = row.iter().any(|v| v.is_nan());
+            if broken { f64::from(u8::from(label == 0)) } else { first_largest(row) as f64 }
+        })
     }
 
     fn error_bound(&self, _: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
@@ -244,9 +310,11 @@ impl Op for ThresholdCounts {
                 continue;
             }
             let first = i % classes * levels;
+            let positive = target > 0.5;
             for level in 0..levels {
-                if level == 0 || score > thresholds.data[level - 1] {
-                    counts.data[2 * (first + level) + usize::from(target <= 0.5)] += 1.0;
+                let above = |limit: f64| if score.is_nan() { !positive } else { score > limit };
+                if level == 0 || above(thresholds.data[level - 1]) {
+                    counts.data[2 * (first + level) + usize::from(!positive)] += 1.0;
                 }
             }
         }
@@ -301,12 +369,26 @@ impl Graph {
         self.apply1(Hits::Top(k), &[scores, targets])
     }
 
+    /// The class that each row of f32 scores `[.., classes]` is taken for: that of the first largest
+    /// score, as u32 of the scores' shape without the last axis. A row with a NaN among its scores is
+    /// wrong: its class is the first that is not the target's. Targets as in
+    /// [`categorical_accuracy_rows`](Graph::categorical_accuracy_rows). No gradient flows.
+    ///
+    /// # Errors
+    /// As [`categorical_accuracy_rows`](Graph::categorical_accuracy_rows); [`Error::Argument`] for fewer
+    /// than two classes.
+    #[track_caller]
+    pub fn predicted_classes(&self, scores: Value, targets: Value) -> Result<Value> {
+        self.apply1(PredictedClasses, &[scores, targets])
+    }
+
     /// How many positives and how many negatives of each class score above each threshold:
     /// f32 scores and targets `[batch, .., classes]`, a mask f32 `[batch]` and f32 thresholds `[t]` give
     /// f32 `[classes, t + 1, 2]`. Entry `[c, i + 1, 0]` counts the targets of class `c` over 1/2 whose
     /// score is more than threshold `i`, entry `[c, i + 1, 1]` the other targets with such a score;
-    /// `[c, 0, ..]` counts all of them. Samples whose mask is 0 are left out. A NaN is above no
-    /// threshold. No gradient flows.
+    /// `[c, 0, ..]` counts all of them. Samples whose mask is 0 are left out. A score that is NaN is on
+    /// the wrong side of every threshold: above none for a positive, above all for a negative. No
+    /// gradient flows.
     ///
     /// The counts are exact up to 2^24.
     ///

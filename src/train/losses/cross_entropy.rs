@@ -176,6 +176,10 @@ impl LossFunction for CrossEntropy {
     }
 
     fn scores(&self) -> Scores {
-        if self.from_probabilities { Scores::Probabilities } else { self.loss.scores() }
+        match (self.from_probabilities, self.loss.scores()) {
+            (true, Scores::IndependentLogits) => Scores::IndependentProbabilities,
+            (true, _) => Scores::Probabilities,
+            (false, scores) => scores,
+        }
     }
 }

@@ -49,7 +49,8 @@ pub enum Loss {
     /// `sum t (log(sum(exp y)) - y)` over the classes: the same for one-hot rows or probabilities.
     CategoricalCrossEntropy,
     /// `-t log(sigmoid(y)) - (1 - t) log(1 - sigmoid(y))`, for targets in `[0, 1]`, each element by
-    /// itself. A model with one output has outputs and targets `[batch, 1]`.
+    /// itself. A model with one output has outputs and targets `[batch, 1]`; several outputs are each a
+    /// yes or no of their own (multi-label), which metrics judge one by one.
     BinaryCrossEntropy,
     /// `(y - t)^2`.
     MeanSquaredError,
@@ -194,11 +195,9 @@ impl LossFunction for Loss {
         match self {
             Loss::SparseCategoricalCrossEntropy
             | Loss::CategoricalCrossEntropy
-            | Loss::BinaryCrossEntropy
             | Loss::NegativeLogLikelihood
-            | Loss::Hinge
-            | Loss::SquaredHinge
             | Loss::CategoricalHinge => Scores::Logits,
+            Loss::BinaryCrossEntropy | Loss::Hinge | Loss::SquaredHinge => Scores::IndependentLogits,
             Loss::KlDivergence => Scores::Probabilities,
             _ => Scores::Values,
         }

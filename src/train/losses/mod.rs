@@ -15,21 +15,34 @@ use crate::shape::{Shape, TensorType};
 /// What the outputs of a model are, by the loss that judges them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scores {
-    /// Before a softmax or sigmoid: a class is likelier than not above 0.
+    /// Before the softmax over classes of which a sample has one; a single output is before a sigmoid, and
+    /// above 0 likelier than not.
     Logits,
-    /// Probabilities: a class is likelier than not above 0.5.
+    /// Probabilities of classes of which a sample has one; a single output above 0.5 is likelier than not.
     Probabilities,
+    /// Before a sigmoid each: every output is a yes or no of its own, likelier than not above 0, and a
+    /// sample has any number of them (multi-label).
+    IndependentLogits,
+    /// Probabilities, each of a yes or no of its own, which is likelier than not above 0.5.
+    IndependentProbabilities,
     /// Numbers as they are.
     Values,
 }
 
 impl Scores {
-    /// Above which number a single output stands for class 1.
+    /// Above which number a single output stands for class 1, and an independent one for yes.
     pub fn threshold(self) -> f32 {
-        match self {
-            Scores::Logits => 0.0,
-            Scores::Probabilities | Scores::Values => 0.5,
-        }
+        if self.are_logits() { 0.0 } else { 0.5 }
+    }
+
+    /// Whether each output is a yes or no of its own.
+    pub fn are_independent(self) -> bool {
+        matches!(self, Scores::IndependentLogits | Scores::IndependentProbabilities)
+    }
+
+    /// Whether a softmax or sigmoid makes them probabilities.
+    pub fn are_logits(self) -> bool {
+        matches!(self, Scores::Logits | Scores::IndependentLogits)
     }
 }
 

@@ -12,7 +12,8 @@ pub enum Average {
     Weighted,
     /// No average: a result per class.
     PerClass,
-    /// The score of the positive class: that of a model with one output, class 1 of one with two.
+    /// The score of the positive class: that of a model with one output, class 1 of one with two of which
+    /// a sample has one.
     Binary,
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::average::Average;
+use super::tally::{Score, Tally};
 use crate::error::{Error, Result};
 use crate::shape::TensorType;
 
@@ -28,53 +29,13 @@ pub struct ConfusionMatrix {
     counts: Vec<u64>,
 }
 
-/// What the samples are to one class.
-#[derive(Clone, Copy, Debug, Default)]
-struct Tally {
-    tp: u64,
-    fp: u64,
-    r#fn: u64,
-    tn: u64,
-}
-
-/// A score of a class.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Score {
-    Precision,
-    Recall,
-    Specificity,
-    F1,
-}
-
-impl Score {
-    /// The name in logs.
-    pub fn name(self) -> &'static str {
-        match self {
-            Score::Precision => "precision",
-            Score::Recall => "recall",
-            Score::Specificity => "specificity",
-            Score::F1 => "f1",
-        }
-    }
-
-    fn of_class(self, tally: Tally) -> f64 {
-        let Tally { tp, fp, r#fn, tn } = tally;
-        let (part, whole) = match self {
-            Score::Precision => (tp, tp + fp),
-            Score::Recall => (tp, tp + r#fn),
-            Score::Specificity => (tn, tn + fp),
-            Score::F1 => (2 * tp, 2 * tp + fp + r#fn),
-        };
-        if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
-    }
-}
-
 impl ConfusionMatrix {
     /// Counts of labels and predictions, which are in the order of the same samples.
     ///
     /// # Errors
     /// [`Error::Length`] unless there are as many predictions as labels;
-    /// [`Error::LabelOutOfRange`] for a label or prediction past the classes.
+    /// [`Error::LabelOutOfRange`] for a label or prediction past the classes; [`Error::Argument`] for
+    /// no classes, and for more than there is memory for.
     pub fn from_labels(labels: &[u32], predictions: &[u32], classes: usize) -> Result<Self> {
         if labels.len() != predictions.len() {
             let (name, expected) = ("predictions".to_owned(), TensorType::u32([labels.len()]));
@@ -116,14 +77,16 @@ impl ConfusionMatrix {
         ConfusionMatrix { classes: sums.len().isqrt(), counts }
     }
 
+    /// A matrix without samples.
     fn empty(classes: usize) -> Result<Self> {
-        match classes.checked_mul(classes) {
-            Some(counts) if counts > 0 => Ok(ConfusionMatrix { classes, counts: vec![0; counts] }),
-            _ => {
-                let expected = "there must be at least 1, and memory for its square";
-                Err(Error::Argument { argument: "classes", value: classes.to_string(), expected })
-            }
-        }
+        let mut counts = Vec::new();
+        let room = |numbers: &usize| *numbers > 0 && counts.try_reserve_exact(*numbers).is_ok();
+        let Some(numbers) = classes.checked_mul(classes).filter(room) else {
+            let expected = "there must be at least 1, and memory for its square";
+            return Err(Error::Argument { argument: "classes", value: classes.to_string(), expected });
+        };
+        counts.resize(numbers, 0);
+        Ok(ConfusionMatrix { classes, counts })
     }
 
     /// The number of classes.
@@ -163,43 +126,31 @@ impl ConfusionMatrix {
         right as f64 / self.total() as f64
     }
 
-    fn tally(&self, class: usize) -> Tally {
-        let tp = self.count(class, class);
-        let (fp, r#fn) = (self.predicted(class) - tp, self.support(class) - tp);
-        Tally { tp, fp, r#fn, tn: self.total() - tp - fp - r#fn }
-    }
-
-    /// A score of each class.
-    pub(super) fn per_class(&self, score: Score) -> Vec<f64> {
-        (0..self.classes).map(|class| score.of_class(self.tally(class))).collect()
-    }
-
-    /// A score of all classes.
-    pub(super) fn averaged(&self, score: Score, average: Average) -> Result<f64> {
-        match average {
-            Average::Macro => Ok(self.per_class(score).iter().sum::<f64>() / self.classes as f64),
-            Average::Weighted => {
-                let weighted = |(class, score): (usize, f64)| score * self.support(class) as f64;
-                let sum: f64 = self.per_class(score).into_iter().enumerate().map(weighted).sum();
-                Ok(if self.total() == 0 { 0.0 } else { sum / self.total() as f64 })
-            }
-            Average::Micro => {
-                let add = |a: Tally, b: Tally| Tally {
-                    tp: a.tp + b.tp,
-                    fp: a.fp + b.fp,
-                    r#fn: a.r#fn + b.r#fn,
-                    tn: a.tn + b.tn,
-                };
-                let all = (0..self.classes).map(|class| self.tally(class));
-                Ok(score.of_class(all.fold(Tally::default(), add)))
-            }
-            Average::Binary if self.classes == 2 => Ok(score.of_class(self.tally(1))),
-            Average::Binary | Average::PerClass => {
-                let expected = "one number of all classes takes `Macro`, `Micro` or `Weighted`, \
-                                or `Binary` with two classes";
-                Err(Error::Argument { argument: "average", value: average.to_string(), expected })
+    /// What the samples are to each class.
+    pub(super) fn tallies(&self) -> Vec<Tally> {
+        let (mut supports, mut predicted) = (vec![0; self.classes], vec![0; self.classes]);
+        let rows = self.counts.chunks_exact(self.classes.max(1)).take(self.classes);
+        for (label, row) in rows.enumerate() {
+            for (prediction, &count) in row.iter().enumerate() {
+                supports[label] += count;
+                predicted[prediction] += count;
             }
         }
+        let total = self.total();
+        let tally = |class: usize| {
+            let tp = self.count(class, class);
+            let (fp, r#fn) = (predicted[class] - tp, supports[class] - tp);
+            Tally { tp, fp, r#fn, tn: total - tp - fp - r#fn }
+        };
+        (0..self.classes).map(tally).collect()
+    }
+
+    fn averaged(&self, score: Score, average: Average) -> Result<f64> {
+        score.averaged(&self.tallies(), average).ok_or_else(|| {
+            let expected = "one number of all classes takes `Macro`, `Micro` or `Weighted`, \
+                            or `Binary` with two classes";
+            Error::Argument { argument: "average", value: average.to_string(), expected }
+        })
     }
 }
 
@@ -218,7 +169,7 @@ macro_rules! scores {
             #[doc = concat!("[`", stringify!($averaged), "`](ConfusionMatrix::", stringify!($averaged),
                 ") of each class.")]
             pub fn $per_class(&self) -> Vec<f64> {
-                self.per_class(Score::$score)
+                Score::$score.per_class(&self.tallies())
             }
         )*}
     };
@@ -280,6 +231,10 @@ mod tests {
         assert!(matches!(past, Error::LabelOutOfRange { index: 1, label: 2, limit: 2, .. }), "{past}");
         assert!(matches!(ConfusionMatrix::from_labels(&[], &[], 0).unwrap_err(), Error::Argument { .. }));
         assert!(matches!(ConfusionMatrix::from_counts(&[1, 2, 3]).unwrap_err(), Error::Argument { .. }));
+        for classes in [3_000_000_000, usize::MAX] {
+            let huge = ConfusionMatrix::from_labels(&[0], &[0], classes).unwrap_err();
+            assert!(matches!(huge, Error::Argument { argument: "classes", .. }), "{huge}");
+        }
         let three = ConfusionMatrix::from_labels(&[0], &[0], 3).unwrap();
         for average in [Average::Binary, Average::PerClass] {
             assert!(matches!(three.f1(average).unwrap_err(), Error::Argument { .. }));

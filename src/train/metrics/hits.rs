@@ -1,10 +1,9 @@
 //! Accuracies.
 
 use super::function::{MetricFunction, MetricInputs};
-use super::inputs::{Classified, mean_of_totals, mismatch};
-use crate::error::{Error, Result};
+use super::inputs::{Classified, check_threshold, mean_of_totals, mismatch};
+use crate::error::Result;
 use crate::graph::{Graph, Value};
-use crate::train::Scores;
 
 /// From the counts of positives, negatives, positives above and negatives above: how many are right,
 /// and how many there are.
@@ -20,7 +19,7 @@ impl MetricFunction for Accuracy {
     }
 
     fn record(&self, graph: &Graph, inputs: MetricInputs) -> Result<Value> {
-        let classified = Classified::new(graph, &self.name(), inputs)?;
+        let classified = Classified::of_one_class(graph, &self.name(), inputs)?;
         if classified.classes == 1 {
             return graph.reshape(classified.decisions(0.5, RIGHT_AND_ALL)?, [2]);
         }
@@ -45,18 +44,7 @@ impl MetricFunction for BinaryAccuracy {
     }
 
     fn record(&self, graph: &Graph, inputs: MetricInputs) -> Result<Value> {
-        let allowed = match inputs.scores {
-            Scores::Logits | Scores::Probabilities => self.threshold > 0.0 && self.threshold < 1.0,
-            Scores::Values => self.threshold.is_finite(),
-        };
-        if !allowed {
-            let expected = "a probability must be above 0 and below 1, any other threshold finite";
-            return Err(Error::Argument {
-                argument: "threshold",
-                value: self.threshold.to_string(),
-                expected,
-            });
-        }
+        check_threshold(inputs.scores, self.threshold)?;
         let classified = Classified::new(graph, &self.name(), inputs)?;
         if classified.classes > 1 && classified.has_labels() {
             let expected = "several outputs, each a yes or no, take f32 targets of their shape";
@@ -83,7 +71,7 @@ impl MetricFunction for TopKAccuracy {
     }
 
     fn record(&self, graph: &Graph, inputs: MetricInputs) -> Result<Value> {
-        let classified = Classified::new(graph, &self.name(), inputs)?;
+        let classified = Classified::of_one_class(graph, &self.name(), inputs)?;
         if classified.classes == 1 {
             return Err(mismatch(graph, self.name(), inputs, "it takes scores of two classes or more"));
         }

@@ -1,5 +1,6 @@
 //! What metrics are given, brought into few forms.
 
+use super::average::Average;
 use super::function::MetricInputs;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -29,6 +30,11 @@ enum Targets {
     Rows(Value),
 }
 
+/// What metrics of one class per sample say of a model whose outputs are each a yes or no.
+const NO_ONE_CLASS: &str = "several outputs that are each a yes or no, as this loss has them, make no one \
+                            class: take `BinaryAccuracy`, or scores of each output by `Precision`, \
+                            `Recall` or `F1`";
+
 /// How many outputs a row of a model's output has.
 pub(super) fn classes_of(output: Shape) -> usize {
     if output.rank() < 2 { 1 } else { output.dims()[output.rank() - 1] }
@@ -38,6 +44,19 @@ pub(super) fn classes_of(output: Shape) -> usize {
 pub(super) fn mismatch(graph: &Graph, name: String, inputs: MetricInputs, expected: &'static str) -> Error {
     let types = Box::new([graph.type_of(inputs.output), graph.type_of(inputs.targets)]);
     Error::MetricMismatch { metric: name, types, expected }
+}
+
+/// Refuses a threshold that is no probability between 0 and 1, or no number, as the scores are.
+pub(super) fn check_threshold(scores: Scores, threshold: f32) -> Result<()> {
+    let allowed = match scores {
+        Scores::Values => threshold.is_finite(),
+        _ => threshold > 0.0 && threshold < 1.0,
+    };
+    if allowed {
+        return Ok(());
+    }
+    let expected = "a probability must be above 0 and below 1, any other threshold finite";
+    Err(Error::Argument { argument: "threshold", value: threshold.to_string(), expected })
 }
 
 /// The output's shape, of at least a batch, with a mask that fits it.
@@ -138,6 +157,29 @@ impl<'a> Classified<'a> {
         Ok(Classified { graph, scores, targets, kind, mask, batch, steps, classes })
     }
 
+    /// The same for a metric of one class per sample.
+    pub fn of_one_class(graph: &'a Graph, name: &str, inputs: MetricInputs) -> Result<Self> {
+        let classified = Self::new(graph, name, inputs)?;
+        if classified.are_independent() {
+            return Err(mismatch(graph, name.to_owned(), inputs, NO_ONE_CLASS));
+        }
+        Ok(classified)
+    }
+
+    /// Whether there are several outputs, each a yes or no of its own.
+    pub fn are_independent(&self) -> bool {
+        self.classes > 1 && self.kind.are_independent()
+    }
+
+    /// Refuses an average that such classes have not.
+    pub fn check_average(&self, name: &str, inputs: MetricInputs, average: Average) -> Result<()> {
+        if average != Average::Binary || self.classes == 1 || (self.classes == 2 && !self.are_independent()) {
+            return Ok(());
+        }
+        let expected = "`Average::Binary` is for one output, or two classes of which a sample has one";
+        Err(mismatch(self.graph, name.to_owned(), inputs, expected))
+    }
+
     /// Whether the targets are labels.
     pub fn has_labels(&self) -> bool {
         matches!(self.targets, Targets::Labels(_))
@@ -187,9 +229,10 @@ impl<'a> Classified<'a> {
     /// The probabilities at which scores are compared, as numbers of the scores' kind.
     pub fn thresholds(&self, probabilities: &[f32]) -> Vec<f32> {
         let logit = |&p: &f32| (f64::from(p) / (1.0 - f64::from(p))).ln() as f32;
-        match self.kind {
-            Scores::Logits => probabilities.iter().map(logit).collect(),
-            Scores::Probabilities | Scores::Values => probabilities.to_vec(),
+        if self.kind.are_logits() {
+            probabilities.iter().map(logit).collect()
+        } else {
+            probabilities.to_vec()
         }
     }
 
@@ -200,12 +243,17 @@ impl<'a> Classified<'a> {
         self.graph.threshold_counts(scores, self.target_rows()?, mask, thresholds)
     }
 
-    /// What yes or no at a probability comes to for each class: products of its counts of positives,
-    /// negatives, positives above and negatives above with `columns` of four, `[classes, columns]`.
-    pub fn decisions<const N: usize>(&self, threshold: f32, columns: [[f32; N]; 4]) -> Result<Value> {
+    /// The counts of each class at a probability, f32 `[classes, 4]`: positives, negatives, positives above
+    /// and negatives above.
+    pub fn counts_at(&self, threshold: f32) -> Result<Value> {
         let counts = self.counts(self.scores, &self.thresholds(&[threshold]))?;
-        let counts = self.graph.reshape(counts, [self.classes, 4])?;
-        self.graph.matmul(counts, self.graph.constant([4, N], columns.as_flattened())?)
+        self.graph.reshape(counts, [self.classes, 4])
+    }
+
+    /// What yes or no at a probability comes to for each class: products of its
+    /// [counts](Self::counts_at) with `columns` of four, `[classes, columns]`.
+    pub fn decisions<const N: usize>(&self, threshold: f32, columns: [[f32; N]; 4]) -> Result<Value> {
+        self.graph.matmul(self.counts_at(threshold)?, self.graph.constant([4, N], columns.as_flattened())?)
     }
 }
 

@@ -8,6 +8,7 @@ mod hits;
 mod inputs;
 mod regression;
 mod roc;
+mod tally;
 
 use std::sync::Arc;
 
@@ -16,14 +17,14 @@ pub use confusion::ConfusionMatrix;
 pub use function::{MetricFunction, MetricInputs};
 pub use roc::{RocCurve, roc_auc, roc_curve};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::shape::Shape;
-use classes::{ClassScore, Counts};
-use confusion::Score;
+use classes::{ClassScore, Counts, Threshold};
 use hits::{Accuracy, BinaryAccuracy, TopKAccuracy};
 use regression::{RSquared, Regression};
 use roc::RocAuc;
+use tally::Score;
 
 /// The metrics that come with the crate, and those of the program's own.
 ///
@@ -34,7 +35,17 @@ use roc::RocAuc;
 /// numbers of which those over 1/2 are positive. Regression takes f32 targets of the output's shape.
 ///
 /// The prediction is the class of the first largest score; for one output it is positive above 0
-/// for logits and above 0.5 for anything else.
+/// for logits and above 0.5 for anything else, or above [another threshold](Metric::at_threshold).
+///
+/// Several outputs of a loss that has them independent ([`Scores::are_independent`](super::Scores::are_independent), as the binary
+/// cross-entropy) are each a yes or no of their own, which f32 targets over 1/2 affirm: a sample has any
+/// number of classes. Precision, recall, specificity, F1 and areas then judge each output by itself, at its
+/// threshold, and average over the outputs; `BinaryAccuracy` is the share of all that are right. What
+/// takes one class per sample, `Accuracy`, `TopKAccuracy` and `ConfusionMatrix`, is refused.
+///
+/// A prediction from NaN is wrong, whatever the target: a single output that is NaN stands for the class
+/// that is not the target's, a row of scores with a NaN for the first such class. For areas, a NaN
+/// positive scores least and a NaN negative most. Metrics of regression are NaN where outputs are.
 ///
 /// Counts are f32 on the device: exact up to 2^24 of a kind.
 ///
@@ -61,8 +72,7 @@ use roc::RocAuc;
 #[non_exhaustive]
 #[derive(Clone, Debug)]
 pub enum Metric {
-    /// The share of right predictions, `accuracy`; NaN without any samples. A row of scores with a NaN
-    /// is wrong.
+    /// The share of right predictions, `accuracy`; NaN without any samples.
     Accuracy,
     /// The share of elements that lie on their target's side of a threshold, `binary_accuracy`: each
     /// output is a yes or no of its own. The threshold is a probability for outputs that are
@@ -123,6 +133,13 @@ pub enum Metric {
     /// the square of mean over deviation: 2e-6 of it where the mean is 1e5 deviations. Batches may have up to
     /// 65,535 samples.
     RSquared,
+    /// A metric of yes or no at another threshold than 0.5; see [`Metric::at_threshold`].
+    AtThreshold {
+        /// `Precision`, `Recall`, `Specificity`, `F1` or `ConfusionMatrix`.
+        metric: Box<Metric>,
+        /// The threshold, as that of `BinaryAccuracy`.
+        threshold: f32,
+    },
     /// A metric of the program's own; see [`Metric::custom`].
     Custom(Arc<dyn MetricFunction>),
 }
@@ -130,8 +147,9 @@ pub enum Metric {
 impl Metric {
     /// The area under the receiver operating characteristic at 200 thresholds, Keras's default.
     ///
-    /// Logits go through the sigmoid, or with several classes through the softmax; other outputs are
-    /// taken as probabilities from 0 to 1. With several classes, each is judged against the rest.
+    /// Logits go through the sigmoid, or with several classes of which a sample has one through the softmax;
+    /// other outputs are taken as probabilities from 0 to 1. With several classes, each is judged against
+    /// the rest; independent outputs are each judged by themselves, as Keras's `multi_label`.
     /// One output, or two classes and [`Average::Binary`], give the area of the positive class.
     /// A class that no sample has, or all, has no area: it is NaN, and left out of averages.
     ///
@@ -141,13 +159,49 @@ impl Metric {
         Metric::RocAuc { average, thresholds: 200 }
     }
 
+    /// This metric with outputs that are a yes above `threshold`, instead of above 0.5: a probability, and for
+    /// outputs that are neither logits nor probabilities a number as it is. It is Keras's `thresholds` for
+    /// [`Precision`](Metric::Precision), [`Recall`](Metric::Recall), [`Specificity`](Metric::Specificity),
+    /// [`F1`](Metric::F1) and [`ConfusionMatrix`](Metric::ConfusionMatrix) of one output, or of several
+    /// that are independent. Names say it last: `precision_at_0.3`, `recall_macro_at_0.3`.
+    ///
+    /// ```
+    /// use retape::prelude::*;
+    /// use retape::train::MetricFunction;
+    /// let metrics = [0.3, 0.5, 0.7].map(|p| Metric::Recall(Average::Binary).at_threshold(p));
+    /// assert_eq!(metrics[0].name(), "recall_at_0.3");
+    /// ```
+    pub fn at_threshold(self, threshold: f32) -> Metric {
+        let metric = match self {
+            Metric::AtThreshold { metric, .. } => metric,
+            metric => Box::new(metric),
+        };
+        Metric::AtThreshold { metric, threshold }
+    }
+
     /// A metric of the program's own.
     pub fn custom(function: impl MetricFunction + 'static) -> Metric {
         Metric::Custom(Arc::new(function))
     }
 
+    /// Whether [`at_threshold`](Metric::at_threshold) is for it.
+    fn has_threshold(&self) -> bool {
+        matches!(
+            self,
+            Metric::Precision(_)
+                | Metric::Recall(_)
+                | Metric::Specificity(_)
+                | Metric::F1(_)
+                | Metric::ConfusionMatrix
+        )
+    }
+
     fn function(&self) -> Arc<dyn MetricFunction> {
-        let score = |score, average: &Average| ClassScore { score, average: *average };
+        self.function_at(Threshold(None))
+    }
+
+    fn function_at(&self, threshold: Threshold) -> Arc<dyn MetricFunction> {
+        let score = |score, average: &Average| ClassScore { score, average: *average, threshold };
         match self {
             Metric::Accuracy => Arc::new(Accuracy),
             Metric::BinaryAccuracy { threshold } => Arc::new(BinaryAccuracy { threshold: *threshold }),
@@ -156,7 +210,7 @@ impl Metric {
             Metric::Recall(average) => Arc::new(score(Score::Recall, average)),
             Metric::Specificity(average) => Arc::new(score(Score::Specificity, average)),
             Metric::F1(average) => Arc::new(score(Score::F1, average)),
-            Metric::ConfusionMatrix => Arc::new(Counts),
+            Metric::ConfusionMatrix => Arc::new(Counts { threshold }),
             Metric::RocAuc { average, thresholds } => {
                 Arc::new(RocAuc { average: *average, thresholds: *thresholds })
             }
@@ -165,6 +219,7 @@ impl Metric {
             Metric::MeanAbsoluteError => Arc::new(Regression::MeanAbsoluteError),
             Metric::SumOfSquaredErrors => Arc::new(Regression::SumOfSquaredErrors),
             Metric::RSquared => Arc::new(RSquared),
+            Metric::AtThreshold { metric, threshold } => metric.function_at(Threshold(Some(*threshold))),
             Metric::Custom(function) => function.clone(),
         }
     }
@@ -183,10 +238,17 @@ impl MetricFunction for Metric {
     ///
     /// # Errors
     /// [`Error::MetricMismatch`](crate::Error::MetricMismatch) with both types for outputs or targets
-    /// that the metric does not fit; [`Error::ShapeMismatch`](crate::Error::ShapeMismatch) for a mask
+    /// that the metric does not fit, such as `Accuracy` of several independent outputs; [`Error::ShapeMismatch`](crate::Error::ShapeMismatch) for a mask
     /// other than one number per sample; [`Error::Argument`](crate::Error::Argument) for a `k`, a
-    /// threshold or a number of thresholds out of range.
+    /// threshold or a number of thresholds out of range, and for a threshold of a metric that has none.
     fn record(&self, graph: &Graph, inputs: MetricInputs) -> Result<Value> {
+        if let Metric::AtThreshold { metric, threshold } = self
+            && !metric.has_threshold()
+        {
+            let value = format!("{threshold} for {}", metric.name());
+            let expected = "it is set for `Precision`, `Recall`, `Specificity`, `F1` and `ConfusionMatrix`";
+            return Err(Error::Argument { argument: "threshold", value, expected });
+        }
         self.function().record(graph, inputs)
     }
 

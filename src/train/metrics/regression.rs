@@ -62,6 +62,9 @@ fn of_number(sums: &[f64]) -> f64 {
     if deviations > NO_DEVIATION * squares || deviations.is_nan() {
         return 1.0 - errors / deviations;
     }
+    if errors.is_nan() {
+        return f64::NAN;
+    }
     if errors == 0.0 { 1.0 } else { 0.0 }
 }
 

@@ -2,7 +2,7 @@
 
 use super::average::Average;
 use super::function::{MetricFunction, MetricInputs};
-use super::inputs::{Classified, classes_of, mismatch};
+use super::inputs::{Classified, classes_of};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::shape::{Shape, TensorType};
@@ -82,10 +82,7 @@ impl MetricFunction for RocAuc {
             return Err(Error::Argument { argument: "thresholds", value, expected });
         }
         let classified = Classified::new(graph, &self.name(), inputs)?;
-        if self.average == Average::Binary && classified.classes > 2 {
-            let expected = "`Average::Binary` is for one output or two classes";
-            return Err(mismatch(graph, self.name(), inputs, expected));
-        }
+        classified.check_average(&self.name(), inputs, self.average)?;
         let inner = self.inner_thresholds();
         if inputs.scores == Scores::Logits && classified.classes > 1 {
             return classified.counts(graph.softmax(classified.scores, -1)?, &inner);

@@ -164,15 +164,27 @@ impl Trainer {
     /// for a model of one output, whether it is above the threshold of the loss.
     ///
     /// # Errors
-    /// As [`predict`](Trainer::predict).
+    /// As [`predict`](Trainer::predict); [`Error::Argument`] for several outputs that are each a yes or no
+    /// of their own ([`Scores::are_independent`](crate::train::Scores::are_independent)), which make no one
+    /// class: their predictions are those above [`Scores::threshold`](crate::train::Scores::threshold).
     pub fn predict_classes<'a>(&mut self, data: impl Into<Samples<'a>>) -> Result<Vec<u32>> {
-        let predictions = self.predict(data)?;
-        let classes = predictions.shape.dims().last().copied().unwrap_or(1);
-        let threshold = self.recipe.loss.scores().threshold();
+        let scores = self.recipe.loss.scores();
+        let step = self.prediction_step()?;
+        let classes = match step.session.shape_of(step.values.output).dims() {
+            [_, .., classes] => *classes,
+            _ => 1,
+        };
+        if classes > 1 && scores.are_independent() {
+            let value = format!("{classes}, each a yes or no of its own by the loss");
+            let expected = "one class is that of one output, or of several that exclude each other: \
+                            compare what `predict` gives with the threshold";
+            return Err(Error::Argument { argument: "number of outputs", value, expected });
+        }
         let class = |row: &[f32]| match row {
-            &[score] => u32::from(score > threshold),
+            &[score] => u32::from(score > scores.threshold()),
             _ => (1..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best }) as u32,
         };
+        let predictions = self.predict(data)?;
         Ok(predictions.data.chunks_exact(classes).map(class).collect())
     }
 }

@@ -27,6 +27,10 @@ fn hits(cases: &mut Vec<Case>) {
             let inputs = vec![distinct(shape(dims), 1), targets];
             let name = format!("categorical_accuracy_rows of {dims:?} with {kind}");
             cases.push(Case::new(name, inputs.clone(), |g, x| g.categorical_accuracy_rows(x[0], x[1])));
+            if classes > 1 {
+                let name = format!("predicted_classes of {dims:?} with {kind}");
+                cases.push(Case::new(name, inputs.clone(), |g, x| g.predicted_classes(x[0], x[1])));
+            }
             for k in [1, 2, 5, 700].into_iter().filter(|&k| k <= classes) {
                 let name = format!("in_top_k of {dims:?} with {kind}, k {k}");
                 cases.push(Case::new(name, inputs.clone(), move |g, x| g.in_top_k(x[0], x[1], k)));
@@ -50,6 +54,7 @@ fn hostile_hits(cases: &mut Vec<Case>) {
         ("hostile numbers", hostile(dims)),
         ("ties alone", equal),
         ("NaN and infinities", Input::F32(shape(&dims), broken.collect())),
+        ("NaN alone", Input::F32(shape(&dims), vec![f32::NAN; 51 * 17])),
     ];
     for (what, scores) in scores {
         for (kind, targets) in [("labels", labels.clone()), ("hostile rows", hostile(dims))] {
@@ -64,6 +69,9 @@ fn hostile_hits(cases: &mut Vec<Case>) {
                 };
                 cases.push(Case::new(name, vec![scores.clone(), targets.clone()], build).rough());
             }
+            let name = format!("predicted_classes of {what} with {kind}");
+            let inputs = vec![scores.clone(), targets.clone()];
+            cases.push(Case::new(name, inputs, |g, x| g.predicted_classes(x[0], x[1])).rough());
         }
     }
     let inputs = vec![distinct([5, 7], 2), distinct([5, 1021], 3)];
@@ -108,4 +116,12 @@ fn counts(cases: &mut Vec<Case>) {
     let inputs = vec![Input::F32(shape(&[30, 3]), scores), hostile([30, 3])];
     let name = "threshold_counts of ties, NaN and infinities";
     cases.push(Case::new(name, inputs, |g, x| counted(g, x[0], x[1], false, 3)).rough());
+    let broken = |seed| noise(63, seed, 0.0, 1.0).into_iter().map(|x| if x < 0.3 { f32::NAN } else { x });
+    for (what, scores) in [("with NaN", broken(4).collect()), ("NaN alone", vec![f32::NAN; 63])] {
+        let scores = Input::F32(shape(&[21, 3]), scores);
+        let targets = Input::F32(shape(&[21, 3]), broken(5).collect());
+        let name = format!("threshold_counts of scores {what} and targets with NaN");
+        let build = |g: &mut Graph, x: &[Value]| counted(g, x[0], x[1], true, 3);
+        cases.push(Case::new(name, vec![scores, targets], build).rough());
+    }
 }
