@@ -311,6 +311,25 @@ impl Callback for Counting {
     }
 }
 
+/// A callback around another.
+struct Around<F>(F);
+
+impl<F: Callback> Callback for Around<F> {}
+
+#[test]
+fn a_callback_has_a_name_to_be_told_apart_by() {
+    struct Local<F>(F);
+    impl<F: Fn(u8) -> Option<u8>> Callback for Local<F> {}
+    let mut stopping = EarlyStopping::new("val_loss");
+    let reference: &mut dyn Callback = &mut stopping;
+    assert_eq!(reference.identity(), "EarlyStopping(val_loss)");
+    assert_eq!(ReduceOnPlateau::new("loss").identity(), "ReduceOnPlateau(loss)");
+    assert_eq!(CsvLog::new("log.csv").identity(), "CsvLog");
+    assert_eq!(Around(Around(Counting(0))).identity(), "Around");
+    assert_eq!(Local(|n: u8| n.checked_add(1)).identity(), "Local");
+    assert_eq!(Local(u8::checked_neg as fn(u8) -> Option<u8>).identity(), "Local");
+}
+
 /// Callbacks that remember something, in two trainings and one that goes on.
 #[test]
 fn callbacks_given_by_reference_are_there_afterwards() {

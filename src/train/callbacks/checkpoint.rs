@@ -143,6 +143,11 @@ impl Callback for ModelCheckpoint {
         Ok(())
     }
 
+    fn identity(&self) -> String {
+        let name = "ModelCheckpoint";
+        self.monitor.as_ref().map_or(name.to_owned(), |monitor| format!("{name}({})", monitor.name()))
+    }
+
     fn save(&self, _: &Trainer) -> Result<CallbackState> {
         let mut state = CallbackState::default();
         state.numbers.extend(self.best.map(|best| ("best".to_owned(), best)));

@@ -155,6 +155,10 @@ impl Callback for EarlyStopping {
         }
     }
 
+    fn identity(&self) -> String {
+        format!("EarlyStopping({})", self.monitor.name())
+    }
+
     fn save(&self, trainer: &Trainer) -> Result<CallbackState> {
         let mut state = CallbackState::default();
         state.numbers.push(("waited".to_owned(), self.waited as f64));

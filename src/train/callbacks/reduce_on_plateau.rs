@@ -104,6 +104,10 @@ impl Callback for ReduceOnPlateau {
         Ok(())
     }
 
+    fn identity(&self) -> String {
+        format!("ReduceOnPlateau({})", self.monitor.name())
+    }
+
     fn save(&self, _: &Trainer) -> Result<CallbackState> {
         let mut state = CallbackState::default();
         state.numbers.push(("waited".to_owned(), self.waited as f64));

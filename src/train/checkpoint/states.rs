@@ -136,14 +136,15 @@ impl Opened {
         Ok(Opened { file, header })
     }
 
-    /// What each callback is to take up.
-    pub fn callback_states(&self) -> Vec<CallbackState> {
+    /// What each callback was, and is to take up.
+    pub fn callbacks(&self) -> Vec<(String, CallbackState)> {
         let callbacks = self.header.journey.callbacks.iter().flatten().enumerate();
-        let state = |(index, numbers): (usize, &Vec<(String, f64)>)| {
+        let state = |(index, (identity, state)): (usize, &(String, CallbackState))| {
             let prefix = callback_tensor(index, "");
             let named = self.file.names().filter_map(|name| Some((name, name.strip_prefix(&prefix)?)));
             let arrays = named.filter_map(|(name, array)| Some((array.to_owned(), self.file.numbers(name)?)));
-            CallbackState { numbers: numbers.clone(), arrays: arrays.collect() }
+            let numbers = state.numbers.clone();
+            (identity.clone(), CallbackState { numbers, arrays: arrays.collect() })
         };
         callbacks.map(state).collect()
     }

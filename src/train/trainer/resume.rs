@@ -1,5 +1,6 @@
 //! Where training goes on: checkpoints, and weights by name.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::Trainer;
@@ -7,7 +8,7 @@ use super::fit::Training;
 use super::recipe::Variant;
 use crate::error::{Error, Result};
 use crate::session::Session;
-use crate::train::callbacks::Position;
+use crate::train::callbacks::{Callback, CallbackState, Position};
 use crate::train::checkpoint::{Checkpoint, Header, Journey, LoadOptions, LoadReport, Opened, own_something};
 
 impl Trainer {
@@ -193,10 +194,40 @@ fn between_epochs(journey: &Journey) -> Journey {
 }
 
 fn same(path: &Path, what: &'static str, found: u64, expected: u64) -> Result<()> {
+    same_text(path, what, found.to_string(), expected.to_string())
+}
+
+fn same_text(path: &Path, what: &'static str, found: String, expected: String) -> Result<()> {
     if found == expected {
         return Ok(());
     }
     Err(Error::CheckpointMismatch { path: path.to_owned(), what, found, expected })
+}
+
+/// Texts one after the other.
+fn listed(texts: &[&str]) -> String {
+    if texts.is_empty() { "none".to_owned() } else { texts.join(", ") }
+}
+
+/// The callbacks that take up what others remembered, each by its position there and here. Those that
+/// remember nothing, on either side, may be missing.
+fn matched(
+    path: &Path,
+    there: &[(String, CallbackState)],
+    here: &[(String, bool)],
+) -> Result<Vec<(usize, usize)>> {
+    let there: Vec<(&str, bool)> = there.iter().map(|(name, state)| (&name[..], !state.is_empty())).collect();
+    let here: Vec<(&str, bool)> = here.iter().map(|(name, remembers)| (&name[..], *remembers)).collect();
+    let remember: BTreeSet<&str> = there.iter().chain(&here).filter(|c| c.1).map(|c| c.0).collect();
+    let places = |callbacks: &[(&str, bool)]| -> Vec<usize> {
+        (0..callbacks.len()).filter(|&i| remember.contains(callbacks[i].0)).collect()
+    };
+    let (from, to) = (places(&there), places(&here));
+    let names = |callbacks: &[(&str, bool)], places: &[usize]| {
+        listed(&places.iter().map(|&i| callbacks[i].0).collect::<Vec<_>>())
+    };
+    same_text(path, "the callbacks that remember something", names(&there, &from), names(&here, &to))?;
+    Ok(from.into_iter().zip(to).collect())
 }
 
 impl Training<'_, '_> {
@@ -207,7 +238,7 @@ impl Training<'_, '_> {
         for (index, callback) in self.callbacks[..self.given].iter().enumerate() {
             let state = callback.save(self.trainer)?;
             checkpoint.add_callback(index, &state)?;
-            callbacks.push(state.numbers);
+            callbacks.push((callback.identity(), state));
         }
         let journey = Journey {
             position: self.position,
@@ -216,6 +247,14 @@ impl Training<'_, '_> {
             callbacks: Some(callbacks),
         };
         checkpoint.save(path, &self.trainer.header(journey))
+    }
+
+    /// What each callback that the program gave is, and whether it remembers anything.
+    fn who_remembers(&self) -> Vec<(String, bool)> {
+        // What cannot be read here, such as weights of another trainer, is something.
+        let remembers = |callback: &dyn Callback| callback.save(self.trainer).map_or(true, |s| !s.is_empty());
+        let given = self.callbacks[..self.given].iter();
+        given.map(|callback| (callback.identity(), remembers(callback.as_ref()))).collect()
     }
 
     /// Takes up where a checkpoint was written. Nothing is written before all of it is known to fit.
@@ -233,13 +272,14 @@ impl Training<'_, '_> {
                 self.position.steps as u64,
             )?;
         }
-        if let Some(callbacks) = &journey.callbacks {
-            same(path, "the number of callbacks", callbacks.len() as u64, self.given as u64)?;
-        }
+        let states = opened.callbacks();
+        let pairs = match journey.callbacks {
+            Some(_) => matched(path, &states, &self.who_remembers())?,
+            None => Vec::new(),
+        };
         let callbacks = &mut self.callbacks;
         self.trainer.take_up(&opened, |trainer| {
-            let states = opened.callback_states();
-            callbacks.iter_mut().zip(&states).try_for_each(|(callback, state)| callback.load(state, trainer))
+            pairs.iter().try_for_each(|&(from, to)| callbacks[to].load(&states[from].1, trainer))
         })?;
         let Position { epoch, step, samples, .. } = journey.position;
         self.position = Position { epoch, step, samples, ..self.position };
