@@ -320,6 +320,37 @@ fn the_best_so_far_is_remembered() {
     assert!(fs::read(folder.0.join("best.safetensors")).unwrap() == best);
 }
 
+/// By the object that was given by reference, or else by the figure that the program names.
+#[test]
+fn a_worse_training_does_not_replace_the_best_one() {
+    let folder = Folder::new();
+    let train = points(37);
+    let best = || ModelCheckpoint::new(&folder.0).best("loss");
+    let file = || fs::read(folder.0.join("best.safetensors")).unwrap();
+    let build = || builder(ADAM).build(&Device::cpu()).unwrap();
+    let mut first = best();
+    let history = build().fit(&train, Fit::epochs(3).callback(&mut first)).unwrap();
+    let figure = history.get("loss").into_iter().fold(f64::INFINITY, f64::min);
+    let written = file();
+
+    let history = build().fit(&train, Fit::epochs(1).callback(&mut first)).unwrap();
+    assert!(history.last("loss") > Some(figure));
+    assert!(file() == written, "a second training");
+    // From its beginning, with the weights of an epoch that was not the best.
+    let mut loaded = build();
+    loaded.load_checkpoint(folder.0.join("last.safetensors")).unwrap();
+    loaded.set_learning_rate(0.0).unwrap();
+    loaded.fit(&train, Fit::epochs(2).initial_epoch(1).callback(&mut first)).unwrap();
+    assert!(file() == written, "one that goes on");
+
+    build().fit(&train, Fit::epochs(1).callback(best().initial_value_threshold(figure))).unwrap();
+    assert!(file() == written, "a new object");
+    build().fit(&train, Fit::epochs(1).callback(best().initial_value_threshold(1e9))).unwrap();
+    assert!(file() != written, "the threshold is beaten");
+    let refused = build().fit(&train, Fit::epochs(1).callback(best().initial_value_threshold(f64::NAN)));
+    assert!(matches!(refused, Err(Error::Argument { argument: "initial_value_threshold", .. })));
+}
+
 #[test]
 fn a_checkpoint_that_cannot_be_written_loses_nothing() {
     let folder = Folder::new();
