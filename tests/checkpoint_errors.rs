@@ -236,6 +236,38 @@ fn a_callback_that_cannot_go_on_is_asked_first() {
     assert_eq!(cpu(5).fit(points(20), again(&path)).unwrap().epochs.len(), 3);
 }
 
+/// Their sums count until the end of the epoch only.
+#[test]
+fn other_metrics_are_refused_within_an_epoch_only() {
+    let folder = Folder::new();
+    let (within, between) = (folder.0.join("within.safetensors"), folder.0.join("between.safetensors"));
+    let data = points(20);
+    let write = |path| {
+        move |run: &mut retape::train::Run<'_>| {
+            run.write_checkpoint(path);
+            Ok(())
+        }
+    };
+    let mut first = cpu(5);
+    first.fit(&data, Fit::epochs(2).on_steps(5, write(&within)).on_epoch_end(write(&between))).unwrap();
+    let metered = || builder(5).metrics([Metric::Accuracy]).build(&Device::cpu()).unwrap();
+
+    match refused(metered(), &data, Fit::epochs(3).resume(&within)) {
+        Error::CheckpointMismatch { what, found, expected, .. } => {
+            assert_eq!((what, &found[..], &expected[..]), ("the metrics", "none", "accuracy"));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(metered().load_checkpoint(&within).unwrap(), 1);
+
+    let rest = first.fit(&data, Fit::epochs(3).initial_epoch(2)).unwrap();
+    let mut resumed = metered();
+    let history = resumed.fit(&data, Fit::epochs(3).resume(&between)).unwrap();
+    assert_eq!(history.last("loss"), rest.last("loss"));
+    assert!(history.last("accuracy").is_some());
+    assert_eq!(resumed.weights().unwrap(), first.weights().unwrap());
+}
+
 /// Callbacks take up what they remembered themselves, never what another one did.
 #[test]
 fn callbacks_are_told_apart_by_what_they_are() {

@@ -39,6 +39,8 @@ pub(crate) struct Header {
     pub variants: Vec<Variant>,
     /// Which tensors are the model's weights.
     pub weights: Vec<String>,
+    /// The figures of the metrics, whose sums are among the tensors.
+    pub metrics: Vec<String>,
     pub journey: Journey,
 }
 
@@ -75,6 +77,7 @@ impl Header {
             "frozen": self.frozen,
             "variants": variants,
             "weights": self.weights,
+            "metrics": self.metrics,
             "journey": self.journey.to_json(),
         })
     }
@@ -108,6 +111,7 @@ impl Header {
             masked: fields.texts("masked")?,
             frozen: fields.texts("frozen")?.into_iter().collect(),
             weights: fields.texts("weights")?,
+            metrics: fields.texts("metrics")?,
             journey: Journey::from_json(&fields.within("journey")?)?,
         })
     }
@@ -274,6 +278,7 @@ mod tests {
             frozen: BTreeSet::from(["conv2d".to_owned()]),
             variants: vec![Variant { rows: 8, weighted: false, updates: true }],
             weights: vec!["dense.weight".to_owned()],
+            metrics: vec!["accuracy".to_owned()],
             journey: Journey { position, history, data: Some((35, true)), callbacks },
         }
     }

@@ -149,18 +149,20 @@ impl Opened {
         callbacks.map(state).collect()
     }
 
-    /// Finds the place of every tensor among these sessions; nothing is written.
+    /// Finds the place of every tensor among these sessions, but for some names; nothing is written.
     ///
     /// # Errors
     /// [`Error::TensorNames`], [`Error::TensorMismatch`].
-    pub fn place(&self, sessions: &[&Session]) -> Result<Placement> {
-        let owners = owners(sessions);
+    pub fn place(&self, sessions: &[&Session], but: &[String]) -> Result<Placement> {
+        let mut owners = owners(sessions);
+        owners.retain(|name, _| !but.contains(name));
         let path = || self.file.path.clone();
         let callbacks = self.header.journey.callbacks.as_ref().map_or(0, Vec::len);
         let prefixes: Vec<String> = (0..callbacks).map(|index| callback_tensor(index, "")).collect();
         let of_callback = |name: &str| prefixes.iter().any(|prefix| name.starts_with(prefix));
         let unexpected = self.file.names().filter(|name| !owners.contains_key(*name) && !of_callback(name));
-        let unexpected: Vec<String> = unexpected.map(str::to_owned).collect();
+        let unexpected = unexpected.map(str::to_owned).filter(|name| !but.contains(name));
+        let unexpected: Vec<String> = unexpected.collect();
         let missing = owners.keys().filter(|name| self.file.dtype(name).is_none());
         let missing: Vec<String> = missing.cloned().collect();
         if !missing.is_empty() || !unexpected.is_empty() {

@@ -160,7 +160,9 @@ impl<'a> Fit<'a> {
     /// A checkpoint goes on in a trainer of the same model, optimiser and kind of device, which must agree
     /// in the seed, the batch size and the number of batches to an update; its data in the number of
     /// samples, whether they are shuffled, and the steps to an epoch; and the callbacks that remember
-    /// something, by [`Callback::identity`], must be the same in the same order. Each disagreement is an
+    /// something, by [`Callback::identity`], must be the same in the same order. Where it was written within
+    /// an epoch, the metrics must be the same too. The learning rate is that of the checkpoint, unless a
+    /// schedule gives it. Each disagreement is an
     /// error of `fit`, before anything is written: [`Error::CheckpointMismatch`], [`Error::TensorNames`],
     /// [`Error::TensorMismatch`]; for what is no checkpoint [`Error::Corrupt`],
     /// [`Error::NotACheckpoint`], [`Error::CheckpointVersion`]. Which layers are frozen and which weights

@@ -1,5 +1,6 @@
 //! Where training goes on: checkpoints, and weights by name.
 
+use std::borrow::Borrow;
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -65,15 +66,17 @@ impl Trainer {
 
     /// Takes up everything that a checkpoint holds, and returns the number of the epoch to go on with,
     /// for [`Fit::initial_epoch`](super::Fit::initial_epoch). Unlike [`Fit::resume`](super::Fit::resume),
-    /// the training to come may be of other data and with other callbacks; an epoch that the checkpoint
-    /// was written in begins again.
+    /// the training to come may be of other data, with other callbacks and other metrics; an epoch that the
+    /// checkpoint was written in begins again. The learning rate is that of the checkpoint, whatever this
+    /// trainer's was: [`set_learning_rate`](Trainer::set_learning_rate) comes after it.
     ///
     /// # Errors
-    /// As for [`Fit::resume`](super::Fit::resume), for what concerns the trainer. It is as it was then.
+    /// As for [`Fit::resume`](super::Fit::resume): the model, the optimiser, the kind of device, the seed,
+    /// the batch size and the number of batches to an update must agree. The trainer is as it was then.
     pub fn load_checkpoint(&mut self, path: impl AsRef<Path>) -> Result<usize> {
         let opened = Opened::open(path.as_ref())?;
         self.check_checkpoint(&opened, path.as_ref())?;
-        self.take_up(&opened, |_| Ok(()))?;
+        self.take_up(&opened, false, |_| Ok(()))?;
         self.journey = between_epochs(&opened.header.journey);
         Ok(self.journey.position.epoch)
     }
@@ -104,8 +107,23 @@ impl Trainer {
             frozen: self.recipe.frozen.clone(),
             variants: self.variants_with_states(),
             weights: self.session().weight_names(),
+            metrics: self.metric_names(),
             journey,
         }
+    }
+
+    /// The names of the figures of all metrics.
+    fn metric_names(&self) -> Vec<String> {
+        let step = self.main();
+        let output = step.session.shape_of(step.values.output);
+        self.recipe.metrics.iter().flat_map(|metric| metric.result_names(output)).collect()
+    }
+
+    /// The names of the sums of the epoch.
+    fn sum_names(&self) -> Result<Vec<String>> {
+        let step = self.main();
+        let sums = step.sums()?;
+        Ok([sums.total, sums.carry].map(|value| step.session.name_of(value)).to_vec())
     }
 
     /// Refuses a checkpoint of a trainer that would go on differently.
@@ -118,10 +136,11 @@ impl Trainer {
     }
 
     /// Puts the contents of a checkpoint in place, after `before_writing`. Where anything does not fit,
-    /// nothing has changed.
+    /// nothing has changed. The sums of the epoch count where training goes on `within` it.
     fn take_up(
         &mut self,
         opened: &Opened,
+        within: bool,
         before_writing: impl FnOnce(&mut Trainer) -> Result<()>,
     ) -> Result<()> {
         let header = &opened.header;
@@ -141,7 +160,8 @@ impl Trainer {
             let mut indices: Vec<usize> = indices.collect::<Result<_>>()?;
             indices.insert(0, 0);
             let sessions: Vec<&Session> = indices.iter().map(|&i| &self.training[i].1.session).collect();
-            let placement = opened.place(&sessions)?;
+            let sums = if within { Vec::new() } else { self.sum_names()? };
+            let placement = opened.place(&sessions, &sums)?;
             header.scalars.iter().try_for_each(|(name, _)| self.session().scalar(name).map(|_| ()))?;
             before_writing(self)?;
             Ok((indices, placement))
@@ -205,7 +225,7 @@ fn same_text(path: &Path, what: &'static str, found: String, expected: String) -
 }
 
 /// Texts one after the other.
-fn listed(texts: &[&str]) -> String {
+fn listed<T: Borrow<str>>(texts: &[T]) -> String {
     if texts.is_empty() { "none".to_owned() } else { texts.join(", ") }
 }
 
@@ -272,13 +292,19 @@ impl Training<'_, '_> {
                 self.position.steps as u64,
             )?;
         }
+        let within = journey.position.step > 0;
+        if within {
+            let metrics = [&opened.header.metrics, &self.trainer.metric_names()].map(|names| listed(names));
+            let [there, here] = metrics;
+            same_text(path, "the metrics", there, here)?;
+        }
         let states = opened.callbacks();
         let pairs = match journey.callbacks {
             Some(_) => matched(path, &states, &self.who_remembers())?,
             None => Vec::new(),
         };
         let callbacks = &mut self.callbacks;
-        self.trainer.take_up(&opened, |trainer| {
+        self.trainer.take_up(&opened, within, |trainer| {
             pairs.iter().try_for_each(|&(from, to)| callbacks[to].load(&states[from].1, trainer))
         })?;
         let Position { epoch, step, samples, .. } = journey.position;
