@@ -284,7 +284,8 @@ fn callbacks_are_told_apart_by_what_they_are() {
 
     // Functions, logs, and checkpoints of no best one remember nothing: they may come and go.
     let resume = || Fit::epochs(3).resume(&path);
-    let more = resume().on_steps(1, |_| Ok(())).callback(best()).callback(CsvLog::new(folder.0.join("a.csv")));
+    let more =
+        resume().on_steps(1, |_| Ok(())).callback(best()).callback(CsvLog::new(folder.0.join("a.csv")));
     let more = more.callback(ModelCheckpoint::new(folder.0.join("more"))).callback(stopping("loss"));
     assert_eq!(cpu(5).fit(&data, more).unwrap().epochs.len(), 3);
 

@@ -13,7 +13,8 @@ use crate::train::Trainer;
 ///
 /// A checkpoint is written beside its place and renamed: a computer that goes down in the middle leaves
 /// the one before. One that cannot be written ends [`fit`](crate::train::Trainer::fit) with
-/// [`Error::Io`]; the trainer has its weights, and the older checkpoints are there.
+/// [`Error::Io`]; the older checkpoints are there, and the trainer has all that
+/// [`Trainer::save_checkpoint`] needs to write one elsewhere, to go on from.
 /// [`Trainer::load_weights`] takes the weights out of any of them.
 ///
 /// ```

@@ -28,7 +28,8 @@ use crate::error::Result;
 /// Called by [`fit`](super::Trainer::fit) as training goes.
 ///
 /// Callbacks are called in the order they were given. What they ask of the [`Run`], such as to
-/// stop or to write a checkpoint, is done when all of them have been called. One that is given by
+/// stop or to write a checkpoint, is done when all of them have been called. An error that one returns ends
+/// training when the others have been called too; before the first epoch, at once. One that is given by
 /// mutable reference is there after the training, for what it found out and for another training.
 pub trait Callback {
     /// Before the first epoch.
@@ -71,7 +72,7 @@ pub trait Callback {
         Ok(())
     }
 
-    /// After the last epoch, or where training stopped early.
+    /// After the last epoch, or where training stopped early; not where it ended with an error.
     fn on_train_end(&mut self, run: &mut Run<'_>) -> Result<()> {
         let _ = run;
         Ok(())

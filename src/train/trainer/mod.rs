@@ -302,6 +302,7 @@ impl Trainer {
         let weights = samples.weights.as_deref().map(std::borrow::Cow::Borrowed);
         let variant = self.variant(samples.len(), weights.is_some());
         let index = self.prepare(variant)?;
+        self.leave_epoch();
         self.reset_sums()?;
         let mut chain = Chain::new(&self.device);
         let columns = Columns::new(&samples, weights);

@@ -9,6 +9,7 @@ use super::fit::Training;
 use super::recipe::Variant;
 use crate::error::{Error, Result};
 use crate::session::Session;
+use crate::train::History;
 use crate::train::callbacks::{Callback, CallbackState, Position};
 use crate::train::checkpoint::{Checkpoint, Header, Journey, LoadOptions, LoadReport, Opened, own_something};
 
@@ -55,13 +56,23 @@ impl Trainer {
     /// the first epoch that was not finished. Within `fit`, a callback asks for a checkpoint by
     /// [`Run::write_checkpoint`](crate::train::Run::write_checkpoint), at any step.
     ///
+    /// After an error of `fit`, such as a checkpoint that could not be written, the file also holds how far
+    /// the epoch was and what the callbacks remembered, those given by value too: resumed, with the same
+    /// data, options and callbacks, training goes on as if there had been no error, bit by bit.
+    ///
     /// The file is written beside its place and renamed, so that an older one is replaced whole or not at
     /// all.
     ///
     /// # Errors
     /// [`Error::Io`] with the path; what reading a value from the device reports.
     pub fn save_checkpoint(&self, path: impl AsRef<Path>) -> Result<()> {
-        Checkpoint::of_sessions(&self.sessions())?.save(path.as_ref(), &self.header(self.journey.clone()))
+        self.write(path.as_ref(), self.journey.clone())
+    }
+
+    /// The figures of the epochs of the last [`fit`](Trainer::fit), or of the checkpoint that was loaded
+    /// since: what `fit` returned, and after an error all epochs that were finished.
+    pub fn history(&self) -> &History {
+        &self.journey.history
     }
 
     /// Takes up everything that a checkpoint holds, and returns the number of the epoch to go on with,
@@ -81,10 +92,18 @@ impl Trainer {
         Ok(self.journey.position.epoch)
     }
 
-    /// Remembers what a `fit` came to.
-    pub(super) fn note_journey(&mut self, position: Position, history: &crate::train::History) {
-        let history = history.clone();
-        self.journey = between_epochs(&Journey { position, history, ..Journey::default() });
+    /// Forgets how far an epoch was, where something else is trained on.
+    pub(super) fn leave_epoch(&mut self) {
+        self.journey = between_epochs(&self.journey);
+    }
+
+    /// Writes the trainer as it is, at this point of a journey.
+    fn write(&self, path: &Path, journey: Journey) -> Result<()> {
+        let mut checkpoint = Checkpoint::of_sessions(&self.sessions())?;
+        for (index, (_, state)) in journey.callbacks.iter().flatten().enumerate() {
+            checkpoint.add_callback(index, state)?;
+        }
+        checkpoint.save(path, &self.header(journey))
     }
 
     /// The sessions that parameters and states are in, the owner of most first.
@@ -208,9 +227,7 @@ impl Trainer {
 /// The same training at the beginning of the epoch that it is in, of any data.
 fn between_epochs(journey: &Journey) -> Journey {
     let position = Position { epoch: journey.position.epoch, ..Position::default() };
-    let mut history = journey.history.clone();
-    (history.stopped, history.fault) = (None, None);
-    Journey { position, history, data: None, callbacks: None }
+    Journey { position, history: journey.history.clone(), data: None, callbacks: None }
 }
 
 fn same(path: &Path, what: &'static str, found: u64, expected: u64) -> Result<()> {
@@ -253,20 +270,27 @@ fn matched(
 impl Training<'_, '_> {
     /// Writes where training is, with everything that the callbacks remember.
     pub(super) fn write_checkpoint(&mut self, path: &Path) -> Result<()> {
-        let mut checkpoint = Checkpoint::of_sessions(&self.trainer.sessions())?;
-        let mut callbacks = Vec::with_capacity(self.given);
-        for (index, callback) in self.callbacks[..self.given].iter().enumerate() {
-            let state = callback.save(self.trainer)?;
-            checkpoint.add_callback(index, &state)?;
-            callbacks.push((callback.identity(), state));
-        }
-        let journey = Journey {
-            position: self.position,
-            history: self.history.clone(),
-            data: Some(self.data),
-            callbacks: Some(callbacks),
-        };
-        checkpoint.save(path, &self.trainer.header(journey))
+        let callbacks = Some(self.remembered()?);
+        self.trainer.write(path, self.journey(callbacks))
+    }
+
+    /// Lets the trainer know how far training is: between two epochs, but after an error all that
+    /// [`write_checkpoint`](Training::write_checkpoint) writes.
+    pub(super) fn note(&mut self, failed: bool) {
+        // The device that the error came from may not give what they remember.
+        let callbacks = if failed { self.remembered().ok() } else { None };
+        let journey = self.journey(callbacks);
+        self.trainer.journey = if failed { journey } else { between_epochs(&journey) };
+    }
+
+    /// What each callback that the program gave is and remembers.
+    fn remembered(&self) -> Result<Vec<(String, CallbackState)>> {
+        let given = self.callbacks[..self.given].iter();
+        given.map(|callback| Ok((callback.identity(), callback.save(self.trainer)?))).collect()
+    }
+
+    fn journey(&self, callbacks: Option<Vec<(String, CallbackState)>>) -> Journey {
+        Journey { position: self.position, history: self.history.clone(), data: Some(self.data), callbacks }
     }
 
     /// What each callback that the program gave is, and whether it remembers anything.
