@@ -83,10 +83,11 @@ fn the_best_weights_are_put_back() {
 
 #[test]
 fn a_figure_that_there_is_not_is_named() {
-    let fit = Fit::epochs(2).callback(EarlyStopping::new("val_loss"));
-    let error = trainer(0.1).fit(line(), fit).unwrap_err();
-    assert!(matches!(&error, Error::Unknown { what: "figure", name, .. } if name == "val_loss"), "{error}");
-    assert!(error.to_string().contains("loss, learning_rate"), "{error}");
+    for stopping in [EarlyStopping::new("val_loss"), EarlyStopping::new("val_loss").start_from(15)] {
+        let error = trainer(0.1).fit(line(), Fit::epochs(2).callback(stopping)).unwrap_err();
+        let named = matches!(&error, Error::Unknown { what: "figure", name, .. } if name == "val_loss");
+        assert!(named && error.to_string().contains("loss, learning_rate"), "{error}");
+    }
 }
 
 #[test]
@@ -271,6 +272,17 @@ fn the_learning_rate_is_set_and_schedules_are_checked() {
     assert!(scheduled(ExponentialDecay::new(0.1, 0, 0.5)).is_err());
     let mut decaying = scheduled(ExponentialDecay::new(0.1, 10, 0.5)).unwrap();
     assert!(decaying.set_learning_rate(0.5).is_err(), "the schedule gives it");
+
+    trainer.set_learning_rate(0.25).unwrap();
+    for factor in [-1.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let refused = trainer.scale_learning_rate(factor);
+        assert!(matches!(refused, Err(Error::Argument { argument: "factor", .. })), "{factor}");
+    }
+    let large = 2f32.powi(100);
+    trainer.scale_learning_rate(large).unwrap();
+    assert!(trainer.scale_learning_rate(large).is_err(), "both together are infinite");
+    trainer.scale_learning_rate(0.5 / large).unwrap();
+    assert_eq!(trainer.learning_rate(), 0.125);
 }
 
 /// Batches of four and, at the end, of three; nothing is learnt, so that only what a layer carries over
@@ -309,6 +321,25 @@ impl Callback for Counting {
         self.0 += 1;
         Ok(())
     }
+}
+
+/// A callback around another.
+struct Around<F>(F);
+
+impl<F: Callback> Callback for Around<F> {}
+
+#[test]
+fn a_callback_has_a_name_to_be_told_apart_by() {
+    struct Local<F>(F);
+    impl<F: Fn(u8) -> Option<u8>> Callback for Local<F> {}
+    let mut stopping = EarlyStopping::new("val_loss");
+    let reference: &mut dyn Callback = &mut stopping;
+    assert_eq!(reference.identity(), "EarlyStopping(val_loss)");
+    assert_eq!(ReduceOnPlateau::new("loss").identity(), "ReduceOnPlateau(loss)");
+    assert_eq!(CsvLog::new("log.csv").identity(), "CsvLog");
+    assert_eq!(Around(Around(Counting(0))).identity(), "Around");
+    assert_eq!(Local(|n: u8| n.checked_add(1)).identity(), "Local");
+    assert_eq!(Local(u8::checked_neg as fn(u8) -> Option<u8>).identity(), "Local");
 }
 
 /// Callbacks that remember something, in two trainings and one that goes on.

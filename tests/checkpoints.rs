@@ -97,10 +97,10 @@ impl Callback for Kill {
     }
 }
 
-fn fit<'a>(validation: &'a Dataset, kill: Kill) -> Fit<'a> {
+fn fit<'a>(validation: &'a Dataset, first: impl Callback + 'a) -> Fit<'a> {
     Fit::epochs(EPOCHS)
         .validation(validation)
-        .callback(kill)
+        .callback(first)
         .callback(EarlyStopping::new("val_loss").patience(50).restore_best(true))
         .callback(ReduceOnPlateau::new("val_accuracy").patience(1).factor(0.5))
 }
@@ -320,6 +320,37 @@ fn the_best_so_far_is_remembered() {
     assert!(fs::read(folder.0.join("best.safetensors")).unwrap() == best);
 }
 
+/// By the object that was given by reference, or else by the figure that the program names.
+#[test]
+fn a_worse_training_does_not_replace_the_best_one() {
+    let folder = Folder::new();
+    let train = points(37);
+    let best = || ModelCheckpoint::new(&folder.0).best("loss");
+    let file = || fs::read(folder.0.join("best.safetensors")).unwrap();
+    let build = || builder(ADAM).build(&Device::cpu()).unwrap();
+    let mut first = best();
+    let history = build().fit(&train, Fit::epochs(3).callback(&mut first)).unwrap();
+    let figure = history.get("loss").into_iter().fold(f64::INFINITY, f64::min);
+    let written = file();
+
+    let history = build().fit(&train, Fit::epochs(1).callback(&mut first)).unwrap();
+    assert!(history.last("loss") > Some(figure));
+    assert!(file() == written, "a second training");
+    // From its beginning, with the weights of an epoch that was not the best.
+    let mut loaded = build();
+    loaded.load_checkpoint(folder.0.join("last.safetensors")).unwrap();
+    loaded.set_learning_rate(0.0).unwrap();
+    loaded.fit(&train, Fit::epochs(2).initial_epoch(1).callback(&mut first)).unwrap();
+    assert!(file() == written, "one that goes on");
+
+    build().fit(&train, Fit::epochs(1).callback(best().initial_value_threshold(figure))).unwrap();
+    assert!(file() == written, "a new object");
+    build().fit(&train, Fit::epochs(1).callback(best().initial_value_threshold(1e9))).unwrap();
+    assert!(file() != written, "the threshold is beaten");
+    let refused = build().fit(&train, Fit::epochs(1).callback(best().initial_value_threshold(f64::NAN)));
+    assert!(matches!(refused, Err(Error::Argument { argument: "initial_value_threshold", .. })));
+}
+
 #[test]
 fn a_checkpoint_that_cannot_be_written_loses_nothing() {
     let folder = Folder::new();
@@ -347,6 +378,71 @@ fn a_checkpoint_that_cannot_be_written_loses_nothing() {
     assert_eq!(older.load_checkpoint(&first).unwrap(), 1);
     assert_eq!(older.load_checkpoint(folder.0.join("run/last.safetensors")).unwrap(), 1);
     assert_eq!(fs::read_dir(folder.0.join("run")).unwrap().count(), 3, "no temporary file is left");
+}
+
+/// Does not take the end of this epoch.
+struct Refuse(usize);
+
+impl Callback for Refuse {
+    fn on_epoch_end(&mut self, run: &mut Run<'_>) -> Result<()> {
+        if run.epoch() == self.0 { Err(Error::NothingToTrain) } else { Ok(()) }
+    }
+}
+
+/// What the trainer writes after the error, elsewhere, ends as if there had been none.
+fn check_error(
+    device: &Device,
+    first: impl Callback,
+    steps: u32,
+    epochs: usize,
+    whole: &(Vec<u8>, Vec<u64>),
+) {
+    let folder = Folder::new();
+    let (train, validation) = (points(37), points(11));
+    let path = folder.0.join("elsewhere.safetensors");
+    let mut trainer = builder(ADAM).build(device).unwrap();
+    assert!(trainer.fit(&train, fit(&validation, first)).is_err(), "step {steps}");
+    let figures = whole.1.len() / EPOCHS;
+    assert_eq!((trainer.steps(), bits(trainer.history())), (steps, whole.1[..epochs * figures].to_vec()));
+    trainer.save_checkpoint(&path).unwrap();
+
+    let resumed = builder(ADAM).build(device).unwrap();
+    for mut trainer in [resumed, trainer] {
+        let history = trainer.fit(&train, fit(&validation, Kill::never()).resume(&path)).unwrap();
+        assert_eq!(bits(&history), whole.1, "step {steps}: the figures differ");
+        assert_eq!((trainer.steps(), trainer.history()), (STEPS, &history));
+        assert!(state(&trainer, &folder) == whole.0, "step {steps}: parameters or states differ");
+    }
+}
+
+#[test]
+fn training_goes_on_after_an_error_as_if_there_had_been_none() {
+    for device in [gpu(), &Device::cpu()] {
+        let folder = Folder::new();
+        let whole = uninterrupted(device, ADAM, &folder);
+        // A folder where the file should be, at a step within an epoch, at its last one, and after it.
+        let blocked = folder.0.join("last.safetensors");
+        fs::create_dir_all(blocked.join("full")).unwrap();
+        check_error(device, Kill::new(7, &blocked, true), 7, 1, &whole);
+        check_error(device, Kill::new(10, &blocked, true), 10, 1, &whole);
+        check_error(device, ModelCheckpoint::new(&folder.0).every_epochs(2), 10, 2, &whole);
+        // The callbacks after it have counted the epoch.
+        check_error(device, Refuse(2), 15, 3, &whole);
+    }
+}
+
+/// Training on something else leaves the epoch that an error was in.
+#[test]
+fn a_batch_after_an_error_begins_anew() {
+    let folder = Folder::new();
+    let (train, validation) = (points(37), points(11));
+    let path = folder.0.join("batch.safetensors");
+    let mut trainer = builder(ADAM).build(&Device::cpu()).unwrap();
+    trainer.fit(&train, fit(&validation, Kill::new(7, &folder.0.join("none/file"), true))).unwrap_err();
+    trainer.train_on_batch(points(8)).unwrap();
+    trainer.save_checkpoint(&path).unwrap();
+    let history = trainer.fit(&train, Fit::epochs(2).resume(&path)).unwrap();
+    assert_eq!((history.epochs.len(), trainer.steps()), (2, 7 + 1 + 5));
 }
 
 /// One that the user may not write to and, since root may, one where no file can be made.

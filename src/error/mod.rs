@@ -530,16 +530,16 @@ pub enum Error {
         newest: u64,
     },
     /// A checkpoint of another training.
-    #[error("{}: {what} is {found} there and {expected} here", path.display())]
+    #[error("{}: {what}: {found} there, {expected} here", path.display())]
     CheckpointMismatch {
         /// The file.
         path: PathBuf,
         /// What differs: "the seed", "the batch size".
         what: &'static str,
         /// In the file.
-        found: u64,
+        found: String,
         /// In the training that was to take it up.
-        expected: u64,
+        expected: String,
     },
     /// A file that lacks tensors, or has some that nobody asked for.
     #[error("{}: tensors missing: {}; tensors too many: {}", path.display(), list(missing), list(unexpected))]

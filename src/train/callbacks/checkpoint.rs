@@ -7,11 +7,14 @@ use crate::train::Trainer;
 
 /// Writes checkpoints as training goes: `last.safetensors`, which
 /// [`Fit::resume`](crate::train::Fit::resume) goes on from, and if asked `best.safetensors`, the
-/// training as it was when a figure was best.
+/// training as it was when a figure was best. What was best is remembered in checkpoints, and from one
+/// training to the next where the callback is given by reference; otherwise
+/// [`initial_value_threshold`](ModelCheckpoint::initial_value_threshold) says what there is to beat.
 ///
 /// A checkpoint is written beside its place and renamed: a computer that goes down in the middle leaves
 /// the one before. One that cannot be written ends [`fit`](crate::train::Trainer::fit) with
-/// [`Error::Io`]; the trainer has its weights, and the older checkpoints are there.
+/// [`Error::Io`]; the older checkpoints are there, and the trainer has all that
+/// [`Trainer::save_checkpoint`] needs to write one elsewhere, to go on from.
 /// [`Trainer::load_weights`] takes the weights out of any of them.
 ///
 /// ```
@@ -31,6 +34,7 @@ pub struct ModelCheckpoint {
     monitor: Option<Monitor>,
     mode: Direction,
     keep_all: bool,
+    threshold: Option<f64>,
     best: Option<f64>,
 }
 
@@ -49,6 +53,7 @@ impl ModelCheckpoint {
             monitor: None,
             mode: Direction::Auto,
             keep_all: false,
+            threshold: None,
             best: None,
         }
     }
@@ -68,6 +73,14 @@ impl ModelCheckpoint {
     /// Keeps the best training so far by this figure, such as `val_loss`, in a file of its own.
     pub fn best(mut self, figure: &str) -> Self {
         self.monitor = Some(Monitor::new(figure).mode(self.mode));
+        self
+    }
+
+    /// The figure that the first [`best`](ModelCheckpoint::best) training has to be better than: that of a
+    /// file from before, which is not replaced by a worse one then. Without it, the first epoch is the best
+    /// one so far.
+    pub fn initial_value_threshold(mut self, figure: f64) -> Self {
+        self.threshold = Some(figure);
         self
     }
 
@@ -103,14 +116,15 @@ impl ModelCheckpoint {
 }
 
 impl Callback for ModelCheckpoint {
-    fn on_train_begin(&mut self, run: &mut Run<'_>) -> Result<()> {
+    fn on_train_begin(&mut self, _: &mut Run<'_>) -> Result<()> {
         if self.every_epochs == 0 || self.every_steps == Some(0) {
             let value = "0".to_owned();
             return Err(Error::Argument { argument: "every", value, expected: "at least 1" });
         }
-        // A training that is resumed has loaded what was known by then.
-        if run.history().epochs.is_empty() {
-            self.best = None;
+        // No figure is better than NaN: nothing would ever be written.
+        if self.threshold.is_some_and(f64::is_nan) {
+            let (argument, value) = ("initial_value_threshold", "NaN".to_owned());
+            return Err(Error::Argument { argument, value, expected: "a number" });
         }
         let path = &self.folder;
         std::fs::create_dir_all(path).map_err(|source| Error::Io { path: path.clone(), source })
@@ -129,7 +143,7 @@ impl Callback for ModelCheckpoint {
         let epoch = run.epoch();
         if let Some(monitor) = &self.monitor {
             let figure = monitor.figure(run.logs()?)?;
-            if monitor.is_better(figure, self.best) {
+            if monitor.is_better(figure, self.best.or(self.threshold)) {
                 self.best = Some(figure);
                 run.write_checkpoint(self.best_path());
             }
@@ -141,6 +155,11 @@ impl Callback for ModelCheckpoint {
             run.write_checkpoint(self.last_path());
         }
         Ok(())
+    }
+
+    fn identity(&self) -> String {
+        let name = "ModelCheckpoint";
+        self.monitor.as_ref().map_or(name.to_owned(), |monitor| format!("{name}({})", monitor.name()))
     }
 
     fn save(&self, _: &Trainer) -> Result<CallbackState> {

@@ -126,10 +126,11 @@ impl Callback for EarlyStopping {
 
     fn on_epoch_end(&mut self, run: &mut Run<'_>) -> Result<()> {
         let epoch = run.epoch();
+        // A name that there is not is found after the first epoch, whichever the first to count.
+        let figure = self.monitor.figure(run.logs()?)?;
         if epoch < self.start_from {
             return Ok(());
         }
-        let figure = self.monitor.figure(run.logs()?)?;
         self.waited += 1;
         if self.monitor.is_better(figure, self.best) {
             (self.best, self.best_epoch) = (Some(figure), epoch);
@@ -153,6 +154,10 @@ impl Callback for EarlyStopping {
             Some(weights) if self.restore => run.trainer().restore_weights(weights),
             _ => Ok(()),
         }
+    }
+
+    fn identity(&self) -> String {
+        format!("EarlyStopping({})", self.monitor.name())
     }
 
     fn save(&self, trainer: &Trainer) -> Result<CallbackState> {

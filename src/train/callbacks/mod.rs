@@ -28,7 +28,8 @@ use crate::error::Result;
 /// Called by [`fit`](super::Trainer::fit) as training goes.
 ///
 /// Callbacks are called in the order they were given. What they ask of the [`Run`], such as to
-/// stop or to write a checkpoint, is done when all of them have been called. One that is given by
+/// stop or to write a checkpoint, is done when all of them have been called. An error that one returns ends
+/// training when the others have been called too; before the first epoch, at once. One that is given by
 /// mutable reference is there after the training, for what it found out and for another training.
 pub trait Callback {
     /// Before the first epoch.
@@ -71,14 +72,15 @@ pub trait Callback {
         Ok(())
     }
 
-    /// After the last epoch, or where training stopped early.
+    /// After the last epoch, or where training stopped early; not where it ended with an error.
     fn on_train_end(&mut self, run: &mut Run<'_>) -> Result<()> {
         let _ = run;
         Ok(())
     }
 
     /// What a checkpoint has to hold so that the callback goes on as if training had not been
-    /// interrupted. Callbacks are told apart by their position.
+    /// interrupted. What is empty is nothing: the callback may then be left out, or added, when training is
+    /// resumed.
     fn save(&self, trainer: &Trainer) -> Result<CallbackState> {
         let _ = trainer;
         Ok(CallbackState::default())
@@ -89,6 +91,30 @@ pub trait Callback {
         let _ = (state, trainer);
         Ok(())
     }
+
+    /// What tells callbacks apart in a checkpoint: a training is resumed with the same ones, of those that
+    /// remember something, in the same order. The name of the type by default, without its path and its
+    /// parameters; a callback that watches a figure names it as well: `EarlyStopping(val_loss)`.
+    fn identity(&self) -> String {
+        plain_name(std::any::type_name::<Self>())
+    }
+}
+
+/// The name of a type without its path and its parameters.
+fn plain_name(full: &str) -> String {
+    let (mut name, mut depth, mut before) = (String::new(), 0_usize, ' ');
+    for letter in full.chars() {
+        match letter {
+            '<' => depth += 1,
+            // Not the arrow of a function's type.
+            '>' if before != '-' => depth = depth.saturating_sub(1),
+            _ if depth > 0 => {}
+            ':' => name.clear(),
+            _ => name.push(letter),
+        }
+        before = letter;
+    }
+    name
 }
 
 impl<C: Callback + ?Sized> Callback for &mut C {
@@ -131,6 +157,10 @@ impl<C: Callback + ?Sized> Callback for &mut C {
     fn load(&mut self, state: &CallbackState, trainer: &mut Trainer) -> Result<()> {
         (**self).load(state, trainer)
     }
+
+    fn identity(&self) -> String {
+        (**self).identity()
+    }
 }
 
 /// What a callback remembers, by name.
@@ -143,6 +173,11 @@ pub struct CallbackState {
 }
 
 impl CallbackState {
+    /// Whether nothing is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.numbers.is_empty() && self.arrays.is_empty()
+    }
+
     /// The number of this name.
     pub fn number(&self, name: &str) -> Option<f64> {
         self.numbers.iter().find(|(n, _)| n == name).map(|&(_, number)| number)

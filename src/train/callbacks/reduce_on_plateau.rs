@@ -97,11 +97,15 @@ impl Callback for ReduceOnPlateau {
         if self.waited >= self.patience.max(1) {
             let rate = run.trainer().learning_rate();
             if rate > self.min_rate {
-                run.trainer().scale_learning_rate(self.factor.max(self.min_rate / rate));
+                run.trainer().scale_learning_rate(self.factor.max(self.min_rate / rate))?;
                 (self.cooling, self.waited) = (self.cooldown, 0);
             }
         }
         Ok(())
+    }
+
+    fn identity(&self) -> String {
+        format!("ReduceOnPlateau({})", self.monitor.name())
     }
 
     fn save(&self, _: &Trainer) -> Result<CallbackState> {

@@ -8,12 +8,18 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::error::{Error, Result};
 
+/// Names that are tried for a temporary file where others have left theirs.
+const NAMES: u32 = 10_000;
+
+/// The number in the name of the next temporary file.
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
 /// Writes a file through a temporary one in the same folder, which takes its place when all of it is on
 /// the disk. Where anything fails, the temporary file is removed and what was there before stays.
 pub(crate) fn write_atomically(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<()> {
     let io_error = |source| Error::Io { path: path.to_owned(), source };
-    let temporary = beside(path).map_err(io_error)?;
-    let written = write_and_rename(&temporary, path, write);
+    let (temporary, file) = create_beside(path).map_err(io_error)?;
+    let written = write_and_rename(file, &temporary, path, write);
     if written.is_err() {
         // There may be none; the error that matters is the first one.
         let _ = fs::remove_file(&temporary);
@@ -22,11 +28,11 @@ pub(crate) fn write_atomically(path: &Path, write: impl FnOnce(&mut File) -> io:
 }
 
 fn write_and_rename(
+    mut file: File,
     temporary: &Path,
     path: &Path,
     write: impl FnOnce(&mut File) -> io::Result<()>,
 ) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).open(temporary)?;
     write(&mut file)?;
     file.flush()?;
     file.sync_all()?;
@@ -36,14 +42,27 @@ fn write_and_rename(
     Ok(())
 }
 
-/// A name of this process's own, for a file in the same folder.
-fn beside(path: &Path) -> io::Result<PathBuf> {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
+/// A new file in the same folder. A process that was killed may have left one of any name, and in a
+/// container the next process has its number: names that are taken are passed over.
+fn create_beside(path: &Path) -> io::Result<(PathBuf, File)> {
+    let mut taken = io::Error::from(io::ErrorKind::AlreadyExists);
+    for _ in 0..NAMES {
+        let temporary = beside(path, NEXT.fetch_add(1, Ordering::Relaxed))?;
+        match OpenOptions::new().write(true).create_new(true).open(&temporary) {
+            Ok(file) => return Ok((temporary, file)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => taken = error,
+            Err(error) => return Err(error),
+        }
+    }
+    Err(taken)
+}
+
+/// A name for a file in the same folder, of this process and number.
+fn beside(path: &Path, number: u32) -> io::Result<PathBuf> {
     let name = path.file_name().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
     let mut hidden = OsString::from(".");
     hidden.push(name);
-    let count = NEXT.fetch_add(1, Ordering::Relaxed);
-    hidden.push(format!(".{}.{count}.tmp", std::process::id()));
+    hidden.push(format!(".{}.{number}.tmp", std::process::id()));
     Ok(path.with_file_name(hidden))
 }
 
@@ -107,6 +126,24 @@ mod tests {
         assert_eq!((named, source.kind()), (path.clone(), io::ErrorKind::StorageFull));
         assert_eq!(fs::read_to_string(&path).ok().as_deref(), Some("old"));
         assert_eq!(folder.names(), ["a"]);
+    }
+
+    /// As of a process of the same number that was killed while it wrote.
+    #[test]
+    fn temporary_files_of_others_are_passed_over_and_stay() {
+        let folder = Folder::new("stale");
+        let path = folder.0.join("a");
+        let next = NEXT.load(Ordering::Relaxed);
+        // Other tests may take some of the numbers meanwhile.
+        let stale: Vec<PathBuf> =
+            (next..next + 100).map(|n| beside(&path, n).expect("the path has a name")).collect();
+        stale.iter().for_each(|path| fs::write(path, "half").expect("the folder can be written"));
+        write_atomically(&path, |file| file.write_all(b"new")).expect("it can be written");
+        assert_eq!(fs::read_to_string(&path).ok().as_deref(), Some("new"));
+        let full = write_atomically(&path, |_| Err(io::Error::from(io::ErrorKind::StorageFull)));
+        assert!(full.is_err());
+        assert_eq!(folder.names().len(), 101);
+        assert!(stale.iter().all(|path| fs::read_to_string(path).is_ok_and(|text| text == "half")));
     }
 
     #[test]

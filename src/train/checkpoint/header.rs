@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::file::VERSION;
 use crate::error::{Error, Result};
-use crate::train::callbacks::Position;
+use crate::train::callbacks::{CallbackState, Position};
 use crate::train::trainer::Variant;
 use crate::train::{History, Logs};
 
@@ -39,6 +39,8 @@ pub(crate) struct Header {
     pub variants: Vec<Variant>,
     /// Which tensors are the model's weights.
     pub weights: Vec<String>,
+    /// The figures of the metrics, whose sums are among the tensors.
+    pub metrics: Vec<String>,
     pub journey: Journey,
 }
 
@@ -49,8 +51,8 @@ pub(crate) struct Journey {
     pub history: History,
     /// Within `fit`, the number of samples and whether they are shuffled.
     pub data: Option<(usize, bool)>,
-    /// Within `fit`, the numbers that each callback remembers.
-    pub callbacks: Option<Vec<Vec<(String, f64)>>>,
+    /// Within `fit`, what each callback is and remembers. In a file, the arrays are among its tensors.
+    pub callbacks: Option<Vec<(String, CallbackState)>>,
 }
 
 impl Header {
@@ -75,6 +77,7 @@ impl Header {
             "frozen": self.frozen,
             "variants": variants,
             "weights": self.weights,
+            "metrics": self.metrics,
             "journey": self.journey.to_json(),
         })
     }
@@ -108,6 +111,7 @@ impl Header {
             masked: fields.texts("masked")?,
             frozen: fields.texts("frozen")?.into_iter().collect(),
             weights: fields.texts("weights")?,
+            metrics: fields.texts("metrics")?,
             journey: Journey::from_json(&fields.within("journey")?)?,
         })
     }
@@ -117,7 +121,10 @@ impl Journey {
     fn to_json(&self) -> Json {
         let Position { epoch, step, steps, samples, .. } = self.position;
         let epochs: Vec<Json> = self.history.epochs.iter().map(|logs| figures(logs.iter())).collect();
-        let callback = |numbers: &Vec<(String, f64)>| figures(numbers.iter().map(|(n, v)| (n.as_str(), *v)));
+        let callback = |(identity, state): &(String, CallbackState)| {
+            let numbers = figures(state.numbers.iter().map(|(name, value)| (name.as_str(), *value)));
+            json!({ "identity": identity, "numbers": numbers })
+        };
         let callbacks = self.callbacks.as_ref().map(|all| all.iter().map(callback).collect::<Vec<Json>>());
         let data = self.data.map(|(samples, shuffle)| json!({ "samples": samples, "shuffle": shuffle }));
         json!({
@@ -146,9 +153,13 @@ impl Journey {
         let epochs: Vec<Logs> = fields.list("history")?.iter().map(Fields::logs).collect::<Result<_>>()?;
         let history = History { initial_epoch: fields.count("initial_epoch")?, epochs, ..History::default() };
         let data = fields.within("data")?.unless_null(|f| Ok((f.count("samples")?, f.flag("shuffle")?)))?;
+        let callback = |one: &Fields<'_>| {
+            let numbers = owned(one.within("numbers")?.logs()?);
+            Ok((one.text("identity")?, CallbackState { numbers, ..CallbackState::default() }))
+        };
         let callbacks = fields
             .within("callbacks")?
-            .unless_null(|all| all.entries()?.iter().map(|one| Ok(owned(one.logs()?))).collect())?;
+            .unless_null(|all| all.entries()?.iter().map(callback).collect::<Result<_>>())?;
         Ok(Journey { position, history, data, callbacks })
     }
 }
@@ -198,6 +209,10 @@ impl<'a> Fields<'a> {
         self.within(name)?.entries().map_err(|_| self.corrupt(name))
     }
 
+    fn text(&self, name: &str) -> Result<String> {
+        self.within(name)?.json.as_str().map(str::to_owned).ok_or_else(|| self.corrupt(name))
+    }
+
     fn texts(&self, name: &str) -> Result<Vec<String>> {
         let text = |f: Fields<'_>| f.json.as_str().map(str::to_owned);
         let all: Option<Vec<String>> = self.list(name)?.into_iter().map(text).collect();
@@ -244,7 +259,11 @@ mod tests {
         }
         let position = Position { epoch: 3, epochs: 0, step: 2, steps: 5, samples: 19 };
         let history = History { initial_epoch: 2, epochs: vec![logs.clone()], ..History::default() };
-        let callbacks = Some(vec![Vec::new(), owned(logs)]);
+        let state = CallbackState { numbers: owned(logs), ..CallbackState::default() };
+        let callbacks = Some(vec![
+            ("CsvLog".to_owned(), CallbackState::default()),
+            ("EarlyStopping(loss)".to_owned(), state),
+        ]);
         Header {
             seed: u32::MAX,
             batch: 8,
@@ -259,6 +278,7 @@ mod tests {
             frozen: BTreeSet::from(["conv2d".to_owned()]),
             variants: vec![Variant { rows: 8, weighted: false, updates: true }],
             weights: vec!["dense.weight".to_owned()],
+            metrics: vec!["accuracy".to_owned()],
             journey: Journey { position, history, data: Some((35, true)), callbacks },
         }
     }

@@ -136,30 +136,33 @@ impl Opened {
         Ok(Opened { file, header })
     }
 
-    /// What each callback is to take up.
-    pub fn callback_states(&self) -> Vec<CallbackState> {
+    /// What each callback was, and is to take up.
+    pub fn callbacks(&self) -> Vec<(String, CallbackState)> {
         let callbacks = self.header.journey.callbacks.iter().flatten().enumerate();
-        let state = |(index, numbers): (usize, &Vec<(String, f64)>)| {
+        let state = |(index, (identity, state)): (usize, &(String, CallbackState))| {
             let prefix = callback_tensor(index, "");
             let named = self.file.names().filter_map(|name| Some((name, name.strip_prefix(&prefix)?)));
             let arrays = named.filter_map(|(name, array)| Some((array.to_owned(), self.file.numbers(name)?)));
-            CallbackState { numbers: numbers.clone(), arrays: arrays.collect() }
+            let numbers = state.numbers.clone();
+            (identity.clone(), CallbackState { numbers, arrays: arrays.collect() })
         };
         callbacks.map(state).collect()
     }
 
-    /// Finds the place of every tensor among these sessions; nothing is written.
+    /// Finds the place of every tensor among these sessions, but for some names; nothing is written.
     ///
     /// # Errors
     /// [`Error::TensorNames`], [`Error::TensorMismatch`].
-    pub fn place(&self, sessions: &[&Session]) -> Result<Placement> {
-        let owners = owners(sessions);
+    pub fn place(&self, sessions: &[&Session], but: &[String]) -> Result<Placement> {
+        let mut owners = owners(sessions);
+        owners.retain(|name, _| !but.contains(name));
         let path = || self.file.path.clone();
         let callbacks = self.header.journey.callbacks.as_ref().map_or(0, Vec::len);
         let prefixes: Vec<String> = (0..callbacks).map(|index| callback_tensor(index, "")).collect();
         let of_callback = |name: &str| prefixes.iter().any(|prefix| name.starts_with(prefix));
         let unexpected = self.file.names().filter(|name| !owners.contains_key(*name) && !of_callback(name));
-        let unexpected: Vec<String> = unexpected.map(str::to_owned).collect();
+        let unexpected = unexpected.map(str::to_owned).filter(|name| !but.contains(name));
+        let unexpected: Vec<String> = unexpected.collect();
         let missing = owners.keys().filter(|name| self.file.dtype(name).is_none());
         let missing: Vec<String> = missing.cloned().collect();
         if !missing.is_empty() || !unexpected.is_empty() {

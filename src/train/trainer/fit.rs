@@ -159,9 +159,11 @@ impl<'a> Fit<'a> {
     ///
     /// A checkpoint goes on in a trainer of the same model, optimiser and kind of device, which must agree
     /// in the seed, the batch size and the number of batches to an update; its data in the number of
-    /// samples, whether they are shuffled, and the steps to an epoch; and there must be as many callbacks,
-    /// in the same order. Each disagreement is an error of `fit`, before
-    /// anything is written: [`Error::CheckpointMismatch`], [`Error::TensorNames`],
+    /// samples, whether they are shuffled, and the steps to an epoch; and the callbacks that remember
+    /// something, by [`Callback::identity`], must be the same in the same order. Where it was written within
+    /// an epoch, the metrics must be the same too. The learning rate is that of the checkpoint, unless a
+    /// schedule gives it. Each disagreement is an
+    /// error of `fit`, before anything is written: [`Error::CheckpointMismatch`], [`Error::TensorNames`],
     /// [`Error::TensorMismatch`]; for what is no checkpoint [`Error::Corrupt`],
     /// [`Error::NotACheckpoint`], [`Error::CheckpointVersion`]. Which layers are frozen and which weights
     /// are pruned, the checkpoint says. For other data, [`Trainer::load_checkpoint`] is the place.
@@ -212,6 +214,12 @@ impl Trainer {
     /// The loss of an epoch is the mean over its samples, each at the moment its batch was trained on,
     /// with weights applied and penalties added, as in Keras.
     ///
+    /// An error that a callback returns, or that writing a checkpoint comes to, ends training when all
+    /// callbacks have been called for the moment at hand; [`Callback::on_train_end`] is not called, and no
+    /// best weights are put back. Nothing is lost: the trainer has its weights and the figures of the epochs
+    /// ([`history`](Trainer::history)), and [`save_checkpoint`](Trainer::save_checkpoint), to a place that
+    /// can be written, is what [`Fit::resume`] goes on from, at the same step.
+    ///
     /// # Errors
     /// Samples that are not what the model and the loss take, by the shapes of both
     /// ([`Error::ShapeMismatch`], [`Error::DTypeMismatch`], [`Error::LabelOutOfRange`]);
@@ -261,10 +269,10 @@ impl Trainer {
         if let Some(path) = resume {
             training.resume(&path)?;
         }
+        training.note(false);
         let ended = training.run(&mut sources);
-        let Training { position, history, .. } = training;
-        self.note_journey(position, &history);
-        ended.map(|()| history)
+        training.note(ended.is_err());
+        ended.map(|()| training.history)
     }
 
     fn sources<'a>(
@@ -337,10 +345,10 @@ impl Training<'_, '_> {
     /// is done as of the beginning of the next epoch.
     fn end_epoch(&mut self, logs: Logs) -> Result<()> {
         let mut known = Some(logs);
-        let requests = self.call(Event::EpochEnd, &mut known)?;
+        let (requests, called) = self.call(Event::EpochEnd, &mut known);
         self.history.epochs.extend(known);
         self.position = Position { epoch: self.position.epoch + 1, step: 0, samples: 0, ..self.position };
-        self.grant(requests)
+        called.and(self.grant(requests))
     }
 
     /// The steps of an epoch that are left.
@@ -379,7 +387,12 @@ impl Training<'_, '_> {
         let (step, batch) = (self.position.step, self.trainer.batch);
         let rows = batch.min(sources.samples - step * batch);
         let variant = self.trainer.variant(rows, sources.weighted);
-        let index = self.trainer.prepare(variant)?;
+        let prepared = self.trainer.prepare(variant);
+        if prepared.is_err() {
+            // The steps that are counted are done.
+            chain.submit()?;
+        }
+        let index = prepared?;
         let Trainer { device, training, .. } = &mut *self.trainer;
         sources.feed.load(device, &mut training[index].1, step, chain)?;
         self.trainer.train(index, chain)?;
@@ -390,12 +403,14 @@ impl Training<'_, '_> {
 
     /// Calls the callbacks, then does what they asked for.
     fn tell(&mut self, event: Event, logs: &mut Option<Logs>) -> Result<()> {
-        let requests = self.call(event, logs)?;
-        self.grant(requests)
+        let (requests, called) = self.call(event, logs);
+        called.and(self.grant(requests))
     }
 
-    fn call(&mut self, event: Event, logs: &mut Option<Logs>) -> Result<Requests> {
-        let mut requests = Requests::default();
+    /// Calls the callbacks, all of them whatever one returns, so that they agree how far training is; but
+    /// before it has begun, the first error is the end. Returns what they ask for, and the first error.
+    fn call(&mut self, event: Event, logs: &mut Option<Logs>) -> (Requests, Result<()>) {
+        let (mut requests, mut called) = (Requests::default(), Ok(()));
         let now = self.trainer.steps;
         for callback in &mut self.callbacks {
             let mut run = Run {
@@ -405,19 +420,23 @@ impl Training<'_, '_> {
                 logs,
                 requests: &mut requests,
             };
-            match event {
-                Event::TrainBegin => callback.on_train_begin(&mut run)?,
-                Event::EpochBegin => callback.on_epoch_begin(&mut run)?,
-                Event::Refresh if callback.refreshes() => callback.on_refresh(&mut run)?,
+            let told = match event {
+                Event::TrainBegin => callback.on_train_begin(&mut run),
+                Event::EpochBegin => callback.on_epoch_begin(&mut run),
+                Event::Refresh if callback.refreshes() => callback.on_refresh(&mut run),
                 Event::Step if callback.every_steps().is_some_and(|n| now.is_multiple_of(n.max(1))) => {
-                    callback.on_step(&mut run)?;
+                    callback.on_step(&mut run)
                 }
-                Event::Refresh | Event::Step => {}
-                Event::EpochEnd => callback.on_epoch_end(&mut run)?,
-                Event::TrainEnd => callback.on_train_end(&mut run)?,
+                Event::Refresh | Event::Step => Ok(()),
+                Event::EpochEnd => callback.on_epoch_end(&mut run),
+                Event::TrainEnd => callback.on_train_end(&mut run),
+            };
+            if told.is_err() && matches!(event, Event::TrainBegin) {
+                return (Requests::default(), told);
             }
+            called = called.and(told);
         }
-        Ok(requests)
+        (requests, called)
     }
 
     fn grant(&mut self, requests: Requests) -> Result<()> {

@@ -150,8 +150,18 @@ impl Trainer {
     }
 
     /// Multiplies the learning rate, that of a schedule too, from now on.
-    pub fn scale_learning_rate(&mut self, factor: f32) {
-        self.rate_scale *= factor;
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a factor that is negative or not finite, or makes all factors together
+    /// infinite.
+    pub fn scale_learning_rate(&mut self, factor: f32) -> Result<()> {
+        let scale = self.rate_scale * factor;
+        if !(factor >= 0.0 && scale.is_finite()) {
+            let (argument, value) = ("factor", factor.to_string());
+            return Err(Error::Argument { argument, value, expected: "it must be finite and not negative" });
+        }
+        self.rate_scale = scale;
+        Ok(())
     }
 
     /// Lets stateful layers forget what they have seen: the states they carry from batch to batch are
@@ -302,6 +312,7 @@ impl Trainer {
         let weights = samples.weights.as_deref().map(std::borrow::Cow::Borrowed);
         let variant = self.variant(samples.len(), weights.is_some());
         let index = self.prepare(variant)?;
+        self.leave_epoch();
         self.reset_sums()?;
         let mut chain = Chain::new(&self.device);
         let columns = Columns::new(&samples, weights);

@@ -1,5 +1,7 @@
 //! Where training goes on: checkpoints, and weights by name.
 
+use std::borrow::Borrow;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::Trainer;
@@ -7,7 +9,8 @@ use super::fit::Training;
 use super::recipe::Variant;
 use crate::error::{Error, Result};
 use crate::session::Session;
-use crate::train::callbacks::Position;
+use crate::train::History;
+use crate::train::callbacks::{Callback, CallbackState, Position};
 use crate::train::checkpoint::{Checkpoint, Header, Journey, LoadOptions, LoadReport, Opened, own_something};
 
 impl Trainer {
@@ -53,34 +56,54 @@ impl Trainer {
     /// the first epoch that was not finished. Within `fit`, a callback asks for a checkpoint by
     /// [`Run::write_checkpoint`](crate::train::Run::write_checkpoint), at any step.
     ///
+    /// After an error of `fit`, such as a checkpoint that could not be written, the file also holds how far
+    /// the epoch was and what the callbacks remembered, those given by value too: resumed, with the same
+    /// data, options and callbacks, training goes on as if there had been no error, bit by bit.
+    ///
     /// The file is written beside its place and renamed, so that an older one is replaced whole or not at
     /// all.
     ///
     /// # Errors
     /// [`Error::Io`] with the path; what reading a value from the device reports.
     pub fn save_checkpoint(&self, path: impl AsRef<Path>) -> Result<()> {
-        Checkpoint::of_sessions(&self.sessions())?.save(path.as_ref(), &self.header(self.journey.clone()))
+        self.write(path.as_ref(), self.journey.clone())
+    }
+
+    /// The figures of the epochs of the last [`fit`](Trainer::fit), or of the checkpoint that was loaded
+    /// since: what `fit` returned, and after an error all epochs that were finished.
+    pub fn history(&self) -> &History {
+        &self.journey.history
     }
 
     /// Takes up everything that a checkpoint holds, and returns the number of the epoch to go on with,
     /// for [`Fit::initial_epoch`](super::Fit::initial_epoch). Unlike [`Fit::resume`](super::Fit::resume),
-    /// the training to come may be of other data and with other callbacks; an epoch that the checkpoint
-    /// was written in begins again.
+    /// the training to come may be of other data, with other callbacks and other metrics; an epoch that the
+    /// checkpoint was written in begins again. The learning rate is that of the checkpoint, whatever this
+    /// trainer's was: [`set_learning_rate`](Trainer::set_learning_rate) comes after it.
     ///
     /// # Errors
-    /// As for [`Fit::resume`](super::Fit::resume), for what concerns the trainer. It is as it was then.
+    /// As for [`Fit::resume`](super::Fit::resume): the model, the optimiser, the kind of device, the seed,
+    /// the batch size and the number of batches to an update must agree. The trainer is as it was then.
     pub fn load_checkpoint(&mut self, path: impl AsRef<Path>) -> Result<usize> {
         let opened = Opened::open(path.as_ref())?;
         self.check_checkpoint(&opened, path.as_ref())?;
-        self.take_up(&opened, |_| Ok(()))?;
+        self.take_up(&opened, false, |_| Ok(()))?;
         self.journey = between_epochs(&opened.header.journey);
         Ok(self.journey.position.epoch)
     }
 
-    /// Remembers what a `fit` came to.
-    pub(super) fn note_journey(&mut self, position: Position, history: &crate::train::History) {
-        let history = history.clone();
-        self.journey = between_epochs(&Journey { position, history, ..Journey::default() });
+    /// Forgets how far an epoch was, where something else is trained on.
+    pub(super) fn leave_epoch(&mut self) {
+        self.journey = between_epochs(&self.journey);
+    }
+
+    /// Writes the trainer as it is, at this point of a journey.
+    fn write(&self, path: &Path, journey: Journey) -> Result<()> {
+        let mut checkpoint = Checkpoint::of_sessions(&self.sessions())?;
+        for (index, (_, state)) in journey.callbacks.iter().flatten().enumerate() {
+            checkpoint.add_callback(index, state)?;
+        }
+        checkpoint.save(path, &self.header(journey))
     }
 
     /// The sessions that parameters and states are in, the owner of most first.
@@ -103,8 +126,23 @@ impl Trainer {
             frozen: self.recipe.frozen.clone(),
             variants: self.variants_with_states(),
             weights: self.session().weight_names(),
+            metrics: self.metric_names(),
             journey,
         }
+    }
+
+    /// The names of the figures of all metrics.
+    fn metric_names(&self) -> Vec<String> {
+        let step = self.main();
+        let output = step.session.shape_of(step.values.output);
+        self.recipe.metrics.iter().flat_map(|metric| metric.result_names(output)).collect()
+    }
+
+    /// The names of the sums of the epoch.
+    fn sum_names(&self) -> Result<Vec<String>> {
+        let step = self.main();
+        let sums = step.sums()?;
+        Ok([sums.total, sums.carry].map(|value| step.session.name_of(value)).to_vec())
     }
 
     /// Refuses a checkpoint of a trainer that would go on differently.
@@ -117,10 +155,11 @@ impl Trainer {
     }
 
     /// Puts the contents of a checkpoint in place, after `before_writing`. Where anything does not fit,
-    /// nothing has changed.
+    /// nothing has changed. The sums of the epoch count where training goes on `within` it.
     fn take_up(
         &mut self,
         opened: &Opened,
+        within: bool,
         before_writing: impl FnOnce(&mut Trainer) -> Result<()>,
     ) -> Result<()> {
         let header = &opened.header;
@@ -140,7 +179,8 @@ impl Trainer {
             let mut indices: Vec<usize> = indices.collect::<Result<_>>()?;
             indices.insert(0, 0);
             let sessions: Vec<&Session> = indices.iter().map(|&i| &self.training[i].1.session).collect();
-            let placement = opened.place(&sessions)?;
+            let sums = if within { Vec::new() } else { self.sum_names()? };
+            let placement = opened.place(&sessions, &sums)?;
             header.scalars.iter().try_for_each(|(name, _)| self.session().scalar(name).map(|_| ()))?;
             before_writing(self)?;
             Ok((indices, placement))
@@ -187,35 +227,78 @@ impl Trainer {
 /// The same training at the beginning of the epoch that it is in, of any data.
 fn between_epochs(journey: &Journey) -> Journey {
     let position = Position { epoch: journey.position.epoch, ..Position::default() };
-    let mut history = journey.history.clone();
-    (history.stopped, history.fault) = (None, None);
-    Journey { position, history, data: None, callbacks: None }
+    Journey { position, history: journey.history.clone(), data: None, callbacks: None }
 }
 
 fn same(path: &Path, what: &'static str, found: u64, expected: u64) -> Result<()> {
+    same_text(path, what, found.to_string(), expected.to_string())
+}
+
+fn same_text(path: &Path, what: &'static str, found: String, expected: String) -> Result<()> {
     if found == expected {
         return Ok(());
     }
     Err(Error::CheckpointMismatch { path: path.to_owned(), what, found, expected })
 }
 
+/// Texts one after the other.
+fn listed<T: Borrow<str>>(texts: &[T]) -> String {
+    if texts.is_empty() { "none".to_owned() } else { texts.join(", ") }
+}
+
+/// The callbacks that take up what others remembered, each by its position there and here. Those that
+/// remember nothing, on either side, may be missing.
+fn matched(
+    path: &Path,
+    there: &[(String, CallbackState)],
+    here: &[(String, bool)],
+) -> Result<Vec<(usize, usize)>> {
+    let there: Vec<(&str, bool)> = there.iter().map(|(name, state)| (&name[..], !state.is_empty())).collect();
+    let here: Vec<(&str, bool)> = here.iter().map(|(name, remembers)| (&name[..], *remembers)).collect();
+    let remember: BTreeSet<&str> = there.iter().chain(&here).filter(|c| c.1).map(|c| c.0).collect();
+    let places = |callbacks: &[(&str, bool)]| -> Vec<usize> {
+        (0..callbacks.len()).filter(|&i| remember.contains(callbacks[i].0)).collect()
+    };
+    let (from, to) = (places(&there), places(&here));
+    let names = |callbacks: &[(&str, bool)], places: &[usize]| {
+        listed(&places.iter().map(|&i| callbacks[i].0).collect::<Vec<_>>())
+    };
+    same_text(path, "the callbacks that remember something", names(&there, &from), names(&here, &to))?;
+    Ok(from.into_iter().zip(to).collect())
+}
+
 impl Training<'_, '_> {
     /// Writes where training is, with everything that the callbacks remember.
     pub(super) fn write_checkpoint(&mut self, path: &Path) -> Result<()> {
-        let mut checkpoint = Checkpoint::of_sessions(&self.trainer.sessions())?;
-        let mut callbacks = Vec::with_capacity(self.given);
-        for (index, callback) in self.callbacks[..self.given].iter().enumerate() {
-            let state = callback.save(self.trainer)?;
-            checkpoint.add_callback(index, &state)?;
-            callbacks.push(state.numbers);
-        }
-        let journey = Journey {
-            position: self.position,
-            history: self.history.clone(),
-            data: Some(self.data),
-            callbacks: Some(callbacks),
-        };
-        checkpoint.save(path, &self.trainer.header(journey))
+        let callbacks = Some(self.remembered()?);
+        self.trainer.write(path, self.journey(callbacks))
+    }
+
+    /// Lets the trainer know how far training is: between two epochs, but after an error all that
+    /// [`write_checkpoint`](Training::write_checkpoint) writes.
+    pub(super) fn note(&mut self, failed: bool) {
+        // The device that the error came from may not give what they remember.
+        let callbacks = if failed { self.remembered().ok() } else { None };
+        let journey = self.journey(callbacks);
+        self.trainer.journey = if failed { journey } else { between_epochs(&journey) };
+    }
+
+    /// What each callback that the program gave is and remembers.
+    fn remembered(&self) -> Result<Vec<(String, CallbackState)>> {
+        let given = self.callbacks[..self.given].iter();
+        given.map(|callback| Ok((callback.identity(), callback.save(self.trainer)?))).collect()
+    }
+
+    fn journey(&self, callbacks: Option<Vec<(String, CallbackState)>>) -> Journey {
+        Journey { position: self.position, history: self.history.clone(), data: Some(self.data), callbacks }
+    }
+
+    /// What each callback that the program gave is, and whether it remembers anything.
+    fn who_remembers(&self) -> Vec<(String, bool)> {
+        // What cannot be read here, such as weights of another trainer, is something.
+        let remembers = |callback: &dyn Callback| callback.save(self.trainer).map_or(true, |s| !s.is_empty());
+        let given = self.callbacks[..self.given].iter();
+        given.map(|callback| (callback.identity(), remembers(callback.as_ref()))).collect()
     }
 
     /// Takes up where a checkpoint was written. Nothing is written before all of it is known to fit.
@@ -233,13 +316,20 @@ impl Training<'_, '_> {
                 self.position.steps as u64,
             )?;
         }
-        if let Some(callbacks) = &journey.callbacks {
-            same(path, "the number of callbacks", callbacks.len() as u64, self.given as u64)?;
+        let within = journey.position.step > 0;
+        if within {
+            let metrics = [&opened.header.metrics, &self.trainer.metric_names()].map(|names| listed(names));
+            let [there, here] = metrics;
+            same_text(path, "the metrics", there, here)?;
         }
+        let states = opened.callbacks();
+        let pairs = match journey.callbacks {
+            Some(_) => matched(path, &states, &self.who_remembers())?,
+            None => Vec::new(),
+        };
         let callbacks = &mut self.callbacks;
-        self.trainer.take_up(&opened, |trainer| {
-            let states = opened.callback_states();
-            callbacks.iter_mut().zip(&states).try_for_each(|(callback, state)| callback.load(state, trainer))
+        self.trainer.take_up(&opened, within, |trainer| {
+            pairs.iter().try_for_each(|&(from, to)| callbacks[to].load(&states[from].1, trainer))
         })?;
         let Position { epoch, step, samples, .. } = journey.position;
         self.position = Position { epoch, step, samples, ..self.position };
