@@ -133,7 +133,7 @@ fn run(flags: &Flags, own: Own) -> Outcome {
     }
     #[cfg(feature = "plots")]
     if !nearest.is_empty() {
-        picture(flags, &points, &nearest, &centres)?;
+        picture(flags, &points, &nearest, &centres);
     }
 
     let mut results = Results::new(EXAMPLE.name, &device);
@@ -215,12 +215,7 @@ fn differences(centres: &[Point], host: &[[f64; 2]]) -> Vec<f64> {
 
 /// The points in the colours of their clusters, and the centres.
 #[cfg(feature = "plots")]
-fn picture(
-    flags: &Flags,
-    points: &[Point],
-    nearest: &[u32],
-    centres: &[Point],
-) -> Result<(), Box<dyn std::error::Error>> {
+fn picture(flags: &Flags, points: &[Point], nearest: &[u32], centres: &[Point]) {
     let place = |&[x, y]: &Point| (f64::from(x), f64::from(y));
     let cluster = |cluster: usize| {
         let members = points.iter().zip(nearest).filter(|&(_, &c)| c as usize == cluster);
@@ -230,5 +225,5 @@ fn picture(
         (0..centres.len()).map(cluster).filter(|(_, points)| !points.is_empty()).collect();
     clouds.push(("centres".to_owned(), centres.iter().map(place).collect()));
     let clouds: Vec<_> = clouds.iter().map(|(name, points)| (name.as_str(), &points[..])).collect();
-    flags.picture("kmeans_clusters", |path| plot::scatter(path, ["x", "y"], &clouds))
+    flags.picture("kmeans_clusters", |path| plot::scatter(path, ["x", "y"], &clouds));
 }

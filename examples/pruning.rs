@@ -120,7 +120,7 @@ fn run(flags: &Flags) -> Outcome {
     add(&mut rows, gradual(&setting)?);
     println!();
     #[cfg(feature = "plots")]
-    picture(flags, &rows)?;
+    picture(flags, &rows);
 
     let mut results = Results::new(EXAMPLE.name, &device);
     results.set("epochs", history.epochs.len());
@@ -212,7 +212,7 @@ fn cells(row: &Row) -> [String; 5] {
 
 /// Accuracy against sparsity.
 #[cfg(feature = "plots")]
-fn picture(flags: &Flags, rows: &[Row]) -> Result<(), Box<dyn std::error::Error>> {
+fn picture(flags: &Flags, rows: &[Row]) {
     let of = |method: &'static str| rows.iter().filter(move |row| row.method == method);
     let fine_tuned = |row: &Row| (row.sparsity, row.fine_tuned);
     let at_once = of("magnitude").filter_map(|row| Some((row.sparsity, row.at_once?)));
@@ -222,5 +222,5 @@ fn picture(flags: &Flags, rows: &[Row]) -> Result<(), Box<dyn std::error::Error>
         .line("and fine-tuned", of("magnitude").map(fine_tuned))
         .dots("half of the units, fine-tuned", of("units").map(fine_tuned))
         .dots("gradually", of("gradual").map(fine_tuned));
-    flags.picture(EXAMPLE.name, |path| plot::panels(path, std::slice::from_ref(&panel)))
+    flags.picture(EXAMPLE.name, |path| plot::panels(path, std::slice::from_ref(&panel)));
 }

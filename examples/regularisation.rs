@@ -113,7 +113,7 @@ fn run(flags: &Flags) -> Outcome {
     #[cfg(feature = "plots")]
     if trainings.iter().any(|training| !training.history.epochs.is_empty()) {
         let runs: Vec<_> = trainings.iter().map(|t| (t.remedy.name(), &t.history)).collect();
-        flags.picture(EXAMPLE.name, |path| plot::compare(path, "val_loss", &runs))?;
+        flags.picture(EXAMPLE.name, |path| plot::compare(path, "val_loss", &runs));
     }
     results.set("train_samples", train.len());
     results.set("validation_samples", held_back.len());

@@ -64,9 +64,9 @@ fn digits(data: &Dataset, first: u32) -> Result<Dataset, String> {
 }
 
 /// Where the weights go in between.
-fn weights_file(flags: &Flags) -> std::io::Result<PathBuf> {
+fn weights_file(flags: &Flags) -> Result<PathBuf, String> {
     let folder = flags.out.clone().unwrap_or_else(std::env::temp_dir);
-    std::fs::create_dir_all(&folder)?;
+    std::fs::create_dir_all(&folder).map_err(|e| format!("cannot make `{}`: {e}", folder.display()))?;
     Ok(folder.join(format!("transfer_learning-{}.safetensors", std::process::id())))
 }
 
@@ -102,7 +102,8 @@ fn run(flags: &Flags, own: Own) -> Outcome {
     println!("\n5 to 9, from {} images, with the convolutions that were learned from 0 to 4:", few.len());
     let mut tuned = trainer(model(50)).freeze(BASE).build(&device)?;
     let loaded = tuned.load_weights_with(&weights, &LoadOptions::new().layers(BASE));
-    std::fs::remove_file(&weights)?;
+    let removed = std::fs::remove_file(&weights);
+    removed.map_err(|e| format!("cannot remove `{}`: {e}", weights.display()))?;
     let loaded = loaded?;
     println!("{loaded}: {}", loaded.loaded.join(", "));
     tuned.fit(&few, Fit::epochs(own.tune_epochs))?;

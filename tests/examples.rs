@@ -465,6 +465,35 @@ fn out_leaves_results_and_history() {
     assert!(image::open(Path::new(&out).join("linear_regression.png")).is_ok());
 }
 
+/// What cannot be kept is known before training, and what is lost at the end takes nothing with it.
+#[test]
+fn out_that_cannot_be_written() {
+    let folder = Folder::new();
+    let file = folder.write("file", b"text").display().to_string();
+    for out in [file.clone(), format!("{file}/in/it")] {
+        let flags = ["--device", "cpu", "--epochs", "2", "--out", &out];
+        assert!(failure("digits", &flags).contains(&format!("cannot write into `{out}`")));
+        let printed = String::from_utf8(run("digits", &flags).stdout).expect("examples print UTF-8");
+        assert!(!printed.contains("epoch"), "{printed}");
+    }
+
+    for name in ["xor.json", "xor_boundary.svg"] {
+        let folder = Folder::new();
+        folder.write(&format!("{name}/in_the_way"), b"");
+        let flags = ["--device", "cpu", "--epochs", "2", "--out", folder.path()];
+        let message = failure("xor", &flags);
+        assert!(message.contains(&folder.0.join(name).display().to_string()), "{message}");
+        let printed = String::from_utf8(run("xor", &flags).stdout).expect("examples print UTF-8");
+        let last = printed.lines().last().expect("there is a line");
+        let found: Json = serde_json::from_str(last).expect("results end the output");
+        assert_eq!(found["epochs"], 2);
+        assert!(folder.0.join("xor.csv").is_file() && folder.0.join("xor.png").is_file());
+        let mut names =
+            fs::read_dir(&folder.0).expect("it is there").flatten().map(|entry| entry.file_name());
+        assert!(names.all(|name| name.to_string_lossy().starts_with("xor")), "something was left behind");
+    }
+}
+
 /// A line for each epoch goes to standard output; no bar does where there is no terminal.
 #[test]
 fn epochs_are_printed() {
