@@ -139,7 +139,7 @@ fn run(flags: &Flags, own: Own) -> Outcome {
     let mut results = Results::new(EXAMPLE.name, &device);
     results.set("points", points.len());
     results.set("clusters", own.clusters);
-    results.set("iterations", inertias.len());
+    results.set("epochs", inertias.len());
     results.set("converged", !moving);
     results.set("inertia", inertias.last().map(|&inertia| round(inertia, 6)));
     results.set("inertias", inertias.iter().map(|&inertia| round(inertia, 6)).collect::<Vec<_>>());

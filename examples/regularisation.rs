@@ -69,6 +69,7 @@ struct Training {
     remedy: Remedy,
     history: History,
     train: Evaluation,
+    held_back: Evaluation,
     test: Evaluation,
 }
 
@@ -105,11 +106,14 @@ fn run(flags: &Flags) -> Outcome {
             .seed(flags.seed)
             .build(&device)?;
         let history = fit(flags, remedy, &mut trainer, &train, &held_back)?;
-        let (on_train, on_test) = (trainer.evaluate(&train)?, trainer.evaluate(&test)?);
-        trainings.push(Training { remedy, history, train: on_train, test: on_test });
+        results.set("batch", trainer.batch_size());
         results.set("parameters", parameters(trainer.session())?);
+        let [train, held_back, test] = [&train, &held_back, &test].map(|part| trainer.evaluate(part));
+        trainings.push(Training { remedy, history, train: train?, held_back: held_back?, test: test? });
     }
     print(&trainings);
+    let best = best(&trainings);
+    println!("least loss on the images held back: {}\n", best.remedy.name());
     #[cfg(feature = "plots")]
     if trainings.iter().any(|training| !training.history.epochs.is_empty()) {
         let runs: Vec<_> = trainings.iter().map(|t| (t.remedy.name(), &t.history)).collect();
@@ -118,6 +122,11 @@ fn run(flags: &Flags) -> Outcome {
     results.set("train_samples", train.len());
     results.set("validation_samples", held_back.len());
     results.set("test_samples", test.len());
+    // Of the best; the runs have all of them.
+    results.set("best", best.remedy.name());
+    results.set("epochs", best.history.epochs.len());
+    results.set("test_accuracy", accuracy(&best.test));
+    results.set("test_loss", round(best.test.loss, 6));
     results.set("runs", trainings.iter().map(as_json).collect::<Vec<_>>());
     results.table(["run", "epoch", "loss", "val_loss"], trainings.iter().flat_map(rows));
     Ok(results)
@@ -144,10 +153,17 @@ fn fit(
     Ok(history)
 }
 
+/// The training whose network has the least loss on the images that were held back: the test images are
+/// not for choosing.
+fn best(trainings: &[Training]) -> &Training {
+    let least = trainings.iter().min_by(|a, b| a.held_back.loss.total_cmp(&b.held_back.loss));
+    least.expect("there is one for each remedy")
+}
+
 /// Losses are those of the network as it is used: without dropout, and without the penalty.
 fn print(trainings: &[Training]) {
     println!("\n{:16}  epochs  train loss  accuracy   test loss  accuracy", "");
-    for Training { remedy, history, train, test } in trainings {
+    for Training { remedy, history, train, test, .. } in trainings {
         let accuracy = |score: &Evaluation| 100.0 * score.get("accuracy").unwrap_or(f64::NAN);
         println!(
             "{:16}  {:6}  {:10.4}  {:6.2} %  {:10.4}  {:6.2} %",
@@ -162,8 +178,11 @@ fn print(trainings: &[Training]) {
     println!();
 }
 
-fn as_json(Training { remedy, history, train, test }: &Training) -> serde_json::Value {
-    let accuracy = |score: &Evaluation| score.get("accuracy").map(|accuracy| round(accuracy, 6));
+fn accuracy(score: &Evaluation) -> Option<f64> {
+    score.get("accuracy").map(|accuracy| round(accuracy, 6))
+}
+
+fn as_json(Training { remedy, history, train, test, .. }: &Training) -> serde_json::Value {
     json!({
         "name": remedy.name(),
         "epochs": history.epochs.len(),

@@ -62,8 +62,8 @@ fn xor_is_solved() {
     for device in ["cpu", &gpu()] {
         let folder = Folder::new();
         let results = results("xor", &["--device", device, "--out", folder.path()]);
-        assert_eq!(number(&results, "accuracy"), 1.0);
-        assert_eq!(number(&results, "epochs"), 500.0);
+        assert_eq!((number(&results, "test_accuracy"), number(&results, "epochs")), (1.0, 500.0));
+        assert!(number(&results, "test_loss") < 0.05 && results["batch"] == 4, "{results}");
         let outputs: Vec<f64> = numbers(&results["outputs"]);
         assert!(outputs.iter().zip([0.0, 1.0, 1.0, 0.0]).all(|(y, t)| (y - t).abs() < 0.1), "{results}");
         drawn(&folder, "xor");
@@ -120,7 +120,7 @@ fn kmeans_finds_the_clusters() {
         assert_eq!(found["converged"], true);
         assert!(number(&found, "largest_difference") <= 1e-4, "{found}");
         let inertias = numbers(&found["inertias"]);
-        assert_eq!(found["iterations"], inertias.len());
+        assert_eq!(found["epochs"], inertias.len());
         assert!(inertias.len() >= 2 && inertias.windows(2).all(|w| w[1] <= w[0] * (1.0 + 1e-6)), "{found}");
         // Every middle that points are scattered around has a centre near it.
         let centres: Vec<Vec<f64>> =
@@ -140,7 +140,7 @@ fn kmeans_finds_the_clusters() {
         assert_eq!(numbers(&results("kmeans", &more("1"))["inertias"]).len(), 2);
     }
     let stopped = results("kmeans", &["--device", "cpu", "--epochs", "1"]);
-    assert_eq!((&stopped["iterations"], &stopped["converged"]), (&1.into(), &false.into()));
+    assert_eq!((&stopped["epochs"], &stopped["converged"]), (&1.into(), &false.into()));
     assert!(failure("kmeans", &["--device", "cpu", "--limit", "3"]).contains("3 points"));
 }
 
@@ -162,6 +162,12 @@ fn regularisation_compares_four_trainings() {
         assert!(number(&remedied, "train_loss") > number(&plain, "train_loss"), "{found}");
         assert!(number(&remedied, "test_accuracy") > 0.8, "{found}");
     }
+    // The network of all results is one of the four.
+    let best = run(found["best"].as_str().expect("a name"));
+    for key in ["epochs", "test_accuracy", "test_loss"] {
+        assert!(found[key] == best[key] && found[key].is_number(), "{found}");
+    }
+    assert_eq!(found["batch"], 32);
     drawn(&folder, "regularisation");
     let table = fs::read_to_string(folder.0.join("regularisation.csv")).expect("a row per epoch");
     assert!(table.starts_with("run,epoch,loss,val_loss\nplain,1,"), "{table}");
@@ -192,6 +198,8 @@ fn pruning_takes_weights_and_units() {
     assert!((shares[7] - 0.95).abs() < 1e-4, "{found}");
     assert_eq!(rows[4]["parameters"], 50_610 - 47_690);
     assert!(number(&rows[0], "accuracy") > 0.85, "{found}");
+    assert_eq!((&found["test_accuracy"], &found["epochs"]), (&rows[0]["accuracy"], &9.into()));
+    assert!((0.0..1.0).contains(&number(&found, "test_loss")), "{found}");
     // What is left adapts.
     let (at_once, fine_tuned) = (number(&rows[4], "accuracy"), number(&rows[4], "fine_tuned_accuracy"));
     assert!(fine_tuned > at_once + 0.1, "{found}");
@@ -210,6 +218,8 @@ fn linear_regression_finds_least_squares() {
     for device in ["cpu", &gpu()] {
         let results = results("linear_regression", &["--device", device]);
         assert!((number(&results, "prediction") - 18.846_153_85).abs() < 1e-4, "{results}");
+        // The share of the sales' variance that the line leaves.
+        assert!((number(&results, "test_loss") - 0.0257).abs() < 1e-3 && results["batch"] == 6, "{results}");
     }
 }
 
@@ -275,7 +285,9 @@ fn transfer_learning_takes_the_convolutions_over() {
         let flags = ["--device", device, "--data", data.path(), "--epochs", "8", "--batch", "8", "--out"];
         let more = [out.path(), "--limit", "160", "--few", "40", "--tune-epochs", "20"];
         let results = results("transfer_learning", &[&flags[..], &more].concat());
-        assert_eq!((&results["samples"], &results["loaded"]), (&40.into(), &4.into()), "{results}");
+        assert_eq!((&results["train_samples"], &results["loaded"]), (&40.into(), &4.into()), "{results}");
+        assert_eq!((&results["epochs"], &results["batch"]), (&20.into(), &8.into()), "{results}");
+        assert!((0.0..1.0).contains(&number(&results, "test_loss")), "{results}");
         assert!(number(&results, "base_accuracy") > 0.9, "{results}");
         assert!(number(&results, "test_accuracy") > 0.9, "{results}");
         assert!((0.0..=1.0).contains(&number(&results, "scratch_accuracy")), "{results}");
@@ -419,9 +431,10 @@ fn image_filters_reads_a_picture() {
 
 #[test]
 fn custom_op_agrees_with_its_reference() {
-    let cpu = results("custom_op", &["--device", "cpu", "--epochs", "10"]);
-    assert!(number(&cpu, "train_accuracy") > 0.95, "{cpu}");
-    let gpu = results("custom_op", &["--device", &gpu(), "--epochs", "1", "--limit", "64"]);
+    let cpu = classifier("custom_op", &["--device", "cpu", "--epochs", "10"]);
+    assert!(number(&cpu, "train_accuracy") > 0.95 && number(&cpu, "test_accuracy") > 0.95, "{cpu}");
+    assert_eq!((&cpu["train_samples"], &cpu["test_samples"]), (&640.into(), &160.into()));
+    let gpu = classifier("custom_op", &["--device", &gpu(), "--epochs", "1", "--limit", "64"]);
     assert!(number(&gpu, "verified_ops") > 10.0, "{gpu}");
 }
 
