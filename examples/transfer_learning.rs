@@ -11,10 +11,12 @@ use std::process::ExitCode;
 
 use clap::Args;
 use common::classifier::MNIST;
-use common::{Example, Flags, Outcome, Results, positive, round};
+use common::{Example, Flags, Outcome, Results, positive, printed, round};
 use retape::data::Dataset;
+#[cfg(feature = "plots")]
+use retape::plot;
 use retape::prelude::*;
-use retape::train::{Evaluation, LoadOptions};
+use retape::train::{Evaluation, LoadOptions, TrainerBuilder};
 
 const EXAMPLE: Example = Example {
     name: "transfer_learning",
@@ -78,38 +80,35 @@ fn run(flags: &Flags, own: Own) -> Outcome {
     let folder = flags.data_folder("mnist", MNIST)?;
     let device = flags.open_device()?;
     let data = flags.limited(data::mnist(folder)?);
-    let trainer = |model: Sequential, train: &Dataset| {
-        Trainer::new(model, data.input_shape())
-            .loss(Loss::SparseCategoricalCrossEntropy)
-            .optimizer(Adam::new(1e-3))
-            .metrics([Metric::Accuracy])
-            .batch_size(flags.batch_size(32, train.len()))
-            .seed(flags.seed)
-    };
 
     println!("\n0 to 4, from all images:");
     let (all, others) = (digits(&data.train, 0)?, digits(&data.test, 0)?);
-    let mut first = trainer(model(100), &all).build(&device)?;
-    let learned = first.fit(&all, Fit::epochs(flags.epochs.unwrap_or(3)))?;
+    let mut first = trainer(flags, model(100), &all).build(&device)?;
+    let learned = first.fit(&all, flags.fit(3))?;
     let base = judge(&mut first, &others)?;
     let weights = weights_file(flags)?;
     first.save_weights(&weights)?;
 
     let (few, test) = (digits(&data.train, 5)?.take(own.few), digits(&data.test, 5)?);
     println!("\n5 to 9, from {} images, with the convolutions that were learned from 0 to 4:", few.len());
-    let mut tuned = trainer(model(50), &few).freeze(BASE).build(&device)?;
+    let mut tuned = trainer(flags, model(50), &few).freeze(BASE).build(&device)?;
     let loaded = tuned.load_weights_with(&weights, &LoadOptions::new().layers(BASE));
     let removed = std::fs::remove_file(&weights);
     removed.map_err(|e| format!("cannot remove `{}`: {e}", weights.display()))?;
     let loaded = loaded?;
     println!("{loaded}: {}", loaded.loaded.join(", "));
-    let history = tuned.fit(&few, Fit::epochs(own.tune_epochs))?;
+    let history = tuned.fit(&few, printed(own.tune_epochs, 1).validation(&test))?;
     let transferred = judge(&mut tuned, &test)?;
 
     println!("\nThe same from scratch:");
-    let mut scratch = trainer(model(50), &few).build(&device)?;
-    scratch.fit(&few, Fit::epochs(own.tune_epochs))?;
+    let mut scratch = trainer(flags, model(50), &few).build(&device)?;
+    let alone = scratch.fit(&few, printed(own.tune_epochs, 1).validation(&test))?;
     let from_scratch = judge(&mut scratch, &test)?;
+    #[cfg(feature = "plots")]
+    if own.tune_epochs > 0 {
+        let runs = [("with the convolutions of 0 to 4", &history), ("from scratch", &alone)];
+        flags.picture("transfer_learning_scratch", |path| plot::compare(path, "val_accuracy", &runs));
+    }
 
     let operators = |trainer: &Trainer| trainer.session().tape().ops().len();
     let mut results = Results::new(EXAMPLE.name, &device);
@@ -127,7 +126,17 @@ fn run(flags: &Flags, own: Own) -> Outcome {
     results.set("scratch_loss", round(from_scratch.loss, 6));
     results.set("operators", operators(&tuned));
     results.set("scratch_operators", operators(&scratch));
+    results.history(history);
     Ok(results)
+}
+
+fn trainer(flags: &Flags, model: Sequential, train: &Dataset) -> TrainerBuilder {
+    Trainer::new(model, train.input_shape())
+        .loss(Loss::SparseCategoricalCrossEntropy)
+        .optimizer(Adam::new(1e-3))
+        .metrics([Metric::Accuracy])
+        .batch_size(flags.batch_size(32, train.len()))
+        .seed(flags.seed)
 }
 
 /// Reads the test images and says how well.

@@ -294,8 +294,18 @@ fn transfer_learning_takes_the_convolutions_over() {
         // The frozen convolutions have neither gradients nor updates.
         assert!(number(&results, "operators") < number(&results, "scratch_operators"), "{results}");
     }
+    drawn(&out, "transfer_learning");
+    drawn(&out, "transfer_learning_scratch");
+    let table = fs::read_to_string(out.0.join("transfer_learning.csv")).expect("a row per epoch");
+    assert!(table.starts_with("epoch,loss,accuracy,val_loss,val_accuracy"), "{table}");
+    assert_eq!(table.lines().count(), 21);
     let left = fs::read_dir(&out.0).expect("the folder is there");
-    assert_eq!(left.count(), 1, "the results alone are left");
+    assert_eq!(left.count(), 6, "the weights are gone");
+
+    let flags = ["--device", "cpu", "--data", data.path(), "--epochs", "2", "--tune-epochs", "3"];
+    let printed = String::from_utf8(run("transfer_learning", &flags).stdout).expect("examples print UTF-8");
+    let lines = |start: &str| printed.lines().filter(|line| line.starts_with(start)).count();
+    assert_eq!((lines("epoch 1/2  loss"), lines("epoch 3/3  loss")), (1, 2), "{printed}");
 }
 
 #[test]

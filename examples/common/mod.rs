@@ -156,14 +156,7 @@ impl Flags {
 
     /// [`fit`](Flags::fit) with a line after every `row` epochs.
     pub fn fit_in_rows<'a>(&self, epochs: usize, row: usize) -> Fit<'a> {
-        let start = Instant::now();
-        Fit::epochs(self.epochs.unwrap_or(epochs)).on_epoch_end(move |run| {
-            let (number, epochs) = (run.epoch() + 1, run.epochs());
-            if (number.is_multiple_of(row) || number == epochs) && !bar_prints_epochs() {
-                print_figures("epoch", number, epochs, run.logs()?, start.elapsed());
-            }
-            Ok(())
-        })
+        printed(self.epochs.unwrap_or(epochs), row)
     }
 
     /// Makes the folder that `--out` names if it is missing, and a file in it that is gone at once.
@@ -193,6 +186,18 @@ impl Flags {
             Err(error) => self.unwritten.borrow_mut().push(error.to_string()),
         }
     }
+}
+
+/// So many epochs, with a line on standard output after every `row` of them and after the last.
+pub fn printed<'a>(epochs: usize, row: usize) -> Fit<'a> {
+    let start = Instant::now();
+    Fit::epochs(epochs).on_epoch_end(move |run| {
+        let (number, epochs) = (run.epoch() + 1, run.epochs());
+        if (number.is_multiple_of(row) || number == epochs) && !bar_prints_epochs() {
+            print_figures("epoch", number, epochs, run.logs()?, start.elapsed());
+        }
+        Ok(())
+    })
 }
 
 /// On a terminal, the bar of `fit` leaves a line for each epoch itself.
