@@ -208,10 +208,10 @@ impl Layer for Rectifier {
 
 fn run(flags: &Flags) -> Outcome {
     let device = flags.open_device()?;
-    let batch = flags.batch.unwrap_or(32);
-    let [train, test] = [(TRAIN.max(batch), 2), (TEST, 3)]
+    let [train, test] = [(TRAIN, 2), (TEST, 3)]
         .map(|(points, stream)| rings(points, Stream { seed: flags.seed, step: 0, stream }));
     let data = flags.limited(TrainTest { train, test });
+    let batch = flags.batch_size(32, data.train.len());
     let model = Sequential::new().add(Dense::new(16)).add(Rectifier { b: 4.0 }).add(Dense::new(2));
 
     let checked = verify(&model, &device, &data.train, batch)?;

@@ -83,7 +83,7 @@ fn run(flags: &Flags) -> Outcome {
     // Half as many images again are held back to watch the training by.
     let images = flags.limit.unwrap_or(IMAGES.min(train.len() / 6)).min(train.len() / 3 * 2).max(1);
     let (train, held_back) = train.take((images + images.div_ceil(2)).max(2)).split_last(1.0 / 3.0)?;
-    let test = test.take(2 * images);
+    let test = test.take(flags.limit.unwrap_or(2 * images));
     println!(
         "{} images to learn from, {} held back, {} to be judged by",
         train.len(),

@@ -172,6 +172,11 @@ fn regularisation_compares_four_trainings() {
     let table = fs::read_to_string(folder.0.join("regularisation.csv")).expect("a row per epoch");
     assert!(table.starts_with("run,epoch,loss,val_loss\nplain,1,"), "{table}");
 
+    let one = results("regularisation", &["--device", "cpu", "--limit", "1", "--epochs", "1"]);
+    for part in ["train_samples", "validation_samples", "test_samples"] {
+        assert_eq!(one[part], 1, "{part}");
+    }
+
     let data = folder_with_mnist("mnist", 30, 12);
     let flags = ["--device", &gpu(), "--data", data.path(), "--epochs", "2", "--limit", "16"];
     let mnist = results("regularisation", &flags);
@@ -446,6 +451,9 @@ fn custom_op_agrees_with_its_reference() {
     assert_eq!((&cpu["train_samples"], &cpu["test_samples"]), (&640.into(), &160.into()));
     let gpu = classifier("custom_op", &["--device", &gpu(), "--epochs", "1", "--limit", "64"]);
     assert!(number(&gpu, "verified_ops") > 10.0, "{gpu}");
+    let few = classifier("custom_op", &["--device", "cpu", "--epochs", "1", "--limit", "5"]);
+    assert_eq!((&few["train_samples"], &few["test_samples"]), (&5.into(), &5.into()));
+    assert_eq!(few["batch"], 5);
 }
 
 #[test]
