@@ -12,7 +12,7 @@ use common::classifier::{mnist_or_digits, parameters};
 use common::{Example, Flags, Outcome, Results, round};
 use retape::data::{Dataset, TrainTest};
 #[cfg(feature = "plots")]
-use retape::plot;
+use retape::plot::{self, Panel};
 use retape::prelude::*;
 use retape::train::Evaluation;
 use retape::train::callbacks::EarlyStopping;
@@ -116,8 +116,7 @@ fn run(flags: &Flags) -> Outcome {
     println!("least loss on the images held back: {}\n", best.remedy.name());
     #[cfg(feature = "plots")]
     if trainings.iter().any(|training| !training.history.epochs.is_empty()) {
-        let runs: Vec<_> = trainings.iter().map(|t| (t.remedy.name(), &t.history)).collect();
-        flags.picture(EXAMPLE.name, |path| plot::compare(path, "val_loss", &runs));
+        picture(flags, &trainings);
     }
     results.set("train_samples", train.len());
     results.set("validation_samples", held_back.len());
@@ -191,6 +190,21 @@ fn as_json(Training { remedy, history, train, test, .. }: &Training) -> serde_js
         "test_loss": round(test.loss, 6),
         "test_accuracy": accuracy(test),
     })
+}
+
+/// The losses of the images that were held back. Early stopping begins as the plain training does, which
+/// is drawn wide and under it.
+#[cfg(feature = "plots")]
+fn picture(flags: &Flags, trainings: &[Training]) {
+    let empty = Panel::new("validation loss").axes("epoch", "validation loss").whole_x();
+    let panel = trainings.iter().fold(empty, |panel, Training { remedy, history, .. }| {
+        let losses = (1..).map(f64::from).zip(history.get("val_loss"));
+        match remedy {
+            Remedy::Plain => panel.reference(remedy.name(), losses),
+            _ => panel.line(remedy.name(), losses),
+        }
+    });
+    flags.picture(EXAMPLE.name, |path| plot::panels(path, std::slice::from_ref(&panel)));
 }
 
 fn rows(Training { remedy, history, .. }: &Training) -> Vec<[String; 4]> {

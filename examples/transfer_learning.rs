@@ -60,7 +60,8 @@ fn digits(data: &Dataset, first: u32) -> Result<Dataset, String> {
         }
     }
     if labels.is_empty() {
-        return Err(format!("there is no image of {first} to {}", first + CLASSES - 1));
+        let (last, searched) = (first + CLASSES - 1, data.len());
+        return Err(format!("there is no image of {first} to {last} among {searched}: raise `--limit`"));
     }
     Dataset::new(data.input_shape(), inputs, labels, CLASSES).map_err(|e| e.to_string())
 }

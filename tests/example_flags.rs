@@ -7,6 +7,7 @@ mod runner;
 
 use std::fs;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use folder::Folder;
 use runner::{Json, failure, results, run};
@@ -57,6 +58,22 @@ fn out_that_cannot_be_written() {
             fs::read_dir(&folder.0).expect("it is there").flatten().map(|entry| entry.file_name());
         assert!(names.all(|name| name.to_string_lossy().starts_with("xor")), "something was left behind");
     }
+}
+
+/// As in `xor | head -0`.
+#[test]
+fn nobody_reads_on() {
+    assert!(run("xor", &["--help"]).status.success());
+    let own = std::env::current_exe().expect("a running binary has a path");
+    let profile = own.ancestors().nth(2).expect("test binaries lie in target/PROFILE/deps");
+    let mut example = Command::new(profile.join("examples/xor"));
+    example.args(["--device", "cpu", "--epochs", "2"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut example = example.spawn().expect("it starts");
+    drop(example.stdout.take());
+    let output = example.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(1));
+    let message = String::from_utf8(output.stderr).expect("examples print UTF-8");
+    assert!(!message.contains("panicked"), "{message}");
 }
 
 #[test]

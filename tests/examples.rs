@@ -131,6 +131,9 @@ fn kmeans_finds_the_clusters() {
         }
         drawn(&folder, "kmeans");
         drawn(&folder, "kmeans_clusters");
+        let picture = fs::read_to_string(folder.0.join("kmeans_clusters.svg")).expect("it was written");
+        // One for each centre, and one in the legend.
+        assert_eq!(picture.matches("#000000\" stroke-width=\"20\"").count(), 5, "{picture}");
         let table = fs::read_to_string(folder.0.join("kmeans.csv")).expect("a row per iteration");
         assert_eq!(table.lines().count(), inertias.len() + 1);
 
@@ -141,7 +144,8 @@ fn kmeans_finds_the_clusters() {
     }
     let stopped = results("kmeans", &["--device", "cpu", "--epochs", "1"]);
     assert_eq!((&stopped["epochs"], &stopped["converged"]), (&1.into(), &false.into()));
-    assert!(failure("kmeans", &["--device", "cpu", "--limit", "3"]).contains("3 points"));
+    let message = failure("kmeans", &["--device", "cpu", "--limit", "3"]);
+    assert!(message.contains("3 points") && message.contains("--clusters"), "{message}");
 }
 
 #[test]
@@ -311,6 +315,8 @@ fn transfer_learning_takes_the_convolutions_over() {
     let printed = String::from_utf8(run("transfer_learning", &flags).stdout).expect("examples print UTF-8");
     let lines = |start: &str| printed.lines().filter(|line| line.starts_with(start)).count();
     assert_eq!((lines("epoch 1/2  loss"), lines("epoch 3/3  loss")), (1, 2), "{printed}");
+    let message = failure("transfer_learning", &["--data", data.path(), "--limit", "1"]);
+    assert!(message.contains("no image of 5 to 9") && message.contains("--limit"), "{message}");
 }
 
 #[test]
@@ -495,6 +501,9 @@ fn epochs_are_printed() {
     let bar = String::from_utf8(output.stderr).expect("examples print UTF-8");
     assert!(!bar.contains("epoch"), "{bar}");
     drawn(&folder, "digits");
+    // The loss, the accuracy and the rate, which ends at 0: all over three epochs.
+    let picture = fs::read_to_string(folder.0.join("digits.svg")).expect("it was written");
+    assert_eq!(picture.matches(">\n3\n<").count(), 3, "{picture}");
     drawn(&folder, "digits_confusion");
 
     // Long trainings print some of them.

@@ -86,6 +86,7 @@ impl Example {
         let matches = command.get_matches();
         let read = Flags::from_arg_matches(&matches).and_then(|f| Ok((f, Own::from_arg_matches(&matches)?)));
         let (flags, own) = read.unwrap_or_else(|error| error.exit());
+        end_with_the_reader();
         println!("{}", self.about);
         let start = Instant::now();
         let tried = flags.try_out().map_err(Box::from);
@@ -104,6 +105,22 @@ impl Example {
             }
         }
     }
+}
+
+/// Makes the program end quietly where nobody reads on, as in `digits | head -3`, and with an error where
+/// standard output fails otherwise. `println!` panics in both cases.
+fn end_with_the_reader() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let message = panic.payload_as_str().unwrap_or_default();
+        if !message.starts_with("failed printing to stdout") {
+            return report(panic);
+        }
+        if !message.contains("Broken pipe") {
+            eprintln!("error: {message}");
+        }
+        std::process::exit(1);
+    }));
 }
 
 /// The flags of an example that has only those of every example.
