@@ -16,8 +16,9 @@ mod common;
 
 use std::process::ExitCode;
 
-use common::{Example, Flags, Outcome, Results};
+use common::{Example, Flags, Outcome, classifier};
 use retape::cpu::Array;
+use retape::data::{Dataset, TrainTest};
 use retape::kernel::{Grid, KernelCall, Shader, Slot};
 use retape::nn::{self, LayerContext};
 use retape::ops::{Backward, EPS, FLUSH, Lowering, Op, Reference};
@@ -180,6 +181,10 @@ impl SquareplusExt for Graph {
     }
 }
 
+/// Points to learn from, and to be judged by.
+const TRAIN: usize = 640;
+const TEST: usize = 160;
+
 fn main() -> ExitCode {
     EXAMPLE.run(run)
 }
@@ -203,11 +208,13 @@ impl Layer for Rectifier {
 
 fn run(flags: &Flags) -> Outcome {
     let device = flags.open_device()?;
-    let batch = flags.batch.unwrap_or(32);
-    let data = rings(flags.limit.unwrap_or(640).max(batch), flags.seed);
+    let [train, test] = [(TRAIN, 2), (TEST, 3)]
+        .map(|(points, stream)| rings(points, Stream { seed: flags.seed, step: 0, stream }));
+    let data = flags.limited(TrainTest { train, test });
+    let batch = flags.batch_size(32, data.train.len());
     let model = Sequential::new().add(Dense::new(16)).add(Rectifier { b: 4.0 }).add(Dense::new(2));
 
-    let checked = verify(&model, &device, &data, batch)?;
+    let checked = verify(&model, &device, &data.train, batch)?;
     print!("{checked}");
     if let Some(wrong) = checked.first_difference() {
         return Err(format!("{} differs from its reference: {}", wrong.name, wrong.worst).into());
@@ -220,23 +227,14 @@ fn run(flags: &Flags) -> Outcome {
         .batch_size(batch)
         .seed(flags.seed)
         .build(&device)?;
-    let history = trainer.fit(&data, flags.fit(20))?;
-
-    let mut results = Results::new(EXAMPLE.name, &device);
-    results.set("epochs", history.epochs.len());
+    let history = trainer.fit(&data.train, flags.fit(20).validation(&data.test))?;
+    let mut results = classifier::results(EXAMPLE.name, &mut trainer, &data, history)?;
     results.set("verified_ops", checked.rows.len());
-    results.set("train_accuracy", trainer.evaluate(&data)?.get("accuracy"));
-    results.history(history);
     Ok(results)
 }
 
 /// Every operator of a training step, the new ones among them, against its reference.
-fn verify(
-    model: &Sequential,
-    device: &Device,
-    data: &data::Dataset,
-    batch: usize,
-) -> retape::Result<Verification> {
+fn verify(model: &Sequential, device: &Device, data: &Dataset, batch: usize) -> retape::Result<Verification> {
     let mut g = Graph::new();
     let x = g.input("x", [batch, 2]);
     let labels = g.labels("labels", [batch]);
@@ -249,8 +247,7 @@ fn verify(
 }
 
 /// Points of a disc, class 0, and of a ring around it, class 1.
-fn rings(n: usize, seed: u32) -> data::Dataset {
-    let stream = Stream { seed, step: 0, stream: 2 };
+fn rings(n: usize, stream: Stream) -> Dataset {
     let mut inputs = Vec::with_capacity(2 * n);
     for i in 0..n as u32 {
         let angle = std::f64::consts::TAU * stream.uniform(2 * i);
@@ -258,5 +255,5 @@ fn rings(n: usize, seed: u32) -> data::Dataset {
         inputs.extend([(radius * angle.cos()) as f32, (radius * angle.sin()) as f32]);
     }
     let labels = (0..n as u32).map(|i| i % 2).collect();
-    data::Dataset::new([2], inputs, labels, 2).expect("every point has a label below 2")
+    Dataset::new([2], inputs, labels, 2).expect("every point has a label below 2")
 }

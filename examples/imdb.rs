@@ -89,7 +89,6 @@ fn run(flags: &Flags, own: Own) -> Outcome {
 
     let score = trainer.evaluate(&test)?;
     let accuracy = score.get("accuracy").unwrap_or(f64::NAN);
-    let best = history.get("val_accuracy").into_iter().fold(accuracy, f64::max);
     let logits = trainer.predict(&test)?.data;
     show(&texts.test, &logits.into_iter().map(sigmoid).collect::<Vec<_>>());
     println!("{:.2} % of {judge} test reviews are judged correctly", 100.0 * accuracy);
@@ -109,7 +108,6 @@ fn run(flags: &Flags, own: Own) -> Outcome {
         }
     }
     results.set("test_accuracy", round(accuracy, 6));
-    results.set("best_test_accuracy", round(best, 6));
     results.set("test_loss", round(score.loss, 6));
     results.set("parameters_hash", parameters_hash(trainer.session())?);
     results.history(history);

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use common::loops::Progress;
 use common::{Example, Flags, Outcome, Results, positive, round};
 #[cfg(feature = "plots")]
-use retape::plot;
+use retape::plot::{self, Panel};
 use retape::prelude::*;
 use retape::random::Stream;
 
@@ -97,7 +97,9 @@ fn main() -> ExitCode {
 fn run(flags: &Flags, own: Own) -> Outcome {
     let points = points(flags.seed, flags.limit.unwrap_or(POINTS).min(POINTS));
     if own.clusters > points.len() {
-        return Err(format!("{} points do not make {} clusters", points.len(), own.clusters).into());
+        let (points, clusters) = (points.len(), own.clusters);
+        let help = format!("lower `--clusters`, or raise `--limit` to at most {POINTS}");
+        return Err(format!("{points} points do not make {clusters} clusters: {help}").into());
     }
     let device = flags.open_device()?;
     let start = plus_plus(flags.seed, &points, own.clusters);
@@ -133,13 +135,13 @@ fn run(flags: &Flags, own: Own) -> Outcome {
     }
     #[cfg(feature = "plots")]
     if !nearest.is_empty() {
-        picture(flags, &points, &nearest, &centres)?;
+        picture(flags, &points, &nearest, &centres);
     }
 
     let mut results = Results::new(EXAMPLE.name, &device);
     results.set("points", points.len());
     results.set("clusters", own.clusters);
-    results.set("iterations", inertias.len());
+    results.set("epochs", inertias.len());
     results.set("converged", !moving);
     results.set("inertia", inertias.last().map(|&inertia| round(inertia, 6)));
     results.set("inertias", inertias.iter().map(|&inertia| round(inertia, 6)).collect::<Vec<_>>());
@@ -213,22 +215,18 @@ fn differences(centres: &[Point], host: &[[f64; 2]]) -> Vec<f64> {
     pairs.map(|(&a, &b)| (f64::from(a) - b).abs()).collect()
 }
 
-/// The points in the colours of their clusters, and the centres.
+/// The points in the colours of their clusters, and the centres as rings.
 #[cfg(feature = "plots")]
-fn picture(
-    flags: &Flags,
-    points: &[Point],
-    nearest: &[u32],
-    centres: &[Point],
-) -> Result<(), Box<dyn std::error::Error>> {
+fn picture(flags: &Flags, points: &[Point], nearest: &[u32], centres: &[Point]) {
     let place = |&[x, y]: &Point| (f64::from(x), f64::from(y));
-    let cluster = |cluster: usize| {
+    let mut panel = Panel::new("").axes("x", "y");
+    for cluster in 0..centres.len() {
         let members = points.iter().zip(nearest).filter(|&(_, &c)| c as usize == cluster);
-        (format!("cluster {cluster}"), members.map(|(point, _)| place(point)).collect::<Vec<_>>())
-    };
-    let mut clouds: Vec<_> =
-        (0..centres.len()).map(cluster).filter(|(_, points)| !points.is_empty()).collect();
-    clouds.push(("centres".to_owned(), centres.iter().map(place).collect()));
-    let clouds: Vec<_> = clouds.iter().map(|(name, points)| (name.as_str(), &points[..])).collect();
-    flags.picture("kmeans_clusters", |path| plot::scatter(path, ["x", "y"], &clouds))
+        let mut members = members.map(|(point, _)| place(point)).peekable();
+        if members.peek().is_some() {
+            panel = panel.dots(format!("cluster {cluster}"), members);
+        }
+    }
+    let panel = panel.rings("centres", centres.iter().map(place));
+    flags.picture("kmeans_clusters", |path| plot::panels(path, std::slice::from_ref(&panel)));
 }

@@ -69,7 +69,7 @@ fn run(flags: &Flags) -> Outcome {
         "\nmean squared error: {test_loss:.5}; of the mean of all waves, whatever is asked for: {mean_loss:.5}"
     );
     let panels: Vec<Panel> = shown.iter().map(Wave::panel).collect();
-    flags.picture("one_to_many_waves", |path| plot::panels(path, &panels))?;
+    flags.picture("one_to_many_waves", |path| plot::panels(path, &panels));
 
     let mut results = Results::new(EXAMPLE.name, &device);
     results.set("epochs", epochs);

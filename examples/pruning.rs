@@ -110,6 +110,7 @@ fn run(flags: &Flags) -> Outcome {
     let mut trainer = setting.trainer(model())?;
     let history = trainer.fit(&data.train, flags.fit(epochs).validation(&data.test))?;
     let weights = trainer.weights()?;
+    let whole = trainer.evaluate(&data.test)?;
 
     let mut rows = Vec::new();
     heading();
@@ -120,7 +121,7 @@ fn run(flags: &Flags) -> Outcome {
     add(&mut rows, gradual(&setting)?);
     println!();
     #[cfg(feature = "plots")]
-    picture(flags, &rows)?;
+    picture(flags, &rows);
 
     let mut results = Results::new(EXAMPLE.name, &device);
     results.set("epochs", history.epochs.len());
@@ -129,6 +130,9 @@ fn run(flags: &Flags) -> Outcome {
     results.set("parameters", parameters(trainer.session())?);
     results.set("train_samples", data.train.len());
     results.set("test_samples", data.test.len());
+    // Of the network that nothing is taken from; the rows have the others.
+    results.set("test_accuracy", whole.get("accuracy").map(|accuracy| round(accuracy, 6)));
+    results.set("test_loss", round(whole.loss, 6));
     results.set("rows", rows.iter().map(as_json).collect::<Vec<_>>());
     results.table(["method", "sparsity", "parameters", "at_once", "fine_tuned"], rows.iter().map(cells));
     Ok(results)
@@ -212,7 +216,7 @@ fn cells(row: &Row) -> [String; 5] {
 
 /// Accuracy against sparsity.
 #[cfg(feature = "plots")]
-fn picture(flags: &Flags, rows: &[Row]) -> Result<(), Box<dyn std::error::Error>> {
+fn picture(flags: &Flags, rows: &[Row]) {
     let of = |method: &'static str| rows.iter().filter(move |row| row.method == method);
     let fine_tuned = |row: &Row| (row.sparsity, row.fine_tuned);
     let at_once = of("magnitude").filter_map(|row| Some((row.sparsity, row.at_once?)));
@@ -222,5 +226,5 @@ fn picture(flags: &Flags, rows: &[Row]) -> Result<(), Box<dyn std::error::Error>
         .line("and fine-tuned", of("magnitude").map(fine_tuned))
         .dots("half of the units, fine-tuned", of("units").map(fine_tuned))
         .dots("gradually", of("gradual").map(fine_tuned));
-    flags.picture(EXAMPLE.name, |path| plot::panels(path, std::slice::from_ref(&panel)))
+    flags.picture(EXAMPLE.name, |path| plot::panels(path, std::slice::from_ref(&panel)));
 }

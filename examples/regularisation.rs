@@ -12,7 +12,7 @@ use common::classifier::{mnist_or_digits, parameters};
 use common::{Example, Flags, Outcome, Results, round};
 use retape::data::{Dataset, TrainTest};
 #[cfg(feature = "plots")]
-use retape::plot;
+use retape::plot::{self, Panel};
 use retape::prelude::*;
 use retape::train::Evaluation;
 use retape::train::callbacks::EarlyStopping;
@@ -69,6 +69,7 @@ struct Training {
     remedy: Remedy,
     history: History,
     train: Evaluation,
+    held_back: Evaluation,
     test: Evaluation,
 }
 
@@ -82,7 +83,7 @@ fn run(flags: &Flags) -> Outcome {
     // Half as many images again are held back to watch the training by.
     let images = flags.limit.unwrap_or(IMAGES.min(train.len() / 6)).min(train.len() / 3 * 2).max(1);
     let (train, held_back) = train.take((images + images.div_ceil(2)).max(2)).split_last(1.0 / 3.0)?;
-    let test = test.take(2 * images);
+    let test = test.take(flags.limit.unwrap_or(2 * images));
     println!(
         "{} images to learn from, {} held back, {} to be judged by",
         train.len(),
@@ -105,19 +106,26 @@ fn run(flags: &Flags) -> Outcome {
             .seed(flags.seed)
             .build(&device)?;
         let history = fit(flags, remedy, &mut trainer, &train, &held_back)?;
-        let (on_train, on_test) = (trainer.evaluate(&train)?, trainer.evaluate(&test)?);
-        trainings.push(Training { remedy, history, train: on_train, test: on_test });
+        results.set("batch", trainer.batch_size());
         results.set("parameters", parameters(trainer.session())?);
+        let [train, held_back, test] = [&train, &held_back, &test].map(|part| trainer.evaluate(part));
+        trainings.push(Training { remedy, history, train: train?, held_back: held_back?, test: test? });
     }
     print(&trainings);
+    let best = best(&trainings);
+    println!("least loss on the images held back: {}\n", best.remedy.name());
     #[cfg(feature = "plots")]
     if trainings.iter().any(|training| !training.history.epochs.is_empty()) {
-        let runs: Vec<_> = trainings.iter().map(|t| (t.remedy.name(), &t.history)).collect();
-        flags.picture(EXAMPLE.name, |path| plot::compare(path, "val_loss", &runs))?;
+        picture(flags, &trainings);
     }
     results.set("train_samples", train.len());
     results.set("validation_samples", held_back.len());
     results.set("test_samples", test.len());
+    // Of the best; the runs have all of them.
+    results.set("best", best.remedy.name());
+    results.set("epochs", best.history.epochs.len());
+    results.set("test_accuracy", accuracy(&best.test));
+    results.set("test_loss", round(best.test.loss, 6));
     results.set("runs", trainings.iter().map(as_json).collect::<Vec<_>>());
     results.table(["run", "epoch", "loss", "val_loss"], trainings.iter().flat_map(rows));
     Ok(results)
@@ -144,10 +152,17 @@ fn fit(
     Ok(history)
 }
 
+/// The training whose network has the least loss on the images that were held back: the test images are
+/// not for choosing.
+fn best(trainings: &[Training]) -> &Training {
+    let least = trainings.iter().min_by(|a, b| a.held_back.loss.total_cmp(&b.held_back.loss));
+    least.expect("there is one for each remedy")
+}
+
 /// Losses are those of the network as it is used: without dropout, and without the penalty.
 fn print(trainings: &[Training]) {
     println!("\n{:16}  epochs  train loss  accuracy   test loss  accuracy", "");
-    for Training { remedy, history, train, test } in trainings {
+    for Training { remedy, history, train, test, .. } in trainings {
         let accuracy = |score: &Evaluation| 100.0 * score.get("accuracy").unwrap_or(f64::NAN);
         println!(
             "{:16}  {:6}  {:10.4}  {:6.2} %  {:10.4}  {:6.2} %",
@@ -162,8 +177,11 @@ fn print(trainings: &[Training]) {
     println!();
 }
 
-fn as_json(Training { remedy, history, train, test }: &Training) -> serde_json::Value {
-    let accuracy = |score: &Evaluation| score.get("accuracy").map(|accuracy| round(accuracy, 6));
+fn accuracy(score: &Evaluation) -> Option<f64> {
+    score.get("accuracy").map(|accuracy| round(accuracy, 6))
+}
+
+fn as_json(Training { remedy, history, train, test, .. }: &Training) -> serde_json::Value {
     json!({
         "name": remedy.name(),
         "epochs": history.epochs.len(),
@@ -172,6 +190,21 @@ fn as_json(Training { remedy, history, train, test }: &Training) -> serde_json::
         "test_loss": round(test.loss, 6),
         "test_accuracy": accuracy(test),
     })
+}
+
+/// The losses of the images that were held back. Early stopping begins as the plain training does, which
+/// is drawn wide and under it.
+#[cfg(feature = "plots")]
+fn picture(flags: &Flags, trainings: &[Training]) {
+    let empty = Panel::new("validation loss").axes("epoch", "validation loss").whole_x();
+    let panel = trainings.iter().fold(empty, |panel, Training { remedy, history, .. }| {
+        let losses = (1..).map(f64::from).zip(history.get("val_loss"));
+        match remedy {
+            Remedy::Plain => panel.reference(remedy.name(), losses),
+            _ => panel.line(remedy.name(), losses),
+        }
+    });
+    flags.picture(EXAMPLE.name, |path| plot::panels(path, std::slice::from_ref(&panel)));
 }
 
 fn rows(Training { remedy, history, .. }: &Training) -> Vec<[String; 4]> {

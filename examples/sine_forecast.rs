@@ -98,7 +98,7 @@ fn run(flags: &Flags, own: Own) -> Outcome {
 
     let next = trainer.predict(windows(&future[..WINDOW + steps], steps))?.data;
     let panel = panel(own.cell, future, next, forecasts[0].clone());
-    flags.picture("sine_forecast_series", |path| plot::panels(path, std::slice::from_ref(&panel)))?;
+    flags.picture("sine_forecast_series", |path| plot::panels(path, std::slice::from_ref(&panel)));
 
     let mut results = Results::new(EXAMPLE.name, &device);
     results.set("cell", own.cell.flag());

@@ -11,10 +11,12 @@ use std::process::ExitCode;
 
 use clap::Args;
 use common::classifier::MNIST;
-use common::{Example, Flags, Outcome, Results, positive, round};
+use common::{Example, Flags, Outcome, Results, positive, printed, round};
 use retape::data::Dataset;
+#[cfg(feature = "plots")]
+use retape::plot;
 use retape::prelude::*;
-use retape::train::LoadOptions;
+use retape::train::{Evaluation, LoadOptions, TrainerBuilder};
 
 const EXAMPLE: Example = Example {
     name: "transfer_learning",
@@ -58,15 +60,16 @@ fn digits(data: &Dataset, first: u32) -> Result<Dataset, String> {
         }
     }
     if labels.is_empty() {
-        return Err(format!("there is no image of {first} to {}", first + CLASSES - 1));
+        let (last, searched) = (first + CLASSES - 1, data.len());
+        return Err(format!("there is no image of {first} to {last} among {searched}: raise `--limit`"));
     }
     Dataset::new(data.input_shape(), inputs, labels, CLASSES).map_err(|e| e.to_string())
 }
 
 /// Where the weights go in between.
-fn weights_file(flags: &Flags) -> std::io::Result<PathBuf> {
+fn weights_file(flags: &Flags) -> Result<PathBuf, String> {
     let folder = flags.out.clone().unwrap_or_else(std::env::temp_dir);
-    std::fs::create_dir_all(&folder)?;
+    std::fs::create_dir_all(&folder).map_err(|e| format!("cannot make `{}`: {e}", folder.display()))?;
     Ok(folder.join(format!("transfer_learning-{}.safetensors", std::process::id())))
 }
 
@@ -78,52 +81,72 @@ fn run(flags: &Flags, own: Own) -> Outcome {
     let folder = flags.data_folder("mnist", MNIST)?;
     let device = flags.open_device()?;
     let data = flags.limited(data::mnist(folder)?);
-    let trainer = |model: Sequential| {
-        Trainer::new(model, data.input_shape())
-            .loss(Loss::SparseCategoricalCrossEntropy)
-            .optimizer(Adam::new(1e-3))
-            .metrics([Metric::Accuracy])
-            .batch_size(flags.batch.unwrap_or(32))
-            .seed(flags.seed)
-    };
-    let accuracy = |trainer: &mut Trainer, test: &Dataset| -> retape::Result<f64> {
-        Ok(trainer.evaluate(test)?.get("accuracy").unwrap_or(f64::NAN))
-    };
 
     println!("\n0 to 4, from all images:");
-    let mut first = trainer(model(100)).build(&device)?;
-    first.fit(&digits(&data.train, 0)?, Fit::epochs(flags.epochs.unwrap_or(3)))?;
-    let base = accuracy(&mut first, &digits(&data.test, 0)?)?;
-    println!("{:.2} % of the test images are read correctly", 100.0 * base);
+    let (all, others) = (digits(&data.train, 0)?, digits(&data.test, 0)?);
+    let mut first = trainer(flags, model(100), &all).build(&device)?;
+    let learned = first.fit(&all, flags.fit(3))?;
+    let base = judge(&mut first, &others)?;
     let weights = weights_file(flags)?;
     first.save_weights(&weights)?;
 
     let (few, test) = (digits(&data.train, 5)?.take(own.few), digits(&data.test, 5)?);
     println!("\n5 to 9, from {} images, with the convolutions that were learned from 0 to 4:", few.len());
-    let mut tuned = trainer(model(50)).freeze(BASE).build(&device)?;
+    let mut tuned = trainer(flags, model(50), &few).freeze(BASE).build(&device)?;
     let loaded = tuned.load_weights_with(&weights, &LoadOptions::new().layers(BASE));
-    std::fs::remove_file(&weights)?;
+    let removed = std::fs::remove_file(&weights);
+    removed.map_err(|e| format!("cannot remove `{}`: {e}", weights.display()))?;
     let loaded = loaded?;
     println!("{loaded}: {}", loaded.loaded.join(", "));
-    tuned.fit(&few, Fit::epochs(own.tune_epochs))?;
-    let transferred = accuracy(&mut tuned, &test)?;
-    println!("{:.2} % of {} test images are read correctly", 100.0 * transferred, test.len());
+    let history = tuned.fit(&few, printed(own.tune_epochs, 1).validation(&test))?;
+    let transferred = judge(&mut tuned, &test)?;
 
     println!("\nThe same from scratch:");
-    let mut scratch = trainer(model(50)).build(&device)?;
-    scratch.fit(&few, Fit::epochs(own.tune_epochs))?;
-    let from_scratch = accuracy(&mut scratch, &test)?;
-    println!("{:.2} % of {} test images are read correctly", 100.0 * from_scratch, test.len());
+    let mut scratch = trainer(flags, model(50), &few).build(&device)?;
+    let alone = scratch.fit(&few, printed(own.tune_epochs, 1).validation(&test))?;
+    let from_scratch = judge(&mut scratch, &test)?;
+    #[cfg(feature = "plots")]
+    if own.tune_epochs > 0 {
+        let runs = [("with the convolutions of 0 to 4", &history), ("from scratch", &alone)];
+        flags.picture("transfer_learning_scratch", |path| plot::compare(path, "val_accuracy", &runs));
+    }
 
     let operators = |trainer: &Trainer| trainer.session().tape().ops().len();
     let mut results = Results::new(EXAMPLE.name, &device);
-    results.set("base_accuracy", round(base, 6));
-    results.set("samples", few.len());
-    results.set("test_samples", test.len());
+    results.set("base_epochs", learned.epochs.len());
+    results.set("base_samples", all.len());
+    results.set("base_accuracy", round(accuracy(&base), 6));
     results.set("loaded", loaded.loaded.len());
-    results.set("test_accuracy", round(transferred, 6));
-    results.set("scratch_accuracy", round(from_scratch, 6));
+    results.set("epochs", history.epochs.len());
+    results.set("batch", tuned.batch_size());
+    results.set("train_samples", few.len());
+    results.set("test_samples", test.len());
+    results.set("test_accuracy", round(accuracy(&transferred), 6));
+    results.set("test_loss", round(transferred.loss, 6));
+    results.set("scratch_accuracy", round(accuracy(&from_scratch), 6));
+    results.set("scratch_loss", round(from_scratch.loss, 6));
     results.set("operators", operators(&tuned));
     results.set("scratch_operators", operators(&scratch));
+    results.history(history);
     Ok(results)
+}
+
+fn trainer(flags: &Flags, model: Sequential, train: &Dataset) -> TrainerBuilder {
+    Trainer::new(model, train.input_shape())
+        .loss(Loss::SparseCategoricalCrossEntropy)
+        .optimizer(Adam::new(1e-3))
+        .metrics([Metric::Accuracy])
+        .batch_size(flags.batch_size(32, train.len()))
+        .seed(flags.seed)
+}
+
+/// Reads the test images and says how well.
+fn judge(trainer: &mut Trainer, test: &Dataset) -> retape::Result<Evaluation> {
+    let score = trainer.evaluate(test)?;
+    println!("{:.2} % of {} test images are read correctly", 100.0 * accuracy(&score), test.len());
+    Ok(score)
+}
+
+fn accuracy(score: &Evaluation) -> f64 {
+    score.get("accuracy").unwrap_or(f64::NAN)
 }

@@ -48,6 +48,7 @@ fn run(flags: &Flags) -> Outcome {
     for ((input, target), output) in INPUTS.iter().zip(TARGETS).zip(&outputs) {
         println!("{:2} {:2} {target:8} {output:8.4}", input[0], input[1]);
     }
+    // There are no others to judge it by.
     let score = trainer.evaluate(&samples)?;
     let accuracy = score.get("accuracy").unwrap_or(f64::NAN);
     println!("{} of 4 rows are right", 4.0 * accuracy);
@@ -62,12 +63,15 @@ fn run(flags: &Flags) -> Outcome {
             |plane| probabilities(&mut trainer, plane),
             &points,
         )
-    })?;
+    });
 
     let mut results = Results::new(EXAMPLE.name, &device);
     results.set("epochs", history.epochs.len());
-    results.set("loss", score.loss);
-    results.set("accuracy", accuracy);
+    results.set("batch", trainer.batch_size());
+    results.set("train_samples", INPUTS.len());
+    results.set("test_samples", INPUTS.len());
+    results.set("test_accuracy", accuracy);
+    results.set("test_loss", round(score.loss, 6));
     results.set("outputs", outputs.iter().map(|&y| round(y.into(), 6)).collect::<Vec<_>>());
     results.history(history);
     Ok(results)

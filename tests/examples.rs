@@ -1,4 +1,5 @@
-//! The examples run as a user runs them. `example_sequences.rs` has those on sequences.
+//! The examples run as a user runs them. `example_sequences.rs` has those on sequences, and
+//! `example_flags.rs` what all have in common.
 
 #[path = "common/folder.rs"]
 mod folder;
@@ -7,7 +8,6 @@ mod runner;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
 
 use folder::Folder;
 use image::RgbImage;
@@ -62,8 +62,8 @@ fn xor_is_solved() {
     for device in ["cpu", &gpu()] {
         let folder = Folder::new();
         let results = results("xor", &["--device", device, "--out", folder.path()]);
-        assert_eq!(number(&results, "accuracy"), 1.0);
-        assert_eq!(number(&results, "epochs"), 500.0);
+        assert_eq!((number(&results, "test_accuracy"), number(&results, "epochs")), (1.0, 500.0));
+        assert!(number(&results, "test_loss") < 0.05 && results["batch"] == 4, "{results}");
         let outputs: Vec<f64> = numbers(&results["outputs"]);
         assert!(outputs.iter().zip([0.0, 1.0, 1.0, 0.0]).all(|(y, t)| (y - t).abs() < 0.1), "{results}");
         drawn(&folder, "xor");
@@ -120,7 +120,7 @@ fn kmeans_finds_the_clusters() {
         assert_eq!(found["converged"], true);
         assert!(number(&found, "largest_difference") <= 1e-4, "{found}");
         let inertias = numbers(&found["inertias"]);
-        assert_eq!(found["iterations"], inertias.len());
+        assert_eq!(found["epochs"], inertias.len());
         assert!(inertias.len() >= 2 && inertias.windows(2).all(|w| w[1] <= w[0] * (1.0 + 1e-6)), "{found}");
         // Every middle that points are scattered around has a centre near it.
         let centres: Vec<Vec<f64>> =
@@ -131,6 +131,9 @@ fn kmeans_finds_the_clusters() {
         }
         drawn(&folder, "kmeans");
         drawn(&folder, "kmeans_clusters");
+        let picture = fs::read_to_string(folder.0.join("kmeans_clusters.svg")).expect("it was written");
+        // One for each centre, and one in the legend.
+        assert_eq!(picture.matches("#000000\" stroke-width=\"20\"").count(), 5, "{picture}");
         let table = fs::read_to_string(folder.0.join("kmeans.csv")).expect("a row per iteration");
         assert_eq!(table.lines().count(), inertias.len() + 1);
 
@@ -140,8 +143,9 @@ fn kmeans_finds_the_clusters() {
         assert_eq!(numbers(&results("kmeans", &more("1"))["inertias"]).len(), 2);
     }
     let stopped = results("kmeans", &["--device", "cpu", "--epochs", "1"]);
-    assert_eq!((&stopped["iterations"], &stopped["converged"]), (&1.into(), &false.into()));
-    assert!(failure("kmeans", &["--device", "cpu", "--limit", "3"]).contains("3 points"));
+    assert_eq!((&stopped["epochs"], &stopped["converged"]), (&1.into(), &false.into()));
+    let message = failure("kmeans", &["--device", "cpu", "--limit", "3"]);
+    assert!(message.contains("3 points") && message.contains("--clusters"), "{message}");
 }
 
 #[test]
@@ -162,9 +166,20 @@ fn regularisation_compares_four_trainings() {
         assert!(number(&remedied, "train_loss") > number(&plain, "train_loss"), "{found}");
         assert!(number(&remedied, "test_accuracy") > 0.8, "{found}");
     }
+    // The network of all results is one of the four.
+    let best = run(found["best"].as_str().expect("a name"));
+    for key in ["epochs", "test_accuracy", "test_loss"] {
+        assert!(found[key] == best[key] && found[key].is_number(), "{found}");
+    }
+    assert_eq!(found["batch"], 32);
     drawn(&folder, "regularisation");
     let table = fs::read_to_string(folder.0.join("regularisation.csv")).expect("a row per epoch");
     assert!(table.starts_with("run,epoch,loss,val_loss\nplain,1,"), "{table}");
+
+    let one = results("regularisation", &["--device", "cpu", "--limit", "1", "--epochs", "1"]);
+    for part in ["train_samples", "validation_samples", "test_samples"] {
+        assert_eq!(one[part], 1, "{part}");
+    }
 
     let data = folder_with_mnist("mnist", 30, 12);
     let flags = ["--device", &gpu(), "--data", data.path(), "--epochs", "2", "--limit", "16"];
@@ -192,6 +207,8 @@ fn pruning_takes_weights_and_units() {
     assert!((shares[7] - 0.95).abs() < 1e-4, "{found}");
     assert_eq!(rows[4]["parameters"], 50_610 - 47_690);
     assert!(number(&rows[0], "accuracy") > 0.85, "{found}");
+    assert_eq!((&found["test_accuracy"], &found["epochs"]), (&rows[0]["accuracy"], &9.into()));
+    assert!((0.0..1.0).contains(&number(&found, "test_loss")), "{found}");
     // What is left adapts.
     let (at_once, fine_tuned) = (number(&rows[4], "accuracy"), number(&rows[4], "fine_tuned_accuracy"));
     assert!(fine_tuned > at_once + 0.1, "{found}");
@@ -210,6 +227,8 @@ fn linear_regression_finds_least_squares() {
     for device in ["cpu", &gpu()] {
         let results = results("linear_regression", &["--device", device]);
         assert!((number(&results, "prediction") - 18.846_153_85).abs() < 1e-4, "{results}");
+        // The share of the sales' variance that the line leaves.
+        assert!((number(&results, "test_loss") - 0.0257).abs() < 1e-3 && results["batch"] == 6, "{results}");
     }
 }
 
@@ -275,15 +294,29 @@ fn transfer_learning_takes_the_convolutions_over() {
         let flags = ["--device", device, "--data", data.path(), "--epochs", "8", "--batch", "8", "--out"];
         let more = [out.path(), "--limit", "160", "--few", "40", "--tune-epochs", "20"];
         let results = results("transfer_learning", &[&flags[..], &more].concat());
-        assert_eq!((&results["samples"], &results["loaded"]), (&40.into(), &4.into()), "{results}");
+        assert_eq!((&results["train_samples"], &results["loaded"]), (&40.into(), &4.into()), "{results}");
+        assert_eq!((&results["epochs"], &results["batch"]), (&20.into(), &8.into()), "{results}");
+        assert!((0.0..1.0).contains(&number(&results, "test_loss")), "{results}");
         assert!(number(&results, "base_accuracy") > 0.9, "{results}");
         assert!(number(&results, "test_accuracy") > 0.9, "{results}");
         assert!((0.0..=1.0).contains(&number(&results, "scratch_accuracy")), "{results}");
         // The frozen convolutions have neither gradients nor updates.
         assert!(number(&results, "operators") < number(&results, "scratch_operators"), "{results}");
     }
+    drawn(&out, "transfer_learning");
+    drawn(&out, "transfer_learning_scratch");
+    let table = fs::read_to_string(out.0.join("transfer_learning.csv")).expect("a row per epoch");
+    assert!(table.starts_with("epoch,loss,accuracy,val_loss,val_accuracy"), "{table}");
+    assert_eq!(table.lines().count(), 21);
     let left = fs::read_dir(&out.0).expect("the folder is there");
-    assert_eq!(left.count(), 1, "the results alone are left");
+    assert_eq!(left.count(), 6, "the weights are gone");
+
+    let flags = ["--device", "cpu", "--data", data.path(), "--epochs", "2", "--tune-epochs", "3"];
+    let printed = String::from_utf8(run("transfer_learning", &flags).stdout).expect("examples print UTF-8");
+    let lines = |start: &str| printed.lines().filter(|line| line.starts_with(start)).count();
+    assert_eq!((lines("epoch 1/2  loss"), lines("epoch 3/3  loss")), (1, 2), "{printed}");
+    let message = failure("transfer_learning", &["--data", data.path(), "--limit", "1"]);
+    assert!(message.contains("no image of 5 to 9") && message.contains("--limit"), "{message}");
 }
 
 #[test]
@@ -419,10 +452,14 @@ fn image_filters_reads_a_picture() {
 
 #[test]
 fn custom_op_agrees_with_its_reference() {
-    let cpu = results("custom_op", &["--device", "cpu", "--epochs", "10"]);
-    assert!(number(&cpu, "train_accuracy") > 0.95, "{cpu}");
-    let gpu = results("custom_op", &["--device", &gpu(), "--epochs", "1", "--limit", "64"]);
+    let cpu = classifier("custom_op", &["--device", "cpu", "--epochs", "10"]);
+    assert!(number(&cpu, "train_accuracy") > 0.95 && number(&cpu, "test_accuracy") > 0.95, "{cpu}");
+    assert_eq!((&cpu["train_samples"], &cpu["test_samples"]), (&640.into(), &160.into()));
+    let gpu = classifier("custom_op", &["--device", &gpu(), "--epochs", "1", "--limit", "64"]);
     assert!(number(&gpu, "verified_ops") > 10.0, "{gpu}");
+    let few = classifier("custom_op", &["--device", "cpu", "--epochs", "1", "--limit", "5"]);
+    assert_eq!((&few["train_samples"], &few["test_samples"]), (&5.into(), &5.into()));
+    assert_eq!(few["batch"], 5);
 }
 
 #[test]
@@ -446,25 +483,6 @@ fn doctor_looks_at_everything() {
     }
 }
 
-#[test]
-fn out_leaves_results_and_history() {
-    let folder = Folder::new();
-    let out = format!("{}/made/here", folder.path());
-    let printed = results("linear_regression", &["--device", "cpu", "--epochs", "60", "--out", &out]);
-    let read = |name: &str| fs::read_to_string(Path::new(&out).join(name)).expect("it was written");
-    let written: Json = serde_json::from_str(&read("linear_regression.json")).expect("it is JSON");
-    assert_eq!(written, printed);
-    let table = read("linear_regression.csv");
-    let lines: Vec<&str> = table.lines().collect();
-    assert_eq!((lines.len(), lines[0]), (61, "epoch,loss,learning_rate"));
-    assert!(lines[60].starts_with("60,"), "{table}");
-    let losses: Vec<f64> =
-        lines[1..].iter().filter_map(|line| line.split(',').nth(1)?.parse().ok()).collect();
-    assert!(losses.len() == 60 && losses[59] < 0.1 * losses[0], "{table}");
-    assert!(read("linear_regression.svg").contains("epoch"));
-    assert!(image::open(Path::new(&out).join("linear_regression.png")).is_ok());
-}
-
 /// A line for each epoch goes to standard output; no bar does where there is no terminal.
 #[test]
 fn epochs_are_printed() {
@@ -483,6 +501,9 @@ fn epochs_are_printed() {
     let bar = String::from_utf8(output.stderr).expect("examples print UTF-8");
     assert!(!bar.contains("epoch"), "{bar}");
     drawn(&folder, "digits");
+    // The loss, the accuracy and the rate, which ends at 0: all over three epochs.
+    let picture = fs::read_to_string(folder.0.join("digits.svg")).expect("it was written");
+    assert_eq!(picture.matches(">\n3\n<").count(), 3, "{picture}");
     drawn(&folder, "digits_confusion");
 
     // Long trainings print some of them.
@@ -491,58 +512,4 @@ fn epochs_are_printed() {
     let numbers: Vec<&str> = printed.lines().filter_map(|line| line.strip_prefix("epoch ")).collect();
     assert_eq!(numbers.len(), 3, "{printed}");
     assert!(numbers[0].starts_with(" 50/120") && numbers[2].starts_with("120/120"), "{printed}");
-}
-
-#[test]
-fn a_device_that_is_not_there() {
-    for example in ["hello_kernel", "xor", "digits", "share_device"] {
-        let message = failure(example, &["--device", "nosuch"]);
-        assert!(message.contains("nosuch") && message.contains("mesa-vulkan-drivers"), "{message}");
-    }
-}
-
-#[test]
-fn data_that_is_not_there() {
-    let folder = Folder::new();
-    let message = failure("mnist_mlp", &["--device", "cpu", "--data", folder.path()]);
-    assert!(message.contains(&folder.0.join("mnist").display().to_string()), "{message}");
-    assert!(message.contains("train-images-idx3-ubyte") && message.contains("--data DIR"), "{message}");
-
-    for (example, subfolder, source) in [
-        ("mnist_cnn", "mnist", "train-images-idx3-ubyte"),
-        ("cifar10_cnn", "cifar-10-batches-bin", "https://www.cs.toronto.edu/~kriz/cifar.html"),
-        ("resnet_cifar", "cifar-10-batches-bin", "https://www.cs.toronto.edu/~kriz/cifar.html"),
-        ("fashion_mnist", "fashion-mnist", "https://github.com/zalandoresearch/fashion-mnist"),
-        ("regularisation", "mnist", "train-images-idx3-ubyte"),
-        ("pruning", "mnist", "train-images-idx3-ubyte"),
-        ("imdb", "imdb", "https://ai.stanford.edu/~amaas/data/sentiment/"),
-    ] {
-        let message = failure(example, &["--device", "cpu", "--data", folder.path()]);
-        assert!(message.contains(&folder.0.join(subfolder).display().to_string()), "{message}");
-        assert!(message.contains(source) && message.contains("--data DIR"), "{message}");
-    }
-
-    fs::create_dir(folder.0.join("mnist")).expect("the temporary folder can be written");
-    let message = failure("mnist_mlp", &["--device", "cpu", "--data", folder.path()]);
-    assert!(message.contains("train-images-idx3-ubyte.gz"), "{message}");
-}
-
-#[test]
-fn every_example_explains_its_flags() {
-    let mut count = 0;
-    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples")).expect("it is there") {
-        let path = entry.expect("it can be listed").path();
-        if path.extension().is_none_or(|e| e != "rs") {
-            continue;
-        }
-        count += 1;
-        let name = path.file_stem().and_then(|n| n.to_str()).expect("names are UTF-8");
-        let output = run(name, &["--help"]);
-        assert!(output.status.success(), "{name}");
-        let help = String::from_utf8(output.stdout).expect("help is UTF-8");
-        for flag in ["--device", "--data", "--epochs", "--batch", "--limit", "--seed", "--out"] {
-            assert!(help.contains(flag), "{name} does not take {flag}:\n{help}");
-        }
-    }
-    assert!(count >= 21, "{count} examples found");
 }

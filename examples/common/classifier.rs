@@ -18,7 +18,7 @@ impl Flags {
     pub fn limited(&self, TrainTest { train, test }: TrainTest) -> TrainTest {
         let limit = self.limit.unwrap_or(usize::MAX);
         let data = TrainTest { train: train.take(limit), test: test.take(limit) };
-        println!("{} images to learn from, {} to be judged by", data.train.len(), data.test.len());
+        println!("{} samples to learn from, {} to be judged by", data.train.len(), data.test.len());
         data
     }
 }

@@ -6,6 +6,7 @@ pub mod cell;
 pub mod classifier;
 pub mod loops;
 
+use std::cell::RefCell;
 use std::error::Error;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -46,6 +47,9 @@ pub struct Flags {
     /// with the curves of training, and further pictures; made if missing
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// What could not be written there.
+    #[arg(skip)]
+    unwritten: RefCell<Vec<String>>,
 }
 
 /// Reads a number of which there is at least one.
@@ -66,7 +70,9 @@ pub struct Example {
 
 impl Example {
     /// Reads the flags, says what the example does, runs it, and ends standard output with its
-    /// results as one JSON object. An error becomes one line on standard error and exit code 1.
+    /// results as one JSON object. An error becomes one line on standard error and exit code 1: before
+    /// the run if nothing can be written where `--out` says, and beside the results if only some of the
+    /// files cannot.
     pub fn run(&self, body: impl FnOnce(&Flags) -> Outcome) -> ExitCode {
         self.run_with(|flags, NoOthers {}| body(flags))
     }
@@ -80,13 +86,16 @@ impl Example {
         let matches = command.get_matches();
         let read = Flags::from_arg_matches(&matches).and_then(|f| Ok((f, Own::from_arg_matches(&matches)?)));
         let (flags, own) = read.unwrap_or_else(|error| error.exit());
+        end_with_the_reader();
         println!("{}", self.about);
         let start = Instant::now();
-        let ended = body(&flags, own).and_then(|mut results| {
+        let tried = flags.try_out().map_err(Box::from);
+        let ended = tried.and_then(|()| body(&flags, own)).and_then(|mut results| {
             results.set("seconds", round(start.elapsed().as_secs_f64(), 3));
-            results.save(self.name, &flags)?;
+            results.save(self.name, &flags);
             println!("{}", Json::Object(results.fields));
-            Ok(())
+            let unwritten = flags.unwritten.take();
+            if unwritten.is_empty() { Ok(()) } else { Err(unwritten.join("; ").into()) }
         });
         match ended {
             Ok(()) => ExitCode::SUCCESS,
@@ -96,6 +105,22 @@ impl Example {
             }
         }
     }
+}
+
+/// Makes the program end quietly where nobody reads on, as in `digits | head -3`, and with an error where
+/// standard output fails otherwise. `println!` panics in both cases.
+fn end_with_the_reader() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let message = panic.payload_as_str().unwrap_or_default();
+        if !message.starts_with("failed printing to stdout") {
+            return report(panic);
+        }
+        if !message.contains("Broken pipe") {
+            eprintln!("error: {message}");
+        }
+        std::process::exit(1);
+    }));
 }
 
 /// The flags of an example that has only those of every example.
@@ -148,32 +173,48 @@ impl Flags {
 
     /// [`fit`](Flags::fit) with a line after every `row` epochs.
     pub fn fit_in_rows<'a>(&self, epochs: usize, row: usize) -> Fit<'a> {
-        let start = Instant::now();
-        Fit::epochs(self.epochs.unwrap_or(epochs)).on_epoch_end(move |run| {
-            let (number, epochs) = (run.epoch() + 1, run.epochs());
-            if (number.is_multiple_of(row) || number == epochs) && !bar_prints_epochs() {
-                print_figures("epoch", number, epochs, run.logs()?, start.elapsed());
-            }
-            Ok(())
-        })
+        printed(self.epochs.unwrap_or(epochs), row)
     }
 
-    /// Lets `draw` make the pictures NAME.svg and NAME.png in the folder that `--out` names, which is
-    /// made if missing, and says so.
-    pub fn picture(
-        &self,
-        name: &str,
-        mut draw: impl FnMut(&Path) -> retape::Result<()>,
-    ) -> Result<(), Box<dyn Error>> {
+    /// Makes the folder that `--out` names if it is missing, and a file in it that is gone at once.
+    fn try_out(&self) -> Result<(), String> {
         let Some(folder) = &self.out else { return Ok(()) };
-        let failed = |e: std::io::Error| format!("cannot draw into `{}`: {e}", folder.display());
+        let failed = |e: std::io::Error| format!("cannot write into `{}`: {e}", folder.display());
         std::fs::create_dir_all(folder).map_err(failed)?;
-        let (svg, png) = (folder.join(format!("{name}.svg")), folder.join(format!("{name}.png")));
-        draw(&svg)?;
-        draw(&png)?;
-        println!("drawn as {} and {}", svg.display(), png.display());
-        Ok(())
+        let file = folder.join(format!("probe-{}", std::process::id()));
+        std::fs::write(&file, "probe").and_then(|()| std::fs::remove_file(&file)).map_err(failed)
     }
+
+    /// Writes a file into the folder that `--out` names; a failure is reported after the results.
+    fn write(&self, name: &str, text: &str) {
+        let Some(path) = self.out.as_ref().map(|folder| folder.join(name)) else { return };
+        if let Err(error) = std::fs::write(&path, text) {
+            self.unwritten.borrow_mut().push(format!("cannot write `{}`: {error}", path.display()));
+        }
+    }
+
+    /// Lets `draw` make the pictures NAME.svg and NAME.png in the folder that `--out` names, and says
+    /// so; a failure is reported after the results.
+    pub fn picture(&self, name: &str, mut draw: impl FnMut(&Path) -> retape::Result<()>) {
+        let Some(folder) = &self.out else { return };
+        let (svg, png) = (folder.join(format!("{name}.svg")), folder.join(format!("{name}.png")));
+        match draw(&svg).and_then(|()| draw(&png)) {
+            Ok(()) => println!("drawn as {} and {}", svg.display(), png.display()),
+            Err(error) => self.unwritten.borrow_mut().push(error.to_string()),
+        }
+    }
+}
+
+/// So many epochs, with a line on standard output after every `row` of them and after the last.
+pub fn printed<'a>(epochs: usize, row: usize) -> Fit<'a> {
+    let start = Instant::now();
+    Fit::epochs(epochs).on_epoch_end(move |run| {
+        let (number, epochs) = (run.epoch() + 1, run.epochs());
+        if (number.is_multiple_of(row) || number == epochs) && !bar_prints_epochs() {
+            print_figures("epoch", number, epochs, run.logs()?, start.elapsed());
+        }
+        Ok(())
+    })
 }
 
 /// On a terminal, the bar of `fit` leaves a line for each epoch itself.
@@ -226,20 +267,15 @@ impl Results {
         self.table = columns.join(",") + "\n" + &rows.collect::<String>();
     }
 
-    fn save(&self, name: &str, flags: &Flags) -> Result<(), Box<dyn Error>> {
-        let Some(folder) = &flags.out else { return Ok(()) };
-        let failed = |e: std::io::Error| format!("cannot write into `{}`: {e}", folder.display());
-        std::fs::create_dir_all(folder).map_err(failed)?;
-        let json = serde_json::to_string_pretty(&self.fields)?;
-        std::fs::write(folder.join(format!("{name}.json")), json + "\n").map_err(failed)?;
+    fn save(&self, name: &str, flags: &Flags) {
+        flags.write(&format!("{name}.json"), &format!("{:#}\n", Json::Object(self.fields.clone())));
         if !self.table.is_empty() {
-            std::fs::write(folder.join(format!("{name}.csv")), &self.table).map_err(failed)?;
+            flags.write(&format!("{name}.csv"), &self.table);
         }
         #[cfg(feature = "plots")]
         if !self.history.epochs.is_empty() {
-            flags.picture(name, |path| self.history.plot(path))?;
+            flags.picture(name, |path| self.history.plot(path));
         }
-        Ok(())
     }
 }
 

@@ -198,6 +198,15 @@ impl<B: DrawingBackend> Canvas<B> {
         self.attempt(|backend| backend.draw_circle(coordinates(centre), radius, &Stroke(colour, 1), true));
     }
 
+    pub fn ring(&mut self, centre: [f64; 2], radius: f64, colour: Colour, width: f64) {
+        const CORNERS: usize = 36;
+        let corner = |i: usize| {
+            let (sin, cos) = (std::f64::consts::TAU * i as f64 / CORNERS as f64).sin_cos();
+            [centre[0] + radius * cos, centre[1] + radius * sin]
+        };
+        self.path(&(0..=CORNERS).map(corner).collect::<Vec<_>>(), colour, width);
+    }
+
     pub fn text(&mut self, text: &str, at: [f64; 2], how: Text) {
         if text.is_empty() {
             return;

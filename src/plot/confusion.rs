@@ -102,8 +102,7 @@ impl Matrix {
         let under = if beside + 4.0 <= cell { SMALL } else { beside };
         let right: f64 = (0..side).map(|class| counts[class * side + class]).sum();
         let total: f64 = counts.iter().sum();
-        let share = if total > 0.0 { 100.0 * right / total } else { 0.0 };
-        let title = format!("{} of {} right ({share:.1} %)", number(right), number(total));
+        let title = title(right, total);
         Matrix { side, counts, names, title, numbers, em, cell, beside, under }
     }
 
@@ -184,6 +183,13 @@ impl Scene for Matrix {
 /// The least height of the colour bar.
 const SHORTEST: f64 = 80.0;
 
+/// How many are right, and their share: 100 % only where all are.
+fn title(right: f64, total: f64) -> String {
+    let share = if total > 0.0 { 100.0 * right / total } else { 0.0 };
+    let share = if right < total { share.min(99.9) } else { share };
+    format!("{} of {} right ({share:.1} %)", number(right), number(total))
+}
+
 /// A count in full: whole, or with two decimals.
 fn number(count: f64) -> String {
     if count.fract() == 0.0 { format!("{count:.0}") } else { format!("{count:.2}") }
@@ -221,6 +227,14 @@ fn readable(counts: &[f64], limit: f64) -> (Vec<String>, f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn all_but_a_few_are_not_all() {
+        assert_eq!(title(1_334_566.0, 1_334_591.0), "1334566 of 1334591 right (99.9 %)");
+        assert_eq!(title(7.0, 7.0), "7 of 7 right (100.0 %)");
+        assert_eq!(title(2.0, 3.0), "2 of 3 right (66.7 %)");
+        assert_eq!(title(0.0, 0.0), "0 of 0 right (0.0 %)");
+    }
 
     #[test]
     fn counts_are_written_as_space_allows() {

@@ -15,8 +15,10 @@ const LEARNING_RATE: &str = "learning_rate";
 impl History {
     /// Draws the figures over the epochs, counted from 1, into a file whose name ends in `.svg` or
     /// `.png`: a panel for each figure, with that of the validation data beside it (`loss` and
-    /// `val_loss`). A figure that is NaN, infinite or missing leaves a gap. `learning_rate` is drawn if
-    /// it changes, with a logarithmic axis if its largest value is at least ten times its least.
+    /// `val_loss`). Figures that a metric has for each class (`recall_0`, `recall_1` and so on) share a
+    /// panel, and those of the validation data another; the counts of a confusion matrix have none. A
+    /// figure that is NaN, infinite or missing leaves a gap. `learning_rate` is drawn if it changes, with
+    /// a logarithmic axis if its largest value is at least ten times its least.
     ///
     /// ```
     /// use retape::train::{History, Logs};
@@ -42,28 +44,38 @@ impl History {
         if self.epochs.is_empty() {
             return Err(Error::NothingToDraw { what: "epoch in the history".to_owned() });
         }
-        let names = self.names();
-        let own = |name: &str| name.strip_prefix(HELD_BACK).is_none_or(|figure| !names.contains(&figure));
-        let rates = self.get(LEARNING_RATE);
-        let changes = rates.windows(2).any(|pair| pair[0] != pair[1]);
-        let shown = |name: &str| own(name) && (changes || name != LEARNING_RATE);
         let drawn: Vec<Panel> =
-            names.iter().filter(|name| shown(name)).map(|name| self.panel(name)).collect();
+            self.grouped().iter().map(|(title, names)| self.panel(title, names)).collect();
         if drawn.is_empty() {
             return Err(Error::NothingToDraw { what: "figure in the history".to_owned() });
         }
         target.save(&Panels(&drawn))
     }
 
-    fn panel(&self, name: &str) -> Panel {
-        let held_back = format!("{HELD_BACK}{name}");
-        let mut panel = Panel::new(words(name)).axes("epoch", words(name)).whole_x();
-        for figure in [name, &held_back] {
-            if self.epochs.iter().any(|logs| logs.get(figure).is_some()) {
-                panel = panel.line(words(figure), self.points(figure));
+    /// The figures of each panel, and what they are: in the order in which they first appear.
+    fn grouped(&self) -> Vec<(&str, Vec<&str>)> {
+        let names = self.names();
+        let rates = self.get(LEARNING_RATE);
+        let changes = rates.windows(2).any(|pair| pair[0] != pair[1]);
+        let shown = |name: &str| !is_count(name) && (changes || name != LEARNING_RATE);
+        let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
+        for name in names.iter().copied().filter(|name| shown(name)) {
+            let figure = match metric(name, &names) {
+                Some(metric) => metric,
+                None => name.strip_prefix(HELD_BACK).filter(|figure| names.contains(figure)).unwrap_or(name),
+            };
+            match groups.iter_mut().find(|(title, _)| *title == figure) {
+                Some((_, group)) => group.push(name),
+                None => groups.push((figure, vec![name])),
             }
         }
-        if name == LEARNING_RATE && decades(&self.get(name)) { panel.log_y() } else { panel }
+        groups
+    }
+
+    fn panel(&self, title: &str, names: &[&str]) -> Panel {
+        let empty = Panel::new(words(title)).axes("epoch", words(title)).whole_x();
+        let panel = names.iter().fold(empty, |panel, name| panel.line(words(name), self.points(name)));
+        if title == LEARNING_RATE && decades(&self.get(title)) { panel.log_y() } else { panel }
     }
 
     /// A figure over the epochs, NaN where an epoch has none.
@@ -72,6 +84,19 @@ impl History {
         let value = move |logs: &crate::train::Logs| logs.get(name).unwrap_or(f64::NAN);
         self.epochs.iter().enumerate().map(move |(i, logs)| ((first + i) as f64, value(logs)))
     }
+}
+
+/// What stands before the number of a class, as in `recall_3`, where another class has a figure too.
+fn metric<'a>(name: &'a str, names: &[&str]) -> Option<&'a str> {
+    let (metric, class) = name.rsplit_once('_')?;
+    let another = if class == "0" { 1 } else { 0 };
+    let digits = class.bytes().all(|byte| byte.is_ascii_digit());
+    (digits && names.contains(&format!("{metric}_{another}").as_str())).then_some(metric)
+}
+
+/// Whether this is a cell of a confusion matrix, such as `confusion_matrix_0_1`.
+fn is_count(name: &str) -> bool {
+    name.strip_prefix(HELD_BACK).unwrap_or(name).starts_with("confusion_matrix_")
 }
 
 /// `val_loss` as it is read: `validation loss`.
@@ -120,4 +145,31 @@ pub fn compare(path: impl AsRef<Path>, metric: &str, runs: &[(&str, &History)]) 
     let all: Vec<f64> = runs.iter().flat_map(|(_, history)| history.get(metric)).collect();
     let panel = if metric == LEARNING_RATE && decades(&all) { panel.log_y() } else { panel };
     target.save(&Panels(&[panel]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::Logs;
+
+    #[test]
+    fn classes_share_a_panel() {
+        let mut logs = Logs::new();
+        let names = ["loss", "top_5_accuracy", "recall_0", "recall_1", "recall_2", "confusion_matrix_0_1"];
+        for prefix in ["", HELD_BACK] {
+            names.iter().for_each(|name| logs.set(&format!("{prefix}{name}"), 0.5));
+        }
+        ["val_f1_0", "val_f1_1", "lonely_7"].iter().for_each(|name| logs.set(name, 0.5));
+        let history = History { epochs: vec![logs], ..History::default() };
+        let expected: [(&str, &[&str]); 6] = [
+            ("loss", &["loss", "val_loss"]),
+            ("top_5_accuracy", &["top_5_accuracy", "val_top_5_accuracy"]),
+            ("recall", &["recall_0", "recall_1", "recall_2"]),
+            ("val_recall", &["val_recall_0", "val_recall_1", "val_recall_2"]),
+            ("val_f1", &["val_f1_0", "val_f1_1"]),
+            ("lonely_7", &["lonely_7"]),
+        ];
+        let groups = history.grouped();
+        assert!(groups.iter().map(|(title, names)| (*title, &names[..])).eq(expected), "{groups:?}");
+    }
 }

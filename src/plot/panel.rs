@@ -5,7 +5,7 @@ use plotters_backend::DrawingBackend;
 use super::axis::{Axis, Scale, drawable};
 use super::canvas::{Align, Canvas, Rect, Text, fitting, width};
 use super::output::Scene;
-use super::style::{self, Colour, FRAME, GRID, MARGIN, PANEL, REFERENCE, SMALL, TEXT, TITLE};
+use super::style::{self, BLACK, Colour, FRAME, GRID, MARGIN, PANEL, REFERENCE, SMALL, TEXT, TITLE};
 
 /// Curves with at most so many points show each of them.
 const FEW: usize = 30;
@@ -14,6 +14,8 @@ const LEGEND: f64 = 21.0;
 const SAMPLE: f64 = 24.0;
 /// The most lines of the legend, which leave space for the curves.
 const LINES: usize = 8;
+/// The radius of a ring.
+const RING: f64 = 6.0;
 /// From an axis to its labels.
 const AWAY: f64 = 7.0;
 
@@ -51,6 +53,14 @@ enum Mark {
     Line,
     Reference,
     Dots,
+    Rings,
+}
+
+impl Mark {
+    /// Whether it takes the next colour of the palette.
+    fn is_coloured(self) -> bool {
+        matches!(self, Mark::Line | Mark::Dots)
+    }
 }
 
 impl Panel {
@@ -95,6 +105,12 @@ impl Panel {
         self.with(name.into(), points, Mark::Dots)
     }
 
+    /// Adds points that stand out: as black rings, larger than dots.
+    #[must_use]
+    pub fn rings(self, name: impl Into<String>, points: impl IntoIterator<Item = (f64, f64)>) -> Self {
+        self.with(name.into(), points, Mark::Rings)
+    }
+
     /// Adds a curve through numbers that are one apart, the first of them at `from`.
     #[must_use]
     pub fn sequence(
@@ -108,8 +124,12 @@ impl Panel {
     }
 
     fn with(mut self, name: String, points: impl IntoIterator<Item = (f64, f64)>, mark: Mark) -> Self {
-        let number = self.series.iter().filter(|series| series.mark != Mark::Reference).count();
-        let colour = if mark == Mark::Reference { REFERENCE } else { style::colour(number) };
+        let number = self.series.iter().filter(|series| series.mark.is_coloured()).count();
+        let colour = match mark {
+            Mark::Reference => REFERENCE,
+            Mark::Rings => BLACK,
+            Mark::Line | Mark::Dots => style::colour(number),
+        };
         self.series.push(Series { name, points: points.into_iter().collect(), mark, colour, number });
         self
     }
@@ -150,7 +170,9 @@ impl Panel {
         let y = Axis::around(self.shown().map(|p| p.1), y_scale, ((bottom - top) / 45.0) as usize);
         let labels = y.ticks.iter().map(|(_, label)| width(label, SMALL)).fold(0.0, f64::max);
         let left = left + labels + AWAY + if self.y.is_empty() { 0.0 } else { TEXT + 8.0 };
-        let x = Axis::around(self.shown().map(|p| p.0), x_scale, ((right - left) / 85.0) as usize);
+        // Over the gaps too: panels of the same epochs have the same axis.
+        let all = self.series.iter().flat_map(|series| &series.points).map(|p| p.0);
+        let x = Axis::around(all, x_scale, ((right - left) / 85.0) as usize);
         let frame = Rect { left, top: top + 4.0, right, bottom };
         axes(canvas, frame, [&x, &y], [&self.x, &self.y]);
         for series in &self.series {
@@ -242,10 +264,10 @@ impl Series {
 
     /// What the legend shows of it.
     fn sample<B: DrawingBackend>(&self, canvas: &mut Canvas<B>, x: f64, y: f64) {
-        if self.mark == Mark::Dots {
-            canvas.dot([x + SAMPLE / 2.0, y], 4.0, self.colour);
-        } else {
-            self.stroke(canvas, &[[x, y], [x + SAMPLE, y]]);
+        match self.mark {
+            Mark::Dots => canvas.dot([x + SAMPLE / 2.0, y], 4.0, self.colour),
+            Mark::Rings => canvas.ring([x + SAMPLE / 2.0, y], RING, self.colour, 2.0),
+            Mark::Line | Mark::Reference => self.stroke(canvas, &[[x, y], [x + SAMPLE, y]]),
         }
     }
 
@@ -262,17 +284,21 @@ impl Series {
         let shown = |point: &(f64, f64)| drawable(point.0, x_scale) && drawable(point.1, y_scale);
         let pieces = self.points.split(|point| !shown(point));
         let pieces = pieces.map(|piece| piece.iter().map(place).collect::<Vec<_>>());
-        let few = self.mark == Mark::Line && self.points.len() <= FEW;
         for piece in pieces {
-            if self.mark == Mark::Dots {
-                piece.iter().for_each(|&at| canvas.dot(at, 3.0, self.colour));
-                continue;
+            match self.mark {
+                Mark::Dots => piece.iter().for_each(|&at| canvas.dot(at, 3.0, self.colour)),
+                Mark::Rings => piece.iter().for_each(|&at| canvas.ring(at, RING, self.colour, 2.0)),
+                Mark::Line | Mark::Reference => self.curve(canvas, &piece),
             }
-            self.stroke(canvas, &piece);
-            // A point between two gaps has no line.
-            if few || piece.len() == 1 {
-                piece.iter().for_each(|&at| canvas.dot(at, 3.0, self.colour));
-            }
+        }
+    }
+
+    fn curve<B: DrawingBackend>(&self, canvas: &mut Canvas<B>, piece: &[[f64; 2]]) {
+        self.stroke(canvas, piece);
+        let few = self.mark == Mark::Line && self.points.len() <= FEW;
+        // A point between two gaps has no line.
+        if few || piece.len() == 1 {
+            piece.iter().for_each(|&at| canvas.dot(at, 3.0, self.colour));
         }
     }
 }
