@@ -82,15 +82,16 @@ fn run(flags: &Flags, own: Own) -> Outcome {
     let device = flags.open_device()?;
     let data = flags.limited(data::mnist(folder)?);
 
-    println!("\n0 to 4, from all images:");
     let (all, others) = (digits(&data.train, 0)?, digits(&data.test, 0)?);
+    let (few, test) = (digits(&data.train, 5)?.take(own.few), digits(&data.test, 5)?);
+
+    println!("\n0 to 4, from all images:");
     let mut first = trainer(flags, model(100), &all).build(&device)?;
     let learned = first.fit(&all, flags.fit(3))?;
     let base = judge(&mut first, &others)?;
     let weights = weights_file(flags)?;
     first.save_weights(&weights)?;
 
-    let (few, test) = (digits(&data.train, 5)?.take(own.few), digits(&data.test, 5)?);
     println!("\n5 to 9, from {} images, with the convolutions that were learned from 0 to 4:", few.len());
     let mut tuned = trainer(flags, model(50), &few).freeze(BASE).build(&device)?;
     let loaded = tuned.load_weights_with(&weights, &LoadOptions::new().layers(BASE));

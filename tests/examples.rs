@@ -501,9 +501,11 @@ fn epochs_are_printed() {
     let bar = String::from_utf8(output.stderr).expect("examples print UTF-8");
     assert!(!bar.contains("epoch"), "{bar}");
     drawn(&folder, "digits");
-    // The loss, the accuracy and the rate, which ends at 0: all over three epochs.
+    // The loss, the accuracy and the rate, which ends at 0 on an axis of logarithms: all over 12 epochs.
+    let flags = ["--device", "cpu", "--epochs", "12", "--limit", "100", "--out", folder.path()];
+    assert_eq!(results("digits", &flags)["epochs"], 12);
     let picture = fs::read_to_string(folder.0.join("digits.svg")).expect("it was written");
-    assert_eq!(picture.matches(">\n3\n<").count(), 3, "{picture}");
+    assert_eq!(picture.matches(">\n12\n<").count(), 3, "{picture}");
     drawn(&folder, "digits_confusion");
 
     // Long trainings print some of them.
