@@ -260,11 +260,10 @@ impl Trainer {
             return Ok(known);
         }
         let (tape, values) = self.recipe.training(variant)?;
-        let options = SessionOptions::new().seed(self.seed);
-        let session = match self.training.first() {
-            Some((_, main)) => tape.session_with(&self.device, options.share_parameters(&main.session))?,
-            None => tape.session_with(&self.device, options)?,
-        };
+        // A state of the layers for so many rows is that of every step for them.
+        let earlier = self.sessions();
+        let options = SessionOptions::new().seed(self.seed).share_with(&earlier);
+        let session = tape.session_with(&self.device, options)?;
         self.training.push((variant, Step { session, rows: variant.rows, values }));
         Ok(self.training.len() - 1)
     }

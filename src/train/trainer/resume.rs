@@ -1,10 +1,11 @@
 //! Where training goes on: checkpoints, and weights by name.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::Trainer;
 use super::fit::Training;
-use super::recipe::Variant;
+use super::recipe::{Step, Variant};
 use crate::error::{Error, Result};
 use crate::session::Session;
 use crate::train::callbacks::Position;
@@ -84,7 +85,7 @@ impl Trainer {
     }
 
     /// The sessions that parameters and states are in, the owner of most first.
-    fn sessions(&self) -> Vec<&Session> {
+    pub(super) fn sessions(&self) -> Vec<&Session> {
         self.training.iter().map(|(_, step)| &step.session).collect()
     }
 
@@ -161,7 +162,7 @@ impl Trainer {
         }
         placement
             .write(|index, value, data| self.training[indices[index]].1.session.write_f64(value, data))?;
-        self.forget_states_but(&header.variants);
+        self.forget_states_but(&indices);
         self.session_mut().restore_scalars(&header.scalars);
         (self.steps, self.updates) = (header.steps, header.updates);
         self.optimizer_updates = header.optimizer_updates;
@@ -176,11 +177,12 @@ impl Trainer {
         steps.filter(|&(_, own)| own).map(|(&(variant, _), _)| variant).collect()
     }
 
-    /// Drops the steps with states that a checkpoint does not have: they start as they would have then.
-    fn forget_states_but(&mut self, kept: &[Variant]) {
-        let with_states = self.variants_with_states();
-        let stays = |variant: &Variant| !with_states.contains(variant) || kept.contains(variant);
-        self.training.retain(|(variant, _)| stays(variant));
+    /// Drops the steps with states that those of a checkpoint do not have: they start as they would have
+    /// then.
+    fn forget_states_but(&mut self, kept: &[usize]) {
+        let names = |step: &Step| step.session.advanced().map(|(name, _)| name).collect::<BTreeSet<_>>();
+        let known: BTreeSet<String> = kept.iter().flat_map(|&i| names(&self.training[i].1)).collect();
+        self.training.retain(|(_, step)| names(step).is_subset(&known));
     }
 }
 
