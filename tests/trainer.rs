@@ -196,6 +196,28 @@ fn gradients_of_several_batches_make_one_update() {
     assert_ne!(run(4, 1), summed);
 }
 
+/// A batch that a callback trains on is none of the epoch's.
+#[test]
+fn figures_of_an_epoch_are_of_its_samples_alone() {
+    let (data, all) = (points(21), points(30));
+    let all = Samples::from(&all);
+    let other = all.slice(21..30);
+    for device in [gpu(), &Device::cpu()] {
+        let fitted = |more: bool| {
+            let mut trainer = builder(network(), 8).optimizer(Sgd::new(0.0)).build(device).unwrap();
+            let fit = Fit::epochs(2).on_steps(1, |run| {
+                if more {
+                    let before = run.logs()?.clone();
+                    assert_ne!(run.trainer().train_on_batch(other.clone())?, before);
+                }
+                Ok(())
+            });
+            trainer.fit(&data, fit).unwrap()
+        };
+        assert_eq!(fitted(true), fitted(false));
+    }
+}
+
 #[test]
 fn predictions_fit_any_number_of_samples() {
     let mut trainer = builder(network(), 8).build(gpu()).unwrap();

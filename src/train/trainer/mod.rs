@@ -232,9 +232,16 @@ impl Trainer {
         recorded
     }
 
-    /// Records all steps anew, with the parameters and states that there are.
+    /// Records all steps anew, with the parameters and states that there are. Those for smaller batches
+    /// that have states of their own are recorded at once, to keep them; others when they are needed.
     fn record_again(&mut self) -> Result<()> {
-        self.training = vec![self.recorded_again()?];
+        let mut training = vec![self.recorded_again()?];
+        for variant in self.variants_with_states() {
+            let before = training.iter().chain(&self.training).map(|(_, step)| &step.session);
+            let step = self.recorded(variant, &before.collect::<Vec<_>>())?;
+            training.push((variant, step));
+        }
+        self.training = training;
         (self.evaluation, self.prediction, self.health) = (None, None, None);
         Ok(())
     }
@@ -243,11 +250,17 @@ impl Trainer {
     /// there are.
     fn recorded_again(&self) -> Result<(Variant, Step)> {
         let &(variant, ref main) = &self.training[0];
+        let mut step = self.recorded(variant, &[&main.session])?;
+        step.session.adopt_scalars(&main.session);
+        Ok((variant, step))
+    }
+
+    /// The training step of a variant, with the parameters and states of earlier ones.
+    fn recorded(&self, variant: Variant, earlier: &[&Session]) -> Result<Step> {
         let (tape, values) = self.recipe.training(variant)?;
-        let options = SessionOptions::new().seed(self.seed).share_parameters(&main.session);
-        let mut session = tape.session_with(&self.device, options)?;
-        session.adopt_scalars(&main.session);
-        Ok((variant, Step { session, rows: variant.rows, values }))
+        let options = SessionOptions::new().seed(self.seed).share_with(earlier);
+        let session = tape.session_with(&self.device, options)?;
+        Ok(Step { session, rows: variant.rows, values })
     }
 
     fn main(&self) -> &Step {
@@ -259,12 +272,9 @@ impl Trainer {
         if let Some(known) = self.training.iter().position(|(v, _)| *v == variant) {
             return Ok(known);
         }
-        let (tape, values) = self.recipe.training(variant)?;
         // A state of the layers for so many rows is that of every step for them.
-        let earlier = self.sessions();
-        let options = SessionOptions::new().seed(self.seed).share_with(&earlier);
-        let session = tape.session_with(&self.device, options)?;
-        self.training.push((variant, Step { session, rows: variant.rows, values }));
+        let step = self.recorded(variant, &self.sessions())?;
+        self.training.push((variant, step));
         Ok(self.training.len() - 1)
     }
 
@@ -299,19 +309,27 @@ impl Trainer {
         let samples = batch.into();
         self.check(&samples)?;
         let weights = samples.weights.as_deref().map(std::borrow::Cow::Borrowed);
-        let variant = self.variant(samples.len(), weights.is_some());
-        let index = self.prepare(variant)?;
+        let columns = Columns::new(&samples, weights);
+        // A callback may train within an epoch, whose sums go on.
+        let &Sums { total, carry, .. } = self.main().sums()?;
+        let sums = self.session().snapshot_of(&[total, carry])?;
+        let logs = self.train_on_columns(columns, samples.len(), samples.weights.is_some());
+        self.session_mut().restore_contents(&sums)?;
+        logs
+    }
+
+    fn train_on_columns(&mut self, columns: Columns<'_>, samples: usize, weighted: bool) -> Result<Logs> {
+        let index = self.prepare(self.variant(samples, weighted))?;
         self.reset_sums()?;
         let mut chain = Chain::new(&self.device);
-        let columns = Columns::new(&samples, weights);
         let step = &mut self.training[index].1;
         columns.check(step)?;
-        let mut feed = feed::Feed::new(&self.device, columns, step, samples.len(), 0)?;
-        feed.set_order((0..samples.len() as u32).collect(), &mut chain)?;
+        let mut feed = feed::Feed::new(&self.device, columns, step, samples, 0)?;
+        feed.set_order((0..samples as u32).collect(), &mut chain)?;
         feed.load(&self.device, step, 0, &mut chain)?;
         self.train(index, &mut chain)?;
         chain.submit()?;
-        self.running_logs(samples.len())
+        self.running_logs(samples)
     }
 
     /// Refuses samples that are not what the model and the loss take.

@@ -171,7 +171,7 @@ impl Trainer {
     }
 
     /// The training steps that have states of their own.
-    fn variants_with_states(&self) -> Vec<Variant> {
+    pub(super) fn variants_with_states(&self) -> Vec<Variant> {
         let own = own_something(&self.sessions());
         let steps = self.training.iter().zip(own).skip(1);
         steps.filter(|&(_, own)| own).map(|(&(variant, _), _)| variant).collect()
