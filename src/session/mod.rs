@@ -8,7 +8,7 @@ mod snapshot;
 mod verify;
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 pub(crate) use chain::Chain;
 pub use faults::NonFinite;
@@ -444,6 +444,11 @@ impl Session {
     /// The tape.
     pub fn tape(&self) -> &Tape {
         &self.tape
+    }
+
+    /// What is there as long as the session.
+    pub(crate) fn life(&self) -> Weak<Tape> {
+        Arc::downgrade(&self.tape)
     }
 
     /// The plan of a GPU session; `None` on the CPU path, which needs none.

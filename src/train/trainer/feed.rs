@@ -2,6 +2,7 @@
 //! one while the device works on those before.
 
 use std::borrow::Cow;
+use std::sync::Weak;
 
 use super::recipe::{Step, StepValues};
 use crate::data::{Column, ColumnData, Samples};
@@ -12,6 +13,7 @@ use crate::graph::{Graph, Value};
 use crate::random::Stream;
 use crate::session::{Chain, Fed, Session, SessionOptions};
 use crate::shape::Shape;
+use crate::tape::Tape;
 
 /// The stream that draws the order of an epoch.
 const ORDER: u32 = 0x6f72_6465;
@@ -128,7 +130,8 @@ impl<'a> Feed<'a> {
 
 /// Data on the device, with a tape that gathers batches from it.
 pub(super) struct Resident {
-    /// A gathering step for each step it fills; the first one owns the data.
+    /// A gathering step for each step it fills, as long as that is there; the first one owns the data and
+    /// stays.
     gathers: Vec<Gather>,
     columns: Vec<(Shape, DType)>,
     samples: usize,
@@ -139,6 +142,8 @@ pub(super) struct Resident {
 struct Gather {
     /// The first value of the step it was made for, which no other step has.
     into: Option<Value>,
+    /// The life of that step.
+    step: Weak<Tape>,
     session: Session,
     data: Vec<Value>,
     order: Value,
@@ -203,7 +208,8 @@ impl Resident {
         });
         let feeds: Vec<Fed<'_>> = into_step.chain(from_first).collect();
         let session = tape.session_with(device, SessionOptions::new().feed(&feeds))?;
-        Ok(Gather { into: into.first().copied(), session, data, order })
+        let into = into.first().copied();
+        Ok(Gather { into, step: step.session.life(), session, data, order })
     }
 
     fn set_order(&mut self, mut order: Vec<u32>) -> Result<()> {
@@ -220,6 +226,8 @@ impl Resident {
             Some(index) => index,
             None => {
                 let gather = self.gather(device, step)?;
+                let mut number = 0..;
+                self.gathers.retain(|g| number.next() == Some(0) || g.step.strong_count() > 0);
                 self.gathers.push(gather);
                 self.gathers.len() - 1
             }
@@ -267,5 +275,37 @@ fn gather_rows<T: Copy>(data: &[T], size: usize, rows: impl Iterator<Item = usiz
     into.clear();
     for row in rows {
         into.extend_from_slice(&data[row * size..][..size]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::{Dense, Sequential};
+    use crate::train::{Loss, Sgd, Trainer};
+
+    #[test]
+    fn what_filled_steps_that_are_gone_goes_too() {
+        let device = Device::gpu().expect("these tests need a GPU adapter");
+        let model = Sequential::new().add(Dense::new(2));
+        let built = Trainer::new(model, [3]).loss(Loss::MeanSquaredError).optimizer(Sgd::new(0.1));
+        let mut trainer = built.batch_size(4).build(&device).expect("a trainer");
+        let inputs: Vec<f32> = (0..12).map(|i| i as f32).collect();
+        let samples = Samples::new().input([3], inputs.clone()).target([2], vec![0.0; 8]);
+        let columns = Columns::new(&samples, None);
+        let mut feed = Feed::new(&device, columns, &trainer.training[0].1, 4, u64::MAX).expect("a feed");
+        let mut chain = Chain::new(&device);
+        feed.set_order(vec![3, 2, 1, 0], &mut chain).expect("an order");
+        for _ in 0..4 {
+            trainer.record_again().expect("the same steps");
+            let step = &mut trainer.training[0].1;
+            feed.load(&device, step, 0, &mut chain).expect("a batch");
+            chain.submit().expect("a submission");
+            let batch = step.session.read(step.values.inputs[0]).expect("the inputs");
+            let rows: Vec<f32> = inputs.chunks(3).rev().flatten().copied().collect();
+            assert_eq!(batch, rows);
+            let Feed::Resident(resident) = &feed else { panic!("the data is on the device") };
+            assert_eq!(resident.gathers.len(), 2);
+        }
     }
 }

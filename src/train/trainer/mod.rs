@@ -12,6 +12,7 @@ mod pace;
 mod recipe;
 mod resume;
 mod scalars;
+mod variants;
 
 use std::fmt;
 
@@ -68,6 +69,8 @@ pub struct Trainer {
     base_rate: f32,
     /// The training steps; the first one is for whole batches and owns the parameters.
     training: Vec<(Variant, Step)>,
+    /// Which of them were used, the last one last.
+    recent: Vec<Variant>,
     evaluation: Option<Step>,
     prediction: Option<Step>,
     /// The tape of the guard against NaN.
@@ -265,17 +268,6 @@ impl Trainer {
 
     fn main(&self) -> &Step {
         &self.training[0].1
-    }
-
-    /// Makes the training step of a variant, unless it exists.
-    fn prepare(&mut self, variant: Variant) -> Result<usize> {
-        if let Some(known) = self.training.iter().position(|(v, _)| *v == variant) {
-            return Ok(known);
-        }
-        // A state of the layers for so many rows is that of every step for them.
-        let step = self.recorded(variant, &self.sessions())?;
-        self.training.push((variant, step));
-        Ok(self.training.len() - 1)
     }
 
     /// The variant of the next step for a batch of `rows` samples.

@@ -137,7 +137,7 @@ impl Trainer {
                 let main = self.recorded_again()?;
                 replaced = Some(std::mem::replace(&mut self.training, vec![main]));
             }
-            let indices = header.variants.iter().map(|&variant| self.prepare(variant));
+            let indices = header.variants.iter().map(|&variant| self.add(variant));
             let mut indices: Vec<usize> = indices.collect::<Result<_>>()?;
             indices.insert(0, 0);
             let sessions: Vec<&Session> = indices.iter().map(|&i| &self.training[i].1.session).collect();
