@@ -529,6 +529,10 @@ fn a_last_batch_that_cannot_be_trained_is_refused_at_once() {
     assert_eq!(weights(&trainer), before);
     trainer.fit(&data, Fit::epochs(1).drop_last(true)).unwrap();
     assert_eq!(trainer.steps(), 2);
+    trainer.fit(&data, Fit::epochs(2).steps_per_epoch(2)).unwrap();
+    assert_eq!(trainer.steps(), 6, "no epoch reaches the last batch");
+    assert!(trainer.fit(&data, Fit::epochs(1).steps_per_epoch(3)).is_err());
+    assert_eq!(trainer.steps(), 6);
     let few = trainer.fit(points(7), Fit::epochs(1).drop_last(true));
     assert!(matches!(few, Err(Error::Argument { argument: "drop_last", .. })));
     let none = trainer.fit(&data, Fit::epochs(1).steps_per_epoch(0));
