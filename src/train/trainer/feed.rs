@@ -8,7 +8,7 @@ use super::recipe::{Step, StepValues};
 use crate::data::{Column, ColumnData, Samples};
 use crate::device::Device;
 use crate::dtype::DType;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::random::Stream;
 use crate::session::{Chain, Fed, Session, SessionOptions};
@@ -84,8 +84,8 @@ pub(super) enum Feed<'a> {
 }
 
 impl<'a> Feed<'a> {
-    /// A feed of `columns`, on the device if they fit into `limit` bytes there. `step` is the one for
-    /// whole batches; an order has at most `longest` entries.
+    /// A feed of `columns`, on the device if they fit into `limit` bytes there and it has room for them.
+    /// `step` is the one for whole batches; an order has at most `longest` entries.
     pub fn new(
         device: &Device,
         columns: Columns<'a>,
@@ -94,15 +94,22 @@ impl<'a> Feed<'a> {
         limit: u64,
     ) -> Result<Feed<'a>> {
         if columns.fits(device, limit) {
-            return Ok(Feed::Resident(Resident::new(device, columns, step, longest)?));
+            let resident = Resident::new(device, &columns, step, longest);
+            return Feed::resident_or_streamed(resident, columns, step.rows);
         }
-        Ok(Feed::Streamed(Streamed {
-            columns,
-            order: Vec::new(),
-            batch: step.rows,
-            f32s: Vec::new(),
-            u32s: Vec::new(),
-        }))
+        Ok(Feed::Streamed(Streamed::new(columns, step.rows)))
+    }
+
+    /// Data on the device, unless that has run out of memory.
+    fn resident_or_streamed(
+        resident: Result<Resident>,
+        columns: Columns<'a>,
+        batch: usize,
+    ) -> Result<Feed<'a>> {
+        match resident {
+            Err(Error::OutOfMemory { .. }) => Ok(Feed::Streamed(Streamed::new(columns, batch))),
+            resident => resident.map(Feed::Resident),
+        }
     }
 
     /// Takes up the order of the samples in the batches to come. Everything encoded before is
@@ -150,7 +157,7 @@ struct Gather {
 }
 
 impl Resident {
-    fn new(device: &Device, columns: Columns<'_>, step: &Step, longest: usize) -> Result<Resident> {
+    fn new(device: &Device, columns: &Columns<'_>, step: &Step, longest: usize) -> Result<Resident> {
         let dtype = |column: &Column<'_>| match column.data {
             ColumnData::F32(_) => DType::F32,
             ColumnData::U32(_) => DType::U32,
@@ -247,7 +254,11 @@ pub(super) struct Streamed<'a> {
     u32s: Vec<u32>,
 }
 
-impl Streamed<'_> {
+impl<'a> Streamed<'a> {
+    fn new(columns: Columns<'a>, batch: usize) -> Streamed<'a> {
+        Streamed { columns, order: Vec::new(), batch, f32s: Vec::new(), u32s: Vec::new() }
+    }
+
     fn load(&mut self, step: &mut Step, batch: usize, chain: &mut Chain) -> Result<()> {
         // Gathered while the device is at work, then handed over behind the steps encoded so far.
         chain.submit()?;
@@ -283,6 +294,15 @@ mod tests {
     use super::*;
     use crate::nn::{Dense, Sequential};
     use crate::train::{Loss, Sgd, Trainer};
+
+    #[test]
+    fn data_that_the_device_has_no_room_for_is_streamed() {
+        let samples = Samples::new().input([3], vec![0.0; 12]);
+        let made = |error| Feed::resident_or_streamed(Err(error), Columns::new(&samples, None), 4);
+        let full = Error::OutOfMemory { device: "gpu".to_owned(), bytes: 48 };
+        assert!(matches!(made(full), Ok(Feed::Streamed(_))));
+        assert!(matches!(made(Error::NothingToTrain), Err(Error::NothingToTrain)));
+    }
 
     #[test]
     fn what_filled_steps_that_are_gone_goes_too() {
