@@ -187,6 +187,34 @@ fn layers_are_trained_again_in_the_middle() {
     assert_ne!(two.get("val_loss")[2..], history.get("val_loss")[2..]);
 }
 
+/// At a learning rate of 0, freezing, training again and pruning nothing in the middle of an epoch change no
+/// figure: sums of an epoch and the states that layers carry go on, for each size of a batch.
+#[test]
+fn figures_and_carried_states_go_on_in_the_middle_of_an_epoch() {
+    let noise = |count, seed| common::data::noise(count, seed, -1.0, 1.0);
+    let samples = || retape::data::Samples::new().input([3, 2], noise(42, 3)).target([1], noise(7, 4));
+    for device in [gpu(), &Device::cpu()] {
+        let losses = |change: &dyn Fn(&mut Trainer) -> Result<()>| {
+            let model = Sequential::new().add(Lstm::new(4).stateful(true)).add(Dense::new(1));
+            let trainer = Trainer::new(model, [3, 2]).loss(Loss::MeanSquaredError).optimizer(Sgd::new(0.0));
+            let mut trainer = trainer.batch_size(4).freeze(["dense"]).seed(2).build(device).unwrap();
+            let fit = Fit::epochs(5).shuffle(false).on_steps(1, |run| change(run.trainer()));
+            trainer.fit(samples(), fit).unwrap().get("loss")
+        };
+        let expected = losses(&|_| Ok(()));
+        assert!(expected.windows(2).all(|pair| pair[0] != pair[1]), "{expected:?}");
+        let changed = losses(&|trainer| match trainer.steps() {
+            3 => trainer.unfreeze(["dense"]),
+            5 => trainer.prune(&Pruning::per_layer(0.0)).map(|_| ()),
+            7 => trainer.freeze(["lstm"]),
+            9 => trainer.unfreeze(["lstm"]),
+            _ => Ok(()),
+        });
+        let close = |(a, b): (&f64, &f64)| (a - b).abs() <= 1e-6;
+        assert!(changed.iter().zip(&expected).all(close), "{changed:?} where {expected:?} was expected");
+    }
+}
+
 /// What is pruned stays zero, also where it was frozen for a while; what was frozen is pruned later.
 #[test]
 fn pruned_weights_stay_so() {

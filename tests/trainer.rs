@@ -1,6 +1,8 @@
 //! `fit`, `evaluate`, `predict`: every sample counts, once, the same wherever the data is.
 
 mod common;
+#[path = "common/folder.rs"]
+mod folder;
 
 use std::cell::Cell;
 
@@ -194,6 +196,94 @@ fn gradients_of_several_batches_make_one_update() {
         assert!((a - b).abs() <= 1e-5, "{a} summed, {b} at once");
     }
     assert_ne!(run(4, 1), summed);
+}
+
+/// A batch that a callback trains on is none of the epoch's.
+#[test]
+fn figures_of_an_epoch_are_of_its_samples_alone() {
+    let (data, all) = (points(21), points(30));
+    let all = Samples::from(&all);
+    let other = all.slice(21..30);
+    for device in [gpu(), &Device::cpu()] {
+        let fitted = |more: bool| {
+            let mut trainer = builder(network(), 8).optimizer(Sgd::new(0.0)).build(device).unwrap();
+            let fit = Fit::epochs(2).on_steps(1, |run| {
+                if more {
+                    let before = run.logs()?.clone();
+                    assert_ne!(run.trainer().train_on_batch(other.clone())?, before);
+                }
+                Ok(())
+            });
+            trainer.fit(&data, fit).unwrap()
+        };
+        assert_eq!(fitted(true), fitted(false));
+    }
+}
+
+/// Batches of many sizes, each of them again and again: only the last steps used are kept, and training is
+/// as by trainers that have seen no other size.
+#[test]
+fn steps_for_many_sizes_come_and_go() {
+    let folder = folder::Folder::new();
+    let path = folder.0.join("before.safetensors");
+    let all = points(40);
+    let all = Samples::from(&all);
+    for device in [gpu(), &Device::cpu()] {
+        let mut trainer = builder(network(), 8).build(device).unwrap();
+        for round in 0..2 {
+            for size in 1..=11 {
+                let batch = || all.slice(round..round + size);
+                trainer.save_checkpoint(&path).unwrap();
+                let mut fresh = builder(network(), 8).build(device).unwrap();
+                fresh.load_checkpoint(&path).unwrap();
+                let logs = trainer.train_on_batch(batch()).unwrap();
+                assert_eq!(logs, fresh.train_on_batch(batch()).unwrap(), "{size} samples");
+                assert_eq!(weights(&trainer), weights(&fresh), "{size} samples");
+                assert!(trainer.recorded_steps() <= 9, "{}", trainer.recorded_steps());
+            }
+        }
+        // Within a training, whose steps are there again when they are needed.
+        let fit = |others: bool| {
+            let mut trainer = builder(network(), 8).optimizer(Sgd::new(0.0)).build(device).unwrap();
+            let fit = Fit::epochs(2).on_steps(1, |run| {
+                let sizes = if others { 1..=10 } else { 0..=0 };
+                sizes
+                    .filter(|&size| size > 0)
+                    .try_for_each(|size| run.trainer().train_on_batch(all.slice(0..size)).map(|_| ()))
+            });
+            trainer.fit(all.slice(0..21), fit).unwrap()
+        };
+        assert_eq!(fit(true), fit(false));
+    }
+}
+
+/// The states of a size of a batch stay, however many come in between.
+#[test]
+fn carried_states_of_many_sizes_stay() {
+    let noise = |count, seed| common::data::noise(count, seed, -1.0, 1.0);
+    let samples = Samples::new().input([3, 2], noise(72, 3)).target([1], noise(12, 4));
+    let build = || {
+        let model = Sequential::new().add(Lstm::new(4).stateful(true)).add(Dense::new(1));
+        let trainer = Trainer::new(model, [3, 2]).loss(Loss::MeanSquaredError).optimizer(Sgd::new(0.0));
+        trainer.batch_size(4).accumulate(2).seed(2).build(&Device::cpu()).unwrap()
+    };
+    let mut trainer = build();
+    let losses = |trainer: &mut Trainer, size| {
+        let logs = trainer.train_on_batch(samples.slice(0..size)).unwrap();
+        logs.get("loss").unwrap()
+    };
+    let mut found = vec![Vec::new(); 13];
+    for _ in 0..3 {
+        (1..=12).for_each(|size| found[size].push(losses(&mut trainer, size)));
+        // One more, so that the next time is an update where this was none.
+        losses(&mut trainer, 4);
+    }
+    for size in (1..=12).filter(|&size| size != 4) {
+        let mut alone = build();
+        let expected: Vec<f64> = (0..3).map(|_| losses(&mut alone, size)).collect();
+        assert_eq!(found[size], expected, "{size} samples");
+    }
+    assert!(trainer.recorded_steps() <= 1 + 11 + 8, "{}", trainer.recorded_steps());
 }
 
 #[test]
@@ -439,6 +529,10 @@ fn a_last_batch_that_cannot_be_trained_is_refused_at_once() {
     assert_eq!(weights(&trainer), before);
     trainer.fit(&data, Fit::epochs(1).drop_last(true)).unwrap();
     assert_eq!(trainer.steps(), 2);
+    trainer.fit(&data, Fit::epochs(2).steps_per_epoch(2)).unwrap();
+    assert_eq!(trainer.steps(), 6, "no epoch reaches the last batch");
+    assert!(trainer.fit(&data, Fit::epochs(1).steps_per_epoch(3)).is_err());
+    assert_eq!(trainer.steps(), 6);
     let few = trainer.fit(points(7), Fit::epochs(1).drop_last(true));
     assert!(matches!(few, Err(Error::Argument { argument: "drop_last", .. })));
     let none = trainer.fit(&data, Fit::epochs(1).steps_per_epoch(0));

@@ -172,9 +172,7 @@ fn shared_storage(
     value: Value,
     tape: &Tape,
 ) -> Result<Option<Shared>> {
-    let (Some(session), Some(theirs)) = (options.share, options.shared_value(name)) else {
-        return Ok(None);
-    };
+    let Some((session, theirs)) = options.shared_value(name) else { return Ok(None) };
     options.check_shared_shape(name, tape.recording().ty(value))?;
     let Some(cpu) = session.executor().cpu() else {
         return Err(Error::Share {

@@ -1,4 +1,4 @@
-//! Parameters and states that a session has in common with another one.
+//! Parameters and states that a session has in common with others.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,8 +10,14 @@ use crate::graph::{Source, Value};
 use crate::session::{Session, SessionOptions};
 use crate::tape::{Place, Plan, SharedLayout, Tape, ValuePlan};
 
-/// The other session's executor, and this tape's values with what that one has planned for them.
-type Shared<'a> = (&'a GpuExecutor, Vec<(Value, &'a ValuePlan)>);
+/// Where another session has a value.
+#[derive(Clone, Copy)]
+struct Shared<'a> {
+    buffer: &'a wgpu::Buffer,
+    /// Those of the buffer that are planned.
+    bytes: u64,
+    offset: u64,
+}
 
 /// The executor of a session on this device.
 fn on_device<'a>(context: &Arc<GpuContext>, session: &'a Session) -> Result<&'a GpuExecutor> {
@@ -19,13 +25,13 @@ fn on_device<'a>(context: &Arc<GpuContext>, session: &'a Session) -> Result<&'a 
     here.ok_or_else(|| Error::Share { message: "the sessions run on different devices".to_owned() })
 }
 
+/// This tape's values that other sessions have.
 fn shared_values<'a>(
     context: &Arc<GpuContext>,
     tape: &Tape,
     options: &SessionOptions<'a>,
-) -> Result<Option<Shared<'a>>> {
-    let Some(session) = options.share else { return Ok(None) };
-    let other = on_device(context, session)?;
+) -> Result<Vec<(Value, Shared<'a>)>> {
+    options.sources().try_for_each(|session| on_device(context, session).map(|_| ()))?;
     let mut values = Vec::new();
     for value in tape.persistent() {
         let info = &tape.recording().values[value.index()];
@@ -33,26 +39,31 @@ fn shared_values<'a>(
             continue;
         }
         let name = tape.recording().describe(value);
-        if let Some(theirs) = options.shared_value(&name) {
+        if let Some((session, theirs)) = options.shared_value(&name) {
             options.check_shared_shape(&name, info.ty)?;
-            values.extend(other.plan().value(theirs).map(|planned| (value, planned)));
+            let other = on_device(context, session)?;
+            let place = |planned: &ValuePlan| Shared {
+                buffer: &other.buffers[planned.buffer],
+                bytes: other.plan().buffers[planned.buffer].bytes,
+                offset: planned.offset,
+            };
+            values.extend(other.plan().value(theirs).map(|planned| (value, place(planned))));
         }
     }
-    Ok(Some((other, values)))
+    Ok(values)
 }
 
-/// Where the other session has what this tape shares with it.
+/// Where other sessions have what this tape shares with them.
 pub(crate) fn shared_layout(
     context: &Arc<GpuContext>,
     tape: &Tape,
     options: &SessionOptions<'_>,
 ) -> Result<SharedLayout> {
     let mut layout = SharedLayout::default();
-    let Some((other, values)) = shared_values(context, tape, options)? else { return Ok(layout) };
-    let mut arenas: HashMap<usize, usize> = HashMap::new();
-    for (value, theirs) in values {
+    let mut arenas: HashMap<&wgpu::Buffer, usize> = HashMap::new();
+    for (value, theirs) in shared_values(context, tape, options)? {
         let arena = *arenas.entry(theirs.buffer).or_insert_with(|| {
-            layout.arenas.push(other.plan().buffers[theirs.buffer].bytes);
+            layout.arenas.push(theirs.bytes);
             layout.arenas.len() - 1
         });
         layout.places.insert(value, Place { arena, offset: theirs.offset });
@@ -79,7 +90,7 @@ fn fed_buffers(
     Ok(fed_buffers)
 }
 
-/// The buffers that come from the session to share with, by buffer index.
+/// The buffers that come from the sessions to share with, by buffer index.
 pub(super) fn shared_buffers(
     context: &Arc<GpuContext>,
     tape: &Tape,
@@ -87,23 +98,25 @@ pub(super) fn shared_buffers(
     options: &SessionOptions<'_>,
 ) -> Result<HashMap<usize, wgpu::Buffer>> {
     let mut shared = fed_buffers(context, plan, options)?;
-    let Some((other, values)) = shared_values(context, tape, options)? else { return Ok(shared) };
-    let mut from: HashMap<usize, usize> = HashMap::new();
-    let is_shared: HashMap<Value, &ValuePlan> = values.into_iter().collect();
+    let is_shared: HashMap<Value, Shared<'_>> = shared_values(context, tape, options)?.into_iter().collect();
+    if is_shared.is_empty() {
+        return Ok(shared);
+    }
+    let mut from: HashMap<usize, Option<&wgpu::Buffer>> = HashMap::new();
     for value in tape.persistent() {
         let (Some(own), theirs) = (plan.value(value), is_shared.get(&value)) else { continue };
-        let buffer = *from.entry(own.buffer).or_insert_with(|| theirs.map_or(usize::MAX, |t| t.buffer));
-        let fits = theirs.map_or(buffer == usize::MAX, |theirs| {
-            let sizes = [&plan.buffers[own.buffer], &other.plan().buffers[theirs.buffer]].map(|b| b.bytes);
-            theirs.buffer == buffer && theirs.offset == own.offset && sizes[0] == sizes[1]
+        let buffer = *from.entry(own.buffer).or_insert_with(|| theirs.map(|theirs| theirs.buffer));
+        let fits = theirs.map_or(buffer.is_none(), |theirs| {
+            let bytes = plan.buffers[own.buffer].bytes;
+            buffer == Some(theirs.buffer) && theirs.offset == own.offset && theirs.bytes == bytes
         });
         if !fits {
             let name = tape.recording().describe(value);
             let message = format!("the plan has `{name}` in another place than the other session");
             return Err(Error::Share { message });
         }
-        if theirs.is_some() {
-            shared.insert(own.buffer, other.buffers[buffer].clone());
+        if let Some(theirs) = theirs {
+            shared.insert(own.buffer, theirs.buffer.clone());
         }
     }
     Ok(shared)

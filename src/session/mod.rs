@@ -8,7 +8,7 @@ mod snapshot;
 mod verify;
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 pub(crate) use chain::Chain;
 pub use faults::NonFinite;
@@ -376,9 +376,12 @@ impl Session {
         self.tape.recording().describe(value)
     }
 
-    /// Puts the states that are no weights of the model and that `which` names back to how they began.
+    /// Puts the states that are not of the model's layers, neither weights nor carried from replay to
+    /// replay, and that `which` names back to how they began.
     pub(crate) fn reset_states(&mut self, which: impl Fn(&str) -> bool) -> Result<()> {
-        self.reset(|recording, value, name| !recording.is_weight(value) && which(name))
+        let of_layers =
+            |recording: &Recording, value| recording.is_weight(value) || recording.is_carried(value);
+        self.reset(|recording, value, name| !of_layers(recording, value) && which(name))
     }
 
     /// Puts the states that layers carry from replay to replay back to how they began.
@@ -441,6 +444,11 @@ impl Session {
     /// The tape.
     pub fn tape(&self) -> &Tape {
         &self.tape
+    }
+
+    /// What is there as long as the session.
+    pub(crate) fn life(&self) -> Weak<Tape> {
+        Arc::downgrade(&self.tape)
     }
 
     /// The plan of a GPU session; `None` on the CPU path, which needs none.

@@ -16,7 +16,8 @@ pub(crate) struct Fed<'a> {
 #[derive(Clone, Copy, Default)]
 pub struct SessionOptions<'a> {
     pub(crate) seed: u32,
-    pub(crate) share: Option<&'a Session>,
+    share: Option<&'a Session>,
+    share_further: &'a [&'a Session],
     pub(crate) guard: bool,
     pub(crate) feeds: &'a [Fed<'a>],
 }
@@ -42,6 +43,12 @@ impl<'a> SessionOptions<'a> {
         self
     }
 
+    /// Shares with several sessions: each parameter or state with the first of them that has it.
+    pub(crate) fn share_with(mut self, sessions: &'a [&'a Session]) -> Self {
+        self.share_further = sessions;
+        self
+    }
+
     /// Surrounds every GPU buffer with guard bytes, for tests.
     #[doc(hidden)]
     pub fn guard(mut self) -> Self {
@@ -61,25 +68,32 @@ impl<'a> SessionOptions<'a> {
         self.feeds.iter().any(|fed| fed.own == value)
     }
 
-    /// Whether the parameter or state of this name comes from the other session.
+    /// The sessions to share with, the first one to be asked first.
+    pub(crate) fn sources(&self) -> impl Iterator<Item = &'a Session> + use<'a> {
+        self.share.into_iter().chain(self.share_further.iter().copied())
+    }
+
+    /// Whether the parameter or state of this name comes from another session.
     pub(crate) fn shares(&self, name: &str) -> bool {
         self.shared_value(name).is_some()
     }
 
-    /// The other session's parameter or state of this name.
-    pub(crate) fn shared_value(&self, name: &str) -> Option<Value> {
-        let tape = self.share?.tape();
-        let is_it = |v: &Value| {
-            let info = &tape.recording().values[v.index()];
-            matches!(info.source, Source::Parameter(_) | Source::State(_))
-                && info.name.as_deref() == Some(name)
-        };
-        tape.persistent().into_iter().find(is_it)
+    /// The parameter or state of this name of the first session that has it.
+    pub(crate) fn shared_value(&self, name: &str) -> Option<(&'a Session, Value)> {
+        self.sources().find_map(|session| {
+            let tape = session.tape();
+            let is_it = |v: &Value| {
+                let info = &tape.recording().values[v.index()];
+                matches!(info.source, Source::Parameter(_) | Source::State(_))
+                    && info.name.as_deref() == Some(name)
+            };
+            tape.persistent().into_iter().find(is_it).map(|value| (session, value))
+        })
     }
 
     /// Refuses a shared value whose shapes differ.
     pub(crate) fn check_shared_shape(&self, name: &str, own: TensorType) -> Result<()> {
-        let (Some(session), Some(theirs)) = (self.share, self.shared_value(name)) else { return Ok(()) };
+        let Some((session, theirs)) = self.shared_value(name) else { return Ok(()) };
         let theirs = session.tape().recording().ty(theirs);
         if theirs == own {
             return Ok(());
@@ -89,7 +103,7 @@ impl<'a> SessionOptions<'a> {
 
     /// Refuses sessions that have no parameter in common: a misspelt name, most likely.
     pub(crate) fn check_some_shared(&self, tape: &Tape) -> Result<()> {
-        let Some(session) = self.share else { return Ok(()) };
+        let Some(session) = self.sources().next() else { return Ok(()) };
         let recording = tape.recording();
         let is_parameter = |v: &Value| matches!(recording.values[v.index()].source, Source::Parameter(_));
         let own: Vec<String> =

@@ -133,6 +133,7 @@ impl TrainerBuilder {
             optimizer_updates: 0,
             base_rate: 0.0,
             training: Vec::new(),
+            recent: Vec::new(),
             evaluation: None,
             prediction: None,
             health: None,

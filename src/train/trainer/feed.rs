@@ -2,16 +2,18 @@
 //! one while the device works on those before.
 
 use std::borrow::Cow;
+use std::sync::Weak;
 
 use super::recipe::{Step, StepValues};
 use crate::data::{Column, ColumnData, Samples};
 use crate::device::Device;
 use crate::dtype::DType;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::random::Stream;
 use crate::session::{Chain, Fed, Session, SessionOptions};
 use crate::shape::Shape;
+use crate::tape::Tape;
 
 /// The stream that draws the order of an epoch.
 const ORDER: u32 = 0x6f72_6465;
@@ -82,8 +84,8 @@ pub(super) enum Feed<'a> {
 }
 
 impl<'a> Feed<'a> {
-    /// A feed of `columns`, on the device if they fit into `limit` bytes there. `step` is the one for
-    /// whole batches; an order has at most `longest` entries.
+    /// A feed of `columns`, on the device if they fit into `limit` bytes there and it has room for them.
+    /// `step` is the one for whole batches; an order has at most `longest` entries.
     pub fn new(
         device: &Device,
         columns: Columns<'a>,
@@ -92,15 +94,22 @@ impl<'a> Feed<'a> {
         limit: u64,
     ) -> Result<Feed<'a>> {
         if columns.fits(device, limit) {
-            return Ok(Feed::Resident(Resident::new(device, columns, step, longest)?));
+            let resident = Resident::new(device, &columns, step, longest);
+            return Feed::resident_or_streamed(resident, columns, step.rows);
         }
-        Ok(Feed::Streamed(Streamed {
-            columns,
-            order: Vec::new(),
-            batch: step.rows,
-            f32s: Vec::new(),
-            u32s: Vec::new(),
-        }))
+        Ok(Feed::Streamed(Streamed::new(columns, step.rows)))
+    }
+
+    /// Data on the device, unless that has run out of memory.
+    fn resident_or_streamed(
+        resident: Result<Resident>,
+        columns: Columns<'a>,
+        batch: usize,
+    ) -> Result<Feed<'a>> {
+        match resident {
+            Err(Error::OutOfMemory { .. }) => Ok(Feed::Streamed(Streamed::new(columns, batch))),
+            resident => resident.map(Feed::Resident),
+        }
     }
 
     /// Takes up the order of the samples in the batches to come. Everything encoded before is
@@ -128,7 +137,8 @@ impl<'a> Feed<'a> {
 
 /// Data on the device, with a tape that gathers batches from it.
 pub(super) struct Resident {
-    /// A gathering step for each step it fills; the first one owns the data.
+    /// A gathering step for each step it fills, as long as that is there; the first one owns the data and
+    /// stays.
     gathers: Vec<Gather>,
     columns: Vec<(Shape, DType)>,
     samples: usize,
@@ -139,13 +149,15 @@ pub(super) struct Resident {
 struct Gather {
     /// The first value of the step it was made for, which no other step has.
     into: Option<Value>,
+    /// The life of that step.
+    step: Weak<Tape>,
     session: Session,
     data: Vec<Value>,
     order: Value,
 }
 
 impl Resident {
-    fn new(device: &Device, columns: Columns<'_>, step: &Step, longest: usize) -> Result<Resident> {
+    fn new(device: &Device, columns: &Columns<'_>, step: &Step, longest: usize) -> Result<Resident> {
         let dtype = |column: &Column<'_>| match column.data {
             ColumnData::F32(_) => DType::F32,
             ColumnData::U32(_) => DType::U32,
@@ -203,7 +215,8 @@ impl Resident {
         });
         let feeds: Vec<Fed<'_>> = into_step.chain(from_first).collect();
         let session = tape.session_with(device, SessionOptions::new().feed(&feeds))?;
-        Ok(Gather { into: into.first().copied(), session, data, order })
+        let into = into.first().copied();
+        Ok(Gather { into, step: step.session.life(), session, data, order })
     }
 
     fn set_order(&mut self, mut order: Vec<u32>) -> Result<()> {
@@ -220,6 +233,8 @@ impl Resident {
             Some(index) => index,
             None => {
                 let gather = self.gather(device, step)?;
+                let mut number = 0..;
+                self.gathers.retain(|g| number.next() == Some(0) || g.step.strong_count() > 0);
                 self.gathers.push(gather);
                 self.gathers.len() - 1
             }
@@ -239,7 +254,11 @@ pub(super) struct Streamed<'a> {
     u32s: Vec<u32>,
 }
 
-impl Streamed<'_> {
+impl<'a> Streamed<'a> {
+    fn new(columns: Columns<'a>, batch: usize) -> Streamed<'a> {
+        Streamed { columns, order: Vec::new(), batch, f32s: Vec::new(), u32s: Vec::new() }
+    }
+
     fn load(&mut self, step: &mut Step, batch: usize, chain: &mut Chain) -> Result<()> {
         // Gathered while the device is at work, then handed over behind the steps encoded so far.
         chain.submit()?;
@@ -267,5 +286,46 @@ fn gather_rows<T: Copy>(data: &[T], size: usize, rows: impl Iterator<Item = usiz
     into.clear();
     for row in rows {
         into.extend_from_slice(&data[row * size..][..size]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::{Dense, Sequential};
+    use crate::train::{Loss, Sgd, Trainer};
+
+    #[test]
+    fn data_that_the_device_has_no_room_for_is_streamed() {
+        let samples = Samples::new().input([3], vec![0.0; 12]);
+        let made = |error| Feed::resident_or_streamed(Err(error), Columns::new(&samples, None), 4);
+        let full = Error::OutOfMemory { device: "gpu".to_owned(), bytes: 48 };
+        assert!(matches!(made(full), Ok(Feed::Streamed(_))));
+        assert!(matches!(made(Error::NothingToTrain), Err(Error::NothingToTrain)));
+    }
+
+    #[test]
+    fn what_filled_steps_that_are_gone_goes_too() {
+        let device = Device::gpu().expect("these tests need a GPU adapter");
+        let model = Sequential::new().add(Dense::new(2));
+        let built = Trainer::new(model, [3]).loss(Loss::MeanSquaredError).optimizer(Sgd::new(0.1));
+        let mut trainer = built.batch_size(4).build(&device).expect("a trainer");
+        let inputs: Vec<f32> = (0..12).map(|i| i as f32).collect();
+        let samples = Samples::new().input([3], inputs.clone()).target([2], vec![0.0; 8]);
+        let columns = Columns::new(&samples, None);
+        let mut feed = Feed::new(&device, columns, &trainer.training[0].1, 4, u64::MAX).expect("a feed");
+        let mut chain = Chain::new(&device);
+        feed.set_order(vec![3, 2, 1, 0], &mut chain).expect("an order");
+        for _ in 0..4 {
+            trainer.record_again().expect("the same steps");
+            let step = &mut trainer.training[0].1;
+            feed.load(&device, step, 0, &mut chain).expect("a batch");
+            chain.submit().expect("a submission");
+            let batch = step.session.read(step.values.inputs[0]).expect("the inputs");
+            let rows: Vec<f32> = inputs.chunks(3).rev().flatten().copied().collect();
+            assert_eq!(batch, rows);
+            let Feed::Resident(resident) = &feed else { panic!("the data is on the device") };
+            assert_eq!(resident.gathers.len(), 2);
+        }
     }
 }

@@ -285,9 +285,10 @@ impl Trainer {
         let weighted = weights.is_some();
         let judge = validation.map(|data| self.judge(data, fit.resident_bytes)).transpose()?;
         let columns = Columns::new(train, weights);
-        // A last batch that the model refuses is refused before anything is trained.
-        let rest = train.len() % self.batch;
-        if rest > 0 && !fit.drop_last {
+        // A last batch that the model refuses is refused before anything is trained, if training reaches it.
+        let (whole, rest) = (train.len() / self.batch, train.len() % self.batch);
+        let is_reached = !fit.drop_last && fit.steps_per_epoch.is_none_or(|steps| steps > whole);
+        if rest > 0 && is_reached {
             self.prepare(self.variant(rest, weighted))?;
         }
         let index = self.prepare(self.variant(self.batch, weighted))?;

@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::Trainer;
+use super::recipe::Sums;
 use crate::error::Result;
 use crate::train::AVERAGE;
 use crate::train::pruning::{MASK, mask_name};
@@ -84,7 +85,9 @@ impl Trainer {
     /// Lets the optimiser's states begin anew.
     fn restart_optimizer(&mut self) -> Result<()> {
         self.optimizer_updates = 0;
-        self.session_mut().reset_states(|name| !name.ends_with(MASK))
+        let &Sums { total, carry, .. } = self.main().sums()?;
+        let sums = [total, carry].map(|value| self.session().name_of(value));
+        self.session_mut().reset_states(|name| !name.ends_with(MASK) && !sums.iter().any(|sum| sum == name))
     }
 
     /// Sets what is pruned to zero again, where weights were put in from elsewhere; averages too.

@@ -12,6 +12,7 @@ mod pace;
 mod recipe;
 mod resume;
 mod scalars;
+mod variants;
 
 use std::fmt;
 
@@ -68,6 +69,8 @@ pub struct Trainer {
     base_rate: f32,
     /// The training steps; the first one is for whole batches and owns the parameters.
     training: Vec<(Variant, Step)>,
+    /// Which of them were used, the last one last.
+    recent: Vec<Variant>,
     evaluation: Option<Step>,
     prediction: Option<Step>,
     /// The tape of the guard against NaN.
@@ -242,9 +245,16 @@ impl Trainer {
         recorded
     }
 
-    /// Records all steps anew, with the parameters and states that there are.
+    /// Records all steps anew, with the parameters and states that there are. Those for smaller batches
+    /// that have states of their own are recorded at once, to keep them; others when they are needed.
     fn record_again(&mut self) -> Result<()> {
-        self.training = vec![self.recorded_again()?];
+        let mut training = vec![self.recorded_again()?];
+        for variant in self.variants_with_states() {
+            let before = training.iter().chain(&self.training).map(|(_, step)| &step.session);
+            let step = self.recorded(variant, &before.collect::<Vec<_>>())?;
+            training.push((variant, step));
+        }
+        self.training = training;
         (self.evaluation, self.prediction, self.health) = (None, None, None);
         Ok(())
     }
@@ -253,30 +263,21 @@ impl Trainer {
     /// there are.
     fn recorded_again(&self) -> Result<(Variant, Step)> {
         let &(variant, ref main) = &self.training[0];
+        let mut step = self.recorded(variant, &[&main.session])?;
+        step.session.adopt_scalars(&main.session);
+        Ok((variant, step))
+    }
+
+    /// The training step of a variant, with the parameters and states of earlier ones.
+    fn recorded(&self, variant: Variant, earlier: &[&Session]) -> Result<Step> {
         let (tape, values) = self.recipe.training(variant)?;
-        let options = SessionOptions::new().seed(self.seed).share_parameters(&main.session);
-        let mut session = tape.session_with(&self.device, options)?;
-        session.adopt_scalars(&main.session);
-        Ok((variant, Step { session, rows: variant.rows, values }))
+        let options = SessionOptions::new().seed(self.seed).share_with(earlier);
+        let session = tape.session_with(&self.device, options)?;
+        Ok(Step { session, rows: variant.rows, values })
     }
 
     fn main(&self) -> &Step {
         &self.training[0].1
-    }
-
-    /// Makes the training step of a variant, unless it exists.
-    fn prepare(&mut self, variant: Variant) -> Result<usize> {
-        if let Some(known) = self.training.iter().position(|(v, _)| *v == variant) {
-            return Ok(known);
-        }
-        let (tape, values) = self.recipe.training(variant)?;
-        let options = SessionOptions::new().seed(self.seed);
-        let session = match self.training.first() {
-            Some((_, main)) => tape.session_with(&self.device, options.share_parameters(&main.session))?,
-            None => tape.session_with(&self.device, options)?,
-        };
-        self.training.push((variant, Step { session, rows: variant.rows, values }));
-        Ok(self.training.len() - 1)
     }
 
     /// The variant of the next step for a batch of `rows` samples.
@@ -310,20 +311,28 @@ impl Trainer {
         let samples = batch.into();
         self.check(&samples)?;
         let weights = samples.weights.as_deref().map(std::borrow::Cow::Borrowed);
-        let variant = self.variant(samples.len(), weights.is_some());
-        let index = self.prepare(variant)?;
+        let columns = Columns::new(&samples, weights);
+        // A callback may train within an epoch, whose sums go on.
+        let &Sums { total, carry, .. } = self.main().sums()?;
+        let sums = self.session().snapshot_of(&[total, carry])?;
+        let logs = self.train_on_columns(columns, samples.len(), samples.weights.is_some());
+        self.session_mut().restore_contents(&sums)?;
+        logs
+    }
+
+    fn train_on_columns(&mut self, columns: Columns<'_>, samples: usize, weighted: bool) -> Result<Logs> {
+        let index = self.prepare(self.variant(samples, weighted))?;
         self.leave_epoch();
         self.reset_sums()?;
         let mut chain = Chain::new(&self.device);
-        let columns = Columns::new(&samples, weights);
         let step = &mut self.training[index].1;
         columns.check(step)?;
-        let mut feed = feed::Feed::new(&self.device, columns, step, samples.len(), 0)?;
-        feed.set_order((0..samples.len() as u32).collect(), &mut chain)?;
+        let mut feed = feed::Feed::new(&self.device, columns, step, samples, 0)?;
+        feed.set_order((0..samples as u32).collect(), &mut chain)?;
         feed.load(&self.device, step, 0, &mut chain)?;
         self.train(index, &mut chain)?;
         chain.submit()?;
-        self.running_logs(samples.len())
+        self.running_logs(samples)
     }
 
     /// Refuses samples that are not what the model and the loss take.

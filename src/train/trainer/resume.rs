@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::Trainer;
 use super::fit::Training;
-use super::recipe::Variant;
+use super::recipe::{Step, Variant};
 use crate::error::{Error, Result};
 use crate::session::Session;
 use crate::train::History;
@@ -107,7 +107,7 @@ impl Trainer {
     }
 
     /// The sessions that parameters and states are in, the owner of most first.
-    fn sessions(&self) -> Vec<&Session> {
+    pub(super) fn sessions(&self) -> Vec<&Session> {
         self.training.iter().map(|(_, step)| &step.session).collect()
     }
 
@@ -175,7 +175,7 @@ impl Trainer {
                 let main = self.recorded_again()?;
                 replaced = Some(std::mem::replace(&mut self.training, vec![main]));
             }
-            let indices = header.variants.iter().map(|&variant| self.prepare(variant));
+            let indices = header.variants.iter().map(|&variant| self.add(variant));
             let mut indices: Vec<usize> = indices.collect::<Result<_>>()?;
             indices.insert(0, 0);
             let sessions: Vec<&Session> = indices.iter().map(|&i| &self.training[i].1.session).collect();
@@ -201,7 +201,7 @@ impl Trainer {
         }
         placement
             .write(|index, value, data| self.training[indices[index]].1.session.write_f64(value, data))?;
-        self.forget_states_but(&header.variants);
+        self.forget_states_but(&indices);
         self.session_mut().restore_scalars(&header.scalars);
         (self.steps, self.updates) = (header.steps, header.updates);
         self.optimizer_updates = header.optimizer_updates;
@@ -210,17 +210,18 @@ impl Trainer {
     }
 
     /// The training steps that have states of their own.
-    fn variants_with_states(&self) -> Vec<Variant> {
+    pub(super) fn variants_with_states(&self) -> Vec<Variant> {
         let own = own_something(&self.sessions());
         let steps = self.training.iter().zip(own).skip(1);
         steps.filter(|&(_, own)| own).map(|(&(variant, _), _)| variant).collect()
     }
 
-    /// Drops the steps with states that a checkpoint does not have: they start as they would have then.
-    fn forget_states_but(&mut self, kept: &[Variant]) {
-        let with_states = self.variants_with_states();
-        let stays = |variant: &Variant| !with_states.contains(variant) || kept.contains(variant);
-        self.training.retain(|(variant, _)| stays(variant));
+    /// Drops the steps with states that those of a checkpoint do not have: they start as they would have
+    /// then.
+    fn forget_states_but(&mut self, kept: &[usize]) {
+        let names = |step: &Step| step.session.advanced().map(|(name, _)| name).collect::<BTreeSet<_>>();
+        let known: BTreeSet<String> = kept.iter().flat_map(|&i| names(&self.training[i].1)).collect();
+        self.training.retain(|(_, step)| names(step).is_subset(&known));
     }
 }
 
