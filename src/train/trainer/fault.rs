@@ -35,7 +35,7 @@ impl Training<'_, '_> {
     /// that spoilt it, and ends training there.
     pub(super) fn look(&mut self, guard: Option<Guard>, sources: &mut Sources<'_>) -> Result<Option<Guard>> {
         let Some(guard) = guard else { return Ok(None) };
-        if self.trainer.loss_is_finite()? && self.trainer.looks_sound()? {
+        if self.trainer.is_sound()? {
             return self.guard();
         }
         let last = self.position.step;
@@ -72,7 +72,7 @@ impl Training<'_, '_> {
             };
             let index = self.step(sources, &mut chain)?;
             chain.submit()?;
-            if self.trainer.loss_is_finite()? && self.trainer.weights_are_finite()? {
+            if self.trainer.is_sound()? {
                 continue;
             }
             self.go_to(&before)?;

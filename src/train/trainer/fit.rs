@@ -140,13 +140,14 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// Looks for a NaN or an infinity in the loss and the weights after every `every` steps, at the end of
-    /// each epoch, and before a callback is called after a step ([`Callback::every_steps`]). If there is
-    /// one, the steps since the last look are run again one by one, from a copy on the device, until the
-    /// first that makes one; training stops before that step, with its parameters as they were then, and
-    /// [`History::fault`] names the first operator of it that produced one.
+    /// Looks for a NaN or an infinity in the loss, the weights, summed gradients
+    /// ([`TrainerBuilder::accumulate`](super::TrainerBuilder::accumulate)) and what stateful layers carry on,
+    /// after every `every` steps, at the end of each epoch, and before a callback is called after a step
+    /// ([`Callback::every_steps`]). If there is one, the steps since the last look are run again one by one,
+    /// from a copy on the device, until the first that makes one; training stops before that step, with its
+    /// parameters as they were then, and [`History::fault`] names the first operator of it that produced one.
     ///
-    /// A look reads two numbers from the device, the loss and the norm of all weights, and copies the
+    /// A look reads two numbers from the device, the loss and the norm of all the rest, and copies the
     /// parameters and states within it.
     pub fn nan_guard(mut self, every: u32) -> Self {
         self.nan_guard = Some(every.max(1));
