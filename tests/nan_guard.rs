@@ -4,7 +4,7 @@ mod common;
 
 use common::gpu;
 use retape::Result;
-use retape::data::Dataset;
+use retape::data::{Dataset, Samples};
 use retape::nn::LayerContext;
 use retape::prelude::*;
 
@@ -49,6 +49,21 @@ impl Layer for Root {
     }
 }
 
+/// `log x`: no number for negative inputs.
+#[derive(Debug)]
+struct Log;
+
+impl Layer for Log {
+    fn kind(&self) -> &'static str {
+        "logarithm"
+    }
+
+    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
+        let x = cx.one(inputs)?;
+        cx.graph().log(x)
+    }
+}
+
 /// A gradient that is no number shows in the weights at the update, which may be steps later.
 #[test]
 fn the_guard_looks_at_summed_gradients() {
@@ -70,6 +85,39 @@ fn the_guard_looks_at_summed_gradients() {
             let [spoilt, whole] =
                 [&mut trainer, &mut before].map(|t| t.fit(&clean, Fit::epochs(1)).unwrap().get("loss"));
             assert!(spoilt == whole && whole[0].is_finite(), "{spoilt:?} {whole:?}");
+        }
+    }
+}
+
+/// Batches of four and of three: what a stateful layer carries on at three is not in the session of
+/// whole batches.
+#[test]
+fn the_guard_covers_the_states_of_every_size_of_a_batch() {
+    let x: Vec<f32> = (0..7 * 3).map(|i| 1.5 + (i as f32 / 5.0).sin()).collect();
+    let mut spoilt = x.clone();
+    spoilt[6 * 3 + 1] = -1.0;
+    let samples = |x: &[f32]| Samples::new().input([3, 1], x.to_vec()).target([1], x[..7].to_vec());
+    for device in [gpu(), &Device::cpu()] {
+        for (accumulate, every) in [(1, 1), (1, 100), (2, 1), (3, 100)] {
+            let trainer = || {
+                let model = Sequential::new().add(Log).add(Lstm::new(4).stateful(true)).add(Dense::new(1));
+                let trainer = Trainer::new(model, [3, 1]).loss(Loss::MeanSquaredError);
+                let trainer = trainer.optimizer(Adam::new(0.02)).batch_size(4).accumulate(accumulate);
+                let mut trainer = trainer.seed(3).build(device).unwrap();
+                trainer.fit(samples(&x), Fit::epochs(2).shuffle(false)).unwrap();
+                trainer
+            };
+            let fit = || Fit::epochs(1).shuffle(false);
+            let (mut guarded, mut whole) = (trainer(), trainer());
+            let history = guarded.fit(samples(&spoilt), fit().nan_guard(every)).unwrap();
+            let fault = history.fault.expect("there is a NaN in the second batch");
+            assert_eq!((fault.op, fault.layer.as_str()), (Some("log"), "logarithm"), "{fault}");
+            assert_eq!(fault.index, 2 * 3 + 1);
+            whole.fit(samples(&x), fit().steps_per_epoch(1)).unwrap();
+            assert_eq!(weights(&guarded), weights(&whole));
+            let [guarded, whole] = [&mut guarded, &mut whole]
+                .map(|t| t.fit(samples(&x), Fit::epochs(3).shuffle(false)).unwrap().get("loss"));
+            assert!(guarded == whole && whole[2].is_finite(), "{accumulate}: {guarded:?} {whole:?}");
         }
     }
 }

@@ -1,7 +1,12 @@
 //! The search for the first NaN or infinity of a training.
 
+use std::collections::BTreeSet;
+
+use super::Trainer;
 use super::fit::{Sources, Training};
+use super::recipe::Variant;
 use crate::error::Result;
+use crate::graph::Value;
 use crate::session::{Chain, NonFinite, Snapshot};
 use crate::train::callbacks::Position;
 
@@ -9,6 +14,8 @@ use crate::train::callbacks::Position;
 pub(super) struct Guard {
     every: u32,
     good: Snapshot,
+    /// What steps for other batches have of their own.
+    others: Vec<(Variant, Snapshot)>,
     position: Position,
     steps: u32,
     /// Of the training, and of its optimiser.
@@ -25,10 +32,14 @@ impl Guard {
 impl Training<'_, '_> {
     /// The moment at hand, if the program wants a guard.
     pub(super) fn guard(&self) -> Result<Option<Guard>> {
-        let Some(every) = self.nan_guard else { return Ok(None) };
+        self.nan_guard.map(|every| self.guard_every(every)).transpose()
+    }
+
+    fn guard_every(&self, every: u32) -> Result<Guard> {
         let good = self.trainer.session().snapshot()?;
+        let others = self.trainer.snapshots_of_others()?;
         let (steps, updates) = (self.trainer.steps, self.trainer.update_counts());
-        Ok(Some(Guard { every, good, position: self.position, steps, updates }))
+        Ok(Guard { every, good, others, position: self.position, steps, updates })
     }
 
     /// Moves the guard up to the moment at hand if the loss is finite; otherwise goes back to the step
@@ -51,6 +62,7 @@ impl Training<'_, '_> {
     }
 
     fn go_to(&mut self, guard: &Guard) -> Result<()> {
+        self.trainer.restore_others(&guard.others)?;
         self.trainer.session_mut().restore(&guard.good)?;
         self.position = guard.position;
         self.trainer.steps = guard.steps;
@@ -63,13 +75,7 @@ impl Training<'_, '_> {
     fn first_fault(&mut self, sources: &mut Sources<'_>, last: usize) -> Result<Option<NonFinite>> {
         let mut chain = Chain::new(self.trainer.device());
         while self.position.step < last {
-            let before = Guard {
-                every: 1,
-                good: self.trainer.session().snapshot()?,
-                position: self.position,
-                steps: self.trainer.steps,
-                updates: self.trainer.update_counts(),
-            };
+            let before = self.guard_every(1)?;
             let index = self.step(sources, &mut chain)?;
             chain.submit()?;
             if self.trainer.is_sound()? {
@@ -81,5 +87,36 @@ impl Training<'_, '_> {
             return self.trainer.training[index].1.session.find_non_finite();
         }
         Ok(None)
+    }
+}
+
+impl Trainer {
+    /// Copies of what training steps have that the first one does not.
+    fn snapshots_of_others(&self) -> Result<Vec<(Variant, Snapshot)>> {
+        let mut copies = Vec::new();
+        for (index, (variant, step)) in self.training.iter().enumerate().skip(1) {
+            let own: Vec<Value> = self.own_values(index).into_iter().map(|(_, value)| value).collect();
+            if !own.is_empty() {
+                copies.push((*variant, step.session.snapshot_of(&own)?));
+            }
+        }
+        Ok(copies)
+    }
+
+    /// Puts the copies back; what a step has that was not there yet starts again.
+    fn restore_others(&mut self, copies: &[(Variant, Snapshot)]) -> Result<()> {
+        let copy_of = |variant| copies.iter().find(|(of, _)| *of == variant).map(|(_, copy)| copy);
+        for index in 1..self.training.len() {
+            let own: BTreeSet<String> = self.own_values(index).into_iter().map(|(name, _)| name).collect();
+            let (variant, step) = &mut self.training[index];
+            if copy_of(*variant).is_none() {
+                step.session.reset(|_, _, name| own.contains(name))?;
+            }
+        }
+        // Last, for steps that were not there yet may share with others that were.
+        for (variant, step) in &mut self.training {
+            copy_of(*variant).map_or(Ok(()), |copy| step.session.restore_contents(copy))?;
+        }
+        Ok(())
     }
 }

@@ -181,6 +181,7 @@ impl Trainer {
         let with_states = self.variants_with_states();
         let stays = |variant: &Variant| !with_states.contains(variant) || kept.contains(variant);
         self.training.retain(|(variant, _)| stays(variant));
+        self.health = None;
     }
 }
 
