@@ -2,11 +2,16 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::gpu;
 use retape::Result;
 use retape::data::{Dataset, Samples};
 use retape::nn::LayerContext;
 use retape::prelude::*;
+use retape::train::TrainerBuilder;
+use retape::train::callbacks::{Callback, Run};
+use retape::train::pruning::Pruning;
 
 /// Samples of four features in batches of 8; the fourth batch has the one that is not like the others.
 const ODD: usize = 29;
@@ -18,14 +23,16 @@ fn data(odd: f32) -> Dataset {
 }
 
 fn built(model: Sequential, accumulate: usize, device: &Device) -> Trainer {
+    builder(model, accumulate).build(device).unwrap()
+}
+
+fn builder(model: Sequential, accumulate: usize) -> TrainerBuilder {
     Trainer::new(model, [4])
         .loss(Loss::SparseCategoricalCrossEntropy)
         .optimizer(Adam::new(0.02))
         .batch_size(8)
         .accumulate(accumulate)
         .seed(7)
-        .build(device)
-        .unwrap()
 }
 
 fn weights(trainer: &Trainer) -> Vec<Vec<f32>> {
@@ -49,7 +56,7 @@ impl Layer for Root {
     }
 }
 
-/// `log x`: no number for negative inputs.
+/// `gain log x`, with a gain that the program sets: no number for negative inputs.
 #[derive(Debug)]
 struct Log;
 
@@ -60,8 +67,13 @@ impl Layer for Log {
 
     fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
         let x = cx.one(inputs)?;
-        cx.graph().log(x)
+        let g = cx.graph();
+        g.mul(g.log(x)?, g.scalar_value(g.scalar("gain", 1.0))?)
     }
+}
+
+fn logarithmic() -> Sequential {
+    Sequential::new().add(Log).add(Dense::new(5)).add(Dense::new(3))
 }
 
 /// A gradient that is no number shows in the weights at the update, which may be steps later.
@@ -120,4 +132,77 @@ fn the_guard_covers_the_states_of_every_size_of_a_batch() {
             assert!(guarded == whole && whole[2].is_finite(), "{accumulate}: {guarded:?} {whole:?}");
         }
     }
+}
+
+/// What callbacks change after a step is not undone with the steps that follow.
+#[test]
+fn the_guard_keeps_what_callbacks_did() {
+    let data = data(-1.0);
+    for device in [gpu(), &Device::cpu()] {
+        let mut trainer = built(logarithmic(), 1, device);
+        let fit = Fit::epochs(1).shuffle(false).nan_guard(100).on_steps(3, |run| {
+            run.trainer().set_scalar("gain", 0.5)?;
+            run.trainer().prune(&Pruning::global(0.5)).map(|_| ())
+        });
+        let history = trainer.fit(&data, fit).unwrap();
+        assert_eq!(history.fault.unwrap().op, Some("log"));
+        assert!(history.stopped.unwrap().contains("epoch 1, step 4"));
+        assert!(trainer.sparsity().unwrap().share() >= 0.4, "{}", trainer.sparsity().unwrap());
+        assert_eq!(trainer.scalar("gain").unwrap(), 0.5);
+    }
+}
+
+fn spoil(trainer: &mut Trainer) -> Result<()> {
+    trainer.session_mut().set_parameter("dense.bias", &[0.0, 0.0, 0.0, f32::INFINITY, 0.0])
+}
+
+/// Spoils a weight before an epoch.
+struct SpoilEpoch;
+
+impl Callback for SpoilEpoch {
+    fn on_epoch_begin(&mut self, run: &mut Run<'_>) -> Result<()> {
+        spoil(run.trainer())
+    }
+}
+
+#[test]
+fn the_guard_names_what_a_callback_spoilt() {
+    let data = data(1.0);
+    for device in [gpu(), &Device::cpu()] {
+        let fits = [
+            (Fit::epochs(2).on_steps(3, |run| spoil(run.trainer())), "epoch 1, step 4"),
+            (Fit::epochs(2).on_epoch_end(|run| spoil(run.trainer())), "epoch 2, step 1"),
+            (Fit::epochs(2).callback(SpoilEpoch), "epoch 1, step 1"),
+        ];
+        for (fit, at) in fits {
+            let history = built(logarithmic(), 1, device).fit(&data, fit.nan_guard(2)).unwrap();
+            let stopped = history.stopped.unwrap();
+            assert_eq!(stopped, format!("{at}: `dense.bias` holds inf as element 3"));
+            let fault = history.fault.expect("a weight is infinite");
+            assert_eq!((fault.op, fault.value.as_str(), fault.index), (None, "dense.bias", 3));
+        }
+    }
+}
+
+/// A rate that takes its time, so that callbacks are refreshed between a few steps.
+#[derive(Debug)]
+struct Slow;
+
+impl retape::train::Schedule for Slow {
+    fn rate(&self, _: u32) -> f32 {
+        std::thread::sleep(Duration::from_millis(70));
+        0.02
+    }
+}
+
+#[test]
+fn the_guard_looks_before_callbacks_are_refreshed() {
+    let (data, mut seen) = (data(-1.0), Vec::new());
+    let mut trainer = builder(logarithmic(), 1).schedule(Slow).build(&Device::cpu()).unwrap();
+    let fit = Fit::epochs(1).shuffle(false).nan_guard(100).on_refresh(|run| {
+        seen.extend(weights(run.trainer()).concat());
+        Ok(())
+    });
+    assert!(trainer.fit(&data, fit).unwrap().fault.is_some());
+    assert!(seen.iter().all(|w| w.is_finite()));
 }

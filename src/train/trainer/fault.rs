@@ -10,7 +10,7 @@ use crate::graph::Value;
 use crate::session::{Chain, NonFinite, Snapshot};
 use crate::train::callbacks::Position;
 
-/// The last moment at which everything was finite.
+/// The last moment at which everything was finite, but for what callbacks have changed since.
 pub(super) struct Guard {
     every: u32,
     good: Snapshot,
@@ -42,23 +42,25 @@ impl Training<'_, '_> {
         Ok(Guard { every, good, others, position: self.position, steps, updates })
     }
 
-    /// Moves the guard up to the moment at hand if the loss is finite; otherwise goes back to the step
-    /// that spoilt it, and ends training there.
-    pub(super) fn look(&mut self, guard: Option<Guard>, sources: &mut Sources<'_>) -> Result<Option<Guard>> {
-        let Some(guard) = guard else { return Ok(None) };
+    /// If anything is not finite, goes back to the step that spoilt it, and ends training there.
+    pub(super) fn look(&mut self, guard: &Guard, sources: &mut Sources<'_>) -> Result<()> {
         if self.trainer.is_sound()? {
-            return self.guard();
+            return Ok(());
         }
         let last = self.position.step;
-        self.go_to(&guard)?;
-        let fault = self.first_fault(sources, last)?;
+        self.go_to(guard)?;
+        // What a callback spoilt was so before any step.
+        let fault = match self.trainer.held_fault()? {
+            Some(held) => Some(held),
+            None => self.first_fault(sources, last)?,
+        };
         let at = format!("epoch {}, step {}", self.position.epoch + 1, self.position.step + 1);
         self.stopped = Some(match &fault {
             Some(fault) => format!("{at}: {fault}"),
             None => format!("the loss was not finite, but was when its steps ran again up to {at}"),
         });
         self.history.fault = fault;
-        Ok(Some(guard))
+        Ok(())
     }
 
     fn go_to(&mut self, guard: &Guard) -> Result<()> {
