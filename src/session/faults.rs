@@ -77,7 +77,8 @@ impl Session {
         Ok(None)
     }
 
-    fn non_finite_in(&self, value: Value, op: Option<usize>) -> Result<Option<NonFinite>> {
+    /// The first NaN or infinity in a value, which operator `op` has written.
+    pub(crate) fn non_finite_in(&self, value: Value, op: Option<usize>) -> Result<Option<NonFinite>> {
         let data = self.executor.read_f64(value)?;
         let Some(index) = data.iter().position(|v| !v.is_finite()) else { return Ok(None) };
         let node = op.map(|op| &self.tape.ops()[op]);

@@ -389,7 +389,8 @@ impl Session {
         self.reset(|recording, value, _| recording.is_carried(value))
     }
 
-    fn reset(&mut self, which: impl Fn(&Recording, Value, &str) -> bool) -> Result<()> {
+    /// Puts the states that `which` chooses back to how they began.
+    pub(crate) fn reset(&mut self, which: impl Fn(&Recording, Value, &str) -> bool) -> Result<()> {
         let tape = self.tape.clone();
         let recording = tape.recording();
         for value in tape.persistent() {

@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::graph::{Graph, Value};
 
 /// The name of the slot that holds a parameter's gradient so far.
-const SLOT: &str = "gradient";
+pub(super) const SLOT: &str = "gradient";
 
 /// Which of the batches a step is for.
 #[derive(Debug)]

@@ -1,14 +1,21 @@
 //! The search for the first NaN or infinity of a training.
 
+use std::collections::BTreeSet;
+
+use super::Trainer;
 use super::fit::{Sources, Training};
+use super::recipe::Variant;
 use crate::error::Result;
+use crate::graph::Value;
 use crate::session::{Chain, NonFinite, Snapshot};
 use crate::train::callbacks::Position;
 
-/// The last moment at which everything was finite.
+/// The last moment at which everything was finite, but for what callbacks have changed since.
 pub(super) struct Guard {
     every: u32,
     good: Snapshot,
+    /// What steps for other batches have of their own.
+    others: Vec<(Variant, Snapshot)>,
     position: Position,
     steps: u32,
     /// Of the training, and of its optimiser.
@@ -25,32 +32,39 @@ impl Guard {
 impl Training<'_, '_> {
     /// The moment at hand, if the program wants a guard.
     pub(super) fn guard(&self) -> Result<Option<Guard>> {
-        let Some(every) = self.nan_guard else { return Ok(None) };
-        let good = self.trainer.session().snapshot()?;
-        let (steps, updates) = (self.trainer.steps, self.trainer.update_counts());
-        Ok(Some(Guard { every, good, position: self.position, steps, updates }))
+        self.nan_guard.map(|every| self.guard_every(every)).transpose()
     }
 
-    /// Moves the guard up to the moment at hand if the loss is finite; otherwise goes back to the step
-    /// that spoilt it, and ends training there.
-    pub(super) fn look(&mut self, guard: Option<Guard>, sources: &mut Sources<'_>) -> Result<Option<Guard>> {
-        let Some(guard) = guard else { return Ok(None) };
-        if self.trainer.loss_is_finite()? && self.trainer.looks_sound()? {
-            return self.guard();
+    fn guard_every(&self, every: u32) -> Result<Guard> {
+        let good = self.trainer.session().snapshot()?;
+        let others = self.trainer.snapshots_of_others()?;
+        let (steps, updates) = (self.trainer.steps, self.trainer.update_counts());
+        Ok(Guard { every, good, others, position: self.position, steps, updates })
+    }
+
+    /// If anything is not finite, goes back to the step that spoilt it, and ends training there.
+    pub(super) fn look(&mut self, guard: &Guard, sources: &mut Sources<'_>) -> Result<()> {
+        if self.trainer.is_sound()? {
+            return Ok(());
         }
         let last = self.position.step;
-        self.go_to(&guard)?;
-        let fault = self.first_fault(sources, last)?;
+        self.go_to(guard)?;
+        // What a callback spoilt was so before any step.
+        let fault = match self.trainer.held_fault()? {
+            Some(held) => Some(held),
+            None => self.first_fault(sources, last)?,
+        };
         let at = format!("epoch {}, step {}", self.position.epoch + 1, self.position.step + 1);
         self.stopped = Some(match &fault {
             Some(fault) => format!("{at}: {fault}"),
             None => format!("the loss was not finite, but was when its steps ran again up to {at}"),
         });
         self.history.fault = fault;
-        Ok(Some(guard))
+        Ok(())
     }
 
     fn go_to(&mut self, guard: &Guard) -> Result<()> {
+        self.trainer.restore_others(&guard.others)?;
         self.trainer.session_mut().restore(&guard.good)?;
         self.position = guard.position;
         self.trainer.steps = guard.steps;
@@ -63,16 +77,10 @@ impl Training<'_, '_> {
     fn first_fault(&mut self, sources: &mut Sources<'_>, last: usize) -> Result<Option<NonFinite>> {
         let mut chain = Chain::new(self.trainer.device());
         while self.position.step < last {
-            let before = Guard {
-                every: 1,
-                good: self.trainer.session().snapshot()?,
-                position: self.position,
-                steps: self.trainer.steps,
-                updates: self.trainer.update_counts(),
-            };
+            let before = self.guard_every(1)?;
             let index = self.step(sources, &mut chain)?;
             chain.submit()?;
-            if self.trainer.loss_is_finite()? && self.trainer.weights_are_finite()? {
+            if self.trainer.is_sound()? {
                 continue;
             }
             self.go_to(&before)?;
@@ -81,5 +89,36 @@ impl Training<'_, '_> {
             return self.trainer.training[index].1.session.find_non_finite();
         }
         Ok(None)
+    }
+}
+
+impl Trainer {
+    /// Copies of what training steps have that the first one does not.
+    fn snapshots_of_others(&self) -> Result<Vec<(Variant, Snapshot)>> {
+        let mut copies = Vec::new();
+        for (index, (variant, step)) in self.training.iter().enumerate().skip(1) {
+            let own: Vec<Value> = self.own_values(index).into_iter().map(|(_, value)| value).collect();
+            if !own.is_empty() {
+                copies.push((*variant, step.session.snapshot_of(&own)?));
+            }
+        }
+        Ok(copies)
+    }
+
+    /// Puts the copies back; what a step has that was not there yet starts again.
+    fn restore_others(&mut self, copies: &[(Variant, Snapshot)]) -> Result<()> {
+        let copy_of = |variant| copies.iter().find(|(of, _)| *of == variant).map(|(_, copy)| copy);
+        for index in 1..self.training.len() {
+            let own: BTreeSet<String> = self.own_values(index).into_iter().map(|(name, _)| name).collect();
+            let (variant, step) = &mut self.training[index];
+            if copy_of(*variant).is_none() {
+                step.session.reset(|_, _, name| own.contains(name))?;
+            }
+        }
+        // Last, for steps that were not there yet may share with others that were.
+        for (variant, step) in &mut self.training {
+            copy_of(*variant).map_or(Ok(()), |copy| step.session.restore_contents(copy))?;
+        }
+        Ok(())
     }
 }

@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 
 use super::Trainer;
 use super::evaluate::sample_weights;
+use super::fault::Guard;
 use super::feed::{Columns, Feed, epoch_order};
 use super::pace::Pace;
 use crate::data::Samples;
@@ -140,13 +141,15 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// Looks for a NaN or an infinity in the loss and the weights after every `every` steps, at the end of
-    /// each epoch, and before a callback is called after a step ([`Callback::every_steps`]). If there is
-    /// one, the steps since the last look are run again one by one, from a copy on the device, until the
-    /// first that makes one; training stops before that step, with its parameters as they were then, and
-    /// [`History::fault`] names the first operator of it that produced one.
+    /// Looks for a NaN or an infinity in the loss, the weights, summed gradients
+    /// ([`TrainerBuilder::accumulate`](super::TrainerBuilder::accumulate)) and what stateful layers carry on,
+    /// after every `every` steps, at the end of each epoch, and before a callback is called after a step
+    /// ([`Callback::every_steps`]) or between two ([`Callback::refreshes`]). If there is one, the steps since
+    /// the last look are run again one by one, from a copy on the device, until the first that makes one;
+    /// training stops before that step, with its parameters as they were then, and [`History::fault`] names
+    /// the first operator of it that produced one, or what held it before: what callbacks do is kept.
     ///
-    /// A look reads two numbers from the device, the loss and the norm of all weights, and copies the
+    /// A look reads two numbers from the device, the loss and the norm of all the rest, and copies the
     /// parameters and states within it.
     pub fn nan_guard(mut self, every: u32) -> Self {
         self.nan_guard = Some(every.max(1));
@@ -368,19 +371,36 @@ impl Training<'_, '_> {
             let calls = intervals.iter().any(|&every| now.is_multiple_of(every.max(1)));
             // No checkpoint is written of what has not been looked at.
             let looks = calls || self.position.step == self.position.steps;
-            if guard.as_ref().is_some_and(|g| looks || g.is_due(now)) {
+            let due = guard.as_ref().filter(|g| looks || g.is_due(now));
+            let moves = due.is_some();
+            if let Some(guard) = due {
                 chain.submit()?;
-                guard = self.look(guard, sources)?;
+                self.look(guard, sources)?;
             }
             if calls && self.stopped.is_none() {
                 chain.submit()?;
                 self.tell(Event::Step, &mut None)?;
             }
-            if pace.submits(&mut chain)? && pace.refreshes() {
-                self.tell(Event::Refresh, &mut None)?;
+            if moves && self.stopped.is_none() {
+                guard = self.guard()?;
+            }
+            if pace.submits(&mut chain)? && self.stopped.is_none() && pace.refreshes() {
+                guard = self.refresh(guard, sources)?;
             }
         }
         chain.submit()
+    }
+
+    /// Tells callbacks how far training is, after a look, and moves the guard past what they do.
+    fn refresh(&mut self, guard: Option<Guard>, sources: &mut Sources<'_>) -> Result<Option<Guard>> {
+        if let Some(guard) = &guard {
+            self.look(guard, sources)?;
+        }
+        if self.stopped.is_some() {
+            return Ok(guard);
+        }
+        self.tell(Event::Refresh, &mut None)?;
+        self.guard()
     }
 
     /// Adds the next step of the epoch to a chain.

@@ -1,30 +1,112 @@
+use std::collections::BTreeSet;
+
 use super::Trainer;
+use super::recipe::{Step, Variant};
+use crate::dtype::DType;
 use crate::error::Result;
 use crate::graph::{Graph, Init, Value};
-use crate::session::{Session, SessionOptions};
+use crate::session::{NonFinite, Session, SessionOptions};
+use crate::train::accumulation::SLOT;
 
-/// A tape that looks at all weights of a training at once.
+/// Tapes that look at once at everything that a training hands on from step to step.
 pub(super) struct Health {
-    session: Session,
-    norm: Value,
+    /// One for each training step with something of its own, and its norm.
+    tapes: Vec<(Session, Value)>,
+    /// The training steps there were.
+    variants: Vec<Variant>,
 }
 
 impl Health {
-    /// Over the weights that the training session has now.
+    /// Over what the training sessions have now.
     pub fn new(trainer: &Trainer) -> Result<Health> {
-        let main = trainer.session();
-        let g = Graph::new();
-        let state = |&value: &Value| g.state(&main.name_of(value), main.shape_of(value), Init::Zeros);
-        let weights: Vec<Value> = trainer.weight_values().iter().map(state).collect();
-        let norm = g.global_norm(&weights)?;
-        let options = SessionOptions::new().share_parameters(main);
-        let session = g.forward([norm])?.session_with(trainer.device(), options)?;
-        Ok(Health { session, norm })
+        let mut tapes = Vec::new();
+        for (of, values) in trainer.handed_on() {
+            let g = Graph::new();
+            let state = |value: Value| g.state(&of.name_of(value), of.shape_of(value), Init::Zeros);
+            let norm = g.global_norm(&values.into_iter().map(state).collect::<Vec<_>>())?;
+            let options = SessionOptions::new().share_parameters(of);
+            tapes.push((g.forward([norm])?.session_with(trainer.device(), options)?, norm));
+        }
+        Ok(Health { tapes, variants: trainer.variants() })
     }
 
-    /// The norm over all weights: NaN or infinite if one of them is.
-    pub fn norm(&mut self) -> Result<f64> {
-        self.session.replay()?;
-        Ok(self.session.read_f64(self.norm)?.first().copied().unwrap_or(f64::NAN))
+    /// Whether the norm over all of it is a number: it is none if a part of it is none.
+    pub fn is_finite(&mut self) -> Result<bool> {
+        for (session, norm) in &mut self.tapes {
+            session.replay()?;
+            if !session.read_f64(*norm)?.iter().all(|norm| norm.is_finite()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+impl Trainer {
+    fn variants(&self) -> Vec<Variant> {
+        self.training.iter().map(|&(variant, _)| variant).collect()
+    }
+
+    /// Parameters and states of a training step by name; of all but the first step those that the first
+    /// does not have.
+    pub(super) fn own_values(&self, index: usize) -> Vec<(String, Value)> {
+        let main = self.session();
+        if index == 0 {
+            return main.advanced().collect();
+        }
+        let shared: BTreeSet<String> = main.advanced().map(|(name, _)| name).collect();
+        let all = self.training[index].1.session.advanced();
+        all.filter(|(name, _)| !shared.contains(name)).collect()
+    }
+
+    /// What must stay finite from step to step, by the session it is in: weights, what layers carry on,
+    /// and summed gradients. What an optimiser keeps may be infinite while the weights are not, such as
+    /// the mean of large squares; where it is NaN, so are the weights that it moves in the same step.
+    fn handed_on(&self) -> Vec<(&Session, Vec<Value>)> {
+        let trained = self.session().parameter_names();
+        let is_sum = |name: &str| {
+            let weight = name.strip_suffix(SLOT).and_then(|name| name.strip_suffix('.'));
+            self.recipe.accumulate > 1 && weight.is_some_and(|name| trained.contains(&name))
+        };
+        let mut all = Vec::new();
+        for (index, (_, Step { session, .. })) in self.training.iter().enumerate() {
+            let recording = session.tape().recording();
+            let of_model = |value| recording.is_weight(value) || recording.is_carried(value);
+            let mut own = self.own_values(index);
+            own.retain(|(name, value)| of_model(*value) || is_sum(name));
+            let values = own.into_iter().map(|(_, value)| value);
+            let values: Vec<Value> = values.filter(|&v| session.type_of(v).dtype == DType::F32).collect();
+            if !values.is_empty() {
+                all.push((session, values));
+            }
+        }
+        all
+    }
+
+    /// Whether the loss of the epoch so far and all that is handed on is finite, by tapes that read one
+    /// number back; where the norm is not, by reading everything: that of large numbers may overflow.
+    pub(super) fn is_sound(&mut self) -> Result<bool> {
+        if !self.loss_is_finite()? {
+            return Ok(false);
+        }
+        let variants = self.variants();
+        if self.health.as_ref().is_none_or(|health| health.variants != variants) {
+            self.health = Some(Health::new(self)?);
+        }
+        let looks_sound = self.health.as_mut().map_or(Ok(false), Health::is_finite)?;
+        Ok(looks_sound || self.held_fault()?.is_none())
+    }
+
+    /// The first of what is handed on that is not finite.
+    pub(super) fn held_fault(&self) -> Result<Option<NonFinite>> {
+        for (session, values) in self.handed_on() {
+            for value in values {
+                let found = session.non_finite_in(value, None)?;
+                if found.is_some() {
+                    return Ok(found);
+                }
+            }
+        }
+        Ok(None)
     }
 }

@@ -348,26 +348,6 @@ impl Trainer {
         Ok(step.session.read_f64(step.sums()?.total)?.first().is_none_or(|loss| loss.is_finite()))
     }
 
-    /// Whether the norm of all weights is a number, by a tape that reads one number back; where it is not,
-    /// whether they are all finite, by reading them: the norm of large ones may overflow.
-    fn looks_sound(&mut self) -> Result<bool> {
-        if self.health.is_none() {
-            self.health = Some(Health::new(self)?);
-        }
-        let norm = self.health.as_mut().map_or(Ok(f64::NAN), Health::norm)?;
-        Ok(norm.is_finite() || self.weights_are_finite()?)
-    }
-
-    fn weights_are_finite(&self) -> Result<bool> {
-        let step = self.main();
-        for &weight in &step.values.weights_of_model {
-            if step.session.read_f64(weight)?.iter().any(|w| !w.is_finite()) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
     /// Sets the sums of the training steps to zero.
     fn reset_sums(&mut self) -> Result<()> {
         let step = &mut self.training[0].1;

@@ -222,6 +222,7 @@ impl Trainer {
         let names = |step: &Step| step.session.advanced().map(|(name, _)| name).collect::<BTreeSet<_>>();
         let known: BTreeSet<String> = kept.iter().flat_map(|&i| names(&self.training[i].1)).collect();
         self.training.retain(|(_, step)| names(step).is_subset(&known));
+        self.health = None;
     }
 }
 
