@@ -129,7 +129,8 @@ impl Trainer {
     }
 
     /// The model's first output for every sample, row-major; targets and weights are not looked at.
-    /// Any number of samples is taken batch by batch.
+    /// Any number of samples is taken batch by batch. A model for a loss of logits gives logits:
+    /// [`predict_probabilities`](Trainer::predict_probabilities) has what they stand for.
     ///
     /// # Errors
     /// If the samples are not what the model takes.

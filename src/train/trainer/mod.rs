@@ -9,6 +9,7 @@ mod fit;
 mod freeze;
 mod health;
 mod pace;
+mod probabilities;
 mod recipe;
 mod resume;
 mod scalars;
