@@ -46,7 +46,12 @@ impl PublicDataset {
     /// [`Error::MissingData`] if none of the set's files is there, whatever else its folder holds; otherwise
     /// as for its reader.
     pub fn read(self, folder: impl AsRef<Path>) -> Result<TrainTest> {
-        let (base, facts) = (folder.as_ref(), self.facts());
+        self.read_labelled(folder.as_ref(), Cifar100Labels::Fine)
+    }
+
+    /// [`read`](PublicDataset::read) with these labels of CIFAR-100.
+    pub(super) fn read_labelled(self, base: &Path, labels: Cifar100Labels) -> Result<TrainTest> {
+        let facts = self.facts();
         let folder = base.join(facts.folder);
         let archive = facts.archive.map(|name| base.join(name)).filter(|path| path.is_file());
         let Some(path) = Some(&folder).filter(|path| self.any_file(path)).or(archive.as_ref()) else {
@@ -57,7 +62,7 @@ impl PublicDataset {
             PublicDataset::Mnist => mnist(path),
             PublicDataset::FashionMnist => fashion_mnist(path),
             PublicDataset::Cifar10 => cifar10(path),
-            PublicDataset::Cifar100 => cifar100(path, Cifar100Labels::Fine),
+            PublicDataset::Cifar100 => cifar100(path, labels),
         }
     }
 

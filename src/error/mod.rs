@@ -486,7 +486,11 @@ pub enum Error {
         failures: Vec<String>,
     },
     /// A fetched file that is not the published one.
-    #[error("`{}`: {url} gave a file with MD5 {found}, {expected} expected", path.display())]
+    #[error(
+        "`{}`: {url} gave a file with MD5 {found}, {expected} expected. To do it by hand, put the published \
+         file there",
+        path.display()
+    )]
     Checksum {
         /// Where the file was to go.
         path: PathBuf,
