@@ -5,7 +5,7 @@ mod about;
 use std::panic::Location;
 use std::path::PathBuf;
 
-use about::{in_layer, list};
+use about::{in_layer, list, target_cure};
 
 use crate::dtype::DType;
 use crate::shape::{Shape, TensorType};
@@ -155,6 +155,16 @@ pub enum Error {
     },
     /// No trainable parameter is reached from the losses.
     #[error("no trainable parameter reaches the loss: there is nothing to train")]
+    /// Targets of another type than the loss takes.
+    #[error(
+        "a sample's target is {}, but for an output of {} the loss takes {}{}",
+        types[0], types[1], types[2], target_cure(types[0], types[2])
+    )]
+    TargetMismatch {
+        /// A target, the model's output, and the target that the loss takes for it, all without the batch;
+        /// boxed, which keeps every `Result` small.
+        types: Box<[TensorType; 3]>,
+    },
     NothingToTrain,
     /// An operator on the way to the loss has no gradient.
     #[error("{op} has no gradient, and `{wrt}` reaches the loss only through it")]
