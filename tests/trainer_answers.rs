@@ -1,8 +1,13 @@
-//! What a trainer answers: probabilities where the loss takes logits, and errors that name their cure.
+//! What a trainer answers: probabilities where the loss takes logits, errors that name their cure, rates of a
+//! schedule that begins within a training.
 
+#[path = "common/folder.rs"]
+mod folder;
+
+use folder::Folder;
 use retape::data::Samples;
 use retape::prelude::*;
-use retape::train::LossFunction;
+use retape::train::{LossFunction, Schedule};
 use retape::{Error, Result};
 
 /// A trainer of one linear layer for points in the plane.
@@ -96,5 +101,58 @@ fn weights_are_for_classes_that_there_are() -> Result<()> {
             other => panic!("Error::LabelOutOfRange expected, {other:?} found"),
         }
     }
+    Ok(())
+}
+
+#[test]
+fn a_schedule_begins_where_another_has_ended() -> Result<()> {
+    let labelled = || points().labels(vec![0u32, 1, 1, 0, 1]);
+    let model = Sequential::new().add(Dense::new(2));
+    let mut trainer = Trainer::new(model, [2])
+        .loss(Loss::SparseCategoricalCrossEntropy)
+        .optimizer(Adam::new(0.1))
+        .schedule(CosineDecay::new(0.1, 4))
+        .batch_size(5)
+        .build(&Device::cpu())?;
+    trainer.fit(labelled(), Fit::epochs(6))?;
+    assert_eq!(trainer.learning_rate(), 0.0);
+    let refused = trainer.set_learning_rate(0.01).expect_err("a schedule gives the rate");
+    assert!(refused.to_string().contains("set_schedule"), "{refused}");
+    assert!(trainer.set_schedule(CosineDecay::new(f32::NAN, 4)).is_err());
+    assert_eq!(trainer.learning_rate(), 0.0, "what is refused changes nothing");
+
+    let before = trainer.session().parameter("dense.weight")?;
+    trainer.scale_learning_rate(0.5);
+    let second = CosineDecay::new(0.02, 4);
+    trainer.set_schedule(second)?;
+    for update in 0..3 {
+        assert_eq!(trainer.learning_rate(), second.rate(update));
+        trainer.fit(labelled(), Fit::epochs(1))?;
+    }
+    assert_ne!(trainer.session().parameter("dense.weight")?, before);
+    Ok(())
+}
+
+#[test]
+fn a_checkpoint_holds_when_the_schedule_began() -> Result<()> {
+    let folder = Folder::new();
+    let path = folder.0.join("half.safetensors");
+    let labelled = || points().labels(vec![0u32, 1, 1, 0, 1]);
+    let second = || CosineDecay::new(0.5, 40);
+    let mut straight = linear(2, Loss::SparseCategoricalCrossEntropy)?;
+    straight.fit(labelled(), Fit::epochs(2))?;
+    straight.set_schedule(second())?;
+    straight.fit(labelled(), Fit::epochs(4).initial_epoch(2))?;
+    straight.save_checkpoint(&path)?;
+    straight.fit(labelled(), Fit::epochs(6).initial_epoch(4))?;
+
+    let mut resumed = linear(2, Loss::SparseCategoricalCrossEntropy)?;
+    resumed.set_schedule(second())?;
+    assert_eq!(resumed.load_checkpoint(&path)?, 4);
+    resumed.fit(labelled(), Fit::epochs(6).initial_epoch(4))?;
+    assert_eq!(resumed.learning_rate(), straight.learning_rate());
+    assert_eq!(resumed.learning_rate(), second().rate(straight.updates() - 4));
+    let weights = |trainer: &Trainer| trainer.session().parameter("dense.weight");
+    assert_eq!(weights(&resumed)?, weights(&straight)?);
     Ok(())
 }
