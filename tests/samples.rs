@@ -4,7 +4,8 @@
 use std::borrow::Cow;
 
 use retape::data::{
-    Column, ColumnData, Dataset, MinMax, Samples, Standardize, one_hot, split_indices, stratified_indices,
+    Column, ColumnData, Dataset, MinMax, Samples, Standardize, channels_first, one_hot, split_indices,
+    stratified_indices,
 };
 use retape::{DType, Error, Result, Shape};
 
@@ -352,5 +353,26 @@ fn columns_of_samples_are_scaled() -> Result<()> {
     let untold = Samples { targets: None, ..labelled };
     assert!(matches!(MinMax::fit_targets(&untold), Err(Error::Argument { argument: "targets", .. })));
     assert!(matches!(targets.transform_targets(untold), Err(Error::Argument { argument: "targets", .. })));
+    Ok(())
+}
+
+#[test]
+fn channels_that_are_last_come_first() -> Result<()> {
+    // Two images of two rows, three columns and two channels: each element says where it is.
+    let mut pixels = Vec::new();
+    let mut expected = vec![0.0; 24];
+    for index in 0..24usize {
+        let (image, row, column, channel) = (index / 12, index / 6 % 2, index / 2 % 3, index % 2);
+        pixels.push(index as f32);
+        expected[((image * 2 + channel) * 2 + row) * 3 + column] = index as f32;
+    }
+    assert_eq!(channels_first(&pixels, [2, 3, 2])?, expected);
+    assert!(channels_first(&[], [2, 3, 2])?.is_empty());
+    let partial = channels_first(&pixels[1..], [2, 3, 2]);
+    assert!(matches!(partial, Err(Error::PartialSample { elements: 23, .. })), "{partial:?}");
+    let empty = channels_first(&pixels, [2, 0, 2]);
+    assert!(matches!(empty, Err(Error::EmptyDimension { .. })), "{empty:?}");
+    let huge = channels_first(&pixels, [usize::MAX, 2, 2]);
+    assert!(matches!(huge, Err(Error::PartialSample { .. })), "{huge:?}");
     Ok(())
 }

@@ -72,7 +72,7 @@ pub enum Error {
     },
     /// A window of a convolution or pooling is larger than the padded image.
     #[error(
-        "the window spans {extent} along the {axis}, the padded image has {padded} ({input} without padding)"
+        "the window spans {extent} along the {axis}, the padded image has {padded} ({input} without padding){hint}"
     )]
     Window {
         /// `height` or `width`.
@@ -83,6 +83,8 @@ pub enum Error {
         input: usize,
         /// Elements of the image and its padding.
         padded: usize,
+        /// What may be the cause, in words; empty if nothing points to one.
+        hint: &'static str,
     },
     /// A reshape that changes the number of elements.
     #[error("cannot reshape {from} ({} elements) to {to} ({} elements)", from.numel(), to.numel())]
@@ -153,8 +155,6 @@ pub enum Error {
         /// What the metric needs, in words.
         expected: &'static str,
     },
-    /// No trainable parameter is reached from the losses.
-    #[error("no trainable parameter reaches the loss: there is nothing to train")]
     /// Targets of another type than the loss takes.
     #[error(
         "a sample's target is {}, but for an output of {} the loss takes {}{}",
@@ -165,6 +165,8 @@ pub enum Error {
         /// boxed, which keeps every `Result` small.
         types: Box<[TensorType; 3]>,
     },
+    /// No trainable parameter is reached from the losses.
+    #[error("no trainable parameter reaches the loss: there is nothing to train")]
     NothingToTrain,
     /// An operator on the way to the loss has no gradient.
     #[error("{op} has no gradient, and `{wrt}` reaches the loss only through it")]
