@@ -30,6 +30,9 @@ struct Facts {
     url: &'static str,
 }
 
+/// Where MNIST is to be had: a mirror that the feature `download` uses too.
+pub(super) const MNIST_URL: &str = "https://ossci-datasets.s3.amazonaws.com/mnist/";
+
 const IDX_FILES: &str = "train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and \
                          t10k-labels-idx1-ubyte (plain or .gz)";
 
@@ -117,13 +120,9 @@ impl PublicDataset {
     fn facts(self) -> Facts {
         const CIFAR: &str = "https://www.cs.toronto.edu/~kriz/cifar.html";
         match self {
-            PublicDataset::Mnist => Facts {
-                name: "MNIST",
-                folder: "mnist",
-                archive: None,
-                files: IDX_FILES,
-                url: "http://yann.lecun.com/exdb/mnist",
-            },
+            PublicDataset::Mnist => {
+                Facts { name: "MNIST", folder: "mnist", archive: None, files: IDX_FILES, url: MNIST_URL }
+            }
             PublicDataset::FashionMnist => Facts {
                 name: "Fashion-MNIST",
                 folder: "fashion-mnist",

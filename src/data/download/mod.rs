@@ -32,7 +32,7 @@ pub use fetch::fetch;
 use fetch::is_right;
 
 use super::mnist::read_set;
-use super::public::named_folder;
+use super::public::{MNIST_URL, named_folder};
 use super::{Cifar100Labels, FASHION_MNIST_CLASSES, PublicDataset, TrainTest};
 use crate::error::{Error, Result};
 
@@ -128,10 +128,7 @@ impl Set<'_> {
 
 const MNIST: Set = Set {
     folder: "mnist",
-    mirrors: &[
-        "https://ossci-datasets.s3.amazonaws.com/mnist/",
-        "https://storage.googleapis.com/cvdf-datasets/mnist/",
-    ],
+    mirrors: &[MNIST_URL, "https://storage.googleapis.com/cvdf-datasets/mnist/"],
     files: &[
         ("train-images-idx3-ubyte.gz", "f68b3c2dcbeaaa9fbdd348bbdeb94873"),
         ("train-labels-idx1-ubyte.gz", "d53e105ee54ea40749a09fcbcd1e9432"),
@@ -264,10 +261,10 @@ impl<'a> Download<'a> {
         let labels = Cifar100Labels::Fine;
         if self.folder.as_deref() != Some(base)
             && let Some(data) = set.found(base, dataset, labels)?
-        self.read_or_fetch(dataset, set, labels)
         {
             return Ok(data);
         }
+        self.read_or_fetch(dataset, set, labels)
     }
 
     /// Reads a set from the folder that files go to, fetched if it is not there.
