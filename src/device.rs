@@ -1,7 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gpu::GpuContext;
 use crate::tape::DeviceProfile;
 
@@ -48,8 +48,14 @@ impl Device {
     /// The adapter whose name or driver contains `name`, ignoring case: `Device::named("llvmpipe")`.
     ///
     /// # Errors
-    /// [`Error::NoAdapter`](crate::Error::NoAdapter), listing those there are.
+    /// [`Error::NoAdapter`](crate::Error::NoAdapter), listing those there are;
+    /// [`Error::Argument`](crate::Error::Argument) for an empty name, which all contain.
     pub fn named(name: &str) -> Result<Device> {
+        if name.trim().is_empty() {
+            let (argument, value) = ("name", format!("`{name}`"));
+            let expected = "it must be part of an adapter's name; `Device::auto` chooses by itself";
+            return Err(Error::Argument { argument, value, expected });
+        }
         GpuContext::open_named(name).map(Device::from_context)
     }
 

@@ -444,7 +444,8 @@ fn bad_options_are_typed_errors() -> Result<()> {
     refused(RandomTranslation::new(0.1, 0.1).fill(FillMode::Constant(f32::NAN)), &IMAGE, argument);
     refused(RandomCrop::new([0, 1]), &IMAGE, argument);
     refused(RandomCrop::new([1, 1]).padding(usize::MAX), &IMAGE, argument);
-    let window = |e: &Error| matches!(e, Error::Window { axis: "width", extent: 11, input: 6, padded: 10 });
+    let window =
+        |e: &Error| matches!(e, Error::Window { axis: "width", extent: 11, input: 6, padded: 10, .. });
     refused(RandomCrop::new([8, 11]).padding(2), &IMAGE, window);
     refused(RandomRotation::new(1.5), &IMAGE, argument);
     refused(RandomRotation::between(0.2, 0.1), &IMAGE, argument);

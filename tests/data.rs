@@ -206,6 +206,19 @@ fn missing<T: std::fmt::Debug>(result: Result<T>) -> (PathBuf, String) {
 }
 
 #[test]
+fn mnist_says_where_it_is_to_be_had() {
+    let folder = Folder::new();
+    for path in [folder.0.clone(), folder.0.join("absent")] {
+        let (at, message) = missing(mnist(&path));
+        assert_eq!(at, path);
+        assert!(message.contains("`train-images-idx3-ubyte.gz`"), "{message}");
+        assert!(message.contains("https://ossci-datasets.s3.amazonaws.com/mnist/"), "{message}");
+    }
+    let message = PublicDataset::Mnist.read(&folder.0).expect_err("it is empty").to_string();
+    assert!(message.contains("https://ossci-datasets.s3.amazonaws.com/mnist/"), "{message}");
+}
+
+#[test]
 fn fashion_mnist_is_read_from_the_folder_or_one_within() -> Result<()> {
     assert_eq!((FASHION_MNIST_CLASSES[0], FASHION_MNIST_CLASSES[9]), ("T-shirt/top", "Ankle boot"));
     let folder = with_mnist();

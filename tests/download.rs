@@ -13,6 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use folder::Folder;
+use retape::data::Cifar100Labels;
 use retape::data::download::{Download, Progress, fetch};
 use retape::{Error, Result};
 use server::{Server, answer, cut, md5, ranged, refused, rest, whole};
@@ -168,10 +169,23 @@ fn a_wrong_sum_leaves_nothing() {
             }
             other => panic!("Error::Checksum expected, {other:?} found"),
         }
+        let message = get(&[&server.url()], &path).expect_err("the sum is wrong").to_string();
+        assert!(message.contains("by hand"), "{message}");
         assert!(!folder.0.join("file.bin.part").exists());
         assert_eq!(fs::read(&path).ok().as_deref(), before.map(|before| &before[..]), "it is left alone");
     }
-    assert_eq!(server.starts(), [None, None]);
+    assert_eq!(server.starts(), [None; 4]);
+}
+
+#[test]
+fn a_wrong_file_in_place_of_a_part_is_fetched_once() {
+    let server = Server::new(|_, _| whole(b"<html>please sign in</html>"));
+    let folder = Folder::new();
+    folder.write("file.bin.part", &contents()[..5000]);
+    let wrong = get(&[&server.url()], &folder.0.join("file.bin"));
+    assert!(matches!(&wrong, Err(Error::Checksum { .. })), "{wrong:?}");
+    assert_eq!(server.starts(), [Some(5000)]);
+    assert!(!folder.0.join("file.bin.part").exists());
 }
 
 #[test]
@@ -244,6 +258,57 @@ fn without_a_network_the_error_says_what_to_do() {
             other => panic!("Error::Download expected, {other:?} found"),
         }
     }
+}
+
+/// Four files in MNIST's format, by their names: one image to learn from, one to judge by.
+fn idx_files() -> [(&'static str, Vec<u8>); 4] {
+    let idx = |dims: &[u8], data: &[u8]| {
+        let sizes = dims.iter().flat_map(|&size| u32::from(size).to_be_bytes());
+        [0, 0, 8, dims.len() as u8].into_iter().chain(sizes).chain(data.iter().copied()).collect()
+    };
+    [
+        ("train-images-idx3-ubyte", idx(&[1, 2, 2], &[7; 4])),
+        ("train-labels-idx1-ubyte", idx(&[1], &[3])),
+        ("t10k-images-idx3-ubyte", idx(&[1, 2, 2], &[9; 4])),
+        ("t10k-labels-idx1-ubyte", idx(&[1], &[5])),
+    ]
+}
+
+#[test]
+fn sets_of_another_origin_are_read_and_not_fetched() -> Result<()> {
+    let server = Server::new(|_, _| answer("404 Not Found", "", b""));
+    let url = server.url();
+    let mirror = url.trim_end_matches("file.bin");
+    let record = |labels: &[u8]| [labels, &[9; 3072]].concat();
+    for ending in ["", ".gz"] {
+        let folder = Folder::new();
+        for (set, (name, bytes)) in
+            ["mnist", "fashion-mnist"].iter().flat_map(|s| idx_files().map(|f| (s, f)))
+        {
+            folder.write(&format!("{set}/{name}{ending}"), &bytes);
+        }
+        for (name, labels) in [("10-batches-bin/data_batch_1", &[4][..]), ("10-batches-bin/test_batch", &[6])]
+        {
+            folder.write(&format!("cifar-{name}.bin"), &record(labels));
+        }
+        for (name, labels) in [("train", [11, 44]), ("test", [12, 45])] {
+            folder.write(&format!("cifar-100-binary/{name}.bin"), &record(&labels));
+        }
+        let download = || Download::new().folder(&folder.0).mirrors(&[mirror]);
+        for data in [download().mnist()?, download().fashion_mnist()?] {
+            assert_eq!((data.train.labels(), data.test.labels()), (&[3][..], &[5][..]));
+        }
+        assert_eq!(download().cifar10()?.test.labels(), [6]);
+        assert_eq!(download().cifar100(Cifar100Labels::Fine)?.train.labels(), [44]);
+        assert_eq!(download().cifar100(Cifar100Labels::Coarse)?.train.labels(), [11]);
+        for (name, bytes) in idx_files() {
+            assert!(
+                fs::read(folder.0.join(format!("mnist/{name}{ending}"))).is_ok_and(|found| found == bytes)
+            );
+        }
+    }
+    assert_eq!(server.starts(), []);
+    Ok(())
 }
 
 #[test]

@@ -257,6 +257,12 @@ fn an_absent_adapter_lists_those_there_are() {
     assert!(matches!(error, Error::NoAdapter { .. }));
     assert!(text.contains("no such adapter") && text.contains(common::gpu().name()), "{text}");
     assert!(text.contains("mesa-vulkan-drivers"), "{text}");
+    for select in [Device::named, Device::select] {
+        for name in ["", " "] {
+            let refused = select(name);
+            assert!(matches!(refused, Err(Error::Argument { argument: "name", .. })), "{refused:?}");
+        }
+    }
 }
 
 #[test]

@@ -319,6 +319,12 @@ fn a_decision_boundary_needs_scores_for_every_point() {
         let refused = plot::decision_boundary(&path, x, y, |_| panic!("the range is looked at first"), &[]);
         assert!(matches!(refused, Err(Error::Argument { .. })), "{refused:?}");
     }
+    for score in [-0.5, 3.0] {
+        let logits = |plane: &[[f32; 2]]| Ok(vec![score; plane.len()]);
+        let refused = plot::decision_boundary(&path, 0.0..1.0, 0.0..1.0, logits, &[]).unwrap_err();
+        assert!(matches!(refused, Error::Argument { argument: "scores", .. }), "{refused}");
+        assert!(refused.to_string().contains("predict_probabilities"), "{refused}");
+    }
     assert!(!path.exists());
     plot::decision_boundary(&path, 0.0..1.0, 0.0..1.0, |p| Ok(vec![f32::NAN; 2 * p.len()]), &[]).unwrap();
     assert!(has(&png(&path), [236; 3]));

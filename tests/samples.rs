@@ -4,7 +4,8 @@
 use std::borrow::Cow;
 
 use retape::data::{
-    Column, ColumnData, Dataset, MinMax, Samples, Standardize, one_hot, split_indices, stratified_indices,
+    Column, ColumnData, Dataset, MinMax, Samples, Standardize, channels_first, one_hot, split_indices,
+    stratified_indices,
 };
 use retape::{DType, Error, Result, Shape};
 
@@ -314,5 +315,64 @@ fn scales_need_whole_rows_of_numbers() -> Result<()> {
     assert!(matches!(scale.inverse(&mut [0.0; 3]), Err(Error::Features { .. })));
     let wide = Dataset::new([4], vec![0.0; 4], vec![0], 1)?;
     assert!(matches!(scale.transform_dataset(wide), Err(Error::Features { features: 2, values: 4 })));
+    Ok(())
+}
+
+#[test]
+fn columns_of_samples_are_scaled() -> Result<()> {
+    let samples = Samples::new().input([2], vec![1.0f32, 50.0, 3.0, 50.0]).target([1], vec![10.0f32, 30.0]);
+    let borrowed = Samples::from(&samples);
+    let (inputs, targets) = (Standardize::fit_inputs(&borrowed)?, MinMax::fit_targets(&borrowed)?);
+    assert_eq!((&inputs.mean[..], &inputs.std[..]), (&[2.0, 50.0][..], &[1.0, 0.0][..]));
+    assert_eq!((targets.min[0], targets.max[0]), (10.0, 30.0));
+    let scaled = targets.transform_targets(inputs.transform_inputs(borrowed)?)?;
+    let expected = Samples::new().input([2], vec![-1.0f32, 0.0, 1.0, 0.0]).target([1], vec![0.0f32, 1.0]);
+    assert_eq!(scaled, expected);
+    assert_eq!(samples.inputs[0].data.as_f32(), Some(&[1.0, 50.0, 3.0, 50.0][..]), "it was borrowed");
+    let mut predicted = [0.5, 2.0];
+    targets.inverse(&mut predicted)?;
+    assert_eq!(predicted, [20.0, 50.0]);
+
+    // Of several inputs, each has its own.
+    let mut mixed = mixed();
+    let ages = MinMax::fit_column(&mixed.inputs[1])?;
+    ages.transform_column(&mut mixed.inputs[1])?;
+    assert_eq!(mixed.inputs[1].data.as_f32(), Some(&[0.0, 0.25, 0.5, 0.75, 1.0][..]));
+    let several = Standardize::fit_inputs(&mixed);
+    assert!(matches!(several, Err(Error::Argument { argument: "inputs", .. })), "{several:?}");
+    let several = inputs.transform_inputs(mixed.clone());
+    assert!(matches!(several, Err(Error::Argument { argument: "inputs", .. })), "{several:?}");
+    assert!(matches!(MinMax::fit_column(&mixed.inputs[0]), Err(Error::DTypeMismatch { .. })));
+    assert!(matches!(MinMax::fit_inputs(&Samples::new()), Err(Error::NoInputs)));
+
+    let labelled = Samples::new().input([2], vec![0.0f32; 4]).labels(vec![0, 1]);
+    assert!(matches!(MinMax::fit_targets(&labelled), Err(Error::DTypeMismatch { .. })));
+    assert!(matches!(targets.transform_targets(labelled.clone()), Err(Error::DTypeMismatch { .. })));
+    let narrow = targets.transform_inputs(labelled.clone());
+    assert!(matches!(narrow, Err(Error::Features { features: 1, values: 2 })), "{narrow:?}");
+    let untold = Samples { targets: None, ..labelled };
+    assert!(matches!(MinMax::fit_targets(&untold), Err(Error::Argument { argument: "targets", .. })));
+    assert!(matches!(targets.transform_targets(untold), Err(Error::Argument { argument: "targets", .. })));
+    Ok(())
+}
+
+#[test]
+fn channels_that_are_last_come_first() -> Result<()> {
+    // Two images of two rows, three columns and two channels: each element says where it is.
+    let mut pixels = Vec::new();
+    let mut expected = vec![0.0; 24];
+    for index in 0..24usize {
+        let (image, row, column, channel) = (index / 12, index / 6 % 2, index / 2 % 3, index % 2);
+        pixels.push(index as f32);
+        expected[((image * 2 + channel) * 2 + row) * 3 + column] = index as f32;
+    }
+    assert_eq!(channels_first(&pixels, [2, 3, 2])?, expected);
+    assert!(channels_first(&[], [2, 3, 2])?.is_empty());
+    let partial = channels_first(&pixels[1..], [2, 3, 2]);
+    assert!(matches!(partial, Err(Error::PartialSample { elements: 23, .. })), "{partial:?}");
+    let empty = channels_first(&pixels, [2, 0, 2]);
+    assert!(matches!(empty, Err(Error::EmptyDimension { .. })), "{empty:?}");
+    let huge = channels_first(&pixels, [usize::MAX, 2, 2]);
+    assert!(matches!(huge, Err(Error::PartialSample { .. })), "{huge:?}");
     Ok(())
 }

@@ -7,7 +7,7 @@ mod folder;
 use std::path::Path;
 
 use folder::Folder;
-use retape::data::{Table, TableOptions};
+use retape::data::{Samples, Table, TableOptions};
 use retape::{Error, Result, Shape};
 
 fn parse(text: &str) -> Result<Table> {
@@ -182,6 +182,40 @@ fn labels_become_classes_in_order() -> Result<()> {
     let (line, column, _, expected) = csv(parse("x,k\n1,a\n2,\n")?.to_dataset(&["x"], "k"));
     assert_eq!((line, column.as_str(), expected), (3, "k", "a label"));
     assert_eq!(csv(parse("x,k\n1,a\nz,b\n")?.to_dataset(&["x"], "k")).1, "x");
+    Ok(())
+}
+
+#[test]
+fn rows_without_a_target_are_samples() -> Result<()> {
+    let table = parse("a,b\n1,2\n4,5\n")?;
+    let samples = table.to_inputs(&["b", "a"])?;
+    samples.check()?;
+    assert_eq!(samples, Samples::new().input([2], vec![2.0f32, 1.0, 5.0, 4.0]));
+    assert!(matches!(table.to_inputs(&[]), Err(Error::Argument { argument: "features", .. })));
+    assert!(matches!(parse("a,b\n")?.to_inputs(&["a"]), Err(Error::NoSamples { .. })));
+    Ok(())
+}
+
+#[test]
+fn texts_become_columns_of_ones_and_zeros() -> Result<()> {
+    let train = parse("x,town\n1,Ulm\n2,Bonn\n3,Ulm\n")?;
+    let towns = train.categories("town")?;
+    assert_eq!(towns, ["Bonn", "Ulm"]);
+    let features = ["x", "town=Bonn", "town=Ulm"];
+    let samples = train.clone().one_hot("town", &towns)?.to_inputs(&features)?;
+    let expected = [1.0f32, 0.0, 1.0, 2.0, 1.0, 0.0, 3.0, 0.0, 1.0];
+    assert_eq!(samples.inputs[0].data.as_f32(), Some(&expected[..]));
+
+    // New rows have the columns of the training, whichever towns are among them.
+    let new = parse("town,x\nBonn,7\n")?.one_hot("town", &towns)?.to_inputs(&features)?;
+    assert_eq!(new.inputs[0].data.as_f32(), Some(&[7.0, 1.0, 0.0][..]));
+    let (line, column, value, expected) = csv(parse("town\nBonn\nKiel\n")?.one_hot("town", &towns));
+    assert_eq!((line, column.as_str(), value.as_str()), (3, "town", "Kiel"));
+    assert_eq!(expected, "one of the categories");
+    assert_eq!(csv(parse("town,x\nUlm,1\n,2\n")?.categories("town")).3, "a category");
+    let twice = train.clone().one_hot("town", &["Ulm", "Bonn", "Ulm"]);
+    assert!(matches!(&twice, Err(Error::DuplicateName { name }) if name == "town=Ulm"), "{twice:?}");
+    assert!(matches!(train.one_hot("city", &towns), Err(Error::CsvColumn { .. })));
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::public::MNIST_URL;
 use super::{Dataset, TrainTest, check_labels, read_idx, subfolder};
 use crate::error::{Error, Result};
 
@@ -29,11 +30,12 @@ const MNIST_CLASSES: u32 = 10;
 /// Samples have shape `[1, height, width]`; pixels are divided by 255 and lie in `[0, 1]`.
 ///
 /// # Errors
-/// [`Error::Io`] with the names looked for if a file is missing; [`Error::Corrupt`] as for
-/// [`read_idx`], and if a file has the wrong number of dimensions or the files do not fit
-/// together; [`Error::LabelOutOfRange`] for a label above 9.
+/// [`Error::Io`] with the names looked for, and where MNIST is to be had, if a file is missing;
+/// [`Error::Corrupt`] as for [`read_idx`], and if a file has the wrong number of dimensions or the
+/// files do not fit together; [`Error::LabelOutOfRange`] for a label above 9.
 pub fn mnist(folder: impl AsRef<Path>) -> Result<TrainTest> {
-    read_set(folder.as_ref(), &PLAIN_OR_PACKED, "")
+    let source = format!("; MNIST is at {MNIST_URL}, each file by its name with .gz");
+    read_set(folder.as_ref(), &PLAIN_OR_PACKED, &source)
 }
 
 /// Reads Fashion-MNIST (Xiao, Rasul and Vollgraf, 2017) as [`mnist`] does, from the folder

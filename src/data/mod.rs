@@ -6,10 +6,11 @@
 //! | CSV | [`Table`] | [`Dataset`] or [`Samples`] |
 //! | a folder of images | `image_folder`, with the feature `images` | [`Dataset`] |
 //! | the Large Movie Review Dataset | [`imdb`] | [`TrainTestTexts`] |
-//! | slices and vectors | [`Dataset::new`], [`Samples::new`] | |
+//! | slices and vectors | [`Dataset::new`], [`Samples::new`]; [`channels_first`] for pixels whose channels are last | |
 //!
 //! With the feature `download`, the module `download` fetches the first four.
 
+mod channels;
 mod cifar;
 mod dataset;
 #[cfg(feature = "download")]
@@ -31,6 +32,7 @@ mod vocabulary;
 
 use std::path::{Path, PathBuf};
 
+pub use channels::channels_first;
 pub use cifar::{
     CIFAR10_CLASSES, CIFAR100_CLASSES, CIFAR100_SUPERCLASSES, Cifar100Labels, cifar10, cifar100,
 };

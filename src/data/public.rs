@@ -30,6 +30,9 @@ struct Facts {
     url: &'static str,
 }
 
+/// Where MNIST is to be had: a mirror that the feature `download` uses too.
+pub(super) const MNIST_URL: &str = "https://ossci-datasets.s3.amazonaws.com/mnist/";
+
 const IDX_FILES: &str = "train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and \
                          t10k-labels-idx1-ubyte (plain or .gz)";
 
@@ -46,7 +49,12 @@ impl PublicDataset {
     /// [`Error::MissingData`] if none of the set's files is there, whatever else its folder holds; otherwise
     /// as for its reader.
     pub fn read(self, folder: impl AsRef<Path>) -> Result<TrainTest> {
-        let (base, facts) = (folder.as_ref(), self.facts());
+        self.read_labelled(folder.as_ref(), Cifar100Labels::Fine)
+    }
+
+    /// [`read`](PublicDataset::read) with these labels of CIFAR-100.
+    pub(super) fn read_labelled(self, base: &Path, labels: Cifar100Labels) -> Result<TrainTest> {
+        let facts = self.facts();
         let folder = base.join(facts.folder);
         let archive = facts.archive.map(|name| base.join(name)).filter(|path| path.is_file());
         let Some(path) = Some(&folder).filter(|path| self.any_file(path)).or(archive.as_ref()) else {
@@ -57,7 +65,7 @@ impl PublicDataset {
             PublicDataset::Mnist => mnist(path),
             PublicDataset::FashionMnist => fashion_mnist(path),
             PublicDataset::Cifar10 => cifar10(path),
-            PublicDataset::Cifar100 => cifar100(path, Cifar100Labels::Fine),
+            PublicDataset::Cifar100 => cifar100(path, labels),
         }
     }
 
@@ -112,13 +120,9 @@ impl PublicDataset {
     fn facts(self) -> Facts {
         const CIFAR: &str = "https://www.cs.toronto.edu/~kriz/cifar.html";
         match self {
-            PublicDataset::Mnist => Facts {
-                name: "MNIST",
-                folder: "mnist",
-                archive: None,
-                files: IDX_FILES,
-                url: "http://yann.lecun.com/exdb/mnist",
-            },
+            PublicDataset::Mnist => {
+                Facts { name: "MNIST", folder: "mnist", archive: None, files: IDX_FILES, url: MNIST_URL }
+            }
             PublicDataset::FashionMnist => Facts {
                 name: "Fashion-MNIST",
                 folder: "fashion-mnist",

@@ -1,6 +1,7 @@
-//! Features brought to one scale: fitted on the training data, applied to all.
+//! Features and targets brought to one scale: fitted on the training data, applied to all.
 
-use super::Dataset;
+use super::{Column, ColumnData, Dataset, Samples};
+use crate::dtype::DType;
 use crate::error::{Error, Result};
 
 /// Features with mean 0 and standard deviation 1 over the data that it was fitted to:
@@ -19,6 +20,22 @@ use crate::error::{Error, Result};
 /// assert_eq!(test, [3.0, 1.0]);
 /// scale.inverse(&mut test)?;
 /// assert_eq!(test, [5.0, 51.0]);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Inputs and targets of a regression have a scale each; that of the targets brings predictions back:
+///
+/// ```
+/// use retape::data::{Samples, Standardize};
+/// # fn main() -> retape::Result<()> {
+/// let train = Samples::new().input([1], vec![1.0f32, 3.0]).target([1], vec![200.0f32, 400.0]);
+/// let (inputs, targets) = (Standardize::fit_inputs(&train)?, Standardize::fit_targets(&train)?);
+/// let train = targets.transform_targets(inputs.transform_inputs(train)?)?;
+/// assert_eq!(train.inputs[0].data.as_f32(), Some(&[-1.0, 1.0][..]));
+/// let mut predicted = vec![-1.0, 0.5]; // the `data` of what `Trainer::predict` returns
+/// targets.inverse(&mut predicted)?;
+/// assert_eq!(predicted, [200.0, 350.0]);
 /// # Ok(())
 /// # }
 /// ```
@@ -130,6 +147,69 @@ macro_rules! scaler_methods {
                 scale_dataset(data, &self.affine())
             }
 
+            /// Each element of a sample of a column taken as a feature. This and
+            #[doc = concat!("[`transform_column`](", stringify!($scaler), "::transform_column)")]
+            /// are for samples of several inputs: `&samples.inputs[1]`.
+            ///
+            /// # Errors
+            #[doc = concat!("As for [`fit`](", stringify!($scaler), "::fit);")]
+            /// [`Error::DTypeMismatch`] for a column of u32.
+            pub fn fit_column(column: &Column<'_>) -> Result<Self> {
+                let values = column.data.as_f32().ok_or_else(no_f32)?;
+                $scaler::fit(values, column.shape.numel())
+            }
+
+            /// Scales a column in place; borrowed elements are copied.
+            ///
+            /// # Errors
+            /// [`Error::Features`] if its samples have another number of elements;
+            /// [`Error::DTypeMismatch`] for a column of u32.
+            pub fn transform_column(&self, column: &mut Column<'_>) -> Result<()> {
+                scale_column(column, &self.affine())
+            }
+
+            /// Each element of a sample's only input taken as a feature.
+            ///
+            /// # Errors
+            #[doc = concat!("As for [`fit_column`](", stringify!($scaler), "::fit_column);")]
+            /// [`Error::NoInputs`]; [`Error::Argument`] for samples of several inputs.
+            pub fn fit_inputs(samples: &Samples<'_>) -> Result<Self> {
+                check_inputs(samples)?;
+                $scaler::fit_column(samples.inputs.first().ok_or(Error::NoInputs)?)
+            }
+
+            /// Scales the samples' only input.
+            ///
+            /// # Errors
+            #[doc = concat!("As for [`transform_column`](", stringify!($scaler), "::transform_column);")]
+            /// [`Error::NoInputs`]; [`Error::Argument`] for samples of several inputs.
+            pub fn transform_inputs<'a>(&self, mut samples: Samples<'a>) -> Result<Samples<'a>> {
+                check_inputs(&samples)?;
+                self.transform_column(samples.inputs.first_mut().ok_or(Error::NoInputs)?)?;
+                Ok(samples)
+            }
+
+            /// Each element of a sample's target taken as a feature.
+            ///
+            /// # Errors
+            #[doc = concat!("As for [`fit_column`](", stringify!($scaler), "::fit_column);")]
+            /// [`Error::Argument`] for samples without targets.
+            pub fn fit_targets(samples: &Samples<'_>) -> Result<Self> {
+                $scaler::fit_column(samples.targets.as_ref().ok_or_else(no_targets)?)
+            }
+
+            /// Scales the samples' targets;
+            #[doc = concat!("[`inverse`](", stringify!($scaler), "::inverse)")]
+            /// brings predictions back to the scale before.
+            ///
+            /// # Errors
+            #[doc = concat!("As for [`transform_column`](", stringify!($scaler), "::transform_column);")]
+            /// [`Error::Argument`] for samples without targets.
+            pub fn transform_targets<'a>(&self, mut samples: Samples<'a>) -> Result<Samples<'a>> {
+                self.transform_column(samples.targets.as_mut().ok_or_else(no_targets)?)?;
+                Ok(samples)
+            }
+
             #[doc = concat!("Undoes [`transform`](", stringify!($scaler), "::transform).")]
             ///
             /// # Errors
@@ -180,6 +260,36 @@ fn scale_dataset(data: Dataset, features: &[Affine]) -> Result<Dataset> {
         return Err(Error::Features { features: features.len(), values: found });
     }
     data.map_inputs(|values| shrink(values, features))
+}
+
+fn scale_column(column: &mut Column<'_>, features: &[Affine]) -> Result<()> {
+    let found = column.shape.numel();
+    if found != features.len() {
+        return Err(Error::Features { features: features.len(), values: found });
+    }
+    match &mut column.data {
+        ColumnData::F32(values) => shrink(values.to_mut(), features),
+        ColumnData::U32(_) => Err(no_f32()),
+    }
+}
+
+fn no_f32() -> Error {
+    let what = "the column to scale".to_owned();
+    Error::DTypeMismatch { what, found: DType::U32, expected: DType::F32 }
+}
+
+fn no_targets() -> Error {
+    let (value, expected) = ("missing".to_owned(), "there is nothing to scale");
+    Error::Argument { argument: "targets", value, expected }
+}
+
+/// Refuses samples of several inputs.
+fn check_inputs(samples: &Samples<'_>) -> Result<()> {
+    if samples.inputs.len() < 2 {
+        return Ok(());
+    }
+    let (value, expected) = (samples.inputs.len().to_string(), "of several, each column has its own scale");
+    Err(Error::Argument { argument: "inputs", value, expected })
 }
 
 /// Rows to fit to: whole, at least one, of numbers.

@@ -1,6 +1,6 @@
 //! Tables in CSV, by RFC 4180 and its usual variants: columns by name, and what they become.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -214,6 +214,77 @@ impl Table {
         let inputs = self.numbers("features", features)?;
         let outputs = self.numbers("targets", targets)?;
         Ok(Samples::new().input([features.len()], inputs).target([targets.len()], outputs))
+    }
+
+    /// The rows as samples with an input of shape `[features]` and nothing else: new rows, to predict for.
+    ///
+    /// ```
+    /// use retape::data::Table;
+    /// # fn main() -> retape::Result<()> {
+    /// let rows = Table::parse("new", "length,width\n5.1,3.5\n".as_bytes())?;
+    /// let samples = rows.to_inputs(&["width", "length"])?;
+    /// assert_eq!(samples.inputs[0].data.as_f32(), Some(&[3.5, 5.1][..]));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`column_f32`](Table::column_f32); [`Error::NoSamples`] if there are no rows;
+    /// [`Error::Argument`] if no features are named.
+    pub fn to_inputs(&self, features: &[&str]) -> Result<Samples<'static>> {
+        Ok(Samples::new().input([features.len()], self.numbers("features", features)?))
+    }
+
+    /// The distinct fields of a column, in the order of their code points.
+    ///
+    /// # Errors
+    /// [`Error::CsvColumn`]; [`Error::Csv`] for the first field that is missing.
+    pub fn categories(&self, name: &str) -> Result<Vec<String>> {
+        let column = self.column(name)?;
+        if let Some(row) = self.rows.iter().find(|row| self.is_missing(row, column)) {
+            return Err(self.unexpected(row, column, "a category"));
+        }
+        let fields: BTreeSet<&str> = self.rows.iter().map(|row| field(row, column)).collect();
+        Ok(fields.into_iter().map(str::to_owned).collect())
+    }
+
+    /// The table with a further column for each category of one of text, called `column=category`: 1 where a
+    /// row is of the category, else 0. New rows take the categories of those that were trained on.
+    ///
+    /// ```
+    /// use retape::data::Table;
+    /// # fn main() -> retape::Result<()> {
+    /// let table = Table::parse("houses", "area,town\n70,Bonn\n90,Ulm\n".as_bytes())?;
+    /// let towns = table.categories("town")?;
+    /// let table = table.one_hot("town", &towns)?;
+    /// assert_eq!(table.names(), ["area", "town", "town=Bonn", "town=Ulm"]);
+    /// assert_eq!(table.column_f32("town=Ulm")?, [0.0, 1.0]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::CsvColumn`]; [`Error::Csv`] for the first field that is none of the categories;
+    /// [`Error::DuplicateName`] for a column that there is already, as where a category is named twice.
+    pub fn one_hot<S: AsRef<str>>(mut self, name: &str, categories: &[S]) -> Result<Table> {
+        let column = self.column(name)?;
+        let known = |row: &Row| categories.iter().any(|category| category.as_ref() == field(row, column));
+        if let Some(row) = self.rows.iter().find(|row| !known(row)) {
+            return Err(self.unexpected(row, column, "one of the categories"));
+        }
+        for category in categories {
+            let category = category.as_ref();
+            let added = format!("{name}={category}");
+            if self.names.contains(&added) {
+                return Err(Error::DuplicateName { name: added });
+            }
+            self.names.push(added);
+            for row in &mut self.rows {
+                let is_of = field(row, column) == category;
+                row.fields.push_field(if is_of { "1" } else { "0" });
+            }
+        }
+        Ok(self)
     }
 
     /// The index of a column.

@@ -1,7 +1,8 @@
 //! What errors are made of and say of themselves, and the parts that their messages share.
 
 use super::Error;
-use crate::shape::Shape;
+use crate::dtype::DType;
+use crate::shape::{Shape, TensorType};
 
 impl Error {
     /// [`Error::ShapeMismatch`] of two shapes.
@@ -29,6 +30,22 @@ impl Error {
 /// Where a layer is named, its place in a sentence.
 pub(super) fn in_layer(layer: &str) -> String {
     if layer.is_empty() { String::new() } else { format!(" in layer `{layer}`") }
+}
+
+/// What may be done about targets of one type where a loss takes another.
+pub(super) fn target_cure(found: TensorType, expected: TensorType) -> &'static str {
+    let dims = |ty: TensorType| ty.shape.dims().iter().filter(|&&dim| dim != 1).count();
+    match (found.dtype, expected.dtype) {
+        (DType::U32, DType::F32) => {
+            "; labels are for Loss::SparseCategoricalCrossEntropy, or made rows by Dataset::one_hot(); other \
+             targets must be f32"
+        }
+        (DType::F32, DType::U32) => {
+            "; it takes u32 labels; one-hot rows are for Loss::CategoricalCrossEntropy"
+        }
+        _ if dims(expected) > dims(found) => "; is a Flatten missing in the model?",
+        _ => "",
+    }
 }
 
 /// Names with commas between them.

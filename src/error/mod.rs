@@ -5,7 +5,7 @@ mod about;
 use std::panic::Location;
 use std::path::PathBuf;
 
-use about::{in_layer, list};
+use about::{in_layer, list, target_cure};
 
 use crate::dtype::DType;
 use crate::shape::{Shape, TensorType};
@@ -72,7 +72,7 @@ pub enum Error {
     },
     /// A window of a convolution or pooling is larger than the padded image.
     #[error(
-        "the window spans {extent} along the {axis}, the padded image has {padded} ({input} without padding)"
+        "the window spans {extent} along the {axis}, the padded image has {padded} ({input} without padding){hint}"
     )]
     Window {
         /// `height` or `width`.
@@ -83,6 +83,8 @@ pub enum Error {
         input: usize,
         /// Elements of the image and its padding.
         padded: usize,
+        /// What may be the cause, in words; empty if nothing points to one.
+        hint: &'static str,
     },
     /// A reshape that changes the number of elements.
     #[error("cannot reshape {from} ({} elements) to {to} ({} elements)", from.numel(), to.numel())]
@@ -152,6 +154,16 @@ pub enum Error {
         types: Box<[TensorType; 2]>,
         /// What the metric needs, in words.
         expected: &'static str,
+    },
+    /// Targets of another type than the loss takes.
+    #[error(
+        "a sample's target is {}, but for an output of {} the loss takes {}{}",
+        types[0], types[1], types[2], target_cure(types[0], types[2])
+    )]
+    TargetMismatch {
+        /// A target, the model's output, and the target that the loss takes for it, all without the batch;
+        /// boxed, which keeps every `Result` small.
+        types: Box<[TensorType; 3]>,
     },
     /// No trainable parameter is reached from the losses.
     #[error("no trainable parameter reaches the loss: there is nothing to train")]
@@ -486,7 +498,11 @@ pub enum Error {
         failures: Vec<String>,
     },
     /// A fetched file that is not the published one.
-    #[error("`{}`: {url} gave a file with MD5 {found}, {expected} expected", path.display())]
+    #[error(
+        "`{}`: {url} gave a file with MD5 {found}, {expected} expected. To do it by hand, put the published \
+         file there",
+        path.display()
+    )]
     Checksum {
         /// Where the file was to go.
         path: PathBuf,

@@ -116,6 +116,21 @@ impl Window {
         Ok([self.axis(0, input[0])?, self.axis(1, input[1])?])
     }
 
+    /// Lays the window over images of so many channels. Where the last dimension looks like those, the
+    /// error says which one they are.
+    ///
+    /// # Errors
+    /// Those of [`over`](Window::over).
+    pub fn over_channels(&self, channels: usize, input: [usize; 2]) -> Result<[WindowAxis; 2]> {
+        self.over(input).map_err(|error| match error {
+            Error::Window { axis, extent, input: found, padded, .. } if channels_last(channels, input) => {
+                let hint = "; images are [channels, height, width]: are the channels last here?";
+                Error::Window { axis, extent, input: found, padded, hint }
+            }
+            other => other,
+        })
+    }
+
     fn axis(&self, axis: usize, input: usize) -> Result<WindowAxis> {
         let (kernel, stride, dilation) = (self.kernel[axis], self.stride[axis], self.dilation[axis]);
         for (argument, value) in [("kernel size", kernel), ("stride", stride), ("dilation", dilation)] {
@@ -140,7 +155,7 @@ impl Window {
         let missing = extent.saturating_sub(padded);
         if missing > 0 && !(self.ceil_mode && missing < stride) {
             let axis = ["height", "width"][axis];
-            return Err(Error::Window { axis, extent, input, padded });
+            return Err(Error::Window { axis, extent, input, padded, hint: "" });
         }
         let room = padded.saturating_sub(extent);
         let mut output = room / stride + 1;
@@ -149,6 +164,11 @@ impl Window {
         }
         Ok(WindowAxis { input, output, kernel, stride, dilation, before, after })
     }
+}
+
+/// Whether the width of an image is more likely its number of channels: grey, colour, or that and alpha.
+fn channels_last(channels: usize, [height, width]: [usize; 2]) -> bool {
+    [1, 3, 4].contains(&width) && width < height && width < channels
 }
 
 /// Window arithmetic in shaders is in 32 bits with a sign.
@@ -216,6 +236,26 @@ mod tests {
             ceil_mode: true,
         };
         assert!(matches!(wide.over([2; 2]), Err(Error::Window { .. })));
+    }
+
+    #[test]
+    fn channels_that_come_last_are_recognised() {
+        let window = Window {
+            kernel: [5; 2],
+            stride: [1; 2],
+            dilation: [1; 2],
+            padding: Padding::Valid,
+            ceil_mode: false,
+        };
+        let message = |channels, image| window.over_channels(channels, image).unwrap_err().to_string();
+        for image in [[28, 1], [32, 3], [32, 4]] {
+            let message = message(32, image);
+            assert!(message.contains("[channels, height, width]"), "{message}");
+        }
+        for (channels, image) in [(1, [32, 3]), (32, [3, 3]), (32, [32, 2]), (32, [4, 32])] {
+            let message = message(channels, image);
+            assert!(message.ends_with("without padding)"), "{message}");
+        }
     }
 
     #[test]

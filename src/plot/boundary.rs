@@ -28,12 +28,13 @@ const LEGEND: f64 = 22.0;
 ///
 /// `classify` is called once, with 121 x 121 points `[x, y]`, row by row from the least x and y. It
 /// returns the same number of scores for every point, row-major: one, the probability of class 1,
-/// with the boundary at 0.5; or one for each class, of which the largest wins. Where scores of all
+/// with the boundary at 0.5; or one for each class, of which the largest wins. A trainer gives both by
+/// [`predict_probabilities`](crate::train::Trainer::predict_probabilities). Where scores of all
 /// classes are probabilities, the colour fades with that of the winner. A point whose scores are not
 /// finite is light grey. Points outside the ranges are left out.
 ///
 /// ```
-/// let xor = |plane: &[[f32; 2]]| Ok(plane.iter().map(|[x, y]| 0.5 - 2.0 * x * y).collect());
+/// let xor = |plane: &[[f32; 2]]| Ok(plane.iter().map(|[x, y]| 0.5 - 0.5 * x * y).collect());
 /// let points = [([0.5, 0.5], 0), ([-0.5, 0.5], 1), ([-0.5, -0.5], 0), ([0.5, -0.5], 1)];
 /// let path = std::env::temp_dir().join(format!("boundary-{}.png", std::process::id()));
 /// retape::plot::decision_boundary(&path, -1.0..1.0, -1.0..1.0, xor, &points)?;
@@ -42,8 +43,8 @@ const LEGEND: f64 = 22.0;
 /// ```
 ///
 /// # Errors
-/// What `classify` returns; [`Error::Argument`] if a range is empty or not finite, or the scores are
-/// not the same number for every point; [`Error::PictureFormat`] for another ending of the name,
+/// What `classify` returns; [`Error::Argument`] if a range is empty or not finite, if the scores are
+/// not the same number for every point, or if a single one is outside `[0, 1]`, as logits are; [`Error::PictureFormat`] for another ending of the name,
 /// [`Error::Io`] if the file cannot be written; its folder must exist.
 pub fn decision_boundary(
     path: impl AsRef<Path>,
@@ -66,6 +67,7 @@ pub fn decision_boundary(
         return Err(Error::Argument { argument: "scores", value, expected });
     }
     let scores = Scores { each: scores.len() / plane.len(), numbers: scores };
+    scores.check()?;
     target.save(&Plane { ranges, scores, points })
 }
 
@@ -84,6 +86,19 @@ struct Scores {
 }
 
 impl Scores {
+    /// Refuses single scores that are numbers and no probabilities; infinite ones are of no class.
+    fn check(&self) -> Result<()> {
+        let no_probability = |score: &&f32| score.is_finite() && !(0.0..=1.0).contains(*score);
+        match self.numbers.iter().find(no_probability) {
+            Some(score) if self.each == 1 => {
+                let expected = "a single score must be the probability of class 1, in [0, 1]: of a logit, its \
+                                sigmoid, which `Trainer::predict_probabilities` gives";
+                Err(Error::Argument { argument: "scores", value: score.to_string(), expected })
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn node(&self, node: usize) -> Option<&[f32]> {
         let scores = &self.numbers[node * self.each..][..self.each];
         scores.iter().all(|score| score.is_finite()).then_some(scores)

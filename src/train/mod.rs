@@ -30,6 +30,38 @@
 //! # }
 //! ```
 //!
+//! As in Keras, a program goes on from other weights, stops early, keeps the best, and prunes:
+//!
+//! ```no_run
+//! # use retape::prelude::*;
+//! use retape::train::callbacks::{CsvLog, EarlyStopping, ModelCheckpoint};
+//! use retape::train::pruning::Pruning;
+//! # fn main() -> retape::Result<()> {
+//! # let data = data::fashion_mnist("data")?;
+//! # let model = Sequential::new().add(Flatten).add(Dense::new(10));
+//! # let mut trainer = Trainer::new(model, data.input_shape())
+//! #     .loss(Loss::SparseCategoricalCrossEntropy)
+//! #     .optimizer(Adam::new(1e-3))
+//! #     .build(&Device::cpu())?;
+//! trainer.load_weights_partial("imagenet.safetensors")?; // what fits by name and shape
+//! trainer.freeze(["conv2d", "conv2d_1"])?; // the names are those of the summary
+//! let fit = Fit::epochs(50)
+//!     .validation_split(0.1)
+//!     .callback(EarlyStopping::new("val_loss").patience(5).restore_best(true))
+//!     .callback(ModelCheckpoint::new("checkpoints").best("val_loss")) // `Fit::resume` goes on from one
+//!     .callback(CsvLog::new("log.csv"));
+//! trainer.fit(&data.train, fit)?;
+//! trainer.prune(&Pruning::global(0.8))?; // four fifths of the weights, and they stay 0
+//! trainer.fit(&data.train, Fit::epochs(3))?;
+//! let sure = trainer.predict_probabilities(&data.test)?; // the softmax of the logits that the loss takes
+//! let classes = trainer.predict_classes(&data.test)?;
+//! if let (Some(names), Some(row)) = (data.test.class_names(), sure.get(0)) {
+//!     println!("{}: {:.3}", names[classes[0] as usize], row[classes[0] as usize]);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! The training step is a tape, recorded once for batches of one size. Data that fits stays on the device,
 //! and batches are gathered there; loss and metrics add up on the device and are read once an epoch, or a
 //! few times a second while a bar shows them. The seed decides the initial parameters, the order of the

@@ -93,20 +93,20 @@ impl Transfer<'_> {
             if start > 0 && is_right(&self.part, self.md5)? {
                 return Ok(());
             }
-            match self.attempt(url, start) {
+            let begun = match self.attempt(url, start) {
                 Err(Failure::Broken(why)) => {
                     reason = why;
                     continue;
                 }
                 outcome => outcome?,
-            }
+            };
             let found = md5_of(&self.part)?;
             if found.eq_ignore_ascii_case(self.md5) {
                 return Ok(());
             }
             self.discard()?;
             // What was resumed may have been the part of another file.
-            if start == 0 {
+            if begun == 0 {
                 return Err(Failure::Checksum(found));
             }
             reason = format!("it does not continue the part that was there: MD5 {found}");
@@ -114,16 +114,16 @@ impl Transfer<'_> {
         Err(Failure::Broken(format!("{reason} (asked {ATTEMPTS} times)")))
     }
 
-    /// Asks for what is missing past `start`, and writes it.
-    fn attempt(&mut self, url: &str, start: u64) -> Result<(), Failure> {
+    /// Asks for what is missing past `start`, and writes it; says from which byte on the server gave it.
+    fn attempt(&mut self, url: &str, start: u64) -> Result<u64, Failure> {
         let mut request = agent(url).get(url).header("Accept-Encoding", "identity");
         if start > 0 {
             request = request.header("Range", format!("bytes={start}-"));
         }
         let response = request.call().map_err(|e| Failure::Remote(e.to_string()))?;
         match response.status().as_u16() {
-            200 => self.write(response, 0),
-            206 if continues(&response, start) => self.write(response, start),
+            200 => self.write(response, 0).map(|()| 0),
+            206 if continues(&response, start) => self.write(response, start).map(|()| start),
             206 | 416 if start > 0 => {
                 self.discard()?;
                 Err(Failure::Broken("the server has no such range".to_owned()))

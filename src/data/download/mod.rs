@@ -1,4 +1,5 @@
-//! Fetches public data sets, each once, into a folder that is looked into first.
+//! Fetches public data sets, each once, into a folder that is looked into first: a set that is there is read
+//! as it is, packed or not, wherever it came from.
 //!
 //! ```no_run
 //! use retape::data::download;
@@ -10,9 +11,10 @@
 //! ```
 //!
 //! Files go to the folder that the environment variable `RETAPE_DATA` names, else to `retape` in the system's
-//! cache folder, or to one that is given to [`Download`]. A file that is there and has the published MD5 sum
-//! is not fetched again; one with another sum is replaced. The sums tell damaged files from sound ones; they
-//! do not protect against forgery.
+//! cache folder, or to one that is given to [`Download`]. A set is fetched if none of its files is there, or
+//! if fetching it broke off; files of another origin are left alone, and what is wrong with them is the
+//! reader's error. What [`fetch`] finds in a file's place counts if it has the published MD5 sum, and is
+//! replaced if not. The sums tell damaged files from sound ones; they do not protect against forgery.
 //!
 //! What is fetched grows in a file that ends with `.part`, and takes its name once its sum is right. A part
 //! left by an earlier run, or by a connection that broke, is resumed where the server allows it. A lock on a
@@ -30,7 +32,7 @@ pub use fetch::fetch;
 use fetch::is_right;
 
 use super::mnist::read_set;
-use super::public::named_folder;
+use super::public::{MNIST_URL, named_folder};
 use super::{Cifar100Labels, FASHION_MNIST_CLASSES, PublicDataset, TrainTest};
 use crate::error::{Error, Result};
 
@@ -45,7 +47,7 @@ pub struct Progress<'a> {
     pub total: Option<u64>,
 }
 
-/// Fetches MNIST and reads it as [`mnist`](super::mnist) does.
+/// Reads MNIST as [`mnist`](super::mnist) does, once it is there.
 ///
 /// # Errors
 /// As for [`fetch`] and the reader.
@@ -53,7 +55,7 @@ pub fn mnist() -> Result<TrainTest> {
     Download::new().mnist()
 }
 
-/// Fetches Fashion-MNIST and reads it as [`fashion_mnist`](super::fashion_mnist) does.
+/// Reads Fashion-MNIST as [`fashion_mnist`](super::fashion_mnist) does, once it is there.
 ///
 /// # Errors
 /// As for [`fetch`] and the reader.
@@ -61,7 +63,7 @@ pub fn fashion_mnist() -> Result<TrainTest> {
     Download::new().fashion_mnist()
 }
 
-/// Fetches CIFAR-10 and reads it as [`cifar10`](super::cifar10) does, from its archive.
+/// Reads CIFAR-10 as [`cifar10`](super::cifar10) does, once it is there; what is fetched is its archive.
 ///
 /// # Errors
 /// As for [`fetch`] and the reader.
@@ -69,7 +71,7 @@ pub fn cifar10() -> Result<TrainTest> {
     Download::new().cifar10()
 }
 
-/// Fetches CIFAR-100 and reads it as [`cifar100`](super::cifar100) does, from its archive.
+/// Reads CIFAR-100 as [`cifar100`](super::cifar100) does, once it is there; what is fetched is its archive.
 ///
 /// # Errors
 /// As for [`fetch`] and the reader.
@@ -106,14 +108,27 @@ impl Set<'_> {
         }
         Ok(true)
     }
+
+    /// The set as it is in `base`; nothing where it is not, or where fetching it broke off.
+    fn found(
+        &self,
+        base: &Path,
+        dataset: PublicDataset,
+        labels: Cifar100Labels,
+    ) -> Result<Option<TrainTest>> {
+        if self.is_begun(base)? {
+            return Ok(None);
+        }
+        match dataset.read_labelled(base, labels) {
+            Err(Error::MissingData { .. }) => Ok(None),
+            read => read.map(Some),
+        }
+    }
 }
 
 const MNIST: Set = Set {
     folder: "mnist",
-    mirrors: &[
-        "https://ossci-datasets.s3.amazonaws.com/mnist/",
-        "https://storage.googleapis.com/cvdf-datasets/mnist/",
-    ],
+    mirrors: &[MNIST_URL, "https://storage.googleapis.com/cvdf-datasets/mnist/"],
     files: &[
         ("train-images-idx3-ubyte.gz", "f68b3c2dcbeaaa9fbdd348bbdeb94873"),
         ("train-labels-idx1-ubyte.gz", "d53e105ee54ea40749a09fcbcd1e9432"),
@@ -202,7 +217,7 @@ impl<'a> Download<'a> {
     /// # Errors
     /// As for [`mnist`].
     pub fn mnist(self) -> Result<TrainTest> {
-        self.fetch_and_read(PublicDataset::Mnist, &MNIST)
+        self.read_or_fetch(PublicDataset::Mnist, &MNIST, Cifar100Labels::Fine)
     }
 
     /// [`fashion_mnist`] with these choices.
@@ -210,7 +225,7 @@ impl<'a> Download<'a> {
     /// # Errors
     /// As for [`fashion_mnist`].
     pub fn fashion_mnist(self) -> Result<TrainTest> {
-        self.fetch_and_read(PublicDataset::FashionMnist, &FASHION_MNIST)
+        self.read_or_fetch(PublicDataset::FashionMnist, &FASHION_MNIST, Cifar100Labels::Fine)
     }
 
     /// [`cifar10`] with these choices.
@@ -218,7 +233,7 @@ impl<'a> Download<'a> {
     /// # Errors
     /// As for [`cifar10`].
     pub fn cifar10(self) -> Result<TrainTest> {
-        self.fetch_and_read(PublicDataset::Cifar10, &CIFAR10)
+        self.read_or_fetch(PublicDataset::Cifar10, &CIFAR10, Cifar100Labels::Fine)
     }
 
     /// [`cifar100`] with these choices.
@@ -226,11 +241,11 @@ impl<'a> Download<'a> {
     /// # Errors
     /// As for [`cifar100`].
     pub fn cifar100(self, labels: Cifar100Labels) -> Result<TrainTest> {
-        super::cifar100(self.fetch(&CIFAR100)?.join(CIFAR100.files[0].0), labels)
+        self.read_or_fetch(PublicDataset::Cifar100, &CIFAR100, labels)
     }
 
-    /// Reads a set from where it is in `base`. One that is not there, or whose fetching broke off there, is
-    /// fetched with these choices.
+    /// Reads a set from where it is in `base`, else in the folder that files go to. One that is in neither, or
+    /// whose fetching broke off, is fetched with these choices.
     pub(super) fn load(self, dataset: PublicDataset, base: &Path) -> Result<TrainTest> {
         let set = match dataset {
             PublicDataset::Mnist => &MNIST,
@@ -243,18 +258,30 @@ impl<'a> Download<'a> {
 
     /// [`load`](Download::load) of a set that consists of these files.
     fn load_set(self, dataset: PublicDataset, set: &Set<'_>, base: &Path) -> Result<TrainTest> {
-        if set.is_begun(base)? {
-            return self.fetch_and_read(dataset, set);
+        let labels = Cifar100Labels::Fine;
+        if self.folder.as_deref() != Some(base)
+            && let Some(data) = set.found(base, dataset, labels)?
+        {
+            return Ok(data);
         }
-        match dataset.read(base) {
-            Err(Error::MissingData { .. }) => self.fetch_and_read(dataset, set),
-            read => read,
-        }
+        self.read_or_fetch(dataset, set, labels)
     }
 
-    /// Reads a set, of CIFAR-100 its fine labels, once all its files are there.
-    fn fetch_and_read(self, dataset: PublicDataset, set: &Set<'_>) -> Result<TrainTest> {
-        let folder = self.fetch(set)?;
+    /// Reads a set from the folder that files go to, fetched if it is not there.
+    fn read_or_fetch(
+        mut self,
+        dataset: PublicDataset,
+        set: &Set<'_>,
+        labels: Cifar100Labels,
+    ) -> Result<TrainTest> {
+        let base = match self.folder.take() {
+            Some(folder) => folder,
+            None => default_folder()?,
+        };
+        if let Some(data) = set.found(&base, dataset, labels)? {
+            return Ok(data);
+        }
+        let folder = self.fetch(set, &base)?;
         let archive = || folder.join(set.files[0].0);
         match dataset {
             PublicDataset::Mnist => read_set(&folder, &[".gz"], ""),
@@ -262,16 +289,12 @@ impl<'a> Download<'a> {
                 read_set(&folder, &[".gz"], "")?.with_class_names(&FASHION_MNIST_CLASSES)
             }
             PublicDataset::Cifar10 => super::cifar10(archive()),
-            PublicDataset::Cifar100 => super::cifar100(archive(), Cifar100Labels::Fine),
+            PublicDataset::Cifar100 => super::cifar100(archive(), labels),
         }
     }
 
-    /// The folder of a set once all its files are there.
-    fn fetch(mut self, set: &Set<'_>) -> Result<PathBuf> {
-        let base = match self.folder.take() {
-            Some(folder) => folder,
-            None => default_folder()?,
-        };
+    /// The folder of a set in `base` once all its files are there as published.
+    fn fetch(mut self, set: &Set<'_>, base: &Path) -> Result<PathBuf> {
         let folder = base.join(set.folder);
         let published = || set.mirrors.iter().map(|&mirror| mirror.to_owned()).collect();
         let mirrors: Vec<String> = self.mirrors.take().unwrap_or_else(published);

@@ -198,7 +198,8 @@ pub(crate) fn check_crop(image: [usize; 2], size: [usize; 2], padding: usize) ->
     for (axis, name) in ["height", "width"].into_iter().enumerate() {
         let padded = image[axis] + 2 * padding;
         if size[axis] > padded {
-            return Err(Error::Window { axis: name, extent: size[axis], input: image[axis], padded });
+            let (extent, input) = (size[axis], image[axis]);
+            return Err(Error::Window { axis: name, extent, input, padded, hint: "" });
         }
     }
     Ok(())

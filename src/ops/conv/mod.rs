@@ -53,7 +53,7 @@ struct Conv {
 impl Convolution {
     /// The sizes for an image of `channels`, `filters` filters and a batch of `n`.
     fn geometry(&self, n: usize, channels: usize, filters: usize) -> Result<Geometry> {
-        let [h, w] = self.window.over(self.image)?;
+        let [h, w] = self.window.over_channels(channels, self.image)?;
         let groups = self.groups;
         check_groups(groups, [("input channels", channels), ("output channels", filters)])?;
         Ok(Geometry { n, groups, c: channels / groups, o: filters / groups, h, w })

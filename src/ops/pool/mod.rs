@@ -75,7 +75,8 @@ impl Windows {
     /// Those of [`Window::over`]; [`Error::Argument`] if some window covers padding only, which has
     /// neither a maximum nor an average.
     fn new(window: &Window, counts_padding: bool, shape: Shape) -> Result<Self> {
-        let mut axes = window.over(sides(shape)?)?;
+        let image = sides(shape)?;
+        let mut axes = window.over_channels(shape.dims()[1], image)?;
         for (axis, name) in axes.iter_mut().zip(["height", "width"]) {
             if !every_window_meets_the_image(axis) {
                 let WindowAxis { input, before, after, .. } = axis;

@@ -28,6 +28,8 @@ pub(crate) struct Header {
     pub optimizer_updates: u32,
     pub base_rate: f32,
     pub rate_scale: f32,
+    /// Updates made before the schedule began.
+    pub schedule_from: u32,
     /// All other scalars.
     pub scalars: Vec<(String, f64)>,
     /// The weights that have masks.
@@ -72,6 +74,7 @@ impl Header {
             "optimizer_updates": self.optimizer_updates,
             "base_rate": exact(self.base_rate),
             "rate_scale": exact(self.rate_scale),
+            "schedule_from": self.schedule_from,
             "scalars": figures(self.scalars.iter().map(|(name, value)| (name.as_str(), *value))),
             "masked": self.masked,
             "frozen": self.frozen,
@@ -106,6 +109,7 @@ impl Header {
             optimizer_updates: fields.count32("optimizer_updates")?,
             base_rate: fields.float("base_rate")?,
             rate_scale: fields.float("rate_scale")?,
+            schedule_from: fields.count32("schedule_from")?,
             scalars: owned(fields.within("scalars")?.logs()?),
             variants: fields.list("variants")?.into_iter().map(variant).collect::<Result<_>>()?,
             masked: fields.texts("masked")?,
@@ -273,6 +277,7 @@ mod tests {
             optimizer_updates: 3,
             base_rate: 0.1,
             rate_scale: 0.1 * 0.1,
+            schedule_from: 5,
             scalars: vec![("noise".to_owned(), 0.1), ("angle".to_owned(), -0.0)],
             masked: vec!["dense.weight".to_owned()],
             frozen: BTreeSet::from(["conv2d".to_owned()]),

@@ -129,6 +129,7 @@ impl TrainerBuilder {
             batch: self.batch,
             seed: self.seed,
             schedule: self.schedule,
+            schedule_from: 0,
             rate_scale: 1.0,
             optimizer_updates: 0,
             base_rate: 0.0,

@@ -8,7 +8,7 @@ use crate::data::{Column, ColumnData, Samples};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::session::{Chain, SessionOptions};
-use crate::shape::Shape;
+use crate::shape::{Shape, TensorType};
 use crate::train::Logs;
 
 /// Loss and metrics over a data set: what [`Trainer::evaluate`] returns.
@@ -97,6 +97,14 @@ impl Trainer {
         self.evaluation_logs(samples, prefix)
     }
 
+    /// The number of classes that the model's outputs tell apart.
+    pub(super) fn classes(&self) -> u32 {
+        let step = self.main();
+        let output = step.session.shape_of(step.values.output);
+        let scores = output.dims().get(1..).and_then(|dims| dims.last());
+        scores.map_or(2, |&scores| scores.max(2) as u32)
+    }
+
     fn evaluation_logs(&self, samples: usize, prefix: &str) -> Result<Logs> {
         let step = self.evaluation.as_ref().ok_or(Error::ForeignValue)?;
         self.recipe.logs(step, samples, prefix)
@@ -130,7 +138,8 @@ impl Trainer {
     }
 
     /// The model's first output for every sample, row-major; targets and weights are not looked at.
-    /// Any number of samples is taken batch by batch.
+    /// Any number of samples is taken batch by batch. A model for a loss of logits gives logits:
+    /// [`predict_probabilities`](Trainer::predict_probabilities) has what they stand for.
     ///
     /// # Errors
     /// If the samples are not what the model takes.
@@ -252,28 +261,43 @@ impl Step {
             return Err(Error::Argument { argument: "targets", value, expected: "the loss needs them" });
         };
         let Some(ty) = self.values.targets.map(|value| self.session.type_of(value)) else { return Ok(()) };
-        let shape = Shape::new(&ty.shape.dims()[1..])?;
-        check_column(targets, shape, ty.dtype, "a sample's target and that of the loss")
+        let found = TensorType { shape: targets.shape, dtype: targets.data.dtype() };
+        let expected = of_sample(ty)?;
+        if found.dtype == expected.dtype && wide(found.shape) == wide(expected.shape) {
+            return Ok(());
+        }
+        let output = of_sample(self.session.type_of(self.values.output))?;
+        Err(Error::TargetMismatch { types: Box::new([found, output, expected]) })
     }
 }
 
+/// The type without the batch.
+fn of_sample(ty: TensorType) -> Result<TensorType> {
+    let shape = Shape::new(ty.shape.dims().get(1..).unwrap_or_default())?;
+    Ok(TensorType { shape, dtype: ty.dtype })
+}
+
 /// Dimensions of 1 do not matter: a number for each sample is a column of them.
+fn wide(shape: Shape) -> Vec<usize> {
+    shape.dims().iter().copied().filter(|&dim| dim != 1).collect()
+}
+
 fn check_column(column: &Column<'_>, shape: Shape, dtype: DType, what: &'static str) -> Result<()> {
     let found = column.data.dtype();
     if found != dtype {
         return Err(Error::DTypeMismatch { what: what.to_owned(), found, expected: dtype });
     }
-    let wide = |shape: Shape| shape.dims().iter().copied().filter(|&dim| dim != 1).collect::<Vec<_>>();
     if wide(column.shape) != wide(shape) {
         return Err(Error::shape_mismatch(what, column.shape, shape));
     }
     Ok(())
 }
 
-/// Weights of samples from those of their classes, times their own.
+/// Weights of samples from those of their classes, `limit` in all, times their own.
 pub(super) fn sample_weights<'a>(
     samples: &'a Samples<'_>,
     classes: &[(u32, f32)],
+    limit: u32,
 ) -> Result<Option<Cow<'a, [f32]>>> {
     let own = samples.weights.as_deref();
     if classes.is_empty() {
@@ -283,6 +307,10 @@ pub(super) fn sample_weights<'a>(
     {
         let (value, expected) = (format!("{weight} for class {class}"), "finite and not negative");
         return Err(Error::Argument { argument: "class_weights", value, expected });
+    }
+    if let Some(index) = classes.iter().position(|&(class, _)| class >= limit) {
+        let (name, label) = ("class_weights".to_owned(), classes[index].0);
+        return Err(Error::LabelOutOfRange { name, index, label, limit });
     }
     let labels = labels(samples)?;
     let of_class = |label: &u32| classes.iter().find(|(class, _)| class == label).map_or(1.0, |&(_, w)| w);

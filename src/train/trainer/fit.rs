@@ -225,8 +225,8 @@ impl Trainer {
     ///
     /// # Errors
     /// Samples that are not what the model and the loss take, by the shapes of both
-    /// ([`Error::ShapeMismatch`], [`Error::DTypeMismatch`], [`Error::LabelOutOfRange`]);
-    /// [`Error::Argument`] for options outside their range; what a callback returns; and everything
+    /// ([`Error::ShapeMismatch`], [`Error::DTypeMismatch`], [`Error::TargetMismatch`],
+    /// [`Error::LabelOutOfRange`], for a class weight too); [`Error::Argument`] for options outside their range; what a callback returns; and everything
     /// that a device reports.
     pub fn fit<'a>(&mut self, data: impl Into<Samples<'a>>, fit: Fit<'_>) -> Result<History> {
         let given = fit.callbacks.len();
@@ -252,7 +252,7 @@ impl Trainer {
                 expected: "one whole batch is needed",
             });
         }
-        let weights = sample_weights(&train, &fit.class_weights)?;
+        let weights = sample_weights(&train, &fit.class_weights, self.classes())?;
         let mut sources = self.sources(&train, weights, validation, &fit)?;
         let count = train.len();
         let whole = count.div_ceil(self.batch);

@@ -44,9 +44,10 @@ impl Trainer {
     }
 
     /// Trains layers again that were frozen, those nested in them included. The optimiser starts anew, as
-    /// where Keras compiles a model again: moments of some layers that are old beside those of others
-    /// that begin would be corrected by the wrong count of updates. A schedule goes on. Layers that the model
-    /// itself freezes ([`Layer::trainable`](crate::nn::Layer::trainable)) stay frozen.
+    /// where Keras compiles a model again: moments of some layers that are old beside those of others that
+    /// begin would be corrected by the wrong count of updates. A schedule goes on, at a rate of 0 where it
+    /// has ended: [`set_schedule`](Trainer::set_schedule) begins another. Layers that the model itself
+    /// freezes ([`Layer::trainable`](crate::nn::Layer::trainable)) stay frozen.
     ///
     /// # Errors
     /// As [`freeze`](Trainer::freeze).

@@ -9,9 +9,11 @@ mod fit;
 mod freeze;
 mod health;
 mod pace;
+mod probabilities;
 mod recipe;
 mod resume;
 mod scalars;
+mod schedule;
 mod variants;
 
 use std::fmt;
@@ -63,6 +65,8 @@ pub struct Trainer {
     batch: usize,
     seed: u32,
     schedule: Option<Box<dyn Schedule>>,
+    /// The updates that had been made when the schedule began.
+    schedule_from: u32,
     /// What the rate of the schedule, or the optimiser's, is multiplied with.
     rate_scale: f32,
     /// The optimiser's own rate.
@@ -130,14 +134,15 @@ impl Trainer {
 
     /// The learning rate of the next update.
     pub fn learning_rate(&self) -> f32 {
-        let rate = self.schedule.as_ref().map_or(self.base_rate, |s| s.rate(self.updates));
+        let rate = self.schedule.as_ref().map_or(self.base_rate, |s| s.rate(self.scheduled()));
         rate * self.rate_scale
     }
 
     /// Sets the learning rate from the next update on.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a rate that is negative or not finite, and where a schedule gives the rate;
+    /// [`Error::Argument`] for a rate that is negative or not finite, and where a schedule gives the rate:
+    /// [`set_schedule`](Trainer::set_schedule) begins another, a constant one too;
     /// [`Error::Unknown`] for an optimiser without one.
     pub fn set_learning_rate(&mut self, rate: f32) -> Result<()> {
         let argument = |value, expected| Err(Error::Argument { argument: "learning_rate", value, expected });
@@ -145,7 +150,7 @@ impl Trainer {
             return argument(rate.to_string(), "it must be finite and not negative");
         }
         if self.schedule.is_some() {
-            return argument(rate.to_string(), "the schedule gives it");
+            return argument(rate.to_string(), "the schedule gives it; `set_schedule` begins another");
         }
         self.session().scalar(LEARNING_RATE)?;
         (self.base_rate, self.rate_scale) = (rate, 1.0);

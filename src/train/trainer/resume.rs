@@ -121,6 +121,7 @@ impl Trainer {
             optimizer_updates: self.optimizer_updates,
             base_rate: self.base_rate,
             rate_scale: self.rate_scale,
+            schedule_from: self.schedule_from,
             scalars: self.scalars(),
             masked: self.recipe.masked.clone(),
             frozen: self.recipe.frozen.clone(),
@@ -206,6 +207,7 @@ impl Trainer {
         (self.steps, self.updates) = (header.steps, header.updates);
         self.optimizer_updates = header.optimizer_updates;
         (self.base_rate, self.rate_scale) = (header.base_rate, header.rate_scale);
+        self.schedule_from = header.schedule_from;
         Ok(())
     }
 
