@@ -125,7 +125,7 @@ fn a_schedule_begins_where_another_has_ended() -> Result<()> {
     assert_eq!(trainer.learning_rate(), 0.0, "what is refused changes nothing");
 
     let before = trainer.session().parameter("dense.weight")?;
-    trainer.scale_learning_rate(0.5);
+    trainer.scale_learning_rate(0.5)?;
     let second = CosineDecay::new(0.02, 4);
     trainer.set_schedule(second)?;
     for update in 0..3 {

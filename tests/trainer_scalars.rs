@@ -65,19 +65,19 @@ fn a_scalar_is_the_same_in_every_step() -> Result<()> {
             // A learning rate of 0: the outputs change with the gain alone.
             let still = builder().optimizer(Sgd::new(0.0)).accumulate(accumulate);
             let mut trainer = still.build(device)?;
-            let outputs = trainer.predict(&samples())?.data;
+            let outputs = trainer.predict(samples())?.data;
             for gain in [1.0, -2.5] {
                 trainer.set_scalar("gain", gain)?;
                 assert_eq!(trainer.scalar("gain")?, gain);
-                let history = trainer.fit(&samples(), Fit::epochs(1))?;
+                let history = trainer.fit(samples(), Fit::epochs(1))?;
                 close(history.get("loss")[0], loss(&outputs, gain));
-                close(trainer.evaluate(&samples())?.loss, loss(&outputs, gain));
-                let amplified = trainer.predict(&samples())?.data;
+                close(trainer.evaluate(samples())?.loss, loss(&outputs, gain));
+                let amplified = trainer.predict(samples())?.data;
                 amplified.iter().zip(&outputs).for_each(|(a, y)| close(f64::from(*a), f64::from(gain * y)));
             }
             trainer.freeze(["first"])?;
             assert_eq!(trainer.scalar("gain")?, -2.5);
-            close(trainer.evaluate(&samples())?.loss, loss(&outputs, -2.5));
+            close(trainer.evaluate(samples())?.loss, loss(&outputs, -2.5));
         }
     }
     Ok(())
@@ -89,7 +89,7 @@ fn fading(trainer: &mut Trainer, resume: Option<&std::path::Path>) -> Result<His
         let gain = 0.7 * run.trainer().scalar("gain")?;
         run.trainer().set_scalar("gain", gain)
     });
-    trainer.fit(&samples(), resume.into_iter().fold(fit, |fit, path| fit.resume(path)))
+    trainer.fit(samples(), resume.into_iter().fold(fit, |fit, path| fit.resume(path)))
 }
 
 #[test]
@@ -105,12 +105,12 @@ fn checkpoints_hold_scalars() -> Result<()> {
             let gain = 0.7 * run.trainer().scalar("gain")?;
             run.trainer().set_scalar("gain", gain)
         });
-        killed.fit(&samples(), fit)?;
+        killed.fit(samples(), fit)?;
         killed.save_checkpoint(&path)?;
         let mut resumed = builder().build(device)?;
         assert_eq!(fading(&mut resumed, Some(&path))?, history);
         assert_eq!(resumed.scalar("gain")?.to_bits(), whole.scalar("gain")?.to_bits());
-        assert_eq!(resumed.predict(&samples())?, whole.predict(&samples())?);
+        assert_eq!(resumed.predict(samples())?, whole.predict(samples())?);
 
         // A model without the scalar is another model: it is left as it was.
         let plain = Sequential::new().add(Dense::new(3).named("first")).add(Dense::new(1));
@@ -120,13 +120,13 @@ fn checkpoints_hold_scalars() -> Result<()> {
             .batch_size(8)
             .seed(3)
             .build(device)?;
-        let before = other.predict(&samples())?;
+        let before = other.predict(samples())?;
         let refused = other.load_checkpoint(&path).expect_err("there is no gain");
         assert!(
             matches!(&refused, Error::Unknown { what: "scalar", name, .. } if name == "gain"),
             "{refused}"
         );
-        assert_eq!(other.predict(&samples())?, before);
+        assert_eq!(other.predict(samples())?, before);
     }
     Ok(())
 }

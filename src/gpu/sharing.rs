@@ -54,6 +54,7 @@ fn shared_values<'a>(
 }
 
 /// Where other sessions have what this tape shares with them.
+#[expect(clippy::mutable_key_type, reason = "buffers are told apart by identity, which never changes")]
 pub(crate) fn shared_layout(
     context: &Arc<GpuContext>,
     tape: &Tape,
