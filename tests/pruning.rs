@@ -85,6 +85,52 @@ fn masks_last_through_training() {
     }
 }
 
+/// Pruning less, or less of some layers, brings nothing back; what has been pruned counts first.
+#[test]
+fn pruning_again_takes_nothing_back() {
+    let shares = |trainer: &mut Trainer, pruning: Pruning| {
+        let told = trainer.prune(&pruning).unwrap();
+        trainer.fit(data(), Fit::epochs(1)).unwrap();
+        let found = trainer.sparsity().unwrap();
+        assert_eq!(told, found, "what is told is what holds");
+        (found.share(), found.layers.iter().map(|layer| layer.zeros).collect::<Vec<_>>())
+    };
+    for device in [gpu(), &Device::cpu()] {
+        let mut less = trainer(device);
+        let (first, layers) = shares(&mut less, Pruning::global(0.5));
+        assert_eq!(first, 0.5);
+        assert_eq!(shares(&mut less, Pruning::global(0.2)), (0.5, layers.clone()));
+        assert_eq!(shares(&mut less, Pruning::per_layer(0.0)), (0.5, layers));
+        assert_eq!(shares(&mut less, Pruning::global(0.6)).0, 0.6);
+
+        let mut overlapping = trainer(device);
+        let dense = Pruning::per_layer(0.8).layers(["dense"]);
+        assert_eq!(shares(&mut overlapping, dense).1, [48, 0, 0]);
+        assert_eq!(shares(&mut overlapping, Pruning::global(0.3)).1, [48, 0, 0]);
+        let (share, layers) = shares(&mut overlapping, Pruning::global(0.5));
+        assert!(share == 0.5 && layers[0] >= 48, "{layers:?}");
+    }
+}
+
+/// A weight that is zero by itself is none of those that were pruned before.
+#[test]
+fn zeros_that_were_never_pruned_are_the_next_to_go() {
+    let mut trainer = trainer(gpu());
+    // All of what follows stays, so that every weight has a gradient.
+    let half = Pruning::per_layer(0.5).layers(["dense"]);
+    trainer.prune(&half).unwrap();
+    let pruned = zeros(&parameter(&trainer, "dense.weight"));
+    let mut weights = trainer.weights().unwrap();
+    weights.arrays.iter_mut().find(|array| array.name == "dense.weight").unwrap().data.fill(0.0);
+    trainer.set_weights(&weights).unwrap();
+    let again = trainer.prune(&half).unwrap();
+    assert_eq!(again.layers.iter().map(|layer| layer.zeros).collect::<Vec<_>>(), [30, 0, 0]);
+    assert_eq!(trainer.sparsity().unwrap().layers[0].zeros, 60);
+    trainer.fit(data(), Fit::epochs(1)).unwrap();
+    assert_eq!(zeros(&parameter(&trainer, "dense.weight")), pruned);
+    assert_eq!(trainer.sparsity().unwrap(), again);
+}
+
 #[test]
 fn weights_without_a_mask_come_back() {
     let mut trainer = trainer(gpu());
@@ -145,6 +191,23 @@ fn shares_and_layers_are_checked() {
     let backwards = GradualPruning::new(Pruning::global(0.5), 9, 3);
     let refused = trainer.fit(data(), Fit::epochs(1).callback(backwards));
     assert!(matches!(refused, Err(Error::Argument { argument: "updates", .. })));
+}
+
+/// A schedule that begins with less than there is pruned waits until it asks for more.
+#[test]
+fn gradual_pruning_goes_on_from_what_is_pruned() {
+    let gradual = GradualPruning::new(Pruning::global(0.8), 5, 30).initial(0.1).every(5);
+    let mut trainer = trainer(gpu());
+    trainer.prune(&Pruning::global(0.5)).unwrap();
+    let mut shares = Vec::new();
+    let fit = Fit::epochs(7).callback(gradual.clone()).on_epoch_end(|run| {
+        shares.push(run.trainer().sparsity()?.share());
+        Ok(())
+    });
+    trainer.fit(data(), fit).unwrap();
+    let share = |epoch: u32| (gradual.sparsity(5 * epoch) * 120.0).round() / 120.0;
+    assert!(share(1) < 0.5 && share(4) > 0.5);
+    assert_eq!(shares, (1..=7).map(|epoch| share(epoch).max(0.5)).collect::<Vec<_>>());
 }
 
 /// Two convolutions, one with batch normalisation, and two dense layers.
