@@ -1,13 +1,19 @@
 //! Weights that are pruned stay zero; units that are taken out leave a model that computes the same.
 
 mod common;
+#[path = "common/folder.rs"]
+mod folder;
+
+use std::path::PathBuf;
 
 use common::gpu;
+use folder::Folder;
 use retape::data::Dataset;
 use retape::prelude::*;
 use retape::random::Stream;
+use retape::train::Weights;
+use retape::train::callbacks::{Callback, EarlyStopping, Run};
 use retape::train::pruning::{GradualPruning, Pruning, prune_units};
-use retape::train::{Weights, callbacks::EarlyStopping};
 use retape::{Error, Result};
 
 fn data() -> Dataset {
@@ -18,6 +24,10 @@ fn data() -> Dataset {
 }
 
 fn trainer(device: &Device) -> Trainer {
+    accumulating(device, 1)
+}
+
+fn accumulating(device: &Device, batches: usize) -> Trainer {
     let model = Sequential::new()
         .add(Dense::new(10).activation(Activation::Tanh).bias_init(Init::Uniform { low: 0.1, high: 0.2 }))
         .add(Dense::new(5).activation(Activation::Tanh))
@@ -26,6 +36,7 @@ fn trainer(device: &Device) -> Trainer {
         .loss(Loss::SparseCategoricalCrossEntropy)
         .optimizer(Sgd::new(0.1).momentum(0.9))
         .batch_size(8)
+        .accumulate(batches)
         .seed(2)
         .build(device)
         .unwrap()
@@ -331,4 +342,82 @@ fn gradual_pruning_begins_with_its_training() {
     trainer.fit(data(), Fit::epochs(4)).unwrap();
     trainer.fit(data(), Fit::epochs(4).callback(GradualPruning::new(Pruning::global(0.5), 0, 12))).unwrap();
     assert_eq!(trainer.sparsity().unwrap().share(), 0.5);
+}
+
+/// What is pruned first goes before the first step where the schedule begins with the training.
+#[test]
+fn the_first_share_goes_when_its_time_comes() {
+    let whole = Pruning::global(0.8);
+    for (begin, end, share) in [(0, 100, 0.5), (7, 100, 0.5), (0, 0, 0.8), (7, 7, 0.8)] {
+        let gradual = GradualPruning::new(whole.clone(), begin, end).initial(0.5).every(100);
+        assert_eq!((gradual.sparsity(begin), gradual.sparsity(end)), (share, 0.8));
+        let mut shares = Vec::new();
+        let mut trainer = trainer(gpu());
+        let fit = Fit::epochs(2).callback(gradual).on_steps(1, |run| {
+            shares.push(run.trainer().sparsity()?.share());
+            Ok(())
+        });
+        trainer.fit(data(), fit).unwrap();
+        let expected = (1..=10).map(|update| if update < begin { 0.0 } else { share });
+        assert_eq!(shares, expected.collect::<Vec<f64>>(), "{begin} to {end}");
+    }
+    let mut untrained = trainer(gpu());
+    let gradual = GradualPruning::new(whole, 0, 9).initial(0.5);
+    untrained.fit(data(), Fit::epochs(0).callback(gradual)).unwrap();
+    assert_eq!(untrained.sparsity().unwrap().share(), 0.5);
+}
+
+#[test]
+fn gradual_pruning_goes_by_updates() {
+    let gradual = GradualPruning::new(Pruning::global(0.8), 2, 8).initial(0.1).every(2);
+    let mut trainer = accumulating(gpu(), 3);
+    let mut found = Vec::new();
+    let fit = Fit::epochs(6).callback(gradual.clone()).on_steps(1, |run| {
+        found.push((run.trainer().updates(), run.trainer().sparsity()?.share()));
+        Ok(())
+    });
+    trainer.fit(data(), fit).unwrap();
+    let share = |update: u32| (gradual.sparsity(update / 2 * 2) * 120.0).round() / 120.0;
+    let expected = (1..=30).map(|step| (step / 3, share(step / 3)));
+    assert_eq!(found, expected.collect::<Vec<_>>());
+}
+
+/// Writes a checkpoint after this step; at 0, before the first.
+struct WriteAt(Option<u32>, PathBuf);
+
+impl Callback for WriteAt {
+    fn on_train_begin(&mut self, run: &mut Run<'_>) -> Result<()> {
+        self.on_step(run)
+    }
+
+    fn every_steps(&self) -> Option<u32> {
+        Some(1)
+    }
+
+    fn on_step(&mut self, run: &mut Run<'_>) -> Result<()> {
+        if self.0 == Some(run.trainer().steps()) {
+            run.write_checkpoint(&self.1);
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn gradual_pruning_that_is_resumed_prunes_the_same() {
+    let folder = Folder::new();
+    let path = folder.0.join("gradual.safetensors");
+    for (device, batches, steps) in [(&Device::cpu(), 2, 0..=11), (gpu(), 1, 0..=1), (gpu(), 2, 4..=5)] {
+        for step in steps {
+            let fit = |at| {
+                let gradual = GradualPruning::new(Pruning::global(0.8), 0, 5).initial(0.4).every(2);
+                Fit::epochs(3).callback(gradual).callback(WriteAt(at, path.clone()))
+            };
+            let mut whole = accumulating(device, batches);
+            whole.fit(data(), fit(Some(step))).unwrap();
+            let mut resumed = accumulating(device, batches);
+            resumed.fit(data(), fit(None).resume(&path)).unwrap();
+            assert_eq!(resumed.weights().unwrap(), whole.weights().unwrap(), "{device} from step {step}");
+            assert_eq!(resumed.sparsity().unwrap().share(), 0.8);
+        }
+    }
 }
