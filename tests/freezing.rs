@@ -1,8 +1,11 @@
 //! Frozen layers: they stay as they are, and cost no backward work.
 
 mod common;
+#[path = "common/folder.rs"]
+mod folder;
 
 use common::gpu;
+use folder::Folder;
 use retape::data::Dataset;
 use retape::graph::Phase;
 use retape::prelude::*;
@@ -237,6 +240,81 @@ fn pruned_weights_stay_so() {
         trainer.fit(images(), Fit::epochs(1)).unwrap();
         assert_eq!((zeros(&trainer, "dense.weight"), zeros(&trainer, "dense_1.weight")), (54, 9));
     }
+}
+
+/// Which elements of a weight are zero.
+fn zeros(trainer: &Trainer, name: &str) -> Vec<bool> {
+    trainer.weights().unwrap().get(name).unwrap().data.iter().map(|&w| w == 0.0).collect()
+}
+
+/// Weights that are zero by themselves are not pruned, frozen for a while or not.
+#[test]
+fn zeros_that_were_never_pruned_are_trained_again() {
+    for device in [gpu(), &Device::cpu()] {
+        let model = Sequential::new()
+            .add(Dense::new(6).activation(Activation::Tanh))
+            .add(Dense::new(3).weight_init(Init::Zeros));
+        let mut trainer = Trainer::new(model, [4])
+            .loss(Loss::SparseCategoricalCrossEntropy)
+            .optimizer(Sgd::new(0.1).momentum(0.9))
+            .build(device)
+            .unwrap();
+        trainer.prune(&Pruning::per_layer(0.5).layers(["dense"])).unwrap();
+        trainer.freeze(["dense_1"]).unwrap();
+        trainer.unfreeze(["dense_1"]).unwrap();
+        assert_eq!(zeros(&trainer, "dense_1.weight"), [true; 18]);
+        let data = common::data::noise(12 * 4, 3, -1.0, 1.0);
+        let data = Dataset::new([4], data, (0..12).map(|i| i % 3).collect(), 3).unwrap();
+        trainer.fit(&data, Fit::epochs(2)).unwrap();
+        assert_eq!(zeros(&trainer, "dense_1.weight"), [false; 18]);
+        assert_eq!(zeros(&trainer, "dense.weight").iter().filter(|&&zero| zero).count(), 12);
+    }
+}
+
+/// What is pruned stays so while it is frozen, and a checkpoint written then says what is.
+#[test]
+fn masks_of_frozen_weights_are_kept() {
+    let folder = Folder::new();
+    let path = folder.0.join("frozen.safetensors");
+    for device in [gpu(), &Device::cpu()] {
+        let build = || builder().build(device).unwrap();
+        let mut first = build();
+        let mut whole = first.weights().unwrap();
+        first.prune(&Pruning::per_layer(0.5)).unwrap();
+        let pruned = zeros(&first, "dense.weight");
+        first.freeze(["dense"]).unwrap();
+        // Some that were never pruned are zero too.
+        let dense = whole.arrays.iter_mut().find(|array| array.name == "dense.weight").unwrap();
+        dense.data.iter_mut().step_by(5).for_each(|w| *w = 0.0);
+        first.set_weights(&whole).unwrap();
+        first.fit(images(), Fit::epochs(1)).unwrap();
+        first.save_checkpoint(&path).unwrap();
+
+        let mut resumed = build();
+        let epoch = resumed.load_checkpoint(&path).unwrap();
+        for trainer in [&mut first, &mut resumed] {
+            trainer.unfreeze(["dense"]).unwrap();
+            trainer.fit(images(), Fit::epochs(3).initial_epoch(epoch)).unwrap();
+            let after = zeros(trainer, "dense.weight");
+            assert!(pruned.iter().zip(&after).all(|(&pruned, &after)| after || !pruned));
+            assert!((0..after.len()).step_by(5).any(|i| !after[i]), "what was never pruned learns");
+        }
+        assert_eq!(resumed.weights().unwrap(), first.weights().unwrap());
+    }
+}
+
+#[test]
+fn whatever_is_put_into_frozen_weights_is_pruned() {
+    let mut trainer = builder().build(gpu()).unwrap();
+    let whole = trainer.weights().unwrap();
+    trainer.prune(&Pruning::per_layer(0.5)).unwrap();
+    let pruned = zeros(&trainer, "dense.weight");
+    trainer.freeze(["dense"]).unwrap();
+    trainer.set_weights(&whole).unwrap();
+    assert_eq!(zeros(&trainer, "dense.weight"), pruned);
+    trainer.unfreeze(["dense"]).unwrap();
+    trainer.fit(images(), Fit::epochs(1)).unwrap();
+    assert!(pruned.iter().zip(zeros(&trainer, "dense.weight")).all(|(&before, after)| after || !before));
 }
 
 #[test]

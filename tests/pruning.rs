@@ -1,13 +1,19 @@
 //! Weights that are pruned stay zero; units that are taken out leave a model that computes the same.
 
 mod common;
+#[path = "common/folder.rs"]
+mod folder;
+
+use std::path::PathBuf;
 
 use common::gpu;
+use folder::Folder;
 use retape::data::Dataset;
 use retape::prelude::*;
 use retape::random::Stream;
+use retape::train::Weights;
+use retape::train::callbacks::{Callback, EarlyStopping, Run};
 use retape::train::pruning::{GradualPruning, Pruning, prune_units};
-use retape::train::{Weights, callbacks::EarlyStopping};
 use retape::{Error, Result};
 
 fn data() -> Dataset {
@@ -18,6 +24,10 @@ fn data() -> Dataset {
 }
 
 fn trainer(device: &Device) -> Trainer {
+    accumulating(device, 1)
+}
+
+fn accumulating(device: &Device, batches: usize) -> Trainer {
     let model = Sequential::new()
         .add(Dense::new(10).activation(Activation::Tanh).bias_init(Init::Uniform { low: 0.1, high: 0.2 }))
         .add(Dense::new(5).activation(Activation::Tanh))
@@ -26,6 +36,7 @@ fn trainer(device: &Device) -> Trainer {
         .loss(Loss::SparseCategoricalCrossEntropy)
         .optimizer(Sgd::new(0.1).momentum(0.9))
         .batch_size(8)
+        .accumulate(batches)
         .seed(2)
         .build(device)
         .unwrap()
@@ -83,6 +94,52 @@ fn masks_last_through_training() {
             assert!(zeros(before).iter().zip(zeros(&after)).all(|(&before, after)| after || !before));
         }
     }
+}
+
+/// Pruning less, or less of some layers, brings nothing back; what has been pruned counts first.
+#[test]
+fn pruning_again_takes_nothing_back() {
+    let shares = |trainer: &mut Trainer, pruning: Pruning| {
+        let told = trainer.prune(&pruning).unwrap();
+        trainer.fit(data(), Fit::epochs(1)).unwrap();
+        let found = trainer.sparsity().unwrap();
+        assert_eq!(told, found, "what is told is what holds");
+        (found.share(), found.layers.iter().map(|layer| layer.zeros).collect::<Vec<_>>())
+    };
+    for device in [gpu(), &Device::cpu()] {
+        let mut less = trainer(device);
+        let (first, layers) = shares(&mut less, Pruning::global(0.5));
+        assert_eq!(first, 0.5);
+        assert_eq!(shares(&mut less, Pruning::global(0.2)), (0.5, layers.clone()));
+        assert_eq!(shares(&mut less, Pruning::per_layer(0.0)), (0.5, layers));
+        assert_eq!(shares(&mut less, Pruning::global(0.6)).0, 0.6);
+
+        let mut overlapping = trainer(device);
+        let dense = Pruning::per_layer(0.8).layers(["dense"]);
+        assert_eq!(shares(&mut overlapping, dense).1, [48, 0, 0]);
+        assert_eq!(shares(&mut overlapping, Pruning::global(0.3)).1, [48, 0, 0]);
+        let (share, layers) = shares(&mut overlapping, Pruning::global(0.5));
+        assert!(share == 0.5 && layers[0] >= 48, "{layers:?}");
+    }
+}
+
+/// A weight that is zero by itself is none of those that were pruned before.
+#[test]
+fn zeros_that_were_never_pruned_are_the_next_to_go() {
+    let mut trainer = trainer(gpu());
+    // All of what follows stays, so that every weight has a gradient.
+    let half = Pruning::per_layer(0.5).layers(["dense"]);
+    trainer.prune(&half).unwrap();
+    let pruned = zeros(&parameter(&trainer, "dense.weight"));
+    let mut weights = trainer.weights().unwrap();
+    weights.arrays.iter_mut().find(|array| array.name == "dense.weight").unwrap().data.fill(0.0);
+    trainer.set_weights(&weights).unwrap();
+    let again = trainer.prune(&half).unwrap();
+    assert_eq!(again.layers.iter().map(|layer| layer.zeros).collect::<Vec<_>>(), [30, 0, 0]);
+    assert_eq!(trainer.sparsity().unwrap().layers[0].zeros, 60);
+    trainer.fit(data(), Fit::epochs(1)).unwrap();
+    assert_eq!(zeros(&parameter(&trainer, "dense.weight")), pruned);
+    assert_eq!(trainer.sparsity().unwrap(), again);
 }
 
 #[test]
@@ -145,6 +202,23 @@ fn shares_and_layers_are_checked() {
     let backwards = GradualPruning::new(Pruning::global(0.5), 9, 3);
     let refused = trainer.fit(data(), Fit::epochs(1).callback(backwards));
     assert!(matches!(refused, Err(Error::Argument { argument: "updates", .. })));
+}
+
+/// A schedule that begins with less than there is pruned waits until it asks for more.
+#[test]
+fn gradual_pruning_goes_on_from_what_is_pruned() {
+    let gradual = GradualPruning::new(Pruning::global(0.8), 5, 30).initial(0.1).every(5);
+    let mut trainer = trainer(gpu());
+    trainer.prune(&Pruning::global(0.5)).unwrap();
+    let mut shares = Vec::new();
+    let fit = Fit::epochs(7).callback(gradual.clone()).on_epoch_end(|run| {
+        shares.push(run.trainer().sparsity()?.share());
+        Ok(())
+    });
+    trainer.fit(data(), fit).unwrap();
+    let share = |epoch: u32| (gradual.sparsity(5 * epoch) * 120.0).round() / 120.0;
+    assert!(share(1) < 0.5 && share(4) > 0.5);
+    assert_eq!(shares, (1..=7).map(|epoch| share(epoch).max(0.5)).collect::<Vec<_>>());
 }
 
 /// Two convolutions, one with batch normalisation, and two dense layers.
@@ -268,4 +342,82 @@ fn gradual_pruning_begins_with_its_training() {
     trainer.fit(data(), Fit::epochs(4)).unwrap();
     trainer.fit(data(), Fit::epochs(4).callback(GradualPruning::new(Pruning::global(0.5), 0, 12))).unwrap();
     assert_eq!(trainer.sparsity().unwrap().share(), 0.5);
+}
+
+/// What is pruned first goes before the first step where the schedule begins with the training.
+#[test]
+fn the_first_share_goes_when_its_time_comes() {
+    let whole = Pruning::global(0.8);
+    for (begin, end, share) in [(0, 100, 0.5), (7, 100, 0.5), (0, 0, 0.8), (7, 7, 0.8)] {
+        let gradual = GradualPruning::new(whole.clone(), begin, end).initial(0.5).every(100);
+        assert_eq!((gradual.sparsity(begin), gradual.sparsity(end)), (share, 0.8));
+        let mut shares = Vec::new();
+        let mut trainer = trainer(gpu());
+        let fit = Fit::epochs(2).callback(gradual).on_steps(1, |run| {
+            shares.push(run.trainer().sparsity()?.share());
+            Ok(())
+        });
+        trainer.fit(data(), fit).unwrap();
+        let expected = (1..=10).map(|update| if update < begin { 0.0 } else { share });
+        assert_eq!(shares, expected.collect::<Vec<f64>>(), "{begin} to {end}");
+    }
+    let mut untrained = trainer(gpu());
+    let gradual = GradualPruning::new(whole, 0, 9).initial(0.5);
+    untrained.fit(data(), Fit::epochs(0).callback(gradual)).unwrap();
+    assert_eq!(untrained.sparsity().unwrap().share(), 0.5);
+}
+
+#[test]
+fn gradual_pruning_goes_by_updates() {
+    let gradual = GradualPruning::new(Pruning::global(0.8), 2, 8).initial(0.1).every(2);
+    let mut trainer = accumulating(gpu(), 3);
+    let mut found = Vec::new();
+    let fit = Fit::epochs(6).callback(gradual.clone()).on_steps(1, |run| {
+        found.push((run.trainer().updates(), run.trainer().sparsity()?.share()));
+        Ok(())
+    });
+    trainer.fit(data(), fit).unwrap();
+    let share = |update: u32| (gradual.sparsity(update / 2 * 2) * 120.0).round() / 120.0;
+    let expected = (1..=30).map(|step| (step / 3, share(step / 3)));
+    assert_eq!(found, expected.collect::<Vec<_>>());
+}
+
+/// Writes a checkpoint after this step; at 0, before the first.
+struct WriteAt(Option<u32>, PathBuf);
+
+impl Callback for WriteAt {
+    fn on_train_begin(&mut self, run: &mut Run<'_>) -> Result<()> {
+        self.on_step(run)
+    }
+
+    fn every_steps(&self) -> Option<u32> {
+        Some(1)
+    }
+
+    fn on_step(&mut self, run: &mut Run<'_>) -> Result<()> {
+        if self.0 == Some(run.trainer().steps()) {
+            run.write_checkpoint(&self.1);
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn gradual_pruning_that_is_resumed_prunes_the_same() {
+    let folder = Folder::new();
+    let path = folder.0.join("gradual.safetensors");
+    for (device, batches, steps) in [(&Device::cpu(), 2, 0..=11), (gpu(), 1, 0..=1), (gpu(), 2, 4..=5)] {
+        for step in steps {
+            let fit = |at| {
+                let gradual = GradualPruning::new(Pruning::global(0.8), 0, 5).initial(0.4).every(2);
+                Fit::epochs(3).callback(gradual).callback(WriteAt(at, path.clone()))
+            };
+            let mut whole = accumulating(device, batches);
+            whole.fit(data(), fit(Some(step))).unwrap();
+            let mut resumed = accumulating(device, batches);
+            resumed.fit(data(), fit(None).resume(&path)).unwrap();
+            assert_eq!(resumed.weights().unwrap(), whole.weights().unwrap(), "{device} from step {step}");
+            assert_eq!(resumed.sparsity().unwrap().share(), 0.8);
+        }
+    }
 }

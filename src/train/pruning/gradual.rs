@@ -10,8 +10,9 @@ use crate::train::callbacks::{Callback, CallbackState, Run};
 /// s = s_final + (s_initial - s_final) (1 - (t - begin) / (end - begin))^3
 /// ```
 ///
-/// What has been pruned stays so. With [`EarlyStopping`](crate::train::callbacks::EarlyStopping) that puts
-/// the best weights back, those are pruned as the last ones are; let it
+/// A `begin` of 0 is before the first step, and from `end` on the share is `s_final`. What has been pruned
+/// stays so. With [`EarlyStopping`](crate::train::callbacks::EarlyStopping) that puts the best weights back,
+/// those are pruned as the last ones are; let it
 /// [start](crate::train::callbacks::EarlyStopping::start_from) when pruning has ended.
 ///
 /// ```
@@ -30,13 +31,15 @@ pub struct GradualPruning {
     every: u32,
     /// The updates before the training.
     from: u32,
+    /// The update that has been seen to.
+    seen: u32,
 }
 
 impl GradualPruning {
     /// Up to the share that `pruning` asks for, from update `begin` to update `end` of the training, from 0
     /// and every 100 updates.
     pub fn new(pruning: Pruning, begin: u32, end: u32) -> Self {
-        GradualPruning { pruning, initial: 0.0, begin, end, every: 100, from: 0 }
+        GradualPruning { pruning, initial: 0.0, begin, end, every: 100, from: 0, seen: 0 }
     }
 
     /// The share that is pruned first.
@@ -56,9 +59,22 @@ impl GradualPruning {
         if update < self.begin {
             return 0.0;
         }
-        let span = f64::from(self.end.saturating_sub(self.begin).max(1));
-        let left = 1.0 - (f64::from(update - self.begin) / span).min(1.0);
+        if update >= self.end {
+            return self.pruning.sparsity;
+        }
+        let left = 1.0 - f64::from(update - self.begin) / f64::from(self.end - self.begin);
         self.pruning.sparsity + (self.initial - self.pruning.sparsity) * left.powi(3)
+    }
+
+    /// Prunes as much as there is to be after this update.
+    fn see_to(&mut self, update: u32, trainer: &mut Trainer) -> Result<()> {
+        self.seen = update;
+        let due = update >= self.begin && update <= self.end;
+        let last = update == self.end;
+        if due && (last || (update - self.begin).is_multiple_of(self.every)) {
+            trainer.prune(&self.pruning.with(self.sparsity(update)))?;
+        }
+        Ok(())
     }
 }
 
@@ -71,11 +87,15 @@ impl Callback for GradualPruning {
             let expected = "it ends after it begins, and goes by 1 or more";
             return Err(Error::Argument { argument: "updates", value, expected });
         }
-        if run.history().epochs.is_empty() && run.step() == 0 {
-            self.from = run.trainer().updates();
+        let updates = run.trainer().updates();
+        let begins = run.history().epochs.is_empty() && run.step() == 0;
+        if begins {
+            self.from = updates;
         }
+        self.seen = updates.saturating_sub(self.from);
         // So that no step is recorded again while training goes on.
-        run.trainer().record_masks()
+        run.trainer().record_masks()?;
+        if begins { self.see_to(0, run.trainer()) } else { Ok(()) }
     }
 
     fn every_steps(&self) -> Option<u32> {
@@ -84,13 +104,8 @@ impl Callback for GradualPruning {
 
     fn on_step(&mut self, run: &mut Run<'_>) -> Result<()> {
         let update = run.trainer().updates().saturating_sub(self.from);
-        let due = update >= self.begin && update <= self.end;
-        let last = update == self.end;
-        if due && (last || (update - self.begin).is_multiple_of(self.every)) {
-            let share = self.sparsity(update);
-            run.trainer().prune(&self.pruning.with(share))?;
-        }
-        Ok(())
+        // A step that only adds to the gradients is no update.
+        if update == self.seen { Ok(()) } else { self.see_to(update, run.trainer()) }
     }
 
     fn save(&self, _: &Trainer) -> Result<CallbackState> {

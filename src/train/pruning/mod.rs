@@ -78,8 +78,9 @@ impl Pruning {
 }
 
 impl Trainer {
-    /// Sets the smallest weights to zero and holds them there from now on. Weights that were pruned
-    /// before stay so; they count towards the share.
+    /// Sets the smallest weights to zero and holds them there from now on; returns how many are held there.
+    /// Weights that were pruned before stay so: they count towards the share, and are more than it where it
+    /// is smaller than theirs.
     ///
     /// The first pruning of a trainer records its steps again, with a mask for each weight.
     ///
@@ -108,29 +109,35 @@ impl Trainer {
         let names = pruning.choose(&self.prunable())?;
         self.record_masks()?;
         let weights = names.iter().map(|name| self.weight(name)).collect::<Result<Vec<_>>>()?;
+        let before = names.iter().map(|name| self.weight(&mask_name(name))).collect::<Result<Vec<_>>>()?;
         let masks = match pruning.scope {
-            Scope::Global => magnitude::masks(&weights, pruning.sparsity),
+            Scope::Global => magnitude::masks(&weights, &before, pruning.sparsity),
             Scope::PerLayer => {
-                let own = |w: &Vec<f64>| magnitude::masks(std::slice::from_ref(w), pruning.sparsity);
-                weights.iter().flat_map(own).collect()
+                let layers = weights.chunks(1).zip(before.chunks(1));
+                layers.flat_map(|(w, before)| magnitude::masks(w, before, pruning.sparsity)).collect()
             }
         };
         for (name, mask) in names.iter().zip(masks) {
             self.set_weight(&mask_name(name), &mask)?;
         }
         self.hold_to_masks()?;
-        self.sparsity()
+        self.count_zeros(mask_name)
     }
 
-    /// How many weights of each layer are zero.
+    /// How many weights of each layer are zero, pruned or by themselves.
     ///
     /// # Errors
     /// As [`Session::read`](crate::Session::read).
     pub fn sparsity(&self) -> Result<Sparsity> {
+        self.count_zeros(str::to_owned)
+    }
+
+    /// The zeros of the weights that may be pruned, or of what else `array` names for each.
+    fn count_zeros(&self, array: impl Fn(&str) -> String) -> Result<Sparsity> {
         let layer = |name: String| {
-            let weight = self.weight(&name)?;
-            let zeros = weight.iter().filter(|&&w| w == 0.0).count();
-            Ok(LayerSparsity { name, weights: weight.len(), zeros })
+            let data = self.weight(&array(&name))?;
+            let zeros = data.iter().filter(|&&w| w == 0.0).count();
+            Ok(LayerSparsity { name, weights: data.len(), zeros })
         };
         Ok(Sparsity { layers: self.prunable().into_iter().map(layer).collect::<Result<_>>()? })
     }

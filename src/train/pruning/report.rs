@@ -1,6 +1,6 @@
 use std::fmt;
 
-/// How many weights of a model are zero. Prints as a table.
+/// How many weights of a model are zero, or held there by pruning. Prints as a table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sparsity {
     /// The layers' weights, in the order of the model.

@@ -65,7 +65,6 @@ impl Trainer {
         if self.recipe.frozen == frozen {
             return Ok(());
         }
-        let masked = self.masked_now();
         let before = std::mem::replace(&mut self.recipe.frozen, frozen);
         if let Err(error) = self.record_again() {
             self.recipe.frozen = before;
@@ -74,13 +73,7 @@ impl Trainer {
         if !before.is_subset(&self.recipe.frozen) {
             self.restart_optimizer()?;
         }
-        self.mask_again(&masked)
-    }
-
-    /// The weights that have a mask in the training session: a frozen one needs none.
-    fn masked_now(&self) -> Vec<String> {
-        let has_mask = |name: &&String| self.session().advanced_value(&mask_name(name)).is_ok();
-        self.recipe.masked.iter().filter(has_mask).cloned().collect()
+        Ok(())
     }
 
     /// Lets the optimiser's states begin anew.
@@ -93,7 +86,7 @@ impl Trainer {
 
     /// Sets what is pruned to zero again, where weights were put in from elsewhere; averages too.
     pub(crate) fn hold_to_masks(&mut self) -> Result<()> {
-        for name in self.masked_now() {
+        for name in self.recipe.masked.clone() {
             let mask = self.weight(&mask_name(&name))?;
             if !mask.contains(&0.0) {
                 continue;
@@ -103,16 +96,6 @@ impl Trainer {
                 weight.iter_mut().zip(&mask).for_each(|(w, keep)| *w *= keep);
                 self.set_weight(&held, &weight)?;
             }
-        }
-        Ok(())
-    }
-
-    /// Holds the zeros of pruned weights that are trained again.
-    fn mask_again(&mut self, before: &[String]) -> Result<()> {
-        for name in self.masked_now().iter().filter(|name| !before.contains(name)) {
-            let keep = |&w: &f64| if w == 0.0 { 0.0 } else { 1.0 };
-            let mask: Vec<f64> = self.weight(name)?.iter().map(keep).collect();
-            self.set_weight(&mask_name(name), &mask)?;
         }
         Ok(())
     }

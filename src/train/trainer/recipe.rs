@@ -152,13 +152,18 @@ impl Recipe {
         ))
     }
 
-    /// Gives each parameter that may be pruned its mask; frozen ones stay as they are anyway.
+    /// Gives each parameter that may be pruned its mask. A frozen one stays as it is anyway; its mask stays
+    /// in the tape, for when it is trained again.
     fn mask(&self, g: &Graph, model: &[Value]) -> Result<()> {
         for &weight in model {
             let name = g.recording().describe(weight);
+            if !self.masked.contains(&name) {
+                continue;
+            }
+            let mask = g.keep(g.state(&mask_name(&name), g.shape(weight)?, Init::Ones))?;
             let is_trained = matches!(g.recording().values[weight.index()].source, Source::Parameter(_));
-            if is_trained && self.masked.contains(&name) {
-                g.mask(weight, g.state(&mask_name(&name), g.shape(weight)?, Init::Ones))?;
+            if is_trained {
+                g.mask(weight, mask)?;
             }
         }
         Ok(())
