@@ -7,7 +7,7 @@ use super::{Flags, Results, parameters_hash, round};
 
 /// What belongs into MNIST's folder, and where it is to be had.
 pub const MNIST: &str = "train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and \
-                         t10k-labels-idx1-ubyte (plain or .gz) of MNIST (http://yann.lecun.com/exdb/mnist)";
+                         t10k-labels-idx1-ubyte (plain or .gz) of MNIST (https://ossci-datasets.s3.amazonaws.com/mnist)";
 
 /// The same for CIFAR-10.
 pub const CIFAR10: &str = "data_batch_1.bin to data_batch_5.bin and test_batch.bin of the binary version of \
