@@ -37,11 +37,12 @@ use tally::Score;
 /// The prediction is the class of the first largest score; for one output it is positive above 0
 /// for logits and above 0.5 for anything else, or above [another threshold](Metric::at_threshold).
 ///
-/// Several outputs of a loss that has them independent ([`Scores::are_independent`](super::Scores::are_independent), as the binary
-/// cross-entropy) are each a yes or no of their own, which f32 targets over 1/2 affirm: a sample has any
-/// number of classes. Precision, recall, specificity, F1 and areas then judge each output by itself, at its
-/// threshold, and average over the outputs; `BinaryAccuracy` is the share of all that are right. What
-/// takes one class per sample, `Accuracy`, `TopKAccuracy` and `ConfusionMatrix`, is refused.
+/// Several outputs of a loss that has them independent
+/// ([`Scores::are_independent`](super::Scores::are_independent)), as the binary cross-entropy does, are each
+/// a yes or no of their own, which f32 targets over 1/2 affirm: a sample has any number of classes.
+/// Precision, recall, specificity, F1 and areas then judge each output by itself, at its threshold, and
+/// average over the outputs; `BinaryAccuracy` is the share of all that are right. What takes one class per
+/// sample, `Accuracy`, `TopKAccuracy` and `ConfusionMatrix`, is refused.
 ///
 /// A prediction from NaN is wrong, whatever the target: a single output that is NaN stands for the class
 /// that is not the target's, a row of scores with a NaN for the first such class. For areas, a NaN
@@ -159,11 +160,12 @@ impl Metric {
         Metric::RocAuc { average, thresholds: 200 }
     }
 
-    /// This metric with outputs that are a yes above `threshold`, instead of above 0.5: a probability, and for
-    /// outputs that are neither logits nor probabilities a number as it is. It is Keras's `thresholds` for
-    /// [`Precision`](Metric::Precision), [`Recall`](Metric::Recall), [`Specificity`](Metric::Specificity),
-    /// [`F1`](Metric::F1) and [`ConfusionMatrix`](Metric::ConfusionMatrix) of one output, or of several
-    /// that are independent. Names say it last: `precision_at_0.3`, `recall_macro_at_0.3`.
+    /// This metric with outputs that are a yes above `threshold`, instead of above 0.5: a probability, and
+    /// for outputs that are neither logits nor probabilities a number as it is. It is Keras's `thresholds`
+    /// for [`Precision`](Metric::Precision), [`Recall`](Metric::Recall),
+    /// [`Specificity`](Metric::Specificity), [`F1`](Metric::F1) and
+    /// [`ConfusionMatrix`](Metric::ConfusionMatrix) of one output, or of several that are independent.
+    /// Names say it last: `precision_at_0.3`, `recall_macro_at_0.3`.
     ///
     /// ```
     /// use retape::prelude::*;
@@ -238,9 +240,10 @@ impl MetricFunction for Metric {
     ///
     /// # Errors
     /// [`Error::MetricMismatch`](crate::Error::MetricMismatch) with both types for outputs or targets
-    /// that the metric does not fit, such as `Accuracy` of several independent outputs; [`Error::ShapeMismatch`](crate::Error::ShapeMismatch) for a mask
-    /// other than one number per sample; [`Error::Argument`](crate::Error::Argument) for a `k`, a
-    /// threshold or a number of thresholds out of range, and for a threshold of a metric that has none.
+    /// that the metric does not fit, such as `Accuracy` of several independent outputs;
+    /// [`Error::ShapeMismatch`](crate::Error::ShapeMismatch) for a mask other than one number per sample;
+    /// [`Error::Argument`](crate::Error::Argument) for a `k`, a threshold or a number of thresholds out of
+    /// range, and for a threshold of a metric that has none.
     fn record(&self, graph: &Graph, inputs: MetricInputs) -> Result<Value> {
         if let Metric::AtThreshold { metric, threshold } = self
             && !metric.has_threshold()
