@@ -6,12 +6,14 @@
 //! RETAPE_BENCH_DEVICE=llvmpipe cargo bench --bench fit
 //! ```
 //!
-//! Both take turns. An epoch has the order drawn and uploaded, a batch gathered on the device for each
-//! step (or uploaded, in the second row), the last batch with a step of its own, and the figures read at
-//! the end. Times are medians of the turns, and so is the share of each turn.
+//! Both take turns, seven in each epoch: neighbours slow a machine for longer than that. An epoch has the
+//! order drawn and uploaded, a batch gathered on the device for each step (or uploaded, in the second row),
+//! the last batch with a step of its own, and the figures read at the end. Times and shares are medians of
+//! nine epochs.
 
 mod timing;
 
+use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use retape::data::Dataset;
@@ -21,6 +23,8 @@ use retape::random::Stream;
 const SAMPLES: usize = 60_000;
 const BATCH: usize = 128;
 const TURNS: usize = 9;
+/// Steps of a turn: a seventh of an epoch.
+const SLICE: u32 = 67;
 
 fn main() {
     let device = timing::device();
@@ -45,28 +49,63 @@ fn measure(name: &str, resident: u64, device: &Device, data: &Dataset) {
         .batch_size(BATCH)
         .build(device)
         .expect("the trainer is built");
-    // `fit` times its epochs alone: what comes before the first, the upload of the data, is not counted.
-    let (mut epochs, mut replays) = (Vec::new(), Vec::new());
-    for _ in 0..TURNS {
-        let mut begun = Instant::now();
-        let mut times = Vec::new();
-        let fit = Fit::epochs(2).resident_bytes(resident).progress(false).on_epoch_end(|_| {
-            times.push(begun.elapsed());
-            begun = Instant::now();
+    // What comes before the first epoch, the upload of the data, is not counted, and that epoch warms up.
+    let times = RefCell::new(Times::new());
+    let fit = Fit::epochs(1 + TURNS)
+        .resident_bytes(resident)
+        .progress(false)
+        .on_steps(SLICE, |run| {
+            timing::wait(device);
+            times.borrow_mut().of_fit();
+            timing::time(run.trainer().session_mut(), device, SLICE as usize);
+            times.borrow_mut().of_replays();
+            Ok(())
+        })
+        .on_epoch_end(|run| {
+            assert!(run.logs()?.get("loss").is_some_and(f64::is_finite));
+            times.borrow_mut().of_fit();
+            times.borrow_mut().end_epoch();
             Ok(())
         });
-        let history = trainer.fit(data, fit).expect("training runs");
-        assert!(history.last("loss").is_some_and(f64::is_finite));
-        epochs.push(times[1]);
-        let steps = SAMPLES.div_ceil(BATCH);
-        replays.push(timing::time(trainer.session_mut(), device, steps));
+    trainer.fit(data, fit).expect("training runs");
+    let epochs = &times.borrow().epochs[1..];
+    let middle = |of: &dyn Fn(&[Duration; 2]) -> f64| median(epochs.iter().map(of).collect());
+    let ms = |time: Duration| 1e3 * time.as_secs_f64();
+    let share = middle(&|[fit, replays]| 100.0 * (1.0 - replays.as_secs_f64() / fit.as_secs_f64()));
+    let (fit, replays) = (middle(&|epoch| ms(epoch[0])), middle(&|epoch| ms(epoch[1])));
+    println!("{name:34} {fit:10.1} {replays:10.1} {share:15.2}%");
+}
+
+/// The time that `fit` and the replays take of each epoch, one after the other.
+struct Times {
+    last: Instant,
+    epoch: [Duration; 2],
+    epochs: Vec<[Duration; 2]>,
+}
+
+impl Times {
+    fn new() -> Self {
+        Times { last: Instant::now(), epoch: [Duration::ZERO; 2], epochs: Vec::new() }
     }
-    // Neighbours slow a machine for longer than a turn takes: what is compared is of the same turn.
-    let share =
-        |(fit, replay): (&Duration, &Duration)| 100.0 * (1.0 - replay.as_secs_f64() / fit.as_secs_f64());
-    let shares: Vec<f64> = epochs.iter().zip(&replays).map(share).collect();
-    let ms = |times: &[Duration]| median(times.iter().map(|time| 1e3 * time.as_secs_f64()).collect());
-    println!("{name:34} {:10.1} {:10.1} {:15.2}%", ms(&epochs), ms(&replays), median(shares));
+
+    fn of_fit(&mut self) {
+        let lap = self.lap();
+        self.epoch[0] += lap;
+    }
+
+    fn of_replays(&mut self) {
+        let lap = self.lap();
+        self.epoch[1] += lap;
+    }
+
+    fn end_epoch(&mut self) {
+        self.epochs.push(std::mem::take(&mut self.epoch));
+    }
+
+    fn lap(&mut self) -> Duration {
+        let before = std::mem::replace(&mut self.last, Instant::now());
+        self.last - before
+    }
 }
 
 /// Noise of the size of MNIST's images, of random classes.

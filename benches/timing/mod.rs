@@ -25,10 +25,15 @@ pub fn is_wanted(name: &str) -> bool {
 pub fn time(session: &mut Session, device: &Device, steps: usize) -> Duration {
     let start = Instant::now();
     session.replay_n(steps).expect("the step replays");
+    wait(device);
+    start.elapsed()
+}
+
+/// Waits until the device has done all that it was given.
+pub fn wait(device: &Device) {
     if let Some((device, _)) = device.wgpu() {
         device.poll(PollType::wait_indefinitely()).expect("the device finishes");
     }
-    start.elapsed()
 }
 
 /// The time of one of `steps` steps.
