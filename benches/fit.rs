@@ -6,15 +6,15 @@
 //! RETAPE_BENCH_DEVICE=llvmpipe cargo bench --bench fit
 //! ```
 //!
-//! Both take turns, seven in each epoch: neighbours slow a machine for longer than that. An epoch has the
-//! order drawn and uploaded, a batch gathered on the device for each step (or uploaded, in the second row),
-//! the last batch with a step of its own, and the figures read at the end. Times and shares are medians of
-//! nine epochs.
+//! Both take turns of twenty steps: neighbours slow a machine for longer than that. What `fit` does beside
+//! the steps is in its turns: the order of an epoch is drawn and uploaded, batches are gathered on the device
+//! (or uploaded, in the second row), the last one has a step of its own, and the figures are read at the end.
+//! Of all turns of nine epochs, the half with the middle shares counts. The third row is the gathering alone.
 
 mod timing;
 
 use std::cell::RefCell;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use retape::data::Dataset;
 use retape::prelude::*;
@@ -22,9 +22,9 @@ use retape::random::Stream;
 
 const SAMPLES: usize = 60_000;
 const BATCH: usize = 128;
-const TURNS: usize = 9;
-/// Steps of a turn: a seventh of an epoch.
-const SLICE: u32 = 67;
+const EPOCHS: usize = 9;
+/// Steps of a turn, but for the last of an epoch.
+const TURN: u32 = 20;
 
 fn main() {
     let device = timing::device();
@@ -37,6 +37,30 @@ fn main() {
             measure(name, resident, &device, &data);
         }
     }
+    let name = "gathering its batches alone";
+    if timing::is_wanted(name) {
+        println!("{name:34} {:10.1}", 1e3 * gather(&device, &data).expect("batches are gathered"));
+    }
+}
+
+/// The seconds that it takes to gather the batches of an epoch and nothing else: the median of as many epochs.
+fn gather(device: &Device, data: &Dataset) -> retape::Result<f64> {
+    let mut g = Graph::new();
+    let images = (g.state("x", [BATCH, 784], Init::Zeros), g.input("images", [SAMPLES, 784]));
+    let labels = (g.state_u32("y", [BATCH]), g.indices("labels", [SAMPLES]));
+    let order = g.indices("order", [SAMPLES]);
+    g.load_batches(&[images, labels], order, BATCH as u32)?;
+    let mut session = g.forward([])?.session(device)?;
+    session.write(images.1, data.inputs())?;
+    session.write(labels.1, data.labels())?;
+    let drawn = Stream { seed: 1, step: 1, stream: 0 }.permutation(SAMPLES);
+    session.write(order, &drawn.into_iter().map(|i| i as u32).collect::<Vec<_>>())?;
+    let mut epoch = || {
+        session.set_step(0);
+        timing::time(&mut session, device, SAMPLES / BATCH).as_secs_f64()
+    };
+    epoch();
+    Ok(median((0..EPOCHS).map(|_| epoch()).collect()))
 }
 
 fn measure(name: &str, resident: u64, device: &Device, data: &Dataset) {
@@ -50,61 +74,76 @@ fn measure(name: &str, resident: u64, device: &Device, data: &Dataset) {
         .build(device)
         .expect("the trainer is built");
     // What comes before the first epoch, the upload of the data, is not counted, and that epoch warms up.
-    let times = RefCell::new(Times::new());
-    let fit = Fit::epochs(1 + TURNS)
+    let turns = RefCell::new(Turns::new(device));
+    let fit = Fit::epochs(1 + EPOCHS)
         .resident_bytes(resident)
         .progress(false)
-        .on_steps(SLICE, |run| {
-            timing::wait(device);
-            times.borrow_mut().of_fit();
-            timing::time(run.trainer().session_mut(), device, SLICE as usize);
-            times.borrow_mut().of_replays();
+        .on_steps(TURN, |run| {
+            let step = run.step();
+            turns.borrow_mut().end(step, run.trainer().session_mut());
             Ok(())
         })
         .on_epoch_end(|run| {
             assert!(run.logs()?.get("loss").is_some_and(f64::is_finite));
-            times.borrow_mut().of_fit();
-            times.borrow_mut().end_epoch();
+            let (epoch, step) = (run.epoch(), run.step());
+            turns.borrow_mut().end(step, run.trainer().session_mut());
+            turns.borrow_mut().begin_epoch(epoch == 0);
             Ok(())
         });
     trainer.fit(data, fit).expect("training runs");
-    let epochs = &times.borrow().epochs[1..];
-    let middle = |of: &dyn Fn(&[Duration; 2]) -> f64| median(epochs.iter().map(of).collect());
-    let ms = |time: Duration| 1e3 * time.as_secs_f64();
-    let share = middle(&|[fit, replays]| 100.0 * (1.0 - replays.as_secs_f64() / fit.as_secs_f64()));
-    let (fit, replays) = (middle(&|epoch| ms(epoch[0])), middle(&|epoch| ms(epoch[1])));
-    println!("{name:34} {fit:10.1} {replays:10.1} {share:15.2}%");
+    let [fit, replays] = turns.borrow().middle_step();
+    let epoch = 1e3 * SAMPLES.div_ceil(BATCH) as f64;
+    let share = 100.0 * (1.0 - replays / fit);
+    println!("{name:34} {:10.1} {:10.1} {share:15.2}%", epoch * fit, epoch * replays);
 }
 
-/// The time that `fit` and the replays take of each epoch, one after the other.
-struct Times {
-    last: Instant,
-    epoch: [Duration; 2],
-    epochs: Vec<[Duration; 2]>,
+/// The turns of `fit` and of the replays, one after the other.
+struct Turns<'a> {
+    device: &'a Device,
+    began: Instant,
+    step: usize,
+    turns: Vec<Turn>,
 }
 
-impl Times {
-    fn new() -> Self {
-        Times { last: Instant::now(), epoch: [Duration::ZERO; 2], epochs: Vec::new() }
+/// Steps, and the seconds that `fit` and as many replays took.
+struct Turn {
+    steps: usize,
+    fit: f64,
+    replays: f64,
+}
+
+impl<'a> Turns<'a> {
+    fn new(device: &'a Device) -> Self {
+        Turns { device, began: Instant::now(), step: 0, turns: Vec::new() }
     }
 
-    fn of_fit(&mut self) {
-        let lap = self.lap();
-        self.epoch[0] += lap;
+    /// Ends a turn of `fit` at a step of the epoch, and lets as many replays follow.
+    fn end(&mut self, step: usize, session: &mut Session) {
+        timing::wait(self.device);
+        let fit = self.began.elapsed().as_secs_f64();
+        let steps = step - self.step;
+        if steps > 0 {
+            let replays = timing::time(session, self.device, steps).as_secs_f64();
+            self.turns.push(Turn { steps, fit, replays });
+        }
+        (self.step, self.began) = (step, Instant::now());
     }
 
-    fn of_replays(&mut self) {
-        let lap = self.lap();
-        self.epoch[1] += lap;
+    fn begin_epoch(&mut self, forget: bool) {
+        if forget {
+            self.turns.clear();
+        }
+        (self.step, self.began) = (0, Instant::now());
     }
 
-    fn end_epoch(&mut self) {
-        self.epochs.push(std::mem::take(&mut self.epoch));
-    }
-
-    fn lap(&mut self) -> Duration {
-        let before = std::mem::replace(&mut self.last, Instant::now());
-        self.last - before
+    /// The seconds of a step, by `fit` and alone, in the half of the turns with the middle shares.
+    fn middle_step(&self) -> [f64; 2] {
+        let mut turns: Vec<&Turn> = self.turns.iter().collect();
+        turns.sort_unstable_by(|a, b| (a.replays / a.fit).total_cmp(&(b.replays / b.fit)));
+        let middle = &turns[turns.len() / 4..turns.len() * 3 / 4];
+        let sum = |of: fn(&Turn) -> f64| middle.iter().map(|turn| of(turn)).sum::<f64>();
+        let steps = sum(|turn| turn.steps as f64);
+        [sum(|turn| turn.fit) / steps, sum(|turn| turn.replays) / steps]
     }
 }
 

@@ -78,6 +78,55 @@ fn an_epoch_goes_through_the_order_once() -> Result<()> {
     Ok(())
 }
 
+/// Images, labels and weights in one go: what single columns get, in fewer dispatches.
+#[test]
+fn columns_loaded_together_have_the_same_rows() -> Result<()> {
+    // The bytes of a binding, and the dispatches that it comes to: for a long row and two columns of words
+    // beside it, short rows and those; rows in three ranges take two dispatches, of which each moves words;
+    // where the batch is in three ranges too, words go alone.
+    for (inner, limit, dispatches) in [
+        (33, 1 << 20, 2),
+        (784, 1 << 20, 2),
+        (31, 1 << 20, 3),
+        (784, 32_768, 2),
+        (784, 24_832, 2),
+        (784, 8_192, 20),
+    ] {
+        let mut g = Graph::new();
+        let order_in = g.indices("order", [20]);
+        let images = (g.state("images", [ROWS, inner], Init::Ones), g.input("all images", [N, inner]));
+        let labels = (g.state_u32("labels", [ROWS]), g.indices("all labels", [N]));
+        let weights = (g.state("weights", [ROWS], Init::Ones), g.input("all weights", [N]));
+        g.load_batches(&[weights, images, labels], order_in, ROWS as u32)?;
+        let tape = g.forward(Vec::new())?;
+        let plan = narrow(&tape, limit)?;
+        assert_eq!(plan.dispatches.len(), dispatches, "{inner} {limit}: {plan}");
+        let options = SessionOptions::new().guard();
+        let gpu = tape.session_with_plan(common::gpu(), plan, options)?;
+        for mut session in [tape.session(&Device::cpu())?, gpu] {
+            session.poison();
+            let order = order(20);
+            session.write(order_in, &order)?;
+            session.write(images.1, &(0..N * inner).map(|e| e as f32).collect::<Vec<_>>())?;
+            session.write(labels.1, &(0..N as u32).map(|i| 100 + i).collect::<Vec<_>>())?;
+            session.write(weights.1, &(0..N).map(|i| 0.5 + i as f32).collect::<Vec<_>>())?;
+            for step in 0..4 {
+                session.replay()?;
+                let rows: Vec<u32> = (0..ROWS).map(|i| order[(step * ROWS + i).min(19)]).collect();
+                let pixel = |e: usize| (rows[e / inner] as usize * inner + e % inner) as f32;
+                let want: Vec<f32> = (0..ROWS * inner).map(pixel).collect();
+                assert_eq!(session.read(images.0)?, want, "{inner} {limit}");
+                let want: Vec<u32> = rows.iter().map(|row| 100 + row).collect();
+                assert_eq!(session.read_u32(labels.0)?, want, "{inner} {limit}");
+                let want: Vec<f32> = rows.iter().map(|&row| 0.5 + row as f32).collect();
+                assert_eq!(session.read(weights.0)?, want, "{inner} {limit}");
+            }
+            assert!(session.broken_guards()?.is_empty());
+        }
+    }
+    Ok(())
+}
+
 /// A grid tells the rows of a batch apart, and has 65,535 places a dimension.
 #[test]
 fn batches_have_more_rows_than_a_grid_is_long() -> Result<()> {
@@ -265,6 +314,20 @@ fn what_does_not_fit_is_a_typed_error() -> Result<()> {
     is(g.load_batch(batch, Graph::new().scalar_constant(1.0), order, 2), |e| {
         matches!(e, Error::ForeignValue)
     });
+    let other = (g.state("other", [3], Init::Zeros), g.input("other data", [5]));
+    is(g.load_batches(&[(batch, data), other], order, 2), |e| matches!(e, Error::ShapeMismatch { .. }));
+    let other = (g.state("fewer", [2], Init::Zeros), g.input("fewer data", [4]));
+    is(g.load_batches(&[(batch, data), other], order, 2), |e| matches!(e, Error::ShapeMismatch { .. }));
+    is(
+        g.load_batches(&[(batch, data), (batch, data)], order, 2),
+        |e| matches!(e, Error::NotWritable { name, .. } if name == "batch"),
+    );
+    let copy = g.state("copy", [2, 2, 3], Init::Zeros);
+    is(
+        g.load_batches(&[(batch, data), (copy, batch)], order, 2),
+        |e| matches!(e, Error::NotWritable { name, .. } if name == "batch"),
+    );
+    is(g.load_batches(&[], order, 2), |e| matches!(e, Error::Argument { argument: "columns", .. }));
     let past = g.constant([2], &[0u32, 5])?;
     is(g.load_batch(batch, data, past, 2), |e| matches!(e, Error::LabelOutOfRange { label: 5, .. }));
     g.load_batch(batch, data, order, 2)

@@ -13,17 +13,20 @@ pub(super) static SHADER: Shader = built_in!("batch", "../../shaders/batch.wgsl"
 
 crate::params! {
     struct BatchParams {
-        count: u32, inner: u32, rows: u32, row: u32, held: u32, start: u32, batch_row: u32, batch_start: u32,
-        last: u32, last_step: u32, stride: u32, step: u32,
+        count: u32, inner: u32, rows: u32, row: u32, held: u32, held_more: u32, start: u32, start_more: u32,
+        batch_row: u32, batch_start: u32, last: u32, last_step: u32, stride: u32, step: u32,
     }
 }
 
 pub(super) const OPERATORS: [OperatorInfo; 1] = [OperatorInfo::new("load_batch", Gradient::None, "f32, u32")];
 
-/// `batch[i] = data[order[min(step * stride + i, last)]]`; inputs batch, data and order.
-#[derive(Clone, Copy, Debug)]
+/// `batch[i] = data[order[min(step * stride + i, last)]]` for several columns of the same samples; inputs
+/// the batches, the data of each and the order.
+#[derive(Clone, Debug)]
 struct LoadBatch {
     stride: u32,
+    /// The inputs that are batches.
+    batches: Vec<usize>,
 }
 
 /// Whole rows of a value, and the bytes of its buffer that hold them.
@@ -77,11 +80,11 @@ const LONG_ROW: usize = 32;
 const SPAN: usize = 512;
 
 /// How threads share the words of a batch: the kernels of `batch.wgsl`.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 enum Copying {
     Elements,
     Rows,
-    RowsByQuads,
+    Quads,
 }
 
 impl Copying {
@@ -89,16 +92,19 @@ impl Copying {
     fn of(inner: usize) -> Copying {
         match inner {
             0..LONG_ROW => Copying::Elements,
-            _ if inner.is_multiple_of(4) => Copying::RowsByQuads,
+            _ if inner.is_multiple_of(4) => Copying::Quads,
             _ => Copying::Rows,
         }
     }
 
-    fn entry(self) -> &'static str {
-        match self {
-            Copying::Elements => "load_batch",
-            Copying::Rows => "load_rows",
-            Copying::RowsByQuads => "load_rows_quads",
+    /// The entry point, or the one that moves a column of words too.
+    fn entry(self, and_words: bool) -> &'static str {
+        match (self, and_words) {
+            (Copying::Elements, _) => "load_batch",
+            (Copying::Rows, false) => "load_rows",
+            (Copying::Rows, true) => "load_rows_and_words",
+            (Copying::Quads, false) => "load_quads",
+            (Copying::Quads, true) => "load_quads_and_words",
         }
     }
 
@@ -106,13 +112,13 @@ impl Copying {
     fn unit(self) -> usize {
         match self {
             Copying::Elements | Copying::Rows => 1,
-            Copying::RowsByQuads => 4,
+            Copying::Quads => 4,
         }
     }
 
     /// Makes a call that moves `rows` rows of `inner` units.
     fn over(self, call: KernelCall, rows: usize, inner: usize, kind: DeviceKind) -> KernelCall {
-        if matches!(self, Copying::Elements) {
+        if self == Copying::Elements {
             return call.grid(Grid::linear(rows * inner, 64));
         }
         // One vector of a software driver's lanes: more threads in a workgroup idle at a row's end.
@@ -120,11 +126,41 @@ impl Copying {
         let fold = FOLD as usize;
         let grid = Grid::groups([inner.div_ceil(SPAN), rows.min(fold), rows.div_ceil(fold)]);
         let call = call.constant("WIDTH", width as f64).constant("SPAN", SPAN as f64);
-        call.grid(grid).loops(SPAN.div_ceil(width))
+        call.grid(grid).loops(2 * SPAN.div_ceil(width))
+    }
+}
+
+/// A column of the samples: how its rows are copied, and in which ranges of its batch and its data.
+struct Column {
+    index: usize,
+    words: usize,
+    copy: Copying,
+    batches: Vec<Rows>,
+    data: Vec<Rows>,
+}
+
+impl Column {
+    /// Whether another column's dispatch can move it too: a word for each sample, in one binding.
+    fn is_words(&self) -> bool {
+        self.words == 1 && self.batches.len() == 1 && self.data.len() == 1
+    }
+
+    /// Ranges of the data that a call binds at a time.
+    fn at_once(&self) -> usize {
+        if self.copy == Copying::Elements { 1 } else { 2 }
+    }
+
+    /// Where rows start in their binding, in what a thread moves.
+    fn start(&self, rows: Rows) -> u32 {
+        word((rows.lead(4 * self.words as u64) / 4) as usize / self.copy.unit())
     }
 }
 
 impl LoadBatch {
+    fn columns(&self) -> usize {
+        self.batches.len()
+    }
+
     /// The last step that begins within an order of `m`: past it, every row is the order's last.
     fn last_step(&self, m: usize) -> u32 {
         word(m - 1).checked_div(self.stride).unwrap_or(u32::MAX)
@@ -138,35 +174,56 @@ impl LoadBatch {
         ((step * self.stride) as usize).saturating_add(i).min(m - 1)
     }
 
-    /// The call that copies to `batch` the rows that lie in `data`.
-    fn call(&self, cx: &Lowering<'_>, batch: Rows, data: Rows) -> KernelCall {
-        let words = sample(cx.inputs[1].shape);
-        let row_bytes = 4 * words as u64;
-        let copy = Copying::of(words);
-        let start = |rows: Rows| word((rows.lead(row_bytes) / 4) as usize / copy.unit());
-        let inner = words / copy.unit();
-        let orders = cx.inputs[2].numel();
+    fn column(&self, cx: &Lowering<'_>, index: usize) -> Column {
+        let (batch, data) = (cx.inputs[index].shape, cx.inputs[self.columns() + index].shape);
+        let words = sample(data);
+        let cut = |shape: Shape| ranges(shape.dims()[0], 4 * words as u64, cx.profile.max_binding_bytes);
+        Column { index, words, copy: Copying::of(words), batches: cut(batch), data: cut(data) }
+    }
+
+    /// The call that copies to `batch` the rows that lie in `data`, one range or two, and `words` beside
+    /// them.
+    fn call(
+        &self,
+        cx: &Lowering<'_>,
+        column: &Column,
+        batch: Rows,
+        data: &[Rows],
+        words: Option<Column>,
+    ) -> KernelCall {
+        let of_data = |index: usize| Slot::Input(self.columns() + index);
+        let order = Slot::Input(2 * self.columns());
+        let (copy, inner) = (column.copy, column.words / column.copy.unit());
+        // Where there is but one, it is bound twice, and no row is read by the second.
+        let (first, more) = (data[0], data.get(1).copied());
+        let orders = cx.inputs[2 * self.columns()].numel();
         let params = BatchParams {
             count: word(batch.count),
             inner: word(inner),
-            rows: word(cx.inputs[1].shape.dims()[0]),
-            row: word(data.first),
-            held: word(data.count),
-            start: start(data),
+            rows: word(cx.inputs[self.columns()].shape.dims()[0]),
+            row: word(first.first),
+            held: word(first.count),
+            held_more: more.map_or(0, |more| word(more.count)),
+            start: column.start(first),
+            start_more: more.map_or(0, |more| column.start(more)),
             batch_row: word(batch.first),
-            batch_start: start(batch),
+            batch_start: column.start(batch),
             last: word(orders - 1),
             last_step: self.last_step(orders),
             stride: self.stride,
             step: 0,
         };
-        let call = KernelCall::new(&SHADER, copy.entry())
-            .bind(batch.bind(Slot::Input(0)))
-            .bind(data.bind(Slot::Input(1)))
-            .bind(Slot::Input(2))
-            .params(&params)
-            .scalar("step", Scalar::STEP);
-        copy.over(call, batch.count, inner, cx.profile.kind)
+        let mut call = KernelCall::new(&SHADER, copy.entry(words.is_some()))
+            .bind(batch.bind(Slot::Input(column.index)))
+            .bind(first.bind(of_data(column.index)))
+            .bind(order);
+        if copy != Copying::Elements {
+            call = call.bind(more.unwrap_or(first).bind(of_data(column.index)));
+        }
+        if let Some(words) = words {
+            call = call.bind(Slot::Input(words.index)).bind(of_data(words.index));
+        }
+        copy.over(call.params(&params).scalar("step", Scalar::STEP), batch.count, inner, cx.profile.kind)
     }
 }
 
@@ -180,53 +237,79 @@ impl Op for LoadBatch {
     }
 
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
-        let [batch, data, order] = [inputs[0], inputs[1], inputs[2]];
-        expect_dtype("the data", data, batch.dtype)?;
-        expect_dtype("the order", order, DType::U32)?;
-        if order.shape.rank() != 1 {
-            return Err(Error::Rank { shape: order.shape, expected: "1" });
+        let (batches, rest) = inputs.split_at(self.columns());
+        let (columns, order) = rest.split_at(self.columns());
+        expect_dtype("the order", order[0], DType::U32)?;
+        if order[0].shape.rank() != 1 {
+            return Err(Error::Rank { shape: order[0].shape, expected: "1" });
         }
-        if let Some(scalar) = [batch, data].into_iter().find(|ty| ty.shape.rank() == 0) {
-            return Err(Error::Rank { shape: scalar.shape, expected: "at least 1" });
-        }
-        if batch.shape.dims()[1..] != data.shape.dims()[1..] {
-            let what = "the samples of a batch have the shape of those of its data";
-            return Err(Error::shape_mismatch(what, batch.shape, data.shape));
+        for (batch, data) in batches.iter().zip(columns) {
+            expect_dtype("the data", *data, batch.dtype)?;
+            if let Some(scalar) = [batch, data].into_iter().find(|ty| ty.shape.rank() == 0) {
+                return Err(Error::Rank { shape: scalar.shape, expected: "at least 1" });
+            }
+            if batch.shape.dims()[1..] != data.shape.dims()[1..] {
+                let what = "the samples of a batch have the shape of those of its data";
+                return Err(Error::shape_mismatch(what, batch.shape, data.shape));
+            }
+            for (ty, first) in [(batch, batches[0]), (data, columns[0])] {
+                if ty.shape.dims()[0] != first.shape.dims()[0] {
+                    let what = "batches loaded together have as many samples, and so have their data";
+                    return Err(Error::shape_mismatch(what, first.shape, ty.shape));
+                }
+            }
         }
         Ok(Vec::new())
     }
 
     fn mutates(&self) -> &[usize] {
-        &[0]
+        &self.batches
     }
 
     fn index_limit(&self, inputs: &[TensorType]) -> Option<(usize, u32)> {
-        Some((2, word(inputs[1].shape.dims()[0])))
+        Some((2 * self.columns(), word(inputs[self.columns()].shape.dims()[0])))
     }
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
-        let [batch, data] = [cx.inputs[0].shape, cx.inputs[1].shape];
-        let cut =
-            |shape: Shape| ranges(shape.dims()[0], 4 * sample(shape) as u64, cx.profile.max_binding_bytes);
-        let batches = cut(batch);
-        let pairs = cut(data).into_iter().flat_map(|data| batches.iter().map(move |&batch| (batch, data)));
-        let calls: Vec<KernelCall> = pairs.map(|(batch, data)| self.call(cx, batch, data)).collect();
-        calls.into_iter().for_each(|call| cx.call(call));
+        let columns = (0..self.columns()).map(|index| self.column(cx, index));
+        let (long, short): (Vec<_>, Vec<_>) = columns.partition(|column| column.copy != Copying::Elements);
+        let (mut words, short): (Vec<_>, Vec<_>) = short.into_iter().partition(Column::is_words);
+        for column in &long {
+            for &batch in &column.batches {
+                for data in column.data.chunks(column.at_once()) {
+                    // One call covers all of the batch's rows, whichever of them it moves.
+                    let beside = if column.batches.len() == 1 { words.pop() } else { None };
+                    cx.call(self.call(cx, column, batch, data, beside));
+                }
+            }
+        }
+        for column in words.iter().chain(&short) {
+            for &batch in &column.batches {
+                for data in column.data.chunks(column.at_once()) {
+                    cx.call(self.call(cx, column, batch, data, None));
+                }
+            }
+        }
         Ok(())
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
-        let [batch, data, order] = [cx.inputs[0], cx.inputs[1], cx.inputs[2]];
-        let (inner, rows, m) = (sample(data.shape), data.shape.dims()[0], order.data.len());
+        let k = self.columns();
+        let (rows, order) = (cx.inputs[k].shape.dims()[0], &cx.inputs[2 * k].data);
         let step = cx.scalar(Scalar::STEP) as u32;
-        let from: Vec<usize> = (0..batch.shape.dims()[0])
-            .map(|i| (order.data[self.position(step, i, m)] as usize).min(rows - 1))
+        let from: Vec<usize> = (0..cx.inputs[0].shape.dims()[0])
+            .map(|i| (order[self.position(step, i, order.len())] as usize).min(rows - 1))
             .collect();
-        vec![Array::from_fn(batch.shape, |e| data.data[from[e / inner] * inner + e % inner])]
+        let column = |index: usize| {
+            let (batch, data) = (cx.inputs[index], cx.inputs[k + index]);
+            let inner = sample(data.shape);
+            Array::from_fn(batch.shape, |e| data.data[from[e / inner] * inner + e % inner])
+        };
+        (0..k).map(column).collect()
     }
 
     fn error_bound(&self, _: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
-        vec![vec![0.0; results[0].data.len()]]
+        results.iter().map(|batch| vec![0.0; batch.data.len()]).collect()
     }
 }
 
@@ -273,23 +356,60 @@ impl Graph {
     /// [`Error::DTypeMismatch`]; [`Error::LabelOutOfRange`] for a constant order past the data.
     #[track_caller]
     pub fn load_batch(&self, batch: Value, data: Value, order: Value, stride: u32) -> Result<()> {
-        for operand in [batch, data, order] {
+        self.load_batches(&[(batch, data)], order, stride)
+    }
+
+    /// [`load_batch`](Graph::load_batch) of several columns of the same samples, such as images, labels and
+    /// weights: pairs of a batch and its data, all of as many rows. It takes fewer dispatches than one column
+    /// after the other: single words, labels or weights, are moved beside longer rows.
+    ///
+    /// ```
+    /// use retape::prelude::*;
+    /// # fn main() -> retape::Result<()> {
+    /// let mut g = Graph::new();
+    /// let (images, labels) = (g.input("images", [60_000, 784]), g.indices("labels", [60_000]));
+    /// let order = g.indices("order", [60_000]);
+    /// let (x, y) = (g.state("x", [128, 784], Init::Zeros), g.state_u32("y", [128]));
+    /// g.load_batches(&[(x, images), (y, labels)], order, 128)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`load_batch`](Graph::load_batch); [`Error::ShapeMismatch`] for batches or data of other
+    /// numbers of rows; [`Error::Argument`] for no columns; [`Error::NotWritable`] for a batch that is given
+    /// twice, or is the data of another.
+    #[track_caller]
+    pub fn load_batches(&self, columns: &[(Value, Value)], order: Value, stride: u32) -> Result<()> {
+        let batches = columns.iter().map(|column| column.0);
+        let inputs: Vec<Value> =
+            batches.chain(columns.iter().map(|column| column.1)).chain([order]).collect();
+        for &operand in &inputs {
             self.operand_shape("load_batch", operand)?;
         }
-        let (name, is_state, is_own) = {
-            let recording = self.recording();
-            let is_state = matches!(recording.values[batch.index()].source, Source::State(_));
-            let is_own = [data, order].iter().any(|&v| recording.root(v) == batch);
-            (recording.describe(batch), is_state, is_own)
-        };
-        let reason = match (is_state, is_own) {
-            (false, _) => "a batch is loaded into a state",
-            (true, true) => "a batch is not loaded from itself",
-            (true, false) => {
-                return self.apply(LoadBatch { stride }, &[batch, data, order]).map(|_| ());
-            }
-        };
-        self.located("load_batch", Err(Error::NotWritable { name, reason }))
+        if columns.is_empty() {
+            let (value, expected) = ("none".to_owned(), "at least one column");
+            let none = Error::Argument { argument: "columns", value, expected };
+            return self.located("load_batch", Err(none));
+        }
+        for (index, &batch) in inputs[..columns.len()].iter().enumerate() {
+            let (name, is_state, is_own, is_again) = {
+                let recording = self.recording();
+                let is_state = matches!(recording.values[batch.index()].source, Source::State(_));
+                let is_it = |&v: &Value| recording.root(v) == batch;
+                let is_own = inputs[columns.len()..].iter().any(is_it);
+                (recording.describe(batch), is_state, is_own, inputs[..index].contains(&batch))
+            };
+            let reason = match (is_state, is_own, is_again) {
+                (false, ..) => "a batch is loaded into a state",
+                (true, true, _) => "a batch is not loaded from itself",
+                (true, false, true) => "a batch is loaded once",
+                (true, false, false) => continue,
+            };
+            return self.located("load_batch", Err(Error::NotWritable { name, reason }));
+        }
+        let batches = (0..columns.len()).collect();
+        self.apply(LoadBatch { stride, batches }, &inputs).map(|_| ())
     }
 }
 
@@ -325,11 +445,12 @@ mod tests {
 
     #[test]
     fn positions_stop_at_the_last_without_wrapping() {
-        let op = LoadBatch { stride: 3 };
-        assert_eq!((0..4).map(|i| op.position(0, i, 5)).collect::<Vec<_>>(), [0, 1, 2, 3]);
-        assert_eq!((0..4).map(|i| op.position(1, i, 5)).collect::<Vec<_>>(), [3, 4, 4, 4]);
-        assert_eq!(op.position(u32::MAX / 3 + 2, 0, 5), 4);
-        assert_eq!(LoadBatch { stride: 0 }.position(u32::MAX, 2, 5), 2);
-        assert_eq!(LoadBatch { stride: u32::MAX }.position(2, 0, 5), 4);
+        let op = |stride| LoadBatch { stride, batches: vec![0] };
+        let three = op(3);
+        assert_eq!((0..4).map(|i| three.position(0, i, 5)).collect::<Vec<_>>(), [0, 1, 2, 3]);
+        assert_eq!((0..4).map(|i| three.position(1, i, 5)).collect::<Vec<_>>(), [3, 4, 4, 4]);
+        assert_eq!(three.position(u32::MAX / 3 + 2, 0, 5), 4);
+        assert_eq!(op(0).position(u32::MAX, 2, 5), 2);
+        assert_eq!(op(u32::MAX).position(2, 0, 5), 4);
     }
 }

@@ -201,10 +201,11 @@ impl Resident {
                 DType::F32 => g.state(&name, with(step.rows)?, crate::graph::Init::Zeros),
                 DType::U32 => g.state_u32(&name, with(step.rows)?),
             };
-            g.load_batch(batch, column, order, self.batch as u32)?;
             data.push(column);
             batches.push(batch);
         }
+        let columns: Vec<_> = batches.iter().copied().zip(data.iter().copied()).collect();
+        g.load_batches(&columns, order, self.batch as u32)?;
         let tape = g.forward([])?;
         let into_step =
             batches.iter().zip(&into).map(|(&own, &theirs)| Fed { own, session: &step.session, theirs });

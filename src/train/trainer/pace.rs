@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::session::Chain;
 
 /// The time a submission should take: long against what it costs, short enough to be shown as it goes.
-const SUBMISSION: Duration = Duration::from_millis(20);
+const SUBMISSION: Duration = Duration::from_millis(50);
 /// Between two refreshes.
 const REFRESH: Duration = Duration::from_millis(250);
 /// The most steps of a submission.
