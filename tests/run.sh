@@ -19,7 +19,8 @@ fi
 
 kernel_tests=(--test kernels --test replay --test training --test verify --test errors --test conv --test pool
   --test lrn --test norm --test noise --test nn --test clip --test recurrent --test nn_recurrent
-  --test gradient_flow --test optimizers --test updates_together --test running_sums)
+  --test gradient_flow --test optimizers --test updates_together --test running_sums --test batch --test metrics
+  --test metrics_multilabel)
 # Whole networks and large values: minutes on the slower of the drivers.
 network_tests=(--test cnn --test limits --test recurrent_kernels)
 
@@ -68,7 +69,8 @@ khronos_validation.report_flags = error,warn
 khronos_validation.enables = VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT
 SETTINGS
   # Test binaries one after the other: they share the file of messages.
-  for test in kernels replay training verify limits cnn recurrent nn_recurrent trainer packing batch; do
+  for test in kernels replay training verify limits cnn recurrent nn_recurrent trainer packing batch \
+    trainer_scalars metrics_multilabel; do
     rm -f "$folder/messages"
     echo "== lavapipe under validation layers: $test"
     env RETAPE_TEST_DEVICE=llvmpipe WGPU_VALIDATION=1 WGPU_DEBUG=1 VK_LAYER_SETTINGS_PATH="$folder" \
