@@ -9,7 +9,8 @@
 //! Both take turns of twenty steps: neighbours slow a machine for longer than that. What `fit` does beside
 //! the steps is in its turns: the order of an epoch is drawn and uploaded, batches are gathered on the device
 //! (or uploaded, in the second row), the last one has a step of its own, and the figures are read at the end.
-//! Of all turns of nine epochs, the half with the middle shares counts. The third row is the gathering alone.
+//! Of the turns of nine epochs that begin one, those that end one and the others, the half with the middle
+//! shares counts; an epoch is the sum of the three. The third row is the gathering alone.
 
 mod timing;
 
@@ -43,7 +44,7 @@ fn main() {
     }
 }
 
-/// The seconds that it takes to gather the batches of an epoch and nothing else: the median of as many epochs.
+/// The seconds that it takes to gather the batches of an epoch and nothing else, the median of as many.
 fn gather(device: &Device, data: &Dataset) -> retape::Result<f64> {
     let mut g = Graph::new();
     let images = (g.state("x", [BATCH, 784], Init::Zeros), g.input("images", [SAMPLES, 784]));
@@ -80,21 +81,20 @@ fn measure(name: &str, resident: u64, device: &Device, data: &Dataset) {
         .progress(false)
         .on_steps(TURN, |run| {
             let step = run.step();
-            turns.borrow_mut().end(step, run.trainer().session_mut());
+            turns.borrow_mut().end(step, run.trainer().session_mut(), false);
             Ok(())
         })
         .on_epoch_end(|run| {
             assert!(run.logs()?.get("loss").is_some_and(f64::is_finite));
             let (epoch, step) = (run.epoch(), run.step());
-            turns.borrow_mut().end(step, run.trainer().session_mut());
+            turns.borrow_mut().end(step, run.trainer().session_mut(), true);
             turns.borrow_mut().begin_epoch(epoch == 0);
             Ok(())
         });
     trainer.fit(data, fit).expect("training runs");
-    let [fit, replays] = turns.borrow().middle_step();
-    let epoch = 1e3 * SAMPLES.div_ceil(BATCH) as f64;
+    let [fit, replays] = turns.borrow().epoch();
     let share = 100.0 * (1.0 - replays / fit);
-    println!("{name:34} {:10.1} {:10.1} {share:15.2}%", epoch * fit, epoch * replays);
+    println!("{name:34} {:10.1} {:10.1} {share:15.2}%", 1e3 * fit, 1e3 * replays);
 }
 
 /// The turns of `fit` and of the replays, one after the other.
@@ -105,8 +105,10 @@ struct Turns<'a> {
     turns: Vec<Turn>,
 }
 
-/// Steps, and the seconds that `fit` and as many replays took.
+/// Its place in an epoch (it begins one, lies within or ends one), steps, and the seconds that `fit` and as
+/// many replays took.
 struct Turn {
+    place: usize,
     steps: usize,
     fit: f64,
     replays: f64,
@@ -118,13 +120,14 @@ impl<'a> Turns<'a> {
     }
 
     /// Ends a turn of `fit` at a step of the epoch, and lets as many replays follow.
-    fn end(&mut self, step: usize, session: &mut Session) {
+    fn end(&mut self, step: usize, session: &mut Session, ends_epoch: bool) {
         timing::wait(self.device);
         let fit = self.began.elapsed().as_secs_f64();
         let steps = step - self.step;
         if steps > 0 {
             let replays = timing::time(session, self.device, steps).as_secs_f64();
-            self.turns.push(Turn { steps, fit, replays });
+            let place = if self.step == 0 { 0 } else { 1 + usize::from(ends_epoch) };
+            self.turns.push(Turn { place, steps, fit, replays });
         }
         (self.step, self.began) = (step, Instant::now());
     }
@@ -136,14 +139,19 @@ impl<'a> Turns<'a> {
         (self.step, self.began) = (0, Instant::now());
     }
 
-    /// The seconds of a step, by `fit` and alone, in the half of the turns with the middle shares.
-    fn middle_step(&self) -> [f64; 2] {
-        let mut turns: Vec<&Turn> = self.turns.iter().collect();
-        turns.sort_unstable_by(|a, b| (a.replays / a.fit).total_cmp(&(b.replays / b.fit)));
-        let middle = &turns[turns.len() / 4..turns.len() * 3 / 4];
-        let sum = |of: fn(&Turn) -> f64| middle.iter().map(|turn| of(turn)).sum::<f64>();
-        let steps = sum(|turn| turn.steps as f64);
-        [sum(|turn| turn.fit) / steps, sum(|turn| turn.replays) / steps]
+    /// The seconds of an epoch, by `fit` and alone.
+    fn epoch(&self) -> [f64; 2] {
+        let mut epoch = [0.0; 2];
+        for place in 0..3 {
+            let mut turns: Vec<&Turn> = self.turns.iter().filter(|turn| turn.place == place).collect();
+            turns.sort_unstable_by(|a, b| (a.replays / a.fit).total_cmp(&(b.replays / b.fit)));
+            let middle = &turns[turns.len() / 4..turns.len() - turns.len() / 4];
+            let steps = |turns: &[&Turn]| turns.iter().map(|turn| turn.steps).sum::<usize>() as f64;
+            let times = steps(&turns) / EPOCHS as f64 / steps(middle);
+            epoch[0] += times * middle.iter().map(|turn| turn.fit).sum::<f64>();
+            epoch[1] += times * middle.iter().map(|turn| turn.replays).sum::<f64>();
+        }
+        epoch
     }
 }
 

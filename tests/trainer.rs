@@ -5,6 +5,7 @@ mod common;
 mod folder;
 
 use std::cell::Cell;
+use std::time::Duration;
 
 use common::gpu;
 use retape::data::{Dataset, Samples};
@@ -313,12 +314,21 @@ fn nothing_is_read_back_between_refreshes() {
     assert_eq!(device.readbacks() - before, 3, "once for the figures of each epoch");
     let refreshes = Cell::new(0);
     let before = device.readbacks();
-    let fit = Fit::epochs(40).progress(false).on_refresh(|run| {
-        refreshes.set(refreshes.get() + 1);
-        run.logs()?;
-        run.logs().map(|_| ())
-    });
+    // Longer together than the time between two refreshes, as short as each epoch is.
+    let pause = Duration::from_millis(10);
+    let fit = Fit::epochs(40)
+        .progress(false)
+        .on_epoch_end(|_| {
+            std::thread::sleep(pause);
+            Ok(())
+        })
+        .on_refresh(|run| {
+            refreshes.set(refreshes.get() + 1);
+            run.logs()?;
+            run.logs().map(|_| ())
+        });
     trainer.fit(&data, fit).unwrap();
+    assert!(refreshes.get() > 0);
     assert_eq!(device.readbacks() - before, 40 + refreshes.get());
 }
 

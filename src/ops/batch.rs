@@ -328,8 +328,8 @@ impl Graph {
     /// ([`SessionOptions::share_parameters`](crate::SessionOptions::share_parameters)), and replay it
     /// first. Of `data` and `order`, what the tape's updates recorded earlier left in them counts.
     ///
-    /// Data and batches may be larger than a device binds at a time: one dispatch for each range of
-    /// rows that fits then copies the rows it holds.
+    /// Data and batches may be larger than a device binds at a time: a dispatch for each range of rows
+    /// that fits, or for two of long rows, then copies the rows it holds.
     ///
     /// ```
     /// use retape::prelude::*;
@@ -360,8 +360,8 @@ impl Graph {
     }
 
     /// [`load_batch`](Graph::load_batch) of several columns of the same samples, such as images, labels and
-    /// weights: pairs of a batch and its data, all of as many rows. It takes fewer dispatches than one column
-    /// after the other: single words, labels or weights, are moved beside longer rows.
+    /// weights: pairs of a batch and its data, all of as many rows. Beside rows of 32 numbers or more, the
+    /// same dispatch moves a column of single numbers, such as labels or weights; other columns take their own.
     ///
     /// ```
     /// use retape::prelude::*;

@@ -51,7 +51,7 @@ impl<'a> Columns<'a> {
         Ok(())
     }
 
-    fn bytes(&self) -> u64 {
+    pub fn bytes(&self) -> u64 {
         self.columns.iter().map(|c| 4 * (c.shape.numel() as u64) * self.samples as u64).sum()
     }
 

@@ -105,8 +105,8 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// How many bytes of data may stay on the device (2 GiB by default). What does not fit is uploaded
-    /// batch by batch while the device works.
+    /// How many bytes of data, for training and validation together, may stay on the device (2 GiB by
+    /// default). What does not fit is uploaded batch by batch while the device works.
     pub fn resident_bytes(mut self, bytes: u64) -> Self {
         self.resident_bytes = bytes;
         self
@@ -189,6 +189,7 @@ pub(super) struct Training<'a, 'f> {
     pub data: (usize, bool),
     /// How many of the callbacks the program gave: the first ones.
     pub given: usize,
+    pace: Pace,
 }
 
 /// The data of a training, where its device reads it.
@@ -226,8 +227,8 @@ impl Trainer {
     /// # Errors
     /// Samples that are not what the model and the loss take, by the shapes of both
     /// ([`Error::ShapeMismatch`], [`Error::DTypeMismatch`], [`Error::TargetMismatch`],
-    /// [`Error::LabelOutOfRange`], for a class weight too); [`Error::Argument`] for options outside their range; what a callback returns; and everything
-    /// that a device reports.
+    /// [`Error::LabelOutOfRange`], for a class weight too); [`Error::Argument`] for options outside their
+    /// range; what a callback returns; and everything that a device reports.
     pub fn fit<'a>(&mut self, data: impl Into<Samples<'a>>, fit: Fit<'_>) -> Result<History> {
         let given = fit.callbacks.len();
         #[cfg(feature = "progress")]
@@ -267,8 +268,9 @@ impl Trainer {
         let history = History { initial_epoch: position.epoch, ..History::default() };
         let Fit { callbacks, resume, nan_guard, .. } = fit;
         let (stopped, data) = (None, (count, fit.shuffle));
+        let pace = Pace::new(callbacks.iter().any(|c| c.refreshes()));
         let mut training =
-            Training { trainer: self, callbacks, position, history, stopped, nan_guard, data, given };
+            Training { trainer: self, callbacks, position, history, stopped, nan_guard, data, given, pace };
         if let Some(path) = resume {
             training.resume(&path)?;
         }
@@ -286,8 +288,10 @@ impl Trainer {
         fit: &Fit<'_>,
     ) -> Result<Sources<'a>> {
         let weighted = weights.is_some();
-        let judge = validation.map(|data| self.judge(data, fit.resident_bytes)).transpose()?;
         let columns = Columns::new(train, weights);
+        // Training data comes first; validation data has what it leaves, or all where it is uploaded itself.
+        let left = fit.resident_bytes.checked_sub(columns.bytes()).unwrap_or(fit.resident_bytes);
+        let judge = validation.map(|data| self.judge(data, left)).transpose()?;
         // A last batch that the model refuses is refused before anything is trained, if training reaches it.
         let (whole, rest) = (train.len() / self.batch, train.len() % self.batch);
         let is_reached = !fit.drop_last && fit.steps_per_epoch.is_none_or(|steps| steps > whole);
@@ -361,9 +365,8 @@ impl Training<'_, '_> {
         let device = self.trainer.device.clone();
         let mut chain = Chain::new(&device);
         sources.feed.set_order(epoch_order(sources.samples, sources.shuffle, seed, epoch), &mut chain)?;
-        let refreshes = self.callbacks.iter().any(|c| c.refreshes());
         let intervals: Vec<u32> = self.callbacks.iter().filter_map(|c| c.every_steps()).collect();
-        let mut pace = Pace::new(refreshes);
+        self.pace.restart();
         let mut guard = self.guard()?;
         while self.position.step < self.position.steps && self.stopped.is_none() {
             self.step(sources, &mut chain)?;
@@ -373,6 +376,7 @@ impl Training<'_, '_> {
             let looks = calls || self.position.step == self.position.steps;
             let due = guard.as_ref().filter(|g| looks || g.is_due(now));
             let moves = due.is_some();
+            let mut is_submitted = moves;
             if let Some(guard) = due {
                 chain.submit()?;
                 self.look(guard, sources)?;
@@ -380,12 +384,20 @@ impl Training<'_, '_> {
             if calls && self.stopped.is_none() {
                 chain.submit()?;
                 self.tell(Event::Step, &mut None)?;
+                is_submitted = true;
             }
             if moves && self.stopped.is_none() {
                 guard = self.guard()?;
             }
-            if pace.submits(&mut chain)? && self.stopped.is_none() && pace.refreshes() {
+            if is_submitted {
+                self.pace.restart();
+            } else {
+                self.pace.submits(&mut chain)?;
+            }
+            if self.stopped.is_none() && self.pace.refreshes() {
+                chain.submit()?;
                 guard = self.refresh(guard, sources)?;
+                self.pace.restart();
             }
         }
         chain.submit()

@@ -28,10 +28,10 @@ impl Pace {
     }
 
     /// Takes note of a step, and submits if it is time.
-    pub fn submits(&mut self, chain: &mut Chain) -> Result<bool> {
+    pub fn submits(&mut self, chain: &mut Chain) -> Result<()> {
         self.encoded += 1;
         if self.encoded < self.steps {
-            return Ok(false);
+            return Ok(());
         }
         chain.submit()?;
         let took = self.submitted.elapsed();
@@ -40,8 +40,14 @@ impl Pace {
         } else if took > 2 * SUBMISSION {
             self.steps = (self.steps / 2).max(1);
         }
+        self.restart();
+        Ok(())
+    }
+
+    /// Takes note that all steps are submitted, and that what was done since is no part of the next
+    /// submission's time.
+    pub fn restart(&mut self) {
         (self.encoded, self.submitted) = (0, Instant::now());
-        Ok(true)
     }
 
     /// Whether callbacks are to be told now.
