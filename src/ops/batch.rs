@@ -145,9 +145,11 @@ impl Column {
         self.words == 1 && self.batches.len() == 1 && self.data.len() == 1
     }
 
-    /// Ranges of the data that a call binds at a time.
-    fn at_once(&self) -> usize {
-        if self.copy == Copying::Elements { 1 } else { 2 }
+    /// What each call moves: a range of the batch, and of the data one, or two of long rows.
+    fn pieces(&self) -> impl Iterator<Item = (Rows, &[Rows])> {
+        let at_once = if self.copy == Copying::Elements { 1 } else { 2 };
+        let data = move || self.data.chunks(at_once);
+        self.batches.iter().flat_map(move |&batch| data().map(move |data| (batch, data)))
     }
 
     /// Where rows start in their binding, in what a thread moves.
@@ -275,19 +277,15 @@ impl Op for LoadBatch {
         let (long, short): (Vec<_>, Vec<_>) = columns.partition(|column| column.copy != Copying::Elements);
         let (mut words, short): (Vec<_>, Vec<_>) = short.into_iter().partition(Column::is_words);
         for column in &long {
-            for &batch in &column.batches {
-                for data in column.data.chunks(column.at_once()) {
-                    // One call covers all of the batch's rows, whichever of them it moves.
-                    let beside = if column.batches.len() == 1 { words.pop() } else { None };
-                    cx.call(self.call(cx, column, batch, data, beside));
-                }
+            for (batch, data) in column.pieces() {
+                // One call covers all of the batch's rows, whichever of them it moves.
+                let beside = if column.batches.len() == 1 { words.pop() } else { None };
+                cx.call(self.call(cx, column, batch, data, beside));
             }
         }
         for column in words.iter().chain(&short) {
-            for &batch in &column.batches {
-                for data in column.data.chunks(column.at_once()) {
-                    cx.call(self.call(cx, column, batch, data, None));
-                }
+            for (batch, data) in column.pieces() {
+                cx.call(self.call(cx, column, batch, data, None));
             }
         }
         Ok(())
