@@ -16,8 +16,8 @@ mod timing;
 use std::hint::black_box;
 use std::time::Instant;
 
-use retape::gpu::RawDispatch;
 use retape::prelude::*;
+use retape::session::RawDispatch;
 use retape::wgpu::{self, PollType};
 
 /// Turns of each loop.

@@ -17,7 +17,7 @@ mod common;
 use std::process::ExitCode;
 
 use common::{Example, Flags, Outcome, classifier};
-use retape::cpu::Array;
+use retape::array::Array;
 use retape::data::{Dataset, TrainTest};
 use retape::kernel::{Grid, KernelCall, Shader, Slot};
 use retape::nn::{self, LayerContext};

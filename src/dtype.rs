@@ -69,3 +69,19 @@ mod sealed {
     impl Sealed for f32 {}
     impl Sealed for u32 {}
 }
+
+/// Type and shape of a tensor in a file, which may be none that a value has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredType {
+    /// The type as safetensors calls it: `F32`, `BF16`.
+    pub dtype: String,
+    /// The dimensions.
+    pub shape: Vec<usize>,
+}
+
+/// `F32 [3, 4]`.
+impl fmt::Display for StoredType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?}", self.dtype, self.shape)
+    }
+}

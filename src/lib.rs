@@ -134,13 +134,12 @@
 #![warn(missing_docs)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod array;
 mod compare;
-pub mod cpu;
 pub mod data;
-mod device;
 mod dtype;
 mod error;
-pub mod gpu;
+mod executor;
 pub mod graph;
 pub mod kernel;
 pub mod nn;
@@ -149,15 +148,15 @@ pub mod ops;
 #[cfg_attr(docsrs, doc(cfg(feature = "plots")))]
 pub mod plot;
 pub mod random;
-mod session;
+pub mod session;
 mod shape;
 pub mod tape;
 pub mod train;
 
 pub use compare::{Comparison, compare};
-pub use device::Device;
 pub use dtype::{DType, Element};
 pub use error::{Error, Result};
+pub use executor::{Device, gpu};
 pub use graph::{Graph, Init, Scalar, Value};
 /// The `half` whose `f16` sessions take.
 pub use half;
@@ -188,7 +187,7 @@ pub mod prelude {
     };
     pub use crate::train::{
         Adadelta, Adafactor, Adagrad, Adam, AdamW, Adamax, Average, Clip, Constraint, Fit, Ftrl, History,
-        Lion, Loss, Metric, Nadam, Optimizer, Penalty, RmsProp, Sgd, Trainer,
+        Lion, Loss, Metric, Nadam, Optimizer, ParameterGroup, Penalty, RmsProp, Sgd, Trainer,
     };
     pub use crate::{DType, Device, Shape, Tape, data};
 }

@@ -341,7 +341,7 @@ impl Op for Mistake {
         Ok(())
     }
 
-    fn reference(&self, cx: &Reference<'_>) -> Vec<retape::cpu::Array> {
+    fn reference(&self, cx: &Reference<'_>) -> Vec<retape::array::Array> {
         vec![cx.inputs[0].clone()]
     }
 }

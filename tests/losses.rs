@@ -6,8 +6,8 @@ mod common;
 use std::sync::Arc;
 
 use common::{Case, Input, data};
+use retape::kernel::DeviceKind;
 use retape::prelude::*;
-use retape::tape::DeviceKind;
 use retape::train::{CrossEntropy, LossFunction, Scores};
 use retape::{Error, TensorType};
 

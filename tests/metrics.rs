@@ -5,8 +5,8 @@ mod common;
 
 use common::data::noise;
 use common::metric_data::{Data, assert_near, one_hot, predicted};
+use retape::kernel::DeviceProfile;
 use retape::prelude::*;
-use retape::tape::DeviceProfile;
 use retape::train::{ConfusionMatrix, MetricFunction, MetricInputs, Scores, roc_auc, roc_curve};
 use retape::{Error, Result};
 

@@ -6,7 +6,7 @@ mod common;
 use std::sync::OnceLock;
 
 use common::gpu;
-use retape::cpu::Array;
+use retape::array::Array;
 use retape::kernel::{Grid, KernelCall, Shader, Slot};
 use retape::ops::{Lowering, Op, Reference};
 use retape::prelude::*;

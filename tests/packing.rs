@@ -8,7 +8,7 @@ use std::ops::Range;
 use common::momentum::{Momentum, MomentumUpdate, SIZES, graph, record_group, updates};
 use common::simulate::simulate;
 use common::twice::{self, SetTwice, Twice};
-use retape::cpu::Array;
+use retape::array::Array;
 use retape::kernel::{Access, Slot};
 use retape::ops::{Lowering, Op, Reference};
 use retape::prelude::*;

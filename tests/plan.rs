@@ -228,7 +228,7 @@ impl retape::ops::Op for Track {
         Ok(())
     }
 
-    fn reference(&self, cx: &retape::ops::Reference<'_>) -> Vec<retape::cpu::Array> {
+    fn reference(&self, cx: &retape::ops::Reference<'_>) -> Vec<retape::array::Array> {
         vec![cx.inputs[1].clone()]
     }
 }

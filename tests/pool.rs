@@ -2,8 +2,8 @@
 
 mod common;
 
+use retape::kernel::DeviceProfile;
 use retape::prelude::*;
-use retape::tape::DeviceProfile;
 use retape::{Error, Result};
 
 fn devices() -> [Device; 2] {

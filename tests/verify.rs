@@ -3,7 +3,7 @@
 
 mod common;
 
-use retape::cpu::Array;
+use retape::array::Array;
 use retape::kernel::{Grid, KernelCall, Shader, Slot};
 use retape::ops::{Lowering, Op, Reference};
 use retape::prelude::*;

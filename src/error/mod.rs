@@ -7,9 +7,8 @@ use std::path::PathBuf;
 
 use about::{in_layer, list, target_cure};
 
-use crate::dtype::DType;
+use crate::dtype::{DType, StoredType};
 use crate::shape::{Shape, TensorType};
-use crate::train::StoredType;
 
 /// `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;

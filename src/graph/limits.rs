@@ -1,10 +1,9 @@
 //! Bounds on indices: lowered by the operators that look something up with them, and passed on to
 //! where the indices come from.
 
-use super::{Graph, Node, Source, Value};
+use super::{Graph, Node, Op, Source, Value};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::ops::Op;
 use crate::shape::TensorType;
 
 impl Graph {

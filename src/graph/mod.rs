@@ -4,6 +4,7 @@
 mod init;
 mod limits;
 mod notes;
+mod op;
 mod types;
 
 use std::cell::{Ref, RefCell};
@@ -13,14 +14,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 pub use init::Init;
-pub(crate) use types::Context;
-pub use types::{Node, Phase, Scalar, ScalarInfo, Source, Value, ValueInfo};
+pub use op::{Backward, Lowering, Op, Reference, Run};
+pub(crate) use types::{Average, Context, Rule};
+pub use types::{Node, Phase, Source, Value, ValueInfo};
 
 use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};
-use crate::ops::Op;
+pub use crate::kernel::{Scalar, ScalarInfo};
 use crate::shape::{Shape, TensorType};
-use crate::train::Rule;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Recording {
@@ -35,9 +36,9 @@ pub(crate) struct Recording {
     /// Terms that training steps add to their losses.
     penalties: Vec<Value>,
     /// What parameters are held to after each update.
-    rules: Vec<(Value, Rule)>,
-    /// Averages to be recorded at the end of the step: the average, the parameter, the decay.
-    averages: Vec<(Value, Value, f32)>,
+    rules: Vec<Rule>,
+    /// Averages to be recorded at the end of the step.
+    averages: Vec<Average>,
     /// The states of models: frozen parameters, running statistics.
     model_states: Vec<Value>,
     /// The states of layers that go from replay to replay and are no part of a model's weights.
@@ -356,7 +357,12 @@ impl Graph {
     /// enter the graph. Returns one value per output.
     #[track_caller]
     pub fn apply(&self, op: impl Op, inputs: &[Value]) -> Result<Vec<Value>> {
-        self.apply_at(Arc::new(op), inputs, Location::caller())
+        self.apply_shared(Arc::new(op), inputs)
+    }
+
+    #[track_caller]
+    pub(crate) fn apply_shared(&self, op: Arc<dyn Op>, inputs: &[Value]) -> Result<Vec<Value>> {
+        self.apply_at(op, inputs, Location::caller())
     }
 
     /// [`apply`](Graph::apply) for an operator with one output.

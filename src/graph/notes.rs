@@ -3,9 +3,7 @@
 use std::panic::Location;
 
 use super::types::is_own;
-use super::{Graph, Phase, Recording, Source, Value};
-use crate::error::Result;
-use crate::train::{Rule, gather};
+use super::{Average, Graph, Phase, Recording, Rule, Source, Value};
 
 impl Graph {
     /// Adds a term of the loss.
@@ -21,35 +19,26 @@ impl Graph {
     }
 
     /// Adds a rule that a parameter is held to after each update.
-    pub(crate) fn note_rule(&self, parameter: Value, rule: Rule) {
-        self.data.borrow_mut().rules.push((parameter, rule));
+    pub(crate) fn note_rule(&self, rule: Rule) {
+        self.data.borrow_mut().rules.push(rule);
     }
 
-    /// Averages a parameter by what it holds at the end of a training step: recorded when everything that
-    /// moves it is, constraints and masks too. Outside one, recorded at once.
-    pub(crate) fn average(&self, average: Value, parameter: Value, decay: f32) -> Result<()> {
-        if self.data.borrow().context.phase != Phase::Update {
-            return self.moving_averages(&[(average, parameter)], decay);
-        }
-        self.data.borrow_mut().averages.push((average, parameter, decay));
-        Ok(())
+    /// Notes an average to be recorded when everything that moves the parameter in a training step is,
+    /// constraints and masks too. False outside of one.
+    pub(crate) fn note_average(&self, average: Average) -> bool {
+        let data = &mut *self.data.borrow_mut();
+        let in_step = data.context.phase == Phase::Update;
+        data.averages.extend(in_step.then_some(average));
+        in_step
     }
 
-    /// Records the averages asked for since the last call.
-    pub(crate) fn record_averages(&self) -> Result<()> {
-        let averages = std::mem::take(&mut self.data.borrow_mut().averages);
-        let elements = |(_, w, _): (Value, Value, f32)| Some(self.shape_of(w).numel());
-        for group in gather(&averages, elements) {
-            for alike in group.chunk_by(|a, b| a.2 == b.2) {
-                let pairs: Vec<(Value, Value)> = alike.iter().map(|&(average, w, _)| (average, w)).collect();
-                self.moving_averages(&pairs, alike[0].2)?;
-            }
-        }
-        Ok(())
+    /// The averages noted since the last call.
+    pub(crate) fn take_averages(&self) -> Vec<Average> {
+        std::mem::take(&mut self.data.borrow_mut().averages)
     }
 
     /// The rules noted, in their order.
-    pub(crate) fn rules(&self) -> Vec<(Value, Rule)> {
+    pub(crate) fn rules(&self) -> Vec<Rule> {
         self.data.borrow().rules.clone()
     }
 

@@ -3,9 +3,7 @@ use std::panic::Location;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::Init;
-use crate::dtype::DType;
-use crate::ops::Op;
+use super::{Init, Op};
 use crate::shape::TensorType;
 
 /// A value of a [`Graph`](super::Graph): an input, a parameter or the result of an operator. A plain handle.
@@ -31,36 +29,6 @@ impl From<Value> for Vec<Value> {
     fn from(value: Value) -> Self {
         vec![value]
     }
-}
-
-/// A number that may change between replays without recording again: a learning rate, the step
-/// count, the seed. It is written into a dispatch when the step is encoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Scalar(pub(super) u32);
-
-impl Scalar {
-    /// The number of steps replayed so far (u32); every tape has it and every replay adds one.
-    pub const STEP: Scalar = Scalar(0);
-    /// The seed of the session (u32); every tape has it.
-    pub const SEED: Scalar = Scalar(1);
-    /// The number of updates so far (u32), which optimisers correct their moments by; every tape has
-    /// it and every replay adds one.
-    pub const UPDATES: Scalar = Scalar(2);
-
-    pub(crate) fn index(self) -> usize {
-        self.0 as usize
-    }
-}
-
-/// A declared per-step scalar.
-#[derive(Clone, Debug)]
-pub struct ScalarInfo {
-    /// Its name.
-    pub name: String,
-    /// Its type.
-    pub dtype: DType,
-    /// Its value before anyone sets it.
-    pub initial: f64,
 }
 
 /// Where a value comes from.
@@ -120,6 +88,23 @@ pub struct Node {
     pub at: &'static Location<'static>,
     /// Which part of the step it belongs to.
     pub phase: Phase,
+}
+
+/// An operator that training steps apply to a parameter after each update.
+#[derive(Clone, Debug)]
+pub(crate) struct Rule {
+    pub parameter: Value,
+    pub op: Arc<dyn Op>,
+    /// What it reads beside the parameter.
+    pub others: Vec<Value>,
+}
+
+/// A state that follows a parameter: `average = decay average + (1 - decay) parameter`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Average {
+    pub average: Value,
+    pub parameter: Value,
+    pub decay: f32,
 }
 
 /// The parts of a training step.

@@ -3,13 +3,15 @@
 
 mod grid;
 mod params;
+mod profile;
+mod scalar;
 mod shader;
 
 pub use grid::{FOLD, Grid};
 pub use params::{Field, ParamField, Params};
+pub use profile::{DeviceKind, DeviceProfile};
+pub use scalar::{Scalar, ScalarInfo};
 pub use shader::{Access, EntryPoint, Shader};
-
-use crate::graph::Scalar;
 
 /// Which buffer of an operator a kernel binding takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

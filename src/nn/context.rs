@@ -2,10 +2,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::Location;
 
 use super::layer::{Layer, LayerSpec, Mode, Recorded, RecordedLayer};
+use super::{Constraint, Penalty};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Init, Source, Value};
 use crate::shape::Shape;
-use crate::train::{Constraint, Penalty};
 
 /// Records a model (a [`Sequential`](super::Sequential), a [`Model`](super::Model), any layer made
 /// of others) with all its inputs and outputs, and tells what each layer declared. The model itself

@@ -57,6 +57,7 @@
 mod activation;
 pub mod architectures;
 mod augment;
+mod constraints;
 mod context;
 mod conv;
 mod dense;
@@ -66,6 +67,7 @@ mod merge;
 mod network;
 mod noise;
 mod norm;
+mod penalties;
 mod pool;
 mod recurrent;
 pub mod recurrent_layouts;
@@ -80,6 +82,7 @@ pub use augment::{
     RandomAffine, RandomBrightness, RandomContrast, RandomCrop, RandomFlip, RandomRotation,
     RandomTranslation, RandomZoom,
 };
+pub use constraints::Constraint;
 pub(crate) use context::record_frozen;
 pub use context::{LayerContext, record};
 pub use conv::{Conv1d, Conv2d, ConvTranspose2d, DepthwiseConv2d};
@@ -90,6 +93,7 @@ pub use merge::{Add, Concat};
 pub use network::{Model, Network, Node};
 pub use noise::{Dropout, GaussianNoise, SpatialDropout};
 pub use norm::{BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LocalResponseNorm};
+pub use penalties::Penalty;
 pub use pool::{AvgPool2d, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d};
 pub use recurrent::{Bidirectional, Gru, Lstm, Merge, RecurrentLayer, SequenceLengths, SimpleRnn};
 pub use reshape::{Flatten, RepeatVector, Reshape, ZeroPad2d};

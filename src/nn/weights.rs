@@ -1,10 +1,9 @@
 //! What layers with a weight and a bias share.
 
-use super::{Activation, LayerContext};
+use super::{Activation, Constraint, LayerContext, Penalty};
 use crate::error::{Error, Result};
 use crate::graph::{Init, Value};
 use crate::shape::Shape;
-use crate::train::{Constraint, Penalty};
 
 /// What a layer asks of one of its parameters in training.
 #[derive(Clone, Copy, Debug, Default)]
@@ -130,14 +129,14 @@ macro_rules! restraint_methods {
         impl $layer {
             #[doc = concat!("A penalty of ", $what, " in training; none by default. The program adds it to")]
             /// its loss, as one of [`Graph::penalties`](crate::Graph::penalties).
-            pub fn $penalty(mut self, penalty: crate::train::Penalty) -> Self {
+            pub fn $penalty(mut self, penalty: crate::nn::Penalty) -> Self {
                 self.$($field).+.penalty = Some(penalty);
                 self
             }
 
             #[doc = concat!("What ", $what, " is held to after every update; nothing by default.")]
             #[doc = $units]
-            pub fn $constraint(mut self, constraint: crate::train::Constraint) -> Self {
+            pub fn $constraint(mut self, constraint: crate::nn::Constraint) -> Self {
                 self.$($field).+.constraint = Some(constraint);
                 self
             }

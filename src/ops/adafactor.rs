@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::update::{Approximate, Number};
 use super::{Gradient, Lowering, Op, OperatorInfo, Reference, Run, expect_dtype, word};
-use crate::cpu::Array;
+use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::Scalar;

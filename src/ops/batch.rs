@@ -1,13 +1,13 @@
 //! Batches made of data that stays on the device. Shader: `batch.wgsl`.
 
 use super::{Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
-use crate::cpu::Array;
+use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Scalar, Source, Value};
+use crate::kernel::DeviceKind;
 use crate::kernel::{BINDING_ALIGNMENT, Bind, FOLD, Grid, KernelCall, Shader, Slot};
 use crate::shape::{Shape, TensorType};
-use crate::tape::DeviceKind;
 
 pub(super) static SHADER: Shader = built_in!("batch", "../../shaders/batch.wgsl");
 

@@ -4,7 +4,7 @@ use super::strided::Nest;
 use super::{
     Backward, EPS, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, flush, widen, word,
 };
-use crate::cpu::{Array, Indexer};
+use crate::array::{Array, Indexer};
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::graph::{Graph, Value};

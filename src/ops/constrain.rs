@@ -3,12 +3,12 @@
 
 use super::strided::Nest;
 use super::{EPS, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
-use crate::cpu::{Array, Indexer};
+use crate::array::{Array, Indexer};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
+use crate::kernel::{DeviceKind, DeviceProfile};
 use crate::kernel::{Grid, KernelCall, Shader, Slot};
 use crate::shape::{Shape, TensorType};
-use crate::tape::{DeviceKind, DeviceProfile};
 
 pub(super) static SHADER: Shader =
     built_in!("constrain", "../../shaders/constrain.wgsl", "../../shaders/workgroup.wgsl");

@@ -4,13 +4,13 @@ use std::ops::RangeInclusive;
 
 use super::pool::Runs;
 use super::{Backward, EPS, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
-use crate::cpu::Array;
+use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
+use crate::kernel::DeviceProfile;
 use crate::kernel::{Grid, KernelCall, Shader, Slot};
 use crate::shape::{Shape, TensorType};
-use crate::tape::DeviceProfile;
 
 pub(super) static SHADER: Shader = built_in!("lrn", "../../shaders/lrn.wgsl");
 

@@ -10,7 +10,7 @@ pub(super) use route::{
 };
 
 use super::{Backward, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, flush, relative_bound};
-use crate::cpu::Array;
+use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
@@ -157,7 +157,14 @@ impl Matmul {
         let ([a_strides, b_strides], [a_count, b_count]) = (product.strides(), product.counts);
         for i in 0..batch {
             let (a, b) = (&a.data[i % a_count * m * k..], &b.data[i % b_count * k * n..]);
-            crate::cpu::gemm([m, k, n], a, a_strides, b, b_strides, &mut y.data[i * m * n..(i + 1) * m * n]);
+            crate::array::gemm(
+                [m, k, n],
+                a,
+                a_strides,
+                b,
+                b_strides,
+                &mut y.data[i * m * n..(i + 1) * m * n],
+            );
         }
         y
     }

@@ -19,7 +19,6 @@ mod adafactor;
 mod augment;
 mod batch;
 mod binary;
-mod bound;
 mod clip;
 mod constrain;
 mod conv;
@@ -43,15 +42,10 @@ mod unary;
 mod update;
 mod window;
 
-use std::fmt;
-use std::ops::Range;
-
 pub(crate) use adafactor::{Adafactor, AdafactorParams};
 pub(crate) use augment::check_crop;
 pub use augment::{AffineOptions, FillMode};
 pub use binary::Binary;
-pub use bound::{EPS, FLUSH, relative_bound};
-pub(crate) use bound::{flush, widen};
 pub(crate) use clip::check_limit;
 pub(crate) use constrain::{ApplyMask, ConstrainNorm, NonNegative, Units};
 pub use conv::{ConvOptions, ConvRoute};
@@ -74,13 +68,13 @@ pub(crate) use update::{
 pub use window::{Padding, Pair};
 pub(crate) use window::{Window, WindowAxis};
 
-use crate::cpu::Array;
+pub use crate::array::{EPS, FLUSH, relative_bound};
+pub(crate) use crate::array::{flush, widen};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Scalar, Value};
-use crate::kernel::{KernelCall, Shader, Slot};
+pub use crate::graph::{Backward, Lowering, Op, Reference, Run};
+use crate::kernel::Shader;
 use crate::shape::TensorType;
-use crate::tape::DeviceProfile;
 
 /// Whether gradients flow through an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,174 +171,6 @@ pub fn shaders() -> Vec<&'static Shader> {
     ];
     shaders.extend(recurrent::SHADERS);
     shaders
-}
-
-/// An operator: everything the engine needs to know about it.
-pub trait Op: fmt::Debug + Send + Sync + 'static {
-    /// Its name in listings and errors.
-    fn name(&self) -> &'static str;
-
-    /// Its attributes in a listing, such as `axis=1`; empty for none.
-    fn attributes(&self) -> String {
-        String::new()
-    }
-
-    /// The shape rule: the types of the outputs, or why the inputs do not fit.
-    fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>>;
-
-    /// Indices of the inputs that the operator overwrites: parameters and states of an update.
-    fn mutates(&self) -> &[usize] {
-        &[]
-    }
-
-    /// Whether output 0 is input 0 under another shape, sharing its buffer.
-    fn is_view(&self) -> bool {
-        false
-    }
-
-    /// The inputs whose buffer output 0 may take over, when it is as large and not read again.
-    fn in_place(&self, inputs: &[TensorType]) -> Vec<usize> {
-        let _ = inputs;
-        Vec::new()
-    }
-
-    /// For an operator that uses an integer input as an index: the input and its exclusive upper
-    /// bound, `u32::MAX` for none. Data written to that input is checked against it; bounds on
-    /// the results do not reach it.
-    fn index_limit(&self, inputs: &[TensorType]) -> Option<(usize, u32)> {
-        let _ = inputs;
-        None
-    }
-
-    /// Multiply-adds that the formula takes, for summaries of models: those of products and
-    /// convolutions are counted, the rest is not.
-    fn multiply_adds(&self, inputs: &[TensorType], outputs: &[TensorType]) -> u64 {
-        let _ = (inputs, outputs);
-        0
-    }
-
-    /// Records the gradients with respect to the inputs, given those of the outputs: one entry
-    /// per input, `None` where there is no dependence. `None` for the operator as a whole means
-    /// that it has no gradient at all.
-    fn backward(&self, cx: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
-        let _ = cx;
-        None
-    }
-
-    /// Classes of inputs that the operator would like to have side by side in one buffer each, such as
-    /// the parameters it updates, their moments and their gradients, as many inputs to each class. Kernels
-    /// may then work on many small inputs in one dispatch.
-    ///
-    /// The plan fulfils it where it can, see [`Lowering::runs`]: for parameters, states and computed
-    /// values, views among them, that occur once among the classes. Inputs of the graph and constants
-    /// stay in buffers of their own.
-    fn packs(&self) -> Vec<Range<usize>> {
-        Vec::new()
-    }
-
-    /// Adds the kernel calls that compute the outputs.
-    fn lower(&self, cx: &mut Lowering<'_>) -> Result<()>;
-
-    /// The f64 reference: the outputs, then the new contents of the mutated inputs in the order
-    /// of [`mutates`](Op::mutates).
-    fn reference(&self, cx: &Reference<'_>) -> Vec<Array>;
-
-    /// The error allowed to an f32 kernel, absolute and per element, for each array that
-    /// [`reference`](Op::reference) returned.
-    fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
-        let _ = cx;
-        results.iter().map(|r| relative_bound(r, 4.0)).collect()
-    }
-}
-
-/// What [`Op::backward`] works with.
-pub struct Backward<'a> {
-    /// The graph that gradients are recorded into.
-    pub graph: &'a Graph,
-    /// The operator's inputs.
-    pub inputs: &'a [Value],
-    /// Its outputs.
-    pub outputs: &'a [Value],
-    /// The gradient of each output; `None` where the losses do not depend on it.
-    pub grads: &'a [Option<Value>],
-    /// Which inputs need a gradient.
-    pub needs: &'a [bool],
-}
-
-impl Backward<'_> {
-    /// The gradient of output 0. [`Op::backward`] of an operator with one output is called only
-    /// when it exists.
-    pub fn grad(&self) -> Value {
-        self.grads[0].expect("backward of a single-output op is called with its gradient")
-    }
-}
-
-/// What [`Op::lower`] works with.
-pub struct Lowering<'a> {
-    /// The device the plan is for.
-    pub profile: &'a DeviceProfile,
-    /// Types of the inputs.
-    pub inputs: &'a [TensorType],
-    /// Types of the outputs.
-    pub outputs: &'a [TensorType],
-    /// The input whose buffer output 0 has taken over, if any: bind only the output then.
-    pub in_place: Option<usize>,
-    pub(crate) runs: &'a [Run],
-    pub(crate) calls: Vec<KernelCall>,
-    pub(crate) scratch: Vec<u64>,
-}
-
-/// Positions of an operator's classes ([`Op::packs`]) whose inputs lie side by side in every class: what
-/// one dispatch can work on. In classes whose inputs are of the same sizes, they are at the same distances.
-///
-/// There is padding between them. Kernels that treat each element alone may overwrite it with
-/// whatever comes out: no one reads it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Run {
-    /// The positions, ascending; just one where nothing lies beside it.
-    pub positions: Vec<usize>,
-    /// By class: elements of 4 bytes from the first input's first to the last one's last, padding included,
-    /// a multiple of 4.
-    pub elements: Vec<usize>,
-    /// Every input begins at the first multiple of so many elements after the one before it.
-    pub alignment: usize,
-    /// The run of each class, to be bound.
-    pub slots: Vec<Slot>,
-}
-
-impl<'a> Lowering<'a> {
-    /// Every position of the classes that the operator [asked for](Op::packs), in runs.
-    pub fn runs(&self) -> &'a [Run] {
-        self.runs
-    }
-
-    /// Adds a kernel call.
-    pub fn call(&mut self, call: KernelCall) {
-        self.calls.push(call);
-    }
-
-    /// Reserves scratch space that lives for this operator only.
-    pub fn scratch(&mut self, bytes: u64) -> Slot {
-        self.scratch.push(bytes);
-        Slot::Scratch(self.scratch.len() - 1)
-    }
-}
-
-/// What [`Op::reference`] works with.
-pub struct Reference<'a> {
-    /// The inputs' contents.
-    pub inputs: Vec<&'a Array>,
-    /// Types of the outputs.
-    pub outputs: &'a [TensorType],
-    /// Current per-step scalars, by index.
-    pub scalars: &'a [f64],
-}
-
-impl Reference<'_> {
-    /// The current value of a per-step scalar.
-    pub fn scalar(&self, scalar: Scalar) -> f64 {
-        self.scalars[scalar.index()]
-    }
 }
 
 /// Fails unless `ty` has the dtype that the operand `what` needs.

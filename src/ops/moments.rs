@@ -1,7 +1,7 @@
 //! Sums of numbers and of their squares that do not round. Shader: `moments.wgsl`.
 
 use super::{Backward, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
-use crate::cpu::Array;
+use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};

@@ -3,7 +3,7 @@
 use super::{
     Backward, EPS, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, flush, widen, word,
 };
-use crate::cpu::Array;
+use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Scalar, Value};

@@ -3,13 +3,13 @@
 use super::{
     Backward, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, relative_bound, word,
 };
-use crate::cpu::{Array, Indexer};
+use crate::array::{Array, Indexer};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
+use crate::kernel::{DeviceKind, DeviceProfile};
 use crate::kernel::{Grid, KernelCall, Shader, Slot};
 use crate::shape::{Shape, TensorType};
-use crate::tape::{DeviceKind, DeviceProfile};
 
 pub(super) static SHADER: Shader = built_in!("reduce", "../../shaders/reduce.wgsl");
 

@@ -2,7 +2,7 @@
 
 use super::strided::Nest;
 use super::{Backward, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
-use crate::cpu::{Array, Indexer};
+use crate::array::{Array, Indexer};
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::graph::{Graph, Value};

@@ -1,7 +1,7 @@
 //! What sequences of indices that are padded to one length hold. Shader: `sequence.wgsl`.
 
 use super::{Backward, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
-use crate::cpu::Array;
+use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};

@@ -1,7 +1,7 @@
-use super::{Executor, Session};
-use crate::device::{Backend, Device};
+use super::Session;
 use crate::error::Result;
-use crate::gpu::GpuChain;
+use crate::executor::gpu::GpuChain;
+use crate::executor::{Backend, Device};
 
 /// Steps of several sessions on one device, one after the other. On a GPU they are encoded together
 /// into few submissions and run behind the host; on the CPU path each runs at once.
@@ -25,7 +25,7 @@ impl Chain {
         let Session { executor, scalars, .. } = session;
         match (&mut self.gpu, executor.gpu()) {
             (Some(chain), Some(gpu)) => gpu.record_step(scalars, chain),
-            _ => Executor::replay(executor.as_mut(), scalars, 1),
+            _ => executor.replay(scalars, 1),
         }
     }
 

@@ -79,7 +79,7 @@ impl Session {
 
     /// The first NaN or infinity in a value, which operator `op` has written.
     pub(crate) fn non_finite_in(&self, value: Value, op: Option<usize>) -> Result<Option<NonFinite>> {
-        let data = self.executor.read_f64(value)?;
+        let data = self.contents(value)?;
         let Some(index) = data.iter().position(|v| !v.is_finite()) else { return Ok(None) };
         let node = op.map(|op| &self.tape.ops()[op]);
         Ok(Some(NonFinite {

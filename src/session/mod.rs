@@ -2,8 +2,8 @@
 
 mod chain;
 mod faults;
+mod on_gpu;
 mod options;
-mod scalars;
 mod snapshot;
 mod verify;
 
@@ -12,51 +12,20 @@ use std::sync::{Arc, Weak};
 
 pub(crate) use chain::Chain;
 pub use faults::NonFinite;
+pub use on_gpu::RawDispatch;
 pub(crate) use options::Fed;
 pub use options::SessionOptions;
-pub(crate) use scalars::ScalarTable;
 pub use snapshot::Snapshot;
 pub use verify::{HostData, OpCheck, Verification};
 
-use crate::cpu::CpuExecutor;
-use crate::device::{Backend, Device};
 use crate::dtype::Element;
 use crate::error::{Error, Result};
-use crate::gpu::{GpuExecutor, shared_layout};
+use crate::executor::gpu::shared_layout;
+use crate::executor::{Backend, CpuExecutor, Device, Executor, GpuExecutor, Links, ScalarTable};
 use crate::graph::{Init, Recording, Source, Value};
+use crate::kernel::Scalar;
 use crate::shape::{Shape, TensorType};
 use crate::tape::{Plan, Tape};
-
-/// What runs a tape: the GPU or the CPU reference path.
-pub(crate) trait Executor: Send {
-    /// Overwrites a persistent value; `bytes` has its length.
-    fn write(&mut self, value: Value, bytes: &[u8]) -> Result<()>;
-
-    /// The current contents of a value's storage.
-    fn read(&self, value: Value) -> Result<Vec<u8>>;
-
-    /// The same with every digit the executor has.
-    fn read_f64(&self, value: Value) -> Result<Vec<f64>>;
-
-    /// Puts back what [`read_f64`](Executor::read_f64) gave.
-    fn restore(&mut self, value: Value, data: &[f64]) -> Result<()>;
-
-    /// Runs `steps` steps, advancing the step scalar after each.
-    fn replay(&mut self, scalars: &mut ScalarTable, steps: usize) -> Result<()>;
-
-    /// Runs one operator alone, as part of a step.
-    fn run_op(&mut self, op: usize, scalars: &ScalarTable) -> Result<()>;
-
-    /// The GPU executor, if it is one.
-    fn gpu(&self) -> Option<&GpuExecutor> {
-        None
-    }
-
-    /// The CPU executor, if it is one.
-    fn cpu(&self) -> Option<&CpuExecutor> {
-        None
-    }
-}
 
 /// A tape on a device: it owns the buffers and everything else that a replay needs.
 ///
@@ -75,7 +44,7 @@ pub(crate) trait Executor: Send {
 /// ```
 pub struct Session {
     tape: Arc<Tape>,
-    executor: Box<dyn Executor>,
+    executor: Executor,
     scalars: ScalarTable,
 }
 
@@ -91,16 +60,16 @@ impl Tape {
 
     /// [`session`](Tape::session) with a seed or shared parameters.
     pub fn session_with(&self, device: &Device, options: SessionOptions<'_>) -> Result<Session> {
+        let links = options.links(self)?;
         match &device.backend {
             Backend::Cpu => {
-                Session::build(self, options, |tape, options| Ok(Box::new(CpuExecutor::new(tape, options)?)))
+                let tape = Arc::new(self.clone());
+                let executor = Executor::Cpu(CpuExecutor::new(tape.clone(), &links)?);
+                Session::build(tape, executor, options)
             }
             Backend::Gpu(context) => {
-                let shared = shared_layout(context, self, &options)?;
-                let plan = self.plan_with(&context.profile, &shared)?;
-                Session::build(self, options, |tape, options| {
-                    Ok(Box::new(GpuExecutor::new(context.clone(), tape, plan, options)?))
-                })
+                let plan = self.plan_with(&context.profile, &shared_layout(context, &links)?)?;
+                self.session_planned(device, plan, &links, options)
             }
         }
     }
@@ -113,25 +82,27 @@ impl Tape {
         plan: Plan,
         options: SessionOptions<'_>,
     ) -> Result<Session> {
-        match &device.backend {
-            Backend::Cpu => Err(Error::NeedsGpu { what: "a plan" }),
-            Backend::Gpu(context) => Session::build(self, options, |tape, options| {
-                Ok(Box::new(GpuExecutor::new(context.clone(), tape, plan, options)?))
-            }),
-        }
+        self.session_planned(device, plan, &options.links(self)?, options)
+    }
+
+    fn session_planned(
+        &self,
+        device: &Device,
+        plan: Plan,
+        links: &Links<'_>,
+        options: SessionOptions<'_>,
+    ) -> Result<Session> {
+        let Backend::Gpu(context) = &device.backend else { return Err(Error::NeedsGpu { what: "a plan" }) };
+        let tape = Arc::new(self.clone());
+        let gpu = GpuExecutor::new(context.clone(), tape.clone(), plan, links, options.guard)?;
+        Session::build(tape, Executor::Gpu(Box::new(gpu)), options)
     }
 }
 
 impl Session {
-    fn build(
-        tape: &Tape,
-        options: SessionOptions<'_>,
-        make: impl FnOnce(Arc<Tape>, &SessionOptions<'_>) -> Result<Box<dyn Executor>>,
-    ) -> Result<Session> {
-        options.check_some_shared(tape)?;
-        let tape = Arc::new(tape.clone());
+    fn build(tape: Arc<Tape>, executor: Executor, options: SessionOptions<'_>) -> Result<Session> {
         let scalars = ScalarTable::new(&tape.recording().scalars, options.seed);
-        let mut session = Session { executor: make(tape.clone(), &options)?, tape, scalars };
+        let mut session = Session { executor, tape, scalars };
         session.initialise(&options)?;
         Ok(session)
     }
@@ -248,7 +219,7 @@ impl Session {
     pub fn read_f64(&self, value: Value) -> Result<Vec<f64>> {
         self.check_readable(value)?;
         self.expect::<f32>("the type to read", value)?;
-        self.executor.read_f64(value)
+        self.contents(value)
     }
 
     /// The only element of a value, such as a loss.
@@ -418,13 +389,12 @@ impl Session {
 
     /// [`read_f64`](Session::read_f64) of several values, with one copy from the device.
     pub(crate) fn read_together(&self, values: &[Value]) -> Result<Vec<Vec<f64>>> {
-        match self.executor.gpu() {
-            None => values.iter().map(|&value| self.executor.read_f64(value)).collect(),
-            Some(gpu) => {
-                let bytes = gpu.read_together(values)?;
-                Ok(values.iter().zip(bytes).map(|(&value, bytes)| gpu.to_f64(value, &bytes)).collect())
-            }
-        }
+        self.executor.read_f64(values)
+    }
+
+    /// A value's contents with every digit the executor has.
+    fn contents(&self, value: Value) -> Result<Vec<f64>> {
+        Ok(self.executor.read_f64(&[value])?.pop().unwrap_or_default())
     }
 
     /// Shape and dtype of a value of the tape.
@@ -437,9 +407,14 @@ impl Session {
         self.tape.recording().ty(value).shape
     }
 
-    /// Sets the learning rate of the optimiser, if it has one under the usual name.
-    pub(crate) fn set_learning_rate(&mut self, rate: f32) {
-        self.scalars.set_learning_rate(rate);
+    /// The per-step scalar of this name.
+    pub(crate) fn scalar_of(&self, name: &str) -> Option<Scalar> {
+        self.scalars.scalar(name)
+    }
+
+    /// Sets a scalar of this tape.
+    pub(crate) fn put_scalar(&mut self, scalar: Scalar, value: f32) {
+        self.scalars.put(scalar, value);
     }
 
     /// The tape.
@@ -455,10 +430,6 @@ impl Session {
     /// The plan of a GPU session; `None` on the CPU path, which needs none.
     pub fn plan(&self) -> Option<&Plan> {
         self.executor.gpu().map(|gpu| gpu.plan())
-    }
-
-    pub(crate) fn executor(&self) -> &dyn Executor {
-        self.executor.as_ref()
     }
 
     fn parameters(&self) -> impl Iterator<Item = Value> + '_ {

@@ -1,7 +1,7 @@
 use super::Session;
 use crate::error::{Error, Result};
+use crate::executor::{Link, Links};
 use crate::graph::{Source, Value};
-use crate::shape::TensorType;
 use crate::tape::Tape;
 
 /// A value of a tape that has the storage of a value of another session.
@@ -91,18 +91,31 @@ impl<'a> SessionOptions<'a> {
         })
     }
 
-    /// Refuses a shared value whose shapes differ.
-    pub(crate) fn check_shared_shape(&self, name: &str, own: TensorType) -> Result<()> {
-        let Some((session, theirs)) = self.shared_value(name) else { return Ok(()) };
-        let theirs = session.tape().recording().ty(theirs);
-        if theirs == own {
-            return Ok(());
+    /// What a session of this tape has in common with others.
+    pub(crate) fn links(&self, tape: &Tape) -> Result<Links<'a>> {
+        self.check_some_shared(tape)?;
+        let link = |fed: &Fed<'a>| Link { own: fed.own, executor: &fed.session.executor, theirs: fed.theirs };
+        let mut links = Links { shared: Vec::new(), fed: self.feeds.iter().map(link).collect() };
+        for own in tape.persistent() {
+            let info = &tape.recording().values[own.index()];
+            if !matches!(info.source, Source::Parameter(_) | Source::State(_)) || self.is_fed(own) {
+                continue;
+            }
+            let name = tape.recording().describe(own);
+            let Some((session, theirs)) = self.shared_value(&name) else { continue };
+            let found = session.tape().recording().ty(theirs);
+            if found != info.ty {
+                let own = info.ty;
+                let message = format!("`{name}` is {own} here and {found} in the other session");
+                return Err(Error::Share { message });
+            }
+            links.shared.push(Link { own, executor: &session.executor, theirs });
         }
-        Err(Error::Share { message: format!("`{name}` is {own} here and {theirs} in the other session") })
+        Ok(links)
     }
 
     /// Refuses sessions that have no parameter in common: a misspelt name, most likely.
-    pub(crate) fn check_some_shared(&self, tape: &Tape) -> Result<()> {
+    fn check_some_shared(&self, tape: &Tape) -> Result<()> {
         let Some(session) = self.sources().next() else { return Ok(()) };
         let recording = tape.recording();
         let is_parameter = |v: &Value| matches!(recording.values[v.index()].source, Source::Parameter(_));

@@ -1,19 +1,15 @@
 use super::Session;
 use crate::error::{Error, Result};
-use crate::gpu::GpuSnapshot;
+use crate::executor::Copies;
 use crate::graph::Value;
 
 /// The parameters, states and per-step scalars of a session at some moment, kept on its device:
 /// what [`Session::snapshot`] returns.
 pub struct Snapshot {
-    contents: Contents,
+    /// What the copies are of, so that a tape that was recorded again takes them up.
+    names: Vec<String>,
+    copies: Copies,
     scalars: Vec<f64>,
-}
-
-/// Each value by its name, so that a tape that was recorded again takes them up.
-enum Contents {
-    Gpu(GpuSnapshot),
-    Cpu(Vec<(String, Vec<f64>)>),
 }
 
 impl Session {
@@ -30,17 +26,8 @@ impl Session {
 
     /// A snapshot of these parameters and states alone.
     pub(crate) fn snapshot_of(&self, values: &[Value]) -> Result<Snapshot> {
-        let contents = match self.executor.gpu() {
-            Some(gpu) => {
-                let named: Vec<_> = values.iter().map(|&value| (self.name_of(value), value)).collect();
-                Contents::Gpu(gpu.snapshot(&named)?)
-            }
-            None => {
-                let read = |&v: &Value| Ok((self.name_of(v), self.executor.read_f64(v)?));
-                Contents::Cpu(values.iter().map(read).collect::<Result<_>>()?)
-            }
-        };
-        Ok(Snapshot { contents, scalars: self.scalars.values().to_vec() })
+        let names = values.iter().map(|&value| self.name_of(value)).collect();
+        Ok(Snapshot { names, copies: self.executor.copy(values)?, scalars: self.scalars.values().to_vec() })
     }
 
     /// Puts everything back as it was when the snapshot of this session was made.
@@ -55,41 +42,22 @@ impl Session {
 
     /// [`restore`](Session::restore) without the step count and the other scalars.
     pub(crate) fn restore_contents(&mut self, snapshot: &Snapshot) -> Result<()> {
-        match &snapshot.contents {
-            Contents::Gpu(contents) => {
-                let values: Vec<Value> =
-                    contents.names().map(|n| self.advanced_value(n)).collect::<Result<_>>()?;
-                match self.executor.gpu() {
-                    Some(gpu) => gpu.put_back(contents, &values),
-                    None => Err(Error::NeedsGpu { what: "a snapshot of a GPU session" }),
-                }
+        let mut values = Vec::with_capacity(snapshot.names.len());
+        for (name, found) in snapshot.names.iter().zip(snapshot.copies.lengths()) {
+            let value = self.advanced_value(name)?;
+            let expected = self.type_of(value);
+            if expected.numel() != found {
+                return Err(Error::Length { name: name.clone(), expected, found });
             }
-            Contents::Cpu(contents) => {
-                let find = |(name, data): &(String, Vec<f64>)| {
-                    let (value, found) = (self.advanced_value(name)?, data.len());
-                    let expected = self.type_of(value);
-                    if expected.numel() == found {
-                        return Ok(value);
-                    }
-                    Err(Error::Length { name: name.clone(), expected, found })
-                };
-                let values: Vec<Value> = contents.iter().map(find).collect::<Result<_>>()?;
-                let pairs = values.into_iter().zip(contents);
-                pairs.into_iter().try_for_each(|(value, (_, data))| self.executor.restore(value, data))
-            }
+            values.push(value);
         }
+        self.executor.put_back(&snapshot.copies, &values)
     }
 
     /// What a snapshot holds, by name.
     pub(crate) fn read_snapshot(&self, snapshot: &Snapshot) -> Result<Vec<(String, Vec<f64>)>> {
-        match &snapshot.contents {
-            Contents::Gpu(contents) => {
-                let gpu =
-                    self.executor.gpu().ok_or(Error::NeedsGpu { what: "a snapshot of a GPU session" })?;
-                gpu.read_snapshot(contents)
-            }
-            Contents::Cpu(contents) => Ok(contents.clone()),
-        }
+        let arrays = self.executor.read_copies(&snapshot.copies)?;
+        Ok(snapshot.names.iter().cloned().zip(arrays).collect())
     }
 
     /// A snapshot that holds these arrays, by the names of parameters and states.

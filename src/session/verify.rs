@@ -1,12 +1,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::{ScalarTable, Session};
+use super::Session;
+use crate::array::Array;
 use crate::compare::{Comparison, compare};
-use crate::cpu::Array;
 use crate::error::Result;
-use crate::graph::{Source, Value};
-use crate::ops::Reference;
+use crate::graph::{Reference, Source, Value};
 use crate::shape::TensorType;
 
 /// Data for an input: f32 or u32 elements.
@@ -120,7 +119,7 @@ impl Session {
         }
         let tape = self.tape.clone();
         let advanced: Vec<Value> = tape.persistent().into_iter().filter(|v| self.is_advanced(*v)).collect();
-        let saved: Vec<_> = advanced.iter().map(|&v| self.executor.read_f64(v)).collect::<Result<_>>()?;
+        let saved = self.executor.read_f64(&advanced)?;
         let checked = self.check_ops();
         for (&value, data) in advanced.iter().zip(&saved) {
             self.executor.restore(value, data)?;
@@ -152,7 +151,7 @@ impl Session {
             let results;
             let bounds;
             {
-                let scalars = ScalarTable::values(&self.scalars);
+                let scalars = self.scalars.values();
                 let cx = Reference { inputs: inputs.iter().collect(), outputs: &types, scalars };
                 results = node.op.reference(&cx);
                 bounds = node.op.error_bound(&cx, &results);
@@ -173,7 +172,7 @@ impl Session {
     }
 
     fn fetch(&self, value: Value, ty: TensorType) -> Result<Array> {
-        Ok(Array::new(ty.shape, self.executor.read_f64(value)?))
+        Ok(Array::new(ty.shape, self.contents(value)?))
     }
 }
 

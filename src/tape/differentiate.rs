@@ -1,11 +1,10 @@
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::graph::{Context, Graph, Node, Phase, Value};
-use crate::ops::Backward;
+use crate::graph::{Backward, Context, Graph, Node, Phase, Value};
 
 /// Reverse-mode differentiation of the sum of `losses`. The gradients reaching a value are added
 /// up in one place: when the operator that produced the value is visited, or at the end.
-pub(super) fn differentiate(graph: &Graph, losses: &[Value], wrt: &[Value]) -> Result<Vec<Option<Value>>> {
+pub(crate) fn differentiate(graph: &Graph, losses: &[Value], wrt: &[Value]) -> Result<Vec<Option<Value>>> {
     if losses.iter().chain(wrt).any(|&v| !graph.owns(v)) {
         return Err(Error::ForeignValue);
     }

@@ -6,17 +6,16 @@ mod differentiate;
 mod pack;
 mod plan;
 mod print;
-mod profile;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use crate::kernel::{DeviceKind, DeviceProfile};
+pub(crate) use differentiate::differentiate;
 pub(crate) use pack::{Place, SharedLayout};
 pub use plan::{BoundBuffer, BufferPlan, BufferRole, Dispatch, Plan, ValuePlan};
-pub use profile::{DeviceKind, DeviceProfile};
 
 use crate::error::{Error, Result};
-use crate::graph::{Context, Graph, Node, Phase, Recording, Source, Value, ValueInfo};
-use crate::train::{Optimizer, hold_to_rules};
+use crate::graph::{Graph, Node, Phase, Recording, Source, Value, ValueInfo};
 
 /// A recorded step.
 ///
@@ -57,7 +56,7 @@ impl Graph {
     /// # Errors
     /// [`Error::LossNotScalar`], [`Error::NoGradient`], [`Error::ForeignValue`].
     pub fn differentiate(&self, losses: impl Into<Vec<Value>>, wrt: &[Value]) -> Result<Vec<Value>> {
-        let found = differentiate::differentiate(self, &losses.into(), wrt)?;
+        let found = differentiate(self, &losses.into(), wrt)?;
         let zeros = |of: Value| {
             let shape = self.shape_of(of);
             self.broadcast_to(self.scalar_constant(0.0), shape)
@@ -70,45 +69,12 @@ impl Graph {
     pub fn forward(&self, outputs: impl Into<Vec<Value>>) -> Result<Tape> {
         Tape::collect(self, &outputs.into(), &[])
     }
-
-    /// The tape of a training step: the losses, their gradients with respect to every trainable
-    /// parameter they depend on, and the optimiser's updates. Several losses are added up, such as a
-    /// loss and the [`penalties`](Graph::penalties). After the updates, the parameters are held to their
-    /// [constraints](Graph::constrain) and [masks](Graph::mask).
-    ///
-    /// # Errors
-    /// [`Error::NothingToTrain`] if the losses depend on no parameter; otherwise as
-    /// [`differentiate`](Graph::differentiate).
-    pub fn training_step(&self, losses: impl Into<Vec<Value>>, optimizer: &dyn Optimizer) -> Result<Tape> {
-        let losses = losses.into();
-        let parameters = self.parameters();
-        let found = differentiate::differentiate(self, &losses, &parameters)?;
-        let pairs = parameters.into_iter().zip(found);
-        let gradients: Vec<_> = pairs.filter_map(|(p, grad)| grad.map(|grad| (p, grad))).collect();
-        if gradients.is_empty() {
-            return Err(Error::NothingToTrain);
-        }
-        let first_update = self.recording().nodes.len();
-        let context = Context { phase: Phase::Update, ..Context::default() };
-        self.take_gradient_norm();
-        self.recording_as(context, || optimizer.record(self, &gradients))?;
-        self.recording_as(context, || hold_to_rules(self, first_update))?;
-        self.recording_as(context, || self.record_averages())?;
-        let norm = self.take_gradient_norm();
-        let updates: Vec<_> = (first_update..self.recording().nodes.len()).collect();
-        let outputs: Vec<Value> = losses.iter().copied().chain(norm).collect();
-        let mut tape = Tape::collect(self, &outputs, &updates)?;
-        tape.losses = losses;
-        tape.gradients = gradients.into_iter().collect();
-        tape.gradient_norm = norm;
-        Ok(tape)
-    }
 }
 
 impl Tape {
     /// Selects the operators that `outputs`, the graph's kept values, the program's own assignments
     /// and the updates among nodes `updates` need, and puts them in order.
-    fn collect(graph: &Graph, outputs: &[Value], updates: &[usize]) -> Result<Tape> {
+    pub(crate) fn collect(graph: &Graph, outputs: &[Value], updates: &[usize]) -> Result<Tape> {
         let recording = graph.recording().clone();
         if outputs.iter().any(|&v| !recording.owns(v)) {
             return Err(Error::ForeignValue);
@@ -138,6 +104,17 @@ impl Tape {
         let kept = roots.into_iter().collect();
         let (losses, gradients, gradient_norm) = (Vec::new(), BTreeMap::new(), None);
         Ok(Tape { recording, ops, kept, losses, gradients, gradient_norm, held })
+    }
+
+    /// Says what a training step minimises, and by which gradients and which norm of them.
+    pub(crate) fn of_training(
+        mut self,
+        losses: Vec<Value>,
+        gradients: BTreeMap<Value, Value>,
+        norm: Option<Value>,
+    ) -> Tape {
+        (self.losses, self.gradients, self.gradient_norm) = (losses, gradients, norm);
+        self
     }
 
     /// Keeps values readable after each replay: their buffers are not reused within the step.

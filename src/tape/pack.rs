@@ -5,11 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::Tape;
 use super::plan::{BufferRole, pad};
-use super::profile::DeviceProfile;
 use crate::error::{Error, Result};
-use crate::graph::{Node, Source, Value};
-use crate::kernel::Slot;
-use crate::ops::Run;
+use crate::graph::{Node, Run, Source, Value};
+use crate::kernel::{DeviceProfile, Slot};
 
 /// Where a value lies in an arena.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,11 +5,9 @@ use std::sync::Arc;
 use super::Tape;
 use super::bind::{Binder, Clash};
 use super::pack::{Packing, SharedLayout};
-use super::profile::DeviceProfile;
 use crate::error::{Error, Result};
-use crate::graph::{Node, Scalar, Source, Value};
-use crate::kernel::{Access, EntryPoint, KernelCall, Shader};
-use crate::ops::{Lowering, Run};
+use crate::graph::{Lowering, Node, Run, Source, Value};
+use crate::kernel::{Access, DeviceProfile, EntryPoint, KernelCall, Scalar, Shader};
 use crate::shape::TensorType;
 
 /// Buffers are padded to this, so that kernels may move four elements at a time.

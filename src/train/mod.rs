@@ -81,24 +81,22 @@ mod accumulation;
 pub mod callbacks;
 pub(crate) mod checkpoint;
 mod clip;
-mod constraints;
 mod groups;
 mod history;
 mod losses;
 pub mod metrics;
 mod optimizers;
-mod penalties;
 pub mod pruning;
 pub mod schedules;
+mod step;
 mod trainer;
 mod weights;
 
+pub use crate::dtype::StoredType;
+pub use crate::nn::{Constraint, Penalty};
 pub use callbacks::{Callback, CallbackState, Run};
-pub use checkpoint::{LoadOptions, LoadReport, SkippedTensor, StoredType};
+pub use checkpoint::{LoadOptions, LoadReport, SkippedTensor};
 pub use clip::{Clip, Clipped};
-pub use constraints::Constraint;
-pub(crate) use constraints::{Rule, hold_to_rules};
-pub(crate) use groups::gather;
 pub use groups::update_groups;
 pub use history::{History, Logs};
 pub use losses::{CrossEntropy, Loss, LossFunction, Scores};
@@ -109,7 +107,7 @@ pub use optimizers::{
     AVERAGE, Adadelta, Adafactor, Adagrad, Adam, AdamW, Adamax, Averaged, Ftrl, LEARNING_RATE, Lion, Nadam,
     Optimizer, RmsProp, Sgd,
 };
-pub use penalties::Penalty;
 pub use schedules::Schedule;
+pub use step::ParameterGroup;
 pub use trainer::{Evaluation, Fit, Predictions, Trainer, TrainerBuilder};
 pub use weights::{WeightArray, Weights};

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use retape::cpu::Array;
+use retape::array::Array;
 use retape::kernel::{KernelCall, Shader, Slot};
 use retape::ops::{Lowering, Op, Reference};
 use retape::prelude::*;

@@ -1,6 +1,6 @@
 //! Operators of the tests' own that read one buffer and write another in one kernel.
 
-use retape::cpu::Array;
+use retape::array::Array;
 use retape::kernel::{Grid, KernelCall, Shader, Slot};
 use retape::ops::{Lowering, Op, Reference};
 use retape::{Result, TensorType};

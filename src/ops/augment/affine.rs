@@ -3,7 +3,7 @@ use std::f64::consts::TAU;
 use super::super::{EPS, FLUSH, Lowering, Op, Reference, expect_dtype, stream_at, word};
 use super::options::Whole;
 use super::{AffineOptions, FillMode, SHADER};
-use crate::cpu::Array;
+use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::Scalar;

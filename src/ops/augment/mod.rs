@@ -7,7 +7,7 @@ pub(crate) use options::check_crop;
 pub use options::{AffineOptions, FillMode};
 
 use super::{EPS, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, stream_at, word};
-use crate::cpu::Array;
+use crate::array::Array;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Scalar, Value};
 use crate::kernel::{Grid, KernelCall, Shader, Slot};

@@ -20,7 +20,7 @@ pub(super) use implicit::SHADER as BLOCKS;
 use super::{
     Backward, Gradient, Lowering, Op, OperatorInfo, Reference, Window, expect_dtype, flush, relative_bound,
 };
-use crate::cpu::Array;
+use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::Value;

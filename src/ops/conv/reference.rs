@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::geometry::{Geometry, Product};
-use crate::cpu::gemm;
+use crate::array::gemm;
 
 /// Images whose weight gradients are added up by one thread. Fixed, so that results do not depend
 /// on the number of threads.

@@ -2,7 +2,7 @@
 //! Shaders: `gather.wgsl`, `gather_sorted.wgsl`.
 
 use super::{Picks, SORTED};
-use crate::cpu::Array;
+use crate::array::Array;
 use crate::error::Result;
 use crate::kernel::{Grid, KernelCall, Slot};
 use crate::ops::{EPS, FLUSH, Lowering, Op, Reference, word};

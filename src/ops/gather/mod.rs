@@ -4,7 +4,7 @@
 mod grad;
 
 use super::{Backward, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
-use crate::cpu::Array;
+use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};

@@ -7,7 +7,7 @@ pub use slice::SliceRange;
 
 use super::strided::Nest;
 use super::{Backward, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, relative_bound, word};
-use crate::cpu::{Array, Indexer};
+use crate::array::{Array, Indexer};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Scalar, Value};

@@ -1,7 +1,7 @@
 //! Slices, padding and concatenation.
 
 use super::{Move, exact, fill_call};
-use crate::cpu::{Array, Indexer};
+use crate::array::{Array, Indexer};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};

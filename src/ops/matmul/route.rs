@@ -18,8 +18,8 @@ use std::ops::Range;
 
 use super::Product;
 use crate::kernel::{Bind, Grid, KernelCall, Shader, Slot};
+use crate::kernel::{DeviceKind, DeviceProfile};
 use crate::ops::{Lowering, word};
-use crate::tape::{DeviceKind, DeviceProfile};
 
 pub(in crate::ops) static ELEMENTS: Shader = built_in!("matmul", "../../../shaders/matmul.wgsl");
 pub(in crate::ops) static BLOCKS: Shader =

@@ -5,7 +5,7 @@ use super::super::{EPS, FLUSH, Lowering, Op, Reference};
 use super::forward::{Form, Stats};
 use super::geometry::{Geometry, Nest, NestParams, Route, flag};
 use super::{ELEMENTS, Kind, SHADER};
-use crate::cpu::Array;
+use crate::array::Array;
 use crate::error::Result;
 use crate::kernel::{Grid, KernelCall, Shader, Slot};
 use crate::shape::TensorType;

@@ -5,7 +5,7 @@ use super::super::{Backward, EPS, FLUSH, Lowering, Op, Reference, expect_dtype, 
 use super::backward::{ChannelGrad, NormGrad};
 use super::geometry::{Geometry, flag};
 use super::{ELEMENTS, Kind, SHADER};
-use crate::cpu::Array;
+use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::Value;

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::super::{Backward, EPS, FLUSH, Lowering, Op, Reference, word};
 use super::sum::{Kind, SumPool};
 use super::{Area, PoolOptions, PoolParams, launch, nested, planes, pooled, sides};
-use crate::cpu::Array;
+use crate::array::Array;
 use crate::error::{Error, Result};
 use crate::graph::Value;
 use crate::kernel::{KernelCall, Slot};

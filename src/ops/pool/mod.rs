@@ -9,13 +9,13 @@ pub use options::PoolOptions;
 use rayon::prelude::*;
 
 use super::{Gradient, OperatorInfo, Window, WindowAxis, expect_dtype, word};
-use crate::cpu::Array;
+use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
+use crate::kernel::{DeviceKind, DeviceProfile};
 use crate::kernel::{Grid, KernelCall, Shader};
 use crate::shape::{Shape, TensorType};
-use crate::tape::{DeviceKind, DeviceProfile};
 
 pub(super) static SHADER: Shader = built_in!("pool", "../../../shaders/pool.wgsl");
 

@@ -3,7 +3,7 @@
 use super::kernels;
 use super::reference::{self, Jitter};
 use super::{Cell, CellActivation, Extents, GruReset, RecurrentOptions, RecurrentRoute, RecurrentWeights};
-use crate::cpu::Array;
+use crate::array::Array;
 use crate::error::Result;
 use crate::graph::{Graph, Value};
 use crate::ops::{Backward, Lowering, Op, Reference};

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::operator::{Part, RecurGrad, Spec};
 use super::{Cell, CellActivation, Extents, GruReset};
-use crate::cpu::Array;
+use crate::array::Array;
 use crate::ops::{EPS, FLUSH};
 use crate::random::pcg4d;
 use crate::shape::TensorType;

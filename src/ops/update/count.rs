@@ -1,5 +1,5 @@
 use super::{SHADER, UpdateParams};
-use crate::cpu::Array;
+use crate::array::Array;
 use crate::error::Result;
 use crate::graph::{Graph, Scalar, Value};
 use crate::kernel::{KernelCall, Slot};

@@ -18,7 +18,7 @@ use std::fmt;
 use std::ops::Range;
 
 use super::{Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
-use crate::cpu::Array;
+use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::Scalar;
@@ -286,7 +286,7 @@ impl<R: UpdateRule> Op for Update<R> {
 mod tests {
     use super::{Adam, Update, UpdateParams};
     use crate::graph::{Graph, Init, Value};
-    use crate::tape::DeviceProfile;
+    use crate::kernel::DeviceProfile;
     use crate::{Device, Tape};
 
     /// Parameters, moments and gradients of two shapes; the moments and what moves them.

@@ -10,8 +10,8 @@ use half::{bf16, f16};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde_json::Value as Json;
 
-use super::StoredType;
 use super::atomic::write_atomically;
+use crate::dtype::StoredType;
 use crate::error::{Error, Result};
 
 /// The key of this crate's own entry in the metadata of a file.

@@ -14,5 +14,5 @@ mod weights;
 pub(crate) use atomic::write_atomically;
 pub(crate) use header::{Header, Journey};
 pub(crate) use options::is_within;
-pub use options::{LoadOptions, LoadReport, SkippedTensor, StoredType};
+pub use options::{LoadOptions, LoadReport, SkippedTensor};
 pub(crate) use states::{Checkpoint, Opened, own_something};

@@ -1,5 +1,7 @@
 use std::fmt;
 
+use crate::dtype::StoredType;
+
 /// What to take from a file of weights: [`Session::load_weights_with`](crate::Session::load_weights_with).
 ///
 /// By default everything: a weight that the file lacks, a tensor too many and another shape are errors.
@@ -69,22 +71,6 @@ pub struct SkippedTensor {
     pub found: StoredType,
     /// What the model has.
     pub expected: StoredType,
-}
-
-/// Type and shape of a tensor in a file, which may be none that a value has.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoredType {
-    /// The type as safetensors calls it: `F32`, `BF16`.
-    pub dtype: String,
-    /// The dimensions.
-    pub shape: Vec<usize>,
-}
-
-/// `F32 [3, 4]`.
-impl fmt::Display for StoredType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {:?}", self.dtype, self.shape)
-    }
 }
 
 /// `loaded 4; missing: dense.bias; skipped: dense.weight (F32 [20, 5], here F32 [20, 10])`.

@@ -5,9 +5,10 @@ use std::path::Path;
 
 use safetensors::tensor::Dtype;
 
+use super::Header;
 use super::file::{self, Tensor, TensorFile};
-use super::{Header, StoredType};
 use crate::dtype::DType;
+use crate::dtype::StoredType;
 use crate::error::{Error, Result};
 use crate::graph::Value;
 use crate::session::Session;

@@ -3,8 +3,8 @@ use std::sync::Arc;
 
 use super::Trainer;
 use super::recipe::{Recipe, Variant};
-use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::executor::Device;
 use crate::nn::Layer;
 use crate::shape::Shape;
 use crate::train::checkpoint::Journey;

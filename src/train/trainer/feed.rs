@@ -6,9 +6,9 @@ use std::sync::Weak;
 
 use super::recipe::{Step, StepValues};
 use crate::data::{Column, ColumnData, Samples};
-use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
+use crate::executor::Device;
 use crate::graph::{Graph, Value};
 use crate::random::Stream;
 use crate::session::{Chain, Fed, Session, SessionOptions};

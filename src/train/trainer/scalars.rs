@@ -55,7 +55,9 @@ impl Trainer {
         };
         session.set_step(self.steps);
         session.set_updates(self.optimizer_updates);
-        session.set_learning_rate(rate);
+        if let Some(scalar) = session.scalar_of(LEARNING_RATE) {
+            session.put_scalar(scalar, rate);
+        }
     }
 
     /// The scalars of the training as they are now, all but the learning rate.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::context::GpuContext;
 use super::executor::GpuExecutor;
 use crate::error::{Error, Result};
-use crate::graph::{Source, Value};
-use crate::session::{Session, SessionOptions};
+use crate::executor::{Executor, Link, Links};
+use crate::graph::Value;
 use crate::tape::{Place, Plan, SharedLayout, Tape, ValuePlan};
 
 /// Where another session has a value.
@@ -19,50 +19,33 @@ struct Shared<'a> {
     offset: u64,
 }
 
-/// The executor of a session on this device.
-fn on_device<'a>(context: &Arc<GpuContext>, session: &'a Session) -> Result<&'a GpuExecutor> {
-    let here = session.executor().gpu().filter(|gpu| Arc::ptr_eq(&gpu.context, context));
+/// An executor on this device.
+fn on_device<'a>(context: &Arc<GpuContext>, executor: &'a Executor) -> Result<&'a GpuExecutor> {
+    let here = executor.gpu().filter(|gpu| Arc::ptr_eq(&gpu.context, context));
     here.ok_or_else(|| Error::Share { message: "the sessions run on different devices".to_owned() })
 }
 
 /// This tape's values that other sessions have.
-fn shared_values<'a>(
-    context: &Arc<GpuContext>,
-    tape: &Tape,
-    options: &SessionOptions<'a>,
-) -> Result<Vec<(Value, Shared<'a>)>> {
-    options.sources().try_for_each(|session| on_device(context, session).map(|_| ()))?;
+fn shared_values<'a>(context: &Arc<GpuContext>, links: &Links<'a>) -> Result<Vec<(Value, Shared<'a>)>> {
     let mut values = Vec::new();
-    for value in tape.persistent() {
-        let info = &tape.recording().values[value.index()];
-        if !matches!(info.source, Source::Parameter(_) | Source::State(_)) {
-            continue;
-        }
-        let name = tape.recording().describe(value);
-        if let Some((session, theirs)) = options.shared_value(&name) {
-            options.check_shared_shape(&name, info.ty)?;
-            let other = on_device(context, session)?;
-            let place = |planned: &ValuePlan| Shared {
-                buffer: &other.buffers[planned.buffer],
-                bytes: other.plan().buffers[planned.buffer].bytes,
-                offset: planned.offset,
-            };
-            values.extend(other.plan().value(theirs).map(|planned| (value, place(planned))));
-        }
+    for &Link { own, executor, theirs } in &links.shared {
+        let other = on_device(context, executor)?;
+        let place = |planned: &ValuePlan| Shared {
+            buffer: &other.buffers[planned.buffer],
+            bytes: other.plan().buffers[planned.buffer].bytes,
+            offset: planned.offset,
+        };
+        values.extend(other.plan().value(theirs).map(|planned| (own, place(planned))));
     }
     Ok(values)
 }
 
 /// Where other sessions have what this tape shares with them.
 #[expect(clippy::mutable_key_type, reason = "buffers are told apart by identity, which never changes")]
-pub(crate) fn shared_layout(
-    context: &Arc<GpuContext>,
-    tape: &Tape,
-    options: &SessionOptions<'_>,
-) -> Result<SharedLayout> {
+pub(crate) fn shared_layout(context: &Arc<GpuContext>, links: &Links<'_>) -> Result<SharedLayout> {
     let mut layout = SharedLayout::default();
     let mut arenas: HashMap<&wgpu::Buffer, usize> = HashMap::new();
-    for (value, theirs) in shared_values(context, tape, options)? {
+    for (value, theirs) in shared_values(context, links)? {
         let arena = *arenas.entry(theirs.buffer).or_insert_with(|| {
             layout.arenas.push(theirs.bytes);
             layout.arenas.len() - 1
@@ -76,11 +59,11 @@ pub(crate) fn shared_layout(
 fn fed_buffers(
     context: &Arc<GpuContext>,
     plan: &Plan,
-    options: &SessionOptions<'_>,
+    links: &Links<'_>,
 ) -> Result<HashMap<usize, wgpu::Buffer>> {
     let mut fed_buffers = HashMap::new();
-    for fed in options.feeds {
-        let theirs = on_device(context, fed.session)?.locate(fed.theirs)?;
+    for fed in &links.fed {
+        let theirs = on_device(context, fed.executor)?.locate(fed.theirs)?;
         let Some(own) = plan.value(fed.own) else { continue };
         if own.offset != theirs.offset {
             let message = "a value that is fed lies elsewhere in the other session".to_owned();
@@ -96,10 +79,10 @@ pub(super) fn shared_buffers(
     context: &Arc<GpuContext>,
     tape: &Tape,
     plan: &Plan,
-    options: &SessionOptions<'_>,
+    links: &Links<'_>,
 ) -> Result<HashMap<usize, wgpu::Buffer>> {
-    let mut shared = fed_buffers(context, plan, options)?;
-    let is_shared: HashMap<Value, Shared<'_>> = shared_values(context, tape, options)?.into_iter().collect();
+    let mut shared = fed_buffers(context, plan, links)?;
+    let is_shared: HashMap<Value, Shared<'_>> = shared_values(context, links)?.into_iter().collect();
     if is_shared.is_empty() {
         return Ok(shared);
     }

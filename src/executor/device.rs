@@ -1,9 +1,10 @@
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::error::{Error, Result};
 use crate::gpu::GpuContext;
-use crate::tape::DeviceProfile;
+use crate::kernel::DeviceProfile;
 
 /// Where sessions run: a GPU, or the CPU reference path. Cheap to clone; clones are the same
 /// device and share its compiled kernels.
@@ -87,6 +88,36 @@ impl Device {
         match &self.backend {
             Backend::Cpu => None,
             Backend::Gpu(context) => Some(&context.profile),
+        }
+    }
+
+    /// A device over a wgpu device that the program already owns. The program keeps its error and
+    /// device-lost handlers, so what they are told is not told here: after a loss, reads fail with
+    /// [`Error::Gpu`](crate::Error::Gpu); buffers of a session can be used in its own command encoders through
+    /// [`Session::buffer`](crate::Session::buffer).
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`](crate::Error::Unsupported) if the device was opened without `Features::IMMEDIATES` or with
+    /// less than 128 bytes of them.
+    pub fn from_wgpu(adapter: &wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue) -> Result<Device> {
+        let context = GpuContext::new(adapter.get_info(), device, queue)?;
+        Ok(Device::from_context(Arc::new(context)))
+    }
+
+    /// How often anything was read back from the device, for tests; 0 on the CPU path.
+    #[doc(hidden)]
+    pub fn readbacks(&self) -> u64 {
+        match &self.backend {
+            Backend::Cpu => 0,
+            Backend::Gpu(context) => context.reads.load(Ordering::Relaxed),
+        }
+    }
+
+    /// The wgpu device and queue under a GPU device.
+    pub fn wgpu(&self) -> Option<(&wgpu::Device, &wgpu::Queue)> {
+        match &self.backend {
+            Backend::Cpu => None,
+            Backend::Gpu(context) => Some((&context.device, &context.queue)),
         }
     }
 

@@ -3,8 +3,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::Result;
-use crate::kernel::Access;
-use crate::tape::{DeviceProfile, Dispatch};
+use crate::kernel::{Access, DeviceProfile};
+use crate::tape::Dispatch;
 
 type LayoutKey = Vec<(u32, Access)>;
 /// A shader's address, its entry point and the bits of its constants.

@@ -1,3 +1,13 @@
+//! Dense f64 arrays, their product and the bounds that f32 results of them keep: what references are
+//! written with.
+
+mod bound;
+mod gemm;
+
+pub use bound::{EPS, FLUSH, relative_bound};
+pub(crate) use bound::{flush, widen};
+pub(crate) use gemm::gemm;
+
 use rayon::prelude::*;
 
 use crate::shape::Shape;

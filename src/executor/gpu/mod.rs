@@ -18,4 +18,3 @@ pub(crate) use executor::GpuExecutor;
 pub use executor::RawDispatch;
 pub use range::BufferRange;
 pub(crate) use sharing::shared_layout;
-pub(crate) use snapshot::GpuSnapshot;

@@ -1,8 +1,8 @@
-use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Node, Source, Value};
+use crate::graph::{Graph, Op, Rule, Source, Value};
 use crate::ops::{ApplyMask, ConstrainNorm, NonNegative, Units, expect_dtype};
 use crate::shape::Shape;
 
@@ -83,53 +83,16 @@ impl Constraint {
         }
     }
 
-    /// Overwrites a parameter.
-    fn record(self, g: &Graph, parameter: Value, units: &Units) -> Result<()> {
-        let norm = |low, high, rate| {
-            let units = units.clone();
-            g.apply(ConstrainNorm { low, high, rate, units }, &[parameter]).map(|_| ())
+    /// The operator that overwrites a parameter.
+    fn operator(self, units: Units) -> Arc<dyn Op> {
+        let (low, high, rate) = match self {
+            Constraint::NonNegative => return Arc::new(NonNegative),
+            Constraint::MaxNorm { limit } => (0.0, limit, 1.0),
+            Constraint::UnitNorm => (1.0, 1.0, 1.0),
+            Constraint::MinMaxNorm { min, max, rate } => (min, max, rate),
         };
-        match self {
-            Constraint::MaxNorm { limit } => norm(0.0, limit, 1.0),
-            Constraint::UnitNorm => norm(1.0, 1.0, 1.0),
-            Constraint::MinMaxNorm { min, max, rate } => norm(min, max, rate),
-            Constraint::NonNegative => g.apply(NonNegative, &[parameter]).map(|_| ()),
-        }
+        Arc::new(ConstrainNorm { low, high, rate, units })
     }
-}
-
-/// What a parameter is held to after each update.
-#[derive(Clone, Debug)]
-pub(crate) enum Rule {
-    Constraint(Constraint, Units),
-    Mask(Value),
-}
-
-impl Rule {
-    fn record(&self, g: &Graph, parameter: Value) -> Result<()> {
-        match self {
-            Rule::Constraint(constraint, units) => constraint.record(g, parameter, units),
-            Rule::Mask(mask) => {
-                // A parameter that masks itself is read as the step began.
-                let own = g.recording().root(*mask) == g.recording().root(parameter);
-                let mask = if own { g.copy(*mask)? } else { *mask };
-                g.apply(ApplyMask, &[parameter, mask]).map(|_| ())
-            }
-        }
-    }
-}
-
-/// Records what is noted about the parameters that the operators from `first_update` on overwrite: none
-/// where gradients are only summed up for an update to come.
-pub(crate) fn hold_to_rules(g: &Graph, first_update: usize) -> Result<()> {
-    let moved: BTreeSet<Value> = {
-        let recording = g.recording();
-        let written = |node: &Node| node.op.mutates().iter().map(|&i| node.inputs[i]).collect::<Vec<_>>();
-        let all = recording.nodes[first_update..].iter().flat_map(written);
-        all.map(|value| recording.root(value)).collect()
-    };
-    let rules = g.rules();
-    rules.iter().filter(|(w, _)| moved.contains(w)).try_for_each(|(w, rule)| rule.record(g, *w))
 }
 
 impl Graph {
@@ -178,7 +141,7 @@ impl Graph {
     ) -> Result<()> {
         self.expect_source("constrain", parameter, false)?;
         let units = self.located("constrain", constraint.check().and_then(|()| Units::over(view, axes)))?;
-        self.note_rule(parameter, Rule::Constraint(constraint, units));
+        self.note_rule(Rule { parameter, op: constraint.operator(units), others: Vec::new() });
         Ok(())
     }
 
@@ -194,7 +157,7 @@ impl Graph {
     pub fn mask(&self, parameter: Value, mask: Value) -> Result<()> {
         self.expect_source("mask", parameter, false)?;
         self.expect_mask("mask", parameter, mask)?;
-        self.note_rule(parameter, Rule::Mask(mask));
+        self.note_rule(Rule { parameter, op: Arc::new(ApplyMask), others: vec![mask] });
         Ok(())
     }
 
@@ -211,7 +174,7 @@ impl Graph {
         let view = self.shape_of(parameter);
         let units = self.located(NAME, constraint.check().and_then(|()| Units::over(view, axes)))?;
         let at = std::panic::Location::caller();
-        self.attributed_to(at, || constraint.record(self, parameter, &units))
+        self.attributed_to(at, || self.apply_shared(constraint.operator(units), &[parameter])).map(|_| ())
     }
 
     /// Multiplies a parameter or a state with a mask once in every replay, as
@@ -225,7 +188,12 @@ impl Graph {
         self.expect_source(NAME, parameter, true)?;
         self.expect_mask(NAME, parameter, mask)?;
         let at = std::panic::Location::caller();
-        self.attributed_to(at, || Rule::Mask(mask).record(self, parameter))
+        self.attributed_to(at, || {
+            // A parameter that masks itself is read as the step began.
+            let own = self.recording().root(mask) == self.recording().root(parameter);
+            let mask = if own { self.copy(mask)? } else { mask };
+            self.apply(ApplyMask, &[parameter, mask]).map(|_| ())
+        })
     }
 
     /// Refuses what no update moves: anything but parameters, and states where those count too.

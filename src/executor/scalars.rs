@@ -1,34 +1,28 @@
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::graph::{Scalar, ScalarInfo};
-use crate::train::LEARNING_RATE;
+use crate::kernel::{Scalar, ScalarInfo};
 
 /// The current values of the per-step scalars.
 #[derive(Clone, Debug)]
 pub(crate) struct ScalarTable {
     infos: Vec<ScalarInfo>,
     values: Vec<f64>,
-    /// Where the learning rate is; set anew for each step of a training, so not looked up each time.
-    learning_rate: Option<usize>,
 }
 
 impl ScalarTable {
     pub fn new(infos: &[ScalarInfo], seed: u32) -> Self {
         let mut values: Vec<f64> = infos.iter().map(|s| s.initial).collect();
         values[Scalar::SEED.index()] = f64::from(seed);
-        let mut table = ScalarTable { infos: infos.to_vec(), values, learning_rate: None };
-        table.learning_rate = table.find(LEARNING_RATE).ok();
-        table
+        ScalarTable { infos: infos.to_vec(), values }
     }
 
     pub fn values(&self) -> &[f64] {
         &self.values
     }
 
-    pub fn set_learning_rate(&mut self, rate: f32) {
-        if let Some(index) = self.learning_rate {
-            self.values[index] = f64::from(rate);
-        }
+    /// Sets a scalar that is known to be this tape's.
+    pub fn put(&mut self, scalar: Scalar, value: f32) {
+        self.values[scalar.index()] = f64::from(value);
     }
 
     pub fn set_values(&mut self, values: &[f64]) {
@@ -115,6 +109,11 @@ impl ScalarTable {
                 *value = other.values[index];
             }
         }
+    }
+
+    /// The scalar of this name.
+    pub fn scalar(&self, name: &str) -> Option<Scalar> {
+        self.position(name).map(|index| Scalar(index as u32))
     }
 
     fn position(&self, name: &str) -> Option<usize> {

@@ -9,9 +9,9 @@ use super::readback::Staging;
 use super::sharing::shared_buffers;
 use crate::dtype::DType;
 use crate::error::Result;
-use crate::graph::{Scalar, Value};
-use crate::session::{Executor, ScalarTable, Session, SessionOptions};
-use crate::shape::TensorType;
+use crate::executor::{Links, ScalarTable};
+use crate::graph::Value;
+use crate::kernel::Scalar;
 use crate::tape::{BoundBuffer, BufferPlan, BufferRole, Dispatch, Plan, Tape};
 
 /// Bytes after each buffer in a guarded session.
@@ -60,10 +60,11 @@ impl GpuExecutor {
         context: Arc<GpuContext>,
         tape: Arc<Tape>,
         plan: Plan,
-        options: &SessionOptions<'_>,
+        links: &Links<'_>,
+        guarded: bool,
     ) -> Result<Self> {
-        let guard = if options.guard { GUARD_BYTES } else { 0 };
-        let shared = shared_buffers(&context, &tape, &plan, options)?;
+        let guard = if guarded { GUARD_BYTES } else { 0 };
+        let shared = shared_buffers(&context, &tape, &plan, links)?;
         let buffers = context.scoped(plan.peak_bytes(), || {
             let numbered = plan.buffers.iter().enumerate();
             let make = |(index, buffer): (usize, &BufferPlan)| match shared.get(&index) {
@@ -146,7 +147,7 @@ impl GpuExecutor {
     }
 
     /// Where a value's own bytes are.
-    pub(super) fn locate(&self, value: Value) -> Result<BufferRange<'_>> {
+    pub fn locate(&self, value: Value) -> Result<BufferRange<'_>> {
         let planned = self.plan.value(value).ok_or_else(|| self.tape.unknown_value(value))?;
         let bytes = self.tape.recording().ty(value).bytes();
         Ok(BufferRange { buffer: &self.buffers[planned.buffer], offset: planned.offset, bytes })
@@ -158,25 +159,20 @@ impl GpuExecutor {
     }
 
     /// The contents of several values at one moment, by one copy.
-    pub fn read_together(&self, values: &[Value]) -> Result<Vec<Vec<u8>>> {
+    pub fn read_f64(&self, values: &[Value]) -> Result<Vec<Vec<f64>>> {
         let ranges: Vec<_> = values.iter().map(|&value| self.locate(value)).collect::<Result<_>>()?;
         let bytes = self.staging.read(&self.context, &ranges)?.wait()?;
         let mut rest = &bytes[..];
-        let mut part = |range: &BufferRange<'_>| {
+        let mut part = |(range, &value): (&BufferRange<'_>, &Value)| {
             let (own, after) = rest.split_at(range.bytes as usize);
             rest = after;
-            own.to_vec()
+            self.to_f64(value, own)
         };
-        Ok(ranges.iter().map(&mut part).collect())
-    }
-
-    /// Shape and dtype of a value.
-    pub(super) fn type_of(&self, value: Value) -> TensorType {
-        self.tape.recording().ty(value)
+        Ok(ranges.iter().zip(values).map(&mut part).collect())
     }
 
     /// Bytes of a value as numbers.
-    pub fn to_f64(&self, value: Value, bytes: &[u8]) -> Vec<f64> {
+    fn to_f64(&self, value: Value, bytes: &[u8]) -> Vec<f64> {
         match self.tape.recording().ty(value).dtype {
             DType::F32 => bytemuck::pod_collect_to_vec::<u8, f32>(bytes).into_iter().map(f64::from).collect(),
             DType::U32 => bytemuck::pod_collect_to_vec::<u8, u32>(bytes).into_iter().map(f64::from).collect(),
@@ -226,7 +222,7 @@ impl GpuExecutor {
     }
 
     /// Fills every result buffer and all guards with NaNs.
-    fn poison(&self) {
+    pub fn poison(&self) {
         for (buffer, plan) in self.buffers.iter().zip(&self.plan.buffers) {
             let start = if plan.role == BufferRole::Transient { 0 } else { plan.bytes };
             let words = (plan.bytes + self.guard - start) / 4;
@@ -238,7 +234,7 @@ impl GpuExecutor {
     }
 
     /// The buffers whose guards were overwritten.
-    fn broken_guards(&self) -> Result<Vec<usize>> {
+    pub fn broken_guards(&self) -> Result<Vec<usize>> {
         let mut broken = Vec::new();
         for (index, (buffer, plan)) in self.buffers.iter().zip(&self.plan.buffers).enumerate() {
             let whole = BufferRange { buffer, offset: 0, bytes: plan.bytes + self.guard };
@@ -250,10 +246,19 @@ impl GpuExecutor {
         }
         Ok(broken)
     }
-}
 
-impl Executor for GpuExecutor {
-    fn write(&mut self, value: Value, bytes: &[u8]) -> Result<()> {
+    /// The step's dispatches as wgpu objects.
+    pub fn raw_dispatches(&self) -> Vec<RawDispatch> {
+        let raw = |c: &Command| RawDispatch {
+            pipeline: self.pipelines[c.pipeline].clone(),
+            bind_group: self.bind_groups[c.bind_group].clone(),
+            params: c.params.clone(),
+            groups: c.groups,
+        };
+        self.commands.iter().map(raw).collect()
+    }
+
+    pub fn write(&mut self, value: Value, bytes: &[u8]) -> Result<()> {
         // A value that no operator of this tape uses has no buffer.
         if let Ok(range) = self.locate(value) {
             self.context.queue.write_buffer(range.buffer, range.offset, bytes);
@@ -261,15 +266,11 @@ impl Executor for GpuExecutor {
         self.context.check()
     }
 
-    fn read(&self, value: Value) -> Result<Vec<u8>> {
+    pub fn read(&self, value: Value) -> Result<Vec<u8>> {
         self.read_range(self.locate(value)?)
     }
 
-    fn read_f64(&self, value: Value) -> Result<Vec<f64>> {
-        Ok(self.to_f64(value, &self.read(value)?))
-    }
-
-    fn restore(&mut self, value: Value, data: &[f64]) -> Result<()> {
+    pub fn restore(&mut self, value: Value, data: &[f64]) -> Result<()> {
         match self.tape.recording().ty(value).dtype {
             DType::F32 => {
                 let data: Vec<f32> = data.iter().map(|&v| v as f32).collect();
@@ -282,7 +283,7 @@ impl Executor for GpuExecutor {
         }
     }
 
-    fn replay(&mut self, scalars: &mut ScalarTable, steps: usize) -> Result<()> {
+    pub fn replay(&mut self, scalars: &mut ScalarTable, steps: usize) -> Result<()> {
         let mut chain = GpuChain::new(self.context.clone());
         for _ in 0..steps {
             self.record_step(scalars, &mut chain)?;
@@ -290,7 +291,7 @@ impl Executor for GpuExecutor {
         chain.submit()
     }
 
-    fn run_op(&mut self, op: usize, scalars: &ScalarTable) -> Result<()> {
+    pub fn run_op(&mut self, op: usize, scalars: &ScalarTable) -> Result<()> {
         let mut encoder = self.context.device.create_command_encoder(&Default::default());
         {
             let mut pass = encoder.begin_compute_pass(&Default::default());
@@ -298,39 +299,6 @@ impl Executor for GpuExecutor {
         }
         self.context.queue.submit([encoder.finish()]);
         self.context.check_submitted()
-    }
-
-    fn gpu(&self) -> Option<&GpuExecutor> {
-        Some(self)
-    }
-}
-
-impl Session {
-    /// The step's dispatches as wgpu objects, for benches.
-    #[doc(hidden)]
-    pub fn raw_dispatches(&self) -> Vec<RawDispatch> {
-        let Some(gpu) = self.executor().gpu() else { return Vec::new() };
-        let raw = |c: &Command| RawDispatch {
-            pipeline: gpu.pipelines[c.pipeline].clone(),
-            bind_group: gpu.bind_groups[c.bind_group].clone(),
-            params: c.params.clone(),
-            groups: c.groups,
-        };
-        gpu.commands.iter().map(raw).collect()
-    }
-
-    /// Fills every result buffer and all guards with NaNs, for tests.
-    #[doc(hidden)]
-    pub fn poison(&self) {
-        if let Some(gpu) = self.executor().gpu() {
-            gpu.poison();
-        }
-    }
-
-    /// The buffers whose guards were overwritten, for tests.
-    #[doc(hidden)]
-    pub fn broken_guards(&self) -> Result<Vec<usize>> {
-        self.executor().gpu().map_or(Ok(Vec::new()), GpuExecutor::broken_guards)
     }
 }
 

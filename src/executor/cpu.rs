@@ -1,19 +1,13 @@
 //! The reference path: the recorded tape in f64, by textbook operators.
 
-mod array;
-mod gemm;
-
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-pub use array::{Array, Indexer};
-pub(crate) use gemm::gemm;
-
+use super::{Executor, Link, Links, ScalarTable};
+use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::graph::{Source, Value};
-use crate::ops::Reference;
-use crate::session::{Executor, ScalarTable, Session, SessionOptions};
+use crate::graph::{Reference, Value};
 use crate::tape::Tape;
 
 type Shared = Arc<RwLock<Array>>;
@@ -28,20 +22,14 @@ pub(crate) struct CpuExecutor {
 }
 
 impl CpuExecutor {
-    pub fn new(tape: Arc<Tape>, options: &SessionOptions<'_>) -> Result<Self> {
+    pub fn new(tape: Arc<Tape>, links: &Links<'_>) -> Result<Self> {
         reserve(&tape)?;
         let mut persistent = HashMap::new();
         for value in tape.persistent() {
-            let info = &tape.recording().values[value.index()];
-            let name = info.name.as_deref().unwrap_or_default();
-            let fed = options.feeds.iter().find(|fed| fed.own == value);
-            let shared = match info.source {
-                _ if fed.is_some() => fed.and_then(|fed| stored(fed.session, fed.theirs)),
-                Source::Parameter(_) | Source::State(_) => shared_storage(options, name, value, &tape)?,
-                _ => None,
-            };
-            let fresh = || Arc::new(RwLock::new(Array::full(info.ty.shape, 0.0)));
-            persistent.insert(value, shared.unwrap_or_else(fresh));
+            let link = links.fed.iter().chain(&links.shared).find(|link| link.own == value);
+            let shape = tape.recording().ty(value).shape;
+            let fresh = || Arc::new(RwLock::new(Array::full(shape, 0.0)));
+            persistent.insert(value, link.map(stored).transpose()?.flatten().unwrap_or_else(fresh));
         }
         let mut last_use: HashMap<Value, usize> = HashMap::new();
         for (index, node) in tape.ops().iter().enumerate() {
@@ -56,7 +44,7 @@ impl CpuExecutor {
         Ok(CpuExecutor { tape, persistent, results: HashMap::new(), dead_after })
     }
 
-    fn run(&mut self, index: usize, scalars: &ScalarTable) {
+    pub fn run(&mut self, index: usize, scalars: &ScalarTable) {
         let tape = self.tape.clone();
         let node = &tape.ops()[index];
         let types: Vec<_> = node.outputs.iter().map(|&v| tape.recording().ty(v)).collect();
@@ -91,10 +79,8 @@ impl CpuExecutor {
             }
         }
     }
-}
 
-impl Executor for CpuExecutor {
-    fn write(&mut self, value: Value, bytes: &[u8]) -> Result<()> {
+    pub fn write(&mut self, value: Value, bytes: &[u8]) -> Result<()> {
         let dtype = self.tape.recording().ty(value).dtype;
         let data: Vec<f64> = match dtype {
             DType::F32 => bytemuck::pod_collect_to_vec::<u8, f32>(bytes).into_iter().map(f64::from).collect(),
@@ -103,17 +89,17 @@ impl Executor for CpuExecutor {
         self.restore(value, &data)
     }
 
-    fn read_f64(&self, value: Value) -> Result<Vec<f64>> {
+    pub fn read_f64(&self, value: Value) -> Vec<f64> {
         let root = self.tape.root(value);
-        Ok(match (self.persistent.get(&root), self.results.get(&value)) {
+        match (self.persistent.get(&root), self.results.get(&value)) {
             (Some(shared), _) => shared.read().unwrap_or_else(PoisonError::into_inner).data.clone(),
             (None, Some(array)) => array.data.clone(),
             // Nothing has been replayed yet: like a fresh GPU buffer, all zeros.
             (None, None) => vec![0.0; self.tape.recording().ty(value).numel()],
-        })
+        }
     }
 
-    fn restore(&mut self, value: Value, data: &[f64]) -> Result<()> {
+    pub fn restore(&mut self, value: Value, data: &[f64]) -> Result<()> {
         if let Some(shared) = self.persistent.get(&value) {
             let mut array = shared.write().unwrap_or_else(PoisonError::into_inner);
             array.data = data.to_vec();
@@ -121,15 +107,15 @@ impl Executor for CpuExecutor {
         Ok(())
     }
 
-    fn read(&self, value: Value) -> Result<Vec<u8>> {
-        let data = self.read_f64(value)?;
-        Ok(match self.tape.recording().ty(value).dtype {
+    pub fn read(&self, value: Value) -> Vec<u8> {
+        let data = self.read_f64(value);
+        match self.tape.recording().ty(value).dtype {
             DType::F32 => data.iter().flat_map(|&v| (v as f32).to_ne_bytes()).collect(),
             DType::U32 => data.iter().flat_map(|&v| (v as u32).to_ne_bytes()).collect(),
-        })
+        }
     }
 
-    fn replay(&mut self, scalars: &mut ScalarTable, steps: usize) -> Result<()> {
+    pub fn replay(&mut self, scalars: &mut ScalarTable, steps: usize) {
         for _ in 0..steps {
             for index in 0..self.tape.ops().len() {
                 self.run(index, scalars);
@@ -139,22 +125,17 @@ impl Executor for CpuExecutor {
             }
             scalars.advance();
         }
-        Ok(())
-    }
-
-    fn run_op(&mut self, op: usize, scalars: &ScalarTable) -> Result<()> {
-        self.run(op, scalars);
-        Ok(())
-    }
-
-    fn cpu(&self) -> Option<&CpuExecutor> {
-        Some(self)
     }
 }
 
-/// The storage of a value of a session on the CPU path.
-fn stored(session: &Session, value: Value) -> Option<Shared> {
-    session.executor().cpu()?.persistent.get(&value).cloned()
+/// The storage of a value of another executor on the CPU path.
+fn stored(link: &Link<'_>) -> Result<Option<Shared>> {
+    match link.executor {
+        Executor::Cpu(cpu) => Ok(cpu.persistent.get(&link.theirs).cloned()),
+        Executor::Gpu(_) => Err(Error::Share {
+            message: "the other session runs on a GPU, this one on the CPU path".to_owned(),
+        }),
+    }
 }
 
 /// Fails where the largest value would not fit into memory.
@@ -164,20 +145,4 @@ fn reserve(tape: &Tape) -> Result<()> {
     let reserved = Vec::<f64>::new().try_reserve_exact(largest);
     let bytes = (largest as u64).saturating_mul(8);
     reserved.map_err(|_| Error::OutOfMemory { device: "cpu".to_owned(), bytes })
-}
-
-fn shared_storage(
-    options: &SessionOptions<'_>,
-    name: &str,
-    value: Value,
-    tape: &Tape,
-) -> Result<Option<Shared>> {
-    let Some((session, theirs)) = options.shared_value(name) else { return Ok(None) };
-    options.check_shared_shape(name, tape.recording().ty(value))?;
-    let Some(cpu) = session.executor().cpu() else {
-        return Err(Error::Share {
-            message: "the other session runs on a GPU, this one on the CPU path".to_owned(),
-        });
-    };
-    Ok(cpu.persistent.get(&theirs).cloned())
 }

@@ -1,4 +1,4 @@
-use crate::cpu::Array;
+use super::Array;
 
 /// The spacing of f32 numbers at 1.
 pub const EPS: f64 = f32::EPSILON as f64;

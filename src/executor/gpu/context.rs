@@ -1,12 +1,11 @@
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::adapters::{self, Wanted};
 use super::pipelines::PipelineCache;
-use crate::device::{Backend, Device};
 use crate::error::{Error, Result};
-use crate::tape::{DeviceKind, DeviceProfile};
+use crate::kernel::{DeviceKind, DeviceProfile};
 
 /// An open GPU device: shared by every session on it.
 pub(crate) struct GpuContext {
@@ -25,38 +24,6 @@ pub(crate) struct GpuContext {
 struct Status {
     lost: OnceLock<String>,
     error: Mutex<Option<String>>,
-}
-
-impl Device {
-    /// A device over a wgpu device that the program already owns. The program keeps its error and
-    /// device-lost handlers, so what they are told is not told here: after a loss, reads fail with
-    /// [`Error::Gpu`]; buffers of a session can be used in its own command encoders through
-    /// [`Session::buffer`](crate::Session::buffer).
-    ///
-    /// # Errors
-    /// [`Error::Unsupported`] if the device was opened without `Features::IMMEDIATES` or with
-    /// less than 128 bytes of them.
-    pub fn from_wgpu(adapter: &wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue) -> Result<Device> {
-        let context = GpuContext::new(adapter.get_info(), device, queue)?;
-        Ok(Device::from_context(Arc::new(context)))
-    }
-
-    /// How often anything was read back from the device, for tests; 0 on the CPU path.
-    #[doc(hidden)]
-    pub fn readbacks(&self) -> u64 {
-        match &self.backend {
-            Backend::Cpu => 0,
-            Backend::Gpu(context) => context.reads.load(Ordering::Relaxed),
-        }
-    }
-
-    /// The wgpu device and queue under a GPU device.
-    pub fn wgpu(&self) -> Option<(&wgpu::Device, &wgpu::Queue)> {
-        match &self.backend {
-            Backend::Cpu => None,
-            Backend::Gpu(context) => Some((&context.device, &context.queue)),
-        }
-    }
 }
 
 impl GpuContext {
@@ -93,7 +60,7 @@ impl GpuContext {
         Ok(Arc::new(context))
     }
 
-    fn new(info: wgpu::AdapterInfo, device: wgpu::Device, queue: wgpu::Queue) -> Result<GpuContext> {
+    pub fn new(info: wgpu::AdapterInfo, device: wgpu::Device, queue: wgpu::Queue) -> Result<GpuContext> {
         if let Some(missing) = adapters::missing(device.features(), &device.limits()) {
             return Err(Error::Unsupported { adapter: info.name, missing });
         }

@@ -1,0 +1,50 @@
+use super::executor::GpuExecutor;
+use super::range::BufferRange;
+use crate::error::Result;
+use crate::graph::Value;
+
+impl GpuExecutor {
+    /// Copies the contents of values within the device.
+    pub fn copy(&self, values: &[Value]) -> Result<Vec<wgpu::Buffer>> {
+        let context = &self.context;
+        let located: Vec<_> = values.iter().map(|&value| self.locate(value)).collect::<Result<_>>()?;
+        let bytes = located.iter().map(|range| range.bytes).sum();
+        context.scoped(bytes, || {
+            let mut encoder = context.device.create_command_encoder(&Default::default());
+            let copy = |source: BufferRange<'_>| {
+                let buffer = context.device.create_buffer(&wgpu::BufferDescriptor {
+                    label: Some("snapshot"),
+                    size: source.bytes,
+                    usage: wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
+                    mapped_at_creation: false,
+                });
+                encoder.copy_buffer_to_buffer(source.buffer, source.offset, &buffer, 0, source.bytes);
+                buffer
+            };
+            let copies = located.into_iter().map(copy).collect();
+            context.queue.submit([encoder.finish()]);
+            copies
+        })
+    }
+
+    /// Puts what [`copy`](GpuExecutor::copy) copied into these values, in its order.
+    pub fn put_back(&self, copies: &[wgpu::Buffer], values: &[Value]) -> Result<()> {
+        let mut encoder = self.context.device.create_command_encoder(&Default::default());
+        for (copy, &value) in copies.iter().zip(values) {
+            let place = self.locate(value)?;
+            encoder.copy_buffer_to_buffer(copy, 0, place.buffer, place.offset, place.bytes);
+        }
+        self.context.queue.submit([encoder.finish()]);
+        self.context.check_submitted()
+    }
+
+    /// Reads what [`copy`](GpuExecutor::copy) copied.
+    pub fn read_copies(&self, copies: &[wgpu::Buffer]) -> Result<Vec<Vec<f64>>> {
+        let read = |copy: &wgpu::Buffer| {
+            let bytes = self.read_range(BufferRange { buffer: copy, offset: 0, bytes: copy.size() })?;
+            let data: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
+            Ok(data.into_iter().map(f64::from).collect())
+        };
+        copies.iter().map(read).collect()
+    }
+}

@@ -1,0 +1,146 @@
+//! What runs a tape: the CPU reference path or a GPU.
+
+mod cpu;
+mod device;
+pub mod gpu;
+mod scalars;
+
+pub(crate) use cpu::CpuExecutor;
+pub(crate) use device::Backend;
+pub use device::Device;
+pub(crate) use gpu::GpuExecutor;
+pub(crate) use scalars::ScalarTable;
+
+use crate::error::{Error, Result};
+use crate::graph::Value;
+
+/// A tape on a device: its storage, and how its operators are run.
+pub(crate) enum Executor {
+    Cpu(CpuExecutor),
+    Gpu(Box<GpuExecutor>),
+}
+
+/// A value of a tape that has the storage of a value of another executor.
+#[derive(Clone, Copy)]
+pub(crate) struct Link<'a> {
+    pub own: Value,
+    pub executor: &'a Executor,
+    pub theirs: Value,
+}
+
+/// What an executor has in common with others.
+#[derive(Clone, Default)]
+pub(crate) struct Links<'a> {
+    /// Parameters and states, each with its name.
+    pub shared: Vec<Link<'a>>,
+    /// States that are inputs of other executors.
+    pub fed: Vec<Link<'a>>,
+}
+
+/// Copies of values on their device, one after the other.
+pub(crate) enum Copies {
+    Cpu(Vec<Vec<f64>>),
+    Gpu(Vec<wgpu::Buffer>),
+}
+
+impl Executor {
+    /// Overwrites a persistent value; `bytes` has its length.
+    pub fn write(&mut self, value: Value, bytes: &[u8]) -> Result<()> {
+        match self {
+            Executor::Cpu(cpu) => cpu.write(value, bytes),
+            Executor::Gpu(gpu) => gpu.write(value, bytes),
+        }
+    }
+
+    /// The current contents of a value's storage.
+    pub fn read(&self, value: Value) -> Result<Vec<u8>> {
+        match self {
+            Executor::Cpu(cpu) => Ok(cpu.read(value)),
+            Executor::Gpu(gpu) => gpu.read(value),
+        }
+    }
+
+    /// The same of several values, with every digit the executor has and one copy from the device.
+    pub fn read_f64(&self, values: &[Value]) -> Result<Vec<Vec<f64>>> {
+        match self {
+            Executor::Cpu(cpu) => Ok(values.iter().map(|&value| cpu.read_f64(value)).collect()),
+            Executor::Gpu(gpu) => gpu.read_f64(values),
+        }
+    }
+
+    /// Puts back what [`read_f64`](Executor::read_f64) gave.
+    pub fn restore(&mut self, value: Value, data: &[f64]) -> Result<()> {
+        match self {
+            Executor::Cpu(cpu) => cpu.restore(value, data),
+            Executor::Gpu(gpu) => gpu.restore(value, data),
+        }
+    }
+
+    /// Runs `steps` steps, advancing the step scalar after each.
+    pub fn replay(&mut self, scalars: &mut ScalarTable, steps: usize) -> Result<()> {
+        match self {
+            Executor::Cpu(cpu) => {
+                cpu.replay(scalars, steps);
+                Ok(())
+            }
+            Executor::Gpu(gpu) => gpu.replay(scalars, steps),
+        }
+    }
+
+    /// Runs one operator alone, as part of a step.
+    pub fn run_op(&mut self, op: usize, scalars: &ScalarTable) -> Result<()> {
+        match self {
+            Executor::Cpu(cpu) => {
+                cpu.run(op, scalars);
+                Ok(())
+            }
+            Executor::Gpu(gpu) => gpu.run_op(op, scalars),
+        }
+    }
+
+    /// Copies values within the device.
+    pub fn copy(&self, values: &[Value]) -> Result<Copies> {
+        match self {
+            Executor::Cpu(cpu) => Ok(Copies::Cpu(values.iter().map(|&value| cpu.read_f64(value)).collect())),
+            Executor::Gpu(gpu) => gpu.copy(values).map(Copies::Gpu),
+        }
+    }
+
+    /// Puts copies into these values, in their order; sizes are the caller's to check.
+    pub fn put_back(&mut self, copies: &Copies, values: &[Value]) -> Result<()> {
+        match (self, copies) {
+            (Executor::Cpu(cpu), Copies::Cpu(data)) => {
+                values.iter().zip(data).try_for_each(|(&value, data)| cpu.restore(value, data))
+            }
+            (Executor::Gpu(gpu), Copies::Gpu(buffers)) => gpu.put_back(buffers, values),
+            _ => Err(Error::NeedsGpu { what: "a snapshot of a GPU session" }),
+        }
+    }
+
+    /// Reads copies back.
+    pub fn read_copies(&self, copies: &Copies) -> Result<Vec<Vec<f64>>> {
+        match (self, copies) {
+            (_, Copies::Cpu(data)) => Ok(data.clone()),
+            (Executor::Gpu(gpu), Copies::Gpu(buffers)) => gpu.read_copies(buffers),
+            _ => Err(Error::NeedsGpu { what: "a snapshot of a GPU session" }),
+        }
+    }
+
+    /// The GPU executor, if it is one.
+    pub fn gpu(&self) -> Option<&GpuExecutor> {
+        match self {
+            Executor::Cpu(_) => None,
+            Executor::Gpu(gpu) => Some(gpu),
+        }
+    }
+}
+
+impl Copies {
+    /// Elements of each copy.
+    pub fn lengths(&self) -> Vec<usize> {
+        match self {
+            Copies::Cpu(data) => data.iter().map(Vec::len).collect(),
+            Copies::Gpu(buffers) => buffers.iter().map(|buffer| buffer.size() as usize / 4).collect(),
+        }
+    }
+}

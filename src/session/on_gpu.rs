@@ -1,0 +1,50 @@
+use super::Session;
+use crate::error::{Error, Result};
+use crate::executor::GpuExecutor;
+use crate::executor::gpu::BufferRange;
+pub use crate::executor::gpu::RawDispatch;
+use crate::graph::Value;
+
+impl Session {
+    /// Where the elements of an input, parameter, state, loss or kept value lie, for use in the
+    /// program's own command encoders on the same device. The place stays the same as long as the session
+    /// lives.
+    ///
+    /// ```no_run
+    /// # use retape::prelude::*;
+    /// # use retape::wgpu;
+    /// # fn copy(session: &Session, y: Value, encoder: &mut wgpu::CommandEncoder, target: &wgpu::Buffer) -> retape::Result<()> {
+    /// let y = session.buffer(y)?;
+    /// encoder.copy_buffer_to_buffer(y.buffer, y.offset, target, 0, y.bytes);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::NeedsGpu`] on the CPU path; otherwise as [`read`](Session::read).
+    pub fn buffer(&self, value: Value) -> Result<BufferRange<'_>> {
+        self.check_readable(value)?;
+        let gpu = self.executor.gpu().ok_or(Error::NeedsGpu { what: "a buffer" })?;
+        gpu.locate(value)
+    }
+
+    /// The step's dispatches as wgpu objects, for benches.
+    #[doc(hidden)]
+    pub fn raw_dispatches(&self) -> Vec<RawDispatch> {
+        self.executor.gpu().map_or_else(Vec::new, GpuExecutor::raw_dispatches)
+    }
+
+    /// Fills every result buffer and all guards with NaNs, for tests.
+    #[doc(hidden)]
+    pub fn poison(&self) {
+        if let Some(gpu) = self.executor.gpu() {
+            gpu.poison();
+        }
+    }
+
+    /// The buffers whose guards were overwritten, for tests.
+    #[doc(hidden)]
+    pub fn broken_guards(&self) -> Result<Vec<usize>> {
+        self.executor.gpu().map_or(Ok(Vec::new()), GpuExecutor::broken_guards)
+    }
+}

@@ -1,0 +1,171 @@
+//! The training step: losses, gradients, updates, and what parameters are held to afterwards.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Optimizer;
+use super::groups::gather;
+use crate::error::{Error, Result};
+use crate::graph::{Average, Context, Graph, Node, Phase, Rule, Value};
+use crate::tape::{Tape, differentiate};
+
+/// Parameters that one optimiser moves to lower the sum of some losses: what
+/// [`Graph::training_groups`] takes several of.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct ParameterGroup<'a> {
+    losses: Vec<Value>,
+    optimizer: &'a dyn Optimizer,
+    parameters: Option<Vec<Value>>,
+}
+
+impl<'a> ParameterGroup<'a> {
+    /// All parameters that no other group names.
+    pub fn new(losses: impl Into<Vec<Value>>, optimizer: &'a dyn Optimizer) -> Self {
+        ParameterGroup { losses: losses.into(), optimizer, parameters: None }
+    }
+
+    /// These parameters alone.
+    pub fn parameters(mut self, parameters: impl Into<Vec<Value>>) -> Self {
+        self.parameters = Some(parameters.into());
+        self
+    }
+}
+
+impl Graph {
+    /// The tape of a training step: the losses, their gradients with respect to every trainable
+    /// parameter they depend on, and the optimiser's updates. Several losses are added up, such as a
+    /// loss and the [`penalties`](Graph::penalties). After the updates, the parameters are held to their
+    /// [constraints](Graph::constrain) and [masks](Graph::mask).
+    ///
+    /// # Errors
+    /// [`Error::NothingToTrain`] if the losses depend on no parameter; otherwise as
+    /// [`differentiate`](Graph::differentiate).
+    #[track_caller]
+    pub fn training_step(&self, losses: impl Into<Vec<Value>>, optimizer: &dyn Optimizer) -> Result<Tape> {
+        self.training_groups(&[ParameterGroup::new(losses, optimizer)])
+    }
+
+    /// A training step in which groups of parameters have optimisers and losses of their own: another rate
+    /// for the base than for the head, no weight decay on biases, both players of a game in one tape. All
+    /// gradients are those of the parameters as the step found them.
+    ///
+    /// ```
+    /// use retape::prelude::*;
+    /// # fn main() -> retape::Result<()> {
+    /// let mut g = Graph::new();
+    /// let x = g.input("x", [8, 4]);
+    /// let w = g.parameter("w", [4, 2], Init::HeNormal);
+    /// let b = g.parameter("b", [2], Init::Zeros);
+    /// let loss = g.mean(g.square(g.add(g.matmul(x, w)?, b)?)?, &[], false)?;
+    /// let (weights, biases) = (AdamW::new(1e-3), Adam::new(1e-3));
+    /// let tape = g.training_groups(&[
+    ///     ParameterGroup::new(loss, &weights),
+    ///     ParameterGroup::new(loss, &biases).parameters(vec![b]), // without weight decay
+    /// ])?;
+    /// assert_eq!(tape.losses(), [loss]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a parameter in two groups; [`Error::NothingToTrain`] if the losses of a group
+    /// depend on none of its parameters; otherwise as [`differentiate`](Graph::differentiate).
+    #[track_caller]
+    pub fn training_groups(&self, groups: &[ParameterGroup<'_>]) -> Result<Tape> {
+        let found = self.group_gradients(groups)?;
+        let first_update = self.recording().nodes.len();
+        let context = Context { phase: Phase::Update, ..Context::default() };
+        self.take_gradient_norm();
+        for (group, gradients) in groups.iter().zip(&found) {
+            self.recording_as(context, || group.optimizer.record(self, gradients))?;
+        }
+        self.recording_as(context, || hold_to_rules(self, first_update))?;
+        self.recording_as(context, || record_averages(self, &self.take_averages()))?;
+        let norm = self.take_gradient_norm();
+        let updates: Vec<_> = (first_update..self.recording().nodes.len()).collect();
+        let mut losses: Vec<Value> = Vec::new();
+        for &loss in groups.iter().flat_map(|group| &group.losses) {
+            losses.extend((!losses.contains(&loss)).then_some(loss));
+        }
+        let outputs: Vec<Value> = losses.iter().copied().chain(norm).collect();
+        let tape = Tape::collect(self, &outputs, &updates)?;
+        Ok(tape.of_training(losses, found.into_iter().flatten().collect(), norm))
+    }
+
+    /// The parameters of each group with their gradients. Groups of the same losses are differentiated
+    /// together.
+    fn group_gradients(&self, groups: &[ParameterGroup<'_>]) -> Result<Vec<Vec<(Value, Value)>>> {
+        let mut named = BTreeSet::new();
+        for &parameter in groups.iter().flat_map(|group| group.parameters.iter().flatten()) {
+            if !named.insert(parameter) {
+                let (argument, value) = ("parameters", format!("`{}`", self.recording().describe(parameter)));
+                return Err(Error::Argument { argument, value, expected: "it is in two groups" });
+            }
+        }
+        let rest = || self.parameters().into_iter().filter(|p| !named.contains(p)).collect();
+        let wrt: Vec<Vec<Value>> =
+            groups.iter().map(|group| group.parameters.clone().unwrap_or_else(rest)).collect();
+        let mut found: Vec<Vec<(Value, Value)>> = vec![Vec::new(); groups.len()];
+        for (first, group) in groups.iter().enumerate() {
+            let alike: Vec<usize> =
+                (0..groups.len()).filter(|&other| groups[other].losses == group.losses).collect();
+            if alike[0] != first {
+                continue;
+            }
+            let all: Vec<Value> = alike.iter().flat_map(|&other| wrt[other].iter().copied()).collect();
+            let gradients = differentiate(self, &group.losses, &all)?;
+            let of: BTreeMap<Value, Option<Value>> = all.into_iter().zip(gradients).collect();
+            for &other in &alike {
+                found[other] = wrt[other].iter().filter_map(|&p| Some((p, of[&p]?))).collect();
+            }
+        }
+        if found.is_empty() || found.iter().any(Vec::is_empty) {
+            return Err(Error::NothingToTrain);
+        }
+        Ok(found)
+    }
+
+    /// Averages a parameter by what it holds at the end of a training step. Outside one, recorded at once.
+    pub(super) fn average(&self, average: Average) -> Result<()> {
+        if self.note_average(average) { Ok(()) } else { record_averages(self, &[average]) }
+    }
+}
+
+/// Records what is noted about the parameters that the operators from `first_update` on overwrite: none
+/// where gradients are only summed up for an update to come.
+fn hold_to_rules(g: &Graph, first_update: usize) -> Result<()> {
+    let moved: BTreeSet<Value> = {
+        let recording = g.recording();
+        let written = |node: &Node| node.op.mutates().iter().map(|&i| node.inputs[i]).collect::<Vec<_>>();
+        let all = recording.nodes[first_update..].iter().flat_map(written);
+        all.map(|value| recording.root(value)).collect()
+    };
+    for Rule { parameter, op, others } in g.rules() {
+        if !moved.contains(&parameter) {
+            continue;
+        }
+        let mut inputs = vec![parameter];
+        for other in others {
+            inputs.push(as_begun(g, parameter, other)?);
+        }
+        g.apply_shared(op, &inputs)?;
+    }
+    Ok(())
+}
+
+/// What an operator that overwrites a parameter reads beside it: the parameter itself as the step began.
+fn as_begun(g: &Graph, parameter: Value, other: Value) -> Result<Value> {
+    let same = g.recording().root(other) == g.recording().root(parameter);
+    if same { g.copy(other) } else { Ok(other) }
+}
+
+/// Records averages, small ones together.
+fn record_averages(g: &Graph, averages: &[Average]) -> Result<()> {
+    for group in gather(averages, |a| Some(g.shape_of(a.parameter).numel())) {
+        for alike in group.chunk_by(|a, b| a.decay == b.decay) {
+            let pairs: Vec<(Value, Value)> = alike.iter().map(|a| (a.average, a.parameter)).collect();
+            g.moving_averages(&pairs, alike[0].decay)?;
+        }
+    }
+    Ok(())
+}
