@@ -5,6 +5,7 @@
 pub mod cases;
 pub mod data;
 pub mod descent;
+pub mod folder;
 pub mod metric_data;
 pub mod momentum;
 pub mod simulate;

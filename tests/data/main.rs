@@ -1,0 +1,14 @@
+//! Data: files, archives, folders, tables, texts and samples in memory.
+
+#[path = "../common/folder.rs"]
+mod folder;
+#[cfg(feature = "download")]
+#[path = "../common/server.rs"]
+mod server;
+
+mod data;
+mod download;
+mod image_folder;
+mod samples;
+mod table;
+mod text;

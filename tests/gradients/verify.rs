@@ -1,0 +1,185 @@
+//! `Session::verify` finds what it must find: a wrong kernel, a kernel that writes too little, a
+//! wrong plan, each at the operator where it happens.
+
+use crate::common;
+use retape::array::Array;
+use retape::kernel::{Grid, KernelCall, Shader, Slot};
+use retape::ops::{Lowering, Op, Reference};
+use retape::prelude::*;
+use retape::{Result, SessionOptions, TensorType};
+
+static SHADER: Shader = Shader::new(
+    "triple",
+    "
+    struct Params { n: u32, factor: f32 }
+    @group(0) @binding(0) var<storage, read> x: array<f32>;
+    @group(0) @binding(1) var<storage, read_write> y: array<f32>;
+    var<immediate> p: Params;
+
+    @compute @workgroup_size(64)
+    fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+        let i = linear_index(id, 64u);
+        if i < p.n { y[i] = p.factor * x[i]; }
+    }
+    ",
+);
+
+retape::params! {
+    struct Params { n: u32, factor: f32 }
+}
+
+/// `y = 3 x`, with a kernel that may be wrong in one of several ways.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Triple {
+    Right,
+    WrongFactor,
+    NotANumber,
+    LastElementMissing,
+}
+
+impl Op for Triple {
+    fn name(&self) -> &'static str {
+        "triple"
+    }
+
+    fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        Ok(vec![inputs[0]])
+    }
+
+    fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
+        let n = cx.outputs[0].numel() as u32;
+        let (n, factor) = match self {
+            Triple::Right => (n, 3.0),
+            Triple::WrongFactor => (n, 3.000_01),
+            Triple::NotANumber => (n, f32::NAN),
+            Triple::LastElementMissing => (n - 1, 3.0),
+        };
+        let call = KernelCall::new(&SHADER, "main").params(&Params { n, factor });
+        cx.call(call.binds([Slot::Input(0), Slot::Output(0)]).grid(Grid::linear(n as usize, 64)));
+        Ok(())
+    }
+
+    fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
+        vec![cx.inputs[0].map(|x| 3.0 * x)]
+    }
+}
+
+/// exp, triple in a layer, tanh over `[64]`.
+fn network(kind: Triple) -> (Tape, Value, Value) {
+    let mut g = Graph::new();
+    let x = g.input("x", [64]);
+    let e = g.exp(x).unwrap();
+    let t = g.layer("suspect", |g| g.apply1(kind, &[e])).unwrap();
+    let y = g.tanh(t).unwrap();
+    (g.forward([y]).unwrap(), x, y)
+}
+
+fn verified(kind: Triple) -> (retape::Verification, Vec<usize>) {
+    let (tape, x, _) = network(kind);
+    let mut session = tape.session_with(common::gpu(), SessionOptions::new().guard()).unwrap();
+    session.poison();
+    let data = common::data::noise(64, 1, -1.0, 1.0);
+    let table = session.verify(&[(x, (&data).into())]).unwrap();
+    (table, session.broken_guards().unwrap())
+}
+
+#[test]
+fn a_right_kernel_passes() {
+    let (table, guards) = verified(Triple::Right);
+    assert!(table.passes() && guards.is_empty(), "{table}");
+    assert!(table.to_string().contains("all 3 ops agree"), "{table}");
+}
+
+#[test]
+fn every_wrong_kernel_is_found_at_its_operator() {
+    for kind in [Triple::WrongFactor, Triple::NotANumber, Triple::LastElementMissing] {
+        let (table, _) = verified(kind);
+        let first = table.first_difference().unwrap_or_else(|| panic!("{kind:?} passed\n{table}"));
+        assert_eq!(
+            (first.op, first.name, first.layer.as_str()),
+            (1, "triple", "suspect"),
+            "{kind:?}\n{table}"
+        );
+        assert!(table.rows[2].worst.passes(), "the op after it is judged on what it was given\n{table}");
+        assert!(
+            table.to_string().contains("op 1 (triple) in layer `suspect` is the first to differ"),
+            "{table}"
+        );
+    }
+}
+
+/// A buffer written one word past its end is noticed.
+#[test]
+fn a_write_past_the_end_breaks_a_guard() {
+    let (tape, _, y) = network(Triple::Right);
+    let session = tape.session_with(common::gpu(), SessionOptions::new().guard()).unwrap();
+    session.poison();
+    assert!(session.broken_guards().unwrap().is_empty());
+    let (_, queue) = common::gpu().wgpu().unwrap();
+    let y = session.buffer(y).unwrap();
+    queue.write_buffer(y.buffer, y.offset + 64 * 4, &[0; 4]);
+    assert_eq!(session.broken_guards().unwrap().len(), 1);
+}
+
+/// A plan that lets a result overwrite a value still needed is found at the reader.
+#[test]
+fn a_broken_plan_is_found_where_the_overwritten_value_is_read() {
+    let mut g = Graph::new();
+    let x = g.input("x", [64]);
+    let a = g.exp(x).unwrap();
+    let b = g.sin_like(a);
+    let c = g.add(b, a).unwrap();
+    let tape = g.forward([c]).unwrap();
+    let profile = common::gpu().profile().unwrap();
+    let right = tape.plan(profile).unwrap();
+    let data = common::data::noise(64, 1, -1.0, 1.0);
+    let run = |plan| {
+        let mut session = tape.session_with_plan(common::gpu(), plan, SessionOptions::new()).unwrap();
+        session.verify(&[(x, (&data).into())]).unwrap()
+    };
+    assert!(run(right.clone()).passes());
+
+    // The third op writes its result over `a`, which the last op still reads.
+    let mut broken = right.clone();
+    let a_buffer = broken.value(a).unwrap().buffer;
+    let victim = broken.dispatches.iter().position(|d| d.op == 2).unwrap();
+    let last = broken.dispatches[victim].bindings.len() - 1;
+    broken.rebind(victim, last, a_buffer);
+    let table = run(broken);
+    let first = table.first_difference().unwrap_or_else(|| panic!("the plan passed\n{table}"));
+    assert!(first.op >= 2, "{table}");
+}
+
+trait SinLike {
+    fn sin_like(&self, x: Value) -> Value;
+}
+
+impl SinLike for Graph {
+    /// Two operators, so that there is a result between.
+    fn sin_like(&self, x: Value) -> Value {
+        self.square(self.tanh(x).unwrap()).unwrap()
+    }
+}
+
+/// Parameters, states and the step count are as before.
+#[test]
+fn verifying_changes_nothing() {
+    let mut g = Graph::new();
+    let x = g.input("x", [4, 3]);
+    let w = g.parameter("w", [3, 2], Init::GlorotUniform);
+    let loss = g.mean(g.square(g.matmul(x, w).unwrap()).unwrap(), &[], false).unwrap();
+    let tape = g.training_step(loss, &Adam::new(0.1)).unwrap();
+    for device in [Device::cpu(), common::gpu().clone()] {
+        let run = |verify: bool| {
+            let mut session = tape.session(&device).unwrap();
+            session.write(x, &common::data::noise(12, 1, -1.0, 1.0)).unwrap();
+            session.replay_n(3).unwrap();
+            if verify {
+                assert!(session.verify(&[]).unwrap().passes());
+            }
+            session.replay_n(3).unwrap();
+            (session.step(), session.parameter("w").unwrap())
+        };
+        assert_eq!(run(false), run(true));
+    }
+}

@@ -1,0 +1,16 @@
+//! The kernels: each against its reference, at hostile shapes, on both kinds of device.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod augment;
+mod batch;
+mod clip;
+mod conv;
+mod kernels;
+mod limits;
+mod lrn;
+mod noise;
+mod norm;
+mod pool;
+mod running_sums;

@@ -1,0 +1,198 @@
+//! Normalisation: numbers worked by hand, statistics as PyTorch keeps them, and its errors.
+
+use crate::common;
+use retape::ops::BatchNorm;
+use retape::prelude::*;
+use retape::{Error, Result};
+
+fn devices() -> [Device; 2] {
+    [Device::cpu(), common::gpu().clone()]
+}
+
+#[track_caller]
+fn near(found: &[f32], expected: &[f32], tolerance: f32) {
+    assert_eq!(found.len(), expected.len());
+    for (f, e) in found.iter().zip(expected) {
+        assert!((f - e).abs() <= tolerance, "{found:?} is not {expected:?}");
+    }
+}
+
+/// The values that a program without parameters computes from `x`, on both devices.
+fn computed(dims: &[usize], x: &[f32], record: impl Fn(&Graph, Value) -> Result<Value>) -> Vec<Vec<f32>> {
+    let mut g = Graph::new();
+    let input = g.input("x", Shape::new(dims).unwrap());
+    let y = record(&g, input).unwrap();
+    let tape = g.forward([y]).unwrap();
+    let run = |device: Device| {
+        let mut session = tape.session(&device).unwrap();
+        session.write(input, x).unwrap();
+        session.replay().unwrap();
+        session.read(y).unwrap()
+    };
+    devices().map(run).into()
+}
+
+/// 1, 2, 3, 4 have mean 2.5 and variance 1.25; with epsilon 1, x - 2.5 is divided by 1.5.
+#[test]
+fn numbers_worked_by_hand() {
+    let x = [1.0, 2.0, 3.0, 4.0];
+    let unit = [-1.0, -1.0 / 3.0, 1.0 / 3.0, 1.0];
+    for y in computed(&[4, 1], &x, |g, x| Ok(g.batch_norm(x, None, None, 1.0)?.y())) {
+        near(&y, &unit, 1e-6);
+    }
+    for y in computed(&[2, 1, 2], &x, |g, x| {
+        let (scale, shift) = (g.constant([1], &[3.0f32])?, g.constant([1], &[5.0f32])?);
+        Ok(g.batch_norm(x, scale, shift, 1.0)?.y())
+    }) {
+        near(&y, &[2.0, 4.0, 6.0, 8.0], 1e-6);
+    }
+    for y in computed(&[1, 4], &x, |g, x| {
+        let scale = g.constant([4], &[1.0f32, 3.0, 3.0, -1.0])?;
+        g.layer_norm(x, -1, scale, g.constant([4], &[0.0f32, 0.0, 1.0, 0.0])?, 1.0)
+    }) {
+        near(&y, &[-1.0, -1.0, 2.0, -1.0], 1e-6);
+    }
+    // Pairs have variance 0.25; with epsilon 0.75 the divisor is 1.
+    let pairs = [-0.5, 0.5, -0.5, 0.5];
+    for y in computed(&[1, 4], &x, |g, x| g.group_norm(x, 2, None, None, 0.75)) {
+        near(&y, &pairs, 1e-6);
+    }
+    for y in computed(&[1, 2, 2], &x, |g, x| g.instance_norm(x, None, None, 0.75)) {
+        near(&y, &pairs, 1e-6);
+    }
+    for y in computed(&[2, 2], &x, |g, x| {
+        let (mean, variance) = (g.constant([2], &[1.0f32, 0.0])?, g.constant([2], &[0.0f32, 3.0])?);
+        g.batch_norm_inference(x, None, None, mean, variance, 1.0)
+    }) {
+        near(&y, &[0.0, 1.0, 2.0, 2.0], 1e-6);
+    }
+}
+
+/// Two numbers 2a apart are normalised to -b and b, b = a / sqrt(a^2 + epsilon), whose slope is
+/// epsilon / (a^2 + epsilon)^(3/2): at a = epsilon = 1, 1 / sqrt(8), half of it for each number.
+#[test]
+fn a_gradient_worked_by_hand() {
+    let mut g = Graph::new();
+    let x = g.input("x", [2, 1]);
+    let scale = g.input("scale", [1]);
+    let shift = g.input("shift", [1]);
+    let y = g.batch_norm(x, scale, shift, 1.0).unwrap().y();
+    let loss = g.sum(g.slice_axis(y, 0, 1..2).unwrap(), &[], false).unwrap();
+    let grads = g.differentiate(loss, &[x, scale, shift]).unwrap();
+    let tape = g.forward(grads.clone()).unwrap();
+    for device in devices() {
+        let mut session = tape.session(&device).unwrap();
+        session.write(x, &[4.0, 6.0]).unwrap();
+        session.write(scale, &[2.0]).unwrap();
+        session.replay().unwrap();
+        let slope = 1.0 / 8f32.sqrt();
+        near(&session.read(grads[0]).unwrap(), &[-slope, slope], 1e-6);
+        near(&session.read(grads[1]).unwrap(), &[0.5f32.sqrt()], 1e-6);
+        near(&session.read(grads[2]).unwrap(), &[1.0], 1e-6);
+    }
+}
+
+/// What PyTorch's BatchNorm1d keeps: momentum on the new value, and the unbiased variance.
+#[test]
+fn running_statistics_are_those_of_pytorch() {
+    let mut g = Graph::new();
+    let x = g.input("x", [4, 1]);
+    let norm = g.batch_norm(x, None, None, 1e-5).unwrap();
+    let mean = g.state("mean", [1], Init::Zeros);
+    let variance = g.state("variance", [1], Init::Ones);
+    g.update_running_stats(&norm, mean, variance, 0.1).unwrap();
+    // Evaluation in the same step reads the statistics as they were when it began.
+    let probe = g.constant([1, 1], &[2.5f32]).unwrap();
+    let evaluated = g.batch_norm_inference(probe, None, None, mean, variance, 1e-5).unwrap();
+    let tape = g.forward([norm.y(), norm.stats(), evaluated]).unwrap();
+    // Mean and biased variance of each batch, and the running statistics after it.
+    let steps = [
+        ([1.0, 2.0, 3.0, 4.0], [2.5, 1.25], [0.25, 1.066_666_7]),
+        ([10.0, 10.0, 10.0, 14.0], [11.0, 3.0], [1.325, 1.36]),
+        ([-3.0, -1.0, 1.0, 3.0], [0.0, 5.0], [1.1925, 1.890_666_7]),
+    ];
+    for device in devices() {
+        let mut session = tape.session(&device).unwrap();
+        let (mut m, mut v) = (0.0f32, 1.0f32);
+        for (batch, own, running) in &steps {
+            session.write(x, batch).unwrap();
+            session.replay().unwrap();
+            near(&session.read(norm.stats()).unwrap()[..2], own, 1e-5);
+            near(&session.read(evaluated).unwrap(), &[(2.5 - m) / (v + 1e-5).sqrt()], 1e-5);
+            [m, v] = *running;
+            near(&session.read(mean).unwrap(), &[m], 1e-5);
+            near(&session.read(variance).unwrap(), &[v], 1e-5);
+        }
+    }
+}
+
+/// Mean 1e4 and deviation 1e-2: what is left of the deviations in f32 is normalised as well as
+/// if they had no mean, though the square of the mean has no digit left for their variance.
+#[test]
+fn a_large_mean_costs_no_digits() {
+    let stream = retape::random::Stream { seed: 5, step: 0, stream: 1 };
+    let n = 3 * 4 * 5000;
+    let x: Vec<f32> = (0..n).map(|i| 1e4 + (0.01 * stream.normal(i)) as f32).collect();
+    let exact = |i: usize| f64::from(x[i]) - 1e4;
+    let channel = |i: usize| i / 5000 % 4;
+    let mut expected = vec![0.0; n as usize];
+    for c in 0..4 {
+        let of: Vec<usize> = (0..n as usize).filter(|&i| channel(i) == c).collect();
+        let mean = of.iter().map(|&i| exact(i)).sum::<f64>() / of.len() as f64;
+        let variance = of.iter().map(|&i| (exact(i) - mean).powi(2)).sum::<f64>() / of.len() as f64;
+        of.iter().for_each(|&i| expected[i] = (exact(i) - mean) / (variance + 1e-5).sqrt());
+    }
+    for y in computed(&[3, 4, 5000], &x, |g, x| Ok(g.batch_norm(x, None, None, 1e-5)?.y())) {
+        let error = y.iter().zip(&expected).fold(0.0f64, |m, (y, e)| m.max((f64::from(*y) - e).abs()));
+        assert!(error < 5e-6, "{error}");
+    }
+}
+
+#[test]
+fn mistakes_are_typed_and_name_the_shapes() {
+    let mut g = Graph::new();
+    let x = g.input("x", [2, 6, 4]);
+    let row = g.input("row", [1, 3]);
+    let three = g.input("three", [3]);
+    let six = g.input("six", [6]);
+    let ids = g.indices("ids", [2, 6]);
+    let starts = |error: Error, variant: &str, facts: &[&str]| {
+        let found = format!("{:?}", error.root());
+        assert!(found.starts_with(variant), "{found} is no {variant}");
+        let text = error.to_string();
+        for fact in facts.iter().chain(&["norm.rs:"]) {
+            assert!(text.contains(fact), "{fact} is missing in: {text}");
+        }
+    };
+    let one = "expected more than 1 value per channel";
+    starts(g.batch_norm(row, None, None, 1e-5).unwrap_err(), "Argument", &["batch_norm", "[1, 3]", one]);
+    let one = "expected more than 1 spatial element";
+    starts(g.instance_norm(ids, None, None, 1e-5).unwrap_err(), "DTypeMismatch", &[]);
+    starts(g.instance_norm(row, None, None, 1e-5).unwrap_err(), "Argument", &["[1, 3]", one]);
+    starts(g.batch_norm(x, three, None, 1e-5).unwrap_err(), "ShapeMismatch", &["scale", "[6]", "[3]"]);
+    starts(g.batch_norm(x, None, three, 1e-5).unwrap_err(), "ShapeMismatch", &["shift", "[6]", "[3]"]);
+    starts(g.layer_norm(x, 1, six, None, 1e-5).unwrap_err(), "ShapeMismatch", &["[6, 4]", "[6]"]);
+    starts(g.layer_norm(x, 3, None, None, 1e-5).unwrap_err(), "Axis", &["[2, 6, 4]"]);
+    starts(g.group_norm(x, 4, None, None, 1e-5).unwrap_err(), "Argument", &["4", "[2, 6, 4]"]);
+    starts(g.group_norm(x, 0, None, None, 1e-5).unwrap_err(), "Argument", &["[2, 6, 4]"]);
+    starts(g.batch_norm(six, None, None, 1e-5).unwrap_err(), "Rank", &["[6]"]);
+    starts(g.batch_norm(x, None, None, 0.0).unwrap_err(), "Argument", &["epsilon"]);
+    starts(g.batch_norm(x, None, None, f32::NAN).unwrap_err(), "Argument", &["epsilon"]);
+    let given = g.batch_norm_inference(x, None, None, six, three, 1e-5);
+    starts(given.unwrap_err(), "ShapeMismatch", &["[6]", "[3]"]);
+    let foreign = Graph::new().input("foreign", [2, 6]);
+    starts(g.batch_norm(foreign, None, None, 1e-5).unwrap_err(), "ForeignValue", &[]);
+
+    let norm: BatchNorm = g.batch_norm(x, None, None, 1e-5).unwrap();
+    let mean = g.state("mean", [6], Init::Zeros);
+    let variance = g.state("variance", [6], Init::Ones);
+    let short = g.state("short", [3], Init::Ones);
+    let update = |m, v, momentum| g.update_running_stats(&norm, m, v, momentum).unwrap_err();
+    starts(update(mean, short, 0.1), "ShapeMismatch", &["update_running_stats", "[6]", "[3]"]);
+    starts(update(mean, six, 0.1), "NotWritable", &["`six`"]);
+    starts(update(mean, mean, 0.1), "NotWritable", &["`mean`"]);
+    starts(update(mean, variance, 1.5), "Argument", &["momentum", "1.5"]);
+
+    let loss = g.sum(norm.stats(), &[], false).unwrap();
+    assert!(matches!(g.differentiate(loss, &[x]).unwrap_err().root(), Error::NoGradient { .. }));
+}

@@ -1,0 +1,11 @@
+//! Layers and networks made of them.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod architectures;
+mod cnn;
+mod freezing;
+mod nn;
+mod nn_errors;
+mod penalties;

@@ -1,0 +1,8 @@
+//! Losses and metrics.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod losses;
+mod metrics;
+mod metrics_multilabel;

@@ -1,0 +1,125 @@
+//! Updates of many parameters: in few dispatches, wherever the parameters lie, and to the bit as one by one.
+
+use crate::common;
+use crate::common::descent::{SHAPES, record, record_some};
+use retape::prelude::*;
+use retape::tape::{DeviceProfile, Plan};
+use retape::{SessionOptions, Tape};
+
+/// All parameters of the problem are updated together: one dispatch, or for Adafactor five for matrices and
+/// two for the rest, however many there are. Each moves as it does alone.
+#[test]
+fn small_parameters_are_updated_in_few_dispatches() {
+    let cases: [(&dyn Optimizer, &str, usize); 14] = [
+        (&Sgd::new(0.1), "update", 1),
+        (&Sgd::new(0.1).momentum(0.9), "update", 1),
+        (&Adagrad::new(0.1), "update", 1),
+        (&Adadelta::new(1.0), "update", 1),
+        (&RmsProp::new(0.01).centered().momentum(0.9), "update", 1),
+        (&Adam::new(0.01), "update", 1),
+        (&Adam::new(0.01).amsgrad(), "update", 1),
+        (&AdamW::new(0.01), "update", 1),
+        // The averages of all weights, once all are updated.
+        (&Adam::new(0.01).ema(0.99), "update", 2),
+        (&Adamax::new(0.01), "update", 1),
+        (&Nadam::new(0.01), "update", 1),
+        (&Lion::new(0.01), "update", 1),
+        (&Ftrl::new(0.1), "update", 1),
+        (&Adafactor::new(0.1), "adafactor", 7),
+    ];
+    let weights = |optimizer: &dyn Optimizer, which: std::ops::Range<usize>| {
+        let mut session = record_some(optimizer, which.clone()).unwrap().session(common::gpu()).unwrap();
+        session.replay_n(3).unwrap();
+        which.map(|i| session.parameter(&format!("w{i}")).unwrap()).collect::<Vec<_>>()
+    };
+    for (optimizer, shader, expected) in cases {
+        let plan = record(optimizer).unwrap().plan(&DeviceProfile::baseline()).unwrap();
+        let updates = plan.dispatches.iter().filter(|d| d.shader.name() == shader);
+        assert_eq!(updates.count(), expected, "{optimizer:?}\n{plan}");
+        let alone: Vec<_> = (0..SHAPES.len()).flat_map(|i| weights(optimizer, i..i + 1)).collect();
+        assert_eq!(weights(optimizer, 0..SHAPES.len()), alone, "{optimizer:?}");
+    }
+}
+
+/// Fails unless every operator of a tape agrees with its reference under a plan for this device.
+fn verify(tape: &Tape, profile: &DeviceProfile) -> Plan {
+    let plan = tape.plan(profile).unwrap();
+    let options = SessionOptions::new().guard();
+    let mut session = tape.session_with_plan(common::gpu(), plan.clone(), options).unwrap();
+    session.poison();
+    for _ in 0..2 {
+        let checked = session.verify(&[]).unwrap();
+        assert!(checked.passes(), "{checked}");
+        session.replay().unwrap();
+    }
+    assert!(session.broken_guards().unwrap().is_empty());
+    plan
+}
+
+/// Parameters with constants for gradients.
+fn with_constants(g: &mut Graph, shapes: &[&[usize]]) -> Vec<(Value, Value)> {
+    let pair = |(i, dims): (usize, &&[usize])| {
+        let (shape, seed) = (Shape::new(dims).unwrap(), 50 + i as u32);
+        let w = g.parameter(&format!("w{i}"), shape, Init::Normal { mean: 0.0, std: 1.0 });
+        let x = g.constant(shape, &common::data::noise(shape.numel(), seed, -1.0, 1.0)).unwrap();
+        (w, x)
+    };
+    shapes.iter().enumerate().map(pair).collect()
+}
+
+/// A device of few workgroups goes over a parameter in rounds.
+#[test]
+fn adafactor_needs_few_workgroups() {
+    let profile = DeviceProfile { max_workgroups: 2, ..common::gpu().profile().unwrap().clone() };
+    let mut g = Graph::new();
+    let gradients = with_constants(&mut g, &[&[90, 250], &[150, 252], &[20000], &[900, 3, 3]]);
+    Adafactor::new(0.1).weight_decay(0.1).record(&g, &gradients).unwrap();
+    let plan = verify(&g.forward(Vec::new()).unwrap(), &profile);
+    assert_eq!(plan.dispatches.iter().map(|d| d.groups[0]).max(), Some(2), "{plan}");
+}
+
+/// Of three parameters, two lie side by side already: the first and the last, or the last two.
+#[test]
+fn adafactor_updates_what_lies_apart() {
+    for (together, calls) in [([0, 2], 3), ([1, 2], 2)] {
+        let mut g = Graph::new();
+        let constants = with_constants(&mut g, &[&[3, 5], &[4, 70], &[2, 9], &[7], &[300], &[5]]);
+        // Constants stay in buffers of their own.
+        let gradients: Vec<(Value, Value)> =
+            constants.into_iter().map(|(w, x)| (w, g.square(x).unwrap())).collect();
+        let [a, b] = together;
+        let packed = [a, b, 3 + a, 3 + b].map(|i| gradients[i]);
+        Sgd::new(0.1).record(&g, &packed).unwrap();
+        Adafactor::new(0.1).record(&g, &gradients).unwrap();
+        let plan = verify(&g.forward(Vec::new()).unwrap(), common::gpu().profile().unwrap());
+        let adafactor = plan.dispatches.iter().filter(|d| d.shader.name() == "adafactor");
+        assert_eq!(adafactor.count(), calls * (5 + 2), "{plan}");
+    }
+}
+
+/// The defaults that the documentation names, as the tape has them: too small for the size of what they
+/// change to show them.
+#[test]
+fn optimisers_have_the_documented_defaults() {
+    let cases: [(&dyn Optimizer, &str); 11] = [
+        (&Sgd::new(0.1), "sgd()"),
+        (&Adagrad::new(0.1), "adagrad(epsilon=1e-7)"),
+        (&Adadelta::new(0.1), "adadelta(rho=0.95, epsilon=1e-7)"),
+        (&RmsProp::new(0.1), "rmsprop(rho=0.9, epsilon=1e-7)"),
+        (&Adam::new(0.1), "adam(beta_1=0.9, beta_2=0.999, epsilon=1e-8)"),
+        (&AdamW::new(0.1), "adam(beta_1=0.9, beta_2=0.999, epsilon=1e-8, decoupled_weight_decay=0.004)"),
+        (&Adamax::new(0.1), "adamax(beta_1=0.9, beta_2=0.999, epsilon=1e-7)"),
+        (&Nadam::new(0.1), "nadam(momentum_decay=1.0, beta_1=0.9, beta_2=0.999, epsilon=1e-7)"),
+        (&Lion::new(0.1), "lion(beta_1=0.9, beta_2=0.99)"),
+        (&Ftrl::new(0.1), "ftrl(learning_rate_power=-0.5)"),
+        (
+            &Adafactor::new(0.1),
+            "adafactor(beta_2_decay=-0.8, epsilons=1e-30, 0.001, clip_threshold=1.0, relative_step)",
+        ),
+    ];
+    for (optimizer, expected) in cases {
+        let tape = record(optimizer).unwrap();
+        let mut found = tape.ops().iter().map(|node| format!("{}({})", node.op.name(), node.op.attributes()));
+        assert!(found.any(|op| op == expected), "{expected} is not in\n{tape}");
+    }
+}

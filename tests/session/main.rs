@@ -1,0 +1,9 @@
+//! Plans and sessions: memory, replays, and the errors of recording.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod errors;
+mod packing;
+mod plan;
+mod replay;

@@ -1,0 +1,11 @@
+//! Training steps and the trainer.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod callbacks;
+mod nan_guard;
+mod trainer;
+mod trainer_answers;
+mod trainer_scalars;
+mod training;
