@@ -1,6 +1,7 @@
 //! What happens around training: early stopping, logs, checkpoints, and functions of the program.
 
 mod checkpoint;
+#[cfg(feature = "data")]
 mod csv_log;
 mod early_stopping;
 mod functions;
@@ -11,6 +12,8 @@ mod reduce_on_plateau;
 mod run;
 
 pub use checkpoint::ModelCheckpoint;
+#[cfg(feature = "data")]
+#[cfg_attr(docsrs, doc(cfg(feature = "data")))]
 pub use csv_log::CsvLog;
 pub use early_stopping::EarlyStopping;
 pub(crate) use functions::{OnEpochEnd, OnRefresh, OnSteps};

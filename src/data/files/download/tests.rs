@@ -1,6 +1,6 @@
-#[path = "../../../tests/common/folder.rs"]
+#[path = "../../../../tests/common/folder.rs"]
 mod folder;
-#[path = "../../../tests/common/server.rs"]
+#[path = "../../../../tests/common/server.rs"]
 mod server;
 
 use std::ffi::OsString;

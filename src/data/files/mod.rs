@@ -1,0 +1,35 @@
+//! Readers for files of samples.
+
+mod cifar;
+#[cfg(feature = "download")]
+#[cfg_attr(docsrs, doc(cfg(feature = "download")))]
+pub mod download;
+mod idx;
+#[cfg(feature = "images")]
+mod image_folder;
+mod imdb;
+mod mnist;
+mod public;
+mod table;
+
+use std::path::{Path, PathBuf};
+
+pub use cifar::{
+    CIFAR10_CLASSES, CIFAR100_CLASSES, CIFAR100_SUPERCLASSES, Cifar100Labels, cifar10, cifar100,
+};
+pub use idx::{IdxArray, read_idx};
+#[cfg(feature = "images")]
+#[cfg_attr(docsrs, doc(cfg(feature = "images")))]
+pub use image_folder::{ImageChannels, ImageOptions, image_folder};
+pub use imdb::{IMDB_CLASSES, imdb};
+pub use mnist::{FASHION_MNIST_CLASSES, fashion_mnist, mnist};
+pub use public::PublicDataset;
+pub use table::{Table, TableOptions};
+
+use super::{Dataset, Samples, Texts, TrainTest, TrainTestTexts, check_labels};
+
+/// The folder of this name in `folder`, or `folder` itself where it has none.
+fn subfolder(folder: &Path, name: &str) -> PathBuf {
+    let inner = folder.join(name);
+    if inner.is_dir() { inner } else { folder.to_owned() }
+}
