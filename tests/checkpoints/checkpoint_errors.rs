@@ -1,9 +1,9 @@
 //! Checkpoints that are broken, or of another training: a typed error, and a trainer as it was.
 
-use crate::common;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::common;
 use crate::common::folder::Folder;
 use crate::common::gpu;
 use retape::data::Dataset;

@@ -1,9 +1,9 @@
 //! Training that is interrupted and goes on as if it had not been.
 
-use crate::common;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::common;
 use crate::common::folder::Folder;
 use crate::common::gpu;
 use retape::data::{Column, ColumnData, Dataset, Samples};

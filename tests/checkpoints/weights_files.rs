@@ -1,10 +1,10 @@
 //! Weights in files: by name, whole or in part, from here and from elsewhere.
 
-use crate::common;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::common;
 use crate::common::folder::Folder;
 use crate::common::gpu;
 use half::{bf16, f16};

@@ -5,9 +5,9 @@
 #[path = "../../benches/rows/mod.rs"]
 mod rows;
 
-use crate::common;
 use std::collections::BTreeSet;
 
+use crate::common;
 use crate::common::cases;
 use retape::ops::{Gradient, OperatorInfo, operators};
 use retape::prelude::*;

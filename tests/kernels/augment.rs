@@ -1,9 +1,9 @@
 //! Augmentation on the device: what each map does to known images, what is drawn, that evaluation
 //! leaves images alone, and that models train behind it.
 
-use crate::common;
 use std::collections::BTreeMap;
 
+use crate::common;
 use retape::nn::Layer;
 use retape::prelude::*;
 use retape::{Error, Result};

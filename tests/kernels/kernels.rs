@@ -1,10 +1,10 @@
 //! Every operator's kernels, forward and backward, against the f64 reference on poisoned and
 //! guarded buffers, under the plans for both kinds of device.
 
-use crate::common;
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::common;
 use crate::common::{Case, cases};
 use retape::tape::{DeviceKind, DeviceProfile};
 use retape::{Device, Graph, SessionOptions};

@@ -1,9 +1,9 @@
 //! Values larger than a device's bindings: worked on in ranges where an operator allows it, refused
 //! by name where not.
 
-use crate::common;
 use std::ops::Range;
 
+use crate::common;
 use retape::ops::MatmulRoute;
 use retape::prelude::*;
 use retape::tape::{DeviceKind, DeviceProfile, Plan};

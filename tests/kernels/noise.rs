@@ -1,9 +1,9 @@
 //! What the random operators draw: by seed, step, operator and element alone, the same on the CPU
 //! path and on a GPU, forward and backward.
 
-use crate::common;
 use std::sync::OnceLock;
 
+use crate::common;
 use crate::common::gpu;
 use retape::array::Array;
 use retape::kernel::{Grid, KernelCall, Shader, Slot};

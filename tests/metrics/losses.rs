@@ -1,9 +1,9 @@
 //! The losses: numbers worked out by hand, f64 formulas written a second time on hostile values,
 //! gradients by finite differences, and what does not fit.
 
-use crate::common;
 use std::sync::Arc;
 
+use crate::common;
 use crate::common::{Case, Input, data};
 use retape::kernel::DeviceKind;
 use retape::prelude::*;

@@ -1,9 +1,9 @@
 //! Values side by side in one buffer: what a plan makes of an operator that asks for it, what runs on
 //! it, and what sessions share of it.
 
-use crate::common;
 use std::ops::Range;
 
+use crate::common;
 use crate::common::momentum::{Momentum, MomentumUpdate, SIZES, graph, record_group, updates};
 use crate::common::simulate::simulate;
 use crate::common::twice::{self, SetTwice, Twice};

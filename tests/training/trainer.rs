@@ -1,9 +1,9 @@
 //! `fit`, `evaluate`, `predict`: every sample counts, once, the same wherever the data is.
 
-use crate::common;
 use std::cell::Cell;
 use std::time::Duration;
 
+use crate::common;
 use crate::common::folder::Folder;
 use crate::common::gpu;
 use retape::data::{Dataset, Samples};
