@@ -140,6 +140,7 @@ pub mod data;
 mod dtype;
 mod error;
 mod executor;
+mod files;
 pub mod graph;
 pub mod kernel;
 pub mod nn;

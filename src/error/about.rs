@@ -52,3 +52,14 @@ pub(super) fn target_cure(found: TensorType, expected: TensorType) -> &'static s
 pub(super) fn list(names: &[String]) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
+
+/// What may be done about a file of another version.
+pub(super) fn version_cure(found: u64, newest: u64) -> String {
+    if found > newest {
+        return format!("versions up to {newest} are known: a newer version of this crate reads it");
+    }
+    format!(
+        "training goes on from version {newest} only: take its weights by `load_weights`, or go on with the \
+         version of this crate that wrote it"
+    )
+}

@@ -5,7 +5,7 @@ mod about;
 use std::panic::Location;
 use std::path::PathBuf;
 
-use about::{in_layer, list, target_cure};
+use about::{in_layer, list, target_cure, version_cure};
 
 use crate::dtype::{DType, StoredType};
 use crate::shape::{Shape, TensorType};
@@ -534,14 +534,14 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
-    /// A file of a newer version of this crate.
-    #[error("{}: its format is version {found}; versions up to {newest} are known", path.display())]
+    /// A file of a newer version of this crate, or a checkpoint of an older one.
+    #[error("{}: its format is version {found}; {}", path.display(), version_cure(*found, *newest))]
     CheckpointVersion {
         /// The file.
         path: PathBuf,
         /// The version it names.
         found: u64,
-        /// The newest that is known.
+        /// The newest that is known, and the only one of a checkpoint.
         newest: u64,
     },
     /// A checkpoint of another training.

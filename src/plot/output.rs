@@ -1,10 +1,8 @@
 //! Pictures as files: the format by the ending of the name, and a whole file or none.
 
-use std::ffi::OsString;
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use plotters::backend::SVGBackend;
 use plotters_backend::DrawingBackend;
@@ -13,6 +11,7 @@ use super::canvas::{Canvas, Rect, UNITS};
 use super::raster::Raster;
 use super::style::WHITE;
 use crate::error::{Error, Result};
+use crate::files::write_atomically;
 
 /// Something that can be drawn on any backend.
 pub(super) trait Scene {
@@ -63,23 +62,7 @@ impl Target {
             Format::Png => png(scene),
         };
         let bytes = drawn.map_err(|source| failure(&self.path, source))?;
-        let beside = self.beside();
-        let written = fs::write(&beside, bytes).and_then(|()| fs::rename(&beside, &self.path));
-        written.map_err(|source| {
-            // What is left of the file is of no use; that the picture failed is what matters.
-            let _ = fs::remove_file(&beside);
-            failure(&self.path, source)
-        })
-    }
-
-    /// A name in the same folder that nothing else writes to.
-    fn beside(&self) -> PathBuf {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let unique = NEXT.fetch_add(1, Ordering::Relaxed);
-        let mut name = OsString::from(".");
-        name.push(self.path.file_name().unwrap_or_default());
-        name.push(format!(".{}-{unique}.part", std::process::id()));
-        self.path.with_file_name(name)
+        write_atomically(&self.path, |file| file.write_all(&bytes))
     }
 }
 

@@ -5,7 +5,7 @@ use crate::session::NonFinite;
 /// The figures of one pass over the data, by name: `loss`, `accuracy`, `val_loss`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Logs {
-    figures: Vec<(String, f64)>,
+    pub(crate) figures: Vec<(String, f64)>,
 }
 
 impl Logs {

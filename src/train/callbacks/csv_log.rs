@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Callback, Run};
 use crate::error::{Error, Result};
-use crate::train::checkpoint::write_atomically;
+use crate::files::write_atomically;
 
 /// Writes the figures of each epoch as a line of a CSV file, with a header: `epoch,loss,accuracy,..`.
 /// Epochs count from 1; a figure that the first epoch did not have is left out.

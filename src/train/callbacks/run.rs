@@ -1,5 +1,7 @@
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::Result;
 use crate::train::{History, Logs, Trainer};
 
@@ -14,9 +16,10 @@ pub struct Run<'a> {
 }
 
 /// Where a training is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Position {
     pub epoch: usize,
+    #[serde(skip)]
     pub epochs: usize,
     /// Steps of this epoch that are done.
     pub step: usize,

@@ -8,17 +8,14 @@ use std::path::{Path, PathBuf};
 
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-use serde_json::Value as Json;
 
-use super::atomic::write_atomically;
+use super::header::{self, Header, Stamp};
 use crate::dtype::StoredType;
 use crate::error::{Error, Result};
+use crate::files::write_atomically;
 
 /// The key of this crate's own entry in the metadata of a file.
 const KEY: &str = "retape";
-
-/// The format that this crate writes, and the newest that it reads.
-pub(super) const VERSION: u64 = 1;
 
 /// A tensor to be written.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,17 +37,21 @@ impl Tensor {
     }
 }
 
-/// Writes tensors with this crate's metadata to a file that is whole or not there.
-pub(super) fn save(path: &Path, tensors: &BTreeMap<String, Tensor>, metadata: &Json) -> Result<()> {
-    write_atomically(path, |file| write(file, tensors, metadata))
+/// Writes tensors to a file that is whole or not there: a checkpoint's with its header, otherwise weights.
+pub(super) fn save(path: &Path, tensors: &BTreeMap<String, Tensor>, header: Option<&Header>) -> Result<()> {
+    write_atomically(path, |file| write(file, tensors, header))
 }
 
-fn write(out: &mut impl Write, tensors: &BTreeMap<String, Tensor>, metadata: &Json) -> io::Result<()> {
+fn write(
+    out: &mut impl Write,
+    tensors: &BTreeMap<String, Tensor>,
+    header: Option<&Header>,
+) -> io::Result<()> {
     let views: Result<Vec<_>, _> = tensors
         .iter()
         .map(|(name, t)| Ok((name, TensorView::new(t.dtype, t.shape.clone(), &t.bytes)?)))
         .collect();
-    let metadata = HashMap::from([(KEY.to_owned(), metadata.to_string())]);
+    let metadata = HashMap::from([(KEY.to_owned(), header::metadata(header)?)]);
     let file = views.and_then(|views| safetensors::serialize(views, Some(metadata)));
     out.write_all(&file.map_err(io::Error::other)?)
 }
@@ -60,8 +61,8 @@ pub(super) struct TensorFile {
     pub path: PathBuf,
     bytes: Vec<u8>,
     stored: BTreeMap<String, Stored>,
-    /// This crate's own entry.
-    metadata: Option<Json>,
+    /// This crate's own entry, and the part of it that every file has.
+    pub metadata: Option<(String, Stamp)>,
 }
 
 struct Stored {
@@ -78,9 +79,10 @@ impl TensorFile {
     /// [`Error::CheckpointVersion`].
     pub fn open(path: &Path) -> Result<TensorFile> {
         let bytes = fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
-        let corrupt = |message| Error::Corrupt { path: path.to_owned(), message };
-        let (header, info) = SafeTensors::read_metadata(&bytes)
-            .map_err(|e| corrupt(format!("not a whole safetensors file: {e}")))?;
+        let (header, info) = SafeTensors::read_metadata(&bytes).map_err(|error| {
+            let message = format!("not a whole safetensors file: {error}");
+            Error::Corrupt { path: path.to_owned(), message }
+        })?;
         // Eight bytes of length stand before the header.
         let start = 8 + header;
         let stored = info.tensors().into_iter().map(|(name, tensor)| {
@@ -90,22 +92,9 @@ impl TensorFile {
         });
         let stored = stored.collect();
         let own = info.metadata().as_ref().and_then(|entries| entries.get(KEY));
-        let metadata = own.map(|text| serde_json::from_str::<Json>(text)).transpose();
-        let metadata = metadata.map_err(|e| corrupt(format!("its metadata is no JSON: {e}")))?;
-        if let Some(metadata) = &metadata {
-            let version = metadata.get("version").and_then(Json::as_u64);
-            let found = version.ok_or_else(|| corrupt("its metadata names no version".to_owned()))?;
-            if found > VERSION {
-                let path = path.to_owned();
-                return Err(Error::CheckpointVersion { path, found, newest: VERSION });
-            }
-        }
+        let stamped = |text: &String| Ok((text.clone(), Stamp::read(text, path)?));
+        let metadata = own.map(stamped).transpose()?;
         Ok(TensorFile { path: path.to_owned(), bytes, stored, metadata })
-    }
-
-    /// This crate's own metadata.
-    pub fn metadata(&self) -> Option<&Json> {
-        self.metadata.as_ref()
     }
 
     /// The names of all tensors.
@@ -173,22 +162,20 @@ mod tests {
 
     #[test]
     fn a_writer_that_is_full_is_an_error_at_every_byte() {
-        let metadata = serde_json::json!({ "version": VERSION });
         let mut whole = Vec::new();
-        write(&mut whole, &tensors(), &metadata).expect("memory takes it");
+        write(&mut whole, &tensors(), None).expect("memory takes it");
         for room in 0..whole.len() {
-            let written = write(&mut Full(room), &tensors(), &metadata);
+            let written = write(&mut Full(room), &tensors(), None);
             assert_eq!(written.err().map(|e| e.kind()), Some(io::ErrorKind::StorageFull), "{room} bytes");
         }
-        assert!(write(&mut Full(whole.len()), &tensors(), &metadata).is_ok());
+        assert!(write(&mut Full(whole.len()), &tensors(), None).is_ok());
     }
 
     #[test]
     fn the_same_tensors_make_the_same_file() {
-        let metadata = serde_json::json!({ "version": VERSION, "kind": "weights" });
         let (mut first, mut again) = (Vec::new(), Vec::new());
-        write(&mut first, &tensors(), &metadata).expect("memory takes it");
-        write(&mut again, &tensors(), &metadata).expect("memory takes it");
+        write(&mut first, &tensors(), None).expect("memory takes it");
+        write(&mut again, &tensors(), None).expect("memory takes it");
         assert_eq!(first, again);
     }
 
@@ -197,7 +184,7 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("retape-file-{}", std::process::id()));
         fs::create_dir_all(&folder).expect("the temporary folder can be written");
         let path = folder.join("numbers.safetensors");
-        save(&path, &tensors(), &serde_json::json!({ "version": VERSION })).expect("it can be written");
+        save(&path, &tensors(), None).expect("it can be written");
         let file = TensorFile::open(&path);
         let removed = fs::remove_dir_all(&folder);
         let file = file.expect("it is whole");

@@ -1,23 +1,35 @@
 //! What a checkpoint says beside its tensors, as JSON.
 
 use std::collections::BTreeSet;
-use std::fmt::Display;
 use std::path::Path;
-use std::str::FromStr;
 
-use serde_json::{Map, Value as Json, json};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
-use super::file::VERSION;
+use super::numbers::{exact, figures, logs};
 use crate::error::{Error, Result};
+use crate::session::NonFinite;
 use crate::train::callbacks::{CallbackState, Position};
 use crate::train::trainer::Variant;
 use crate::train::{History, Logs};
 
+/// The format that this crate writes, and the newest that it reads.
+const VERSION: u64 = 2;
+
 /// The kind of a checkpoint among this crate's files.
-const KIND: &str = "checkpoint";
+const CHECKPOINT: &str = "checkpoint";
+
+/// What every file of this crate says of itself.
+#[derive(Deserialize)]
+pub(super) struct Stamp {
+    version: u64,
+    kind: Option<String>,
+    /// In a checkpoint, the tensors that are weights; elsewhere all are.
+    pub weights: Option<Vec<String>>,
+}
 
 /// The state of a trainer that is not on its device.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Header {
     pub seed: u32,
     pub batch: usize,
@@ -26,11 +38,14 @@ pub(crate) struct Header {
     pub updates: u32,
     /// Updates since the optimiser's states began.
     pub optimizer_updates: u32,
+    #[serde(with = "exact")]
     pub base_rate: f32,
+    #[serde(with = "exact")]
     pub rate_scale: f32,
     /// Updates made before the schedule began.
     pub schedule_from: u32,
     /// All other scalars.
+    #[serde(with = "figures")]
     pub scalars: Vec<(String, f64)>,
     /// The weights that have masks.
     pub masked: Vec<String>,
@@ -47,207 +62,109 @@ pub(crate) struct Header {
 }
 
 /// How far a training is.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Journey {
     pub position: Position,
+    #[serde(with = "Epochs")]
     pub history: History,
     /// Within `fit`, the number of samples and whether they are shuffled.
     pub data: Option<(usize, bool)>,
-    /// Within `fit`, what each callback is and remembers. In a file, the arrays are among its tensors.
-    pub callbacks: Option<Vec<(String, CallbackState)>>,
+    /// Within `fit`, what each callback is and remembers.
+    pub callbacks: Option<Vec<Remembered>>,
+}
+
+/// What a callback is and remembers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Remembered {
+    pub identity: String,
+    #[serde(with = "Numbers")]
+    pub state: CallbackState,
+}
+
+/// What is written of a history: a training that goes on has not ended.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "History")]
+struct Epochs {
+    initial_epoch: usize,
+    #[serde(with = "logs")]
+    epochs: Vec<Logs>,
+    #[serde(skip)]
+    stopped: Option<String>,
+    #[serde(skip)]
+    fault: Option<NonFinite>,
+}
+
+/// What is written of a callback's state: its arrays are tensors.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "CallbackState")]
+struct Numbers {
+    #[serde(with = "figures")]
+    numbers: Vec<(String, f64)>,
+    #[serde(skip)]
+    arrays: Vec<(String, Vec<f64>)>,
+}
+
+/// The metadata of a file: of a checkpoint with this header, otherwise of weights.
+pub(super) fn metadata(header: Option<&Header>) -> serde_json::Result<String> {
+    #[derive(Serialize)]
+    struct Stamped<'a> {
+        version: u64,
+        kind: &'a str,
+        #[serde(flatten)]
+        header: Option<&'a Header>,
+    }
+    let kind = if header.is_some() { CHECKPOINT } else { "weights" };
+    serde_json::to_string(&Stamped { version: VERSION, kind, header })
+}
+
+/// How much of the metadata is shown before what is wrong with it, in bytes.
+const SHOWN: usize = 40;
+
+/// Reads metadata, or a part of it.
+fn parse<T: DeserializeOwned>(metadata: &str, path: &Path) -> Result<T> {
+    serde_json::from_str(metadata).map_err(|error| {
+        let line = metadata.lines().nth(error.line().saturating_sub(1)).unwrap_or_default().as_bytes();
+        let end = error.column().min(line.len());
+        let shown = String::from_utf8_lossy(&line[end.saturating_sub(SHOWN)..end]);
+        let message = format!("its metadata is not what it should be: {error}, after `{shown}`");
+        Error::Corrupt { path: path.to_owned(), message }
+    })
+}
+
+impl Stamp {
+    /// # Errors
+    /// [`Error::CheckpointVersion`] for a newer version; [`Error::Corrupt`].
+    pub fn read(metadata: &str, path: &Path) -> Result<Stamp> {
+        let stamp: Stamp = parse(metadata, path)?;
+        if stamp.version > VERSION { Err(stamp.unknown_version(path)) } else { Ok(stamp) }
+    }
+
+    fn unknown_version(&self, path: &Path) -> Error {
+        Error::CheckpointVersion { path: path.to_owned(), found: self.version, newest: VERSION }
+    }
 }
 
 impl Header {
-    pub fn to_json(&self) -> Json {
-        let variants = self.variants.iter();
-        let variants: Vec<Json> = variants
-            .map(|v| json!({ "rows": v.rows, "weighted": v.weighted, "updates": v.updates }))
-            .collect();
-        json!({
-            "kind": KIND,
-            "version": VERSION,
-            "seed": self.seed,
-            "batch": self.batch,
-            "accumulate": self.accumulate,
-            "steps": self.steps,
-            "updates": self.updates,
-            "optimizer_updates": self.optimizer_updates,
-            "base_rate": exact(self.base_rate),
-            "rate_scale": exact(self.rate_scale),
-            "schedule_from": self.schedule_from,
-            "scalars": figures(self.scalars.iter().map(|(name, value)| (name.as_str(), *value))),
-            "masked": self.masked,
-            "frozen": self.frozen,
-            "variants": variants,
-            "weights": self.weights,
-            "metrics": self.metrics,
-            "journey": self.journey.to_json(),
-        })
-    }
-
-    /// Reads what [`to_json`](Header::to_json) gave.
+    /// The header in a file's metadata.
     ///
     /// # Errors
-    /// [`Error::NotACheckpoint`] for another kind of file, [`Error::Corrupt`].
-    pub fn from_json(json: Option<&Json>, path: &Path) -> Result<Header> {
-        let foreign = || Error::NotACheckpoint { path: path.to_owned() };
-        let json = json.filter(|json| json.get("kind").and_then(Json::as_str) == Some(KIND));
-        let fields = Fields { json: json.ok_or_else(foreign)?, path };
-        let variant = |entry: Fields<'_>| {
-            Ok(Variant {
-                rows: entry.count("rows")?,
-                weighted: entry.flag("weighted")?,
-                updates: entry.flag("updates")?,
-            })
+    /// [`Error::NotACheckpoint`] for another kind of file; [`Error::CheckpointVersion`] for one of an older
+    /// version; [`Error::Corrupt`].
+    pub fn read(metadata: Option<&(String, Stamp)>, path: &Path) -> Result<Header> {
+        let metadata = metadata.filter(|(_, stamp)| stamp.kind.as_deref() == Some(CHECKPOINT));
+        let Some((text, stamp)) = metadata else {
+            return Err(Error::NotACheckpoint { path: path.to_owned() });
         };
-        Ok(Header {
-            seed: fields.count32("seed")?,
-            batch: fields.count("batch")?,
-            accumulate: fields.count("accumulate")?,
-            steps: fields.count32("steps")?,
-            updates: fields.count32("updates")?,
-            optimizer_updates: fields.count32("optimizer_updates")?,
-            base_rate: fields.float("base_rate")?,
-            rate_scale: fields.float("rate_scale")?,
-            schedule_from: fields.count32("schedule_from")?,
-            scalars: owned(fields.within("scalars")?.logs()?),
-            variants: fields.list("variants")?.into_iter().map(variant).collect::<Result<_>>()?,
-            masked: fields.texts("masked")?,
-            frozen: fields.texts("frozen")?.into_iter().collect(),
-            weights: fields.texts("weights")?,
-            metrics: fields.texts("metrics")?,
-            journey: Journey::from_json(&fields.within("journey")?)?,
-        })
-    }
-}
-
-impl Journey {
-    fn to_json(&self) -> Json {
-        let Position { epoch, step, steps, samples, .. } = self.position;
-        let epochs: Vec<Json> = self.history.epochs.iter().map(|logs| figures(logs.iter())).collect();
-        let callback = |(identity, state): &(String, CallbackState)| {
-            let numbers = figures(state.numbers.iter().map(|(name, value)| (name.as_str(), *value)));
-            json!({ "identity": identity, "numbers": numbers })
-        };
-        let callbacks = self.callbacks.as_ref().map(|all| all.iter().map(callback).collect::<Vec<Json>>());
-        let data = self.data.map(|(samples, shuffle)| json!({ "samples": samples, "shuffle": shuffle }));
-        json!({
-            "epoch": epoch,
-            "step": step,
-            "steps": steps,
-            "samples": samples,
-            "initial_epoch": self.history.initial_epoch,
-            "history": epochs,
-            "data": data,
-            "callbacks": callbacks,
-        })
-    }
-
-    fn from_json(fields: &Fields<'_>) -> Result<Journey> {
-        let position = Position {
-            epoch: fields.count("epoch")?,
-            epochs: 0,
-            step: fields.count("step")?,
-            steps: fields.count("steps")?,
-            samples: fields.count("samples")?,
-        };
-        if position.step > position.steps {
-            return Err(fields.corrupt("step"));
+        if stamp.version < VERSION {
+            return Err(stamp.unknown_version(path));
         }
-        let epochs: Vec<Logs> = fields.list("history")?.iter().map(Fields::logs).collect::<Result<_>>()?;
-        let history = History { initial_epoch: fields.count("initial_epoch")?, epochs, ..History::default() };
-        let data = fields.within("data")?.unless_null(|f| Ok((f.count("samples")?, f.flag("shuffle")?)))?;
-        let callback = |one: &Fields<'_>| {
-            let numbers = owned(one.within("numbers")?.logs()?);
-            Ok((one.text("identity")?, CallbackState { numbers, ..CallbackState::default() }))
-        };
-        let callbacks = fields
-            .within("callbacks")?
-            .unless_null(|all| all.entries()?.iter().map(callback).collect::<Result<_>>())?;
-        Ok(Journey { position, history, data, callbacks })
-    }
-}
-
-fn owned(logs: Logs) -> Vec<(String, f64)> {
-    logs.iter().map(|(name, value)| (name.to_owned(), value)).collect()
-}
-
-/// Numbers by name, in their order.
-fn figures<'a>(numbers: impl Iterator<Item = (&'a str, f64)>) -> Json {
-    Json::Object(numbers.map(|(name, value)| (name.to_owned(), exact(value))).collect::<Map<_, _>>())
-}
-
-/// A number as the shortest text that is read back to the same bits; JSON itself has no NaN, and
-/// readers of its numbers may be off by a rounding.
-fn exact(number: impl Display) -> Json {
-    Json::String(number.to_string())
-}
-
-/// A part of the metadata, and the file to name where it is not as it should be.
-struct Fields<'a> {
-    json: &'a Json,
-    path: &'a Path,
-}
-
-impl<'a> Fields<'a> {
-    fn corrupt(&self, name: &str) -> Error {
-        let message = format!("`{name}` in its metadata is missing or not what it should be");
-        Error::Corrupt { path: self.path.to_owned(), message }
-    }
-
-    fn within(&self, name: &str) -> Result<Fields<'a>> {
-        let json = self.json.get(name).ok_or_else(|| self.corrupt(name))?;
-        Ok(Fields { json, path: self.path })
-    }
-
-    fn unless_null<T>(self, read: impl FnOnce(&Self) -> Result<T>) -> Result<Option<T>> {
-        if self.json.is_null() { Ok(None) } else { read(&self).map(Some) }
-    }
-
-    fn entries(&self) -> Result<Vec<Fields<'a>>> {
-        let entries = self.json.as_array().ok_or_else(|| self.corrupt("list"))?;
-        Ok(entries.iter().map(|json| Fields { json, path: self.path }).collect())
-    }
-
-    fn list(&self, name: &str) -> Result<Vec<Fields<'a>>> {
-        self.within(name)?.entries().map_err(|_| self.corrupt(name))
-    }
-
-    fn text(&self, name: &str) -> Result<String> {
-        self.within(name)?.json.as_str().map(str::to_owned).ok_or_else(|| self.corrupt(name))
-    }
-
-    fn texts(&self, name: &str) -> Result<Vec<String>> {
-        let text = |f: Fields<'_>| f.json.as_str().map(str::to_owned);
-        let all: Option<Vec<String>> = self.list(name)?.into_iter().map(text).collect();
-        all.ok_or_else(|| self.corrupt(name))
-    }
-
-    fn count(&self, name: &str) -> Result<usize> {
-        let number = self.within(name)?.json.as_u64().and_then(|n| usize::try_from(n).ok());
-        number.ok_or_else(|| self.corrupt(name))
-    }
-
-    fn count32(&self, name: &str) -> Result<u32> {
-        u32::try_from(self.count(name)?).map_err(|_| self.corrupt(name))
-    }
-
-    fn flag(&self, name: &str) -> Result<bool> {
-        self.within(name)?.json.as_bool().ok_or_else(|| self.corrupt(name))
-    }
-
-    fn float<T: FromStr>(&self, name: &str) -> Result<T> {
-        let text = self.within(name)?.json.as_str();
-        text.and_then(|text| text.parse().ok()).ok_or_else(|| self.corrupt(name))
-    }
-
-    fn logs(&self) -> Result<Logs> {
-        let fields = self.json.as_object().ok_or_else(|| self.corrupt("figures"))?;
-        let mut logs = Logs::new();
-        for name in fields.keys() {
-            logs.set(name, self.float(name)?);
+        let header: Header = parse(text, path)?;
+        let Position { step, steps, .. } = header.journey.position;
+        if step > steps {
+            let message = format!("its metadata has {step} steps done of {steps}");
+            return Err(Error::Corrupt { path: path.to_owned(), message });
         }
-        Ok(logs)
+        Ok(header)
     }
 }
 
@@ -263,11 +180,11 @@ mod tests {
         }
         let position = Position { epoch: 3, epochs: 0, step: 2, steps: 5, samples: 19 };
         let history = History { initial_epoch: 2, epochs: vec![logs.clone()], ..History::default() };
-        let state = CallbackState { numbers: owned(logs), ..CallbackState::default() };
-        let callbacks = Some(vec![
-            ("CsvLog".to_owned(), CallbackState::default()),
-            ("EarlyStopping(loss)".to_owned(), state),
-        ]);
+        let numbers = logs.iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let state = CallbackState { numbers, ..CallbackState::default() };
+        let callbacks = [("CsvLog", CallbackState::default()), ("EarlyStopping(loss)", state)];
+        let callbacks =
+            callbacks.map(|(identity, state)| Remembered { identity: identity.to_owned(), state }).to_vec();
         Header {
             seed: u32::MAX,
             batch: 8,
@@ -284,14 +201,21 @@ mod tests {
             variants: vec![Variant { rows: 8, weighted: false, updates: true }],
             weights: vec!["dense.weight".to_owned()],
             metrics: vec!["accuracy".to_owned()],
-            journey: Journey { position, history, data: Some((35, true)), callbacks },
+            journey: Journey { position, history, data: Some((35, true)), callbacks: Some(callbacks) },
         }
     }
 
+    fn text(header: &Header) -> String {
+        metadata(Some(header)).expect("it is JSON")
+    }
+
+    fn read(text: &str) -> Result<Header> {
+        let path = Path::new("a");
+        Header::read(Some(&(text.to_owned(), Stamp::read(text, path)?)), path)
+    }
+
     fn through_text(header: &Header) -> Result<Header> {
-        let text = header.to_json().to_string();
-        let json: Json = serde_json::from_str(&text).expect("it is JSON");
-        Header::from_json(Some(&json), Path::new("a"))
+        read(&text(header))
     }
 
     #[test]
@@ -315,17 +239,29 @@ mod tests {
 
     #[test]
     fn each_field_is_needed() {
-        let whole = header().to_json();
-        let fields = whole.as_object().expect("it is an object");
-        for name in fields.keys().filter(|name| *name != "version") {
+        let text = text(&header());
+        let fields: serde_json::Map<_, _> = serde_json::from_str(&text).expect("it is an object");
+        assert_eq!(fields.len(), 18);
+        for name in fields.keys() {
             let mut less = fields.clone();
             less.remove(name);
-            let error = Header::from_json(Some(&Json::Object(less)), Path::new("a")).expect_err(name);
-            let expected = matches!(
-                (&error, name.as_str()),
-                (Error::NotACheckpoint { .. }, "kind") | (Error::Corrupt { .. }, _)
-            );
-            assert!(expected, "{name}: {error}");
+            let less = serde_json::Value::Object(less).to_string();
+            let error = read(&less).expect_err(name);
+            match (&error, name.as_str()) {
+                (Error::NotACheckpoint { .. }, "kind") => {}
+                (Error::Corrupt { message, .. }, _) => assert!(message.contains(name), "{name}: {error}"),
+                _ => panic!("{name}: {error}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_shown() {
+        let text = text(&header());
+        for (good, bad) in [("\"seed\":4294967295", "\"seed\":-1"), ("[35,true]", "[35,\"no\"]")] {
+            assert!(text.contains(good), "{text}");
+            let error = read(&text.replace(good, bad));
+            assert!(error.as_ref().is_err_and(|e| e.to_string().contains(bad)), "{error:?}");
         }
     }
 }

@@ -4,15 +4,14 @@
 //! everything that training goes on from. Both are written beside their place and renamed, so that at
 //! every moment there is the old file or the new one, whole.
 
-mod atomic;
 mod file;
 mod header;
+mod numbers;
 mod options;
 mod states;
 mod weights;
 
-pub(crate) use atomic::write_atomically;
-pub(crate) use header::{Header, Journey};
+pub(crate) use header::{Header, Journey, Remembered};
 pub(crate) use options::is_within;
 pub use options::{LoadOptions, LoadReport, SkippedTensor};
 pub(crate) use states::{Checkpoint, Opened, own_something};

@@ -5,10 +5,9 @@ use std::path::Path;
 
 use safetensors::tensor::Dtype;
 
-use super::Header;
 use super::file::{self, Tensor, TensorFile};
-use crate::dtype::DType;
-use crate::dtype::StoredType;
+use super::{Header, Remembered};
+use crate::dtype::{DType, StoredType};
 use crate::error::{Error, Result};
 use crate::graph::Value;
 use crate::session::Session;
@@ -112,7 +111,7 @@ impl Checkpoint {
     }
 
     pub fn save(&self, path: &Path, header: &Header) -> Result<()> {
-        file::save(path, &self.tensors, &header.to_json())
+        file::save(path, &self.tensors, Some(header))
     }
 }
 
@@ -133,21 +132,20 @@ impl Opened {
     /// [`Error::Io`], [`Error::Corrupt`], [`Error::CheckpointVersion`], [`Error::NotACheckpoint`].
     pub fn open(path: &Path) -> Result<Opened> {
         let file = TensorFile::open(path)?;
-        let header = Header::from_json(file.metadata(), path)?;
+        let header = Header::read(file.metadata.as_ref(), path)?;
         Ok(Opened { file, header })
     }
 
     /// What each callback was, and is to take up.
-    pub fn callbacks(&self) -> Vec<(String, CallbackState)> {
-        let callbacks = self.header.journey.callbacks.iter().flatten().enumerate();
-        let state = |(index, (identity, state)): (usize, &(String, CallbackState))| {
+    pub fn callbacks(&self) -> Vec<Remembered> {
+        let mut callbacks = self.header.journey.callbacks.clone().unwrap_or_default();
+        for (index, callback) in callbacks.iter_mut().enumerate() {
             let prefix = callback_tensor(index, "");
             let named = self.file.names().filter_map(|name| Some((name, name.strip_prefix(&prefix)?)));
             let arrays = named.filter_map(|(name, array)| Some((array.to_owned(), self.file.numbers(name)?)));
-            let numbers = state.numbers.clone();
-            (identity.clone(), CallbackState { numbers, arrays: arrays.collect() })
-        };
-        callbacks.map(state).collect()
+            callback.state.arrays = arrays.collect();
+        }
+        callbacks
     }
 
     /// Finds the place of every tensor among these sessions, but for some names; nothing is written.

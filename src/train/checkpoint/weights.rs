@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use safetensors::tensor::Dtype;
-use serde_json::{Value as Json, json};
 
-use super::file::{self, TensorFile, VERSION};
+use super::file::{self, TensorFile};
 use super::options::is_within;
 use super::states::{tensors_of, type_here};
 use super::{LoadOptions, LoadReport, SkippedTensor};
@@ -46,7 +45,7 @@ impl Session {
     /// [`Error::Io`] with the path; what reading a value from the device reports.
     pub fn save_weights(&self, path: impl AsRef<Path>) -> Result<()> {
         let tensors = tensors_of(self, self.weights().collect())?;
-        file::save(path.as_ref(), &tensors, &json!({ "kind": "weights", "version": VERSION }))
+        file::save(path.as_ref(), &tensors, None)
     }
 
     /// Reads weights that [`save_weights`](Session::save_weights) wrote, or those of a checkpoint, or
@@ -77,8 +76,9 @@ impl Session {
     pub fn load_weights_with(&mut self, path: impl AsRef<Path>, options: &LoadOptions) -> Result<LoadReport> {
         let own = self.wanted_weights(options)?;
         let file = TensorFile::open(path.as_ref())?;
-        let of_model = weights_in(&file);
-        let names = file.names().filter(|name| of_model.as_ref().is_none_or(|w| w.contains(*name)));
+        let of_model = file.metadata.as_ref().and_then(|(_, stamp)| stamp.weights.as_ref());
+        let of_model = of_model.map(|weights| weights.iter().map(String::as_str).collect::<BTreeSet<_>>());
+        let names = file.names().filter(|name| of_model.as_ref().is_none_or(|w| w.contains(name)));
         let unexpected = names.filter(|name| options.wants(name) && !own.contains_key(*name));
         let mut report =
             LoadReport { unexpected: unexpected.map(str::to_owned).collect(), ..LoadReport::default() };
@@ -126,12 +126,6 @@ impl Session {
         known.dedup();
         Error::Unknown { what: "layer with weights", name: layer.to_owned(), known }
     }
-}
-
-/// In a checkpoint, the tensors that are weights; elsewhere all are.
-fn weights_in(file: &TensorFile) -> Option<BTreeSet<&str>> {
-    let weights = file.metadata()?.get("weights")?.as_array()?;
-    Some(weights.iter().filter_map(Json::as_str).collect())
 }
 
 fn is_float(dtype: Option<Dtype>) -> bool {

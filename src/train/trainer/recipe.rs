@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Init, Source, Value};
@@ -32,7 +34,7 @@ pub(super) struct Recipe {
 }
 
 /// Which training step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Variant {
     pub rows: usize,
     /// Whether each sample has a weight.

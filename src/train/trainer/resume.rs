@@ -10,8 +10,10 @@ use super::recipe::{Step, Variant};
 use crate::error::{Error, Result};
 use crate::session::Session;
 use crate::train::History;
-use crate::train::callbacks::{Callback, CallbackState, Position};
-use crate::train::checkpoint::{Checkpoint, Header, Journey, LoadOptions, LoadReport, Opened, own_something};
+use crate::train::callbacks::{Callback, Position};
+use crate::train::checkpoint::{
+    Checkpoint, Header, Journey, LoadOptions, LoadReport, Opened, Remembered, own_something,
+};
 
 impl Trainer {
     /// Writes the model's weights to a safetensors file: [`Session::save_weights`] of the training
@@ -100,8 +102,8 @@ impl Trainer {
     /// Writes the trainer as it is, at this point of a journey.
     fn write(&self, path: &Path, journey: Journey) -> Result<()> {
         let mut checkpoint = Checkpoint::of_sessions(&self.sessions())?;
-        for (index, (_, state)) in journey.callbacks.iter().flatten().enumerate() {
-            checkpoint.add_callback(index, state)?;
+        for (index, callback) in journey.callbacks.iter().flatten().enumerate() {
+            checkpoint.add_callback(index, &callback.state)?;
         }
         checkpoint.save(path, &self.header(journey))
     }
@@ -252,12 +254,8 @@ fn listed<T: Borrow<str>>(texts: &[T]) -> String {
 
 /// The callbacks that take up what others remembered, each by its position there and here. Those that
 /// remember nothing, on either side, may be missing.
-fn matched(
-    path: &Path,
-    there: &[(String, CallbackState)],
-    here: &[(String, bool)],
-) -> Result<Vec<(usize, usize)>> {
-    let there: Vec<(&str, bool)> = there.iter().map(|(name, state)| (&name[..], !state.is_empty())).collect();
+fn matched(path: &Path, there: &[Remembered], here: &[(String, bool)]) -> Result<Vec<(usize, usize)>> {
+    let there: Vec<(&str, bool)> = there.iter().map(|c| (&c.identity[..], !c.state.is_empty())).collect();
     let here: Vec<(&str, bool)> = here.iter().map(|(name, remembers)| (&name[..], *remembers)).collect();
     let remember: BTreeSet<&str> = there.iter().chain(&here).filter(|c| c.1).map(|c| c.0).collect();
     let places = |callbacks: &[(&str, bool)]| -> Vec<usize> {
@@ -288,12 +286,15 @@ impl Training<'_, '_> {
     }
 
     /// What each callback that the program gave is and remembers.
-    fn remembered(&self) -> Result<Vec<(String, CallbackState)>> {
+    fn remembered(&self) -> Result<Vec<Remembered>> {
         let given = self.callbacks[..self.given].iter();
-        given.map(|callback| Ok((callback.identity(), callback.save(self.trainer)?))).collect()
+        let remembered = given.map(|callback| {
+            Ok(Remembered { identity: callback.identity(), state: callback.save(self.trainer)? })
+        });
+        remembered.collect()
     }
 
-    fn journey(&self, callbacks: Option<Vec<(String, CallbackState)>>) -> Journey {
+    fn journey(&self, callbacks: Option<Vec<Remembered>>) -> Journey {
         Journey { position: self.position, history: self.history.clone(), data: Some(self.data), callbacks }
     }
 
@@ -333,7 +334,7 @@ impl Training<'_, '_> {
         };
         let callbacks = &mut self.callbacks;
         self.trainer.take_up(&opened, within, |trainer| {
-            pairs.iter().try_for_each(|&(from, to)| callbacks[to].load(&states[from].1, trainer))
+            pairs.iter().try_for_each(|&(from, to)| callbacks[to].load(&states[from].state, trainer))
         })?;
         let Position { epoch, step, samples, .. } = journey.position;
         self.position = Position { epoch, step, samples, ..self.position };
