@@ -260,3 +260,51 @@ fn other_types_of_numbers_are_converted() {
         }
     }
 }
+
+/// A second output that is not trained on has weights like any other.
+#[test]
+fn weights_outside_the_loss_are_weights() {
+    use retape::train::callbacks::EarlyStopping;
+    let folder = Folder::new();
+    let path = folder.0.join("two.safetensors");
+    let build = |device: &Device, seed| {
+        let mut net = Network::new();
+        let x = net.input();
+        let flat = net.add(Flatten, x);
+        let body = net.add(Dense::new(4).activation(Activation::Relu), flat);
+        let a = net.add(Dense::new(3).named("a"), body);
+        let b = net.add(Dense::new(2).named("b"), body);
+        let loss = Loss::SparseCategoricalCrossEntropy;
+        let trainer = Trainer::new(net.outputs([a, b]), [1, 6, 6]).loss(loss).optimizer(Adam::new(0.01));
+        trainer.batch_size(4).seed(seed).build(device).unwrap()
+    };
+    let names = ["dense.weight", "dense.bias", "a.weight", "a.bias", "b.weight", "b.bias"];
+    for device in [gpu(), &Device::cpu()] {
+        let mut one = build(device, 1);
+        let fit = Fit::epochs(2).callback(EarlyStopping::new("loss").patience(9).restore_best(true));
+        one.fit(images(), fit).unwrap();
+        let weights = one.weights().unwrap();
+        assert_eq!(weights.arrays.iter().map(|array| array.name.clone()).collect::<Vec<_>>(), names);
+        assert_eq!(one.session().weight_names(), names);
+        let outside = one.session().parameter("b.weight").unwrap();
+        assert_eq!(weights.get("b.weight").unwrap().data, outside);
+        assert!(outside.iter().any(|&w| w != 0.0), "initialised as all are");
+
+        one.save_weights(&path).unwrap();
+        let mut other = build(device, 2);
+        assert_ne!(other.weights().unwrap(), weights);
+        other.load_weights(&path).unwrap();
+        assert_eq!(other.weights().unwrap(), weights);
+        let mut set = build(device, 3);
+        set.set_weights(&weights).unwrap();
+        assert_eq!(exact(&set, &folder), exact(&one, &folder));
+
+        one.save_checkpoint(&path).unwrap();
+        let mut resumed = build(device, 1);
+        resumed.session_mut().set_parameter("b.bias", &[5.0, 6.0]).unwrap();
+        let history = resumed.fit(images(), Fit::epochs(3).resume(&path)).unwrap();
+        assert_eq!(history.epochs.len(), 1 + 2);
+        assert_eq!(resumed.weights().unwrap().get("b.bias"), weights.get("b.bias"));
+        assert_ne!(resumed.weights().unwrap().get("a.bias"), weights.get("a.bias"));
+    }
+}

@@ -150,7 +150,7 @@ impl Header {
     /// # Errors
     /// [`Error::NotACheckpoint`] for another kind of file; [`Error::CheckpointVersion`] for one of an older
     /// version; [`Error::Corrupt`].
-    pub fn read(metadata: Option<&(String, Stamp)>, path: &Path) -> Result<Header> {
+    pub(super) fn read(metadata: Option<&(String, Stamp)>, path: &Path) -> Result<Header> {
         let metadata = metadata.filter(|(_, stamp)| stamp.kind.as_deref() == Some(CHECKPOINT));
         let Some((text, stamp)) = metadata else {
             return Err(Error::NotACheckpoint { path: path.to_owned() });

@@ -1,12 +1,11 @@
 //! Metrics: what they add up on the device, and what it comes to.
 
 mod average;
-mod classes;
+mod classified;
 mod confusion;
 mod function;
-mod hits;
 mod inputs;
-mod regression;
+mod regressed;
 mod roc;
 mod tally;
 
@@ -20,9 +19,9 @@ pub use roc::{RocCurve, roc_auc, roc_curve};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::shape::Shape;
-use classes::{ClassScore, Counts, Threshold};
-use hits::{Accuracy, BinaryAccuracy, TopKAccuracy};
-use regression::{RSquared, Regression};
+use classified::Classified;
+use inputs::{Judged, classes_of, mean_of_totals, sum_and_count};
+use regressed::{Regressed, r_squared};
 use roc::RocAuc;
 use tally::Score;
 
@@ -186,54 +185,88 @@ impl Metric {
         Metric::Custom(Arc::new(function))
     }
 
-    /// Whether [`at_threshold`](Metric::at_threshold) is for it.
-    fn has_threshold(&self) -> bool {
-        matches!(
-            self,
-            Metric::Precision(_)
+    /// Records the sums; `threshold` is that of yes or no where the program has set one.
+    fn record_at(&self, judged: Judged<'_>, threshold: Option<f32>) -> Result<Value> {
+        match self {
+            Metric::Accuracy => Classified::of_one_class(judged)?.accuracy(),
+            Metric::BinaryAccuracy { threshold } => {
+                judged.check_threshold(*threshold)?;
+                Classified::new(judged)?.binary_accuracy(*threshold)
+            }
+            Metric::TopKAccuracy { k } => Classified::of_one_class(judged)?.in_top_k(*k),
+            Metric::Precision(average)
+            | Metric::Recall(average)
+            | Metric::Specificity(average)
+            | Metric::F1(average) => Classified::new(judged)?.tallies(*average, threshold),
+            Metric::ConfusionMatrix => Classified::of_one_class(judged)?.confusion(threshold),
+            &Metric::RocAuc { average, thresholds } => RocAuc { average, thresholds }.record(judged),
+            Metric::MeanSquaredError | Metric::RootMeanSquaredError | Metric::SumOfSquaredErrors => {
+                Regressed::new(judged)?.squared_errors()
+            }
+            Metric::MeanAbsoluteError => Regressed::new(judged)?.absolute_errors(),
+            Metric::RSquared => Regressed::new(judged)?.r_squared(),
+            Metric::AtThreshold { metric, threshold } => match **metric {
+                Metric::Precision(_)
                 | Metric::Recall(_)
                 | Metric::Specificity(_)
                 | Metric::F1(_)
-                | Metric::ConfusionMatrix
-        )
-    }
-
-    fn function(&self) -> Arc<dyn MetricFunction> {
-        self.function_at(Threshold(None))
-    }
-
-    fn function_at(&self, threshold: Threshold) -> Arc<dyn MetricFunction> {
-        let score = |score, average: &Average| ClassScore { score, average: *average, threshold };
-        match self {
-            Metric::Accuracy => Arc::new(Accuracy),
-            Metric::BinaryAccuracy { threshold } => Arc::new(BinaryAccuracy { threshold: *threshold }),
-            Metric::TopKAccuracy { k } => Arc::new(TopKAccuracy { k: *k }),
-            Metric::Precision(average) => Arc::new(score(Score::Precision, average)),
-            Metric::Recall(average) => Arc::new(score(Score::Recall, average)),
-            Metric::Specificity(average) => Arc::new(score(Score::Specificity, average)),
-            Metric::F1(average) => Arc::new(score(Score::F1, average)),
-            Metric::ConfusionMatrix => Arc::new(Counts { threshold }),
-            Metric::RocAuc { average, thresholds } => {
-                Arc::new(RocAuc { average: *average, thresholds: *thresholds })
-            }
-            Metric::MeanSquaredError => Arc::new(Regression::MeanSquaredError),
-            Metric::RootMeanSquaredError => Arc::new(Regression::RootMeanSquaredError),
-            Metric::MeanAbsoluteError => Arc::new(Regression::MeanAbsoluteError),
-            Metric::SumOfSquaredErrors => Arc::new(Regression::SumOfSquaredErrors),
-            Metric::RSquared => Arc::new(RSquared),
-            Metric::AtThreshold { metric, threshold } => metric.function_at(Threshold(Some(*threshold))),
-            Metric::Custom(function) => function.clone(),
+                | Metric::ConfusionMatrix => metric.record_at(judged, Some(*threshold)),
+                _ => {
+                    let value = format!("{threshold} for {}", metric.name());
+                    let expected =
+                        "it is set for `Precision`, `Recall`, `Specificity`, `F1` and `ConfusionMatrix`";
+                    Err(Error::Argument { argument: "threshold", value, expected })
+                }
+            },
+            Metric::Custom(function) => function.record(judged.graph, judged.inputs),
         }
     }
 }
 
 impl MetricFunction for Metric {
     fn name(&self) -> String {
-        self.function().name()
+        let name = match self {
+            Metric::Accuracy => "accuracy",
+            Metric::BinaryAccuracy { .. } => "binary_accuracy",
+            Metric::TopKAccuracy { k } => return format!("top_{k}_accuracy"),
+            Metric::Precision(average) => return average.name("precision"),
+            Metric::Recall(average) => return average.name("recall"),
+            Metric::Specificity(average) => return average.name("specificity"),
+            Metric::F1(average) => return average.name("f1"),
+            Metric::ConfusionMatrix => "confusion_matrix",
+            Metric::RocAuc { average, .. } => return average.name("roc_auc"),
+            Metric::MeanSquaredError => "mean_squared_error",
+            Metric::RootMeanSquaredError => "root_mean_squared_error",
+            Metric::MeanAbsoluteError => "mean_absolute_error",
+            Metric::SumOfSquaredErrors => "sum_of_squared_errors",
+            Metric::RSquared => "r_squared",
+            Metric::AtThreshold { metric, threshold } => return at(metric.name(), *threshold),
+            Metric::Custom(function) => return function.name(),
+        };
+        name.to_owned()
     }
 
     fn result_names(&self, output: Shape) -> Vec<String> {
-        self.function().result_names(output)
+        let (name, outputs) = (self.name(), classes_of(output));
+        // One output tells two classes apart.
+        let classes = outputs.max(2);
+        match self {
+            Metric::Precision(Average::PerClass)
+            | Metric::Recall(Average::PerClass)
+            | Metric::Specificity(Average::PerClass)
+            | Metric::F1(Average::PerClass) => (0..classes).map(|class| format!("{name}_{class}")).collect(),
+            Metric::RocAuc { average: Average::PerClass, .. } if outputs > 1 => {
+                (0..outputs).map(|class| format!("{name}_{class}")).collect()
+            }
+            Metric::ConfusionMatrix => {
+                (0..classes * classes).map(|i| format!("{name}_{}_{}", i / classes, i % classes)).collect()
+            }
+            Metric::AtThreshold { metric, threshold } => {
+                metric.result_names(output).into_iter().map(|name| at(name, *threshold)).collect()
+            }
+            Metric::Custom(function) => function.result_names(output),
+            _ => vec![name],
+        }
     }
 
     /// Records the sums over a batch.
@@ -245,17 +278,33 @@ impl MetricFunction for Metric {
     /// [`Error::Argument`](crate::Error::Argument) for a `k`, a threshold or a number of thresholds out of
     /// range, and for a threshold of a metric that has none.
     fn record(&self, graph: &Graph, inputs: MetricInputs) -> Result<Value> {
-        if let Metric::AtThreshold { metric, threshold } = self
-            && !metric.has_threshold()
-        {
-            let value = format!("{threshold} for {}", metric.name());
-            let expected = "it is set for `Precision`, `Recall`, `Specificity`, `F1` and `ConfusionMatrix`";
-            return Err(Error::Argument { argument: "threshold", value, expected });
-        }
-        self.function().record(graph, inputs)
+        self.record_at(Judged { graph, name: &self.name(), inputs }, None)
     }
 
     fn results(&self, sums: &[f64]) -> Vec<f64> {
-        self.function().results(sums)
+        let number = match self {
+            Metric::Accuracy
+            | Metric::BinaryAccuracy { .. }
+            | Metric::TopKAccuracy { .. }
+            | Metric::MeanSquaredError
+            | Metric::MeanAbsoluteError => mean_of_totals(sums),
+            Metric::RootMeanSquaredError => mean_of_totals(sums).sqrt(),
+            Metric::SumOfSquaredErrors => sum_and_count(sums)[0],
+            Metric::RSquared => r_squared(sums),
+            Metric::Precision(average) => return Score::Precision.results(sums, *average),
+            Metric::Recall(average) => return Score::Recall.results(sums, *average),
+            Metric::Specificity(average) => return Score::Specificity.results(sums, *average),
+            Metric::F1(average) => return Score::F1.results(sums, *average),
+            Metric::ConfusionMatrix => return sums.to_vec(),
+            &Metric::RocAuc { average, thresholds } => return RocAuc { average, thresholds }.results(sums),
+            Metric::AtThreshold { metric, .. } => return metric.results(sums),
+            Metric::Custom(function) => return function.results(sums),
+        };
+        vec![number]
     }
+}
+
+/// What a metric or result of this name is called at a threshold.
+fn at(name: String, threshold: f32) -> String {
+    format!("{name}_at_{threshold}")
 }

@@ -1,15 +1,13 @@
 //! The receiver operating characteristic: its area by counts on the device, and exactly on the host.
 
 use super::average::Average;
-use super::function::{MetricFunction, MetricInputs};
-use super::inputs::{Classified, classes_of};
+use super::classified::Classified;
+use super::inputs::Judged;
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Value};
-use crate::shape::{Shape, TensorType};
-use crate::train::Scores;
+use crate::graph::Value;
+use crate::shape::TensorType;
 
 /// The area by counts at thresholds.
-#[derive(Debug)]
 pub(super) struct RocAuc {
     pub average: Average,
     pub thresholds: usize,
@@ -37,12 +35,6 @@ impl RocAuc {
         self.thresholds.saturating_sub(1).max(1)
     }
 
-    /// The thresholds between 0 and 1.
-    fn inner_thresholds(&self) -> Vec<f32> {
-        let steps = self.levels() as f64;
-        (1..self.levels()).map(|i| (i as f64 / steps) as f32).collect()
-    }
-
     fn averaged(&self, classes: &[Vec<Above>]) -> f64 {
         let weigh = |weight: fn(Above) -> f64| {
             let defined = classes.iter().map(|c| (area(c), weight(c[0]))).filter(|(a, _)| !a.is_nan());
@@ -61,36 +53,21 @@ impl RocAuc {
             (Average::Macro | Average::PerClass | Average::Binary, _) => weigh(|_| 1.0),
         }
     }
-}
 
-impl MetricFunction for RocAuc {
-    fn name(&self) -> String {
-        self.average.name("roc_auc")
-    }
-
-    fn result_names(&self, output: Shape) -> Vec<String> {
-        match (self.average, classes_of(output)) {
-            (Average::PerClass, classes @ 2..) => (0..classes).map(|c| format!("roc_auc_{c}")).collect(),
-            _ => vec![self.name()],
-        }
-    }
-
-    fn record(&self, graph: &Graph, inputs: MetricInputs) -> Result<Value> {
+    /// How many positives and negatives of each class there are, and score above each threshold.
+    pub fn record(&self, judged: Judged<'_>) -> Result<Value> {
         if self.thresholds < 3 {
             let value = self.thresholds.to_string();
             let expected = "0, 1 and at least one between them are needed";
             return Err(Error::Argument { argument: "thresholds", value, expected });
         }
-        let classified = Classified::new(graph, &self.name(), inputs)?;
-        classified.check_average(&self.name(), inputs, self.average)?;
-        let inner = self.inner_thresholds();
-        if inputs.scores == Scores::Logits && classified.classes > 1 {
-            return classified.counts(graph.softmax(classified.scores, -1)?, &inner);
-        }
-        classified.counts(classified.scores, &classified.thresholds(&inner))
+        let steps = self.levels() as f64;
+        let inner: Vec<f32> = (1..self.levels()).map(|i| (i as f64 / steps) as f32).collect();
+        Classified::new(judged)?.above(&inner, self.average)
     }
 
-    fn results(&self, sums: &[f64]) -> Vec<f64> {
+    /// The areas that these counts come to.
+    pub fn results(&self, sums: &[f64]) -> Vec<f64> {
         let levels = |class: &[f64]| class.chunks_exact(2).map(|c| [c[0], c[1]]).collect::<Vec<_>>();
         let classes: Vec<Vec<Above>> = sums.chunks_exact(2 * self.levels()).map(levels).collect();
         match self.average {

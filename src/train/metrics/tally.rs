@@ -1,6 +1,7 @@
 //! Scores of a class by what samples are to it, and how those of several classes make one.
 
 use super::average::Average;
+use super::confusion::ConfusionMatrix;
 
 /// What the samples are to one class.
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,7 +23,7 @@ pub(super) enum Score {
 
 impl Tally {
     /// From counts of positives, negatives, positives taken for such and negatives taken for positives.
-    pub fn of_counts(counts: &[f64]) -> Self {
+    fn of_counts(counts: &[f64]) -> Self {
         let count = |i: usize| counts.get(i).map_or(0, |count| count.round() as u64);
         let (tp, fp) = (count(2), count(3));
         Tally { tp, fp, r#fn: count(0).saturating_sub(tp), tn: count(1).saturating_sub(fp) }
@@ -43,16 +44,6 @@ impl Tally {
 }
 
 impl Score {
-    /// The name in logs.
-    pub fn name(self) -> &'static str {
-        match self {
-            Score::Precision => "precision",
-            Score::Recall => "recall",
-            Score::Specificity => "specificity",
-            Score::F1 => "f1",
-        }
-    }
-
     fn of_class(self, tally: Tally) -> f64 {
         let Tally { tp, fp, r#fn, tn } = tally;
         let (part, whole) = match self {
@@ -84,6 +75,18 @@ impl Score {
             }
             (Average::Binary, &[_, positive]) => Some(self.of_class(positive)),
             (Average::Binary | Average::PerClass, _) => None,
+        }
+    }
+
+    /// What a metric has added up comes to: a confusion matrix, or four counts of each output and two zeros.
+    pub fn results(self, sums: &[f64], average: Average) -> Vec<f64> {
+        let classes = match sums.len() % 4 {
+            2 => sums.chunks_exact(4).map(Tally::of_counts).collect(),
+            _ => ConfusionMatrix::from_sums(sums).tallies(),
+        };
+        match average {
+            Average::PerClass => self.per_class(&classes),
+            average => vec![self.averaged(&classes, average).unwrap_or(f64::NAN)],
         }
     }
 }

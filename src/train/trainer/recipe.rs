@@ -102,6 +102,8 @@ impl Recipe {
             total = g.add(total, g.mul(penalty, g.scalar_constant(variant.rows as f32))?)?;
         }
         let sums = self.sums(g, "training", total, metrics)?;
+        // Weights that the loss does not depend on are weights all the same.
+        model.iter().try_for_each(|&weight| g.keep(weight).map(|_| ()))?;
         self.mask(g, &model)?;
         let losses: Vec<Value> = std::iter::once(loss).chain(penalties).collect();
         let tape = self.step(g, losses, variant.updates)?;
