@@ -1,5 +1,7 @@
 //! What errors are made of and say of themselves, and the parts that their messages share.
 
+use std::fmt;
+
 use super::Error;
 use crate::dtype::DType;
 use crate::shape::{Shape, TensorType};
@@ -24,6 +26,13 @@ impl Error {
             Error::Record { layer, at, source, .. } => Error::Record { op: name, layer, at, source },
             other => other,
         }
+    }
+}
+
+/// The sentence: what `fn main() -> retape::Result<()>` ends with.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

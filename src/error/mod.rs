@@ -14,8 +14,23 @@ use crate::shape::{Shape, TensorType};
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Everything that can go wrong, by stage: recording, planning, the device, running, data.
+///
+/// `Debug` is the same sentence as `Display`, so that a program whose `main` returns [`Result`] ends with
+/// it. The facts are in the fields:
+///
+/// ```
+/// use retape::Error;
+/// use retape::prelude::*;
+///
+/// let mut g = Graph::new();
+/// let (x, w) = (g.input("x", [2, 3]), g.parameter("w", [4, 5], Init::Zeros));
+/// let error = g.matmul(x, w).unwrap_err();
+/// assert_eq!(format!("{error:?}"), error.to_string());
+/// let Error::ShapeMismatch { shapes, .. } = error.root() else { panic!("{error}") };
+/// assert_eq!(**shapes, [Shape::from([2, 3]), Shape::from([4, 5])]);
+/// ```
 #[non_exhaustive]
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 pub enum Error {
     /// An operator could not be recorded. `at` is the line of the program that recorded it.
     #[error("{op}{} at {at}: {source}", in_layer(layer))]

@@ -117,6 +117,13 @@ impl Graph {
         }
     }
 
+    /// An empty graph; what this crate records in it is attributed to a line of the program's.
+    pub(crate) fn on_behalf_of(at: &'static Location<'static>) -> Self {
+        let mut graph = Graph::new();
+        graph.data.get_mut().context.at = Some(at);
+        graph
+    }
+
     /// An f32 input, written by the program before a replay.
     #[track_caller]
     pub fn input(&mut self, name: &str, shape: impl Into<Shape>) -> Value {
@@ -256,19 +263,6 @@ impl Graph {
         result
     }
 
-    /// Attributes what this crate records in `body` to a line, unless it has one already.
-    pub(crate) fn on_behalf_of<T>(
-        &mut self,
-        at: &'static Location<'static>,
-        body: impl FnOnce(&mut Graph) -> T,
-    ) -> T {
-        let outer = self.data.borrow().context;
-        self.data.borrow_mut().context.at = outer.at.or(Some(at));
-        let result = body(self);
-        self.data.borrow_mut().context = outer;
-        result
-    }
-
     /// Announces how many steps of each sequence of a value count.
     pub(crate) fn set_lengths(&mut self, sequence: Value, lengths: Value) {
         self.data.get_mut().lengths.insert(sequence, lengths);
@@ -296,7 +290,9 @@ impl Graph {
         let info = &mut data.values[value.index()];
         if info.source.is_persistent() {
             let name = info.name.clone().unwrap_or_else(|| "constant".to_owned());
-            return Err(Error::NotWritable { name, reason: "only computed values are named afterwards" });
+            drop(data);
+            let reason = "only computed values are named afterwards";
+            return self.located("name", Err(Error::NotWritable { name, reason }));
         }
         info.name = Some(name.to_owned());
         Ok(value)
@@ -540,6 +536,11 @@ impl Recording {
 
     pub(crate) fn ty(&self, value: Value) -> TensorType {
         self.values[value.index()].ty
+    }
+
+    /// What operators are recorded under.
+    pub(crate) fn context(&self) -> Context {
+        self.context
     }
 
     /// The value whose buffer `value` is a view of; itself if it is none.

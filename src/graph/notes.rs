@@ -2,8 +2,8 @@
 
 use std::panic::Location;
 
-use super::types::is_own;
 use super::{Average, Graph, Phase, Recording, Rule, Source, Value};
+use crate::error::Result;
 
 impl Graph {
     /// Adds a term of the loss.
@@ -53,12 +53,26 @@ impl Graph {
         data.model_states.extend(states.iter().filter(|state| !data.carried.contains(state)));
     }
 
-    /// Attributes what this crate records in `body` to a line of the program's, unless it has one
-    /// already.
-    pub(crate) fn attributed_to<T>(&self, at: &'static Location<'static>, body: impl FnOnce() -> T) -> T {
-        let mut context = self.data.borrow().context;
-        context.at = context.at.or(Some(at).filter(|at| !is_own(at)));
-        self.recording_as(context, body)
+    /// Attributes what this crate records in `body` to the caller's line, and puts `op`, the layer and
+    /// the line on an error that has none.
+    #[track_caller]
+    pub(crate) fn composed<T>(&self, op: &'static str, body: impl FnOnce() -> Result<T>) -> Result<T> {
+        let context = self.data.borrow().context.called_at(Location::caller());
+        let result = self.recording_as(context, body);
+        self.located(op, result)
+    }
+
+    /// Attributes what this crate records in `body` to a line.
+    pub(crate) fn recorded_at<T>(
+        &mut self,
+        at: &'static Location<'static>,
+        body: impl FnOnce(&mut Graph) -> T,
+    ) -> T {
+        let context = self.data.borrow().context.called_at(at);
+        let outer = std::mem::replace(&mut self.data.borrow_mut().context, context);
+        let result = body(self);
+        self.data.borrow_mut().context = outer;
+        result
     }
 }
 

@@ -124,16 +124,21 @@ pub enum Phase {
 pub(crate) struct Context {
     pub layer: usize,
     pub phase: Phase,
-    /// The line that gradients belong to, and what a built-in layer records.
+    /// The line that gradients belong to, and what the crate records on its own.
     pub at: Option<&'static Location<'static>>,
 }
 
 impl Context {
-    /// The line that an operator recorded at `at` is attributed to. One that a program's own layer
-    /// records keeps its line.
+    /// That of a call at a line, unless an outer call has a line of the program's already.
+    pub fn called_at(self, at: &'static Location<'static>) -> Context {
+        Context { at: self.at.or(Some(at).filter(|at| !is_own(at))), ..self }
+    }
+
+    /// The line that an operator recorded at `at` is attributed to. One that a program's own layer or
+    /// optimiser records keeps its line; one of a gradient has that of the operator it belongs to.
     pub fn line(&self, at: &'static Location<'static>) -> &'static Location<'static> {
         match self.at {
-            Some(outer) if self.phase != Phase::Forward || is_own(at) => outer,
+            Some(outer) if self.phase == Phase::Backward || is_own(at) => outer,
             _ => at,
         }
     }

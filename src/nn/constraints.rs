@@ -173,8 +173,7 @@ impl Graph {
         self.expect_source(NAME, parameter, true)?;
         let view = self.shape_of(parameter);
         let units = self.located(NAME, constraint.check().and_then(|()| Units::over(view, axes)))?;
-        let at = std::panic::Location::caller();
-        self.attributed_to(at, || self.apply_shared(constraint.operator(units), &[parameter])).map(|_| ())
+        self.composed(NAME, || self.apply_shared(constraint.operator(units), &[parameter])).map(|_| ())
     }
 
     /// Multiplies a parameter or a state with a mask once in every replay, as
@@ -187,8 +186,7 @@ impl Graph {
         const NAME: &str = "apply_mask";
         self.expect_source(NAME, parameter, true)?;
         self.expect_mask(NAME, parameter, mask)?;
-        let at = std::panic::Location::caller();
-        self.attributed_to(at, || {
+        self.composed(NAME, || {
             // A parameter that masks itself is read as the step began.
             let own = self.recording().root(mask) == self.recording().root(parameter);
             let mask = if own { self.copy(mask)? } else { mask };

@@ -27,7 +27,8 @@ pub(crate) fn record_frozen(
     mode: Mode,
     frozen: &BTreeSet<String>,
 ) -> Result<Recorded> {
-    g.on_behalf_of(Location::caller(), |g| {
+    let at = Location::caller();
+    g.recorded_at(at, |g| {
         let mut layers = Vec::new();
         let before = Marker::here(g);
         let plan = RecordingPlan { mode, frozen };

@@ -104,8 +104,7 @@ impl Graph {
         self.operand_shape(NAME, value)?;
         self.located(NAME, penalty.check())?;
         self.located(NAME, expect_dtype("what is penalised", self.type_of(value), DType::F32))?;
-        let at = std::panic::Location::caller();
-        if let Some(term) = self.attributed_to(at, || penalty.record(self, value))? {
+        if let Some(term) = self.composed(NAME, || penalty.record(self, value))? {
             self.note_penalty(term);
         }
         Ok(())

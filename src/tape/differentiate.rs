@@ -38,7 +38,8 @@ pub(crate) fn differentiate(graph: &Graph, losses: &[Value], wrt: &[Value]) -> R
             }
         }
     }
-    let context = Context { phase: Phase::Backward, ..Context::default() };
+    let at = graph.recording().context().at;
+    let context = Context { phase: Phase::Backward, at, ..Context::default() };
     graph.recording_as(context, || wrt.iter().map(|v| add_up(graph, &mut pending[v.index()])).collect())
 }
 
@@ -56,7 +57,7 @@ fn step_back(
         None => {
             let wrt = needs.iter().position(|&n| n).map(|i| node.inputs[i]);
             let wrt = wrt.map(|v| graph.recording().describe(v)).unwrap_or_default();
-            Err(Error::NoGradient { op: node.op.name(), wrt })
+            graph.located(node.op.name(), Err(Error::NoGradient { op: node.op.name(), wrt }))
         }
     }
 }

@@ -55,19 +55,24 @@ impl Graph {
     ///
     /// # Errors
     /// [`Error::LossNotScalar`], [`Error::NoGradient`], [`Error::ForeignValue`].
+    #[track_caller]
     pub fn differentiate(&self, losses: impl Into<Vec<Value>>, wrt: &[Value]) -> Result<Vec<Value>> {
-        let found = differentiate(self, &losses.into(), wrt)?;
-        let zeros = |of: Value| {
-            let shape = self.shape_of(of);
-            self.broadcast_to(self.scalar_constant(0.0), shape)
-        };
-        wrt.iter().zip(found).map(|(&v, grad)| grad.map_or_else(|| zeros(v), Ok)).collect()
+        let losses = losses.into();
+        let zeros = |of: Value| self.broadcast_to(self.scalar_constant(0.0), self.shape_of(of));
+        self.composed("differentiate", || {
+            let found = differentiate(self, &losses, wrt)?;
+            wrt.iter().zip(found).map(|(&v, grad)| grad.map_or_else(|| zeros(v), Ok)).collect()
+        })
     }
 
     /// The tape that computes `outputs` and the values named in [`keep`](Graph::keep), and advances
     /// the states assigned in the graph.
+    ///
+    /// # Errors
+    /// [`Error::ForeignValue`], and what is wrong with the declaration of a value that the tape needs.
+    #[track_caller]
     pub fn forward(&self, outputs: impl Into<Vec<Value>>) -> Result<Tape> {
-        Tape::collect(self, &outputs.into(), &[])
+        self.located("forward", Tape::collect(self, &outputs.into(), &[]))
     }
 }
 

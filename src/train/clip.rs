@@ -61,11 +61,6 @@ fn by_norm(graph: &Graph, gradients: &[Value], norm: Value, limit: f32) -> Resul
     gradients.iter().map(|&gradient| graph.clip_by_norm(gradient, norm, limit)).collect()
 }
 
-#[track_caller]
-fn check(graph: &Graph, clip: Clip) -> Result<()> {
-    graph.located("clip_gradients", check_limit(clip.limit()))
-}
-
 impl Graph {
     /// The gradients limited as `clip` says, in their order: for a step that is recorded by hand. A
     /// [`training_step`](Graph::training_step) takes an optimiser with [`Optimizer::clip`] instead.
@@ -95,15 +90,17 @@ impl Graph {
     /// subnormal; [`Error::DTypeMismatch`](crate::Error::DTypeMismatch) unless all gradients are f32.
     #[track_caller]
     pub fn clip_gradients(&self, gradients: &[Value], clip: Clip) -> Result<Vec<Value>> {
-        check(self, clip)?;
-        match clip {
-            _ if gradients.is_empty() => Ok(Vec::new()),
-            Clip::Value(limit) => gradients.iter().map(|&g| self.clip(g, -limit, limit)).collect(),
-            Clip::Norm(limit) => {
-                let own = |&g: &Value| self.clip_by_norm(g, self.global_norm(&[g])?, limit);
-                gradients.iter().map(own).collect()
+        self.composed("clip_gradients", || {
+            check_limit(clip.limit())?;
+            match clip {
+                _ if gradients.is_empty() => Ok(Vec::new()),
+                Clip::Value(limit) => gradients.iter().map(|&g| self.clip(g, -limit, limit)).collect(),
+                Clip::Norm(limit) => {
+                    let own = |&g: &Value| self.clip_by_norm(g, self.global_norm(&[g])?, limit);
+                    gradients.iter().map(own).collect()
+                }
+                Clip::GlobalNorm(limit) => by_norm(self, gradients, self.global_norm(gradients)?, limit),
             }
-            Clip::GlobalNorm(limit) => by_norm(self, gradients, self.global_norm(gradients)?, limit),
-        }
+        })
     }
 }

@@ -39,7 +39,7 @@ impl Graph {
     ///
     /// # Errors
     /// [`Error::NothingToTrain`] if the losses depend on no parameter; otherwise as
-    /// [`differentiate`](Graph::differentiate).
+    /// [`differentiate`](Graph::differentiate), and what the optimiser refuses.
     #[track_caller]
     pub fn training_step(&self, losses: impl Into<Vec<Value>>, optimizer: &dyn Optimizer) -> Result<Tape> {
         self.training_groups(&[ParameterGroup::new(losses, optimizer)])
@@ -69,12 +69,17 @@ impl Graph {
     ///
     /// # Errors
     /// [`Error::Argument`] for a parameter in two groups; [`Error::NothingToTrain`] if the losses of a group
-    /// depend on none of its parameters; otherwise as [`differentiate`](Graph::differentiate).
+    /// depend on none of its parameters; otherwise as [`differentiate`](Graph::differentiate), and what an optimiser refuses.
     #[track_caller]
     pub fn training_groups(&self, groups: &[ParameterGroup<'_>]) -> Result<Tape> {
+        self.composed("training_step", || self.training_tape(groups))
+    }
+
+    fn training_tape(&self, groups: &[ParameterGroup<'_>]) -> Result<Tape> {
         let found = self.group_gradients(groups)?;
         let first_update = self.recording().nodes.len();
-        let context = Context { phase: Phase::Update, ..Context::default() };
+        let at = self.recording().context().at;
+        let context = Context { phase: Phase::Update, at, ..Context::default() };
         self.take_gradient_norm();
         for (group, gradients) in groups.iter().zip(&found) {
             self.recording_as(context, || group.optimizer.record(self, gradients))?;

@@ -5,6 +5,13 @@ use retape::kernel::DeviceProfile;
 use retape::prelude::*;
 use retape::{Error, Result};
 
+/// Whether an error is of this variant.
+macro_rules! is {
+    ($variant:ident) => {
+        |error: &Error| matches!(error, Error::$variant { .. })
+    };
+}
+
 fn devices() -> [Device; 2] {
     [Device::cpu(), common::gpu().clone()]
 }
@@ -143,38 +150,41 @@ fn what_cannot_be_pooled_is_refused() {
     let ids = g.indices("ids", [1, 2, 6, 7]);
     let empty = g.input("empty", [1, 2, 0, 7]);
     let foreign = Graph::new().input("foreign", [1, 2, 6, 7]);
-    let refused = |found: Result<Value>, variant: &str, facts: &[&str]| {
+    let refused = |found: Result<Value>, is: fn(&Error) -> bool, facts: &[&str]| {
         let error = found.unwrap_err();
-        let kind = format!("{:?}", error.root());
-        assert!(kind.starts_with(variant), "{kind} is no {variant}");
         let text = error.to_string();
+        assert!(is(error.root()), "another error expected: {text}");
         for fact in facts.iter().chain(&["pool.rs:"]) {
             assert!(text.contains(fact), "{fact} is missing in: {text}");
         }
     };
     let two = PoolOptions::new(2);
-    refused(g.max_pool2d(matrix, two), "Rank", &["max_pool2d", "[6, 7]"]);
-    refused(g.avg_pool2d(matrix, two), "Rank", &["avg_pool2d"]);
-    refused(g.adaptive_avg_pool2d(matrix, [1, 1]), "Rank", &["adaptive_avg_pool2d"]);
-    refused(g.global_avg_pool2d(matrix), "Rank", &["global_avg_pool2d"]);
-    refused(g.global_max_pool2d(matrix), "Rank", &["global_max_pool2d"]);
-    refused(g.max_pool1d(x, two), "Rank", &["max_pool1d", "[1, 2, 6, 7]"]);
-    refused(g.max_pool2d(ids, two), "DTypeMismatch", &["u32"]);
-    refused(g.sum_pool2d(ids, two), "DTypeMismatch", &["u32"]);
-    refused(g.adaptive_avg_pool2d(ids, [2, 2]), "DTypeMismatch", &["u32"]);
-    refused(g.max_pool2d(foreign, two), "ForeignValue", &[]);
-    refused(g.max_pool2d(empty, two.padding(Padding::Same)), "EmptyDimension", &["`empty`", "[1, 2, 0, 7]"]);
-    refused(g.adaptive_avg_pool2d(empty, [1, 1]), "EmptyDimension", &["`empty`"]);
-    refused(g.max_pool2d(x, PoolOptions::new(7)), "Window", &["height", "7", "6"]);
-    refused(g.max_pool2d(x, PoolOptions::new(4).dilation(2)), "Window", &["7", "6"]);
-    refused(g.max_pool2d(x, PoolOptions::new([0, 2])), "Argument", &["kernel size"]);
-    refused(g.max_pool2d(x, two.stride([1, 0])), "Argument", &["stride"]);
-    refused(g.max_pool2d(x, two.dilation(0)), "Argument", &["dilation"]);
-    refused(g.max_pool2d(x, PoolOptions::new(usize::MAX)), "Argument", &["kernel size"]);
-    refused(g.avg_pool2d(x, two.dilation(2)), "Argument", &["dilation", "[2, 2]"]);
-    refused(g.sum_pool2d(x, two.dilation([1, 3])), "Argument", &["dilation", "[1, 3]"]);
-    refused(g.adaptive_avg_pool2d(x, [0, 1]), "Argument", &["output size"]);
-    refused(g.adaptive_avg_pool2d(x, [1, 1 << 21]), "Argument", &["output size", "7"]);
+    refused(g.max_pool2d(matrix, two), is!(Rank), &["max_pool2d", "[6, 7]"]);
+    refused(g.avg_pool2d(matrix, two), is!(Rank), &["avg_pool2d"]);
+    refused(g.adaptive_avg_pool2d(matrix, [1, 1]), is!(Rank), &["adaptive_avg_pool2d"]);
+    refused(g.global_avg_pool2d(matrix), is!(Rank), &["global_avg_pool2d"]);
+    refused(g.global_max_pool2d(matrix), is!(Rank), &["global_max_pool2d"]);
+    refused(g.max_pool1d(x, two), is!(Rank), &["max_pool1d", "[1, 2, 6, 7]"]);
+    refused(g.max_pool2d(ids, two), is!(DTypeMismatch), &["u32"]);
+    refused(g.sum_pool2d(ids, two), is!(DTypeMismatch), &["u32"]);
+    refused(g.adaptive_avg_pool2d(ids, [2, 2]), is!(DTypeMismatch), &["u32"]);
+    refused(g.max_pool2d(foreign, two), is!(ForeignValue), &[]);
+    refused(
+        g.max_pool2d(empty, two.padding(Padding::Same)),
+        is!(EmptyDimension),
+        &["`empty`", "[1, 2, 0, 7]"],
+    );
+    refused(g.adaptive_avg_pool2d(empty, [1, 1]), is!(EmptyDimension), &["`empty`"]);
+    refused(g.max_pool2d(x, PoolOptions::new(7)), is!(Window), &["height", "7", "6"]);
+    refused(g.max_pool2d(x, PoolOptions::new(4).dilation(2)), is!(Window), &["7", "6"]);
+    refused(g.max_pool2d(x, PoolOptions::new([0, 2])), is!(Argument), &["kernel size"]);
+    refused(g.max_pool2d(x, two.stride([1, 0])), is!(Argument), &["stride"]);
+    refused(g.max_pool2d(x, two.dilation(0)), is!(Argument), &["dilation"]);
+    refused(g.max_pool2d(x, PoolOptions::new(usize::MAX)), is!(Argument), &["kernel size"]);
+    refused(g.avg_pool2d(x, two.dilation(2)), is!(Argument), &["dilation", "[2, 2]"]);
+    refused(g.sum_pool2d(x, two.dilation([1, 3])), is!(Argument), &["dilation", "[1, 3]"]);
+    refused(g.adaptive_avg_pool2d(x, [0, 1]), is!(Argument), &["output size"]);
+    refused(g.adaptive_avg_pool2d(x, [1, 1 << 21]), is!(Argument), &["output size", "7"]);
 }
 
 /// Exhaustively on small axes: padding is refused if and only if some window has no element.
@@ -272,7 +282,10 @@ fn sums_differentiate_twice() {
     let once = slope(&g, g.avg_pool2d(x, PoolOptions::new(2)).unwrap()).unwrap();
     let twice = g.differentiate(once, &[x]).unwrap()[0];
     let once = slope(&g, g.max_pool2d(x, PoolOptions::new(2)).unwrap()).unwrap();
-    assert!(matches!(g.differentiate(once, &[x]), Err(Error::NoGradient { op: "max_pool2d_grad", .. })));
+    assert!(matches!(
+        g.differentiate(once, &[x]).unwrap_err().root(),
+        Error::NoGradient { op: "max_pool2d_grad", .. }
+    ));
     for device in devices() {
         // It no longer depends on x.
         let mut session = g.forward([twice]).unwrap().session(&device).unwrap();

@@ -130,34 +130,36 @@ impl Graph {
     /// As [`conv2d`](Graph::conv2d).
     #[track_caller]
     pub fn conv1d(&self, x: Value, w: Value, bias: Option<Value>, options: ConvOptions) -> Result<Value> {
-        let flat = |value: Value| -> Result<Value> {
-            let shape = self.operand_shape("conv1d", value)?;
-            match *shape.dims() {
-                [a, b, c] => self.reshape(value, [a, b, 1, c]),
-                _ => self.located("conv1d", Err(Error::Rank { shape, expected: "3" })),
+        self.composed("conv1d", || {
+            let flat = |value: Value| -> Result<Value> {
+                let shape = self.operand_shape("conv1d", value)?;
+                match *shape.dims() {
+                    [a, b, c] => self.reshape(value, [a, b, 1, c]),
+                    _ => Err(Error::Rank { shape, expected: "3" }),
+                }
+            };
+            let along = |pair: Pair| Pair([1, pair.0[1]]);
+            let padding = match options.padding {
+                Padding::Explicit { left, right, .. } => Padding::Explicit { top: 0, left, bottom: 0, right },
+                other => other,
+            };
+            let options = ConvOptions {
+                stride: along(options.stride),
+                dilation: along(options.dilation),
+                padding,
+                ..options
+            };
+            let (image, filters) = (flat(x)?, flat(w)?);
+            let (found, wanted) = (self.shape_of(x), self.shape_of(w));
+            if found.dims()[1] != wanted.dims()[1].saturating_mul(options.groups) {
+                let what = "input channels by groups of sequence and weight";
+                return Err(Error::shape_mismatch(what, found, wanted));
             }
-        };
-        let along = |pair: Pair| Pair([1, pair.0[1]]);
-        let padding = match options.padding {
-            Padding::Explicit { left, right, .. } => Padding::Explicit { top: 0, left, bottom: 0, right },
-            other => other,
-        };
-        let options = ConvOptions {
-            stride: along(options.stride),
-            dilation: along(options.dilation),
-            padding,
-            ..options
-        };
-        let (image, filters) = (flat(x)?, flat(w)?);
-        let (found, wanted) = (self.shape_of(x), self.shape_of(w));
-        if found.dims()[1] != wanted.dims()[1].saturating_mul(options.groups) {
-            let what = "input channels by groups of sequence and weight";
-            return self.located("conv1d", Err(Error::shape_mismatch(what, found, wanted)));
-        }
-        let y = self.conv2d(image, filters, bias, options).map_err(|e| e.of_operator("conv1d"))?;
-        let shape = self.shape_of(y);
-        let dims = shape.dims();
-        self.reshape(y, [dims[0], dims[1], dims[3]])
+            let y = self.conv2d(image, filters, bias, options).map_err(|e| e.of_operator("conv1d"))?;
+            let shape = self.shape_of(y);
+            let dims = shape.dims();
+            self.reshape(y, [dims[0], dims[1], dims[3]])
+        })
     }
 
     /// The transpose of [`conv2d`](Graph::conv2d) (Zeiler et al., CVPR 2010; Dumoulin and Visin,

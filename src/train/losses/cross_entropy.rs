@@ -1,5 +1,3 @@
-use std::panic::Location;
-
 use super::formulas;
 use super::{Loss, LossFunction, Scores};
 use crate::error::{Error, Result};
@@ -164,12 +162,12 @@ impl LossFunction for CrossEntropy {
 
     #[track_caller]
     fn record(&self, graph: &Graph, output: Value, targets: Value) -> Result<Value> {
-        graph.attributed_to(Location::caller(), || {
-            let name = self.loss.name();
-            graph.located(name, self.check())?;
+        let name = self.loss.name();
+        graph.composed(name, || {
+            self.check()?;
             self.loss.target_rule().check(name, graph, output, targets)?;
             if !self.from_probabilities {
-                graph.located(name, check_logits(graph, output))?;
+                check_logits(graph, output)?;
             }
             formulas::per_sample(graph, self.terms(graph, output, targets)?)
         })

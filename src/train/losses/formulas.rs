@@ -58,16 +58,14 @@ impl TargetRule {
         let shape = g.operand_shape(loss, output)?;
         g.operand_shape(loss, targets)?;
         let (found, output) = (g.type_of(targets), g.type_of(output));
-        g.located(loss, expect_dtype("the output", output, DType::F32))?;
-        let wanted = g.located(loss, self.targets(shape))?;
-        g.located(loss, expect_dtype("the targets operand", found, wanted.dtype))?;
+        expect_dtype("the output", output, DType::F32)?;
+        let wanted = self.targets(shape)?;
+        expect_dtype("the targets operand", found, wanted.dtype)?;
         let what = match self {
             TargetRule::Labels => "labels need the outputs' shape without the last axis, the classes",
             _ => "the targets need the outputs' shape",
         };
-        let fits =
-            if found == wanted { Ok(()) } else { Err(Error::shape_mismatch(what, shape, found.shape)) };
-        g.located(loss, fits)
+        if found == wanted { Ok(()) } else { Err(Error::shape_mismatch(what, shape, found.shape)) }
     }
 }
 

@@ -1,5 +1,3 @@
-use std::panic::Location;
-
 use super::cross_entropy::check_logits;
 use super::formulas::{self, TargetRule};
 use super::{CrossEntropy, LossFunction, Scores};
@@ -181,11 +179,11 @@ impl LossFunction for Loss {
 
     #[track_caller]
     fn record(&self, graph: &Graph, output: Value, targets: Value) -> Result<Value> {
-        graph.attributed_to(Location::caller(), || {
-            graph.located(self.name(), self.check())?;
+        graph.composed(self.name(), || {
+            self.check()?;
             self.target_rule().check(self.name(), graph, output, targets)?;
             if self.is_cross_entropy() {
-                graph.located(self.name(), check_logits(graph, output))?;
+                check_logits(graph, output)?;
             }
             formulas::per_sample(graph, self.terms(graph, output, targets)?)
         })

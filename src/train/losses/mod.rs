@@ -59,6 +59,7 @@ pub trait LossFunction: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// As the operators it is made of.
+    #[track_caller]
     fn record(&self, graph: &Graph, output: Value, targets: Value) -> Result<Value>;
 
     /// What the outputs mean: metrics find the predicted class by it.
@@ -75,8 +76,9 @@ macro_rules! through_pointer {
                 (**self).targets(output)
             }
 
+            #[track_caller]
             fn record(&self, graph: &Graph, output: Value, targets: Value) -> Result<Value> {
-                (**self).record(graph, output, targets)
+                graph.composed("loss", || (**self).record(graph, output, targets))
             }
 
             fn scores(&self) -> Scores {

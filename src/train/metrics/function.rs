@@ -36,6 +36,7 @@ pub trait MetricFunction: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// If the metric does not fit the outputs or the targets.
+    #[track_caller]
     fn record(&self, graph: &Graph, inputs: MetricInputs) -> Result<Value>;
 
     /// The results, from the sums over all batches in row-major order.

@@ -277,8 +277,9 @@ impl MetricFunction for Metric {
     /// [`Error::ShapeMismatch`](crate::Error::ShapeMismatch) for a mask other than one number per sample;
     /// [`Error::Argument`](crate::Error::Argument) for a `k`, a threshold or a number of thresholds out of
     /// range, and for a threshold of a metric that has none.
+    #[track_caller]
     fn record(&self, graph: &Graph, inputs: MetricInputs) -> Result<Value> {
-        self.record_at(Judged { graph, name: &self.name(), inputs }, None)
+        graph.composed("metric", || self.record_at(Judged { graph, name: &self.name(), inputs }, None))
     }
 
     fn results(&self, sums: &[f64]) -> Vec<f64> {

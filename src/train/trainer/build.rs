@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::panic::Location;
 use std::sync::Arc;
 
 use super::Trainer;
@@ -98,6 +99,7 @@ impl TrainerBuilder {
     /// [`Error::Argument`] for a missing loss or optimiser and for a batch of no samples;
     /// [`Error::Unknown`] for a layer to freeze that there is not; everything that recording and
     /// planning the step refuse.
+    #[track_caller]
     pub fn build(self, device: &Device) -> Result<Trainer> {
         let missing = |argument| Error::Argument {
             argument,
@@ -117,6 +119,7 @@ impl TrainerBuilder {
             optimizer: self.optimizer.ok_or_else(|| missing("optimizer"))?,
             metrics: self.metrics,
             accumulate: self.accumulate,
+            at: Location::caller(),
             masked: Vec::new(),
             frozen: BTreeSet::new(),
         };

@@ -1,6 +1,7 @@
 //! What a trainer records: a training step, an evaluation, a prediction.
 
 use std::collections::BTreeSet;
+use std::panic::Location;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,8 @@ pub(super) struct Recipe {
     pub frozen: BTreeSet<String>,
     /// Over how many batches gradients are summed before an update.
     pub accumulate: usize,
+    /// The line that built the trainer.
+    pub at: &'static Location<'static>,
 }
 
 /// Which training step.
@@ -193,7 +196,7 @@ impl Recipe {
     }
 
     fn record(&self, rows: usize, mode: Mode) -> Result<Recording> {
-        let mut graph = Graph::new();
+        let mut graph = Graph::on_behalf_of(self.at);
         let mut inputs = Vec::new();
         for (index, sample) in self.inputs.iter().enumerate() {
             let dims: Vec<usize> = std::iter::once(rows).chain(sample.dims().iter().copied()).collect();
