@@ -1,5 +1,4 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fmt;
 use std::sync::Arc;
 
 use super::Tape;
@@ -42,6 +41,8 @@ pub struct BufferPlan {
 pub struct ValuePlan {
     /// The value.
     pub value: Value,
+    /// Its name, or `%` and its number in the graph.
+    pub name: String,
     /// Its bytes, padded to 16.
     pub bytes: u64,
     /// Index of its buffer in [`Plan::buffers`].
@@ -171,7 +172,8 @@ impl Tape {
             plan.by_value.insert(*value, plan.values.len());
             let (value, aliases, buffer) = (*value, *aliases, buffer_of[*group]);
             let offset = groups.offsets[&value];
-            plan.values.push(ValuePlan { value, bytes, buffer, offset, first, last, aliases });
+            let name = self.recording.describe(value);
+            plan.values.push(ValuePlan { value, name, bytes, buffer, offset, first, last, aliases });
         }
         self.check_buffers(&plan)?;
         let mut binder = Binder { tape: self, plan: &mut plan, packing, clashes: Vec::new() };
@@ -433,50 +435,5 @@ impl Plan {
     #[doc(hidden)]
     pub fn rebind(&mut self, dispatch: usize, binding: usize, buffer: usize) {
         self.dispatches[dispatch].bindings[binding].buffer = buffer;
-    }
-}
-
-impl fmt::Display for Plan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kib = |bytes: u64| bytes as f64 / 1024.0;
-        let at = |what: String, offset: u64| if offset == 0 { what } else { format!("{what}+{offset}") };
-        writeln!(
-            f,
-            "plan for {}: {} dispatches, {} buffers, {:.1} KiB ({:.1} KiB without sharing)",
-            self.profile.name,
-            self.dispatches.len(),
-            self.buffers.len(),
-            kib(self.peak_bytes()),
-            kib(self.unshared_bytes())
-        )?;
-        for (index, buffer) in self.buffers.iter().enumerate() {
-            let holds: Vec<_> = self
-                .values
-                .iter()
-                .filter(|v| v.buffer == index)
-                .map(|v| at(format!("{:?}", v.value), v.offset))
-                .collect();
-            let role = format!("{:?}", buffer.role).to_lowercase();
-            writeln!(f, "  buffer {index:4} {role:10} {:12} B  {}", buffer.bytes, holds.join(" "))?;
-        }
-        for (index, d) in self.dispatches.iter().enumerate() {
-            let bound: Vec<_> = d
-                .bindings
-                .iter()
-                .map(|b| {
-                    let mark = if b.access == Access::ReadWrite { "*" } else { "" };
-                    at(b.buffer.to_string(), b.offset) + mark
-                })
-                .collect();
-            let (shader, entry) = (d.shader.name(), d.entry);
-            writeln!(
-                f,
-                "  dispatch {index:4} op {:4} {shader}:{entry} {:?} buffers {}",
-                d.op,
-                d.groups,
-                bound.join(" ")
-            )?;
-        }
-        Ok(())
     }
 }

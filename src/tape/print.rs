@@ -1,40 +1,76 @@
+//! Listings of tapes and plans. Values have one numbering in both and in messages: that of their graph, `%7`,
+//! which is the same each time the graph is recorded.
+
 use std::fmt;
 
-use super::Tape;
+use super::{Plan, Tape};
 use crate::graph::{Node, Phase, Source, Value};
+use crate::kernel::Access;
+
+/// How wide the cells of a listing are at most: an operator, its operands, its results, its layer.
+const WIDTHS: [usize; 4] = [36, 58, 30, 24];
+
+/// How wide a list at the end of a line is at most.
+const LIST: usize = 100;
+
+/// How many items of a list are shown one by one.
+const SHOWN: usize = 6;
+
+/// The items of a list that fits, else the first and the last with their number: `w_1 .. w_161 (161)`.
+fn elided(items: &[String], width: usize) -> String {
+    let all = items.join(" ");
+    match items {
+        [] | [_] => cut(all, width),
+        _ if items.len() <= SHOWN && all.len() <= width => all,
+        [first, .., last] => {
+            let count = format!(" ({})", items.len());
+            let ends = format!("{first} .. {last}");
+            if ends.len() + count.len() <= width {
+                ends + &count
+            } else {
+                cut(first.clone(), width - 12) + " .." + &count
+            }
+        }
+    }
+}
+
+/// A text of at most so many characters, without its middle if it is longer.
+fn cut(text: String, width: usize) -> String {
+    let length = text.chars().count();
+    if length <= width {
+        return text;
+    }
+    let half = width / 2 - 1;
+    let head: String = text.chars().take(half).collect();
+    let tail: String = text.chars().skip(length - half).collect();
+    format!("{head}..{tail}")
+}
 
 impl Tape {
-    fn typed(&self, value: Value) -> String {
-        format!("{}{}", self.recording.describe(value), self.recording.ty(value).shape)
-    }
-
-    /// A value as an operator's operand: its name or `%` and the number of the operator that made
-    /// it, which is the same each time the graph is recorded.
-    fn operand(&self, value: Value, number: &dyn Fn(Value) -> Option<String>) -> String {
+    /// A value as an operand: its name, or `%` and its number, with its shape; a constant of one number is
+    /// that number.
+    fn operand(&self, value: Value) -> String {
         let info = &self.recording.values[value.index()];
         let shape = info.ty.shape;
-        match (&info.source, &info.name) {
-            (Source::Constant(data), _) if data.len() == 1 => format!("{}", data[0]),
-            (Source::Constant(_), _) => format!("constant{shape}"),
-            (_, Some(name)) => format!("{name}{shape}"),
-            (_, None) => format!("{}{shape}", number(value).unwrap_or_else(|| format!("{value:?}"))),
+        match &info.source {
+            Source::Constant(data) if data.len() == 1 => format!("{}", data[0]),
+            _ => format!("{}{shape}", self.recording.describe(value)),
         }
     }
 
-    fn row(&self, node: &Node, number: &dyn Fn(Value) -> Option<String>) -> [String; 4] {
+    fn row(&self, node: &Node) -> [String; 4] {
         let attributes = node.op.attributes();
         let name = node.op.name();
         let op = if attributes.is_empty() { name.to_owned() } else { format!("{name}({attributes})") };
-        let operands =
-            |values: &[Value]| values.iter().map(|&v| self.operand(v, number)).collect::<Vec<_>>().join(" ");
+        let operands = |values: &[Value]| values.iter().map(|&v| self.operand(v)).collect::<Vec<_>>();
+        let [a, b, c, d] = WIDTHS;
         let output = if node.outputs.is_empty() {
-            let writes: Vec<_> = node.op.mutates().iter().map(|&i| node.inputs[i]).collect();
-            let names: Vec<_> = writes.iter().map(|&v| self.recording.describe(v)).collect();
-            format!("=> {}", names.join(" "))
+            let written = node.op.mutates().iter().map(|&i| self.recording.describe(node.inputs[i]));
+            format!("=> {}", elided(&written.collect::<Vec<_>>(), c - 3))
         } else {
-            format!("-> {}", operands(&node.outputs))
+            format!("-> {}", elided(&operands(&node.outputs), c - 3))
         };
-        [op, operands(&node.inputs), output, self.layer(node).to_owned()]
+        [cut(op, a), elided(&operands(&node.inputs), b), output, cut(self.layer(node).to_owned(), d)]
     }
 }
 
@@ -53,31 +89,69 @@ impl fmt::Display for Tape {
             let info = &self.recording.values[value.index()];
             let dtype = info.ty.dtype;
             match &info.source {
-                Source::Input => writeln!(f, "  input      {dtype} {}", self.typed(value))?,
-                Source::Labels => writeln!(f, "  labels     {dtype} {}", self.typed(value))?,
-                Source::Parameter(init) => writeln!(f, "  parameter  {dtype} {} {init}", self.typed(value))?,
-                Source::State(init) => writeln!(f, "  state      {dtype} {} {init}", self.typed(value))?,
+                Source::Input => writeln!(f, "  input      {dtype} {}", self.operand(value))?,
+                Source::Labels => writeln!(f, "  labels     {dtype} {}", self.operand(value))?,
+                Source::Parameter(init) => {
+                    writeln!(f, "  parameter  {dtype} {} {init}", self.operand(value))?
+                }
+                Source::State(init) => writeln!(f, "  state      {dtype} {} {init}", self.operand(value))?,
+                Source::Constant(data) if data.len() > 1 => {
+                    writeln!(f, "  constant   {dtype} {}", self.operand(value))?;
+                }
                 Source::Constant(_) | Source::Op { .. } => {}
             }
         }
-        let number = |value: Value| {
-            let node = self.ops.iter().position(|n| n.outputs.contains(&value))?;
-            let output = self.ops[node].outputs.iter().position(|&o| o == value)?;
-            Some(if self.ops[node].outputs.len() == 1 {
-                format!("%{node}")
-            } else {
-                format!("%{node}.{output}")
-            })
-        };
-        let rows: Vec<_> = self.ops.iter().map(|n| self.row(n, &number)).collect();
-        let width = |column: usize| rows.iter().map(|r| r[column].len()).max().unwrap_or(0);
+        let rows: Vec<_> = self.ops.iter().map(|n| self.row(n)).collect();
+        let width = |column: usize| rows.iter().map(|r| r[column].chars().count()).max().unwrap_or(0);
         let widths = [width(0), width(1), width(2)];
         for (index, [op, inputs, output, layer]) in rows.iter().enumerate() {
             let [a, b, c] = widths;
             let line = format!("{index:4}  {op:a$}  {inputs:b$}  {output:c$}  {layer}");
             writeln!(f, "{}", line.trim_end())?;
         }
-        let kept: Vec<_> = self.kept.iter().map(|&v| self.operand(v, &number)).collect();
-        writeln!(f, "  kept: {}", kept.join(" "))
+        let kept: Vec<_> = self.kept.iter().map(|&v| self.operand(v)).collect();
+        writeln!(f, "  kept: {}", elided(&kept, LIST))
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kib = |bytes: u64| bytes as f64 / 1024.0;
+        let at = |what: String, offset: u64| if offset == 0 { what } else { format!("{what}+{offset}") };
+        writeln!(
+            f,
+            "plan for {}: {} dispatches, {} buffers, {:.1} KiB ({:.1} KiB without sharing)",
+            self.profile.name,
+            self.dispatches.len(),
+            self.buffers.len(),
+            kib(self.peak_bytes()),
+            kib(self.unshared_bytes())
+        )?;
+        for (index, buffer) in self.buffers.iter().enumerate() {
+            let held = self.values.iter().filter(|v| v.buffer == index);
+            let holds: Vec<_> = held.map(|v| at(v.name.clone(), v.offset)).collect();
+            let role = format!("{:?}", buffer.role).to_lowercase();
+            let holds = elided(&holds, LIST);
+            writeln!(f, "  buffer {index:4} {role:10} {:12} B  {holds}", buffer.bytes)?;
+        }
+        for (index, d) in self.dispatches.iter().enumerate() {
+            let bound: Vec<_> = d
+                .bindings
+                .iter()
+                .map(|b| {
+                    let mark = if b.access == Access::ReadWrite { "*" } else { "" };
+                    at(b.buffer.to_string(), b.offset) + mark
+                })
+                .collect();
+            let (shader, entry) = (d.shader.name(), d.entry);
+            writeln!(
+                f,
+                "  dispatch {index:4} op {:4} {shader}:{entry} {:?} buffers {}",
+                d.op,
+                d.groups,
+                bound.join(" ")
+            )?;
+        }
+        Ok(())
     }
 }

@@ -338,6 +338,8 @@ fn states_and_steps(calls: &mut Calls, g: &Graph, w: Value) {
     calls.refused("training_step", |_| g.training_step(loss, &Sgd::new(-1.0)));
     calls.refused("training_step", |_| g.training_step(loss, &Adam::new(0.1).clip(Clip::Norm(-1.0))));
     calls.refused("training_step", |_| g.training_step(loss, &Wrong));
+    let group = |v: Value| [ParameterGroup::new(loss, &Wrong).parameters(vec![v])];
+    calls.refused("training_groups", |v| g.training_groups(&group(v)));
 }
 
 /// Writes to what is no state, in the crate's own way.
@@ -367,7 +369,7 @@ impl retape::ops::Op for Refuses {
         Ok(())
     }
 
-    fn reference(&self, _: &retape::ops::Reference<'_>) -> Vec<retape::cpu::Array> {
+    fn reference(&self, _: &retape::ops::Reference<'_>) -> Vec<retape::array::Array> {
         Vec::new()
     }
 }
@@ -421,7 +423,9 @@ fn a_declaration_names_its_line() {
 }
 
 /// The names that `retape::nn` exports and that are no layers.
-const NO_LAYERS: [&str; 15] = [
+const NO_LAYERS: [&str; 17] = [
+    "Constraint",
+    "Penalty",
     "Layer",
     "LayerContext",
     "LayerSpec",

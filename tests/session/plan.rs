@@ -132,6 +132,46 @@ fn the_listing_is_a_snapshot() {
     assert_eq!(listing(), include_str!("../snapshots/mlp.txt"), "the new listing:\n{}", listing());
 }
 
+/// A value is the same `%7` on the tape, in the plan and in messages.
+#[test]
+fn a_value_has_one_number() {
+    let mut g = Graph::new();
+    let (x, table) = (g.input("x", [3]), g.constant([3], &[1.0f32, 2.0, 3.0]).unwrap());
+    let y = g.mul(g.exp(x).unwrap(), table).unwrap();
+    let tape = g.forward([y]).unwrap();
+    let plan = tape.plan(&DeviceProfile::baseline()).unwrap();
+    let (listing, plan_listing) = (tape.to_string(), plan.to_string());
+    for value in &plan.values {
+        let name = tape.value(value.value).unwrap().name.clone().unwrap_or(format!("{:?}", value.value));
+        assert_eq!(value.name, name);
+        assert!(listing.contains(&format!("{name}[3]")), "{name} is not in:\n{listing}");
+        assert!(plan_listing.contains(&name), "{name} is not in:\n{plan_listing}");
+    }
+    let refused = g.assign(y, x).unwrap_err().to_string();
+    assert!(refused.contains(&format!("`{y:?}`")), "{refused}");
+    assert!(listing.contains(&format!("-> {y:?}[3]")), "{listing}");
+}
+
+/// An optimiser's operator takes all parameters, their states and gradients: hundreds.
+#[test]
+fn listings_of_large_networks_stay_narrow() {
+    let mut g = Graph::new();
+    let x = g.input("x", [2, 3, 64, 64]);
+    let labels = g.labels("labels", [2]);
+    let y = architectures::resnet50(1000).record(&mut g, x, Mode::Training).unwrap();
+    let loss = g.softmax_cross_entropy(y, labels).unwrap();
+    let tape = g.training_step(loss, &Adam::new(1e-3)).unwrap();
+    let plan = tape.plan(&DeviceProfile::baseline()).unwrap();
+    let (tape, plan) = (tape.to_string(), plan.to_string());
+    for line in tape.lines().chain(plan.lines()) {
+        assert!(line.chars().count() <= 160, "{} columns: {line}", line.chars().count());
+    }
+    assert!(
+        tape.lines().any(|line| line.contains(" .. ") && line.contains(" (")),
+        "nothing is elided:\n{tape}"
+    );
+}
+
 #[test]
 fn buffers_are_shared_and_in_place_variants_are_used() {
     let mut g = Graph::new();
