@@ -258,7 +258,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_shown() {
         let text = text(&header());
-        for (good, bad) in [("\"seed\":4294967295", "\"seed\":-1"), ("[35,true]", "[35,\"no\"]")] {
+        for (good, bad) in [("\"seed\":4294967295", "\"seed\":-1"), ("[35,true", "[35,\"no\"")] {
             assert!(text.contains(good), "{text}");
             let error = read(&text.replace(good, bad));
             assert!(error.as_ref().is_err_and(|e| e.to_string().contains(bad)), "{error:?}");
