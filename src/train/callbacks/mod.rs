@@ -34,16 +34,15 @@ use crate::error::Result;
 /// stop or to write a checkpoint, is done when all of them have been called. An error that one returns ends
 /// training when the others have been called too; before the first epoch, at once. One that is given by
 /// mutable reference is there after the training, for what it found out and for another training.
+#[expect(unused_variables, reason = "by default a callback does nothing")]
 pub trait Callback {
     /// Before the first epoch.
     fn on_train_begin(&mut self, run: &mut Run<'_>) -> Result<()> {
-        let _ = run;
         Ok(())
     }
 
     /// Before each epoch.
     fn on_epoch_begin(&mut self, run: &mut Run<'_>) -> Result<()> {
-        let _ = run;
         Ok(())
     }
 
@@ -54,7 +53,6 @@ pub trait Callback {
 
     /// A few times a second, between two steps, if some callback wants it.
     fn on_refresh(&mut self, run: &mut Run<'_>) -> Result<()> {
-        let _ = run;
         Ok(())
     }
 
@@ -65,19 +63,16 @@ pub trait Callback {
 
     /// After every so many steps, counted from the first of the training.
     fn on_step(&mut self, run: &mut Run<'_>) -> Result<()> {
-        let _ = run;
         Ok(())
     }
 
     /// After each epoch, its validation included: [`Run::logs`] has its figures.
     fn on_epoch_end(&mut self, run: &mut Run<'_>) -> Result<()> {
-        let _ = run;
         Ok(())
     }
 
     /// After the last epoch, or where training stopped early; not where it ended with an error.
     fn on_train_end(&mut self, run: &mut Run<'_>) -> Result<()> {
-        let _ = run;
         Ok(())
     }
 
@@ -85,13 +80,11 @@ pub trait Callback {
     /// interrupted. What is empty is nothing: the callback may then be left out, or added, when training is
     /// resumed.
     fn save(&self, trainer: &Trainer) -> Result<CallbackState> {
-        let _ = trainer;
         Ok(CallbackState::default())
     }
 
     /// Takes up what [`save`](Callback::save) gave.
     fn load(&mut self, state: &CallbackState, trainer: &mut Trainer) -> Result<()> {
-        let _ = (state, trainer);
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Borrow;
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::path::Path;
 
 use super::Trainer;
@@ -151,10 +152,9 @@ impl Trainer {
     /// Refuses a checkpoint of a trainer that would go on differently.
     fn check_checkpoint(&self, opened: &Opened, path: &Path) -> Result<()> {
         let header = &opened.header;
-        same(path, "the seed", u64::from(header.seed), u64::from(self.seed))?;
-        same(path, "the batch size", header.batch as u64, self.batch as u64)?;
-        let accumulate = (header.accumulate as u64, self.recipe.accumulate as u64);
-        same(path, "the number of batches to an update", accumulate.0, accumulate.1)
+        same(path, "the seed", header.seed, self.seed)?;
+        same(path, "the batch size", header.batch, self.batch)?;
+        same(path, "the number of batches to an update", header.accumulate, self.recipe.accumulate)
     }
 
     /// Puts the contents of a checkpoint in place, after `before_writing`. Where anything does not fit,
@@ -236,14 +236,12 @@ fn between_epochs(journey: &Journey) -> Journey {
     Journey { position, history: journey.history.clone(), data: None, callbacks: None }
 }
 
-fn same(path: &Path, what: &'static str, found: u64, expected: u64) -> Result<()> {
-    same_text(path, what, found.to_string(), expected.to_string())
-}
-
-fn same_text(path: &Path, what: &'static str, found: String, expected: String) -> Result<()> {
+/// Refuses a checkpoint that differs in something.
+fn same<T: PartialEq + Display>(path: &Path, what: &'static str, found: T, expected: T) -> Result<()> {
     if found == expected {
         return Ok(());
     }
+    let (found, expected) = (found.to_string(), expected.to_string());
     Err(Error::CheckpointMismatch { path: path.to_owned(), what, found, expected })
 }
 
@@ -265,7 +263,7 @@ fn matched(path: &Path, there: &[Remembered], here: &[(String, bool)]) -> Result
     let names = |callbacks: &[(&str, bool)], places: &[usize]| {
         listed(&places.iter().map(|&i| callbacks[i].0).collect::<Vec<_>>())
     };
-    same_text(path, "the callbacks that remember something", names(&there, &from), names(&here, &to))?;
+    same(path, "the callbacks that remember something", names(&there, &from), names(&here, &to))?;
     Ok(from.into_iter().zip(to).collect())
 }
 
@@ -312,20 +310,15 @@ impl Training<'_, '_> {
         self.trainer.check_checkpoint(&opened, path)?;
         let journey = &opened.header.journey;
         if let Some((samples, shuffle)) = journey.data {
-            same(path, "the number of samples", samples as u64, self.data.0 as u64)?;
-            same(path, "shuffling", u64::from(shuffle), u64::from(self.data.1))?;
-            same(
-                path,
-                "the number of steps to an epoch",
-                journey.position.steps as u64,
-                self.position.steps as u64,
-            )?;
+            same(path, "the number of samples", samples, self.data.0)?;
+            same(path, "shuffling", u8::from(shuffle), u8::from(self.data.1))?;
+            same(path, "the number of steps to an epoch", journey.position.steps, self.position.steps)?;
         }
         let within = journey.position.step > 0;
         if within {
-            let metrics = [&opened.header.metrics, &self.trainer.metric_names()].map(|names| listed(names));
-            let [there, here] = metrics;
-            same_text(path, "the metrics", there, here)?;
+            let [there, here] =
+                [&opened.header.metrics, &self.trainer.metric_names()].map(|names| listed(names));
+            same(path, "the metrics", there, here)?;
         }
         let states = opened.callbacks();
         let pairs = match journey.callbacks {
