@@ -34,7 +34,7 @@ impl Graph {
             let writes = |node: &&Node| node.op.mutates().iter().any(|&i| node.inputs[i] == value);
             let sources: Vec<&Node> = match info.source {
                 Source::Op { node, .. } => vec![&data.nodes[node]],
-                Source::State(_) => data.nodes.iter().filter(writes).collect(),
+                Source::State(..) => data.nodes.iter().filter(writes).collect(),
                 _ => Vec::new(),
             };
             for node in sources {

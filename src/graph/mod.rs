@@ -15,8 +15,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 pub use init::Init;
 pub use op::{Backward, Lowering, Op, Reference, Run};
-pub(crate) use types::{Average, Context, Rule};
-pub use types::{Node, Phase, Source, Value, ValueInfo};
+pub(crate) use types::{Average, Context, Role, Rule, StateKey};
+pub use types::{Node, Phase, Source, StateKind, Value, ValueInfo};
 
 use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};
@@ -39,10 +39,6 @@ pub(crate) struct Recording {
     rules: Vec<Rule>,
     /// Averages to be recorded at the end of the step.
     averages: Vec<Average>,
-    /// The states of models: frozen parameters, running statistics.
-    model_states: Vec<Value>,
-    /// The states of layers that go from replay to replay and are no part of a model's weights.
-    carried: Vec<Value>,
     random_streams: u32,
     /// The lengths of the sequences that a value holds, as layers announce them.
     lengths: BTreeMap<Value, Value>,
@@ -107,8 +103,6 @@ impl Graph {
                 penalties: Vec::new(),
                 rules: Vec::new(),
                 averages: Vec::new(),
-                model_states: Vec::new(),
-                carried: Vec::new(),
                 random_streams: 0,
                 lengths: BTreeMap::new(),
                 context: Context::default(),
@@ -153,21 +147,28 @@ impl Graph {
     /// A trained parameter.
     #[track_caller]
     pub fn parameter(&mut self, name: &str, shape: impl Into<Shape>, init: Init) -> Value {
-        self.declare(name, TensorType::f32(shape), Source::Parameter(init))
+        self.declare(name, TensorType::f32(shape), Source::State(StateKind::Weight { trained: true }, init))
     }
 
     /// Persistent f32 state that is not trained: the tape itself advances it, through
     /// [`assign`](Graph::assign) or an optimiser.
     #[track_caller]
     pub fn state(&self, name: &str, shape: impl Into<Shape>, init: Init) -> Value {
-        self.declare(name, TensorType::f32(shape), Source::State(init))
+        self.state_of_kind(name, TensorType::f32(shape), StateKind::Own, init)
     }
 
     /// [`state`](Graph::state) in u32, all 0 at first, such as the labels of a batch that
     /// [`load_batch`](Graph::load_batch) fills.
     #[track_caller]
     pub fn state_u32(&self, name: &str, shape: impl Into<Shape>) -> Value {
-        self.declare(name, TensorType::u32(shape), Source::State(Init::Zeros))
+        self.state_of_kind(name, TensorType::u32(shape), StateKind::Own, Init::Zeros)
+    }
+
+    /// A state of some kind. What is there for another value has a name beside that value's; where it is
+    /// taken, as after a training step recorded before, a numbered one.
+    #[track_caller]
+    pub(crate) fn state_of_kind(&self, name: &str, ty: TensorType, kind: StateKind, init: Init) -> Value {
+        self.declare(name, ty, Source::State(kind, init))
     }
 
     /// Fixed contents: `f32` numbers or `u32` indices.
@@ -189,16 +190,14 @@ impl Graph {
         let limit = (ty.dtype == DType::U32)
             .then(|| data.iter().fold(0.0f64, |m, &v| m.max(v)) as u32)
             .map(|largest| largest.saturating_add(1));
-        let value =
-            self.push_value(ValueInfo { ty, source: Source::Constant(data), name: None, limit: None });
-        self.data.borrow_mut().values[value.index()].limit = limit;
+        let value = self.push_value(ValueInfo { limit, ..ValueInfo::unnamed(ty, Source::Constant(data)) });
         Ok(value)
     }
 
     /// A constant of one number, which broadcasts against anything.
     pub fn scalar_constant(&self, value: f32) -> Value {
         let source = Source::Constant(Arc::from([f64::from(value)]));
-        self.push_value(ValueInfo { ty: TensorType::f32([]), source, name: None, limit: None })
+        self.push_value(ValueInfo::unnamed(TensorType::f32([]), source))
     }
 
     /// Declares a per-step scalar of type f32. One that the program has already declared under this
@@ -344,8 +343,7 @@ impl Graph {
     /// The values that are trained, in declaration order.
     pub fn parameters(&self) -> Vec<Value> {
         let data = self.data.borrow();
-        let is_parameter = |v: &ValueInfo| matches!(v.source, Source::Parameter(_));
-        let found = data.values.iter().enumerate().filter(|(_, v)| is_parameter(v));
+        let found = data.values.iter().enumerate().filter(|(_, info)| info.source.is_trained());
         found.map(|(index, _)| Value { graph: data.id, index: index as u32 }).collect()
     }
 
@@ -394,7 +392,7 @@ impl Graph {
             .enumerate()
             .map(|(output, ty)| {
                 let source = Source::Op { node, output };
-                self.push_value(ValueInfo { ty, source, name: None, limit: None })
+                self.push_value(ValueInfo::unnamed(ty, source))
             })
             .collect();
         let mut data = self.data.borrow_mut();
@@ -417,22 +415,19 @@ impl Graph {
     #[track_caller]
     fn declare(&self, name: &str, ty: TensorType, source: Source) -> Value {
         let at = Location::caller();
-        let problem = if ty.shape.check_size(name).is_err() {
+        let (key, is_new) = self.recording().new_key(name, &source);
+        let name = key.to_string();
+        let problem = if ty.shape.check_size(&name).is_err() {
             Some(Deferred::Size)
-        } else if self
-            .data
-            .borrow()
-            .values
-            .iter()
-            .any(|v| v.source.is_persistent() && v.name.as_deref() == Some(name))
-        {
+        } else if !is_new {
             Some(Deferred::Duplicate)
-        } else if let Source::Parameter(init) | Source::State(init) = &source {
+        } else if let Source::State(_, init) = &source {
             (!init.fits(ty.shape)).then(|| Deferred::Init(format!("{init} for shape {}", ty.shape)))
         } else {
             None
         };
-        let value = self.push_value(ValueInfo { ty, source, name: Some(name.to_owned()), limit: None });
+        let (name, key) = (Some(name), Some(Arc::new(key)));
+        let value = self.push_value(ValueInfo { name, key, ..ValueInfo::unnamed(ty, source) });
         if let Some(problem) = problem {
             let mut data = self.data.borrow_mut();
             let context = data.context;
@@ -504,6 +499,31 @@ impl Graph {
 }
 
 impl Recording {
+    /// What a value to be declared is called, and whether that is new.
+    fn new_key(&self, name: &str, source: &Source) -> (StateKey, bool) {
+        let kind = source.state_kind().unwrap_or(StateKind::Own);
+        let of = kind.of().and_then(|of| self.values[of.index()].key.clone());
+        let mut key = StateKey { role: kind.role(), name: name.to_owned(), of };
+        let is_new = |key: &StateKey| self.values.iter().all(|info| info.key.as_deref() != Some(key));
+        let mut count = 2;
+        while kind.of().is_some() && !is_new(&key) {
+            key.name = format!("{name}.{count}");
+            count += 1;
+        }
+        let new = is_new(&key);
+        (key, new)
+    }
+
+    /// What a state is; `None` for anything else.
+    pub(crate) fn kind(&self, value: Value) -> Option<StateKind> {
+        self.values[value.index()].source.state_kind()
+    }
+
+    /// What a declared value is called across graphs.
+    pub(crate) fn key(&self, value: Value) -> Option<&Arc<StateKey>> {
+        self.values[value.index()].key.as_ref()
+    }
+
     /// The mistake in a value's declaration, if there is one.
     pub(crate) fn check_declaration(&self, value: Value) -> Result<()> {
         let Some((_, at, layer, what)) = self.deferred.iter().find(|(v, ..)| *v == value) else {

@@ -1,9 +1,11 @@
 //! What is noted about parameters and states while a graph is recorded.
 
 use std::panic::Location;
+use std::sync::Arc;
 
-use super::{Average, Graph, Phase, Recording, Rule, Source, Value};
+use super::{Average, Graph, Init, Phase, Rule, Source, StateKey, StateKind, Value, ValueInfo};
 use crate::error::Result;
+use crate::shape::TensorType;
 
 impl Graph {
     /// Adds a term of the loss.
@@ -42,15 +44,20 @@ impl Graph {
         self.data.borrow().rules.clone()
     }
 
-    /// Says that a state of a layer is none of its model's weights.
-    pub(crate) fn note_carried(&self, state: Value) {
-        self.data.borrow_mut().carried.push(state);
+    /// A state that is what another graph calls by this key, to be shared with it.
+    pub(crate) fn state_like(&self, key: &Arc<StateKey>, ty: TensorType) -> Value {
+        let source = Source::State(StateKind::Own, Init::Zeros);
+        let (name, key) = (Some(key.to_string()), Some(key.clone()));
+        self.push_value(ValueInfo { name, key, ..ValueInfo::unnamed(ty, source) })
     }
 
-    /// Takes the states that a model declared for weights, but for those it only carries along.
-    pub(crate) fn note_model_states(&self, states: &[Value]) {
-        let data = &mut *self.data.borrow_mut();
-        data.model_states.extend(states.iter().filter(|state| !data.carried.contains(state)));
+    /// Says that a state of the program's own is of another kind.
+    pub(crate) fn note_kind(&self, state: Value, kind: StateKind) {
+        if let Source::State(own @ StateKind::Own, _) =
+            &mut self.data.borrow_mut().values[state.index()].source
+        {
+            *own = kind;
+        }
     }
 
     /// Attributes what this crate records in `body` to the caller's line, and puts `op`, the layer and
@@ -73,18 +80,5 @@ impl Graph {
         let result = body(self);
         self.data.borrow_mut().context = outer;
         result
-    }
-}
-
-impl Recording {
-    /// Whether a value is a weight of a model: a parameter, or a state that a model declared.
-    pub(crate) fn is_weight(&self, value: Value) -> bool {
-        let is_parameter = matches!(self.values[value.index()].source, Source::Parameter(_));
-        is_parameter || self.model_states.contains(&value)
-    }
-
-    /// Whether a value is a state that a layer carries from replay to replay.
-    pub(crate) fn is_carried(&self, value: Value) -> bool {
-        self.carried.contains(&value)
     }
 }

@@ -38,10 +38,8 @@ pub enum Source {
     Input,
     /// Written by the program; targets are checked to be finite, class labels to be in range.
     Labels,
-    /// A trained parameter.
-    Parameter(Init),
-    /// Persistent state that the tape itself advances, such as an optimiser's moments.
-    State(Init),
+    /// Kept from replay to replay, and advanced by the tape itself.
+    State(StateKind, Init),
     /// Fixed contents, held as f64 (exact for both dtypes).
     Constant(Arc<[f64]>),
     /// Output `output` of the operator recorded as number `node`.
@@ -58,6 +56,135 @@ impl Source {
     pub fn is_persistent(&self) -> bool {
         !matches!(self, Source::Op { .. })
     }
+
+    /// What a state is; `None` for anything else.
+    pub fn state_kind(&self) -> Option<StateKind> {
+        match self {
+            Source::State(kind, _) => Some(*kind),
+            _ => None,
+        }
+    }
+
+    /// Whether it is a weight that training moves.
+    pub fn is_trained(&self) -> bool {
+        self.state_kind() == Some(StateKind::Weight { trained: true })
+    }
+}
+
+/// What a state is for. A relation is to a value of the same graph.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StateKind {
+    /// A weight: moved by training, or frozen.
+    Weight {
+        /// Whether training moves it.
+        trained: bool,
+    },
+    /// A weight of a model that the tape advances by itself, such as a running mean.
+    Statistic,
+    /// The program's own.
+    Own,
+    /// What a layer carries from replay to replay; no part of a model's weights.
+    Carried,
+    /// What an optimiser keeps beside a parameter, such as a velocity.
+    Slot {
+        /// The parameter.
+        of: Value,
+    },
+    /// Ones and zeros that a weight is multiplied with.
+    Mask {
+        /// The weight.
+        of: Value,
+    },
+    /// A moving average of a parameter.
+    Average {
+        /// The parameter.
+        of: Value,
+    },
+    /// The gradients of a parameter, summed up for an update to come.
+    GradientSum {
+        /// The parameter.
+        of: Value,
+    },
+    /// A sum over the steps of an epoch, such as that of the losses.
+    Accumulator,
+}
+
+impl StateKind {
+    /// The value that the state is there for.
+    pub fn of(self) -> Option<Value> {
+        match self {
+            StateKind::Slot { of }
+            | StateKind::Mask { of }
+            | StateKind::Average { of }
+            | StateKind::GradientSum { of } => Some(of),
+            _ => None,
+        }
+    }
+
+    /// Whether it belongs to a model: what weights files hold.
+    pub fn is_weight(self) -> bool {
+        matches!(self, StateKind::Weight { .. } | StateKind::Statistic)
+    }
+
+    pub(super) fn role(self) -> Role {
+        match self {
+            StateKind::Weight { .. } | StateKind::Statistic | StateKind::Own | StateKind::Carried => {
+                Role::Named
+            }
+            StateKind::Slot { .. } => Role::Slot,
+            StateKind::Mask { .. } => Role::Mask,
+            StateKind::Average { .. } => Role::Average,
+            StateKind::GradientSum { .. } => Role::GradientSum,
+            StateKind::Accumulator => Role::Accumulator,
+        }
+    }
+
+    /// Whether a new beginning of the optimiser clears it.
+    pub(crate) fn is_of_optimizer(self) -> bool {
+        use StateKind::{Average, GradientSum, Own, Slot};
+        matches!(self, Slot { .. } | Average { .. } | GradientSum { .. } | Own)
+    }
+}
+
+/// What a state is called across graphs: two recordings of a program mean the same state by the same key.
+/// Relations are part of it, so that no name can be taken for one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct StateKey {
+    pub role: Role,
+    /// The name it was declared under; of what is there for another value, its name beside that one.
+    pub name: String,
+    /// What it is there for.
+    pub of: Option<Arc<StateKey>>,
+}
+
+impl StateKey {
+    /// That of a weight, or of a state of the program's.
+    pub fn named(name: &str) -> Self {
+        StateKey { role: Role::Named, name: name.to_owned(), of: None }
+    }
+}
+
+/// For people: `dense.weight.velocity`.
+impl fmt::Display for StateKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.of {
+            Some(of) => write!(f, "{of}.{}", self.name),
+            None => f.write_str(&self.name),
+        }
+    }
+}
+
+/// The kinds of states whose names are apart from each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Role {
+    /// Weights, statistics, what layers carry, the program's own states and its inputs.
+    Named,
+    Slot,
+    Mask,
+    Average,
+    GradientSum,
+    Accumulator,
 }
 
 /// What is known about a value.
@@ -71,6 +198,15 @@ pub struct ValueInfo {
     pub name: Option<String>,
     /// For indices and labels: one more than the largest number allowed.
     pub limit: Option<u32>,
+    /// What it is called across graphs, if it is declared under a name.
+    pub(crate) key: Option<Arc<StateKey>>,
+}
+
+impl ValueInfo {
+    /// One that is computed, or has fixed contents.
+    pub(super) fn unnamed(ty: TensorType, source: Source) -> Self {
+        ValueInfo { ty, source, name: None, limit: None, key: None }
+    }
 }
 
 /// An operator as recorded.

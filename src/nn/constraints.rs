@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Op, Rule, Source, Value};
+use crate::graph::{Graph, Op, Rule, Value};
 use crate::ops::{ApplyMask, ConstrainNorm, NonNegative, Units, expect_dtype};
 use crate::shape::Shape;
 
@@ -200,11 +200,8 @@ impl Graph {
         self.operand_shape(op, value)?;
         let (name, fits) = {
             let recording = self.recording();
-            let fits = match recording.values[value.index()].source {
-                Source::Parameter(_) => true,
-                Source::State(_) => or_state,
-                _ => false,
-            };
+            let source = &recording.values[value.index()].source;
+            let fits = source.is_trained() || (or_state && source.state_kind().is_some());
             (recording.describe(value), fits)
         };
         let reason = match or_state {

@@ -4,8 +4,8 @@ use std::panic::Location;
 use super::layer::{Layer, LayerSpec, Mode, Recorded, RecordedLayer};
 use super::{Constraint, Penalty};
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Init, Source, Value};
-use crate::shape::Shape;
+use crate::graph::{Graph, Init, StateKind, Value};
+use crate::shape::{Shape, TensorType};
 
 /// Records a model (a [`Sequential`](super::Sequential), a [`Model`](super::Model), any layer made
 /// of others) with all its inputs and outputs, and tells what each layer declared. The model itself
@@ -37,7 +37,7 @@ pub(crate) fn record_frozen(
         let outputs = g.located(model.kind(), outputs)?;
         pass_lengths_on(g, model, inputs, &outputs);
         let (parameters, states) = before.declared_since(g);
-        g.note_model_states(&states);
+        states.iter().for_each(|&state| g.note_kind(state, StateKind::Statistic));
         let nodes = before.nodes..g.recording().nodes.len();
         Ok(Recorded { outputs, parameters, states, layers, nodes })
     })
@@ -115,15 +115,11 @@ impl<'a> LayerContext<'a> {
     }
 
     /// Declares a parameter: `weight` of the layer `conv2d` is called `conv2d.weight`. That of a
-    /// frozen layer is a state.
+    /// frozen layer is not trained.
     #[track_caller]
     pub fn parameter(&mut self, name: &str, shape: impl Into<Shape>, init: Init) -> Value {
-        let name = self.full_name(name);
-        if self.trainable {
-            self.graph.parameter(&name, shape, init)
-        } else {
-            self.graph.state(&name, shape, init)
-        }
+        let kind = StateKind::Weight { trained: self.trainable };
+        self.graph.state_of_kind(&self.full_name(name), TensorType::f32(shape), kind, init)
     }
 
     /// Declares a state that is not trained: the tape itself advances it, through
@@ -139,7 +135,7 @@ impl<'a> LayerContext<'a> {
     #[track_caller]
     pub fn carried_state(&mut self, name: &str, shape: impl Into<Shape>, init: Init) -> Value {
         let state = self.state(name, shape, init);
-        self.graph.note_carried(state);
+        self.graph.note_kind(state, StateKind::Carried);
         state
     }
 
@@ -304,10 +300,10 @@ impl Marker {
         let (mut parameters, mut states) = (Vec::new(), Vec::new());
         let recording = graph.recording();
         for (index, info) in recording.values.iter().enumerate().skip(self.values) {
-            match info.source {
-                Source::Parameter(_) => parameters.push(recording.value(index)),
-                Source::State(_) => states.push(recording.value(index)),
-                _ => {}
+            if info.source.is_trained() {
+                parameters.push(recording.value(index));
+            } else if info.source.state_kind().is_some() {
+                states.push(recording.value(index));
             }
         }
         (parameters, states)

@@ -393,7 +393,7 @@ impl Graph {
         for (index, &batch) in inputs[..columns.len()].iter().enumerate() {
             let (name, is_state, is_own, is_again) = {
                 let recording = self.recording();
-                let is_state = matches!(recording.values[batch.index()].source, Source::State(_));
+                let is_state = matches!(recording.values[batch.index()].source, Source::State(..));
                 let is_it = |&v: &Value| recording.root(v) == batch;
                 let is_own = inputs[columns.len()..].iter().any(is_it);
                 (recording.describe(batch), is_state, is_own, inputs[..index].contains(&batch))

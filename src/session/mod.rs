@@ -22,7 +22,7 @@ use crate::dtype::Element;
 use crate::error::{Error, Result};
 use crate::executor::gpu::shared_layout;
 use crate::executor::{Backend, CpuExecutor, Device, Executor, GpuExecutor, Links, ScalarTable};
-use crate::graph::{Init, Recording, Source, Value};
+use crate::graph::{Init, Source, StateKey, StateKind, Value};
 use crate::kernel::Scalar;
 use crate::shape::{Shape, TensorType};
 use crate::tape::{Plan, Tape};
@@ -114,10 +114,10 @@ impl Session {
             let info = &tape.recording().values[value.index()];
             let name = info.name.as_deref().unwrap_or_default();
             match &info.source {
-                Source::Parameter(_) | Source::State(_) if options.shares(name) || options.is_fed(value) => {}
+                Source::State(..) if options.shares(info.key.as_deref()) || options.is_fed(value) => {}
                 // Storage starts as zeros, of either dtype.
-                Source::Parameter(Init::Zeros) | Source::State(Init::Zeros) => {}
-                Source::Parameter(init) | Source::State(init) => {
+                Source::State(_, Init::Zeros) => {}
+                Source::State(_, init) => {
                     let data = init.fill(info.ty.shape, options.seed, name);
                     self.executor.write(value, bytemuck::cast_slice(&data))?;
                 }
@@ -263,7 +263,7 @@ impl Session {
         self.write(self.named_parameter(name)?, data)
     }
 
-    /// The names of the parameters that the tape uses, in declaration order.
+    /// The names of the parameters that the tape uses, trained and frozen, in declaration order.
     pub fn parameter_names(&self) -> Vec<&str> {
         let recording = self.tape.recording();
         let names = self.parameters().filter_map(|v| recording.values[v.index()].name.as_deref());
@@ -331,15 +331,28 @@ impl Session {
         self.scalars.set_seed(seed);
     }
 
-    /// The parameters and states that the tape uses, by name, in declaration order.
-    pub(crate) fn advanced(&self) -> impl Iterator<Item = (String, Value)> + '_ {
-        let advanced = self.tape.persistent().into_iter().filter(|&value| self.is_advanced(value));
-        advanced.map(|value| (self.name_of(value), value))
+    /// The parameters and states that the tape uses, in declaration order.
+    pub(crate) fn advanced(&self) -> impl Iterator<Item = (Arc<StateKey>, Value)> + '_ {
+        let recording = self.tape.recording();
+        let states = self.tape.persistent().into_iter().filter(|&value| recording.kind(value).is_some());
+        states.filter_map(|value| Some((recording.key(value)?.clone(), value)))
     }
 
-    /// Those of them that are weights of a model.
+    /// Those of them that are weights of a model, by name.
     pub(crate) fn weights(&self) -> impl Iterator<Item = (String, Value)> + '_ {
-        self.advanced().filter(|&(_, value)| self.tape.recording().is_weight(value))
+        let weights =
+            self.advanced().filter(|&(_, value)| self.kind(value).is_some_and(StateKind::is_weight));
+        weights.map(|(key, value)| (key.name.clone(), value))
+    }
+
+    /// What a state is.
+    pub(crate) fn kind(&self, value: Value) -> Option<StateKind> {
+        self.tape.recording().kind(value)
+    }
+
+    /// The state of this kind, such as the mask of a weight.
+    pub(crate) fn state_of_kind(&self, kind: StateKind) -> Option<Value> {
+        self.tape.persistent().into_iter().find(|&value| self.kind(value) == Some(kind))
     }
 
     /// The name of a value of the tape.
@@ -347,29 +360,15 @@ impl Session {
         self.tape.recording().describe(value)
     }
 
-    /// Puts the states that are not of the model's layers, neither weights nor carried from replay to
-    /// replay, and that `which` names back to how they began.
-    pub(crate) fn reset_states(&mut self, which: impl Fn(&str) -> bool) -> Result<()> {
-        let of_layers =
-            |recording: &Recording, value| recording.is_weight(value) || recording.is_carried(value);
-        self.reset(|recording, value, name| !of_layers(recording, value) && which(name))
-    }
-
-    /// Puts the states that layers carry from replay to replay back to how they began.
-    pub(crate) fn reset_carried(&mut self) -> Result<()> {
-        self.reset(|recording, value, _| recording.is_carried(value))
-    }
-
     /// Puts the states that `which` chooses back to how they began.
-    pub(crate) fn reset(&mut self, which: impl Fn(&Recording, Value, &str) -> bool) -> Result<()> {
+    pub(crate) fn reset(&mut self, which: impl Fn(Value, StateKind) -> bool) -> Result<()> {
         let tape = self.tape.clone();
-        let recording = tape.recording();
         for value in tape.persistent() {
-            let info = &recording.values[value.index()];
-            let name = info.name.as_deref().unwrap_or_default();
-            if let Source::State(init) = &info.source
-                && which(recording, value, name)
+            let info = &tape.recording().values[value.index()];
+            if let Source::State(kind, init) = &info.source
+                && which(value, *kind)
             {
+                let name = info.name.as_deref().unwrap_or_default();
                 let data = init.fill(info.ty.shape, self.seed(), name);
                 self.executor.write(value, bytemuck::cast_slice(&data))?;
             }
@@ -433,8 +432,7 @@ impl Session {
     }
 
     fn parameters(&self) -> impl Iterator<Item = Value> + '_ {
-        let recording = self.tape.recording();
-        let is_parameter = |v: &Value| matches!(recording.values[v.index()].source, Source::Parameter(_));
+        let is_parameter = |v: &Value| matches!(self.kind(*v), Some(StateKind::Weight { .. }));
         self.tape.persistent().into_iter().filter(is_parameter)
     }
 

@@ -1,7 +1,9 @@
+use std::sync::Arc;
+
 use super::Session;
 use crate::error::{Error, Result};
 use crate::executor::{Link, Links};
-use crate::graph::{Source, Value};
+use crate::graph::{StateKey, StateKind, Value};
 use crate::tape::Tape;
 
 /// A value of a tape that has the storage of a value of another session.
@@ -73,22 +75,14 @@ impl<'a> SessionOptions<'a> {
         self.share.into_iter().chain(self.share_further.iter().copied())
     }
 
-    /// Whether the parameter or state of this name comes from another session.
-    pub(crate) fn shares(&self, name: &str) -> bool {
-        self.shared_value(name).is_some()
+    /// Whether the parameter or state of this key comes from another session.
+    pub(crate) fn shares(&self, key: Option<&StateKey>) -> bool {
+        key.is_some_and(|key| self.shared_value(key).is_some())
     }
 
-    /// The parameter or state of this name of the first session that has it.
-    pub(crate) fn shared_value(&self, name: &str) -> Option<(&'a Session, Value)> {
-        self.sources().find_map(|session| {
-            let tape = session.tape();
-            let is_it = |v: &Value| {
-                let info = &tape.recording().values[v.index()];
-                matches!(info.source, Source::Parameter(_) | Source::State(_))
-                    && info.name.as_deref() == Some(name)
-            };
-            tape.persistent().into_iter().find(is_it).map(|value| (session, value))
-        })
+    /// The parameter or state of this key of the first session that has it.
+    fn shared_value(&self, key: &StateKey) -> Option<(&'a Session, Value)> {
+        self.sources().find_map(|session| session.find(key).map(|value| (session, value)))
     }
 
     /// What a session of this tape has in common with others.
@@ -98,14 +92,11 @@ impl<'a> SessionOptions<'a> {
         let mut links = Links { shared: Vec::new(), fed: self.feeds.iter().map(link).collect() };
         for own in tape.persistent() {
             let info = &tape.recording().values[own.index()];
-            if !matches!(info.source, Source::Parameter(_) | Source::State(_)) || self.is_fed(own) {
-                continue;
-            }
-            let name = tape.recording().describe(own);
-            let Some((session, theirs)) = self.shared_value(&name) else { continue };
+            let key = info.key.as_deref().filter(|_| info.source.state_kind().is_some() && !self.is_fed(own));
+            let Some((session, theirs)) = key.and_then(|key| self.shared_value(key)) else { continue };
             let found = session.tape().recording().ty(theirs);
             if found != info.ty {
-                let own = info.ty;
+                let (name, own) = (tape.recording().describe(own), info.ty);
                 let message = format!("`{name}` is {own} here and {found} in the other session");
                 return Err(Error::Share { message });
             }
@@ -118,12 +109,12 @@ impl<'a> SessionOptions<'a> {
     fn check_some_shared(&self, tape: &Tape) -> Result<()> {
         let Some(session) = self.sources().next() else { return Ok(()) };
         let recording = tape.recording();
-        let is_parameter = |v: &Value| matches!(recording.values[v.index()].source, Source::Parameter(_));
-        let own: Vec<String> =
-            tape.persistent().into_iter().filter(is_parameter).map(|v| recording.describe(v)).collect();
-        if own.is_empty() || own.iter().any(|name| self.shares(name)) {
+        let is_parameter = |v: &Value| matches!(recording.kind(*v), Some(StateKind::Weight { .. }));
+        let own: Vec<Value> = tape.persistent().into_iter().filter(is_parameter).collect();
+        if own.is_empty() || own.iter().any(|&v| self.shares(recording.key(v).map(Arc::as_ref))) {
             return Ok(());
         }
+        let own: Vec<String> = own.into_iter().map(|v| recording.describe(v)).collect();
         let theirs = session.parameter_names().join(", ");
         Err(Error::Share { message: format!("this tape has {}, the other session {theirs}", own.join(", ")) })
     }

@@ -1,13 +1,15 @@
+use std::sync::Arc;
+
 use super::Session;
 use crate::error::{Error, Result};
 use crate::executor::Copies;
-use crate::graph::Value;
+use crate::graph::{StateKey, Value};
 
 /// The parameters, states and per-step scalars of a session at some moment, kept on its device:
 /// what [`Session::snapshot`] returns.
 pub struct Snapshot {
     /// What the copies are of, so that a tape that was recorded again takes them up.
-    names: Vec<String>,
+    keys: Vec<Arc<StateKey>>,
     copies: Copies,
     scalars: Vec<f64>,
 }
@@ -19,15 +21,13 @@ impl Session {
     /// # Errors
     /// [`Error::OutOfMemory`](crate::Error::OutOfMemory) if the device has no room for the copies.
     pub fn snapshot(&self) -> Result<Snapshot> {
-        let advanced: Vec<Value> =
-            self.tape.persistent().into_iter().filter(|&v| self.is_advanced(v)).collect();
-        self.snapshot_of(&advanced)
+        self.snapshot_of(&self.advanced().map(|(_, value)| value).collect::<Vec<_>>())
     }
 
     /// A snapshot of these parameters and states alone.
     pub(crate) fn snapshot_of(&self, values: &[Value]) -> Result<Snapshot> {
-        let names = values.iter().map(|&value| self.name_of(value)).collect();
-        Ok(Snapshot { names, copies: self.executor.copy(values)?, scalars: self.scalars.values().to_vec() })
+        let keys = values.iter().filter_map(|&value| self.tape.recording().key(value).cloned()).collect();
+        Ok(Snapshot { keys, copies: self.executor.copy(values)?, scalars: self.scalars.values().to_vec() })
     }
 
     /// Puts everything back as it was when the snapshot of this session was made.
@@ -42,32 +42,32 @@ impl Session {
 
     /// [`restore`](Session::restore) without the step count and the other scalars.
     pub(crate) fn restore_contents(&mut self, snapshot: &Snapshot) -> Result<()> {
-        let mut values = Vec::with_capacity(snapshot.names.len());
-        for (name, found) in snapshot.names.iter().zip(snapshot.copies.lengths()) {
-            let value = self.advanced_value(name)?;
+        let mut values = Vec::with_capacity(snapshot.keys.len());
+        for (key, found) in snapshot.keys.iter().zip(snapshot.copies.lengths()) {
+            let value = self.expect_state(key)?;
             let expected = self.type_of(value);
             if expected.numel() != found {
-                return Err(Error::Length { name: name.clone(), expected, found });
+                return Err(Error::Length { name: key.to_string(), expected, found });
             }
             values.push(value);
         }
         self.executor.put_back(&snapshot.copies, &values)
     }
 
-    /// What a snapshot holds, by name.
+    /// What a snapshot of weights holds, by name.
     pub(crate) fn read_snapshot(&self, snapshot: &Snapshot) -> Result<Vec<(String, Vec<f64>)>> {
         let arrays = self.executor.read_copies(&snapshot.copies)?;
-        Ok(snapshot.names.iter().cloned().zip(arrays).collect())
+        Ok(snapshot.keys.iter().map(|key| key.name.clone()).zip(arrays).collect())
     }
 
-    /// A snapshot that holds these arrays, by the names of parameters and states.
+    /// A snapshot that holds these arrays, by the names of weights.
     ///
     /// # Errors
     /// [`Error::Unknown`] for a name that the tape does not have, [`Error::Length`].
     pub(crate) fn snapshot_from(&mut self, arrays: &[(String, Vec<f64>)]) -> Result<Snapshot> {
         let mut found = Vec::with_capacity(arrays.len());
         for (name, data) in arrays {
-            let value = self.advanced_value(name)?;
+            let value = self.expect_state(&StateKey::named(name))?;
             let ty = self.tape.recording().ty(value);
             if ty.numel() != data.len() {
                 return Err(Error::Length { name: name.clone(), expected: ty, found: data.len() });
@@ -84,15 +84,15 @@ impl Session {
         Ok(wanted)
     }
 
-    /// The parameter or state of this name.
-    pub(crate) fn advanced_value(&self, name: &str) -> Result<Value> {
-        let recording = self.tape.recording();
-        let mut advanced = self.tape.persistent().into_iter().filter(|&v| self.is_advanced(v));
-        let found = advanced.find(|v| recording.values[v.index()].name.as_deref() == Some(name));
-        found.ok_or_else(|| {
-            let all = self.tape.persistent().into_iter().filter(|&v| self.is_advanced(v));
-            let known = all.map(|v| recording.describe(v)).collect();
-            Error::Unknown { what: "parameter or state", name: name.to_owned(), known }
+    /// The parameter or state of this key.
+    pub(crate) fn find(&self, key: &StateKey) -> Option<Value> {
+        self.advanced().find(|(own, _)| **own == *key).map(|(_, value)| value)
+    }
+
+    fn expect_state(&self, key: &StateKey) -> Result<Value> {
+        self.find(key).ok_or_else(|| {
+            let known = self.advanced().map(|(key, _)| key.to_string()).collect();
+            Error::Unknown { what: "parameter or state", name: key.to_string(), known }
         })
     }
 }

@@ -5,7 +5,7 @@ use super::Session;
 use crate::array::Array;
 use crate::compare::{Comparison, compare};
 use crate::error::Result;
-use crate::graph::{Reference, Source, Value};
+use crate::graph::{Reference, Value};
 use crate::shape::TensorType;
 
 /// Data for an input: f32 or u32 elements.
@@ -117,19 +117,13 @@ impl Session {
                 HostData::U32(data) => self.write(value, data)?,
             }
         }
-        let tape = self.tape.clone();
-        let advanced: Vec<Value> = tape.persistent().into_iter().filter(|v| self.is_advanced(*v)).collect();
+        let advanced: Vec<Value> = self.advanced().map(|(_, value)| value).collect();
         let saved = self.executor.read_f64(&advanced)?;
         let checked = self.check_ops();
         for (&value, data) in advanced.iter().zip(&saved) {
             self.executor.restore(value, data)?;
         }
         Ok(Verification { rows: checked? })
-    }
-
-    pub(super) fn is_advanced(&self, value: Value) -> bool {
-        let source = &self.tape.recording().values[value.index()].source;
-        matches!(source, Source::Parameter(_) | Source::State(_))
     }
 
     fn check_ops(&mut self) -> Result<Vec<OpCheck>> {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use super::Tape;
 use super::plan::{BufferRole, pad};
 use crate::error::{Error, Result};
-use crate::graph::{Node, Run, Source, Value};
+use crate::graph::{Node, Run, Source, StateKind, Value};
 use crate::kernel::{DeviceProfile, Slot};
 
 /// Where a value lies in an arena.
@@ -174,8 +174,8 @@ impl<'a> Packing<'a> {
             return Some(Home::Placed(place));
         }
         let role = match tape.recording().values[value.index()].source {
-            Source::Parameter(_) => BufferRole::Parameter,
-            Source::State(_) => BufferRole::State,
+            Source::State(StateKind::Weight { trained: true }, _) => BufferRole::Parameter,
+            Source::State(..) => BufferRole::State,
             Source::Op { .. } => BufferRole::Transient,
             Source::Input | Source::Labels | Source::Constant(_) => return None,
         };

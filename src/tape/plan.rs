@@ -5,7 +5,7 @@ use super::Tape;
 use super::bind::{Binder, Clash};
 use super::pack::{Packing, SharedLayout};
 use crate::error::{Error, Result};
-use crate::graph::{Lowering, Node, Run, Source, Value};
+use crate::graph::{Lowering, Node, Run, Source, StateKind, Value};
 use crate::kernel::{Access, DeviceProfile, EntryPoint, KernelCall, Scalar, Shader};
 use crate::shape::TensorType;
 
@@ -293,8 +293,8 @@ impl Groups {
             let info = &tape.recording.values[value.index()];
             let role = match info.source {
                 Source::Input | Source::Labels => BufferRole::Input,
-                Source::Parameter(_) => BufferRole::Parameter,
-                Source::State(_) => BufferRole::State,
+                Source::State(StateKind::Weight { trained: true }, _) => BufferRole::Parameter,
+                Source::State(..) => BufferRole::State,
                 Source::Constant(_) | Source::Op { .. } => BufferRole::Constant,
             };
             groups.last_use.insert(value, end);

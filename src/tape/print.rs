@@ -4,7 +4,7 @@
 use std::fmt;
 
 use super::{Plan, Tape};
-use crate::graph::{Node, Phase, Source, Value};
+use crate::graph::{Node, Phase, Source, StateKind, Value};
 use crate::kernel::Access;
 
 /// How wide the cells of a listing are at most: an operator, its operands, its results, its layer.
@@ -91,10 +91,14 @@ impl fmt::Display for Tape {
             match &info.source {
                 Source::Input => writeln!(f, "  input      {dtype} {}", self.operand(value))?,
                 Source::Labels => writeln!(f, "  labels     {dtype} {}", self.operand(value))?,
-                Source::Parameter(init) => {
-                    writeln!(f, "  parameter  {dtype} {} {init}", self.operand(value))?
+                Source::State(kind, init) => {
+                    let what = match kind {
+                        StateKind::Weight { trained: true } => "parameter",
+                        StateKind::Weight { trained: false } => "frozen",
+                        _ => "state",
+                    };
+                    writeln!(f, "  {what:9}  {dtype} {} {init}", self.operand(value))?;
                 }
-                Source::State(init) => writeln!(f, "  state      {dtype} {} {init}", self.operand(value))?,
                 Source::Constant(data) if data.len() > 1 => {
                     writeln!(f, "  constant   {dtype} {}", self.operand(value))?;
                 }

@@ -2,10 +2,7 @@
 
 use super::Optimizer;
 use crate::error::Result;
-use crate::graph::{Graph, Value};
-
-/// The name of the slot that holds a parameter's gradient so far.
-pub(super) const SLOT: &str = "gradient";
+use crate::graph::{Graph, Init, StateKind, Value};
 
 /// Which of the batches a step is for.
 #[derive(Debug)]
@@ -28,7 +25,8 @@ impl Optimizer for GradientSum<'_> {
         let share = graph.scalar_constant(1.0 / self.batches as f32);
         let mut means = Vec::with_capacity(gradients.len());
         for &(w, dw) in gradients {
-            let so_far = graph.slot(w, SLOT)?;
+            let (ty, kind) = (graph.ty(w)?, StateKind::GradientSum { of: w });
+            let so_far = graph.state_of_kind("gradient", ty, kind, Init::Zeros);
             let sum = graph.add(so_far, graph.mul(dw, share)?)?;
             match self.part {
                 Part::Add => graph.assign(so_far, sum)?,

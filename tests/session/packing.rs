@@ -43,7 +43,7 @@ fn trains_alike(record: impl Fn() -> Result<(Graph, Value, Vec<Value>)>, profile
         let mut session = checked(&tape, tape.plan(profile).expect("it plans"));
         session.replay_n(3).expect("it runs");
         let states = tape.persistent().into_iter().filter(|&v| {
-            tape.value(v).is_some_and(|info| matches!(info.source, retape::graph::Source::State(_)))
+            tape.value(v).is_some_and(|info| info.source.state_kind().is_some() && !info.source.is_trained())
         });
         let gradients = parameters.iter().filter_map(|&w| tape.gradient(w));
         let values: Vec<Value> = parameters.iter().copied().chain(states).chain(gradients).collect();

@@ -160,6 +160,9 @@ impl GpuExecutor {
 
     /// The contents of several values at one moment, by one copy.
     pub fn read_f64(&self, values: &[Value]) -> Result<Vec<Vec<f64>>> {
+        if values.is_empty() {
+            return Ok(Vec::new());
+        }
         let ranges: Vec<_> = values.iter().map(|&value| self.locate(value)).collect::<Result<_>>()?;
         let bytes = self.staging.read(&self.context, &ranges)?.wait()?;
         let mut rest = &bytes[..];

@@ -209,7 +209,7 @@ impl Graph {
             let (name, is_state) = {
                 let recording = self.recording();
                 let source = &recording.values[state.index()].source;
-                (recording.describe(state), matches!(source, Source::State(_)))
+                (recording.describe(state), matches!(source, Source::State(..)))
             };
             if !is_state || running_mean == running_variance {
                 let reason = "running mean and variance are two states";

@@ -1,7 +1,8 @@
 use super::rules_state::{Accumulate, Assign};
 use super::{MovingAverage, Update, UpdateParams};
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Init, Source, Value};
+use crate::graph::{Graph, Init, StateKind, Value};
+use crate::shape::TensorType;
 
 impl Graph {
     /// A zero-initialised state beside a parameter, for an optimiser: `w` has `w.momentum`.
@@ -34,15 +35,8 @@ impl Graph {
         init: Init,
     ) -> Result<Value> {
         self.operand_shape("slot", parameter)?;
-        let base = format!("{}.{name}", self.recording().describe(parameter));
-        let taken = |n: &str| self.recording().values.iter().any(|v| v.name.as_deref() == Some(n));
-        let mut unique = base.clone();
-        let mut count = 2;
-        while taken(&unique) {
-            unique = format!("{base}.{count}");
-            count += 1;
-        }
-        Ok(self.state(&unique, shape, init))
+        let kind = StateKind::Slot { of: parameter };
+        Ok(self.state_of_kind(name, TensorType::f32(shape), kind, init))
     }
 
     /// Overwrites a state or a parameter with `value` at the end of the step: every operator of the
@@ -120,7 +114,7 @@ impl Graph {
 
     fn is_state(&self, value: Value) -> bool {
         let recording = self.recording();
-        matches!(recording.values[value.index()].source, Source::State(_) | Source::Parameter(_))
+        recording.kind(value).is_some()
     }
 
     /// A value as it is when the step begins: a copy of a state or parameter, which another update may

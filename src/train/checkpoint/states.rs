@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use safetensors::tensor::Dtype;
 
@@ -9,7 +10,7 @@ use super::file::{self, Tensor, TensorFile};
 use super::{Header, Remembered};
 use crate::dtype::{DType, StoredType};
 use crate::error::{Error, Result};
-use crate::graph::Value;
+use crate::graph::{Role, StateKey, Value};
 use crate::session::Session;
 use crate::train::CallbackState;
 
@@ -54,11 +55,11 @@ pub(super) fn tensors_of(session: &Session, named: Vec<(String, Value)>) -> Resu
 
 /// The parameters and states of several sessions by name. What they share counts once; the first one
 /// that has a name owns it.
-fn owners<'a>(sessions: &[&'a Session]) -> BTreeMap<String, (&'a Session, usize, Value)> {
+fn owners<'a>(sessions: &[&'a Session]) -> BTreeMap<Arc<StateKey>, (&'a Session, usize, Value)> {
     let mut owners = BTreeMap::new();
     for (index, session) in sessions.iter().enumerate() {
-        for (name, value) in session.advanced() {
-            owners.entry(name).or_insert((*session, index, value));
+        for (key, value) in session.advanced() {
+            owners.entry(key).or_insert((*session, index, value));
         }
     }
     owners
@@ -88,8 +89,8 @@ impl Checkpoint {
     /// Reads every parameter and state of these sessions, the one that the others share with first.
     pub fn of_sessions(sessions: &[&Session]) -> Result<Checkpoint> {
         let mut of_session: Vec<Vec<(String, Value)>> = vec![Vec::new(); sessions.len()];
-        for (name, (_, index, value)) in owners(sessions) {
-            of_session[index].push((name, value));
+        for (key, (_, index, value)) in owners(sessions) {
+            of_session[index].push((key.to_string(), value));
         }
         let mut tensors = BTreeMap::new();
         for (session, values) in sessions.iter().zip(of_session) {
@@ -148,19 +149,25 @@ impl Opened {
         callbacks
     }
 
-    /// Finds the place of every tensor among these sessions, but for some names; nothing is written.
+    /// Finds the place of every tensor among these sessions, sums of an epoch only `within` one; nothing is
+    /// written.
     ///
     /// # Errors
     /// [`Error::TensorNames`], [`Error::TensorMismatch`].
-    pub fn place(&self, sessions: &[&Session], but: &[String]) -> Result<Placement> {
-        let mut owners = owners(sessions);
-        owners.retain(|name, _| !but.contains(name));
+    pub fn place(&self, sessions: &[&Session], within: bool) -> Result<Placement> {
+        let owners = owners(sessions);
+        let (owners, sums): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            owners.into_iter().partition(|(key, _)| within || key.role != Role::Accumulator);
+        let by_name = |owners: BTreeMap<Arc<StateKey>, _>| -> BTreeMap<String, _> {
+            owners.into_iter().map(|(key, owner)| (key.to_string(), owner)).collect()
+        };
+        let (owners, but) = (by_name(owners), by_name(sums));
         let path = || self.file.path.clone();
         let callbacks = self.header.journey.callbacks.as_ref().map_or(0, Vec::len);
         let prefixes: Vec<String> = (0..callbacks).map(|index| callback_tensor(index, "")).collect();
         let of_callback = |name: &str| prefixes.iter().any(|prefix| name.starts_with(prefix));
         let unexpected = self.file.names().filter(|name| !owners.contains_key(*name) && !of_callback(name));
-        let unexpected = unexpected.map(str::to_owned).filter(|name| !but.contains(name));
+        let unexpected = unexpected.map(str::to_owned).filter(|name| !but.contains_key(name));
         let unexpected: Vec<String> = unexpected.collect();
         let missing = owners.keys().filter(|name| self.file.dtype(name).is_none());
         let missing: Vec<String> = missing.cloned().collect();

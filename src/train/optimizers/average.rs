@@ -1,7 +1,7 @@
 use super::Optimizer;
 use super::rate::check_decay;
 use crate::error::Result;
-use crate::graph::{Average, Graph, Value};
+use crate::graph::{Average, Graph, Init, StateKind, Value};
 
 /// The name of a parameter's moving average among its states: `w` has `w.average`. Recording a second
 /// such step on the same graph numbers its averages.
@@ -25,7 +25,9 @@ impl<O: Optimizer> Optimizer for Averaged<O> {
         check_decay("decay", self.decay)?;
         self.inner.record(graph, gradients)?;
         for &(w, _) in gradients {
-            graph.average(Average { average: graph.slot(w, AVERAGE)?, parameter: w, decay: self.decay })?;
+            let (ty, kind) = (graph.ty(w)?, StateKind::Average { of: w });
+            let average = graph.state_of_kind(AVERAGE, ty, kind, Init::Zeros);
+            graph.average(Average { average, parameter: w, decay: self.decay })?;
         }
         Ok(())
     }

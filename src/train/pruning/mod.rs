@@ -15,6 +15,8 @@ pub use report::{LayerSparsity, Sparsity};
 pub use units::prune_units;
 
 use crate::error::{Error, Result};
+use crate::graph::{StateKey, StateKind, Value};
+use crate::session::Session;
 use crate::train::Trainer;
 
 /// Which share of which weights to prune. Weights are the trained parameters of two or more dimensions:
@@ -106,10 +108,16 @@ impl Trainer {
     /// [`Error::Argument`] for a share outside `[0, 1)`; [`Error::Unknown`] for a layer that there is not.
     pub fn prune(&mut self, pruning: &Pruning) -> Result<Sparsity> {
         pruning.check()?;
-        let names = pruning.choose(&self.prunable())?;
+        let names: Vec<String> = self.prunable().into_iter().map(|v| self.session().name_of(v)).collect();
+        let chosen = pruning.choose(&names)?;
+        // Recorded anew, the weights are other values of the same names.
         self.record_masks()?;
-        let weights = names.iter().map(|name| self.weight(name)).collect::<Result<Vec<_>>>()?;
-        let before = names.iter().map(|name| self.weight(&mask_name(name))).collect::<Result<Vec<_>>>()?;
+        let pairs: Vec<(Value, Value)> =
+            chosen.iter().filter_map(|name| self.weight_and_mask(name)).collect();
+        let session = self.session();
+        let read = |value: &Value| session.read_f64(*value);
+        let weights = pairs.iter().map(|(weight, _)| read(weight)).collect::<Result<Vec<_>>>()?;
+        let before = pairs.iter().map(|(_, mask)| read(mask)).collect::<Result<Vec<_>>>()?;
         let masks = match pruning.scope {
             Scope::Global => magnitude::masks(&weights, &before, pruning.sparsity),
             Scope::PerLayer => {
@@ -117,11 +125,11 @@ impl Trainer {
                 layers.flat_map(|(w, before)| magnitude::masks(w, before, pruning.sparsity)).collect()
             }
         };
-        for (name, mask) in names.iter().zip(masks) {
-            self.set_weight(&mask_name(name), &mask)?;
+        for ((_, value), mask) in pairs.into_iter().zip(masks) {
+            self.session_mut().write_f64(value, &mask)?;
         }
         self.hold_to_masks()?;
-        self.count_zeros(mask_name)
+        self.count_zeros(|session, weight| session.state_of_kind(StateKind::Mask { of: weight }))
     }
 
     /// How many weights of each layer are zero, pruned or by themselves.
@@ -129,24 +137,23 @@ impl Trainer {
     /// # Errors
     /// As [`Session::read`](crate::Session::read).
     pub fn sparsity(&self) -> Result<Sparsity> {
-        self.count_zeros(str::to_owned)
+        self.count_zeros(|_, weight| Some(weight))
     }
 
-    /// The zeros of the weights that may be pruned, or of what else `array` names for each.
-    fn count_zeros(&self, array: impl Fn(&str) -> String) -> Result<Sparsity> {
-        let layer = |name: String| {
-            let data = self.weight(&array(&name))?;
+    /// The weight of this name and its mask.
+    fn weight_and_mask(&self, name: &str) -> Option<(Value, Value)> {
+        let weight = self.session().find(&StateKey::named(name))?;
+        Some((weight, self.session().state_of_kind(StateKind::Mask { of: weight })?))
+    }
+
+    /// The zeros of the weights that may be pruned, or of what else `array` gives for each.
+    fn count_zeros(&self, array: impl Fn(&Session, Value) -> Option<Value>) -> Result<Sparsity> {
+        let session = self.session();
+        let layer = |weight: Value| {
+            let data = session.read_f64(array(session, weight).unwrap_or(weight))?;
             let zeros = data.iter().filter(|&&w| w == 0.0).count();
-            Ok(LayerSparsity { name, weights: data.len(), zeros })
+            Ok(LayerSparsity { name: session.name_of(weight), weights: data.len(), zeros })
         };
         Ok(Sparsity { layers: self.prunable().into_iter().map(layer).collect::<Result<_>>()? })
     }
-}
-
-/// How the name of a mask ends.
-pub(super) const MASK: &str = ".mask";
-
-/// What the mask of a weight is called.
-pub(super) fn mask_name(weight: &str) -> String {
-    format!("{weight}{MASK}")
 }

@@ -1,5 +1,6 @@
 use super::Trainer;
 use crate::error::{Error, Result};
+use crate::graph::{StateKind, Value};
 use crate::train::AVERAGE;
 
 impl Trainer {
@@ -28,10 +29,13 @@ impl Trainer {
     /// # Errors
     /// [`Error::Unknown`] if the optimiser keeps no averages.
     pub fn swap_averages(&mut self) -> Result<()> {
-        let names = self.session().parameter_names().into_iter().map(str::to_owned);
-        let pairs: Vec<_> = names.map(|name| (format!("{name}.{AVERAGE}"), name)).collect();
-        let kept = |average: &str| self.session().advanced_value(average).is_ok();
-        if !pairs.iter().any(|(average, _)| kept(average)) {
+        let session = self.session();
+        let pair = |(_, average): (_, Value)| match session.kind(average)? {
+            StateKind::Average { of } => Some((average, of)),
+            _ => None,
+        };
+        let pairs: Vec<(Value, Value)> = session.advanced().filter_map(pair).collect();
+        if pairs.is_empty() {
             let (name, known) = (AVERAGE.to_owned(), Vec::new());
             return Err(Error::Unknown { what: "state of the optimiser", name, known });
         }
@@ -39,12 +43,10 @@ impl Trainer {
             // Before the first update an average is the weight itself.
             return Ok(());
         }
-        for (average, weight) in &pairs {
-            // A parameter that the loss does not depend on has none.
-            let Ok(averaged) = self.weight(average) else { continue };
-            let current = self.weight(weight)?;
-            self.set_weight(weight, &averaged)?;
-            self.set_weight(average, &current)?;
+        for (average, weight) in pairs {
+            let both = self.session().read_together(&[average, weight])?;
+            self.session_mut().write_f64(weight, &both[0])?;
+            self.session_mut().write_f64(average, &both[1])?;
         }
         Ok(())
     }

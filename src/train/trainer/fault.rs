@@ -1,12 +1,9 @@
 //! The search for the first NaN or infinity of a training.
 
-use std::collections::BTreeSet;
-
 use super::Trainer;
 use super::fit::{Sources, Training};
 use super::recipe::Variant;
 use crate::error::Result;
-use crate::graph::Value;
 use crate::session::{Chain, NonFinite, Snapshot};
 use crate::train::callbacks::Position;
 
@@ -97,7 +94,7 @@ impl Trainer {
     fn snapshots_of_others(&self) -> Result<Vec<(Variant, Snapshot)>> {
         let mut copies = Vec::new();
         for (index, (variant, step)) in self.training.iter().enumerate().skip(1) {
-            let own: Vec<Value> = self.own_values(index).into_iter().map(|(_, value)| value).collect();
+            let own = self.own_values(index);
             if !own.is_empty() {
                 copies.push((*variant, step.session.snapshot_of(&own)?));
             }
@@ -109,10 +106,10 @@ impl Trainer {
     fn restore_others(&mut self, copies: &[(Variant, Snapshot)]) -> Result<()> {
         let copy_of = |variant| copies.iter().find(|(of, _)| *of == variant).map(|(_, copy)| copy);
         for index in 1..self.training.len() {
-            let own: BTreeSet<String> = self.own_values(index).into_iter().map(|(name, _)| name).collect();
+            let own = self.own_values(index);
             let (variant, step) = &mut self.training[index];
             if copy_of(*variant).is_none() {
-                step.session.reset(|_, _, name| own.contains(name))?;
+                step.session.reset(|value, _| own.contains(&value))?;
             }
         }
         // Last, for steps that were not there yet may share with others that were.

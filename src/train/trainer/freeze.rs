@@ -1,10 +1,8 @@
 use std::collections::BTreeSet;
 
 use super::Trainer;
-use super::recipe::Sums;
 use crate::error::Result;
-use crate::train::AVERAGE;
-use crate::train::pruning::{MASK, mask_name};
+use crate::graph::{StateKind, Value};
 
 impl Trainer {
     /// Freezes layers from now on, those nested in them included: their parameters stay as they are, no
@@ -79,22 +77,27 @@ impl Trainer {
     /// Lets the optimiser's states begin anew.
     fn restart_optimizer(&mut self) -> Result<()> {
         self.optimizer_updates = 0;
-        let &Sums { total, carry, .. } = self.main().sums()?;
-        let sums = [total, carry].map(|value| self.session().name_of(value));
-        self.session_mut().reset_states(|name| !name.ends_with(MASK) && !sums.iter().any(|sum| sum == name))
+        self.session_mut().reset(|_, kind| kind.is_of_optimizer())
     }
 
     /// Sets what is pruned to zero again, where weights were put in from elsewhere; averages too.
     pub(crate) fn hold_to_masks(&mut self) -> Result<()> {
-        for name in self.recipe.masked.clone() {
-            let mask = self.weight(&mask_name(&name))?;
+        let session = self.session();
+        let pair = |(_, mask): (_, Value)| match session.kind(mask)? {
+            StateKind::Mask { of } => Some((mask, of)),
+            _ => None,
+        };
+        let masks: Vec<(Value, Value)> = session.advanced().filter_map(pair).collect();
+        for (mask, of) in masks {
+            let mask = self.session().read_f64(mask)?;
             if !mask.contains(&0.0) {
                 continue;
             }
-            for held in [name.clone(), format!("{name}.{AVERAGE}")] {
-                let Ok(mut weight) = self.weight(&held) else { continue };
+            let average = self.session().state_of_kind(StateKind::Average { of });
+            for held in std::iter::once(of).chain(average) {
+                let mut weight = self.session().read_f64(held)?;
                 weight.iter_mut().zip(&mask).for_each(|(w, keep)| *w *= keep);
-                self.set_weight(&held, &weight)?;
+                self.session_mut().write_f64(held, &weight)?;
             }
         }
         Ok(())

@@ -4,9 +4,8 @@ use super::Trainer;
 use super::recipe::{Step, Variant};
 use crate::dtype::DType;
 use crate::error::Result;
-use crate::graph::{Graph, Init, Value};
+use crate::graph::{Graph, StateKind, Value};
 use crate::session::{NonFinite, Session, SessionOptions};
-use crate::train::accumulation::SLOT;
 
 /// Tapes that look at once at everything that a training hands on from step to step.
 pub(super) struct Health {
@@ -22,8 +21,9 @@ impl Health {
         let mut tapes = Vec::new();
         for (of, values) in trainer.handed_on() {
             let g = Graph::new();
-            let state = |value: Value| g.state(&of.name_of(value), of.shape_of(value), Init::Zeros);
-            let norm = g.global_norm(&values.into_iter().map(state).collect::<Vec<_>>())?;
+            let recording = of.tape().recording();
+            let state = |value: Value| Some(g.state_like(recording.key(value)?, recording.ty(value)));
+            let norm = g.global_norm(&values.into_iter().filter_map(state).collect::<Vec<_>>())?;
             let options = SessionOptions::new().share_parameters(of);
             tapes.push((g.forward([norm])?.session_with(trainer.device(), options)?, norm));
         }
@@ -47,35 +47,31 @@ impl Trainer {
         self.training.iter().map(|&(variant, _)| variant).collect()
     }
 
-    /// Parameters and states of a training step by name; of all but the first step those that the first
+    /// Parameters and states of a training step; of all but the first step those that the first
     /// does not have.
-    pub(super) fn own_values(&self, index: usize) -> Vec<(String, Value)> {
+    pub(super) fn own_values(&self, index: usize) -> Vec<Value> {
         let main = self.session();
         if index == 0 {
-            return main.advanced().collect();
+            return main.advanced().map(|(_, value)| value).collect();
         }
-        let shared: BTreeSet<String> = main.advanced().map(|(name, _)| name).collect();
+        let shared: BTreeSet<_> = main.advanced().map(|(key, _)| key).collect();
         let all = self.training[index].1.session.advanced();
-        all.filter(|(name, _)| !shared.contains(name)).collect()
+        all.filter(|(key, _)| !shared.contains(key)).map(|(_, value)| value).collect()
     }
 
     /// What must stay finite from step to step, by the session it is in: weights, what layers carry on,
     /// and summed gradients. What an optimiser keeps may be infinite while the weights are not, such as
     /// the mean of large squares; where it is NaN, so are the weights that it moves in the same step.
     fn handed_on(&self) -> Vec<(&Session, Vec<Value>)> {
-        let trained = self.session().parameter_names();
-        let is_sum = |name: &str| {
-            let weight = name.strip_suffix(SLOT).and_then(|name| name.strip_suffix('.'));
-            self.recipe.accumulate > 1 && weight.is_some_and(|name| trained.contains(&name))
+        let is_handed_on = |kind: StateKind| {
+            kind.is_weight() || matches!(kind, StateKind::Carried | StateKind::GradientSum { .. })
         };
         let mut all = Vec::new();
         for (index, (_, Step { session, .. })) in self.training.iter().enumerate() {
-            let recording = session.tape().recording();
-            let of_model = |value| recording.is_weight(value) || recording.is_carried(value);
-            let mut own = self.own_values(index);
-            own.retain(|(name, value)| of_model(*value) || is_sum(name));
-            let values = own.into_iter().map(|(_, value)| value);
-            let values: Vec<Value> = values.filter(|&v| session.type_of(v).dtype == DType::F32).collect();
+            let mut values = self.own_values(index);
+            values.retain(|&v| {
+                session.kind(v).is_some_and(is_handed_on) && session.type_of(v).dtype == DType::F32
+            });
             if !values.is_empty() {
                 all.push((session, values));
             }

@@ -29,7 +29,7 @@ use self::recipe::{Recipe, Step, Sums};
 use crate::data::Samples;
 use crate::error::{Error, Result};
 use crate::executor::Device;
-use crate::graph::Value;
+use crate::graph::{StateKind, Value};
 use crate::session::{Chain, Session, SessionOptions, Snapshot};
 use crate::train::checkpoint::Journey;
 use crate::train::{LEARNING_RATE, Logs, Schedule};
@@ -189,7 +189,7 @@ impl Trainer {
     pub fn reset_states(&mut self) -> Result<()> {
         let steps = self.training.iter_mut().map(|(_, step)| step);
         let mut steps = steps.chain(&mut self.evaluation).chain(&mut self.prediction);
-        steps.try_for_each(|step| step.session.reset_carried())
+        steps.try_for_each(|step| step.session.reset(|_, kind| kind == StateKind::Carried))
     }
 
     /// A copy of the model's weights and running statistics on the device.
@@ -215,29 +215,20 @@ impl Trainer {
         &self.main().values.weights_of_model
     }
 
-    /// The names of the weights that pruning applies to.
-    pub(crate) fn prunable(&self) -> Vec<String> {
+    /// The weights that pruning applies to.
+    pub(crate) fn prunable(&self) -> Vec<Value> {
         let session = self.session();
-        let trained = session.parameter_names();
-        let weights = self.weight_values().iter().filter(|&&value| session.shape_of(value).rank() > 1);
-        weights.map(|&value| session.name_of(value)).filter(|name| trained.contains(&name.as_str())).collect()
-    }
-
-    /// A parameter or state of the training by name, with all digits.
-    pub(crate) fn weight(&self, name: &str) -> Result<Vec<f64>> {
-        self.session().read_f64(self.session().advanced_value(name)?)
-    }
-
-    /// Overwrites a parameter or state of the training.
-    pub(crate) fn set_weight(&mut self, name: &str, data: &[f64]) -> Result<()> {
-        let session = self.session_mut();
-        session.write_f64(session.advanced_value(name)?, data)
+        let is_it = |&value: &Value| {
+            session.kind(value) == Some(StateKind::Weight { trained: true })
+                && session.shape_of(value).rank() > 1
+        };
+        self.weight_values().iter().copied().filter(is_it).collect()
     }
 
     /// Gives every weight that may be pruned a mask, unless they have them.
     pub(crate) fn record_masks(&mut self) -> Result<()> {
         let known = self.recipe.masked.len();
-        let prunable = self.prunable().into_iter();
+        let prunable = self.prunable().into_iter().map(|value| self.session().name_of(value));
         let more: Vec<String> = prunable.filter(|name| !self.recipe.masked.contains(name)).collect();
         if more.is_empty() {
             return Ok(());

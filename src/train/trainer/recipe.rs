@@ -8,14 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Init, Source, Value};
+use crate::graph::{Graph, Init, StateKind, Value};
 use crate::nn::{self, Layer, Mode};
 use crate::session::Session;
 use crate::shape::Shape;
 use crate::tape::Tape;
 use crate::train::accumulation::{GradientSum, Part};
 use crate::train::checkpoint::is_within;
-use crate::train::pruning::mask_name;
 use crate::train::{LossFunction, MetricFunction, MetricInputs, Optimizer};
 
 /// The program's choices, from which every tape is recorded.
@@ -167,8 +166,9 @@ impl Recipe {
             if !self.masked.contains(&name) {
                 continue;
             }
-            let mask = g.keep(g.state(&mask_name(&name), g.shape(weight)?, Init::Ones))?;
-            let is_trained = matches!(g.recording().values[weight.index()].source, Source::Parameter(_));
+            let kind = StateKind::Mask { of: weight };
+            let mask = g.keep(g.state_of_kind("mask", g.ty(weight)?, kind, Init::Ones))?;
+            let is_trained = g.recording().values[weight.index()].source.is_trained();
             if is_trained {
                 g.mask(weight, mask)?;
             }
@@ -211,7 +211,9 @@ impl Recipe {
         let output = recorded.output()?;
         let layers = recorded.layers.into_iter().map(|layer| layer.name).collect();
         let declared = recorded.parameters.into_iter().chain(recorded.states);
-        let mut model: Vec<Value> = declared.filter(|&value| graph.recording().is_weight(value)).collect();
+        let mut model: Vec<Value> = declared
+            .filter(|&value| graph.recording().kind(value).is_some_and(StateKind::is_weight))
+            .collect();
         // In the order of their declaration, whether frozen or not.
         model.sort_unstable();
         Ok(Recording { graph, inputs, output, model, layers })
@@ -246,9 +248,9 @@ impl Recipe {
             lengths.push(length);
         }
         let all = if parts.len() == 1 { parts[0] } else { g.concat(&parts, 0)? };
-        let shape = g.shape(all)?;
-        let total = g.state(&format!("{stage}.total"), shape, Init::Zeros);
-        let carry = g.state(&format!("{stage}.carry"), shape, Init::Zeros);
+        let ty = g.ty(all)?;
+        let sum = |part| g.state_of_kind(&format!("{stage}.{part}"), ty, StateKind::Accumulator, Init::Zeros);
+        let (total, carry) = (sum("total"), sum("carry"));
         g.accumulate(total, carry, all)?;
         Ok(Sums { total, carry, lengths })
     }

@@ -142,13 +142,6 @@ impl Trainer {
         self.recipe.metrics.iter().flat_map(|metric| metric.result_names(output)).collect()
     }
 
-    /// The names of the sums of the epoch.
-    fn sum_names(&self) -> Result<Vec<String>> {
-        let step = self.main();
-        let sums = step.sums()?;
-        Ok([sums.total, sums.carry].map(|value| step.session.name_of(value)).to_vec())
-    }
-
     /// Refuses a checkpoint of a trainer that would go on differently.
     fn check_checkpoint(&self, opened: &Opened, path: &Path) -> Result<()> {
         let header = &opened.header;
@@ -182,8 +175,7 @@ impl Trainer {
             let mut indices: Vec<usize> = indices.collect::<Result<_>>()?;
             indices.insert(0, 0);
             let sessions: Vec<&Session> = indices.iter().map(|&i| &self.training[i].1.session).collect();
-            let sums = if within { Vec::new() } else { self.sum_names()? };
-            let placement = opened.place(&sessions, &sums)?;
+            let placement = opened.place(&sessions, within)?;
             header.scalars.iter().try_for_each(|(name, _)| self.session().scalar(name).map(|_| ()))?;
             before_writing(self)?;
             Ok((indices, placement))
@@ -223,8 +215,8 @@ impl Trainer {
     /// Drops the steps with states that those of a checkpoint do not have: they start as they would have
     /// then.
     fn forget_states_but(&mut self, kept: &[usize]) {
-        let names = |step: &Step| step.session.advanced().map(|(name, _)| name).collect::<BTreeSet<_>>();
-        let known: BTreeSet<String> = kept.iter().flat_map(|&i| names(&self.training[i].1)).collect();
+        let names = |step: &Step| step.session.advanced().map(|(key, _)| key).collect::<BTreeSet<_>>();
+        let known: BTreeSet<_> = kept.iter().flat_map(|&i| names(&self.training[i].1)).collect();
         self.training.retain(|(_, step)| names(step).is_subset(&known));
         self.health = None;
     }

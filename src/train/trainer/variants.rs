@@ -1,10 +1,12 @@
 //! The training steps that a trainer keeps beside the one for whole batches.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::Trainer;
 use super::recipe::{Step, Variant};
 use crate::error::Result;
+use crate::graph::StateKey;
 
 /// How many are kept, besides those that alone have the states of their layers for a size of a batch.
 const KEPT: usize = 8;
@@ -54,12 +56,12 @@ impl Trainer {
 
     /// The steps, but for the first, whose parameters and states others have too.
     fn spare_steps(&self) -> Vec<usize> {
-        let names = |(_, step): &(Variant, Step)| step.session.advanced().map(|(name, _)| name).collect();
-        let names: Vec<Vec<String>> = self.training.iter().map(names).collect();
-        let mut owners: HashMap<&str, usize> = HashMap::new();
-        names.iter().flatten().for_each(|name| *owners.entry(name).or_default() += 1);
-        let has_others = |name: &String| owners.get(name.as_str()).is_some_and(|&count| count > 1);
-        (1..names.len()).filter(|&index| names[index].iter().all(has_others)).collect()
+        let keys = |(_, step): &(Variant, Step)| step.session.advanced().map(|(key, _)| key).collect();
+        let keys: Vec<Vec<Arc<StateKey>>> = self.training.iter().map(keys).collect();
+        let mut owners: HashMap<&StateKey, usize> = HashMap::new();
+        keys.iter().flatten().for_each(|key| *owners.entry(key).or_default() += 1);
+        let has_others = |key: &Arc<StateKey>| owners.get(&**key).is_some_and(|&count| count > 1);
+        (1..keys.len()).filter(|&index| keys[index].iter().all(has_others)).collect()
     }
 
     /// The number of training steps that are recorded, for tests.
