@@ -3,11 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io::{self, Write};
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use half::{bf16, f16};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, SafeTensors, TensorInfo, TensorView};
 
 use super::header::{self, Header, Stamp};
 use crate::dtype::StoredType;
@@ -60,15 +59,11 @@ fn write(
 pub(super) struct TensorFile {
     pub path: PathBuf,
     bytes: Vec<u8>,
-    stored: BTreeMap<String, Stored>,
+    /// Where the tensors begin.
+    start: usize,
+    stored: BTreeMap<String, TensorInfo>,
     /// This crate's own entry, and the part of it that every file has.
     pub metadata: Option<(String, Stamp)>,
-}
-
-struct Stored {
-    dtype: Dtype,
-    shape: Vec<usize>,
-    at: Range<usize>,
 }
 
 impl TensorFile {
@@ -83,18 +78,11 @@ impl TensorFile {
             let message = format!("not a whole safetensors file: {error}");
             Error::Corrupt { path: path.to_owned(), message }
         })?;
-        // Eight bytes of length stand before the header.
-        let start = 8 + header;
-        let stored = info.tensors().into_iter().map(|(name, tensor)| {
-            let (from, to) = tensor.data_offsets;
-            let at = start + from..start + to;
-            (name, Stored { dtype: tensor.dtype, shape: tensor.shape.clone(), at })
-        });
-        let stored = stored.collect();
+        let stored = info.tensors().into_iter().map(|(name, tensor)| (name, tensor.clone())).collect();
         let own = info.metadata().as_ref().and_then(|entries| entries.get(KEY));
-        let stamped = |text: &String| Ok((text.clone(), Stamp::read(text, path)?));
-        let metadata = own.map(stamped).transpose()?;
-        Ok(TensorFile { path: path.to_owned(), bytes, stored, metadata })
+        let metadata = own.map(|text| Ok((text.clone(), Stamp::read(text, path)?))).transpose()?;
+        // Eight bytes of length stand before the header.
+        Ok(TensorFile { path: path.to_owned(), bytes, start: 8 + header, stored, metadata })
     }
 
     /// The names of all tensors.
@@ -116,7 +104,8 @@ impl TensorFile {
     /// U32.
     pub fn numbers(&self, name: &str) -> Option<Vec<f64>> {
         let stored = self.stored.get(name)?;
-        let bytes = &self.bytes[stored.at.clone()];
+        let (from, to) = stored.data_offsets;
+        let bytes = &self.bytes[self.start + from..self.start + to];
         Some(match stored.dtype {
             Dtype::F32 => decode(bytes, |b| f64::from(f32::from_le_bytes(b))),
             Dtype::F64 => decode(bytes, f64::from_le_bytes),

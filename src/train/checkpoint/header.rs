@@ -1,12 +1,13 @@
 //! What a checkpoint says beside its tensors, as JSON.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::numbers::{exact, figures, logs};
+use super::states::Meaning;
 use crate::error::{Error, Result};
 use crate::session::NonFinite;
 use crate::train::callbacks::{CallbackState, Position};
@@ -56,6 +57,8 @@ pub(crate) struct Header {
     pub variants: Vec<Variant>,
     /// Which tensors are the model's weights.
     pub weights: Vec<String>,
+    /// What each tensor is, which is said when they are written.
+    pub tensors: BTreeMap<String, Meaning>,
     /// The figures of the metrics, whose sums are among the tensors.
     pub metrics: Vec<String>,
     pub journey: Journey,
@@ -170,7 +173,10 @@ impl Header {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::graph::{Role, StateKey};
 
     fn header() -> Header {
         let mut logs = Logs::new();
@@ -185,6 +191,8 @@ mod tests {
         let callbacks = [("CsvLog", CallbackState::default()), ("EarlyStopping(loss)", state)];
         let callbacks =
             callbacks.map(|(identity, state)| Remembered { identity: identity.to_owned(), state }).to_vec();
+        let weight = Arc::new(StateKey::named("dense.weight"));
+        let mask = StateKey { role: Role::Mask, name: "mask".to_owned(), of: Some(weight.clone()) };
         Header {
             seed: u32::MAX,
             batch: 8,
@@ -200,6 +208,11 @@ mod tests {
             frozen: BTreeSet::from(["conv2d".to_owned()]),
             variants: vec![Variant { rows: 8, weighted: false, updates: true }],
             weights: vec!["dense.weight".to_owned()],
+            tensors: BTreeMap::from([
+                ("dense.weight".to_owned(), Meaning::State(weight.clone())),
+                ("dense.weight.mask".to_owned(), Meaning::State(mask.into())),
+                ("callback/1/best".to_owned(), Meaning::Callback(1, "best".to_owned())),
+            ]),
             metrics: vec!["accuracy".to_owned()],
             journey: Journey { position, history, data: Some((35, true)), callbacks: Some(callbacks) },
         }
@@ -241,7 +254,7 @@ mod tests {
     fn each_field_is_needed() {
         let text = text(&header());
         let fields: serde_json::Map<_, _> = serde_json::from_str(&text).expect("it is an object");
-        assert_eq!(fields.len(), 18);
+        assert_eq!(fields.len(), 19);
         for name in fields.keys() {
             let mut less = fields.clone();
             less.remove(name);

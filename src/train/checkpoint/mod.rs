@@ -14,4 +14,4 @@ mod weights;
 pub(crate) use header::{Header, Journey, Remembered};
 pub(crate) use options::is_within;
 pub use options::{LoadOptions, LoadReport, SkippedTensor};
-pub(crate) use states::{Checkpoint, Opened, own_something};
+pub(crate) use states::{Opened, own_something, save};

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use safetensors::tensor::Dtype;
+use serde::{Deserialize, Serialize};
 
 use super::file::{self, Tensor, TensorFile};
 use super::{Header, Remembered};
@@ -12,7 +13,6 @@ use crate::dtype::{DType, StoredType};
 use crate::error::{Error, Result};
 use crate::graph::{Role, StateKey, Value};
 use crate::session::Session;
-use crate::train::CallbackState;
 
 /// What a session keeps a value in: the CPU path computes in f64.
 fn dtype_here(session: &Session, value: Value) -> Dtype {
@@ -53,8 +53,7 @@ pub(super) fn tensors_of(session: &Session, named: Vec<(String, Value)>) -> Resu
     Ok(tensors)
 }
 
-/// The parameters and states of several sessions by name. What they share counts once; the first one
-/// that has a name owns it.
+/// The parameters and states of several sessions. What they share counts once, as the first one's.
 fn owners<'a>(sessions: &[&'a Session]) -> BTreeMap<Arc<StateKey>, (&'a Session, usize, Value)> {
     let mut owners = BTreeMap::new();
     for (index, session) in sessions.iter().enumerate() {
@@ -74,45 +73,48 @@ pub(crate) fn own_something(sessions: &[&Session]) -> Vec<bool> {
     own
 }
 
-/// What belongs into a checkpoint: the tensors of a trainer's sessions and of its callbacks.
-#[derive(Default)]
-pub(crate) struct Checkpoint {
-    tensors: BTreeMap<String, Tensor>,
+/// What a tensor of a checkpoint is. Its name in the file is for people.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Meaning {
+    State(Arc<StateKey>),
+    /// An array of a callback, by the callback's position.
+    Callback(usize, String),
 }
 
-/// The name of a callback's array among the tensors.
-fn callback_tensor(callback: usize, array: &str) -> String {
-    format!("callback/{callback}/{array}")
+/// Writes every parameter and state of these sessions, the one that the others share with first, and what
+/// the callbacks of the header remember.
+pub(crate) fn save(path: &Path, sessions: &[&Session], mut header: Header) -> Result<()> {
+    let mut of_session: Vec<Vec<(String, Value)>> = vec![Vec::new(); sessions.len()];
+    // Weights come first, whose names are their own.
+    for (key, (_, index, value)) in owners(sessions) {
+        let name = header.call(key.to_string(), Meaning::State(key));
+        of_session[index].push((name, value));
+    }
+    let mut tensors = BTreeMap::new();
+    for (session, values) in sessions.iter().zip(of_session) {
+        tensors.extend(tensors_of(session, values)?);
+    }
+    let callbacks = header.journey.callbacks.take();
+    for (index, callback) in callbacks.iter().flatten().enumerate() {
+        for (array, data) in &callback.state.arrays {
+            let meaning = Meaning::Callback(index, array.clone());
+            let name = header.call(format!("callback/{index}/{array}"), meaning);
+            tensors.insert(name, Tensor::new(Dtype::F64, &[data.len()], data));
+        }
+    }
+    header.journey.callbacks = callbacks;
+    file::save(path, &tensors, Some(&header))
 }
 
-impl Checkpoint {
-    /// Reads every parameter and state of these sessions, the one that the others share with first.
-    pub fn of_sessions(sessions: &[&Session]) -> Result<Checkpoint> {
-        let mut of_session: Vec<Vec<(String, Value)>> = vec![Vec::new(); sessions.len()];
-        for (key, (_, index, value)) in owners(sessions) {
-            of_session[index].push((key.to_string(), value));
+impl Header {
+    /// Says what a tensor is, and returns its name: this one unless another has it.
+    fn call(&mut self, mut name: String, meaning: Meaning) -> String {
+        while self.tensors.contains_key(&name) {
+            name.push('\'');
         }
-        let mut tensors = BTreeMap::new();
-        for (session, values) in sessions.iter().zip(of_session) {
-            tensors.extend(tensors_of(session, values)?);
-        }
-        Ok(Checkpoint { tensors })
-    }
-
-    /// Adds what a callback remembers; its numbers are for the header.
-    pub fn add_callback(&mut self, index: usize, state: &CallbackState) -> Result<()> {
-        for (array, data) in &state.arrays {
-            let name = callback_tensor(index, array);
-            let tensor = Tensor::new(Dtype::F64, &[data.len()], data);
-            if self.tensors.insert(name.clone(), tensor).is_some() {
-                return Err(Error::DuplicateName { name });
-            }
-        }
-        Ok(())
-    }
-
-    pub fn save(&self, path: &Path, header: &Header) -> Result<()> {
-        file::save(path, &self.tensors, Some(header))
+        self.tensors.insert(name.clone(), meaning);
+        name
     }
 }
 
@@ -120,12 +122,6 @@ impl Checkpoint {
 pub(crate) struct Opened {
     file: TensorFile,
     pub header: Header,
-}
-
-/// What goes where, when everything fits.
-pub(crate) struct Placement {
-    /// Which of the sessions, which value, and its numbers.
-    contents: Vec<(usize, Value, Vec<f64>)>,
 }
 
 impl Opened {
@@ -140,59 +136,52 @@ impl Opened {
     /// What each callback was, and is to take up.
     pub fn callbacks(&self) -> Vec<Remembered> {
         let mut callbacks = self.header.journey.callbacks.clone().unwrap_or_default();
-        for (index, callback) in callbacks.iter_mut().enumerate() {
-            let prefix = callback_tensor(index, "");
-            let named = self.file.names().filter_map(|name| Some((name, name.strip_prefix(&prefix)?)));
-            let arrays = named.filter_map(|(name, array)| Some((array.to_owned(), self.file.numbers(name)?)));
-            callback.state.arrays = arrays.collect();
+        for (name, meaning) in &self.header.tensors {
+            if let Meaning::Callback(index, array) = meaning
+                && let (Some(callback), Some(data)) = (callbacks.get_mut(*index), self.file.numbers(name))
+            {
+                callback.state.arrays.push((array.clone(), data));
+            }
         }
         callbacks
     }
 
-    /// Finds the place of every tensor among these sessions, sums of an epoch only `within` one; nothing is
-    /// written.
+    /// What goes where among these sessions, sums of an epoch only `within` it: which of the sessions, which
+    /// value, and its numbers.
     ///
     /// # Errors
     /// [`Error::TensorNames`], [`Error::TensorMismatch`].
-    pub fn place(&self, sessions: &[&Session], within: bool) -> Result<Placement> {
-        let owners = owners(sessions);
-        let (owners, sums): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            owners.into_iter().partition(|(key, _)| within || key.role != Role::Accumulator);
-        let by_name = |owners: BTreeMap<Arc<StateKey>, _>| -> BTreeMap<String, _> {
-            owners.into_iter().map(|(key, owner)| (key.to_string(), owner)).collect()
-        };
-        let (owners, but) = (by_name(owners), by_name(sums));
-        let path = || self.file.path.clone();
-        let callbacks = self.header.journey.callbacks.as_ref().map_or(0, Vec::len);
-        let prefixes: Vec<String> = (0..callbacks).map(|index| callback_tensor(index, "")).collect();
-        let of_callback = |name: &str| prefixes.iter().any(|prefix| name.starts_with(prefix));
-        let unexpected = self.file.names().filter(|name| !owners.contains_key(*name) && !of_callback(name));
-        let unexpected = unexpected.map(str::to_owned).filter(|name| !but.contains_key(name));
-        let unexpected: Vec<String> = unexpected.collect();
-        let missing = owners.keys().filter(|name| self.file.dtype(name).is_none());
-        let missing: Vec<String> = missing.cloned().collect();
+    pub fn place(&self, sessions: &[&Session], within: bool) -> Result<Vec<(usize, Value, Vec<f64>)>> {
+        let counts = |key: &StateKey| within || key.role != Role::Accumulator;
+        let mut owners = owners(sessions);
+        owners.retain(|key, _| counts(key));
+        let (mut there, mut unexpected) = (BTreeMap::new(), Vec::new());
+        for name in self.file.names() {
+            match self.header.tensors.get(name) {
+                Some(Meaning::State(key)) if owners.contains_key(key) => _ = there.insert(key, name),
+                Some(Meaning::State(key)) if !counts(key) => {}
+                Some(Meaning::Callback(..)) => {}
+                _ => unexpected.push(name.to_owned()),
+            }
+        }
+        let missing = owners.keys().filter(|key| !there.contains_key(key));
+        let missing: Vec<String> = missing.map(|key| key.to_string()).collect();
         if !missing.is_empty() || !unexpected.is_empty() {
-            return Err(Error::TensorNames { path: path(), missing, unexpected });
+            return Err(Error::TensorNames { path: self.file.path.clone(), missing, unexpected });
         }
         let mut contents = Vec::with_capacity(owners.len());
-        for (name, (session, index, value)) in owners {
-            let expected = type_here(session, value);
-            let found = self.file.stored_type(&name).filter(|found| *found != expected);
-            match (found, self.file.numbers(&name)) {
+        for (key, (session, index, value)) in owners {
+            let (name, expected) = (there[&key], type_here(session, value));
+            let found = self.file.stored_type(name).filter(|found| *found != expected);
+            match (found, self.file.numbers(name)) {
                 (None, Some(numbers)) => contents.push((index, value, numbers)),
                 (found, _) => {
                     let types = Box::new([found.unwrap_or_else(|| expected.clone()), expected]);
-                    return Err(Error::TensorMismatch { path: path(), name, types });
+                    let (path, name) = (self.file.path.clone(), key.to_string());
+                    return Err(Error::TensorMismatch { path, name, types });
                 }
             }
         }
-        Ok(Placement { contents })
-    }
-}
-
-impl Placement {
-    /// Hands everything to `write`: the position of the session, the value, its numbers.
-    pub fn write(&self, mut write: impl FnMut(usize, Value, &[f64]) -> Result<()>) -> Result<()> {
-        self.contents.iter().try_for_each(|(index, value, data)| write(*index, *value, data))
+        Ok(contents)
     }
 }

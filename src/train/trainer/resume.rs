@@ -1,7 +1,7 @@
 //! Where training goes on: checkpoints, and weights by name.
 
 use std::borrow::Borrow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::session::Session;
 use crate::train::History;
 use crate::train::callbacks::{Callback, Position};
 use crate::train::checkpoint::{
-    Checkpoint, Header, Journey, LoadOptions, LoadReport, Opened, Remembered, own_something,
+    self, Header, Journey, LoadOptions, LoadReport, Opened, Remembered, own_something,
 };
 
 impl Trainer {
@@ -66,6 +66,14 @@ impl Trainer {
     /// The file is written beside its place and renamed, so that an older one is replaced whole or not at
     /// all.
     ///
+    /// # Format
+    /// A safetensors file; a GPU writes F32 and the CPU path F64, each with all its digits. The entry
+    /// `retape` of its metadata is JSON of version 2, of the kind `checkpoint`. `weights` lists the tensors
+    /// that are weights, under their own names. `tensors` says of every tensor what it is: a state by its
+    /// `role`, its `name` and what it is there for (`of`), so that nothing hangs on how tensors are called,
+    /// or an array of a callback. Version 1, which had these relations in the names only, is refused with
+    /// [`Error::CheckpointVersion`]; [`load_weights`](Trainer::load_weights) reads the weights in it.
+    ///
     /// # Errors
     /// [`Error::Io`] with the path; what reading a value from the device reports.
     pub fn save_checkpoint(&self, path: impl AsRef<Path>) -> Result<()> {
@@ -102,11 +110,7 @@ impl Trainer {
 
     /// Writes the trainer as it is, at this point of a journey.
     fn write(&self, path: &Path, journey: Journey) -> Result<()> {
-        let mut checkpoint = Checkpoint::of_sessions(&self.sessions())?;
-        for (index, callback) in journey.callbacks.iter().flatten().enumerate() {
-            checkpoint.add_callback(index, &callback.state)?;
-        }
-        checkpoint.save(path, &self.header(journey))
+        checkpoint::save(path, &self.sessions(), self.header(journey))
     }
 
     /// The sessions that parameters and states are in, the owner of most first.
@@ -130,6 +134,7 @@ impl Trainer {
             frozen: self.recipe.frozen.clone(),
             variants: self.variants_with_states(),
             weights: self.session().weight_names(),
+            tensors: BTreeMap::new(),
             metrics: self.metric_names(),
             journey,
         }
@@ -194,8 +199,9 @@ impl Trainer {
         if replaced.is_some() {
             (self.evaluation, self.prediction, self.health) = (None, None, None);
         }
-        placement
-            .write(|index, value, data| self.training[indices[index]].1.session.write_f64(value, data))?;
+        for (index, value, data) in placement {
+            self.training[indices[index]].1.session.write_f64(value, &data)?;
+        }
         self.forget_states_but(&indices);
         self.session_mut().restore_scalars(&header.scalars);
         (self.steps, self.updates) = (header.steps, header.updates);
