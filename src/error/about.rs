@@ -58,7 +58,7 @@ pub(super) fn target_cure(found: TensorType, expected: TensorType) -> &'static s
 }
 
 /// Names with commas between them.
-pub(super) fn list(names: &[String]) -> String {
+pub(crate) fn list(names: &[String]) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 

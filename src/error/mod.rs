@@ -5,7 +5,8 @@ mod about;
 use std::panic::Location;
 use std::path::PathBuf;
 
-use about::{in_layer, list, target_cure, version_cure};
+pub(crate) use about::list;
+use about::{in_layer, target_cure, version_cure};
 
 use crate::dtype::{DType, StoredType};
 use crate::shape::{Shape, TensorType};

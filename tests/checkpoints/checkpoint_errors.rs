@@ -235,6 +235,16 @@ fn a_callback_that_cannot_go_on_is_asked_first() {
     let bad = folder.write("bad.safetensors", &changed);
     let again = |path: &Path| fit(3).on_epoch_end(|_| Ok(())).resume(path);
     assert!(matches!(refused(cpu(5), &points(20), again(&bad)), Error::Length { .. }));
+    // None at all.
+    let tensors: Vec<_> = file.tensors().into_iter().filter(|(n, _)| n != name).collect();
+    let fewer = safetensors::serialize(tensors, metadata.metadata().clone()).unwrap();
+    let bad = folder.write("fewer.safetensors", &fewer);
+    match refused(cpu(5), &points(20), again(&bad)) {
+        Error::TensorNames { missing, unexpected, .. } => {
+            assert_eq!((missing, unexpected), (vec![name.to_owned()], Vec::new()));
+        }
+        other => panic!("{other:?}"),
+    }
     assert_eq!(cpu(5).fit(points(20), again(&path)).unwrap().epochs.len(), 3);
 }
 

@@ -155,17 +155,24 @@ impl Opened {
         let counts = |key: &StateKey| within || key.role != Role::Accumulator;
         let mut owners = owners(sessions);
         owners.retain(|key, _| counts(key));
+        let callbacks = self.header.journey.callbacks.as_ref().map_or(0, Vec::len);
+        let is_array = |name: &str| self.file.dtype(name) == Some(Dtype::F64);
         let (mut there, mut unexpected) = (BTreeMap::new(), Vec::new());
         for name in self.file.names() {
             match self.header.tensors.get(name) {
                 Some(Meaning::State(key)) if owners.contains_key(key) => _ = there.insert(key, name),
                 Some(Meaning::State(key)) if !counts(key) => {}
-                Some(Meaning::Callback(..)) => {}
+                Some(Meaning::Callback(index, _)) if *index < callbacks && is_array(name) => {}
                 _ => unexpected.push(name.to_owned()),
             }
         }
-        let missing = owners.keys().filter(|key| !there.contains_key(key));
-        let missing: Vec<String> = missing.map(|key| key.to_string()).collect();
+        let mut missing: Vec<String> =
+            owners.keys().filter(|key| !there.contains_key(key)).map(|key| key.to_string()).collect();
+        let of_callbacks =
+            self.header.tensors.iter().filter(|(_, what)| matches!(what, Meaning::Callback(..)));
+        missing.extend(
+            of_callbacks.map(|(name, _)| name.clone()).filter(|name| self.file.dtype(name).is_none()),
+        );
         if !missing.is_empty() || !unexpected.is_empty() {
             return Err(Error::TensorNames { path: self.file.path.clone(), missing, unexpected });
         }

@@ -1,6 +1,6 @@
 //! Weights in files, by name.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use safetensors::tensor::Dtype;
@@ -15,8 +15,9 @@ use crate::session::Session;
 
 impl Session {
     /// Writes the model's weights to a safetensors file, by name: trained and frozen parameters and
-    /// running statistics. Not what an optimiser keeps, nor states that a stateful layer carries from
-    /// replay to replay.
+    /// running statistics; those that the tape uses, which are all of them in the session of a
+    /// [`Trainer`](crate::train::Trainer). Not what an optimiser keeps, nor states that a stateful layer
+    /// carries from replay to replay.
     ///
     /// A GPU session writes F32, the CPU path, which computes in f64, F64: each with all its digits. The
     /// file is written beside its place and renamed, so that an older one is replaced whole or not at
@@ -77,9 +78,10 @@ impl Session {
         let own = self.wanted_weights(options)?;
         let file = TensorFile::open(path.as_ref())?;
         let of_model = file.metadata.as_ref().and_then(|(_, stamp)| stamp.weights.as_ref());
-        let of_model = of_model.map(|weights| weights.iter().map(String::as_str).collect::<BTreeSet<_>>());
-        let names = file.names().filter(|name| of_model.as_ref().is_none_or(|w| w.contains(name)));
-        let unexpected = names.filter(|name| options.wants(name) && !own.contains_key(*name));
+        let is_weight =
+            |name: &str| of_model.is_none_or(|weights| weights.iter().any(|weight| weight == name));
+        let unexpected =
+            file.names().filter(|name| options.wants(name) && !own.contains_key(*name) && is_weight(name));
         let mut report =
             LoadReport { unexpected: unexpected.map(str::to_owned).collect(), ..LoadReport::default() };
         let mut data = Vec::new();
@@ -91,16 +93,16 @@ impl Session {
             let expected = type_here(self, value);
             let fits = is_float(file.dtype(name)) && found.shape == expected.shape;
             match file.numbers(name).filter(|_| fits) {
-                Some(numbers) => data.push((value, numbers)),
+                Some(numbers) => {
+                    report.loaded.push(name.clone());
+                    data.push((value, numbers));
+                }
                 None => report.skipped.push(SkippedTensor { name: name.clone(), found, expected }),
             }
         }
         if !options.partial {
             refuse(&report, path.as_ref())?;
         }
-        let skipped = |name: &&String| report.skipped.iter().any(|s| s.name == **name);
-        let loaded = own.keys().filter(|name| !report.missing.contains(name) && !skipped(name));
-        report.loaded = loaded.cloned().collect();
         data.iter().try_for_each(|(value, numbers)| self.write_f64(*value, numbers))?;
         Ok(report)
     }

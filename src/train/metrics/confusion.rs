@@ -128,18 +128,10 @@ impl ConfusionMatrix {
 
     /// What the samples are to each class.
     pub(super) fn tallies(&self) -> Vec<Tally> {
-        let (mut supports, mut predicted) = (vec![0; self.classes], vec![0; self.classes]);
-        let rows = self.counts.chunks_exact(self.classes.max(1)).take(self.classes);
-        for (label, row) in rows.enumerate() {
-            for (prediction, &count) in row.iter().enumerate() {
-                supports[label] += count;
-                predicted[prediction] += count;
-            }
-        }
         let total = self.total();
         let tally = |class: usize| {
             let tp = self.count(class, class);
-            let (fp, r#fn) = (predicted[class] - tp, supports[class] - tp);
+            let (fp, r#fn) = (self.predicted(class) - tp, self.support(class) - tp);
             Tally { tp, fp, r#fn, tn: total - tp - fp - r#fn }
         };
         (0..self.classes).map(tally).collect()

@@ -1,6 +1,5 @@
 //! Where training goes on: checkpoints, and weights by name.
 
-use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::path::Path;
@@ -8,7 +7,7 @@ use std::path::Path;
 use super::Trainer;
 use super::fit::Training;
 use super::recipe::{Step, Variant};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, list};
 use crate::session::Session;
 use crate::train::History;
 use crate::train::callbacks::{Callback, Position};
@@ -243,25 +242,19 @@ fn same<T: PartialEq + Display>(path: &Path, what: &'static str, found: T, expec
     Err(Error::CheckpointMismatch { path: path.to_owned(), what, found, expected })
 }
 
-/// Texts one after the other.
-fn listed<T: Borrow<str>>(texts: &[T]) -> String {
-    if texts.is_empty() { "none".to_owned() } else { texts.join(", ") }
-}
-
 /// The callbacks that take up what others remembered, each by its position there and here. Those that
 /// remember nothing, on either side, may be missing.
 fn matched(path: &Path, there: &[Remembered], here: &[(String, bool)]) -> Result<Vec<(usize, usize)>> {
-    let there: Vec<(&str, bool)> = there.iter().map(|c| (&c.identity[..], !c.state.is_empty())).collect();
-    let here: Vec<(&str, bool)> = here.iter().map(|(name, remembers)| (&name[..], *remembers)).collect();
-    let remember: BTreeSet<&str> = there.iter().chain(&here).filter(|c| c.1).map(|c| c.0).collect();
-    let places = |callbacks: &[(&str, bool)]| -> Vec<usize> {
-        (0..callbacks.len()).filter(|&i| remember.contains(callbacks[i].0)).collect()
-    };
-    let (from, to) = (places(&there), places(&here));
-    let names = |callbacks: &[(&str, bool)], places: &[usize]| {
-        listed(&places.iter().map(|&i| callbacks[i].0).collect::<Vec<_>>())
-    };
-    same(path, "the callbacks that remember something", names(&there, &from), names(&here, &to))?;
+    let there: Vec<_> = there.iter().map(|c| (c.identity.clone(), !c.state.is_empty())).collect();
+    let remembers =
+        |name: &String| there.iter().chain(here).any(|(other, remembers)| *remembers && other == name);
+    let [(from, names_there), (to, names_here)] = [&there[..], here].map(|callbacks| {
+        let those = callbacks.iter().enumerate().filter(|(_, (name, _))| remembers(name));
+        let (places, names): (Vec<usize>, Vec<String>) =
+            those.map(|(i, (name, _))| (i, name.clone())).unzip();
+        (places, list(&names))
+    });
+    same(path, "the callbacks that remember something", names_there, names_here)?;
     Ok(from.into_iter().zip(to).collect())
 }
 
@@ -315,7 +308,7 @@ impl Training<'_, '_> {
         let within = journey.position.step > 0;
         if within {
             let [there, here] =
-                [&opened.header.metrics, &self.trainer.metric_names()].map(|names| listed(names));
+                [&opened.header.metrics, &self.trainer.metric_names()].map(|names| list(names));
             same(path, "the metrics", there, here)?;
         }
         let states = opened.callbacks();
