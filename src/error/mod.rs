@@ -149,10 +149,25 @@ pub enum Error {
     #[error("the value belongs to another graph")]
     ForeignValue,
     /// Two inputs or parameters of one name.
-    #[error("`{name}` is declared twice")]
+    #[error("`{name}` is declared twice{cure}")]
     DuplicateName {
         /// The name.
         name: String,
+        /// What may be done, in words; empty if nothing is known.
+        cure: &'static str,
+    },
+    /// A shared layer called on an input that its weights do not fit.
+    #[error(
+        "the layer is shared: `{name}` has been {} since its call with an input {}, and an input {} needs {}",
+        weights[0], inputs[0], inputs[1], weights[1]
+    )]
+    SharedWeight {
+        /// The weight.
+        name: String,
+        /// The input of the first call and that of this one; boxed, which keeps every `Result` small.
+        inputs: Box<[Shape; 2]>,
+        /// The weight's shape and the one that this call needs.
+        weights: Box<[Shape; 2]>,
     },
     /// A loss that is not one number.
     #[error("a loss must be a scalar, this one has shape {shape}")]

@@ -228,24 +228,20 @@ impl Graph {
     /// Records everything in `body` under a layer name, which appears in listings and errors.
     /// Nested names are joined with a dot.
     pub fn layer<T>(&mut self, name: &str, body: impl FnOnce(&mut Graph) -> T) -> T {
-        self.layer_at(name, None, body)
+        self.layer_at(self.name_within(name), None, body)
     }
 
-    /// [`layer`](Graph::layer), where what this crate records in `body` is attributed to a line of
-    /// the program's; where the crate itself wrote that line too, to the one it stands for.
+    /// [`layer`](Graph::layer) of this full name, where what this crate records in `body` is attributed
+    /// to a line of the program's; where the crate itself wrote that line too, to the one it stands for.
     pub(crate) fn layer_at<T>(
         &mut self,
-        name: &str,
+        full: String,
         at: Option<&'static Location<'static>>,
         body: impl FnOnce(&mut Graph) -> T,
     ) -> T {
         let outer = {
             let mut data = self.data.borrow_mut();
             let outer = data.context;
-            let full = match data.layers[outer.layer].as_str() {
-                "" => name.to_owned(),
-                prefix => format!("{prefix}.{name}"),
-            };
             let layer = match data.layers.iter().position(|l| *l == full) {
                 Some(known) => known,
                 None => {
@@ -276,6 +272,14 @@ impl Graph {
     pub(crate) fn layer_name(&self) -> String {
         let data = self.data.borrow();
         data.layers[data.context.layer].clone()
+    }
+
+    /// The full name of something in the layer that is being recorded.
+    pub(crate) fn name_within(&self, name: &str) -> String {
+        match self.layer_name().as_str() {
+            "" => name.to_owned(),
+            layer => format!("{layer}.{name}"),
+        }
     }
 
     /// Names a computed value, for listings and messages.
@@ -535,7 +539,11 @@ impl Recording {
                 Err(error) => error,
                 Ok(()) => return Ok(()),
             },
-            Deferred::Duplicate => Error::DuplicateName { name },
+            Deferred::Duplicate => {
+                let cure = "; `Graph::layer` keeps the names of two models apart, and a layer called twice with \
+                            the same weights is `shared()`";
+                Error::DuplicateName { name, cure }
+            }
             Deferred::Init(value) => Error::Argument {
                 argument: "init",
                 value: value.clone(),

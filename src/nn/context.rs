@@ -29,17 +29,17 @@ pub(crate) fn record_frozen(
 ) -> Result<Recorded> {
     let at = Location::caller();
     g.recorded_at(at, |g| {
-        let mut layers = Vec::new();
+        let mut log = Log::default();
         let before = Marker::here(g);
         let plan = RecordingPlan { mode, frozen };
-        let mut cx = LayerContext::new(g, &mut layers, plan, true, 0);
+        let mut cx = LayerContext::new(g, &mut log, plan, None);
         let outputs = model.record_all(&mut cx, inputs);
         let outputs = g.located(model.kind(), outputs)?;
         pass_lengths_on(g, model, inputs, &outputs);
         let (parameters, states) = before.declared_since(g);
         states.iter().for_each(|&state| g.note_kind(state, StateKind::Statistic));
         let nodes = before.nodes..g.recording().nodes.len();
-        Ok(Recorded { outputs, parameters, states, layers, nodes })
+        Ok(Recorded { outputs, parameters, states, layers: log.layers, nodes })
     })
 }
 
@@ -47,15 +47,28 @@ pub(crate) fn record_frozen(
 #[derive(Debug)]
 pub struct LayerContext<'a> {
     graph: &'a mut Graph,
-    log: &'a mut Vec<RecordedLayer>,
+    log: &'a mut Log,
     plan: RecordingPlan<'a>,
-    /// Whether the layers that this one is made of are trained, unless they are frozen by name.
-    inherited: bool,
+    /// The layer among those of the log; none for the model itself.
+    layer: Option<usize>,
     trainable: bool,
-    depth: usize,
     /// How many layers of each kind were named after it.
     counts: BTreeMap<&'static str, usize>,
     names: BTreeSet<String>,
+    /// The shared layers among those that were named.
+    shared: BTreeSet<u32>,
+    /// A weight of an earlier call with the shape that this call needs.
+    misfit: Option<(Value, Shape)>,
+}
+
+/// What is known of the layers recorded so far.
+#[derive(Debug, Default)]
+struct Log {
+    layers: Vec<RecordedLayer>,
+    /// The shared ones.
+    shared: BTreeMap<u32, usize>,
+    /// What states of the layers will be after the calls so far.
+    carried: BTreeMap<Value, Value>,
 }
 
 /// What all layers of a recording are told.
@@ -67,16 +80,35 @@ struct RecordingPlan<'a> {
 }
 
 impl<'a> LayerContext<'a> {
-    fn new(
-        graph: &'a mut Graph,
-        log: &'a mut Vec<RecordedLayer>,
-        plan: RecordingPlan<'a>,
-        inherited: bool,
-        depth: usize,
-    ) -> Self {
-        let (counts, names) = (BTreeMap::new(), BTreeSet::new());
-        let trainable = inherited && (plan.frozen.is_empty() || !plan.frozen.contains(&graph.layer_name()));
-        LayerContext { graph, log, plan, inherited, trainable, depth, counts, names }
+    fn new(graph: &'a mut Graph, log: &'a mut Log, plan: RecordingPlan<'a>, layer: Option<usize>) -> Self {
+        let (counts, names, shared) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
+        let trains = layer.is_none_or(|layer| log.layers[layer].trains);
+        let trainable = trains && (plan.frozen.is_empty() || !plan.frozen.contains(&graph.layer_name()));
+        LayerContext { graph, log, plan, layer, trainable, counts, names, shared, misfit: None }
+    }
+
+    /// The layer as it was recorded by earlier calls.
+    fn earlier(&self) -> Option<&RecordedLayer> {
+        self.layer.map(|layer| &self.log.layers[layer]).filter(|layer| layer.calls() > 0)
+    }
+
+    /// What earlier calls of the layer declared under a full name.
+    fn declared(&mut self, name: &str, shape: Shape) -> Option<Value> {
+        let layer = self.earlier()?;
+        let recording = self.graph.recording();
+        let is_it = |v: &&Value| recording.values[v.index()].name.as_deref() == Some(name);
+        let value = *layer.parameters.iter().chain(&layer.states).find(is_it)?;
+        let fits = recording.ty(value).shape == shape;
+        drop(recording);
+        if !fits {
+            self.misfit.get_or_insert((value, shape));
+        }
+        Some(value)
+    }
+
+    /// Whether an earlier call of the layer declared a value.
+    fn is_declared(&self, value: Value) -> bool {
+        self.earlier().is_some_and(|layer| layer.parameters.contains(&value) || layer.states.contains(&value))
     }
 
     /// The graph to record into.
@@ -118,16 +150,23 @@ impl<'a> LayerContext<'a> {
     /// frozen layer is not trained.
     #[track_caller]
     pub fn parameter(&mut self, name: &str, shape: impl Into<Shape>, init: Init) -> Value {
+        let (name, shape) = (self.graph.name_within(name), shape.into());
         let kind = StateKind::Weight { trained: self.trainable };
-        self.graph.state_of_kind(&self.full_name(name), TensorType::f32(shape), kind, init)
+        match self.declared(&name, shape) {
+            Some(parameter) => parameter,
+            None => self.graph.state_of_kind(&name, TensorType::f32(shape), kind, init),
+        }
     }
 
     /// Declares a state that is not trained: the tape itself advances it, through
     /// [`Graph::assign`]. Summaries count its elements as parameters that are not trained.
     #[track_caller]
     pub fn state(&mut self, name: &str, shape: impl Into<Shape>, init: Init) -> Value {
-        let name = self.full_name(name);
-        self.graph.state(&name, shape, init)
+        let (name, shape) = (self.graph.name_within(name), shape.into());
+        match self.declared(&name, shape) {
+            Some(state) => state,
+            None => self.graph.state(&name, shape, init),
+        }
     }
 
     /// A state that only goes from one replay to the next, such as that of a stateful recurrent layer:
@@ -139,14 +178,28 @@ impl<'a> LayerContext<'a> {
         state
     }
 
+    /// What a carried state holds after the calls of the layer so far.
+    pub(super) fn carried(&self, state: Value) -> Value {
+        self.log.carried.get(&state).copied().unwrap_or(state)
+    }
+
+    /// Lets a carried state have this value from now on, without a gradient.
+    pub(super) fn carry(&mut self, state: Value, value: Value) -> Result<()> {
+        self.graph.assign(state, value)?;
+        let value = self.graph.stop_gradient(value)?;
+        self.log.carried.insert(state, value);
+        Ok(())
+    }
+
     /// Adds a penalty of a parameter, or of anything the layer computes, to
-    /// [`Graph::penalties`]: in training, and unless the layer is frozen.
+    /// [`Graph::penalties`]: in training, and unless the layer is frozen. That of a parameter of a
+    /// [shared](Layer::shared) layer counts once.
     ///
     /// # Errors
     /// As [`Graph::penalize`].
     #[track_caller]
     pub fn penalize(&mut self, value: Value, penalty: Penalty) -> Result<()> {
-        if self.plan.mode == Mode::Training && self.trainable {
+        if self.plan.mode == Mode::Training && self.trainable && !self.is_declared(value) {
             self.graph.penalize(value, penalty)
         } else {
             Ok(())
@@ -173,7 +226,7 @@ impl<'a> LayerContext<'a> {
         view: Shape,
         axes: &[isize],
     ) -> Result<()> {
-        if self.plan.mode == Mode::Training && self.trainable {
+        if self.plan.mode == Mode::Training && self.trainable && !self.is_declared(parameter) {
             self.graph.constrain_view(parameter, constraint, view, axes)
         } else {
             Ok(())
@@ -222,27 +275,81 @@ impl<'a> LayerContext<'a> {
     /// Records a layer of this one; there are as many outputs as it said, at least one.
     pub(super) fn add_spec(&mut self, spec: &LayerSpec, inputs: Vec<Value>) -> Result<Vec<Value>> {
         let kind = spec.layer().kind();
-        let name = match self.child_name(spec) {
-            Ok(name) => name,
-            Err(error) => return self.graph.layer_at(kind, spec.at, |g| g.located(kind, Err(error))),
+        let layer = match self.place(spec, &inputs) {
+            Ok(layer) => layer,
+            Err(error) => {
+                let name = self.graph.name_within(kind);
+                return self.graph.layer_at(name, spec.at, |g| g.located(kind, Err(error)));
+            }
         };
-        let (plan, depth, inherited) = (self.plan, self.depth, self.inherited && spec.trainable);
-        let log = &mut *self.log;
-        self.graph.layer_at(&name, spec.at, |graph| {
-            let index = log.len();
+        let (plan, log) = (self.plan, &mut *self.log);
+        self.graph.layer_at(log.layers[layer].name.clone(), spec.at, |graph| {
             let before = Marker::here(graph);
-            let mut entry = RecordedLayer::new(graph.layer_name(), kind, depth, inputs.clone());
-            log.push(entry.clone());
-            let mut cx = LayerContext::new(graph, log, plan, inherited, depth + 1);
+            let mut cx = LayerContext::new(graph, log, plan, Some(layer));
             let outputs = spec.layer().record_all(&mut cx, &inputs);
-            let outputs = outputs.and_then(|outputs| expect_outputs(spec.layer().outputs(), outputs));
-            entry.outputs = graph.located(kind, outputs)?;
-            pass_lengths_on(graph, spec.layer(), &inputs, &entry.outputs);
-            (entry.parameters, entry.states) = before.declared_since(graph);
-            entry.nodes = before.nodes..graph.recording().nodes.len();
-            let outputs = entry.outputs.clone();
-            log[index] = entry;
+            let fits = cx.fits(&inputs);
+            let outputs = fits.and(outputs).and_then(|made| expect_outputs(spec.layer().outputs(), made));
+            let outputs = graph.located(kind, outputs)?;
+            pass_lengths_on(graph, spec.layer(), &inputs, &outputs);
+            let (parameters, states) = before.declared_since(graph);
+            let entry = &mut log.layers[layer];
+            if entry.calls.is_empty() {
+                entry.outputs.clone_from(&outputs);
+            }
+            entry.parameters.extend(parameters);
+            entry.states.extend(states);
+            entry.calls.push(before.nodes..graph.recording().nodes.len());
+            log.shared.extend(spec.shared.map(|id| (id, layer)));
             Ok(outputs)
+        })
+    }
+
+    /// Where a layer of this one is in the log: anew, or as an earlier call recorded it.
+    fn place(&mut self, spec: &LayerSpec, inputs: &[Value]) -> Result<usize> {
+        let again = self.earlier().is_some();
+        if let Some((id, &layer)) = spec.shared.and_then(|id| Some((id, self.log.shared.get(&id)?))) {
+            // Where this layer is called again, the names of others follow as they did at first.
+            if again && self.log.layers[layer].parent == self.layer && self.shared.insert(id) {
+                self.child_name(spec)?;
+            }
+            return Ok(layer);
+        }
+        let name = self.child_name(spec)?;
+        let name = self.graph.name_within(&name);
+        let mut layers = self.log.layers.iter();
+        if again && let Some(known) = layers.position(|l| l.parent == self.layer && l.name == name) {
+            return Ok(known);
+        }
+        let (depth, trains) = match self.layer.map(|parent| &self.log.layers[parent]) {
+            Some(parent) => (parent.depth + 1, parent.trains),
+            None => (0, true),
+        };
+        self.log.layers.push(RecordedLayer {
+            name,
+            kind: spec.layer().kind(),
+            depth,
+            inputs: inputs.to_vec(),
+            outputs: Vec::new(),
+            parameters: Vec::new(),
+            states: Vec::new(),
+            calls: Vec::new(),
+            parent: self.layer,
+            trains: trains && spec.trainable,
+        });
+        Ok(self.log.layers.len() - 1)
+    }
+
+    /// Refuses inputs that need weights of other shapes than those of the first call.
+    fn fits(&self, inputs: &[Value]) -> Result<()> {
+        let (Some((weight, needed)), Some(first)) = (self.misfit, self.earlier()) else { return Ok(()) };
+        let recording = self.graph.recording();
+        let shape = |value: &Value| recording.ty(*value).shape;
+        let pairs = first.inputs.iter().zip(inputs).map(|(a, b)| [shape(a), shape(b)]);
+        let inputs = pairs.reduce(|kept, next| if kept[0] == kept[1] { next } else { kept });
+        Err(Error::SharedWeight {
+            name: recording.describe(weight),
+            inputs: Box::new(inputs.unwrap_or([Shape::scalar(); 2])),
+            weights: Box::new([recording.ty(weight).shape, needed]),
         })
     }
 
@@ -255,7 +362,9 @@ impl<'a> LayerContext<'a> {
                 return Err(Error::Argument { argument: "name", value, expected });
             }
             Some(name) if self.names.contains(name) => {
-                return Err(Error::DuplicateName { name: name.clone() });
+                let cure = "; to call one layer several times with the same weights, make it `shared()` and \
+                            add `&layer` each time";
+                return Err(Error::DuplicateName { name: name.clone(), cure });
             }
             Some(name) => name.clone(),
             None => self.automatic_name(kind),
@@ -272,13 +381,6 @@ impl<'a> LayerContext<'a> {
             if !self.names.contains(&name) {
                 return name;
             }
-        }
-    }
-
-    fn full_name(&self, name: &str) -> String {
-        match self.graph.layer_name().as_str() {
-            "" => name.to_owned(),
-            layer => format!("{layer}.{name}"),
         }
     }
 }

@@ -2,6 +2,7 @@ use std::fmt;
 use std::ops::Range;
 use std::panic::Location;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::{LayerContext, UnitFlow};
 use crate::dtype::DType;
@@ -141,6 +142,14 @@ pub trait Layer: fmt::Debug + Send + Sync + 'static {
         LayerSpec::from(self).named(name)
     }
 
+    /// The layer with one set of weights wherever the model calls it; see [`LayerSpec::shared`].
+    fn shared(self) -> LayerSpec
+    where
+        Self: Sized,
+    {
+        LayerSpec::from(self).shared()
+    }
+
     /// The layer with its parameters trained or frozen. Frozen ones are recorded as states, so no
     /// gradient is computed for them, and batch normalisation uses its running statistics.
     fn trainable(self, trainable: bool) -> LayerSpec
@@ -158,11 +167,57 @@ pub struct LayerSpec {
     layer: Arc<dyn Layer>,
     pub(super) name: Option<String>,
     pub(super) trainable: bool,
+    /// Which shared layer it is, if it is one.
+    pub(super) shared: Option<u32>,
     /// The line that added it to its model.
     pub(super) at: Option<&'static Location<'static>>,
 }
 
+static NEXT_SHARED: AtomicU32 = AtomicU32::new(0);
+
 impl LayerSpec {
+    /// Makes it a layer that a model may call several times with the same weights, as Keras does with a
+    /// layer that is called twice: siamese, tied and triplet networks, towers and decoders in common.
+    ///
+    /// ```
+    /// use retape::nn::Summary;
+    /// use retape::prelude::*;
+    ///
+    /// # fn main() -> retape::Result<()> {
+    /// let tower = Sequential::new()
+    ///     .add(Dense::new(16).activation(Activation::Relu))
+    ///     .add(Dense::new(4))
+    ///     .named("tower")
+    ///     .shared();
+    /// let mut net = Network::new();
+    /// let (left, right) = (net.input(), net.input());
+    /// let a = net.add(&tower, left);
+    /// let b = net.add(&tower, right);
+    /// let both = net.add(Concat::channels(), [a, b]);
+    /// let model = net.output(both);
+    ///
+    /// let summary = Summary::of(&model, &[Shape::from([8]), Shape::from([8])])?;
+    /// assert_eq!((summary.layers[0].name.as_str(), summary.layers[0].calls), ("tower", 2));
+    /// assert_eq!(summary.parameters, (8 * 16 + 16) + (16 * 4 + 4)); // once
+    /// assert_eq!(summary.multiply_adds, 2 * (8 * 16 + 16 * 4)); // for both calls
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Every place that `&tower` is added to, within one recording of a model and in any layer of it,
+    /// records the layer again on other inputs, under the name of the first one and over what was
+    /// declared there: the names, and whether it is trained, are those of the first call. A gradient is
+    /// the sum over all calls. A penalty of a parameter counts once, one of what the layer computes in
+    /// each call. Dropout draws anew in each. Running statistics are updated by each call in order, as in
+    /// Keras; a stateful recurrent layer starts where its call before ended.
+    ///
+    /// Inputs of other shapes are welcome as long as the same weights fit:
+    /// [`Error::SharedWeight`](crate::Error::SharedWeight) otherwise.
+    pub fn shared(mut self) -> Self {
+        self.shared = Some(NEXT_SHARED.fetch_add(1, Ordering::Relaxed));
+        self
+    }
+
     /// Gives the layer a name, unique within its model; no dots.
     pub fn named(mut self, name: &str) -> Self {
         self.name = Some(name.to_owned());
@@ -173,6 +228,11 @@ impl LayerSpec {
     pub fn trainable(mut self, trainable: bool) -> Self {
         self.trainable = trainable;
         self
+    }
+
+    /// Whether a model that calls it several times uses the same weights.
+    pub fn is_shared(&self) -> bool {
+        self.shared.is_some()
     }
 
     /// The layer itself, for a layer made around another one.
@@ -194,7 +254,7 @@ impl LayerSpec {
 
 impl<L: Layer> From<L> for LayerSpec {
     fn from(layer: L) -> Self {
-        LayerSpec { layer: Arc::new(layer), name: None, trainable: true, at: None }
+        LayerSpec { layer: Arc::new(layer), name: None, trainable: true, shared: None, at: None }
     }
 }
 
@@ -210,7 +270,8 @@ impl fmt::Debug for LayerSpec {
             write!(f, "{name}: ")?;
         }
         self.layer.fmt(f)?;
-        if self.trainable { Ok(()) } else { f.write_str(" (frozen)") }
+        f.write_str(if self.trainable { "" } else { " (frozen)" })?;
+        f.write_str(if self.shared.is_some() { " (shared)" } else { "" })
     }
 }
 
@@ -223,22 +284,26 @@ pub struct RecordedLayer {
     pub kind: &'static str,
     /// How many layers it is nested in.
     pub depth: usize,
-    /// Its inputs.
+    /// Its inputs, of the first call.
     pub inputs: Vec<Value>,
-    /// Its outputs.
+    /// Its outputs, of the first call.
     pub outputs: Vec<Value>,
     /// The trained parameters that it, and the layers it is made of, declared.
     pub parameters: Vec<Value>,
     /// The states: running statistics, frozen parameters.
     pub states: Vec<Value>,
-    /// Its operators among those of the graph.
-    pub(super) nodes: Range<usize>,
+    /// The operators of each call among those of the graph.
+    pub(super) calls: Vec<Range<usize>>,
+    /// The layer that it is in, among those of the recording.
+    pub(super) parent: Option<usize>,
+    /// Whether the layers that it is made of are trained, unless they are frozen by name.
+    pub(super) trains: bool,
 }
 
 impl RecordedLayer {
-    pub(super) fn new(name: String, kind: &'static str, depth: usize, inputs: Vec<Value>) -> Self {
-        let (outputs, parameters, states) = (Vec::new(), Vec::new(), Vec::new());
-        RecordedLayer { name, kind, depth, inputs, outputs, parameters, states, nodes: 0..0 }
+    /// How often the model calls it: once unless it is [shared](Layer::shared), or in one that is.
+    pub fn calls(&self) -> usize {
+        self.calls.len()
     }
 }
 

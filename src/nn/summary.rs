@@ -1,5 +1,6 @@
 use std::fmt;
 use std::ops::Range;
+use std::slice;
 
 use super::{Layer, Mode, Recorded};
 use crate::dtype::DType;
@@ -36,13 +37,15 @@ pub struct LayerSummary {
     pub kind: &'static str,
     /// How many layers it is nested in.
     pub depth: usize,
-    /// The shape of each output, without the batch.
+    /// How often the model calls it: more than once if it is [shared](Layer::shared).
+    pub calls: usize,
+    /// The shape of each output of the first call, without the batch.
     pub outputs: Vec<Shape>,
     /// Parameters that are trained.
     pub trainable: u64,
     /// Parameters that are not.
     pub non_trainable: u64,
-    /// Multiply-adds per example.
+    /// Multiply-adds per example, of all calls.
     pub multiply_adds: u64,
 }
 
@@ -71,10 +74,11 @@ impl Summary {
             name: a.name.clone(),
             kind: a.kind,
             depth: a.depth,
+            calls: a.calls(),
             outputs: a.outputs.iter().map(|&v| small.per_example(v)).collect(),
             trainable: small.elements(&a.parameters),
             non_trainable: small.elements(&a.states),
-            multiply_adds: large.multiply_adds(&b.nodes).saturating_sub(small.multiply_adds(&a.nodes)),
+            multiply_adds: large.multiply_adds(&b.calls).saturating_sub(small.multiply_adds(&a.calls)),
         });
         let (a, b) = (&small.recorded, &large.recorded);
         let (trainable, non_trainable) = (small.elements(&a.parameters), small.elements(&a.states));
@@ -83,7 +87,9 @@ impl Summary {
             parameters: trainable.saturating_add(non_trainable),
             trainable,
             non_trainable,
-            multiply_adds: large.multiply_adds(&b.nodes).saturating_sub(small.multiply_adds(&a.nodes)),
+            multiply_adds: large
+                .multiply_adds(slice::from_ref(&b.nodes))
+                .saturating_sub(small.multiply_adds(slice::from_ref(&a.nodes))),
             activation_bytes: large.bytes(&b.nodes).saturating_sub(small.bytes(&a.nodes)),
         })
     }
@@ -119,10 +125,10 @@ impl Probe {
         total(values.iter().map(|&v| self.graph.shape_of(v).numel() as u64))
     }
 
-    fn multiply_adds(&self, nodes: &Range<usize>) -> u64 {
+    fn multiply_adds(&self, calls: &[Range<usize>]) -> u64 {
         let recording = self.graph.recording();
         let types = |values: &[Value]| values.iter().map(|&v| recording.ty(v)).collect::<Vec<_>>();
-        let nodes = recording.nodes[nodes.clone()].iter();
+        let nodes = calls.iter().flat_map(|call| &recording.nodes[call.clone()]);
         total(nodes.map(|n| n.op.multiply_adds(&types(&n.inputs), &types(&n.outputs))))
     }
 
@@ -140,10 +146,11 @@ impl LayerSummary {
         self.trainable.saturating_add(self.non_trainable)
     }
 
-    /// The name, indented by the depth, with the kind.
+    /// The name, indented by the depth, with the kind and the number of calls.
     fn label(&self) -> String {
         let own = self.name.rsplit('.').next().unwrap_or(&self.name);
-        format!("{:indent$}{own} ({})", "", self.kind, indent = 2 * self.depth)
+        let calls = if self.calls > 1 { format!(", {} calls", self.calls) } else { String::new() };
+        format!("{:indent$}{own} ({}{calls})", "", self.kind, indent = 2 * self.depth)
     }
 
     /// The output shapes, the batch as `_`.

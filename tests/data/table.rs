@@ -211,7 +211,7 @@ fn texts_become_columns_of_ones_and_zeros() -> Result<()> {
     assert_eq!(expected, "one of the categories");
     assert_eq!(csv(parse("town,x\nUlm,1\n,2\n")?.categories("town")).3, "a category");
     let twice = train.clone().one_hot("town", &["Ulm", "Bonn", "Ulm"]);
-    assert!(matches!(&twice, Err(Error::DuplicateName { name }) if name == "town=Ulm"), "{twice:?}");
+    assert!(matches!(&twice, Err(Error::DuplicateName { name, .. }) if name == "town=Ulm"), "{twice:?}");
     assert!(matches!(train.one_hot("city", &towns), Err(Error::CsvColumn { .. })));
     Ok(())
 }

@@ -140,7 +140,7 @@ fn names_that_clash() {
         assert!(text.contains("nn_errors.rs:"), "no line in: {text}");
         error
     };
-    assert!(matches!(names("a", "a").root(), Error::DuplicateName { name } if name == "a"));
+    assert!(matches!(names("a", "a").root(), Error::DuplicateName { name, .. } if name == "a"));
     assert!(matches!(names("a", "").root(), Error::Argument { argument: "name", .. }));
     assert!(matches!(names("a.b", "c").root(), Error::Argument { argument: "name", .. }));
     // An automatic name was there first.
@@ -152,7 +152,7 @@ fn names_that_clash() {
     let x = g.input("x", [2, 3]);
     model.record(&mut g, x, Mode::Training).unwrap();
     let twice = model.record(&mut g, x, Mode::Evaluation).unwrap_err();
-    assert!(matches!(twice.root(), Error::DuplicateName { name } if name == "dense.weight"), "{twice}");
+    assert!(matches!(twice.root(), Error::DuplicateName { name, .. } if name == "dense.weight"), "{twice}");
 }
 
 #[test]

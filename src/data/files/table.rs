@@ -276,7 +276,7 @@ impl Table {
             let category = category.as_ref();
             let added = format!("{name}={category}");
             if self.names.contains(&added) {
-                return Err(Error::DuplicateName { name: added });
+                return Err(Error::DuplicateName { name: added, cure: "" });
             }
             self.names.push(added);
             for row in &mut self.rows {

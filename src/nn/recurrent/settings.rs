@@ -93,10 +93,12 @@ impl Settings {
         let weights = self.declare(cx, features)?;
         let states = self.states(cx, batch, initial)?;
         let dropped = self.drop_input(cx, x, batch, features)?;
-        let options = self.options(cx, batch, lengths, if states.is_empty() { initial } else { &states })?;
+        let carried: Vec<Value> = states.iter().map(|&state| cx.carried(state)).collect();
+        let initial = if states.is_empty() { initial } else { &carried };
+        let options = self.options(cx, batch, lengths, initial)?;
         let made = cx.graph().recurrence(self.cell, dropped, weights, &options)?;
         for (&state, &last) in states.iter().zip(&made.states) {
-            cx.graph().assign(state, last)?;
+            cx.carry(state, last)?;
         }
         let output = if self.return_sequences { made.outputs } else { made.states[0] };
         if let Some(lengths) = lengths.filter(|_| self.return_sequences) {

@@ -34,7 +34,8 @@ use crate::train::weights::{WeightArray, Weights};
 /// ```
 ///
 /// # Errors
-/// [`Error::Argument`] for a share outside `[0, 1)`; [`Error::Unknown`] if `weights` are not the model's;
+/// [`Error::Argument`] for a share outside `[0, 1)`, and for a model with a shared layer;
+/// [`Error::Unknown`] if `weights` are not the model's;
 /// what the model refuses at this input.
 pub fn prune_units(
     model: &Sequential,
@@ -121,6 +122,10 @@ struct Stage {
 }
 
 fn stages(model: &Sequential, mut input: Shape) -> Result<Vec<Stage>> {
+    if let Some(spec) = model.layers().iter().find(|spec| spec.is_shared()) {
+        let (value, expected) = (format!("with {spec:?}"), "layers that are called once can be made smaller");
+        return Err(Error::Argument { argument: "model", value, expected });
+    }
     let summary = model.summary(input)?;
     let layers = summary.layers.iter().filter(|layer| layer.depth == 0);
     let stage = |(spec, layer): (&LayerSpec, &crate::nn::LayerSummary)| {
