@@ -2,9 +2,10 @@
 //! training, and left alone in evaluation. What an image draws follows from the seed, the step, the
 //! layer and its place in the batch.
 
-use super::{Layer, LayerContext, Mode, image};
+use super::macros::one_input;
+use super::{LayerContext, Mode, image};
 use crate::error::{Error, Result};
-use crate::graph::Value;
+use crate::graph::{Graph, Value};
 use crate::ops::{AffineOptions, FillMode, check_crop};
 
 /// Mirrors half of the images, as Keras's `RandomFlip`.
@@ -298,118 +299,65 @@ fn check_range(argument: &'static str, [low, high]: [f32; 2], least: f32) -> Res
 fn affine(cx: &LayerContext<'_>, x: Value, options: &AffineOptions) -> Result<Value> {
     let [_, _, height, width] = image(cx.graph().shape(x)?)?;
     options.check([height, width])?;
-    match cx.mode() {
-        Mode::Training => cx.graph().random_affine(x, options),
-        Mode::Evaluation => Ok(x),
-    }
+    cx.in_training(x, |g| g.random_affine(x, options))
 }
 
 /// What a change of the values gives, clipped to a range if there is one.
-fn clipped(cx: &LayerContext<'_>, x: Value, range: Option<[f32; 2]>) -> Result<Value> {
-    match range {
-        Some([low, high]) => cx.graph().clip(x, low, high),
-        None => Ok(x),
-    }
+fn clipped(g: &Graph, x: Value, range: Option<[f32; 2]>) -> Result<Value> {
+    range.map_or(Ok(x), |[low, high]| g.clip(x, low, high))
 }
 
-macro_rules! affine_layers {
-    ($($layer:ident $kind:literal),+) => {$(
-        impl Layer for $layer {
-            fn kind(&self) -> &'static str {
-                $kind
-            }
-
-            fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
-                let x = cx.one(inputs)?;
-                affine(cx, x, &self.0)
-            }
-        }
-    )+};
+one_input! {
+    RandomFlip, "random_flip", |layer, cx, x| affine(cx, x, &layer.0);
+    RandomRotation, "random_rotation", |layer, cx, x| affine(cx, x, &layer.0);
+    RandomZoom, "random_zoom", |layer, cx, x| affine(cx, x, &layer.0);
 }
-affine_layers!(RandomFlip "random_flip", RandomRotation "random_rotation", RandomZoom "random_zoom");
 
-impl Layer for RandomAffine {
-    fn kind(&self) -> &'static str {
-        "random_affine"
-    }
-
-    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
-        let x = cx.one(inputs)?;
-        if self.0.has_crop() {
+one_input! {
+    RandomAffine, "random_affine", |layer, cx, x| {
+        if layer.0.has_crop() {
             let (argument, value) = ("options", "a crop".to_owned());
             let expected = "a layer that crops is RandomCrop";
             return Err(Error::Argument { argument, value, expected });
         }
-        affine(cx, x, &self.0)
-    }
+        affine(cx, x, &layer.0)
+    };
 }
 
-impl Layer for RandomTranslation {
-    fn kind(&self) -> &'static str {
-        "random_translation"
-    }
-
-    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
-        let x = cx.one(inputs)?;
+one_input! {
+    RandomTranslation, "random_translation", |layer, cx, x| {
         let [_, _, height, width] = image(cx.graph().shape(x)?)?;
-        affine(cx, x, &self.options([height, width])?)
-    }
+        affine(cx, x, &layer.options([height, width])?)
+    };
 }
 
-impl Layer for RandomCrop {
-    fn kind(&self) -> &'static str {
-        "random_crop"
-    }
-
-    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
-        let x = cx.one(inputs)?;
+one_input! {
+    RandomCrop, "random_crop", |layer, cx, x| {
         let [_, _, height, width] = image(cx.graph().shape(x)?)?;
-        check_crop([height, width], self.size, self.padding)?;
-        let options = AffineOptions::new().crop(self.size, self.padding).fill(FillMode::Constant(0.0));
+        check_crop([height, width], layer.size, layer.padding)?;
+        let options = AffineOptions::new().crop(layer.size, layer.padding).fill(FillMode::Constant(0.0));
         match cx.mode() {
             Mode::Training => cx.graph().random_affine(x, &options),
-            Mode::Evaluation => self.middle(cx, x),
+            Mode::Evaluation => layer.middle(cx, x),
         }
-    }
+    };
 }
 
-impl Layer for RandomBrightness {
-    fn kind(&self) -> &'static str {
-        "random_brightness"
-    }
-
-    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
-        let x = cx.one(inputs)?;
-        let [low, high] = self.range.unwrap_or([0.0, 1.0]);
+one_input! {
+    RandomBrightness, "random_brightness", |layer, cx, x| {
+        let [low, high] = layer.range.unwrap_or([0.0, 1.0]);
         check_range("value_range", [low, high], f32::MIN)?;
-        check_range("factor", self.between, -1.0)?;
-        let [darkest, brightest] = self.between.map(|share| share * (high - low));
-        match cx.mode() {
-            Mode::Training => {
-                let y = cx.graph().random_brightness(x, darkest, brightest)?;
-                clipped(cx, y, self.range)
-            }
-            Mode::Evaluation => Ok(x),
-        }
-    }
+        check_range("factor", layer.between, -1.0)?;
+        let [darkest, brightest] = layer.between.map(|share| share * (high - low));
+        cx.in_training(x, |g| clipped(g, g.random_brightness(x, darkest, brightest)?, layer.range))
+    };
 }
 
-impl Layer for RandomContrast {
-    fn kind(&self) -> &'static str {
-        "random_contrast"
-    }
-
-    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
-        let x = cx.one(inputs)?;
-        check_range("value_range", self.range.unwrap_or_default(), f32::MIN)?;
-        let [low, high] = self.between;
+one_input! {
+    RandomContrast, "random_contrast", |layer, cx, x| {
+        check_range("value_range", layer.range.unwrap_or_default(), f32::MIN)?;
+        let [low, high] = layer.between;
         check_range("factor", [low, high], 0.0)?;
-        match cx.mode() {
-            Mode::Training => {
-                let y = cx.graph().random_contrast(x, low, high)?;
-                clipped(cx, y, self.range)
-            }
-            Mode::Evaluation => Ok(x),
-        }
-    }
+        cx.in_training(x, |g| clipped(g, g.random_contrast(x, low, high)?, layer.range))
+    };
 }

@@ -146,6 +146,18 @@ impl<'a> LayerContext<'a> {
         }
     }
 
+    /// What `record` makes of `x` in training; `x` itself in evaluation.
+    pub(super) fn in_training(
+        &self,
+        x: Value,
+        record: impl FnOnce(&Graph) -> Result<Value>,
+    ) -> Result<Value> {
+        match self.plan.mode {
+            Mode::Training => record(self.graph),
+            Mode::Evaluation => Ok(x),
+        }
+    }
+
     /// Declares a parameter: `weight` of the layer `conv2d` is called `conv2d.weight`. That of a
     /// frozen layer is not trained.
     #[track_caller]

@@ -1,3 +1,4 @@
+use super::macros::setters;
 use super::weights::{Restraint, at_least_one, restraint_methods};
 use super::{Layer, LayerContext};
 use crate::dtype::DType;
@@ -41,22 +42,18 @@ impl Embedding {
         let weight_init = Init::Uniform { low: -0.05, high: 0.05 };
         Embedding { words, features, weight_init, padding: None, weight: Restraint::default() }
     }
+}
 
+setters! {
+    Embedding,
     /// How the weight starts: uniform in ±0.05 by default.
-    pub fn weight_init(mut self, init: Init) -> Self {
-        self.weight_init = init;
-        self
-    }
-
+    weight_init: Init => weight_init;
     /// The word that fills sequences up to one length. Its vector starts at zeros and gets no
     /// gradient, as with PyTorch's `padding_idx`, so that it stays there. The layers that follow are
     /// told how long each sequence `[batch, time]` is up to its last other word: recurrent layers
     /// leave the padding at the end out, as with Keras's `mask_zero`. Padding at the front is read as
     /// steps of zeros.
-    pub fn padding_index(mut self, word: u32) -> Self {
-        self.padding = Some(word);
-        self
-    }
+    padding_index: u32 => padding;
 }
 
 restraint_methods! {

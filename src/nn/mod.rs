@@ -63,6 +63,7 @@ mod conv;
 mod dense;
 mod embedding;
 mod layer;
+mod macros;
 mod merge;
 mod network;
 mod noise;

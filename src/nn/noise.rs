@@ -1,8 +1,8 @@
 //! Layers that disturb what passes in training and do nothing in evaluation.
 
-use super::{Layer, LayerContext, Mode, UnitFlow};
+use super::UnitFlow;
+use super::macros::one_input;
 use crate::error::{Error, Result};
-use crate::graph::Value;
 
 /// Sets each element to 0 with a probability, and scales the others so that the mean stays:
 /// [`Graph::dropout`](crate::Graph::dropout).
@@ -65,74 +65,22 @@ pub(super) fn check_rate(argument: &'static str, rate: f32) -> Result<()> {
     Err(Error::Argument { argument, value: rate.to_string(), expected })
 }
 
-impl Layer for Dropout {
-    fn kind(&self) -> &'static str {
-        "dropout"
-    }
+one_input! {
+    Dropout, "dropout", units: UnitFlow::Kept, keeps_steps: true, |layer, cx, x| {
+        check_rate("rate", layer.rate)?;
+        cx.in_training(x, |g| g.dropout(x, layer.rate))
+    };
 
-    fn units(&self) -> UnitFlow {
-        UnitFlow::Kept
-    }
+    SpatialDropout, "spatial_dropout", units: UnitFlow::Kept, keeps_steps: true, |layer, cx, x| {
+        check_rate("rate", layer.rate)?;
+        cx.in_training(x, |g| g.spatial_dropout(x, layer.rate))
+    };
 
-    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
-        let x = cx.one(inputs)?;
-        check_rate("rate", self.rate)?;
-        match cx.mode() {
-            Mode::Training => cx.graph().dropout(x, self.rate),
-            Mode::Evaluation => Ok(x),
-        }
-    }
-
-    fn keeps_steps(&self) -> bool {
-        true
-    }
-}
-
-impl Layer for SpatialDropout {
-    fn kind(&self) -> &'static str {
-        "spatial_dropout"
-    }
-
-    fn units(&self) -> UnitFlow {
-        UnitFlow::Kept
-    }
-
-    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
-        let x = cx.one(inputs)?;
-        check_rate("rate", self.rate)?;
-        match cx.mode() {
-            Mode::Training => cx.graph().spatial_dropout(x, self.rate),
-            Mode::Evaluation => Ok(x),
-        }
-    }
-
-    fn keeps_steps(&self) -> bool {
-        true
-    }
-}
-
-impl Layer for GaussianNoise {
-    fn kind(&self) -> &'static str {
-        "gaussian_noise"
-    }
-
-    fn units(&self) -> UnitFlow {
-        UnitFlow::Kept
-    }
-
-    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
-        let x = cx.one(inputs)?;
-        if !(self.std.is_finite() && self.std >= 0.0) {
+    GaussianNoise, "gaussian_noise", units: UnitFlow::Kept, keeps_steps: true, |layer, cx, x| {
+        if !(layer.std.is_finite() && layer.std >= 0.0) {
             let expected = "it must be finite and not negative";
-            return Err(Error::Argument { argument: "std", value: self.std.to_string(), expected });
+            return Err(Error::Argument { argument: "std", value: layer.std.to_string(), expected });
         }
-        match cx.mode() {
-            Mode::Training => cx.graph().gaussian_noise(x, self.std),
-            Mode::Evaluation => Ok(x),
-        }
-    }
-
-    fn keeps_steps(&self) -> bool {
-        true
-    }
+        cx.in_training(x, |g| g.gaussian_noise(x, layer.std))
+    };
 }

@@ -1,5 +1,6 @@
 //! Normalisations.
 
+use super::macros::{one_input, setters};
 use super::{Layer, LayerContext, Mode, UnitFlow};
 use crate::error::{Error, Result};
 use crate::graph::{Init, Value};
@@ -148,36 +149,18 @@ impl InstanceNorm {
 
 macro_rules! form_methods {
     ($layer:ident) => {
-        impl $layer {
+        setters! {
+            $layer,
             /// What is added to the variance: 1e-5 by default.
-            pub fn epsilon(mut self, epsilon: f32) -> Self {
-                self.form.epsilon = epsilon;
-                self
-            }
-
+            epsilon: f32 => form.epsilon;
             /// Whether the result is scaled; it is by default.
-            pub fn scale(mut self, scale: bool) -> Self {
-                self.form.has_scale = scale;
-                self
-            }
-
+            scale: bool => form.has_scale;
             /// Whether the result is shifted; it is by default.
-            pub fn shift(mut self, shift: bool) -> Self {
-                self.form.has_shift = shift;
-                self
-            }
-
+            shift: bool => form.has_shift;
             /// How the scale starts: ones by default.
-            pub fn scale_init(mut self, init: Init) -> Self {
-                self.form.scale_init = init;
-                self
-            }
-
+            scale_init: Init => form.scale_init;
             /// How the shift starts: zeros by default.
-            pub fn shift_init(mut self, init: Init) -> Self {
-                self.form.shift_init = init;
-                self
-            }
+            shift_init: Init => form.shift_init;
         }
     };
 }
@@ -195,30 +178,21 @@ fn per_channel(shape: Shape) -> Result<Shape> {
     }
 }
 
-impl Layer for BatchNorm {
-    fn kind(&self) -> &'static str {
-        "batch_norm"
-    }
-
-    fn units(&self) -> UnitFlow {
-        UnitFlow::Kept
-    }
-
-    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
-        let x = cx.one(inputs)?;
+one_input! {
+    BatchNorm, "batch_norm", units: UnitFlow::Kept, |layer, cx, x| {
         let channels = per_channel(cx.graph().shape(x)?)?;
-        let (scale, shift) = self.form.declare(cx, channels);
+        let (scale, shift) = layer.form.declare(cx, channels);
         let mean = cx.state("running_mean", channels, Init::Zeros);
         let variance = cx.state("running_variance", channels, Init::Ones);
-        let (g, epsilon) = (cx.graph(), self.form.epsilon);
+        let (g, epsilon) = (cx.graph(), layer.form.epsilon);
         if cx.mode() == Mode::Training && cx.is_trainable() {
             let norm = g.batch_norm(x, scale, shift, epsilon)?;
-            g.update_running_stats(&norm, mean, variance, self.momentum)?;
+            g.update_running_stats(&norm, mean, variance, layer.momentum)?;
             Ok(norm.y())
         } else {
             g.batch_norm_inference(x, scale, shift, mean, variance, epsilon)
         }
-    }
+    };
 }
 
 impl Layer for LayerNorm {
@@ -243,30 +217,20 @@ impl Layer for LayerNorm {
     }
 }
 
-impl Layer for GroupNorm {
-    fn kind(&self) -> &'static str {
-        "group_norm"
-    }
-
-    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
-        let x = cx.one(inputs)?;
+one_input! {
+    GroupNorm, "group_norm", |layer, cx, x| {
         let channels = per_channel(cx.graph().shape(x)?)?;
-        let (scale, shift) = self.form.declare(cx, channels);
-        cx.graph().group_norm(x, self.groups, scale, shift, self.form.epsilon)
-    }
+        let (scale, shift) = layer.form.declare(cx, channels);
+        cx.graph().group_norm(x, layer.groups, scale, shift, layer.form.epsilon)
+    };
 }
 
-impl Layer for InstanceNorm {
-    fn kind(&self) -> &'static str {
-        "instance_norm"
-    }
-
-    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
-        let x = cx.one(inputs)?;
+one_input! {
+    InstanceNorm, "instance_norm", |layer, cx, x| {
         let channels = per_channel(cx.graph().shape(x)?)?;
-        let (scale, shift) = self.form.declare(cx, channels);
-        cx.graph().instance_norm(x, scale, shift, self.form.epsilon)
-    }
+        let (scale, shift) = layer.form.declare(cx, channels);
+        cx.graph().instance_norm(x, scale, shift, layer.form.epsilon)
+    };
 }
 
 /// Each element divided by a power of the squares of its neighbours in the channels before and
@@ -302,35 +266,22 @@ impl LocalResponseNorm {
     pub fn new(size: usize) -> Self {
         LocalResponseNorm { size, alpha: 5e-4, beta: 0.75, k: 2.0 }
     }
-
-    /// The factor of the mean square: 5e-4 by default.
-    pub fn alpha(mut self, alpha: f32) -> Self {
-        self.alpha = alpha;
-        self
-    }
-
-    /// The exponent: 0.75 by default.
-    pub fn beta(mut self, beta: f32) -> Self {
-        self.beta = beta;
-        self
-    }
-
-    /// What is added to the sum: 2 by default.
-    pub fn k(mut self, k: f32) -> Self {
-        self.k = k;
-        self
-    }
 }
 
-impl Layer for LocalResponseNorm {
-    fn kind(&self) -> &'static str {
-        "local_response_norm"
-    }
+setters! {
+    LocalResponseNorm,
+    /// The factor of the mean square: 5e-4 by default.
+    alpha: f32 => alpha;
+    /// The exponent: 0.75 by default.
+    beta: f32 => beta;
+    /// What is added to the sum: 2 by default.
+    k: f32 => k;
+}
 
-    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
-        let x = cx.one(inputs)?;
+one_input! {
+    LocalResponseNorm, "local_response_norm", |layer, cx, x| {
         super::image(cx.graph().shape(x)?)?;
-        let &LocalResponseNorm { size, alpha, beta, k } = self;
+        let &LocalResponseNorm { size, alpha, beta, k } = layer;
         cx.graph().local_response_norm(x, size, alpha, beta, k)
-    }
+    };
 }

@@ -1,8 +1,7 @@
 //! Poolings.
 
-use super::{Layer, LayerContext, UnitFlow, image};
-use crate::error::Result;
-use crate::graph::Value;
+use super::macros::one_input;
+use super::{UnitFlow, image};
 use crate::ops::{Padding, Pair, PoolOptions};
 
 /// The largest number under each window: [`Graph::max_pool2d`](crate::Graph::max_pool2d).
@@ -103,66 +102,24 @@ impl AvgPool2d {
     }
 }
 
-impl Layer for MaxPool2d {
-    fn kind(&self) -> &'static str {
-        "max_pool2d"
-    }
-
-    fn units(&self) -> UnitFlow {
-        UnitFlow::Kept
-    }
-
-    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
-        let x = cx.one(inputs)?;
+one_input! {
+    MaxPool2d, "max_pool2d", units: UnitFlow::Kept, |layer, cx, x| {
         image(cx.graph().shape(x)?)?;
-        cx.graph().max_pool2d(x, self.0)
-    }
-}
+        cx.graph().max_pool2d(x, layer.0)
+    };
 
-impl Layer for AvgPool2d {
-    fn kind(&self) -> &'static str {
-        "avg_pool2d"
-    }
-
-    fn units(&self) -> UnitFlow {
-        UnitFlow::Kept
-    }
-
-    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
-        let x = cx.one(inputs)?;
+    AvgPool2d, "avg_pool2d", units: UnitFlow::Kept, |layer, cx, x| {
         image(cx.graph().shape(x)?)?;
-        cx.graph().avg_pool2d(x, self.0)
-    }
-}
+        cx.graph().avg_pool2d(x, layer.0)
+    };
 
-impl Layer for GlobalAvgPool2d {
-    fn kind(&self) -> &'static str {
-        "global_avg_pool2d"
-    }
-
-    fn units(&self) -> UnitFlow {
-        UnitFlow::Kept
-    }
-
-    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
-        let x = cx.one(inputs)?;
+    GlobalAvgPool2d, "global_avg_pool2d", units: UnitFlow::Kept, |_, cx, x| {
         image(cx.graph().shape(x)?)?;
         cx.graph().global_avg_pool2d(x)
-    }
-}
+    };
 
-impl Layer for GlobalMaxPool2d {
-    fn kind(&self) -> &'static str {
-        "global_max_pool2d"
-    }
-
-    fn units(&self) -> UnitFlow {
-        UnitFlow::Kept
-    }
-
-    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
-        let x = cx.one(inputs)?;
+    GlobalMaxPool2d, "global_max_pool2d", units: UnitFlow::Kept, |_, cx, x| {
         image(cx.graph().shape(x)?)?;
         cx.graph().global_max_pool2d(x)
-    }
+    };
 }

@@ -1,9 +1,9 @@
 //! Layers that change the shape only.
 
+use super::UnitFlow;
+use super::macros::one_input;
 use super::weights::at_least_one;
-use super::{Layer, LayerContext, UnitFlow};
-use crate::error::{Error, Result};
-use crate::graph::Value;
+use crate::error::Error;
 use crate::ops::Pair;
 use crate::shape::Shape;
 
@@ -18,19 +18,8 @@ use crate::shape::Shape;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Flatten;
 
-impl Layer for Flatten {
-    fn kind(&self) -> &'static str {
-        "flatten"
-    }
-
-    fn units(&self) -> UnitFlow {
-        UnitFlow::Flattened
-    }
-
-    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
-        let x = cx.one(inputs)?;
-        cx.graph().flatten(x)
-    }
+one_input! {
+    Flatten, "flatten", units: UnitFlow::Flattened, |_, cx, x| cx.graph().flatten(x);
 }
 
 /// Each example under another shape of as many elements.
@@ -51,20 +40,15 @@ impl Reshape {
     }
 }
 
-impl Layer for Reshape {
-    fn kind(&self) -> &'static str {
-        "reshape"
-    }
-
-    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
-        let x = cx.one(inputs)?;
+one_input! {
+    Reshape, "reshape", |layer, cx, x| {
         let from = cx.graph().shape(x)?;
         let Some(&batch) = from.dims().first() else {
             return Err(Error::Rank { shape: from, expected: "at least 1 ([batch, ..])" });
         };
-        let dims: Vec<usize> = std::iter::once(batch).chain(self.0.dims().iter().copied()).collect();
+        let dims: Vec<usize> = std::iter::once(batch).chain(layer.0.dims().iter().copied()).collect();
         cx.graph().reshape(x, Shape::new(&dims)?)
-    }
+    };
 }
 
 /// Each example as a sequence of copies of itself: one input for many steps, as a decoder that sees
@@ -88,21 +72,16 @@ impl RepeatVector {
     }
 }
 
-impl Layer for RepeatVector {
-    fn kind(&self) -> &'static str {
-        "repeat_vector"
-    }
-
-    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
-        let x = cx.one(inputs)?;
-        at_least_one("n", self.n)?;
+one_input! {
+    RepeatVector, "repeat_vector", |layer, cx, x| {
+        at_least_one("n", layer.n)?;
         let shape = cx.graph().shape(x)?;
         let &[batch, features] = shape.dims() else {
             return Err(Error::Rank { shape, expected: "2 ([batch, features])" });
         };
         let one = cx.graph().reshape(x, [batch, 1, features])?;
-        cx.graph().broadcast_to(one, [batch, self.n, features])
-    }
+        cx.graph().broadcast_to(one, [batch, layer.n, features])
+    };
 }
 
 /// Rows and columns of zeros around an image.
@@ -132,14 +111,9 @@ impl ZeroPad2d {
     }
 }
 
-impl Layer for ZeroPad2d {
-    fn kind(&self) -> &'static str {
-        "zero_pad2d"
-    }
-
-    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
-        let x = cx.one(inputs)?;
+one_input! {
+    ZeroPad2d, "zero_pad2d", |layer, cx, x| {
         super::image(cx.graph().shape(x)?)?;
-        cx.graph().pad(x, &[(0, 0), (0, 0), self.rows, self.columns], 0.0)
-    }
+        cx.graph().pad(x, &[(0, 0), (0, 0), layer.rows, layer.columns], 0.0)
+    };
 }

@@ -83,30 +83,16 @@ impl Weights {
 /// The options of a layer with a field `weights`.
 macro_rules! weight_methods {
     ($layer:ident) => {
-        impl $layer {
+        $crate::nn::macros::setters! {
+            $layer,
             /// The function applied to the result; none by default.
-            pub fn activation(mut self, activation: crate::nn::Activation) -> Self {
-                self.weights.activation = activation;
-                self
-            }
-
+            activation: crate::nn::Activation => weights.activation;
             /// Whether a bias is added; it is by default.
-            pub fn bias(mut self, bias: bool) -> Self {
-                self.weights.has_bias = bias;
-                self
-            }
-
+            bias: bool => weights.has_bias;
             /// How the weight starts: Glorot uniform by default.
-            pub fn weight_init(mut self, init: crate::graph::Init) -> Self {
-                self.weights.weight_init = init;
-                self
-            }
-
+            weight_init: crate::graph::Init => weights.weight_init;
             /// How the bias starts: zeros by default.
-            pub fn bias_init(mut self, init: crate::graph::Init) -> Self {
-                self.weights.bias_init = init;
-                self
-            }
+            bias_init: crate::graph::Init => weights.bias_init;
         }
 
         $crate::nn::weights::restraint_methods! {
@@ -126,20 +112,14 @@ macro_rules! restraint_methods {
     (
         $layer:ident, $($field:tt).+, $penalty:ident, $constraint:ident, $what:literal, $units:literal
     ) => {
-        impl $layer {
+        $crate::nn::macros::setters! {
+            $layer,
             #[doc = concat!("A penalty of ", $what, " in training; none by default. The program adds it to")]
             /// its loss, as one of [`Graph::penalties`](crate::Graph::penalties).
-            pub fn $penalty(mut self, penalty: crate::nn::Penalty) -> Self {
-                self.$($field).+.penalty = Some(penalty);
-                self
-            }
-
+            $penalty: crate::nn::Penalty => $($field).+.penalty;
             #[doc = concat!("What ", $what, " is held to after every update; nothing by default.")]
             #[doc = $units]
-            pub fn $constraint(mut self, constraint: crate::nn::Constraint) -> Self {
-                self.$($field).+.constraint = Some(constraint);
-                self
-            }
+            $constraint: crate::nn::Constraint => $($field).+.constraint;
         }
     };
 }

@@ -8,6 +8,7 @@ pub use bidirectional::{Bidirectional, Merge};
 pub use lengths::SequenceLengths;
 use settings::Settings;
 
+use super::macros::setters;
 use super::weights::restraint_methods;
 use super::{Layer, LayerContext};
 use crate::error::Result;
@@ -97,20 +98,16 @@ impl Lstm {
     pub fn new(units: usize) -> Self {
         Lstm(Settings::new(RecurrentCell::Lstm, units))
     }
+}
 
+setters! {
+    Lstm,
     /// Whether the bias of the forget gate starts at 1 (Jozefowicz et al., ICML 2015); it does by
     /// default. Where the program says how the bias starts, that alone counts.
-    pub fn unit_forget_bias(mut self, unit: bool) -> Self {
-        self.0.unit_forget_bias = unit;
-        self
-    }
-
+    unit_forget_bias: bool => 0.unit_forget_bias;
     /// Whether the gates see the cell (Gers and Schmidhuber, IJCNN 2000), through weights that start
     /// at 0; they do not by default.
-    pub fn peepholes(mut self, peepholes: bool) -> Self {
-        self.0.peepholes = peepholes;
-        self
-    }
+    peepholes: bool => 0.peepholes;
 }
 
 impl Gru {
@@ -143,40 +140,21 @@ gate_methods!(Gru);
 
 macro_rules! recurrent_methods {
     ($layer:ident) => {
-        impl $layer {
+        setters! {
+            $layer,
             /// The function of the candidate, and of an LSTM's cell: tanh by default.
-            pub fn activation(mut self, activation: CellActivation) -> Self {
-                self.0.activation = activation;
-                self
-            }
-
+            activation: CellActivation => 0.activation;
             /// Whether a bias is added; it is by default.
-            pub fn bias(mut self, bias: bool) -> Self {
-                self.0.has_bias = bias;
-                self
-            }
-
+            bias: bool => 0.has_bias;
             /// Whether the output is that of every step; by default it is the last one's. Needed by a
             /// recurrent layer that follows.
-            pub fn return_sequences(mut self, sequences: bool) -> Self {
-                self.0.return_sequences = sequences;
-                self
-            }
-
+            return_sequences: bool => 0.return_sequences;
             /// Whether the states after the last step taken follow as further outputs; not by
             /// default.
-            pub fn return_state(mut self, state: bool) -> Self {
-                self.0.return_state = state;
-                self
-            }
-
+            return_state: bool => 0.return_state;
             /// Whether steps are taken from the last to the first; not by default. The output of a
             /// step stays at its place, as in PyTorch and ONNX, where Keras turns the sequence round.
-            pub fn go_backwards(mut self, backwards: bool) -> Self {
-                self.0.go_backwards = backwards;
-                self
-            }
-
+            go_backwards: bool => 0.go_backwards;
             /// Whether each replay starts from the states that the one before ended with, on the
             /// device and without a gradient across; not by default.
             ///
@@ -185,62 +163,27 @@ macro_rules! recurrent_methods {
             /// those of the same batch size share the states too. To begin anew, write zeros to those
             /// among
             /// [`Recorded::states`](crate::nn::Recorded::states).
-            pub fn stateful(mut self, stateful: bool) -> Self {
-                self.0.stateful = stateful;
-                self
-            }
-
+            stateful: bool => 0.stateful;
             /// Dropout of the input in training, at least 0 and below 1: one draw for each example
             /// and feature, the same at all steps (Gal and Ghahramani, NeurIPS 2016). 0 by default.
-            pub fn dropout(mut self, rate: f32) -> Self {
-                self.0.dropout = rate;
-                self
-            }
-
+            dropout: f32 => 0.dropout;
             /// Dropout of the state on its way into the products, as [`dropout`](Self::dropout)
             /// of the input: one draw for each example and unit. 0 by default.
-            pub fn recurrent_dropout(mut self, rate: f32) -> Self {
-                self.0.recurrent_dropout = rate;
-                self
-            }
-
+            recurrent_dropout: f32 => 0.recurrent_dropout;
             /// Cuts the gradient's way back after every so many steps: truncated back-propagation
             /// through time. It goes all the way by default.
-            pub fn truncate(mut self, steps: usize) -> Self {
-                self.0.truncate = Some(steps);
-                self
-            }
-
+            truncate: usize => 0.truncate;
             /// Takes every step, though the input may have lengths
             /// ([`LayerContext::lengths`]); lengths count by default.
-            pub fn ignore_lengths(mut self, ignore: bool) -> Self {
-                self.0.ignore_lengths = ignore;
-                self
-            }
-
+            ignore_lengths: bool => 0.ignore_lengths;
             /// How the weight of the input starts: Glorot uniform by default.
-            pub fn weight_init(mut self, init: Init) -> Self {
-                self.0.weight_init = init;
-                self
-            }
-
+            weight_init: Init => 0.weight_init;
             /// How the recurrent weight starts: orthogonal by default (Saxe et al., ICLR 2014).
-            pub fn recurrent_init(mut self, init: Init) -> Self {
-                self.0.recurrent_init = init;
-                self
-            }
-
+            recurrent_init: Init => 0.recurrent_init;
             /// How the bias starts: zeros by default, but for an LSTM's forget gate.
-            pub fn bias_init(mut self, init: Init) -> Self {
-                self.0.bias_init = Some(init);
-                self
-            }
-
+            bias_init: Init => 0.bias_init;
             /// How the recurrence is computed: the numbers are the same to rounding.
-            pub fn route(mut self, route: RecurrentRoute) -> Self {
-                self.0.route = route;
-                self
-            }
+            route: RecurrentRoute => 0.route;
         }
 
         restraint_methods! {
