@@ -15,17 +15,18 @@ use crate::shape::{Shape, TensorType};
 /// What a layer refuses, with the layer's name and line. The layers before it are recorded by then.
 #[track_caller]
 pub fn record(model: &dyn Layer, g: &mut Graph, inputs: &[Value], mode: Mode) -> Result<Recorded> {
-    record_frozen(model, g, inputs, mode, &BTreeSet::new())
+    record_frozen(model, g, inputs, mode, None)
 }
 
-/// [`record`] with the layers of these full names frozen: each by itself, not what is nested in it.
+/// [`record`] with the layers of these full names frozen and all others trained, whatever they say
+/// themselves: each by itself, not what is nested in it.
 #[track_caller]
 pub(crate) fn record_frozen(
     model: &dyn Layer,
     g: &mut Graph,
     inputs: &[Value],
     mode: Mode,
-    frozen: &BTreeSet<String>,
+    frozen: Option<&BTreeSet<String>>,
 ) -> Result<Recorded> {
     let at = Location::caller();
     g.recorded_at(at, |g| {
@@ -75,15 +76,14 @@ struct Log {
 #[derive(Clone, Copy, Debug)]
 struct RecordingPlan<'a> {
     mode: Mode,
-    /// The full names of frozen layers.
-    frozen: &'a BTreeSet<String>,
+    /// The full names of frozen layers; `None` where the layers say it themselves.
+    frozen: Option<&'a BTreeSet<String>>,
 }
 
 impl<'a> LayerContext<'a> {
     fn new(graph: &'a mut Graph, log: &'a mut Log, plan: RecordingPlan<'a>, layer: Option<usize>) -> Self {
         let (counts, names, shared) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
-        let trains = layer.is_none_or(|layer| log.layers[layer].trains);
-        let trainable = trains && (plan.frozen.is_empty() || !plan.frozen.contains(&graph.layer_name()));
+        let trainable = layer.is_none_or(|layer| log.layers[layer].trainable);
         LayerContext { graph, log, plan, layer, trainable, counts, names, shared, misfit: None }
     }
 
@@ -326,16 +326,19 @@ impl<'a> LayerContext<'a> {
             }
             return Ok(layer);
         }
+        self.shared.extend(spec.shared);
         let name = self.child_name(spec)?;
         let name = self.graph.name_within(&name);
         let mut layers = self.log.layers.iter();
         if again && let Some(known) = layers.position(|l| l.parent == self.layer && l.name == name) {
             return Ok(known);
         }
-        let (depth, trains) = match self.layer.map(|parent| &self.log.layers[parent]) {
-            Some(parent) => (parent.depth + 1, parent.trains),
-            None => (0, true),
+        let parent = self.layer.map(|parent| &self.log.layers[parent]);
+        let trainable = match self.plan.frozen {
+            Some(frozen) => !frozen.contains(&name),
+            None => spec.trainable && parent.is_none_or(|parent| parent.trainable),
         };
+        let depth = parent.map_or(0, |parent| parent.depth + 1);
         self.log.layers.push(RecordedLayer {
             name,
             kind: spec.layer().kind(),
@@ -346,7 +349,7 @@ impl<'a> LayerContext<'a> {
             states: Vec::new(),
             calls: Vec::new(),
             parent: self.layer,
-            trains: trains && spec.trainable,
+            trainable,
         });
         Ok(self.log.layers.len() - 1)
     }

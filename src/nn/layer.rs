@@ -150,8 +150,10 @@ pub trait Layer: fmt::Debug + Send + Sync + 'static {
         LayerSpec::from(self).shared()
     }
 
-    /// The layer with its parameters trained or frozen. Frozen ones are recorded as states, so no
-    /// gradient is computed for them, and batch normalisation uses its running statistics.
+    /// The layer with its parameters trained or frozen at first, those of the layers it is made of too. No
+    /// gradient is computed for frozen ones, and batch normalisation uses its running statistics. A trainer
+    /// freezes layers and trains them again by name, whatever the model says here:
+    /// [`Trainer::freeze`](crate::train::Trainer::freeze), [`unfreeze`](crate::train::Trainer::unfreeze).
     fn trainable(self, trainable: bool) -> LayerSpec
     where
         Self: Sized,
@@ -284,6 +286,8 @@ pub struct RecordedLayer {
     pub kind: &'static str,
     /// How many layers it is nested in.
     pub depth: usize,
+    /// Whether its own parameters are trained; not in a frozen layer.
+    pub trainable: bool,
     /// Its inputs, of the first call.
     pub inputs: Vec<Value>,
     /// Its outputs, of the first call.
@@ -296,8 +300,6 @@ pub struct RecordedLayer {
     pub(super) calls: Vec<Range<usize>>,
     /// The layer that it is in, among those of the recording.
     pub(super) parent: Option<usize>,
-    /// Whether the layers that it is made of are trained, unless they are frozen by name.
-    pub(super) trains: bool,
 }
 
 impl RecordedLayer {

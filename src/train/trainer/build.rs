@@ -123,8 +123,9 @@ impl TrainerBuilder {
             masked: Vec::new(),
             frozen: BTreeSet::new(),
         };
+        recipe.frozen = recipe.frozen_by_the_model(self.batch)?;
         if !self.frozen.is_empty() {
-            recipe.frozen = recipe.layers(&self.frozen)?;
+            recipe.frozen.append(&mut recipe.layers(&self.frozen)?);
         }
         let mut trainer = Trainer {
             device: device.clone(),

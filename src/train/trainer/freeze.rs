@@ -22,12 +22,19 @@ impl Trainer {
     /// #     .loss(Loss::SparseCategoricalCrossEntropy)
     /// #     .optimizer(Adam::new(0.05))
     /// #     .build(&Device::cpu())?;
+    /// // Fine-tuning in two phases: the head alone, then everything at a tenth of the rate.
     /// trainer.freeze(["dense"])?;
     /// let before = trainer.weights()?;
-    /// trainer.fit(&data, Fit::epochs(2))?; // trains `dense_1` alone
-    /// let after = trainer.weights()?;
-    /// assert_eq!(after.get("dense.weight"), before.get("dense.weight"));
-    /// assert_ne!(after.get("dense_1.weight"), before.get("dense_1.weight"));
+    /// trainer.fit(&data, Fit::epochs(20))?;
+    /// let head = trainer.weights()?;
+    /// assert_eq!(head.get("dense.weight"), before.get("dense.weight"));
+    /// assert_ne!(head.get("dense_1.weight"), before.get("dense_1.weight"));
+    ///
+    /// trainer.unfreeze(["dense"])?;
+    /// trainer.set_learning_rate(0.005)?;
+    /// let history = trainer.fit(&data, Fit::epochs(20))?;
+    /// assert_ne!(trainer.weights()?.get("dense.weight"), before.get("dense.weight"));
+    /// assert!(history.last("loss") < Some(history.get("loss")[0]));
     /// # Ok(())
     /// # }
     /// ```
@@ -44,8 +51,10 @@ impl Trainer {
     /// Trains layers again that were frozen, those nested in them included. The optimiser starts anew, as
     /// where Keras compiles a model again: moments of some layers that are old beside those of others that
     /// begin would be corrected by the wrong count of updates. A schedule goes on, at a rate of 0 where it
-    /// has ended: [`set_schedule`](Trainer::set_schedule) begins another. Layers that the model itself
-    /// freezes ([`Layer::trainable`](crate::nn::Layer::trainable)) stay frozen.
+    /// has ended: [`set_schedule`](Trainer::set_schedule) begins another. It makes no difference whether
+    /// layers were frozen by [`freeze`](Trainer::freeze), by
+    /// [`TrainerBuilder::freeze`](crate::train::TrainerBuilder::freeze), or in the model, by
+    /// [`Layer::trainable`](crate::nn::Layer::trainable).
     ///
     /// # Errors
     /// As [`freeze`](Trainer::freeze).

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Init, StateKind, Value};
-use crate::nn::{self, Layer, Mode};
+use crate::nn::{self, Layer, Mode, RecordedLayer};
 use crate::session::Session;
 use crate::shape::Shape;
 use crate::tape::Tape;
@@ -82,8 +82,7 @@ struct Recording {
     inputs: Vec<Value>,
     output: Value,
     model: Vec<Value>,
-    /// The full names of all layers.
-    layers: Vec<String>,
+    layers: Vec<RecordedLayer>,
 }
 
 impl Recipe {
@@ -181,7 +180,8 @@ impl Recipe {
     /// # Errors
     /// [`Error::Unknown`] for a name that no layer has.
     pub fn layers<S: AsRef<str>>(&self, names: impl IntoIterator<Item = S>) -> Result<BTreeSet<String>> {
-        let known = self.record(2, Mode::Training)?.layers;
+        let known: Vec<String> =
+            self.record(2, Mode::Training)?.layers.into_iter().map(|layer| layer.name).collect();
         let mut chosen = BTreeSet::new();
         for name in names {
             let name = name.as_ref();
@@ -195,7 +195,22 @@ impl Recipe {
         Ok(chosen)
     }
 
+    /// The layers that the model itself freezes, those nested in others by themselves.
+    pub fn frozen_by_the_model(&self, rows: usize) -> Result<BTreeSet<String>> {
+        let layers = self.record_frozen(rows, Mode::Training, None)?.layers;
+        Ok(layers.into_iter().filter(|layer| !layer.trainable).map(|layer| layer.name).collect())
+    }
+
     fn record(&self, rows: usize, mode: Mode) -> Result<Recording> {
+        self.record_frozen(rows, mode, Some(&self.frozen))
+    }
+
+    fn record_frozen(
+        &self,
+        rows: usize,
+        mode: Mode,
+        frozen: Option<&BTreeSet<String>>,
+    ) -> Result<Recording> {
         let mut graph = Graph::on_behalf_of(self.at);
         let mut inputs = Vec::new();
         for (index, sample) in self.inputs.iter().enumerate() {
@@ -207,16 +222,15 @@ impl Recipe {
                 DType::U32 => graph.indices(&name, shape),
             });
         }
-        let recorded = nn::record_frozen(self.model.as_ref(), &mut graph, &inputs, mode, &self.frozen)?;
+        let recorded = nn::record_frozen(self.model.as_ref(), &mut graph, &inputs, mode, frozen)?;
         let output = recorded.output()?;
-        let layers = recorded.layers.into_iter().map(|layer| layer.name).collect();
         let declared = recorded.parameters.into_iter().chain(recorded.states);
         let mut model: Vec<Value> = declared
             .filter(|&value| graph.recording().kind(value).is_some_and(StateKind::is_weight))
             .collect();
         // In the order of their declaration, whether frozen or not.
         model.sort_unstable();
-        Ok(Recording { graph, inputs, output, model, layers })
+        Ok(Recording { graph, inputs, output, model, layers: recorded.layers })
     }
 
     fn targets(&self, g: &mut Graph, output: Value) -> Result<Value> {
