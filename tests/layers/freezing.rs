@@ -345,3 +345,36 @@ fn names_that_there_are_not_and_nothing_left_to_train() {
     trainer.fit(images(), Fit::epochs(1)).unwrap();
     assert!(moved(&before, &trainer.weights().unwrap()).iter().any(|name| name.starts_with("base.")));
 }
+
+/// What the model freezes is frozen like anything else: a trainer says so, and trains it again by name.
+#[test]
+fn layers_that_the_model_freezes_are_trained_again() {
+    for device in [gpu(), &Device::cpu()] {
+        let model = Sequential::new()
+            .add(Flatten)
+            .add(Dense::new(6).activation(Activation::Tanh).trainable(false))
+            .add(BatchNorm::new().trainable(false))
+            .add(Dense::new(3));
+        let mut trainer = Trainer::new(model, [1, 7, 7])
+            .loss(Loss::SparseCategoricalCrossEntropy)
+            .optimizer(Adam::new(0.01))
+            .batch_size(5)
+            .build(device)
+            .unwrap();
+        assert_eq!(trainer.frozen().collect::<Vec<_>>(), ["batch_norm", "dense"]);
+        let train = |trainer: &mut Trainer| {
+            let before = trainer.weights().unwrap();
+            trainer.fit(images(), Fit::epochs(1)).unwrap();
+            moved(&before, &trainer.weights().unwrap())
+        };
+        assert_eq!(train(&mut trainer), ["dense_1.weight", "dense_1.bias"]);
+        trainer.unfreeze(["dense"]).unwrap();
+        assert_eq!(trainer.frozen().collect::<Vec<_>>(), ["batch_norm"]);
+        let names = ["dense.weight", "dense.bias", "dense_1.weight", "dense_1.bias"];
+        assert_eq!(train(&mut trainer), names);
+        trainer.unfreeze(["batch_norm"]).unwrap();
+        assert_eq!(train(&mut trainer).len(), names.len() + 4);
+        trainer.freeze(["dense", "batch_norm"]).unwrap();
+        assert_eq!(train(&mut trainer), ["dense_1.weight", "dense_1.bias"]);
+    }
+}

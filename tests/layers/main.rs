@@ -9,3 +9,4 @@ mod freezing;
 mod nn;
 mod nn_errors;
 mod penalties;
+mod sharing;

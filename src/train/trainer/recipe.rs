@@ -205,12 +205,7 @@ impl Recipe {
         self.record_frozen(rows, mode, Some(&self.frozen))
     }
 
-    fn record_frozen(
-        &self,
-        rows: usize,
-        mode: Mode,
-        frozen: Option<&BTreeSet<String>>,
-    ) -> Result<Recording> {
+    fn record_frozen(&self, rows: usize, mode: Mode, frozen: Option<&BTreeSet<String>>) -> Result<Recording> {
         let mut graph = Graph::on_behalf_of(self.at);
         let mut inputs = Vec::new();
         for (index, sample) in self.inputs.iter().enumerate() {

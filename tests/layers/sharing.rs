@@ -1,12 +1,8 @@
 //! One layer called several times: one set of weights, whose gradient is the sum over the calls.
 
-mod common;
-#[path = "common/folder.rs"]
-mod folder;
-
-use common::data::noise;
-use common::gpu;
-use folder::Folder;
+use crate::common::data::noise;
+use crate::common::folder::Folder;
+use crate::common::gpu;
 use retape::data::Dataset;
 use retape::nn::{self, LayerSpec, Recorded, Summary};
 use retape::prelude::*;
