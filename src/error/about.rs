@@ -12,6 +12,11 @@ impl Error {
         Error::ShapeMismatch { what, shapes: Box::new([left, right]) }
     }
 
+    /// [`Error::Argument`] with a value as it prints itself.
+    pub(crate) fn argument(argument: &'static str, value: impl ToString, expected: &'static str) -> Error {
+        Error::Argument { argument, value: value.to_string(), expected }
+    }
+
     /// The error without the operator, layer and line that wrap a recording error.
     pub fn root(&self) -> &Error {
         match self {

@@ -162,8 +162,7 @@ impl RandomTranslation {
             Distance::Pixels(pixels) => pixels,
             Distance::Share(shares) => {
                 if let Some(share) = shares.into_iter().find(|share| !(0.0..=1.0).contains(share)) {
-                    let (argument, value) = ("factor", share.to_string());
-                    return Err(Error::Argument { argument, value, expected: "it must be from 0 to 1" });
+                    return Err(Error::argument("factor", share, "it must be from 0 to 1"));
                 }
                 [0, 1].map(|axis| (f64::from(shares[axis]) * image[axis] as f64).round() as usize)
             }
@@ -292,7 +291,7 @@ fn check_range(argument: &'static str, [low, high]: [f32; 2], least: f32) -> Res
         return Ok(());
     }
     let expected = "its numbers must be finite, within the layer's limits, and the smaller one first";
-    Err(Error::Argument { argument, value: format!("[{low}, {high}]"), expected })
+    Err(Error::argument(argument, format!("[{low}, {high}]"), expected))
 }
 
 /// The map in training, the image as it is in evaluation.
@@ -316,9 +315,7 @@ one_input! {
 one_input! {
     RandomAffine, "random_affine", |layer, cx, x| {
         if layer.0.has_crop() {
-            let (argument, value) = ("options", "a crop".to_owned());
-            let expected = "a layer that crops is RandomCrop";
-            return Err(Error::Argument { argument, value, expected });
+            return Err(Error::argument("options", "a crop", "a layer that crops is RandomCrop"));
         }
         affine(cx, x, &layer.0)
     };

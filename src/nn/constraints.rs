@@ -60,8 +60,8 @@ impl Constraint {
     fn check(self) -> Result<()> {
         let positive = |argument, value: f32| {
             let expected = "it must be finite, more than 0 and not subnormal";
-            let wrong = Error::Argument { argument, value: value.to_string(), expected };
-            if value.is_normal() && value > 0.0 { Ok(()) } else { Err(wrong) }
+            let fits = value.is_normal() && value > 0.0;
+            if fits { Ok(()) } else { Err(Error::argument(argument, value, expected)) }
         };
         match self {
             Constraint::UnitNorm | Constraint::NonNegative => Ok(()),
@@ -69,16 +69,10 @@ impl Constraint {
             Constraint::MinMaxNorm { min, max, rate } => {
                 positive("max", max)?;
                 positive("rate", rate)?;
-                let outside = |argument, value: f32, expected| {
-                    Err(Error::Argument { argument, value: value.to_string(), expected })
-                };
                 if !(0.0..=max).contains(&min) {
-                    return outside("min", min, "it must be at least 0 and at most max");
+                    return Err(Error::argument("min", min, "it must be at least 0 and at most max"));
                 }
-                if rate > 1.0 {
-                    return outside("rate", rate, "it must be at most 1");
-                }
-                Ok(())
+                if rate > 1.0 { Err(Error::argument("rate", rate, "it must be at most 1")) } else { Ok(()) }
             }
         }
     }

@@ -138,11 +138,7 @@ impl<'a> LayerContext<'a> {
     pub fn one(&self, inputs: &[Value]) -> Result<Value> {
         match inputs {
             &[x] => Ok(x),
-            _ => Err(Error::Argument {
-                argument: "inputs",
-                value: inputs.len().to_string(),
-                expected: "this layer takes one",
-            }),
+            _ => Err(Error::argument("inputs", inputs.len(), "this layer takes one")),
         }
     }
 
@@ -374,7 +370,7 @@ impl<'a> LayerContext<'a> {
         let name = match &spec.name {
             Some(name) if name.is_empty() || name.contains('.') => {
                 let (value, expected) = (format!("`{name}`"), "a layer's name is not empty and has no dots");
-                return Err(Error::Argument { argument: "name", value, expected });
+                return Err(Error::argument("name", value, expected));
             }
             Some(name) if self.names.contains(name) => {
                 let cure = "; to call one layer several times with the same weights, make it `shared()` and \
@@ -444,5 +440,5 @@ fn expect_outputs(expected: usize, outputs: Vec<Value>) -> Result<Vec<Value>> {
         return Ok(outputs);
     }
     let value = format!("{} where {expected} were announced", outputs.len());
-    Err(Error::Argument { argument: "outputs", value, expected: "a layer makes as many as it announces" })
+    Err(Error::argument("outputs", value, "a layer makes as many as it announces"))
 }

@@ -202,7 +202,7 @@ fn check_filters(filters: usize, channels: usize, groups: usize) -> Result<()> {
         return Ok(());
     }
     let value = format!("{groups}, with {channels} channels and {filters} filters");
-    Err(Error::Argument { argument: "groups", value, expected: "it must divide both" })
+    Err(Error::argument("groups", value, "it must divide both"))
 }
 
 impl Layer for Conv2d {

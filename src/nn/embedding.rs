@@ -84,7 +84,7 @@ impl Layer for Embedding {
             if row as usize >= self.words {
                 let value = format!("{row}, with {} words", self.words);
                 let expected = "the padding is one of the words";
-                return Err(Error::Argument { argument: "padding_index", value, expected });
+                return Err(Error::argument("padding_index", value, expected));
             }
             init = Init::ZeroRow { row: row as usize, rest: Box::new(init) };
         }

@@ -330,11 +330,7 @@ impl Recorded {
     /// # Errors
     /// [`Error::Argument`] for a model of no outputs.
     pub fn output(&self) -> Result<Value> {
-        let none = || Error::Argument {
-            argument: "outputs",
-            value: "0".to_owned(),
-            expected: "a model has at least one",
-        };
+        let none = || Error::argument("outputs", "0", "a model has at least one");
         self.outputs.first().copied().ok_or_else(none)
     }
 }

@@ -73,7 +73,7 @@ impl Layer for Concat {
         let g = cx.graph();
         if g.shape(first)?.axis(self.axis)? == 0 {
             let expected = "branches are joined along another axis than the batch";
-            return Err(Error::Argument { argument: "axis", value: self.axis.to_string(), expected });
+            return Err(Error::argument("axis", self.axis, expected));
         }
         g.concat(inputs, self.axis)
     }
@@ -86,10 +86,6 @@ impl Layer for Concat {
 fn branches(inputs: &[Value]) -> Result<(Value, &[Value])> {
     match inputs.split_first() {
         Some((&first, rest)) if !rest.is_empty() => Ok((first, rest)),
-        _ => Err(Error::Argument {
-            argument: "inputs",
-            value: inputs.len().to_string(),
-            expected: "this layer joins at least two",
-        }),
+        _ => Err(Error::argument("inputs", inputs.len(), "this layer joins at least two")),
     }
 }

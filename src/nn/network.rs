@@ -187,7 +187,7 @@ impl Layer for Model {
 
     fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
         let outputs = self.record_all(cx, inputs)?;
-        outputs.first().copied().ok_or_else(|| argument("outputs", 0, "a model has at least one"))
+        outputs.first().copied().ok_or_else(|| Error::argument("outputs", 0, "a model has at least one"))
     }
 
     fn outputs(&self) -> usize {
@@ -197,7 +197,7 @@ impl Layer for Model {
     fn record_all(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Vec<Value>> {
         let network = &self.network;
         if inputs.len() != network.inputs {
-            return Err(argument("inputs", inputs.len(), "a model takes as many as its network has"));
+            return Err(Error::argument("inputs", inputs.len(), "a model takes as many as its network has"));
         }
         let mut known = vec![None; network.nodes.len()];
         for (value, origin) in known.iter_mut().zip(&network.nodes) {
@@ -223,8 +223,4 @@ impl Layer for Model {
         });
         readers.next().unwrap_or(DType::F32)
     }
-}
-
-fn argument(argument: &'static str, value: usize, expected: &'static str) -> Error {
-    Error::Argument { argument, value: value.to_string(), expected }
 }

@@ -61,8 +61,7 @@ pub(super) fn check_rate(argument: &'static str, rate: f32) -> Result<()> {
     if (0.0..1.0).contains(&rate) {
         return Ok(());
     }
-    let expected = "it must be at least 0 and below 1";
-    Err(Error::Argument { argument, value: rate.to_string(), expected })
+    Err(Error::argument(argument, rate, "it must be at least 0 and below 1"))
 }
 
 one_input! {
@@ -78,8 +77,7 @@ one_input! {
 
     GaussianNoise, "gaussian_noise", units: UnitFlow::Kept, keeps_steps: true, |layer, cx, x| {
         if !(layer.std.is_finite() && layer.std >= 0.0) {
-            let expected = "it must be finite and not negative";
-            return Err(Error::Argument { argument: "std", value: layer.std.to_string(), expected });
+            return Err(Error::argument("std", layer.std, "it must be finite and not negative"));
         }
         cx.in_training(x, |g| g.gaussian_noise(x, layer.std))
     };

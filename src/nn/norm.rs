@@ -206,7 +206,7 @@ impl Layer for LayerNorm {
         let axis = shape.axis(self.axis)?;
         if axis == 0 {
             let expected = "an example is normalised over axes other than the batch";
-            return Err(Error::Argument { argument: "axis", value: self.axis.to_string(), expected });
+            return Err(Error::argument("axis", self.axis, expected));
         }
         let (scale, shift) = self.form.declare(cx, Shape::new(&shape.dims()[axis..])?);
         cx.graph().layer_norm(x, axis as isize, scale, shift, self.form.epsilon)

@@ -55,7 +55,7 @@ impl Penalty {
         for (argument, value) in [("l1", self.l1), ("l2", self.l2)] {
             if !value.is_finite() || value < 0.0 {
                 let expected = "it must be finite and not negative";
-                return Err(Error::Argument { argument, value: value.to_string(), expected });
+                return Err(Error::argument(argument, value, expected));
             }
         }
         Ok(())

@@ -130,5 +130,5 @@ pub(super) fn at_least_one(argument: &'static str, value: usize) -> Result<()> {
     if value > 0 {
         return Ok(());
     }
-    Err(Error::Argument { argument, value: "0".to_owned(), expected: "at least 1" })
+    Err(Error::argument(argument, "0", "at least 1"))
 }

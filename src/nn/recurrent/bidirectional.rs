@@ -84,14 +84,12 @@ impl Layer for Bidirectional {
 
     fn record_all(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Vec<Value>> {
         let Some((&x, initial)) = inputs.split_first() else {
-            let (value, expected) = ("0".to_owned(), "a sequence, then initial states if there are any");
-            return Err(Error::Argument { argument: "inputs", value, expected });
+            return Err(Error::argument("inputs", 0, "a sequence, then initial states if there are any"));
         };
         let states = self.layer.cell.states();
         if !initial.is_empty() && initial.len() != 2 * states {
-            let value = initial.len().to_string();
             let expected = "each direction has its own: h for each; h and c for each LSTM";
-            return Err(Error::Argument { argument: "initial states", value, expected });
+            return Err(Error::argument("initial states", initial.len(), expected));
         }
         let (first, second) = initial.split_at(initial.len() / 2);
         let [forward, backward] = self.directions();

@@ -38,11 +38,11 @@ impl Layer for SequenceLengths {
 
     fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
         let &[x, lengths] = inputs else {
-            return Err(Error::Argument {
-                argument: "inputs",
-                value: inputs.len().to_string(),
-                expected: "this layer takes a sequence and its lengths",
-            });
+            return Err(Error::argument(
+                "inputs",
+                inputs.len(),
+                "this layer takes a sequence and its lengths",
+            ));
         };
         let (shape, found) = (cx.graph().shape(x)?, cx.graph().ty(lengths)?);
         let &[batch, _, ..] = shape.dims() else {

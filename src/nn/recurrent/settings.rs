@@ -73,11 +73,11 @@ impl Settings {
     /// Records the layer: the output, then the last states if they are returned.
     pub fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Vec<Value>> {
         let Some((&x, initial)) = inputs.split_first() else {
-            return Err(Error::Argument {
-                argument: "inputs",
-                value: "0".to_owned(),
-                expected: "a sequence, then its initial states if there are any",
-            });
+            return Err(Error::argument(
+                "inputs",
+                "0",
+                "a sequence, then its initial states if there are any",
+            ));
         };
         at_least_one("units", self.units)?;
         check_rate("dropout", self.dropout)?;
@@ -152,8 +152,8 @@ impl Settings {
             return Ok(Vec::new());
         }
         if !initial.is_empty() {
-            let (value, expected) = (initial.len().to_string(), "a stateful layer starts from its own");
-            return Err(Error::Argument { argument: "initial states", value, expected });
+            let expected = "a stateful layer starts from its own";
+            return Err(Error::argument("initial states", initial.len(), expected));
         }
         let names = ["h", "c"].iter().take(self.cell.states());
         Ok(names
