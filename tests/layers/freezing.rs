@@ -73,8 +73,11 @@ fn a_frozen_base_costs_no_backward_work() {
     let dispatches = |trainer: &Trainer| trainer.session().plan().unwrap().dispatches.len();
     assert!(ops(&frozen) < ops(&whole), "{} against {}", ops(&frozen), ops(&whole));
     assert!(dispatches(&frozen) < dispatches(&whole));
-    let trained = frozen.session().parameter_names();
+    let tape = frozen.session().tape();
+    let infos = tape.persistent().into_iter().filter_map(|v| tape.value(v));
+    let trained: Vec<_> = infos.filter(|v| v.source.is_trained()).filter_map(|v| v.name.as_deref()).collect();
     assert_eq!(trained, ["dense.weight", "dense.bias", "dense_1.weight", "dense_1.bias"]);
+    assert_eq!(frozen.session().parameter_names(), whole.session().parameter_names());
 }
 
 #[test]
@@ -377,4 +380,46 @@ fn layers_that_the_model_freezes_are_trained_again() {
         trainer.freeze(["dense", "batch_norm"]).unwrap();
         assert_eq!(train(&mut trainer), ["dense_1.weight", "dense_1.bias"]);
     }
+}
+
+/// A frozen weight is read, written, saved and loaded by its name like any other, and stays as it is.
+#[test]
+fn frozen_weights_are_weights() {
+    for device in [gpu(), &Device::cpu()] {
+        let mut trainer = builder().build(device).unwrap();
+        trainer.freeze(["dense"]).unwrap();
+        let weights = trainer.weights().unwrap();
+        let weight = &weights.get("dense.weight").unwrap().data;
+        assert_eq!(&trainer.session().parameter("dense.weight").unwrap(), weight);
+        let ones = vec![1.0; weight.len()];
+        trainer.session_mut().set_parameter("dense.weight", &ones).unwrap();
+        trainer.fit(images(), Fit::epochs(1)).unwrap();
+        assert_eq!(trainer.session().parameter("dense.weight").unwrap(), ones);
+
+        let folder = Folder::new();
+        let path = format!("{}/frozen.safetensors", folder.path());
+        trainer.save_weights(&path).unwrap();
+        let mut other = builder().freeze(["base", "dense_1"]).seed(4).build(device).unwrap();
+        other.load_weights(&path).unwrap();
+        assert_eq!(other.weights().unwrap(), trainer.weights().unwrap());
+        assert_eq!(other.session().parameter("dense.weight").unwrap(), ones);
+    }
+    let summary =
+        Sequential::new().add(Dense::new(2).trainable(false)).add(Dense::new(1)).summary([3]).unwrap();
+    assert_eq!((summary.trainable, summary.non_trainable), (3, 8));
+    assert_eq!((summary.layers[0].trainable, summary.layers[0].non_trainable), (0, 8));
+}
+
+/// Weights of another framework go into a frozen layer too.
+#[test]
+fn weights_are_loaded_into_a_frozen_layer() {
+    use retape::nn::recurrent_layouts::LayerWeights;
+    let model = Sequential::new().add(SimpleRnn::new(2).trainable(false)).add(Dense::new(2));
+    let trainer = Trainer::new(model, [4, 3]).loss(Loss::SparseCategoricalCrossEntropy);
+    let mut trainer = trainer.optimizer(Sgd::new(0.1)).build(&Device::cpu()).unwrap();
+    let ones = |n: usize| vec![1.0; n];
+    let weights =
+        LayerWeights { weight: ones(6), recurrent_weight: ones(4), bias: Some(ones(2)), peepholes: None };
+    weights.set(trainer.session_mut(), "simple_rnn").unwrap();
+    assert_eq!(trainer.session().parameter("simple_rnn.recurrent_weight").unwrap(), ones(4));
 }
