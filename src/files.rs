@@ -13,7 +13,6 @@ use crate::error::{Error, Result};
 /// # Errors
 /// [`Error::Io`] with the path.
 pub(crate) fn write_atomically(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<()> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let written = (|| {
         let mut hidden = OsString::from(".");
         hidden.push(path.file_name().ok_or(io::ErrorKind::InvalidInput)?);
@@ -23,19 +22,27 @@ pub(crate) fn write_atomically(path: &Path, write: impl FnOnce(&mut File) -> io:
         // As readable as any new file: a temporary one is its owner's only.
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let mut temporary = builder.tempfile_in(folder)?;
+        let mut temporary = builder.tempfile_in(folder_of(path))?;
         write(temporary.as_file_mut())?;
         temporary.as_file().sync_all()?;
         temporary.persist(path)?;
         Ok(())
     })();
     written.map_err(|source| Error::Io { path: path.to_owned(), source })?;
-    // Puts the renaming itself on the disk. Some file systems refuse to; then a crash may bring the old
-    // file back, which is as whole as the new one.
-    if cfg!(unix) {
-        let _ = File::open(folder).and_then(|folder| folder.sync_all());
-    }
+    sync_renaming(path);
     Ok(())
+}
+
+/// Puts the renaming of a file to this path on the disk. Some file systems refuse to; then a crash may bring
+/// the old file back, which is as whole as the new one.
+pub(crate) fn sync_renaming(path: &Path) {
+    if cfg!(unix) {
+        let _ = File::open(folder_of(path)).and_then(|folder| folder.sync_all());
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 #[cfg(test)]

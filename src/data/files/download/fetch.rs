@@ -9,6 +9,7 @@ use ureq::{Agent, Body, ResponseExt};
 
 use super::Progress;
 use crate::error::{Error, Result};
+use crate::files::sync_renaming;
 
 /// How often an address is asked before the next one: broken connections are resumed.
 const ATTEMPTS: usize = 5;
@@ -161,14 +162,11 @@ impl Transfer<'_> {
         }
     }
 
-    /// Gives the part its name. It is on the disk already; its folder is brought there where systems let
-    /// folders be opened.
+    /// Gives the part, which is on the disk already, its name.
     fn finish(self) -> Result<()> {
         fs::rename(&self.part, self.destination)
             .map_err(|source| Error::Io { path: self.destination.to_owned(), source })?;
-        if let Some(folder) = self.destination.parent().and_then(|folder| File::open(folder).ok()) {
-            let _ = folder.sync_all();
-        }
+        sync_renaming(self.destination);
         Ok(())
     }
 
