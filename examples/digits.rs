@@ -3,7 +3,7 @@
 //! It teaches a whole training: a model, its loss and its optimiser, a learning rate that falls by a
 //! schedule, an order of samples that follows from the seed, and judging on samples never trained on.
 //!
-//! The digits are those of Alpaydin and Kaynak (UCI, 1998), compiled into the `smartcore` crate.
+//! The digits are those of Alpaydin and Kaynak (UCI, 1998), in `examples/data`.
 
 mod common;
 

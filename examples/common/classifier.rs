@@ -23,12 +23,12 @@ impl Flags {
     }
 }
 
-/// 1,797 handwritten digits of 8 x 8 pixels (Alpaydin and Kaynak, UCI, 1998), which the `smartcore` crate
-/// carries, in an order that the seed decides; a fifth of them is set aside for testing.
+/// 1,797 handwritten digits of 8 x 8 pixels (Alpaydin and Kaynak, UCI, 1998), in an order that the seed
+/// decides; a fifth of them is set aside for testing.
 pub fn bundled_digits(seed: u32) -> retape::Result<TrainTest> {
-    let digits = smartcore::dataset::digits::load_dataset();
-    let inputs = digits.data.iter().map(|pixel| pixel / 16.0).collect();
-    let labels = digits.target.iter().map(|&label| label as u32).collect();
+    let (records, _) = include_bytes!("../data/digits.bin").as_chunks::<65>();
+    let inputs = records.iter().flat_map(|r| &r[..64]).map(|&pixel| f32::from(pixel) / 16.0).collect();
+    let labels = records.iter().map(|r| u32::from(r[64])).collect();
     let [train, test] = Dataset::new([64], inputs, labels, 10)?.split([0.8, 0.2], seed)?;
     Ok(TrainTest { train, test })
 }

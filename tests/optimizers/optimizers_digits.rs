@@ -7,9 +7,9 @@ use retape::random::Stream;
 
 /// Real handwritten digits: to learn from, and to be judged by.
 fn digits() -> (Dataset, Dataset) {
-    let digits = smartcore::dataset::digits::load_dataset();
-    let inputs = digits.data.iter().map(|pixel| pixel / 16.0).collect();
-    let labels = digits.target.iter().map(|&label| label as u32).collect();
+    let (records, _) = include_bytes!("../../examples/data/digits.bin").as_chunks::<65>();
+    let inputs = records.iter().flat_map(|r| &r[..64]).map(|&pixel| f32::from(pixel) / 16.0).collect();
+    let labels = records.iter().map(|r| u32::from(r[64])).collect();
     let all = Dataset::new([64], inputs, labels, 10).unwrap();
     let order = Stream { seed: 1, step: 0, stream: 0 }.permutation(all.len());
     all.select(&order).split_last(0.2).unwrap()
