@@ -7,30 +7,23 @@
 //! ```
 //!
 //! Before a row is timed, its results are compared with the f64 reference; a row that differs stops
-//! the run. A time is that of one step: a replay of many steps, waited for, over their number.
+//! the run. A time is that of one step: a replay of many steps, waited for, over their number; the best of ten.
 
 mod rows;
 mod timing;
 
-use std::cell::{Cell, OnceCell};
-use std::time::Duration;
-
-use criterion::{Criterion, SamplingMode, Throughput};
 use retape::prelude::*;
 use rows::{Row, Work};
+
+/// How long a sample takes, about, and how many there are: the best of them counts.
+const SAMPLE: f64 = 0.03;
+const SAMPLES: usize = 10;
 
 fn main() {
     let device = timing::device();
     println!("{device}\n");
-    let mut criterion = Criterion::default()
-        .sample_size(10)
-        .warm_up_time(Duration::from_millis(50))
-        .measurement_time(Duration::from_millis(300))
-        .without_plots()
-        .configure_from_args();
-    let measured: Vec<_> =
-        rows::rows().iter().filter_map(|row| measure(&mut criterion, &device, row)).collect();
-    criterion.final_summary();
+    let wanted = rows::rows().into_iter().filter(|row| timing::is_wanted(&row.name));
+    let measured: Vec<_> = wanted.map(|row| measure(&device, &row)).collect();
     print_table(&measured);
 }
 
@@ -53,36 +46,20 @@ impl Measured {
     }
 }
 
-/// `None` for a row that the name filter leaves out.
-fn measure(criterion: &mut Criterion, device: &Device, row: &Row) -> Option<Measured> {
+fn measure(device: &Device, row: &Row) -> Measured {
     let recorded = row.record().unwrap_or_else(|e| panic!("{}: {e}", row.name));
-    let best = Cell::new(f64::INFINITY);
-    let checked = OnceCell::new();
     let mut session = recorded.tape.session(device).unwrap_or_else(|e| panic!("{}: {e}", row.name));
-    let mut group = criterion.benchmark_group(if matches!(recorded.work, Work::Flops(_)) {
-        "products"
-    } else {
-        "memory"
-    });
-    group.sampling_mode(SamplingMode::Flat);
-    group.throughput(match recorded.work {
-        Work::Flops(flops) => Throughput::Elements(flops),
-        Work::Bytes(bytes) => Throughput::Bytes(bytes),
-    });
-    group.bench_function(&row.name, |b| {
-        checked.get_or_init(|| {
-            let found = session.verify(&recorded.host_data()).unwrap_or_else(|e| panic!("{}: {e}", row.name));
-            assert!(found.passes(), "{} differs from its reference\n{found}", row.name);
-        });
-        b.iter_custom(|steps| {
-            let taken = timing::time(&mut session, device, steps as usize);
-            best.set(best.get().min(taken.as_secs_f64() / steps as f64));
-            taken
-        });
-    });
-    group.finish();
-    let seconds = best.get();
-    seconds.is_finite().then(|| Measured { name: row.name.clone(), work: recorded.work, seconds })
+    let found = session.verify(&recorded.host_data()).unwrap_or_else(|e| panic!("{}: {e}", row.name));
+    assert!(found.passes(), "{} differs from its reference\n{found}", row.name);
+
+    let once = timing::step(&mut session, device, 3).as_secs_f64();
+    let steps = (SAMPLE / once).clamp(1.0, 1e5) as usize;
+    let mut seconds: [f64; SAMPLES] =
+        std::array::from_fn(|_| timing::step(&mut session, device, steps).as_secs_f64());
+    seconds.sort_by(f64::total_cmp);
+    let [best, median] = [seconds[0], seconds[SAMPLES / 2]];
+    println!("{}: {:.1} us, median {:.1} us", row.name, best * 1e6, median * 1e6);
+    Measured { name: row.name.clone(), work: recorded.work, seconds: best }
 }
 
 /// One line per row: best time, rate, and the rate in percent of the best row of the same kind.

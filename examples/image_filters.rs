@@ -13,12 +13,14 @@
 mod common;
 
 use std::error::Error;
+use std::fs::File;
+use std::io::{BufReader, BufWriter};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
 use common::{Example, Flags, Outcome, Results};
-use image::{Rgb, RgbImage};
+use png::{BitDepth, ColorType, Decoder, Encoder, Transformations};
 use retape::prelude::*;
 
 const EXAMPLE: Example = Example {
@@ -127,7 +129,7 @@ fn main() -> ExitCode {
 
 fn run(flags: &Flags, own: Own) -> Outcome {
     let picture = own.input.as_deref().map_or_else(|| Ok(drawing()), read)?;
-    let (width, height) = (picture.width() as usize, picture.height() as usize);
+    let (width, height) = (picture.width, picture.pixels.len() / picture.width);
     let device = flags.open_device()?;
 
     let mut g = Graph::new();
@@ -144,15 +146,15 @@ fn run(flags: &Flags, own: Own) -> Outcome {
 
     let values: Vec<Value> = filtered.iter().map(|&(_, value)| value).collect();
     let mut session = g.forward(values)?.session(&device)?;
-    session.write(x, &planes(&picture))?;
+    session.write(x, &picture.planes())?;
     session.replay()?;
 
     let folder = flags.out.clone().unwrap_or_else(|| std::env::temp_dir().join(EXAMPLE.name));
     std::fs::create_dir_all(&folder).map_err(|e| format!("cannot make `{}`: {e}", folder.display()))?;
-    save(&picture, &folder, "original")?;
+    picture.save(&folder, "original")?;
     let mut names = vec!["original.png".to_owned()];
     for (name, value) in filtered {
-        save(&pixels(&session.read(value)?, picture.width(), picture.height()), &folder, name)?;
+        Picture::from_planes(&session.read(value)?, width).save(&folder, name)?;
         names.push(format!("{name}.png"));
     }
     println!("{} pictures of {width} x {height} are in {}", names.len(), folder.display());
@@ -190,34 +192,63 @@ fn shown(g: &Graph, value: Value) -> retape::Result<Value> {
     g.clip(value, 0.0, 1.0)
 }
 
-/// Colour planes one after the other, from 0 to 1.
-fn planes(picture: &RgbImage) -> Vec<f32> {
-    let plane = |colour: usize| picture.pixels().map(move |p| f32::from(p.0[colour]) / 255.0);
-    (0..COLOURS).flat_map(plane).collect()
+/// A picture, row by row.
+struct Picture {
+    width: usize,
+    pixels: Vec<[u8; COLOURS]>,
 }
 
-/// The picture of three colour planes.
-fn pixels(planes: &[f32], width: u32, height: u32) -> RgbImage {
-    let size = planes.len() / COLOURS;
-    RgbImage::from_fn(width, height, |x, y| {
-        let at = (y * width + x) as usize;
-        Rgb([0, 1, 2].map(|colour| (planes[colour * size + at] * 255.0).round() as u8))
-    })
+impl Picture {
+    /// Colour planes one after the other, from 0 to 1.
+    fn planes(&self) -> Vec<f32> {
+        let plane = |colour: usize| self.pixels.iter().map(move |p| f32::from(p[colour]) / 255.0);
+        (0..COLOURS).flat_map(plane).collect()
+    }
+
+    /// The picture of three colour planes.
+    fn from_planes(planes: &[f32], width: usize) -> Self {
+        let size = planes.len() / COLOURS;
+        let pixel = |at| [0, 1, 2].map(|colour| (planes[colour * size + at] * 255.0).round() as u8);
+        Picture { width, pixels: (0..size).map(pixel).collect() }
+    }
+
+    fn read(file: File) -> Result<Self, Box<dyn Error>> {
+        let mut decoder = Decoder::new(BufReader::new(file));
+        decoder.set_transformations(Transformations::normalize_to_color8());
+        let mut reader = decoder.read_info()?;
+        let mut bytes = vec![0; reader.output_buffer_size().ok_or("it is too large")?];
+        let info = reader.next_frame(&mut bytes)?;
+        let of_pixel = |p: &[u8]| if p.len() < COLOURS { [p[0]; COLOURS] } else { [p[0], p[1], p[2]] };
+        let pixels = bytes[..info.buffer_size()].chunks_exact(info.color_type.samples()).map(of_pixel);
+        Ok(Picture { width: info.width as usize, pixels: pixels.collect() })
+    }
+
+    fn save(&self, folder: &Path, name: &str) -> Result<(), String> {
+        let path = folder.join(format!("{name}.png"));
+        self.write(&path).map_err(|e| format!("cannot write `{}`: {e}", path.display()))
+    }
+
+    fn write(&self, path: &Path) -> Result<(), Box<dyn Error>> {
+        let [width, height] = [self.width, self.pixels.len() / self.width].map(|side| side as u32);
+        let mut encoder = Encoder::new(BufWriter::new(File::create(path)?), width, height);
+        encoder.set_color(ColorType::Rgb);
+        encoder.set_depth(BitDepth::Eight);
+        let mut writer = encoder.write_header()?;
+        writer.write_image_data(self.pixels.as_flattened())?;
+        Ok(writer.finish()?)
+    }
 }
 
-fn read(path: &Path) -> Result<RgbImage, Box<dyn Error>> {
-    let picture = image::open(path).map_err(|e| format!("cannot read `{}`: {e}", path.display()))?;
-    Ok(picture.to_rgb8())
-}
-
-fn save(picture: &RgbImage, folder: &Path, name: &str) -> Result<(), String> {
-    let path = folder.join(format!("{name}.png"));
-    picture.save(&path).map_err(|e| format!("cannot write `{}`: {e}", path.display()))
+fn read(path: &Path) -> Result<Picture, Box<dyn Error>> {
+    let picture = File::open(path).map_err(Box::from).and_then(Picture::read);
+    picture.map_err(|e| format!("cannot read `{}`: {e}", path.display()).into())
 }
 
 /// A landscape with soft gradients, straight and round edges, and fine detail.
-fn drawing() -> RgbImage {
-    RgbImage::from_fn(320, 240, |x, y| {
+fn drawing() -> Picture {
+    const WIDTH: u32 = 320;
+    let pixel = |at: u32| {
+        let (x, y) = (at % WIDTH, at / WIDTH);
         let (fx, fy) = (f64::from(x), f64::from(y));
         let from_sun = (fx - 250.0).hypot(fy - 55.0);
         let hill = 150.0 + 18.0 * (fx / 50.0).sin();
@@ -237,8 +268,9 @@ fn drawing() -> RgbImage {
             () if from_sun < 28.0 => [255.0, 220.0, 80.0],
             () => [90.0 + 0.5 * fy, 150.0 + 0.4 * fy, 235.0],
         };
-        Rgb(colour.map(|c: f64| c.clamp(0.0, 255.0) as u8))
-    })
+        colour.map(|c: f64| c.clamp(0.0, 255.0) as u8)
+    };
+    Picture { width: WIDTH as usize, pixels: (0..WIDTH * 240).map(pixel).collect() }
 }
 
 fn inside(value: f64, from: f64, to: f64) -> bool {

@@ -1,7 +1,8 @@
-//! What the crate has to keep: no operator without its tests, no shader that a platform refuses.
+//! What the crate has to keep: no operator without its tests, no test that never runs, no shader that a platform refuses.
 
 #[path = "../common/mod.rs"]
 mod common;
 
+mod binaries;
 mod coverage;
 mod shaders;
