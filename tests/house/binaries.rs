@@ -18,7 +18,10 @@ fn binaries_are_few_and_whole() {
     let tests = listed(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests"));
     let areas: Vec<_> = tests.iter().filter(|path| path.join("main.rs").is_file()).collect();
     let binaries = areas.len() + tests.iter().filter(|path| is_rust(path)).count();
-    assert!((10..=LIMIT).contains(&binaries), "{binaries} binaries of tests: at most {LIMIT}, one for each area");
+    assert!(
+        (10..=LIMIT).contains(&binaries),
+        "{binaries} binaries of tests: at most {LIMIT}, one for each area"
+    );
 
     for area in areas {
         let main = fs::read_to_string(area.join("main.rs")).expect("it can be read");

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::task::{Context, Poll, Waker};
 
 use crate::error::{Error, Result};
 
@@ -81,8 +82,20 @@ fn instance() -> wgpu::Instance {
     wgpu::Instance::new(descriptor)
 }
 
+/// The outcome of one of wgpu's futures. Outside browsers they are ready from the start.
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let mut future = std::pin::pin!(future);
+    let mut context = Context::from_waker(Waker::noop());
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(outcome) => return outcome,
+            Poll::Pending => std::thread::yield_now(),
+        }
+    }
+}
+
 fn enumerate() -> Vec<wgpu::Adapter> {
-    pollster::block_on(instance().enumerate_adapters(wgpu::Backends::all()))
+    block_on(instance().enumerate_adapters(wgpu::Backends::all()))
 }
 
 fn is_software(info: &wgpu::AdapterInfo) -> bool {
@@ -163,7 +176,7 @@ pub(super) fn open(adapter: &wgpu::Adapter) -> Result<(wgpu::Device, wgpu::Queue
         required_limits: adapter.limits(),
         ..Default::default()
     };
-    pollster::block_on(adapter.request_device(&descriptor))
+    block_on(adapter.request_device(&descriptor))
         .map_err(|e| Error::DeviceRequest { adapter: name(), message: e.to_string() })
 }
 

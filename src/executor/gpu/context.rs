@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use super::adapters::{self, Wanted};
+use super::adapters::{self, Wanted, block_on};
 use super::pipelines::PipelineCache;
 use crate::error::{Error, Result};
 use crate::kernel::{DeviceKind, DeviceProfile};
@@ -104,9 +104,9 @@ impl GpuContext {
         let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let internal = self.device.push_error_scope(wgpu::ErrorFilter::Internal);
         let result = body();
-        let internal = pollster::block_on(internal.pop());
-        let validation = pollster::block_on(validation.pop());
-        if pollster::block_on(memory.pop()).is_some() {
+        let internal = block_on(internal.pop());
+        let validation = block_on(validation.pop());
+        if block_on(memory.pop()).is_some() {
             return Err(Error::OutOfMemory { device: self.profile.name.clone(), bytes });
         }
         match validation.or(internal) {
