@@ -140,6 +140,7 @@ pub mod data;
 mod dtype;
 mod error;
 mod executor;
+#[cfg(any(feature = "checkpoints", feature = "data", feature = "plots"))]
 mod files;
 pub mod graph;
 pub mod kernel;

@@ -94,6 +94,7 @@ impl ScalarTable {
     }
 
     /// Sets an f32 scalar, to whatever it was declared with too.
+    #[cfg(feature = "checkpoints")]
     pub fn restore(&mut self, name: &str, value: f64) {
         if let Some(index) = self.position(name) {
             self.values[index] = value;

@@ -3,6 +3,7 @@ use std::panic::Location;
 use std::path::Path;
 use std::sync::Arc;
 
+#[cfg(feature = "checkpoints")]
 use serde::{Deserialize, Serialize};
 
 use super::{Init, Op};
@@ -151,7 +152,8 @@ impl StateKind {
 
 /// What a state is called across graphs: two recordings of a program mean the same state by the same key.
 /// Relations are part of it, so that no name can be taken for one.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "checkpoints", derive(Serialize, Deserialize))]
 pub(crate) struct StateKey {
     pub role: Role,
     /// The name it was declared under; of what is there for another value, its name beside that one.
@@ -178,8 +180,8 @@ impl fmt::Display for StateKey {
 }
 
 /// The kinds of states whose names are apart from each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "checkpoints", derive(Serialize, Deserialize), serde(rename_all = "snake_case"))]
 pub(crate) enum Role {
     /// Weights, statistics, what layers carry, the program's own states and its inputs.
     Named,

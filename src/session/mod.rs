@@ -284,11 +284,13 @@ impl Session {
     }
 
     /// The scalars by name, without the counts and the seed.
+    #[cfg(feature = "checkpoints")]
     pub(crate) fn named_scalars(&self) -> impl Iterator<Item = (&str, f64)> {
         self.scalars.named()
     }
 
     /// Puts scalars back that were [`named_scalars`](Session::named_scalars); others stay.
+    #[cfg(feature = "checkpoints")]
     pub(crate) fn restore_scalars(&mut self, scalars: &[(String, f64)]) {
         scalars.iter().for_each(|(name, value)| self.scalars.restore(name, *value));
     }
@@ -336,13 +338,6 @@ impl Session {
         let recording = self.tape.recording();
         let states = self.tape.persistent().into_iter().filter(|&value| recording.kind(value).is_some());
         states.filter_map(|value| Some((recording.key(value)?.clone(), value)))
-    }
-
-    /// Those of them that are weights of a model, by name.
-    pub(crate) fn weights(&self) -> impl Iterator<Item = (String, Value)> + '_ {
-        let weights =
-            self.advanced().filter(|&(_, value)| self.kind(value).is_some_and(StateKind::is_weight));
-        weights.map(|(key, value)| (key.name.clone(), value))
     }
 
     /// What a state is.

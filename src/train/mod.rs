@@ -79,7 +79,8 @@
 
 mod accumulation;
 pub mod callbacks;
-pub(crate) mod checkpoint;
+#[cfg(feature = "checkpoints")]
+mod checkpoint;
 mod clip;
 mod groups;
 mod history;
@@ -95,6 +96,8 @@ mod weights;
 pub use crate::dtype::StoredType;
 pub use crate::nn::{Constraint, Penalty};
 pub use callbacks::{Callback, CallbackState, Run};
+#[cfg(feature = "checkpoints")]
+#[cfg_attr(docsrs, doc(cfg(feature = "checkpoints")))]
 pub use checkpoint::{LoadOptions, LoadReport, SkippedTensor};
 pub use clip::{Clip, Clipped};
 pub use groups::update_groups;

@@ -1,5 +1,6 @@
 //! What happens around training: early stopping, logs, checkpoints, and functions of the program.
 
+#[cfg(feature = "checkpoints")]
 mod checkpoint;
 #[cfg(feature = "data")]
 mod csv_log;
@@ -11,6 +12,8 @@ mod progress;
 mod reduce_on_plateau;
 mod run;
 
+#[cfg(feature = "checkpoints")]
+#[cfg_attr(docsrs, doc(cfg(feature = "checkpoints")))]
 pub use checkpoint::ModelCheckpoint;
 #[cfg(feature = "data")]
 #[cfg_attr(docsrs, doc(cfg(feature = "data")))]

@@ -1,5 +1,7 @@
+#[cfg(feature = "checkpoints")]
 use std::path::{Path, PathBuf};
 
+#[cfg(feature = "checkpoints")]
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
@@ -16,10 +18,11 @@ pub struct Run<'a> {
 }
 
 /// Where a training is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "checkpoints", derive(Serialize, Deserialize))]
 pub(crate) struct Position {
     pub epoch: usize,
-    #[serde(skip)]
+    #[cfg_attr(feature = "checkpoints", serde(skip))]
     pub epochs: usize,
     /// Steps of this epoch that are done.
     pub step: usize,
@@ -33,6 +36,7 @@ pub(crate) struct Position {
 #[derive(Debug, Default)]
 pub(crate) struct Requests {
     pub stop: Option<String>,
+    #[cfg(feature = "checkpoints")]
     pub checkpoints: Vec<PathBuf>,
 }
 
@@ -90,6 +94,8 @@ impl Run<'_> {
     }
 
     /// Writes a checkpoint when all callbacks have been called, so that it holds what they remember.
+    #[cfg(feature = "checkpoints")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "checkpoints")))]
     pub fn write_checkpoint(&mut self, path: impl AsRef<Path>) {
         self.requests.checkpoints.push(path.as_ref().to_owned());
     }

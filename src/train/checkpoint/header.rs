@@ -11,7 +11,7 @@ use super::states::Meaning;
 use crate::error::{Error, Result};
 use crate::session::NonFinite;
 use crate::train::callbacks::{CallbackState, Position};
-use crate::train::trainer::Variant;
+use crate::train::trainer::{Journey, Variant};
 use crate::train::{History, Logs};
 
 /// The format that this crate writes, and the newest that it reads.
@@ -64,30 +64,10 @@ pub(crate) struct Header {
     pub journey: Journey,
 }
 
-/// How far a training is.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Journey {
-    pub position: Position,
-    #[serde(with = "Epochs")]
-    pub history: History,
-    /// Within `fit`, the number of samples and whether they are shuffled.
-    pub data: Option<(usize, bool)>,
-    /// Within `fit`, what each callback is and remembers.
-    pub callbacks: Option<Vec<Remembered>>,
-}
-
-/// What a callback is and remembers.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Remembered {
-    pub identity: String,
-    #[serde(with = "Numbers")]
-    pub state: CallbackState,
-}
-
 /// What is written of a history: a training that goes on has not ended.
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "History")]
-struct Epochs {
+pub(crate) struct Epochs {
     initial_epoch: usize,
     #[serde(with = "logs")]
     epochs: Vec<Logs>,
@@ -100,7 +80,7 @@ struct Epochs {
 /// What is written of a callback's state: its arrays are tensors.
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "CallbackState")]
-struct Numbers {
+pub(crate) struct Numbers {
     #[serde(with = "figures")]
     numbers: Vec<(String, f64)>,
     #[serde(skip)]
@@ -177,6 +157,7 @@ mod tests {
 
     use super::*;
     use crate::graph::{Role, StateKey};
+    use crate::train::trainer::Remembered;
 
     fn header() -> Header {
         let mut logs = Logs::new();

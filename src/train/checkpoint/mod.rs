@@ -11,7 +11,6 @@ mod options;
 mod states;
 mod weights;
 
-pub(crate) use header::{Header, Journey, Remembered};
-pub(crate) use options::is_within;
+pub(crate) use header::{Epochs, Header, Numbers};
 pub use options::{LoadOptions, LoadReport, SkippedTensor};
-pub(crate) use states::{Opened, own_something, save};
+pub(crate) use states::{Opened, save};

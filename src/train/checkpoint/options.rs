@@ -1,6 +1,7 @@
 use std::fmt;
 
 use crate::dtype::StoredType;
+use crate::train::weights::is_within;
 
 /// What to take from a file of weights: [`Session::load_weights_with`](crate::Session::load_weights_with).
 ///
@@ -41,11 +42,6 @@ impl LoadOptions {
     pub(super) fn wants(&self, weight: &str) -> bool {
         self.layers.as_ref().is_none_or(|layers| layers.iter().any(|layer| is_within(weight, layer)))
     }
-}
-
-/// Whether a dotted name is `outer` or starts with it and a dot.
-pub(crate) fn is_within(name: &str, outer: &str) -> bool {
-    name.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 /// What became of the tensors of a file: what [`Session::load_weights_with`](crate::Session::load_weights_with)

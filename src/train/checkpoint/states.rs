@@ -7,12 +7,13 @@ use std::sync::Arc;
 use safetensors::tensor::Dtype;
 use serde::{Deserialize, Serialize};
 
+use super::Header;
 use super::file::{self, Tensor, TensorFile};
-use super::{Header, Remembered};
 use crate::dtype::{DType, StoredType};
 use crate::error::{Error, Result};
 use crate::graph::{Role, StateKey, Value};
 use crate::session::Session;
+use crate::train::trainer::{Remembered, owners};
 
 /// What a session keeps a value in: the CPU path computes in f64.
 fn dtype_here(session: &Session, value: Value) -> Dtype {
@@ -51,26 +52,6 @@ pub(super) fn tensors_of(session: &Session, named: Vec<(String, Value)>) -> Resu
         }
     }
     Ok(tensors)
-}
-
-/// The parameters and states of several sessions. What they share counts once, as the first one's.
-fn owners<'a>(sessions: &[&'a Session]) -> BTreeMap<Arc<StateKey>, (&'a Session, usize, Value)> {
-    let mut owners = BTreeMap::new();
-    for (index, session) in sessions.iter().enumerate() {
-        for (key, value) in session.advanced() {
-            owners.entry(key).or_insert((*session, index, value));
-        }
-    }
-    owners
-}
-
-/// Of these sessions, which have parameters or states that none before them has.
-pub(crate) fn own_something(sessions: &[&Session]) -> Vec<bool> {
-    let mut own = vec![false; sessions.len()];
-    for (_, index, _) in owners(sessions).into_values() {
-        own[index] = true;
-    }
-    own
 }
 
 /// What a tensor of a checkpoint is. Its name in the file is for people.

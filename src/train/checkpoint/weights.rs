@@ -6,12 +6,12 @@ use std::path::Path;
 use safetensors::tensor::Dtype;
 
 use super::file::{self, TensorFile};
-use super::options::is_within;
 use super::states::{tensors_of, type_here};
 use super::{LoadOptions, LoadReport, SkippedTensor};
 use crate::error::{Error, Result};
-use crate::graph::Value;
+use crate::graph::{StateKind, Value};
 use crate::session::Session;
+use crate::train::weights::is_within;
 
 impl Session {
     /// Writes the model's weights to a safetensors file, by name: trained and frozen parameters and
@@ -105,6 +105,13 @@ impl Session {
         }
         data.iter().try_for_each(|(value, numbers)| self.write_f64(*value, numbers))?;
         Ok(report)
+    }
+
+    /// The weights of a model that the tape uses, by name, in declaration order.
+    fn weights(&self) -> impl Iterator<Item = (String, Value)> + '_ {
+        let weights =
+            self.advanced().filter(|&(_, value)| self.kind(value).is_some_and(StateKind::is_weight));
+        weights.map(|(key, value)| (key.name.clone(), value))
     }
 
     /// The names of the model's weights, in declaration order: what

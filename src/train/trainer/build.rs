@@ -3,12 +3,12 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use super::Trainer;
+use super::journey::Journey;
 use super::recipe::{Recipe, Variant};
 use crate::error::{Error, Result};
 use crate::executor::Device;
 use crate::nn::Layer;
 use crate::shape::Shape;
-use crate::train::checkpoint::Journey;
 use crate::train::{LEARNING_RATE, LossFunction, MetricFunction, Optimizer, Schedule};
 
 /// What [`Trainer::new`] starts with; [`build`](TrainerBuilder::build) ends it.

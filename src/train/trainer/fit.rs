@@ -1,4 +1,5 @@
 use std::borrow::Cow;
+#[cfg(feature = "checkpoints")]
 use std::path::{Path, PathBuf};
 
 use super::Trainer;
@@ -30,6 +31,7 @@ pub struct Fit<'a> {
     pub(super) resident_bytes: u64,
     pub(super) callbacks: Vec<Box<dyn Callback + 'a>>,
     pub(super) nan_guard: Option<u32>,
+    #[cfg(feature = "checkpoints")]
     pub(super) resume: Option<PathBuf>,
     #[cfg(feature = "progress")]
     pub(super) progress: bool,
@@ -50,6 +52,7 @@ impl<'a> Fit<'a> {
             resident_bytes: RESIDENT_BYTES,
             callbacks: Vec::new(),
             nan_guard: None,
+            #[cfg(feature = "checkpoints")]
             resume: None,
             #[cfg(feature = "progress")]
             progress: true,
@@ -170,6 +173,8 @@ impl<'a> Fit<'a> {
     /// [`Error::TensorMismatch`]; for what is no checkpoint [`Error::Corrupt`],
     /// [`Error::NotACheckpoint`], [`Error::CheckpointVersion`]. Which layers are frozen and which weights
     /// are pruned, the checkpoint says. For other data, [`Trainer::load_checkpoint`] is the place.
+    #[cfg(feature = "checkpoints")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "checkpoints")))]
     pub fn resume(mut self, checkpoint: impl AsRef<Path>) -> Self {
         self.resume = Some(checkpoint.as_ref().to_owned());
         self
@@ -266,12 +271,13 @@ impl Trainer {
             ..Position::default()
         };
         let history = History { initial_epoch: position.epoch, ..History::default() };
-        let Fit { callbacks, resume, nan_guard, .. } = fit;
+        let Fit { callbacks, nan_guard, .. } = fit;
         let (stopped, data) = (None, (count, fit.shuffle));
         let pace = Pace::new(callbacks.iter().any(|c| c.refreshes()));
         let mut training =
             Training { trainer: self, callbacks, position, history, stopped, nan_guard, data, given, pace };
-        if let Some(path) = resume {
+        #[cfg(feature = "checkpoints")]
+        if let Some(path) = fit.resume {
             training.resume(&path)?;
         }
         training.note(false);
@@ -476,6 +482,8 @@ impl Training<'_, '_> {
         if self.stopped.is_none() {
             self.stopped = requests.stop;
         }
-        requests.checkpoints.iter().try_for_each(|path| self.write_checkpoint(path))
+        #[cfg(feature = "checkpoints")]
+        requests.checkpoints.iter().try_for_each(|path| self.write_checkpoint(path))?;
+        Ok(())
     }
 }

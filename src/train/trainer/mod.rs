@@ -8,9 +8,11 @@ mod feed;
 mod fit;
 mod freeze;
 mod health;
+mod journey;
 mod pace;
 mod probabilities;
 mod recipe;
+#[cfg(feature = "checkpoints")]
 mod resume;
 mod scalars;
 mod schedule;
@@ -21,6 +23,9 @@ use std::fmt;
 pub use build::TrainerBuilder;
 pub use evaluate::{Evaluation, Predictions};
 pub use fit::Fit;
+pub(crate) use journey::Journey;
+#[cfg(feature = "checkpoints")]
+pub(crate) use journey::{Remembered, owners};
 pub(crate) use recipe::Variant;
 
 use self::feed::Columns;
@@ -31,7 +36,6 @@ use crate::error::{Error, Result};
 use crate::executor::Device;
 use crate::graph::{StateKind, Value};
 use crate::session::{Chain, Session, SessionOptions, Snapshot};
-use crate::train::checkpoint::Journey;
 use crate::train::{LEARNING_RATE, Logs, Schedule};
 
 /// A model with everything that its training needs, on a device.

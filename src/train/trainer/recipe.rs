@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::panic::Location;
 use std::sync::Arc;
 
+#[cfg(feature = "checkpoints")]
 use serde::{Deserialize, Serialize};
 
 use crate::dtype::DType;
@@ -14,7 +15,7 @@ use crate::session::Session;
 use crate::shape::Shape;
 use crate::tape::Tape;
 use crate::train::accumulation::{GradientSum, Part};
-use crate::train::checkpoint::is_within;
+use crate::train::weights::is_within;
 use crate::train::{LossFunction, MetricFunction, MetricInputs, Optimizer};
 
 /// The program's choices, from which every tape is recorded.
@@ -36,7 +37,8 @@ pub(super) struct Recipe {
 }
 
 /// Which training step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "checkpoints", derive(Serialize, Deserialize))]
 pub(crate) struct Variant {
     pub rows: usize,
     /// Whether each sample has a weight.

@@ -1,4 +1,4 @@
-//! Where training goes on: checkpoints, and weights by name.
+//! Checkpoints, and weights by name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
@@ -6,14 +6,13 @@ use std::path::Path;
 
 use super::Trainer;
 use super::fit::Training;
-use super::recipe::{Step, Variant};
+use super::journey::{Journey, Remembered, between_epochs};
+use super::recipe::Step;
 use crate::error::{Error, Result, list};
 use crate::session::Session;
-use crate::train::History;
+use crate::train::LEARNING_RATE;
 use crate::train::callbacks::{Callback, Position};
-use crate::train::checkpoint::{
-    self, Header, Journey, LoadOptions, LoadReport, Opened, Remembered, own_something,
-};
+use crate::train::checkpoint::{self, Header, LoadOptions, LoadReport, Opened};
 
 impl Trainer {
     /// Writes the model's weights to a safetensors file: [`Session::save_weights`] of the training
@@ -79,12 +78,6 @@ impl Trainer {
         self.write(path.as_ref(), self.journey.clone())
     }
 
-    /// The figures of the epochs of the last [`fit`](Trainer::fit), or of the checkpoint that was loaded
-    /// since: what `fit` returned, and after an error all epochs that were finished.
-    pub fn history(&self) -> &History {
-        &self.journey.history
-    }
-
     /// Takes up everything that a checkpoint holds, and returns the number of the epoch to go on with,
     /// for [`Fit::initial_epoch`](super::Fit::initial_epoch). Unlike [`Fit::resume`](super::Fit::resume),
     /// the training to come may be of other data, with other callbacks and other metrics; an epoch that the
@@ -102,19 +95,9 @@ impl Trainer {
         Ok(self.journey.position.epoch)
     }
 
-    /// Forgets how far an epoch was, where something else is trained on.
-    pub(super) fn leave_epoch(&mut self) {
-        self.journey = between_epochs(&self.journey);
-    }
-
     /// Writes the trainer as it is, at this point of a journey.
     fn write(&self, path: &Path, journey: Journey) -> Result<()> {
         checkpoint::save(path, &self.sessions(), self.header(journey))
-    }
-
-    /// The sessions that parameters and states are in, the owner of most first.
-    pub(super) fn sessions(&self) -> Vec<&Session> {
-        self.training.iter().map(|(_, step)| &step.session).collect()
     }
 
     fn header(&self, journey: Journey) -> Header {
@@ -137,6 +120,12 @@ impl Trainer {
             metrics: self.metric_names(),
             journey,
         }
+    }
+
+    /// The scalars of the training as they are now, all but the learning rate.
+    fn scalars(&self) -> Vec<(String, f64)> {
+        let all = self.session().named_scalars().filter(|(name, _)| *name != LEARNING_RATE);
+        all.map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
     /// The names of the figures of all metrics.
@@ -210,13 +199,6 @@ impl Trainer {
         Ok(())
     }
 
-    /// The training steps that have states of their own.
-    pub(super) fn variants_with_states(&self) -> Vec<Variant> {
-        let own = own_something(&self.sessions());
-        let steps = self.training.iter().zip(own).skip(1);
-        steps.filter(|&(_, own)| own).map(|(&(variant, _), _)| variant).collect()
-    }
-
     /// Drops the steps with states that those of a checkpoint do not have: they start as they would have
     /// then.
     fn forget_states_but(&mut self, kept: &[usize]) {
@@ -225,12 +207,6 @@ impl Trainer {
         self.training.retain(|(_, step)| names(step).is_subset(&known));
         self.health = None;
     }
-}
-
-/// The same training at the beginning of the epoch that it is in, of any data.
-fn between_epochs(journey: &Journey) -> Journey {
-    let position = Position { epoch: journey.position.epoch, ..Position::default() };
-    Journey { position, history: journey.history.clone(), data: None, callbacks: None }
 }
 
 /// Refuses a checkpoint that differs in something.
@@ -263,28 +239,6 @@ impl Training<'_, '_> {
     pub(super) fn write_checkpoint(&mut self, path: &Path) -> Result<()> {
         let callbacks = Some(self.remembered()?);
         self.trainer.write(path, self.journey(callbacks))
-    }
-
-    /// Lets the trainer know how far training is: between two epochs, but after an error all that
-    /// [`write_checkpoint`](Training::write_checkpoint) writes.
-    pub(super) fn note(&mut self, failed: bool) {
-        // The device that the error came from may not give what they remember.
-        let callbacks = if failed { self.remembered().ok() } else { None };
-        let journey = self.journey(callbacks);
-        self.trainer.journey = if failed { journey } else { between_epochs(&journey) };
-    }
-
-    /// What each callback that the program gave is and remembers.
-    fn remembered(&self) -> Result<Vec<Remembered>> {
-        let given = self.callbacks[..self.given].iter();
-        let remembered = given.map(|callback| {
-            Ok(Remembered { identity: callback.identity(), state: callback.save(self.trainer)? })
-        });
-        remembered.collect()
-    }
-
-    fn journey(&self, callbacks: Option<Vec<Remembered>>) -> Journey {
-        Journey { position: self.position, history: self.history.clone(), data: Some(self.data), callbacks }
     }
 
     /// What each callback that the program gave is, and whether it remembers anything.

@@ -59,10 +59,4 @@ impl Trainer {
             session.put_scalar(scalar, rate);
         }
     }
-
-    /// The scalars of the training as they are now, all but the learning rate.
-    pub(super) fn scalars(&self) -> Vec<(String, f64)> {
-        let all = self.session().named_scalars().filter(|(name, _)| *name != LEARNING_RATE);
-        all.map(|(name, value)| (name.to_owned(), value)).collect()
-    }
 }

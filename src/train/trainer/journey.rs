@@ -1,0 +1,115 @@
+//! How far a training is, and what the parts of it remember.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+#[cfg(feature = "checkpoints")]
+use serde::{Deserialize, Serialize};
+
+use super::Trainer;
+use super::fit::Training;
+use super::recipe::Variant;
+use crate::error::Result;
+use crate::graph::{StateKey, Value};
+use crate::session::Session;
+use crate::train::callbacks::Position;
+#[cfg(feature = "checkpoints")]
+use crate::train::checkpoint::{Epochs, Numbers};
+use crate::train::{CallbackState, History};
+
+/// How far a training is.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "checkpoints", derive(Serialize, Deserialize))]
+pub(crate) struct Journey {
+    pub position: Position,
+    #[cfg_attr(feature = "checkpoints", serde(with = "Epochs"))]
+    pub history: History,
+    /// Within `fit`, the number of samples and whether they are shuffled.
+    pub data: Option<(usize, bool)>,
+    /// Within `fit`, what each callback is and remembers.
+    pub callbacks: Option<Vec<Remembered>>,
+}
+
+/// What a callback is and remembers.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "checkpoints", derive(Serialize, Deserialize))]
+pub(crate) struct Remembered {
+    pub identity: String,
+    #[cfg_attr(feature = "checkpoints", serde(with = "Numbers"))]
+    pub state: CallbackState,
+}
+
+impl Trainer {
+    /// The figures of the epochs of the last [`fit`](Trainer::fit), or of the checkpoint that was loaded
+    /// since: what `fit` returned, and after an error all epochs that were finished.
+    pub fn history(&self) -> &History {
+        &self.journey.history
+    }
+
+    /// Forgets how far an epoch was, where something else is trained on.
+    pub(super) fn leave_epoch(&mut self) {
+        self.journey = between_epochs(&self.journey);
+    }
+
+    /// The sessions that parameters and states are in, the owner of most first.
+    pub(super) fn sessions(&self) -> Vec<&Session> {
+        self.training.iter().map(|(_, step)| &step.session).collect()
+    }
+
+    /// The training steps that have states of their own.
+    pub(super) fn variants_with_states(&self) -> Vec<Variant> {
+        let own = own_something(&self.sessions());
+        let steps = self.training.iter().zip(own).skip(1);
+        steps.filter(|&(_, own)| own).map(|(&(variant, _), _)| variant).collect()
+    }
+}
+
+/// The same training at the beginning of the epoch that it is in, of any data.
+pub(super) fn between_epochs(journey: &Journey) -> Journey {
+    let position = Position { epoch: journey.position.epoch, ..Position::default() };
+    Journey { position, history: journey.history.clone(), data: None, callbacks: None }
+}
+
+/// The parameters and states of several sessions. What they share counts once, as the first one's.
+pub(crate) fn owners<'a>(sessions: &[&'a Session]) -> BTreeMap<Arc<StateKey>, (&'a Session, usize, Value)> {
+    let mut owners = BTreeMap::new();
+    for (index, session) in sessions.iter().enumerate() {
+        for (key, value) in session.advanced() {
+            owners.entry(key).or_insert((*session, index, value));
+        }
+    }
+    owners
+}
+
+/// Of these sessions, which have parameters or states that none before them has.
+fn own_something(sessions: &[&Session]) -> Vec<bool> {
+    let mut own = vec![false; sessions.len()];
+    for (_, index, _) in owners(sessions).into_values() {
+        own[index] = true;
+    }
+    own
+}
+
+impl Training<'_, '_> {
+    /// Lets the trainer know how far training is: between two epochs, but after an error all that
+    /// [`write_checkpoint`](Training::write_checkpoint) writes.
+    pub(super) fn note(&mut self, failed: bool) {
+        // The device that the error came from may not give what they remember.
+        let callbacks = if failed { self.remembered().ok() } else { None };
+        let journey = self.journey(callbacks);
+        self.trainer.journey = if failed { journey } else { between_epochs(&journey) };
+    }
+
+    /// What each callback that the program gave is and remembers.
+    pub(super) fn remembered(&self) -> Result<Vec<Remembered>> {
+        let given = self.callbacks[..self.given].iter();
+        let remembered = given.map(|callback| {
+            Ok(Remembered { identity: callback.identity(), state: callback.save(self.trainer)? })
+        });
+        remembered.collect()
+    }
+
+    pub(super) fn journey(&self, callbacks: Option<Vec<Remembered>>) -> Journey {
+        Journey { position: self.position, history: self.history.clone(), data: Some(self.data), callbacks }
+    }
+}
