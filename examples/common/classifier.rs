@@ -34,6 +34,7 @@ pub fn bundled_digits(seed: u32) -> retape::Result<TrainTest> {
 }
 
 /// MNIST, or the bundled digits where no data folder is named and none is there.
+#[cfg(feature = "data")]
 pub fn mnist_or_digits(flags: &Flags) -> Result<TrainTest, Box<dyn std::error::Error>> {
     match flags.data_folder("mnist", MNIST) {
         Ok(folder) => Ok(data::mnist(folder)?),
