@@ -70,12 +70,7 @@ pub(super) fn between_epochs(journey: &Journey) -> Journey {
     Journey { position, history: journey.history.clone(), data: None, callbacks: None }
 }
 
-<<<<<<< HEAD
 /// The parameters and states of several sessions. What they share counts once, as the first one's.
-=======
-/// The parameters and states of several sessions by name. What they share counts once; the first one
-/// that has a name owns it.
->>>>>>> 6694368 (Format)
 pub(crate) fn owners<'a>(sessions: &[&'a Session]) -> BTreeMap<Arc<StateKey>, (&'a Session, usize, Value)> {
     let mut owners = BTreeMap::new();
     for (index, session) in sessions.iter().enumerate() {
