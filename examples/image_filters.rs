@@ -208,7 +208,7 @@ impl Picture {
     /// The picture of three colour planes.
     fn from_planes(planes: &[f32], width: usize) -> Self {
         let size = planes.len() / COLOURS;
-        let pixel = |at| [0, 1, 2].map(|colour| (planes[colour * size + at] * 255.0).round() as u8);
+        let pixel = |at: usize| [0, 1, 2].map(|colour| (planes[colour * size + at] * 255.0).round() as u8);
         Picture { width, pixels: (0..size).map(pixel).collect() }
     }
 
