@@ -75,7 +75,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
 }
 
 /// The text between an opening line and the `}` in the first column that closes it.
-fn blocks<'a>(text: &'a str, opens: impl Fn(&str) -> bool) -> Vec<Vec<&'a str>> {
+fn blocks(text: &str, opens: impl Fn(&str) -> bool) -> Vec<Vec<&str>> {
     let mut blocks = Vec::new();
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
