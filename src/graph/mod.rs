@@ -508,8 +508,10 @@ impl Recording {
     /// What a value to be declared is called, and whether that is new.
     fn new_key(&self, name: &str, source: &Source) -> (StateKey, bool) {
         let kind = source.state_kind().unwrap_or(StateKind::Own);
+        let is_input = matches!(source, Source::Input | Source::Labels);
+        let role = if is_input { Role::Input } else { kind.role() };
         let of = kind.of().and_then(|of| self.values[of.index()].key.clone());
-        let mut key = StateKey { role: kind.role(), name: name.to_owned(), of };
+        let mut key = StateKey { role, name: name.to_owned(), of };
         let is_new = |key: &StateKey| self.values.iter().all(|info| info.key.as_deref() != Some(key));
         let mut count = 2;
         while kind.of().is_some() && !is_new(&key) {

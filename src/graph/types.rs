@@ -183,8 +183,9 @@ impl fmt::Display for StateKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "checkpoints", derive(Serialize, Deserialize), serde(rename_all = "snake_case"))]
 pub(crate) enum Role {
-    /// Weights, statistics, what layers carry, the program's own states and its inputs.
+    /// Weights, statistics, what layers carry, and the program's own states.
     Named,
+    Input,
     Slot,
     Mask,
     Average,

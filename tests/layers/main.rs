@@ -6,6 +6,7 @@ mod common;
 mod architectures;
 mod cnn;
 mod freezing;
+mod names;
 mod nn;
 mod nn_errors;
 mod penalties;
