@@ -2,108 +2,82 @@ use super::{Layer, LayerContext, UnitFlow};
 use crate::error::Result;
 use crate::graph::{Graph, Value};
 
-/// An elementwise function, or a softmax; an option of [`Dense`](super::Dense) and the
-/// convolutions, and a layer itself, whose kind is the name of the function.
-///
-/// | shapes | parameters |
-/// |---|---|
-/// | any, unchanged | none |
-///
-/// As a layer and as the option of a dense layer, the two softmaxes run over the last axis; as the
-/// option of a convolution, over the channels.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub enum Activation {
-    /// None: `x`.
-    #[default]
-    Linear,
-    /// [`Graph::relu`].
-    Relu,
-    /// [`Graph::leaky_relu`] with this slope below 0.
-    LeakyRelu(f32),
-    /// [`Graph::elu`] with this `alpha`.
-    Elu(f32),
-    /// [`Graph::selu`].
-    Selu,
-    /// [`Graph::gelu`].
-    Gelu,
-    /// [`Graph::gelu_tanh`].
-    GeluTanh,
-    /// [`Graph::sigmoid`].
-    Sigmoid,
-    /// [`Graph::hard_sigmoid`].
-    HardSigmoid,
-    /// [`Graph::tanh`].
-    Tanh,
-    /// [`Graph::softplus`].
-    Softplus,
-    /// [`Graph::softsign`].
-    Softsign,
-    /// [`Graph::swish`].
-    Swish,
-    /// [`Graph::exp`].
-    Exp,
-    /// [`Graph::step`], whose gradient is 0.
-    Step,
-    /// [`Graph::clip`] to this range; `Clip(0.0, 6.0)` is ReLU6.
-    Clip(f32, f32),
-    /// [`Graph::softmax`]. The cross-entropy losses take logits: they need none.
-    Softmax,
-    /// [`Graph::log_softmax`].
-    LogSoftmax,
+/// A row: the variant with its numbers, the method of [`Graph`], after which the layer is called, and what
+/// there is to say about the two.
+macro_rules! activations {
+    ($($variant:ident $(($($number:ident: $ty:ty),+))?, $method:ident $note:literal;)+) => {
+        /// An elementwise function, or a softmax; an option of [`Dense`](super::Dense) and the
+        /// convolutions, and a layer itself, whose kind is the name of the function.
+        ///
+        /// | shapes | parameters |
+        /// |---|---|
+        /// | any, unchanged | none |
+        ///
+        /// As a layer and as the option of a dense layer, the two softmaxes run over the last axis; as the
+        /// option of a convolution, over the channels.
+        #[derive(Clone, Copy, Debug, Default, PartialEq)]
+        pub enum Activation {
+            /// None: `x`.
+            #[default]
+            Linear,
+            $(
+                #[doc = concat!("[`Graph::", stringify!($method), "`]", $note)]
+                $variant $(($($ty),+))?,
+            )+
+            /// [`Graph::softmax`]. The cross-entropy losses take logits: they need none.
+            Softmax,
+            /// [`Graph::log_softmax`].
+            LogSoftmax,
+        }
+
+        impl Activation {
+            /// Records the function; `axis` is that of the softmaxes.
+            ///
+            /// # Errors
+            /// Those of the function's method of [`Graph`].
+            #[track_caller]
+            pub fn apply(self, g: &Graph, x: Value, axis: isize) -> Result<Value> {
+                match self {
+                    Activation::Linear => Ok(x),
+                    $(Activation::$variant $(($($number),+))? => g.$method(x $($(, $number)+)?),)+
+                    Activation::Softmax => g.softmax(x, axis),
+                    Activation::LogSoftmax => g.log_softmax(x, axis),
+                }
+            }
+
+            fn name(self) -> &'static str {
+                match self {
+                    Activation::Linear => "linear",
+                    $(Activation::$variant { .. } => stringify!($method),)+
+                    Activation::Softmax => "softmax",
+                    Activation::LogSoftmax => "log_softmax",
+                }
+            }
+        }
+    };
 }
 
-impl Activation {
-    /// Records the function; `axis` is that of the softmaxes.
-    ///
-    /// # Errors
-    /// Those of the function's method of [`Graph`].
-    #[track_caller]
-    pub fn apply(self, g: &Graph, x: Value, axis: isize) -> Result<Value> {
-        match self {
-            Activation::Linear => Ok(x),
-            Activation::Relu => g.relu(x),
-            Activation::LeakyRelu(slope) => g.leaky_relu(x, slope),
-            Activation::Elu(alpha) => g.elu(x, alpha),
-            Activation::Selu => g.selu(x),
-            Activation::Gelu => g.gelu(x),
-            Activation::GeluTanh => g.gelu_tanh(x),
-            Activation::Sigmoid => g.sigmoid(x),
-            Activation::HardSigmoid => g.hard_sigmoid(x),
-            Activation::Tanh => g.tanh(x),
-            Activation::Softplus => g.softplus(x),
-            Activation::Softsign => g.softsign(x),
-            Activation::Swish => g.swish(x),
-            Activation::Exp => g.exp(x),
-            Activation::Step => g.step(x),
-            Activation::Clip(min, max) => g.clip(x, min, max),
-            Activation::Softmax => g.softmax(x, axis),
-            Activation::LogSoftmax => g.log_softmax(x, axis),
-        }
-    }
+activations! {
+    Relu, relu ".";
+    LeakyRelu(slope: f32), leaky_relu " with this slope below 0.";
+    Elu(alpha: f32), elu " with this `alpha`.";
+    Selu, selu ".";
+    Gelu, gelu ".";
+    GeluTanh, gelu_tanh ".";
+    Sigmoid, sigmoid ".";
+    HardSigmoid, hard_sigmoid ".";
+    Tanh, tanh ".";
+    Softplus, softplus ".";
+    Softsign, softsign ".";
+    Swish, swish ".";
+    Exp, exp ".";
+    Step, step ", whose gradient is 0.";
+    Clip(min: f32, max: f32), clip " to this range; `Clip(0.0, 6.0)` is ReLU6.";
 }
 
 impl Layer for Activation {
     fn kind(&self) -> &'static str {
-        match self {
-            Activation::Linear => "linear",
-            Activation::Relu => "relu",
-            Activation::LeakyRelu(_) => "leaky_relu",
-            Activation::Elu(_) => "elu",
-            Activation::Selu => "selu",
-            Activation::Gelu => "gelu",
-            Activation::GeluTanh => "gelu_tanh",
-            Activation::Sigmoid => "sigmoid",
-            Activation::HardSigmoid => "hard_sigmoid",
-            Activation::Tanh => "tanh",
-            Activation::Softplus => "softplus",
-            Activation::Softsign => "softsign",
-            Activation::Swish => "swish",
-            Activation::Exp => "exp",
-            Activation::Step => "step",
-            Activation::Clip(..) => "clip",
-            Activation::Softmax => "softmax",
-            Activation::LogSoftmax => "log_softmax",
-        }
+        self.name()
     }
 
     fn units(&self) -> UnitFlow {

@@ -213,6 +213,9 @@ impl LayerSpec {
     /// each call. Dropout draws anew in each. Running statistics are updated by each call in order, as in
     /// Keras; a stateful recurrent layer starts where its call before ended.
     ///
+    /// A layer of the program's own that is shared, or in one that is, is recorded once for each call. What
+    /// it declares must not depend on which.
+    ///
     /// Inputs of other shapes are welcome as long as the same weights fit:
     /// [`Error::SharedWeight`](crate::Error::SharedWeight) otherwise.
     pub fn shared(mut self) -> Self {

@@ -23,7 +23,8 @@ impl From<Node> for Vec<Node> {
 /// Layers with branches and skips: the functional form.
 ///
 /// Each call of [`add`](Network::add) places a layer and returns its output, to be the input of
-/// other layers; [`output`](Network::output) ends with a [`Model`].
+/// other layers; [`output`](Network::output) ends with a [`Model`]. A [`shared`](Layer::shared) layer
+/// may be placed several times, and has one set of weights.
 ///
 /// ```
 /// use retape::prelude::*;
