@@ -1,5 +1,13 @@
 //! An axis: its range, its ticks and their labels.
 
+use std::ops::Range;
+
+use plotters::coord::ranged1d::{BoldPoints, KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
+use plotters::coord::types::RangedCoordf64;
+
+use super::font::widest;
+use super::style::SMALL;
+
 /// How numbers are laid out along an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scale {
@@ -10,54 +18,98 @@ pub(super) enum Scale {
     Log,
 }
 
-/// The range of an axis and where its labels are.
-#[derive(Debug)]
-pub(super) struct Axis {
-    low: f64,
-    high: f64,
-    log: bool,
-    /// Positions from 0 to 1, with labels.
-    pub ticks: Vec<(f64, String)>,
+impl Scale {
+    /// Whether a number has a place. The greatest finite numbers have none, as their differences are
+    /// infinite.
+    pub fn has(self, value: f64) -> bool {
+        value.abs() < 1e300 && (self != Scale::Log || value > 0.0)
+    }
+
+    /// The place of a number: itself, or its logarithm.
+    pub fn place(self, value: f64) -> f64 {
+        if self == Scale::Log { value.log10() } else { value }
+    }
 }
 
-/// A number that can be drawn on this scale. The greatest finite numbers cannot, as their
-/// differences are infinite.
-pub(super) fn drawable(value: f64, scale: Scale) -> bool {
-    value.abs() < 1e300 && (scale != Scale::Log || value > 0.0)
+/// A range of places, and the places with labels.
+#[derive(Debug)]
+pub(super) struct Axis {
+    range: Range<f64>,
+    ticks: Vec<(f64, String)>,
 }
 
 impl Axis {
-    /// An axis around the numbers, with a little space at both ends and about `count` ticks.
+    /// An axis around the numbers, with a little space at both ends and at most `count` ticks or so.
     pub fn around(values: impl Iterator<Item = f64>, scale: Scale, count: usize) -> Axis {
-        let numbers = values.filter(|&v| drawable(v, scale));
-        let numbers = numbers.map(|v| if scale == Scale::Log { v.log10() } else { v });
+        let places = values.filter(|&v| scale.has(v)).map(|v| scale.place(v));
         let (low, high) =
-            numbers.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
+            places.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
         let (low, high) = if low <= high { apart(low, high, scale) } else { (0.0, 1.0) };
         let space = 0.04 * (high - low);
         let mut axis = Axis::between(low - space, high + space, scale, count);
         if scale == Scale::Whole {
             // Among epochs from 1 to 20 there is no epoch 0.
-            let ends = [low, high].map(|end| axis.position(end));
-            axis.ticks.retain(|&(at, _)| at > ends[0] - 1e-9 && at < ends[1] + 1e-9);
+            axis.ticks.retain(|(at, _)| (low..=high).contains(at));
         }
         axis
     }
 
-    /// An axis over just this range; for a logarithmic one the range is that of the logarithms.
+    /// An axis over just these places.
     pub fn between(low: f64, high: f64, scale: Scale, count: usize) -> Axis {
-        let log = scale == Scale::Log;
-        let numbers = if log { decades(low, high, count) } else { round_numbers(low, high, scale, count) };
-        let axis = Axis { low, high, log, ticks: Vec::new() };
-        let ticks = numbers.into_iter().map(|(value, label)| (axis.position(value), label));
-        let ticks = ticks.filter(|&(at, _)| (-1e-9..=1.0 + 1e-9).contains(&at)).collect();
-        Axis { ticks, ..axis }
+        let mut ticks = if scale == Scale::Log {
+            decades(low, high, count)
+        } else {
+            round_numbers(low, high, scale == Scale::Whole, count)
+        };
+        ticks.retain(|(at, _)| (low..=high).contains(at));
+        Axis { range: low..high, ticks }
     }
 
-    /// Where a number is: 0 at the low end, 1 at the high end.
-    pub fn position(&self, value: f64) -> f64 {
-        let value = if self.log { value.log10() } else { value };
-        (value - self.low) / (self.high - self.low)
+    /// The axis for a chart where it is so many pixels long: each tick is at a whole one, where a line
+    /// is sharp.
+    pub fn ticked(&self, pixels: f64) -> Ticked {
+        let Range { start, end } = self.range;
+        let sharp = |(place, label): &(f64, String)| {
+            let share = ((place - start) / (end - start) * pixels).round() / pixels;
+            (start + share * (end - start), label.clone())
+        };
+        Ticked { line: self.range.clone().into(), ticks: self.ticks.iter().map(sharp).collect() }
+    }
+
+    /// How wide its labels are in pixels.
+    pub fn width(&self) -> f64 {
+        widest(self.ticks.iter().map(|(_, label)| label.as_str()), SMALL)
+    }
+}
+
+/// An axis as plotters knows it.
+pub(super) struct Ticked {
+    line: RangedCoordf64,
+    ticks: Vec<(f64, String)>,
+}
+
+impl Ranged for Ticked {
+    type FormatOption = NoDefaultFormatting;
+    type ValueType = f64;
+
+    fn map(&self, place: &f64, limit: (i32, i32)) -> i32 {
+        self.line.map(place, limit)
+    }
+
+    fn key_points<Hint: KeyPointHint>(&self, hint: Hint) -> Vec<f64> {
+        let shown = self.ticks.iter().filter(|_| !hint.weight().allow_light_points());
+        shown.map(|&(place, _)| place).collect()
+    }
+
+    fn range(&self) -> Range<f64> {
+        self.line.range()
+    }
+}
+
+impl ValueFormatter<f64> for Ticked {
+    fn format_ext(&self, place: &f64) -> String {
+        let tick = self.ticks.iter().find(|tick| tick.0 == *place);
+        tick.map(|(_, label)| label.clone()).unwrap_or_default()
     }
 }
 
@@ -75,22 +127,18 @@ fn apart(low: f64, high: f64, scale: Scale) -> (f64, f64) {
     if high - low >= least { (low, high) } else { (middle - least / 2.0, middle + least / 2.0) }
 }
 
-/// Multiples of 1, 2 or 5 times a power of ten, about `count` of them, after Heckbert, Nice Numbers
-/// for Graph Labels (Graphics Gems, 1990).
-fn round_numbers(low: f64, high: f64, scale: Scale, count: usize) -> Vec<(f64, String)> {
-    let rough = (high - low) / count.max(1) as f64;
-    let power = 10f64.powf(rough.log10().floor());
-    let step = power
-        * match rough / power {
-            share if share < 1.5 => 1.0,
-            share if share < 3.5 => 2.0,
-            share if share < 7.5 => 5.0,
-            _ => 10.0,
-        };
-    let step = if scale == Scale::Whole { step.max(1.0).round() } else { step };
-    let (first, last) = ((low / step).ceil(), (high / step).floor());
-    let numbers = (0..=(last - first).max(0.0) as usize).map(|i| (first + i as f64) * step);
-    numbers.map(|value| (value, label(value, step, low.abs().max(high.abs())))).collect()
+/// Multiples of 1, 2 or 5 times a power of ten, at most `count` of them.
+fn round_numbers(low: f64, high: f64, whole: bool, count: usize) -> Vec<(f64, String)> {
+    // Plotters compares with absolute numbers, which suits ranges of about 1.
+    let unit = 10f64.powf((high - low).log10().floor());
+    let points = RangedCoordf64::from(low / unit..high / unit).key_points(BoldPoints(count));
+    let mut numbers: Vec<f64> = points.into_iter().map(|point| point * unit).collect();
+    if whole {
+        numbers.retain(|number| (number - number.round()).abs() < 1e-6);
+    }
+    let step = if let [first, second, ..] = numbers[..] { second - first } else { unit };
+    let largest = low.abs().max(high.abs());
+    numbers.into_iter().map(|number| (number, label(number, step, largest))).collect()
 }
 
 /// A number with as many digits as tell it from its neighbours, `step` away. All numbers of an axis
@@ -132,7 +180,7 @@ fn decades(low: f64, high: f64, count: usize) -> Vec<(f64, String)> {
         // Read from its text, which is exact where a product of powers is not.
         let text = format!("{digit}e{power}");
         let value: f64 = text.parse().unwrap_or(f64::NAN);
-        (value, if plain { value.to_string() } else { text })
+        (value.log10(), if plain { value.to_string() } else { text })
     };
     numbers.map(label).collect()
 }
@@ -161,7 +209,7 @@ mod tests {
         assert_eq!(labels(&[1.0], Scale::Whole), ["1"]);
         for value in [0.0, 0.25, -7.0, 1e-12, 1e12, 123_456.789] {
             let axis = Axis::around([value, value].into_iter(), Scale::Linear, 6);
-            let middle = axis.position(value);
+            let middle = (value - axis.range.start) / (axis.range.end - axis.range.start);
             assert!((middle - 0.5).abs() < 1e-6, "{value}: {middle}");
             assert!(axis.ticks.len() > 1 && axis.ticks.len() < 14, "{value}: {:?}", axis.ticks);
             let distinct = axis.ticks.windows(2).all(|pair| pair[0].1 != pair[1].1);
@@ -183,6 +231,19 @@ mod tests {
         assert_eq!(labels(&[0.1, 1.0], Scale::Log), ["0.1", "0.2", "0.5", "1"]);
         assert!(labels(&[1e-30, 1e30], Scale::Log).len() <= 8);
         let axis = Axis::around([1e-4, 1e-2].into_iter(), Scale::Log, 6);
-        assert!((axis.position(1e-3) - 0.5).abs() < 1e-9);
+        assert!((axis.range.start + axis.range.end - 2.0 * Scale::Log.place(1e-3)).abs() < 1e-9);
+    }
+
+    #[test]
+    fn ticks_are_at_whole_pixels() {
+        let axis = Axis::between(0.0, 1.0, Scale::Linear, 6);
+        let ticked = axis.ticked(104.0);
+        let ticks = ticked.key_points(BoldPoints(6));
+        assert!(ticks.iter().all(|tick| (tick * 104.0 - (tick * 104.0).round()).abs() < 1e-9), "{ticks:?}");
+        assert!(
+            ticks.iter().zip(&axis.ticks).all(|(sharp, (exact, _))| (sharp - exact).abs() <= 0.5 / 104.0)
+        );
+        assert_eq!(ticks.len(), 6);
+        assert!(ticks.iter().zip(&axis.ticks).all(|(tick, (_, label))| ticked.format_ext(tick) == *label));
     }
 }

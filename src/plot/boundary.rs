@@ -1,16 +1,18 @@
 //! The plane coloured by the class that a model gives its points.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::Path;
 
-use plotters_backend::DrawingBackend;
+use plotters::element::{Circle, PathElement};
+use plotters::style::text_anchor::HPos;
 
 use super::axis::{Axis, Scale};
-use super::bar::{BAR, colour_bar};
-use super::canvas::{Align, Canvas, Rect, Text, width};
-use super::output::{Scene, Target};
-use super::panel::axes;
-use super::style::{self, BLACK, Colour, FRAME, MARGIN, MISSING, SMALL, TEXT, WHITE};
+use super::chart::{Chart, Frame, bar_width, colour_bar, image, text};
+use super::font::width;
+use super::legend::{LINE, Look, Mark, legend, legend_width};
+use super::output::{Drawn, Target};
+use super::style::{self, BLACK, Colour, MARGIN, MISSING, SMALL, WHITE, fill, letters, px, stroke};
 use crate::error::{Error, Result};
 
 /// Steps along each axis between points that the model is asked for, and pixels of a step.
@@ -19,8 +21,9 @@ const STEP: f64 = 4.0;
 const NODES: usize = STEPS + 1;
 /// How much of a class's colour its region has at most.
 const TINT: f64 = 0.55;
-/// A line of the legend.
-const LEGEND: f64 = 22.0;
+/// What the colour bar of a single score is about, and its labels.
+const BAR: &str = "P(class 1)";
+const LABELS: [(f64, &str); 3] = [(0.0, "0"), (0.5, "0.5"), (1.0, "1")];
 
 /// Colours a plane by the class that `classify` gives each of its points, draws the boundaries
 /// between the classes and `points` with their true classes on top, into a file whose name ends in
@@ -68,7 +71,7 @@ pub fn decision_boundary(
     }
     let scores = Scores { each: scores.len() / plane.len(), numbers: scores };
     scores.check()?;
-    target.save(&Plane { ranges, scores, points })
+    Plane { ranges, scores, points }.save(&target)
 }
 
 fn checked(argument: &'static str, range: Range<f32>) -> Result<[f64; 2]> {
@@ -120,10 +123,14 @@ impl Scores {
         Some(f64::from(scores[class]) - f64::from(best))
     }
 
+    fn row(&self, row: usize) -> impl Iterator<Item = Colour> {
+        (row * NODES..(row + 1) * NODES).map(|node| self.colour(node))
+    }
+
     fn colour(&self, node: usize) -> Colour {
         let Some(scores) = self.node(node) else { return MISSING };
         if self.each == 1 {
-            return binary(f64::from(scores[0]));
+            return binary_colour(f64::from(scores[0]));
         }
         let best = (0..self.each).max_by(|&a, &b| scores[a].total_cmp(&scores[b]).then(b.cmp(&a)));
         let best = best.unwrap_or(0);
@@ -136,7 +143,7 @@ impl Scores {
 }
 
 /// The colour of a probability of class 1, in few steps: class 0's at 0, white at 0.5, class 1's at 1.
-fn binary(probability: f64) -> Colour {
+fn binary_colour(probability: f64) -> Colour {
     let lead = ((2.0 * probability - 1.0).clamp(-1.0, 1.0) * 24.0).round() / 24.0;
     style::mix(WHITE, style::colour(usize::from(lead > 0.0)), TINT * lead.abs())
 }
@@ -148,46 +155,57 @@ struct Plane<'a> {
 }
 
 impl Plane<'_> {
-    fn axes(&self) -> [Axis; 2] {
-        self.ranges.map(|[low, high]| Axis::between(low, high, Scale::Linear, 6))
-    }
-
-    fn frame(&self, y: &Axis) -> Rect {
-        let labels = y.ticks.iter().map(|(_, label)| width(label, SMALL)).fold(0.0, f64::max);
-        let left = (MARGIN + TEXT + 8.0 + labels + 8.0).ceil();
-        let extent = STEPS as f64 * STEP;
-        Rect { left, top: MARGIN, right: left + extent, bottom: MARGIN + extent }
-    }
-
-    /// The classes that the legend names.
-    fn classes(&self) -> Vec<usize> {
-        let known = 0..self.scores.each.max(2);
-        let mut classes: Vec<usize> = known.chain(self.points.iter().map(|p| p.1 as usize)).collect();
-        classes.sort_unstable();
-        classes.dedup();
-        // As many as there is space for.
-        classes.truncate(20);
-        classes
-    }
-
-    fn regions<B: DrawingBackend>(&self, canvas: &mut Canvas<B>, frame: Rect) {
-        let edge = |node: usize| (node as f64 - 0.5) * STEP;
-        // From the top, and to under the next rectangle, so that no white shows between them.
-        for row in (0..NODES).rev() {
-            let top = (frame.bottom - edge(row + 1)).max(frame.top);
-            let bottom = (frame.bottom - edge(row) + 0.5).min(frame.bottom);
-            let colours: Vec<Colour> = (0..NODES).map(|x| self.scores.colour(row * NODES + x)).collect();
-            let mut column = 0;
-            for run in colours.chunk_by(|a, b| a == b) {
-                let left = (frame.left + edge(column)).max(frame.left);
-                column += run.len();
-                let right = (frame.left + edge(column) + 0.5).min(frame.right);
-                canvas.fill(Rect { left, top, right, bottom }, run[0]);
+    fn save(&self, target: &Target) -> Result<()> {
+        // Every node is in the middle of a square of its colour.
+        let [x, y] = self.ranges.map(|[low, high]| {
+            let half = 0.5 * (high - low) / STEPS as f64;
+            Axis::between(low - half, high + half, Scale::Linear, 6)
+        });
+        let frame = Frame { title: "", names: ["x", "y"], labels: [y.width(), SMALL] };
+        let [over, right, under, left] = frame.around();
+        let extent = NODES as f64 * STEP;
+        let plane = (left + extent + right).ceil();
+        let names: Vec<String> = self.classes().map(|class| format!("class {class}")).collect();
+        let looks = self.classes().map(|class| Look::new(Mark::Dots, class));
+        let entries: Vec<(&str, Look)> = names.iter().map(String::as_str).zip(looks).collect();
+        let binary = self.scores.each == 1;
+        let bar = if binary { bar_width(&LABELS).max(width(BAR, SMALL)) } else { 0.0 };
+        let beside = legend_width(&entries).max(bar + MARGIN);
+        target.save([plane + beside, over + extent + under], |page| {
+            let (plane, beside) = page.split_horizontally(px(plane));
+            let mut chart = frame.chart(&plane, [&x, &y], false)?;
+            let colours: Vec<Colour> = (0..NODES).rev().flat_map(|row| self.scores.row(row)).collect();
+            image(&plane, [left, over], [STEP; 2], NODES, &colours)?;
+            self.boundaries(&mut chart)?;
+            self.points(&mut chart)?;
+            // Over the bar there is space for its name.
+            let bar = over + extent - 140.0;
+            let (names, _) = beside.split_vertically(px(if binary { bar - LINE } else { over + extent }));
+            legend(&names, over, &entries)?;
+            if binary {
+                text(&beside, BAR, [0.0, bar - LINE / 2.0], &letters(SMALL, HPos::Left))?;
+                colour_bar(&beside, [0.0, bar], 140.0, binary_colour, &LABELS)?;
             }
-        }
+            Ok(())
+        })
     }
 
-    fn boundaries<B: DrawingBackend>(&self, canvas: &mut Canvas<B>, frame: Rect) {
+    /// The classes of the scores and of the points.
+    fn classes(&self) -> impl Iterator<Item = usize> {
+        let known = (0..self.scores.each.max(2)).chain(self.points.iter().map(|point| point.1 as usize));
+        known.collect::<BTreeSet<_>>().into_iter()
+    }
+
+    /// The place of a node, counted from the lower left corner.
+    fn place(&self, node: [f64; 2]) -> (f64, f64) {
+        let along = |axis: usize| {
+            let [low, high] = self.ranges[axis];
+            low + (high - low) * node[axis] / STEPS as f64
+        };
+        (along(0), along(1))
+    }
+
+    fn boundaries(&self, chart: &mut Chart) -> Drawn {
         for class in 0..self.scores.enclosed() {
             let leads: Vec<Option<f64>> =
                 (0..NODES * NODES).map(|node| self.scores.lead(node, class)).collect();
@@ -196,15 +214,26 @@ impl Plane<'_> {
                 let corners = [(0, 0), (1, 0), (1, 1), (0, 1)];
                 let leads = corners.map(|(dx, dy)| leads[(y + dy) * NODES + x + dx]);
                 let [Some(a), Some(b), Some(c), Some(d)] = leads else { continue };
-                for line in crossing([a, b, c, d]) {
-                    let ends = line.map(|[dx, dy]| {
-                        let right = frame.left + (x as f64 + dx) * STEP;
-                        [right, frame.bottom - (y as f64 + dy) * STEP]
-                    });
-                    canvas.path(&ends, BLACK, 2.0);
-                }
+                let line = |line: [[f64; 2]; 2]| {
+                    let ends = line.map(|[dx, dy]| self.place([x as f64 + dx, y as f64 + dy]));
+                    PathElement::new(ends, stroke(BLACK, 2.0))
+                };
+                chart.draw_series(crossing([a, b, c, d]).into_iter().map(line))?;
             }
         }
+        Ok(())
+    }
+
+    fn points(&self, chart: &mut Chart) -> Drawn {
+        for ([x, y], class) in self.points {
+            let at = (f64::from(*x), f64::from(*y));
+            let [within_x, within_y] = self.ranges.map(|[low, high]| low..=high);
+            if within_x.contains(&at.0) && within_y.contains(&at.1) {
+                let dot = |radius, colour| Circle::new(at, px(radius), fill(colour));
+                chart.draw_series([dot(4.6, WHITE), dot(3.6, style::colour(*class as usize))])?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -227,47 +256,6 @@ fn crossing(values: [f64; 4]) -> Vec<[[f64; 2]; 2]> {
         [a, b, c, d] if (values.iter().sum::<f64>() < 0.0) == (values[0] < 0.0) => vec![[a, b], [c, d]],
         [a, b, c, d] => vec![[d, a], [b, c]],
         _ => Vec::new(),
-    }
-}
-
-impl Scene for Plane<'_> {
-    fn size(&self) -> (u32, u32) {
-        let [_, y] = self.axes();
-        let frame = self.frame(&y);
-        let beside = self.classes().into_iter().map(|class| width(&format!("class {class}"), TEXT));
-        let beside = beside.fold(width("P(class 1)", SMALL), f64::max) + 20.0;
-        let right = frame.right + MARGIN + beside + MARGIN;
-        (right.ceil() as u32, (frame.bottom + 2.0 * TEXT + 16.0 + MARGIN).ceil() as u32)
-    }
-
-    fn draw<B: DrawingBackend>(&self, canvas: &mut Canvas<B>) {
-        let [x, y] = self.axes();
-        let frame = self.frame(&y);
-        axes(canvas, frame, [&x, &y], ["x", "y"]);
-        self.regions(canvas, frame);
-        self.boundaries(canvas, frame);
-        for ([px, py], class) in self.points {
-            let (right, up) = (x.position((*px).into()), y.position((*py).into()));
-            if (0.0..=1.0).contains(&right) && (0.0..=1.0).contains(&up) {
-                let at = [frame.left + right * frame.width(), frame.bottom - up * frame.height()];
-                canvas.dot(at, 4.6, WHITE);
-                canvas.dot(at, 3.6, style::colour(*class as usize));
-            }
-        }
-        canvas.outline(frame, FRAME, 1.0);
-        let left = frame.right + MARGIN;
-        let mut middle = frame.top + LEGEND / 2.0;
-        for class in self.classes() {
-            canvas.dot([left + 5.0, middle], 5.0, style::colour(class));
-            canvas.text(&format!("class {class}"), [left + 20.0, middle], Text::new(Align::Left));
-            middle += LEGEND;
-        }
-        if self.scores.each == 1 {
-            let top = middle + LEGEND;
-            canvas.text("P(class 1)", [left, top - TEXT], Text::new(Align::Left).em(SMALL));
-            let bar = Rect { left, top, right: left + BAR, bottom: (top + 140.0).min(frame.bottom) };
-            colour_bar(canvas, bar, binary, &[(0.0, "0"), (0.5, "0.5"), (1.0, "1")]);
-        }
     }
 }
 

@@ -2,20 +2,20 @@
 
 use std::path::Path;
 
-use plotters_backend::DrawingBackend;
+use plotters::style::text_anchor::HPos;
 
-use super::bar::{BAR, colour_bar};
-use super::canvas::{Align, Canvas, Rect, Text, fitting, width};
-use super::output::{Scene, Target};
-use super::style::{self, FRAME, MARGIN, MISSING, SMALL, TEXT, TITLE};
+use super::chart::{Frame, bar_width, colour_bar, image, text, upward};
+use super::font::{fitting, widest, width};
+use super::output::{Area, Drawn, Target};
+use super::style::{self, AWAY, Colour, MARGIN, MISSING, SMALL, TEXT, TITLE, coloured, letters, px};
 use crate::error::{Error, Result};
 
 /// The most classes whose cells can still be told apart.
 const MOST: usize = 256;
 /// The longest name of a class, in pixels.
 const NAME: f64 = 150.0;
-/// From the matrix to what is beside it.
-const AWAY: f64 = 8.0;
+/// The labels of the colours, which are shares of a true class.
+const LABELS: [(f64, &str); 3] = [(0.0, "0 %"), (0.5, "50 %"), (1.0, "100 %")];
 /// The least height of an em that is readable.
 const LEAST: f64 = 8.5;
 
@@ -75,11 +75,11 @@ pub fn confusion_matrix<C: Count>(path: impl AsRef<Path>, counts: &[C], classes:
         [] => (0..side).map(|class| class.to_string()).collect(),
         names => names.iter().map(|name| fitting(name, SMALL, NAME)).collect(),
     };
-    target.save(&Matrix::new(counts, names))
+    let matrix = Matrix::new(counts, names);
+    target.save(matrix.size(), |page| matrix.draw(page))
 }
 
 struct Matrix {
-    side: usize,
     counts: Vec<f64>,
     names: Vec<String>,
     title: String,
@@ -88,9 +88,6 @@ struct Matrix {
     em: f64,
     /// The side of a cell.
     cell: f64,
-    /// The space of the names beside the rows and under the columns.
-    beside: f64,
-    under: f64,
 }
 
 impl Matrix {
@@ -98,90 +95,70 @@ impl Matrix {
         let side = names.len();
         let cell = (560.0 / side as f64).clamp(4.0, 90.0).floor();
         let (numbers, em) = readable(&counts, cell - 4.0);
-        let beside = names.iter().map(|name| width(name, SMALL)).fold(0.0, f64::max);
-        let under = if beside + 4.0 <= cell { SMALL } else { beside };
-        let right: f64 = (0..side).map(|class| counts[class * side + class]).sum();
-        let total: f64 = counts.iter().sum();
-        let title = title(right, total);
-        Matrix { side, counts, names, title, numbers, em, cell, beside, under }
+        let right: f64 = counts.iter().step_by(side + 1).sum();
+        let title = title(right, counts.iter().sum());
+        Matrix { counts, names, title, numbers, em, cell }
     }
 
-    /// Where the cells are.
-    fn frame(&self) -> Rect {
-        let left = MARGIN + TEXT + AWAY + self.beside + AWAY;
-        let top = MARGIN + TITLE + 2.0 * AWAY;
-        let extent = self.cell * self.side as f64;
-        Rect { left, top, right: left + extent, bottom: top + extent }
+    fn frame(&self) -> Frame<'_> {
+        let beside = widest(self.names.iter().map(String::as_str), SMALL);
+        let under = if beside + 4.0 <= self.cell { SMALL } else { beside };
+        Frame { title: &self.title, names: ["predicted class", "true class"], labels: [beside, under] }
     }
 
-    fn cells<B: DrawingBackend>(&self, canvas: &mut Canvas<B>, frame: Rect) {
-        let gap = if self.cell >= 16.0 { 1.0 } else { 0.0 };
-        for (row, counts) in self.counts.chunks_exact(self.side).enumerate() {
-            let total: f64 = counts.iter().sum();
-            for (column, count) in counts.iter().enumerate() {
-                let paper = if total > 0.0 { style::sequential(count / total) } else { MISSING };
-                let left = frame.left + column as f64 * self.cell;
-                let top = frame.top + row as f64 * self.cell;
-                let cell = Rect { left, top, right: left + self.cell - gap, bottom: top + self.cell - gap };
-                canvas.fill(cell, paper);
-                if let Some(number) = self.numbers.get(row * self.side + column) {
-                    let how = Text::new(Align::Centre).em(self.em).colour(style::ink(paper));
-                    canvas.text(number, cell.centre(), how);
-                }
-            }
+    /// Where the cells begin and how long a row of them is.
+    fn cells(&self) -> ([f64; 2], f64) {
+        let [over, _, _, left] = self.frame().around();
+        ([left, over], self.cell * self.names.len() as f64)
+    }
+
+    /// How wide the matrix and its title are.
+    fn width(&self) -> f64 {
+        let ([left, _], extent) = self.cells();
+        (left + extent + MARGIN).max(width(&self.title, TITLE) + 2.0 * MARGIN).ceil()
+    }
+
+    fn size(&self) -> [f64; 2] {
+        let ([_, top], extent) = self.cells();
+        let [_, _, under, _] = self.frame().around();
+        [self.width() + bar_width(&LABELS) + MARGIN, top + extent + under]
+    }
+
+    fn draw(&self, page: &Area) -> Drawn {
+        let ([left, top], extent) = self.cells();
+        let (matrix, beside) = page.split_horizontally(px(self.width()));
+        self.frame().write(&matrix)?;
+        let colours: Vec<Colour> = self.counts.chunks_exact(self.names.len()).flat_map(shades).collect();
+        image(&matrix, [left, top], [self.cell; 2], self.names.len(), &colours)?;
+        let middle = |class: usize| (class as f64 + 0.5) * self.cell;
+        for (at, number) in self.numbers.iter().enumerate() {
+            let (row, column) = (at / self.names.len(), at % self.names.len());
+            let how = coloured(letters(self.em, HPos::Center), style::ink(colours[at]));
+            text(&matrix, number, [left + middle(column), top + middle(row)], &how)?;
         }
-        canvas.outline(frame, FRAME, 1.0);
-    }
-
-    fn names<B: DrawingBackend>(&self, canvas: &mut Canvas<B>, frame: Rect) {
         // Names that would touch are left out between others.
         let every = ((SMALL + 2.0) / self.cell).ceil() as usize;
         for (class, name) in self.names.iter().enumerate().step_by(every) {
-            let middle = (class as f64 + 0.5) * self.cell;
-            let beside = [frame.left - AWAY, frame.top + middle];
-            canvas.text(name, beside, Text::new(Align::Right).em(SMALL));
-            let below = frame.bottom + AWAY;
-            if self.under > SMALL {
-                let how = Text::new(Align::Right).em(SMALL).upward();
-                canvas.text(name, [frame.left + middle, below], how);
+            let before = letters(SMALL, HPos::Right);
+            text(&matrix, name, [left - AWAY, top + middle(class)], &before)?;
+            let [_, under] = self.frame().labels;
+            let below = top + extent + AWAY;
+            if under > SMALL {
+                text(&matrix, name, [left + middle(class), below], &upward(before))?;
             } else {
-                let how = Text::new(Align::Centre).em(SMALL);
-                canvas.text(name, [frame.left + middle, below + SMALL / 2.0], how);
+                let at = [left + middle(class), below + SMALL / 2.0];
+                text(&matrix, name, at, &letters(SMALL, HPos::Center))?;
             }
         }
-        let [x, y] = frame.centre();
-        let below = frame.bottom + AWAY + self.under + AWAY + TEXT / 2.0;
-        canvas.text("predicted class", [x, below], Text::new(Align::Centre));
-        canvas.text("true class", [MARGIN + TEXT / 2.0, y], Text::new(Align::Centre).upward());
+        colour_bar(&beside, [0.0, top], extent, style::sequential, &LABELS)
     }
 }
 
-impl Scene for Matrix {
-    fn size(&self) -> (u32, u32) {
-        let frame = self.frame();
-        let wide = frame.right + 3.0 * AWAY + BAR + AWAY + width("100 %", SMALL) + MARGIN;
-        let wide = wide.max(width(&self.title, TITLE) + 2.0 * MARGIN);
-        let tall = frame.bottom.max(frame.top + SHORTEST) + AWAY + self.under + AWAY + TEXT + MARGIN;
-        (wide.ceil() as u32, tall.ceil() as u32)
-    }
-
-    fn draw<B: DrawingBackend>(&self, canvas: &mut Canvas<B>) {
-        let whole = Rect::of_size(self.size());
-        let at = [whole.centre()[0], MARGIN + TITLE / 2.0];
-        canvas.text(&self.title, at, Text::new(Align::Centre).em(TITLE));
-        let frame = self.frame();
-        self.cells(canvas, frame);
-        self.names(canvas, frame);
-        let left = frame.right + 3.0 * AWAY;
-        let bottom = frame.bottom.max(frame.top + SHORTEST);
-        let bar = Rect { left, right: left + BAR, bottom, ..frame };
-        let labels = [(0.0, "0 %"), (0.5, "50 %"), (1.0, "100 %")];
-        colour_bar(canvas, bar, style::sequential, &labels);
-    }
+/// The colours of the counts of a true class, by their shares.
+fn shades(counts: &[f64]) -> impl Iterator<Item = Colour> {
+    let total: f64 = counts.iter().sum();
+    counts.iter().map(move |count| if total > 0.0 { style::sequential(count / total) } else { MISSING })
 }
-
-/// The least height of the colour bar.
-const SHORTEST: f64 = 80.0;
 
 /// How many are right, and their share: 100 % only where all are.
 fn title(right: f64, total: f64) -> String {

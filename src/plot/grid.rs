@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use plotters_backend::DrawingBackend;
+use plotters::style::text_anchor::HPos;
 
-use super::bar::{BAR, colour_bar};
-use super::canvas::{Align, Canvas, Rect, Text, fitting, width};
-use super::output::{Scene, Target};
-use super::style::{self, Colour, FRAME, MARGIN, MISSING, SMALL, TITLE};
+use super::chart::{bar_width, colour_bar, image, text};
+use super::font::{fitting, widest, width};
+use super::output::{Area, Drawn, Target};
+use super::style::{self, BLACK, Colour, MARGIN, MISSING, SMALL, TITLE, WHITE, letters};
 use crate::error::{Error, Result};
 
 /// The width that images are enlarged to, by a whole number.
@@ -115,7 +115,7 @@ pub fn filters(
     if !each && !drawn.rgb {
         grid.bar = Some((options.colors, common));
     }
-    target.save(&grid)
+    target.save(grid.size(), |page| grid.draw(page))
 }
 
 /// Draws images of shape `[n, channels, height, width]` with one channel (gray) or three (red, green,
@@ -149,7 +149,8 @@ pub fn images(path: impl AsRef<Path>, pixels: &[f32], shape: [usize; 4], caption
         Tile { pixels: drawn.pixels(&plane(image, shape, None), [0.0, 1.0]), caption }
     };
     let tiles = pixels.chunks_exact(channels * height * width).enumerate().map(tile).collect();
-    target.save(&Grid::new((width, height), tiles))
+    let grid = Grid::new((width, height), tiles);
+    target.save(grid.size(), |page| grid.draw(page))
 }
 
 fn fills(argument: &'static str, found: usize, shape: [usize; 4]) -> Result<()> {
@@ -224,7 +225,7 @@ impl FilterColours {
 /// The colour at a share of a map.
 fn mapped(colors: ColorMap, share: f64) -> Colour {
     match colors {
-        ColorMap::Gray => style::gray(share),
+        ColorMap::Gray => style::mix(BLACK, WHITE, share),
         ColorMap::Diverging => style::diverging(2.0 * share - 1.0),
     }
 }
@@ -238,10 +239,11 @@ struct Tile {
 /// Images of one size in rows.
 struct Grid {
     title: String,
-    /// Width and height of an image.
-    size: (usize, usize),
-    /// The side of a pixel.
+    /// How many pixels an image has in a row, and the side of one.
+    across: usize,
     zoom: f64,
+    /// The width and the height of an image.
+    size: [f64; 2],
     tiles: Vec<Tile>,
     columns: usize,
     /// From one image to the next.
@@ -250,16 +252,17 @@ struct Grid {
 }
 
 impl Grid {
-    fn new(size: (usize, usize), mut tiles: Vec<Tile>) -> Grid {
-        let zoom = (TILE / size.0.max(size.1)).max(1) as f64;
-        let (wide, tall) = (size.0 as f64 * zoom, size.1 as f64 * zoom);
-        tiles.iter_mut().for_each(|tile| tile.caption = fitting(&tile.caption, SMALL, wide.max(CAPTION)));
-        let captions = tiles.iter().map(|tile| width(&tile.caption, SMALL)).fold(0.0, f64::max);
+    fn new((across, down): (usize, usize), mut tiles: Vec<Tile>) -> Grid {
+        let zoom = (TILE / across.max(down)).max(1) as f64;
+        let size = [across, down].map(|extent| extent as f64 * zoom);
+        tiles.iter_mut().for_each(|tile| tile.caption = fitting(&tile.caption, SMALL, size[0].max(CAPTION)));
+        let captions = widest(tiles.iter().map(|tile| &*tile.caption), SMALL);
         let caption = if captions > 0.0 { NEAR + SMALL } else { 0.0 };
-        let pitch = [wide.max(captions) + GAP, tall + caption + GAP];
+        let pitch = [size[0].max(captions) + GAP, size[1] + caption + GAP].map(f64::ceil);
         let square = (1.3 * (tiles.len() as f64).sqrt()).ceil();
         let columns = ((WIDE - 2.0 * MARGIN + GAP) / pitch[0]).floor().min(square).max(1.0) as usize;
-        Grid { title: String::new(), size, zoom, columns: columns.min(tiles.len()), tiles, pitch, bar: None }
+        let columns = columns.min(tiles.len());
+        Grid { title: String::new(), across, zoom, size, tiles, columns, pitch, bar: None }
     }
 
     fn top(&self) -> f64 {
@@ -272,22 +275,35 @@ impl Grid {
         [self.columns as f64 * self.pitch[0] - GAP, rows as f64 * self.pitch[1] - GAP]
     }
 
-    fn tile<B: DrawingBackend>(&self, canvas: &mut Canvas<B>, tile: &Tile, frame: Rect) {
-        for (y, row) in tile.pixels.chunks_exact(self.size.0).enumerate() {
-            let top = frame.top + y as f64 * self.zoom;
-            // Rectangles reach under those that follow, so that no white shows between them.
-            let bottom = (top + self.zoom + 0.5).min(frame.bottom);
-            let mut x = 0;
-            for run in row.chunk_by(|a, b| a == b) {
-                let left = frame.left + x as f64 * self.zoom;
-                x += run.len();
-                let right = (frame.left + x as f64 * self.zoom + 0.5).min(frame.right);
-                canvas.fill(Rect { left, top, right, bottom }, run[0]);
-            }
+    fn size(&self) -> [f64; 2] {
+        let [wide, tall] = self.extent();
+        let bar = self.bar.map_or(0.0, |(_, ends)| {
+            let ends = ends.map(end);
+            2.0 * GAP + bar_width(&[(0.0, &ends[0]), (1.0, &ends[1])])
+        });
+        let wide = (wide + bar).max(width(&self.title, TITLE)).ceil();
+        [wide + 2.0 * MARGIN, self.top() + tall + MARGIN]
+    }
+
+    fn draw(&self, page: &Area) -> Drawn {
+        let [whole, _] = self.size();
+        let at = [whole / 2.0, MARGIN + TITLE / 2.0];
+        text(page, &self.title, at, &letters(TITLE, HPos::Center))?;
+        let [wide, tall] = self.extent();
+        // Under a title that is wider, the images are in the middle.
+        let left = if self.bar.is_some() { MARGIN } else { (whole - wide) / 2.0 }.floor();
+        for (number, tile) in self.tiles.iter().enumerate() {
+            let slot = left + (number % self.columns) as f64 * self.pitch[0];
+            let left = slot + ((self.pitch[0] - GAP - self.size[0]) / 2.0).floor();
+            let top = self.top() + (number / self.columns) as f64 * self.pitch[1];
+            image(page, [left, top], [self.zoom; 2], self.across, &tile.pixels)?;
+            let below = [left + self.size[0] / 2.0, top + self.size[1] + NEAR + SMALL / 2.0];
+            text(page, &tile.caption, below, &letters(SMALL, HPos::Center))?;
         }
-        canvas.outline(frame, FRAME, 0.6);
-        let below = [frame.centre()[0], frame.bottom + NEAR + SMALL / 2.0];
-        canvas.text(&tile.caption, below, Text::new(Align::Centre).em(SMALL));
+        let Some((colors, ends)) = self.bar else { return Ok(()) };
+        let ends = ends.map(end);
+        let labels = [(0.0, &*ends[0]), (1.0, &*ends[1])];
+        colour_bar(page, [left + wide + 2.0 * GAP, self.top()], tall, |share| mapped(colors, share), &labels)
     }
 }
 
@@ -297,40 +313,5 @@ fn end(value: f64) -> String {
         format!("{value:.2e}")
     } else {
         format!("{value:.3}")
-    }
-}
-
-impl Scene for Grid {
-    fn size(&self) -> (u32, u32) {
-        let [wide, tall] = self.extent();
-        let bar = self.bar.map_or(0.0, |(_, [low, high])| {
-            2.0 * GAP + BAR + GAP + width(&end(low), SMALL).max(width(&end(high), SMALL))
-        });
-        let wide = (wide + bar).max(width(&self.title, TITLE));
-        ((wide + 2.0 * MARGIN).ceil() as u32, (self.top() + tall + MARGIN).ceil() as u32)
-    }
-
-    fn draw<B: DrawingBackend>(&self, canvas: &mut Canvas<B>) {
-        let whole = Rect::of_size(self.size());
-        let at = [whole.centre()[0], MARGIN + TITLE / 2.0];
-        canvas.text(&self.title, at, Text::new(Align::Centre).em(TITLE));
-        let [wide, tall] = self.extent();
-        // Under a title that is wider, the images are in the middle.
-        let left = if self.bar.is_some() { MARGIN } else { (whole.width() - wide) / 2.0 }.floor();
-        let (tile_wide, tile_tall) = (self.size.0 as f64 * self.zoom, self.size.1 as f64 * self.zoom);
-        for (number, tile) in self.tiles.iter().enumerate() {
-            let (row, column) = (number / self.columns, number % self.columns);
-            let slot = left + column as f64 * self.pitch[0];
-            let left = (slot + (self.pitch[0] - GAP - tile_wide) / 2.0).floor();
-            let top = self.top() + row as f64 * self.pitch[1];
-            self.tile(canvas, tile, Rect { left, top, right: left + tile_wide, bottom: top + tile_tall });
-        }
-        if let Some((colors, [low, high])) = self.bar {
-            let left = left + wide + 2.0 * GAP;
-            let top = self.top();
-            let bar = Rect { left, top, right: left + BAR, bottom: top + tall };
-            let labels = [(0.0, &*end(low)), (1.0, &*end(high))];
-            colour_bar(canvas, bar, |share| mapped(colors, share), &labels);
-        }
     }
 }

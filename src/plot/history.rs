@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::output::Target;
-use super::panel::{Panel, Panels};
+use super::panel::{self, Panel};
 use crate::error::{Error, Result};
 use crate::train::History;
 
@@ -49,7 +49,7 @@ impl History {
         if drawn.is_empty() {
             return Err(Error::NothingToDraw { what: "figure in the history".to_owned() });
         }
-        target.save(&Panels(&drawn))
+        panel::save(&target, &drawn)
     }
 
     /// The figures of each panel, and what they are: in the order in which they first appear.
@@ -144,7 +144,7 @@ pub fn compare(path: impl AsRef<Path>, metric: &str, runs: &[(&str, &History)]) 
     }
     let all: Vec<f64> = runs.iter().flat_map(|(_, history)| history.get(metric)).collect();
     let panel = if metric == LEARNING_RATE && decades(&all) { panel.log_y() } else { panel };
-    target.save(&Panels(&[panel]))
+    panel::save(&target, &[panel])
 }
 
 #[cfg(test)]

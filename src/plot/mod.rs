@@ -17,13 +17,13 @@
 //! Series and classes take their colours in turn from six that stay apart for colour-blind readers.
 
 mod axis;
-mod bar;
 mod boundary;
-mod canvas;
+mod chart;
 mod confusion;
+mod font;
 mod grid;
 mod history;
-mod letters;
+mod legend;
 mod output;
 mod panel;
 mod raster;
@@ -39,7 +39,6 @@ pub use panel::Panel;
 
 use crate::error::{Error, Result};
 use output::Target;
-use panel::Panels;
 
 /// Draws panels, two side by side if there are several, each 760 x 420 pixels.
 ///
@@ -51,7 +50,7 @@ pub fn panels(path: impl AsRef<Path>, panels: &[Panel]) -> Result<()> {
     if panels.is_empty() {
         return Err(Error::NothingToDraw { what: "panel".to_owned() });
     }
-    target.save(&Panels(panels))
+    panel::save(&target, panels)
 }
 
 /// Draws curves `(name, points)` into one panel; `axes` are the names of x and y.
@@ -89,5 +88,5 @@ fn one(
         return Err(Error::NothingToDraw { what: "series".to_owned() });
     }
     let empty = Panel::new("").axes(x, y);
-    target.save(&Panels(&[series.iter().fold(empty, |panel, (name, points)| add(panel, name, points))]))
+    panel::save(&target, &[series.iter().fold(empty, |panel, (name, points)| add(panel, name, points))])
 }

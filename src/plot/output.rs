@@ -5,33 +5,23 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use plotters::backend::SVGBackend;
-use plotters_backend::DrawingBackend;
+use plotters::coord::Shift;
+use plotters::drawing::{DrawingArea, DrawingAreaErrorKind, IntoDrawingArea};
+use plotters::style::WHITE;
 
-use super::canvas::{Canvas, Rect, UNITS};
-use super::raster::Raster;
-use super::style::WHITE;
+use super::raster;
+use super::style::UNITS;
 use crate::error::{Error, Result};
 use crate::files::write_atomically;
 
-/// Something that can be drawn on any backend.
-pub(super) trait Scene {
-    /// Width and height in pixels.
-    fn size(&self) -> (u32, u32);
-
-    /// Draws it on white.
-    fn draw<B: DrawingBackend>(&self, canvas: &mut Canvas<B>);
-}
-
-#[derive(Clone, Copy)]
-enum Format {
-    Svg,
-    Png,
-}
+/// A part of a picture, and what drawing on it gives.
+pub(super) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+pub(super) type Drawn<T = ()> = std::result::Result<T, DrawingAreaErrorKind<io::Error>>;
 
 /// A file that a picture can be written to.
 pub(super) struct Target {
     path: PathBuf,
-    format: Format,
+    pixels: bool,
 }
 
 impl Target {
@@ -39,9 +29,9 @@ impl Target {
     pub fn new(path: impl AsRef<Path>) -> Result<Target> {
         let path = path.as_ref();
         let ending = path.extension().and_then(|ending| ending.to_str()).map(str::to_ascii_lowercase);
-        let format = match ending.as_deref() {
-            Some("svg") => Format::Svg,
-            Some("png") => Format::Png,
+        let pixels = match ending.as_deref() {
+            Some("svg") => false,
+            Some("png") => true,
             _ => return Err(Error::PictureFormat { path: path.to_owned() }),
         };
         let folder = match path.parent() {
@@ -49,19 +39,19 @@ impl Target {
             _ => Path::new("."),
         };
         match fs::metadata(folder) {
-            Ok(found) if found.is_dir() => Ok(Target { path: path.to_owned(), format }),
+            Ok(found) if found.is_dir() => Ok(Target { path: path.to_owned(), pixels }),
             Ok(_) => Err(failure(folder, io::ErrorKind::NotADirectory.into())),
             Err(source) => Err(failure(folder, source)),
         }
     }
 
-    /// Draws the scene and puts the whole file in place at once.
-    pub fn save(&self, scene: &impl Scene) -> Result<()> {
-        let drawn = match self.format {
-            Format::Svg => svg(scene),
-            Format::Png => png(scene),
-        };
-        let bytes = drawn.map_err(|source| failure(&self.path, source))?;
+    /// Draws on white, so many pixels wide and high, and puts the whole file in place at once.
+    pub fn save(&self, size: [f64; 2], draw: impl FnOnce(&Area) -> Drawn) -> Result<()> {
+        let size = size.map(|extent| extent.ceil() as u32);
+        let svg = svg(size, draw).map_err(io::Error::other);
+        let bytes = svg
+            .and_then(|svg| if self.pixels { raster::png(&svg, size, UNITS) } else { Ok(svg.into_bytes()) });
+        let bytes = bytes.map_err(|source| failure(&self.path, source))?;
         write_atomically(&self.path, |file| file.write_all(&bytes))
     }
 }
@@ -70,21 +60,14 @@ fn failure(path: &Path, source: io::Error) -> Error {
     Error::Io { path: path.to_owned(), source }
 }
 
-fn png(scene: &impl Scene) -> io::Result<Vec<u8>> {
-    let mut canvas = Canvas::new(Raster::new(scene.size()));
-    scene.draw(&mut canvas);
-    canvas.finish().map_err(io::Error::other)?.encode()
-}
-
-fn svg(scene: &impl Scene) -> io::Result<Vec<u8>> {
-    let (width, height) = scene.size();
-    let scale = UNITS as u32;
+fn svg([width, height]: [u32; 2], draw: impl FnOnce(&Area) -> Drawn) -> Drawn<String> {
     let mut text = String::new();
-    let mut canvas = Canvas::new(SVGBackend::with_string(&mut text, (width * scale, height * scale)));
-    canvas.fill(Rect::of_size((width, height)), WHITE);
-    scene.draw(&mut canvas);
-    drop(canvas.finish().map_err(io::Error::other)?);
+    let page = SVGBackend::with_string(&mut text, (width * UNITS, height * UNITS)).into_drawing_area();
+    page.fill(&WHITE)?;
+    draw(&page)?;
+    page.present()?;
+    drop(page);
     // The picture keeps its fine coordinates and is shown at its size in pixels.
-    let fine = format!("width=\"{}\" height=\"{}\"", width * scale, height * scale);
-    Ok(text.replacen(&fine, &format!("width=\"{width}\" height=\"{height}\""), 1).into_bytes())
+    let fine = format!("width=\"{}\" height=\"{}\"", width * UNITS, height * UNITS);
+    Ok(text.replacen(&fine, &format!("width=\"{width}\" height=\"{height}\""), 1))
 }

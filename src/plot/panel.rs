@@ -1,23 +1,18 @@
-//! Panels with axes: curves and dots, a legend above them.
+//! Panels with axes: curves and dots, a legend beside them.
 
-use plotters_backend::DrawingBackend;
+use plotters::style::text_anchor::HPos;
 
-use super::axis::{Axis, Scale, drawable};
-use super::canvas::{Align, Canvas, Rect, Text, fitting, width};
-use super::output::Scene;
-use super::style::{self, BLACK, Colour, FRAME, GRID, MARGIN, PANEL, REFERENCE, SMALL, TEXT, TITLE};
+use super::axis::{Axis, Scale};
+use super::chart::{Chart, Frame, text};
+use super::legend::{Look, Mark, legend, legend_width};
+use super::output::{Area, Drawn, Target};
+use super::style::{SMALL, TEXT, letters, px};
+use crate::error::Result;
 
+/// The width and the height of a panel.
+const SIZE: [f64; 2] = [760.0, 420.0];
 /// Curves with at most so many points show each of them.
 const FEW: usize = 30;
-/// The height of a line of the legend, and the length of its sample of a curve.
-const LEGEND: f64 = 21.0;
-const SAMPLE: f64 = 24.0;
-/// The most lines of the legend, which leave space for the curves.
-const LINES: usize = 8;
-/// The radius of a ring.
-const RING: f64 = 6.0;
-/// From an axis to its labels.
-const AWAY: f64 = 7.0;
 
 /// Axes with curves and dots, all named in a legend. Points that are NaN or infinite leave a gap.
 ///
@@ -42,25 +37,7 @@ pub struct Panel {
 struct Series {
     name: String,
     points: Vec<(f64, f64)>,
-    mark: Mark,
-    colour: Colour,
-    /// Of the series that have a colour of the palette.
-    number: usize,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mark {
-    Line,
-    Reference,
-    Dots,
-    Rings,
-}
-
-impl Mark {
-    /// Whether it takes the next colour of the palette.
-    fn is_coloured(self) -> bool {
-        matches!(self, Mark::Line | Mark::Dots)
-    }
+    look: Look,
 }
 
 impl Panel {
@@ -124,13 +101,12 @@ impl Panel {
     }
 
     fn with(mut self, name: String, points: impl IntoIterator<Item = (f64, f64)>, mark: Mark) -> Self {
-        let number = self.series.iter().filter(|series| series.mark.is_coloured()).count();
-        let colour = match mark {
-            Mark::Reference => REFERENCE,
-            Mark::Rings => BLACK,
-            Mark::Line | Mark::Dots => style::colour(number),
-        };
-        self.series.push(Series { name, points: points.into_iter().collect(), mark, colour, number });
+        let coloured = self.series.iter().filter(|series| series.look.is_coloured()).count();
+        self.series.push(Series {
+            name,
+            points: points.into_iter().collect(),
+            look: Look::new(mark, coloured),
+        });
         self
     }
 
@@ -138,192 +114,56 @@ impl Panel {
         self.series.len()
     }
 
-    fn scales(&self) -> [Scale; 2] {
-        let x = if self.whole_x { Scale::Whole } else { Scale::Linear };
-        [x, if self.log_y { Scale::Log } else { Scale::Linear }]
-    }
-
-    /// The points that both axes can show.
-    fn shown(&self) -> impl Iterator<Item = (f64, f64)> {
-        let [x, y] = self.scales();
-        let points = self.series.iter().flat_map(|series| &series.points).copied();
-        points.filter(move |point| drawable(point.0, x) && drawable(point.1, y))
-    }
-
-    fn draw<B: DrawingBackend>(&self, canvas: &mut Canvas<B>, area: Rect) {
-        let (left, right) = (area.left + MARGIN, area.right - MARGIN);
-        let mut top = area.top + MARGIN;
-        if !self.title.is_empty() {
-            let title = fitting(&self.title, TITLE, right - left);
-            let at = [(left + right) / 2.0, top + TITLE / 2.0];
-            canvas.text(&title, at, Text::new(Align::Centre).em(TITLE));
-            top += TITLE + 8.0;
-        }
+    fn draw(&self, area: &Area) -> Drawn {
         // One curve needs no legend where an axis or the title has its name.
-        let plain =
-            self.series.len() == 1 && [&self.title, &self.y, &String::new()].contains(&&self.series[0].name);
-        if !plain {
-            top = self.legend(canvas, Rect { left, top, right, bottom: area.bottom });
-        }
-        let [x_scale, y_scale] = self.scales();
-        let bottom = area.bottom - MARGIN - AWAY - TEXT - if self.x.is_empty() { 0.0 } else { TEXT + 8.0 };
-        let y = Axis::around(self.shown().map(|p| p.1), y_scale, ((bottom - top) / 45.0) as usize);
-        let labels = y.ticks.iter().map(|(_, label)| width(label, SMALL)).fold(0.0, f64::max);
-        let left = left + labels + AWAY + if self.y.is_empty() { 0.0 } else { TEXT + 8.0 };
+        let plain = matches!(&self.series[..], [only] if ["", &self.title, &self.y].contains(&&*only.name));
+        let named = if plain { &[] } else { &self.series[..] };
+        let named: Vec<(&str, Look)> = named.iter().map(|series| (&*series.name, series.look)).collect();
+        let width = SIZE[0] - legend_width(&named);
+        let (plot, beside) = area.split_horizontally(px(width));
+        let x_scale = if self.whole_x { Scale::Whole } else { Scale::Linear };
+        let y_scale = if self.log_y { Scale::Log } else { Scale::Linear };
+        let has_place = |&(x, y): &(f64, f64)| x_scale.has(x) && y_scale.has(y);
+        let points = || self.series.iter().flat_map(|series| series.points.iter().copied());
         // Over the gaps too: panels of the same epochs have the same axis.
-        let all = self.series.iter().flat_map(|series| &series.points).map(|p| p.0);
-        let x = Axis::around(all, x_scale, ((right - left) / 85.0) as usize);
-        let frame = Rect { left, top: top + 4.0, right, bottom };
-        axes(canvas, frame, [&x, &y], [&self.x, &self.y]);
+        let x = Axis::around(points().map(|point| point.0), x_scale, (width / 85.0) as usize);
+        let y = Axis::around(points().filter(has_place).map(|point| point.1), y_scale, 8);
+        let names = [&*self.x, &*self.y];
+        let frame = Frame { title: &self.title, names, labels: [y.width(), SMALL] };
+        let chart = frame.chart(&plot, [&x, &y], true)?;
         for series in &self.series {
-            series.draw(canvas, &frame, [(&x, x_scale), (&y, y_scale)]);
-        }
-        if self.shown().next().is_none() {
-            canvas.text("no finite values", frame.centre(), Text::new(Align::Centre).colour(FRAME));
-        }
-    }
-
-    /// Writes the legend in as many lines as it needs and returns where it ends.
-    fn legend<B: DrawingBackend>(&self, canvas: &mut Canvas<B>, area: Rect) -> f64 {
-        const BETWEEN: f64 = 22.0;
-        let name = |series: &Series| fitting(&series.name, TEXT, area.width() - SAMPLE - 8.0);
-        let mut lines: Vec<(f64, Vec<&Series>)> = Vec::new();
-        for series in &self.series {
-            let wide = SAMPLE + 8.0 + width(&name(series), TEXT);
-            match lines.last_mut() {
-                Some((used, line)) if *used + BETWEEN + wide <= area.width() => {
-                    *used += BETWEEN + wide;
-                    line.push(series);
-                }
-                _ => lines.push((wide, vec![series])),
+            for piece in series.points.split(|point| !has_place(point)) {
+                let places = piece.iter().map(|&(x, y)| (x_scale.place(x), y_scale.place(y))).collect();
+                series.draw(&chart, places)?;
             }
         }
-        let named: usize = lines.iter().take(LINES).map(|(_, line)| line.len()).sum();
-        let mut middle = area.top + LEGEND / 2.0;
-        for (used, line) in lines.into_iter().take(LINES) {
-            let mut x = area.left + (area.width() - used) / 2.0;
-            for series in line {
-                let name = name(series);
-                series.sample(canvas, x, middle);
-                canvas.text(&name, [x + SAMPLE + 8.0, middle], Text::new(Align::Left));
-                x += SAMPLE + 8.0 + width(&name, TEXT) + BETWEEN;
-            }
-            middle += LEGEND;
+        if !points().any(|point| has_place(&point)) {
+            text(&plot, "no finite values", [width / 2.0, SIZE[1] / 2.0], &letters(TEXT, HPos::Center))?;
         }
-        if named < self.series.len() {
-            let rest = format!("and {} more", self.series.len() - named);
-            canvas.text(&rest, [area.centre()[0], middle], Text::new(Align::Centre));
-            middle += LEGEND;
-        }
-        middle - LEGEND / 2.0 + 2.0
+        let [over, ..] = frame.around();
+        legend(&beside, over, &named)
     }
-}
-
-/// A frame with ticks, labels and names at two axes, and faint lines across it.
-pub(super) fn axes<B: DrawingBackend>(
-    canvas: &mut Canvas<B>,
-    frame: Rect,
-    [x, y]: [&Axis; 2],
-    [x_name, y_name]: [&str; 2],
-) {
-    let place = |position: f64, from: f64, to: f64| from + position * (to - from);
-    for (position, label) in &x.ticks {
-        let at = place(*position, frame.left, frame.right);
-        canvas.line([at, frame.top], [at, frame.bottom], GRID, 1.0);
-        canvas.line([at, frame.bottom], [at, frame.bottom + 4.0], FRAME, 1.0);
-        let below = frame.bottom + AWAY + SMALL / 2.0;
-        canvas.text(label, [at, below], Text::new(Align::Centre).em(SMALL));
-    }
-    for (position, label) in &y.ticks {
-        let at = place(*position, frame.bottom, frame.top);
-        canvas.line([frame.left, at], [frame.right, at], GRID, 1.0);
-        canvas.line([frame.left - 4.0, at], [frame.left, at], FRAME, 1.0);
-        canvas.text(label, [frame.left - AWAY, at], Text::new(Align::Right).em(SMALL));
-    }
-    canvas.outline(frame, FRAME, 1.0);
-    let [middle_x, middle_y] = frame.centre();
-    let below = frame.bottom + AWAY + TEXT + 8.0 + TEXT / 2.0;
-    let name = fitting(x_name, TEXT, frame.width());
-    canvas.text(&name, [middle_x, below], Text::new(Align::Centre));
-    let labels = y.ticks.iter().map(|(_, label)| width(label, SMALL)).fold(0.0, f64::max);
-    let beside = frame.left - AWAY - labels - 8.0 - TEXT / 2.0;
-    let name = fitting(y_name, TEXT, frame.height());
-    canvas.text(&name, [beside, middle_y], Text::new(Align::Centre).upward());
 }
 
 impl Series {
-    fn stroke<B: DrawingBackend>(&self, canvas: &mut Canvas<B>, points: &[[f64; 2]]) {
-        if self.mark == Mark::Reference {
-            canvas.path(points, self.colour, 4.0);
-        } else if self.number >= style::PALETTE.len() {
-            canvas.dashes(points, self.colour, 2.0);
-        } else {
-            canvas.path(points, self.colour, 2.0);
-        }
-    }
-
-    /// What the legend shows of it.
-    fn sample<B: DrawingBackend>(&self, canvas: &mut Canvas<B>, x: f64, y: f64) {
-        match self.mark {
-            Mark::Dots => canvas.dot([x + SAMPLE / 2.0, y], 4.0, self.colour),
-            Mark::Rings => canvas.ring([x + SAMPLE / 2.0, y], RING, self.colour, 2.0),
-            Mark::Line | Mark::Reference => self.stroke(canvas, &[[x, y], [x + SAMPLE, y]]),
-        }
-    }
-
-    fn draw<B: DrawingBackend>(
-        &self,
-        canvas: &mut Canvas<B>,
-        frame: &Rect,
-        [(x, x_scale), (y, y_scale)]: [(&Axis, Scale); 2],
-    ) {
-        let place = |&(px, py): &(f64, f64)| {
-            let right = frame.left + x.position(px) * frame.width();
-            [right, frame.bottom - y.position(py) * frame.height()]
-        };
-        let shown = |point: &(f64, f64)| drawable(point.0, x_scale) && drawable(point.1, y_scale);
-        let pieces = self.points.split(|point| !shown(point));
-        let pieces = pieces.map(|piece| piece.iter().map(place).collect::<Vec<_>>());
-        for piece in pieces {
-            match self.mark {
-                Mark::Dots => piece.iter().for_each(|&at| canvas.dot(at, 3.0, self.colour)),
-                Mark::Rings => piece.iter().for_each(|&at| canvas.ring(at, RING, self.colour, 2.0)),
-                Mark::Line | Mark::Reference => self.curve(canvas, &piece),
-            }
-        }
-    }
-
-    fn curve<B: DrawingBackend>(&self, canvas: &mut Canvas<B>, piece: &[[f64; 2]]) {
-        self.stroke(canvas, piece);
-        let few = self.mark == Mark::Line && self.points.len() <= FEW;
+    /// Draws points without a gap between them.
+    fn draw(&self, chart: &Chart, points: Vec<(f64, f64)>) -> Drawn {
+        let space = chart.plotting_area();
+        let few = self.look.mark == Mark::Line && self.points.len() <= FEW;
         // A point between two gaps has no line.
-        if few || piece.len() == 1 {
-            piece.iter().for_each(|&at| canvas.dot(at, 3.0, self.colour));
+        let dotted = few || points.len() == 1 || !self.look.is_line();
+        if self.look.is_line() {
+            space.draw(&self.look.line(points.clone()))?;
         }
+        points.into_iter().filter(|_| dotted).try_for_each(|point| space.draw(&self.look.dot(point)))
     }
 }
 
-/// Panels, two side by side if there are several.
-pub(super) struct Panels<'a>(pub &'a [Panel]);
-
-impl Panels<'_> {
-    fn columns(&self) -> usize {
-        self.0.len().clamp(1, 2)
-    }
-}
-
-impl Scene for Panels<'_> {
-    fn size(&self) -> (u32, u32) {
-        let rows = self.0.len().div_ceil(self.columns()).max(1);
-        (PANEL.0 * self.columns() as u32, PANEL.1 * rows as u32)
-    }
-
-    fn draw<B: DrawingBackend>(&self, canvas: &mut Canvas<B>) {
-        let (width, height) = (f64::from(PANEL.0), f64::from(PANEL.1));
-        for (number, panel) in self.0.iter().enumerate() {
-            let left = width * (number % self.columns()) as f64;
-            let top = height * (number / self.columns()) as f64;
-            panel.draw(canvas, Rect { left, top, right: left + width, bottom: top + height });
-        }
-    }
+/// Draws panels into a file, two side by side if there are several.
+pub(super) fn save(target: &Target, panels: &[Panel]) -> Result<()> {
+    let columns = panels.len().clamp(1, 2);
+    let rows = panels.len().div_ceil(columns).max(1);
+    target.save([SIZE[0] * columns as f64, SIZE[1] * rows as f64], |page| {
+        page.split_evenly((rows, columns)).iter().zip(panels).try_for_each(|(area, panel)| panel.draw(area))
+    })
 }

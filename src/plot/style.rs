@@ -1,5 +1,10 @@
 //! What all pictures have in common: colours, sizes of letters and spaces, colour maps.
 
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::{Color, IntoFont, RGBColor, ShapeStyle, TextStyle};
+
+use super::font::FAMILY;
+
 /// Red, green and blue.
 pub(super) type Colour = [u8; 3];
 
@@ -23,12 +28,41 @@ pub(super) const PALETTE: [Colour; 6] =
 /// The heights of an em in pixels.
 pub(super) const TITLE: f64 = 16.0;
 pub(super) const TEXT: f64 = 14.0;
-pub(super) const SMALL: f64 = 12.5;
+pub(super) const SMALL: f64 = 12.0;
 
 /// Around a picture and between its panels.
 pub(super) const MARGIN: f64 = 16.0;
-/// The size of a panel with axes.
-pub(super) const PANEL: (u32, u32) = (760, 420);
+/// From a thing to its label.
+pub(super) const AWAY: f64 = 8.0;
+
+/// Coordinates of plotters are whole numbers; a pixel has so many of them, so that curves stay
+/// smooth.
+pub(super) const UNITS: u32 = 10;
+
+/// Pixels in units of plotters.
+pub(super) fn px(pixels: f64) -> i32 {
+    (pixels * f64::from(UNITS)).round() as i32
+}
+
+/// Black letters, beside, around or before their point, half way up.
+pub(super) fn letters(em: f64, side: HPos) -> TextStyle<'static> {
+    // The SVG backend divides by this number.
+    let size = em * f64::from(UNITS) * 1.24;
+    TextStyle::from((FAMILY, size).into_font()).pos(Pos::new(side, VPos::Center))
+}
+
+pub(super) fn coloured(letters: TextStyle, [r, g, b]: Colour) -> TextStyle {
+    TextStyle { color: RGBColor(r, g, b).to_backend_color(), ..letters }
+}
+
+pub(super) fn fill([r, g, b]: Colour) -> ShapeStyle {
+    ShapeStyle::from(RGBColor(r, g, b)).filled()
+}
+
+/// A line of a width in pixels.
+pub(super) fn stroke(colour: Colour, width: f64) -> ShapeStyle {
+    ShapeStyle { filled: false, stroke_width: px(width) as u32, ..fill(colour) }
+}
 
 /// The colour of the series or class of this number; past the palette come darker ones.
 pub(super) fn colour(number: usize) -> Colour {
@@ -57,11 +91,6 @@ pub(super) fn diverging(value: f64) -> Colour {
     const NEGATIVE: Colour = [0, 90, 160];
     const POSITIVE: Colour = [200, 80, 0];
     mix(WHITE, if value < 0.0 { NEGATIVE } else { POSITIVE }, value.abs())
-}
-
-/// Black at 0, white at 1.
-pub(super) fn gray(share: f64) -> Colour {
-    mix(BLACK, WHITE, share)
 }
 
 /// Black or white, whichever is read better on this colour.
