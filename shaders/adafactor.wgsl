@@ -6,9 +6,9 @@
 //   columns        c = (1 - fresh) c + fresh (mean of s over the rows); across = 1 / sqrt(c)
 //   factors        down = sqrt(mean of r over the rows) / sqrt(r)
 //   sizes          parts of sum(u^2) and sum(kept^2), with u = g down across and
-//                  kept = w - lr decoupled_decay w
+//                  kept = w - lr decoupled_weight_decay w
 //   step_factored  w = kept - max(epsilon_2, rms(kept)) rho / max(1, rms(u) / clip_threshold) u,
-//                  with rho = min(lr, 1 / sqrt(t)), or lr unless relative
+//                  with rho = min(lr, 1 / sqrt(t)), or lr unless relative_step
 //
 // and where second moments are kept whole:
 //
@@ -32,12 +32,12 @@ struct Params {
     updates: u32,
     lr: f32,
     weight_decay: f32,
-    decoupled_decay: f32,
+    decoupled_weight_decay: f32,
     beta_2_decay: f32,
     epsilon_1: f32,
     epsilon_2: f32,
     clip_threshold: f32,
-    relative: u32,
+    relative_step: f32,
 }
 
 // A parameter: `count` matrices of `rows` by `columns`.
@@ -110,7 +110,7 @@ fn square(i: u32) -> f32 {
 
 // What decoupled decay leaves.
 fn kept(q: u32) -> vec4<f32> {
-    return w[q] - p.lr * p.decoupled_decay * w[q];
+    return w[q] - p.lr * p.decoupled_weight_decay * w[q];
 }
 
 fn in_quads(it: Row) -> bool {
@@ -309,7 +309,7 @@ fn scale(it: Row, k: u32, thread: u32) -> f32 {
     let sums = workgroup_sum_pair(thread, part);
     let rms = sqrt(sums / f32(it.count * it.rows * it.columns));
     var rho = p.lr;
-    if p.relative != 0u { rho = min(rho, 1.0 / sqrt(t())); }
+    if p.relative_step != 0.0 { rho = min(rho, 1.0 / sqrt(t())); }
     return max(p.epsilon_2, rms.y) * rho / max(1.0, rms.x / p.clip_threshold);
 }
 

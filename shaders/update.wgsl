@@ -6,7 +6,7 @@
 //   update_count    t
 //
 // and for a parameter w of gradient dw, with g = dw + weight_decay w and w reduced by
-// lr decoupled_decay w before all else:
+// lr decoupled_weight_decay w before all else:
 //
 //   sgd             w -= lr g
 //   sgd_momentum    u = momentum u + g;  w -= lr u, or lr (g + momentum u) in Nesterov's form
@@ -23,8 +23,8 @@
 //   nadam           m, v and v_hat as in adam;  m_hat = mu' m / (1 - P mu') + (1 - mu) g / (1 - P)
 //                   with the momenta mu of t and mu' of t + 1, and P the product of those to t
 //   lion            w -= lr sign(beta_1 m + (1 - beta_1) g);  m = beta_2 m + (1 - beta_2) g
-//   ftrl            n = s + g^2, q(n) = n^-power;  z += g + 2 l2_shrinkage w - (q(n) - q(s)) / lr w;
-//                   w = (clamp(z, l1) - z) / ((q(n) + beta) / lr + 2 l2);  s = n
+//   ftrl            n = s + g^2, q(n) = n^-p;  z += g + 2 l2_shrinkage w - (q(n) - q(s)) / lr w;
+//                   w = (clamp(z, l1) - z) / ((q(n) + beta) / lr + 2 l2);  s = n;  p = learning_rate_power
 //
 // t counts from 1 and comes, like lr, with each dispatch. A thread handles four neighbouring
 // elements, a workgroup 256; buffers are padded to 16 bytes. For any shape.
@@ -34,15 +34,15 @@ struct UpdateParams {
     updates: u32,
     lr: f32,
     weight_decay: f32,
-    decoupled_decay: f32,
-    nesterov: u32,
+    decoupled_weight_decay: f32,
+    nesterov: f32,
     momentum: f32,
     momentum_decay: f32,
     rho: f32,
     beta_1: f32,
     beta_2: f32,
     epsilon: f32,
-    power: f32,
+    learning_rate_power: f32,
     l1: f32,
     l2: f32,
     beta: f32,
@@ -120,7 +120,7 @@ fn gradient(i: u32) -> vec4<f32> {
 
 // The parameter decayed beside the gradient.
 fn decayed(i: u32) -> vec4<f32> {
-    return w[i] - p.lr * p.decoupled_decay * w[i];
+    return w[i] - p.lr * p.decoupled_weight_decay * w[i];
 }
 
 @compute @workgroup_size(64)
@@ -137,7 +137,7 @@ fn sgd_momentum(@builtin(global_invocation_id) id: vec3<u32>) {
     let g = gradient(i);
     let velocity = p.momentum * m[i] + g;
     m[i] = velocity;
-    w[i] = decayed(i) - p.lr * select(velocity, g + p.momentum * velocity, p.nesterov != 0u);
+    w[i] = decayed(i) - p.lr * select(velocity, g + p.momentum * velocity, p.nesterov != 0.0);
 }
 
 @compute @workgroup_size(64)
@@ -334,9 +334,9 @@ fn ftrl(@builtin(global_invocation_id) id: vec3<u32>) {
 }
 
 fn ftrl_root(sum: vec4<f32>) -> vec4<f32> {
-    if p.power == -0.5 { return sqrt(sum); }
-    if p.power == 0.0 { return vec4(1.0); }
-    return exp2(-p.power * log2(sum));
+    if p.learning_rate_power == -0.5 { return sqrt(sum); }
+    if p.learning_rate_power == 0.0 { return vec4(1.0); }
+    return exp2(-p.learning_rate_power * log2(sum));
 }
 
 // 1 - beta^t without cancellation for beta near 1.

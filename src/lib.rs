@@ -168,6 +168,16 @@ pub use tape::Tape;
 /// The wgpu that sessions run on, for programs that bring their own device.
 pub use wgpu;
 
+/// Every built-in operator: what can appear in a listing of a tape without operators of the program's own.
+pub fn operators() -> Vec<ops::OperatorInfo> {
+    [ops::operators(), train::optimizers::operators()].concat()
+}
+
+/// Every built-in shader.
+pub fn shaders() -> Vec<&'static kernel::Shader> {
+    [ops::shaders(), train::optimizers::shaders()].concat()
+}
+
 /// What most programs import.
 pub mod prelude {
     pub use crate::graph::{Graph, Init, Scalar, Value};
@@ -184,12 +194,12 @@ pub mod prelude {
         RecurrentOptions, RecurrentWeights,
     };
     pub use crate::session::{Session, SessionOptions};
+    pub use crate::train::optimizers::all::*;
     pub use crate::train::schedules::{
         CosineDecay, ExponentialDecay, OneCycle, PolynomialDecay, StepDecay, WarmUp,
     };
     pub use crate::train::{
-        Adadelta, Adafactor, Adagrad, Adam, AdamW, Adamax, Average, Clip, Constraint, Fit, Ftrl, History,
-        Lion, Loss, Metric, Nadam, Optimizer, ParameterGroup, Penalty, RmsProp, Sgd, Trainer,
+        Average, Clip, Constraint, Fit, History, Loss, Metric, Optimizer, ParameterGroup, Penalty, Trainer,
     };
     pub use crate::{DType, Device, Shape, Tape, data};
 }

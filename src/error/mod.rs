@@ -1,12 +1,14 @@
 //! The one error type of the crate: every variant carries the facts, none a ready-made sentence.
 
 mod about;
+mod setting;
 
 use std::panic::Location;
 use std::path::PathBuf;
 
 pub(crate) use about::list;
 use about::{in_layer, target_cure, version_cure};
+pub(crate) use setting::Setting;
 
 use crate::dtype::{DType, StoredType};
 use crate::shape::{Shape, TensorType};

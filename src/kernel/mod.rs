@@ -124,6 +124,14 @@ impl KernelCall {
         self
     }
 
+    /// Sets the f32 parameter field of this name, if there is one.
+    pub(crate) fn number(mut self, field: &str, value: f32) -> Self {
+        if let Some(f) = self.fields.iter().find(|f| f.name == field) {
+            self.params[f.offset..f.offset + 4].copy_from_slice(&value.to_le_bytes());
+        }
+        self
+    }
+
     /// Sets the number of workgroups.
     pub fn grid(mut self, grid: Grid) -> Self {
         self.grid = grid;

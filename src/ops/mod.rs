@@ -14,8 +14,8 @@ macro_rules! built_in {
         unsafe { Shader::new_unchecked($name, concat!($(include_str!($path)),+)) }
     };
 }
+pub(crate) use built_in;
 
-mod adafactor;
 mod augment;
 mod batch;
 mod binary;
@@ -42,7 +42,6 @@ mod unary;
 mod update;
 mod window;
 
-pub(crate) use adafactor::{Adafactor, AdafactorParams};
 pub(crate) use augment::check_crop;
 pub use augment::{AffineOptions, FillMode};
 pub use binary::Binary;
@@ -62,9 +61,7 @@ pub use recurrent::{
 };
 pub use reduce::Reduction;
 pub use unary::Unary;
-pub(crate) use update::{
-    Adadelta, Adagrad, Adam, Adamax, Ftrl, Lion, Nadam, RmsProp, Sgd, Update, UpdateParams, UpdateRule,
-};
+pub(crate) use update::{Approximate, Decay, Number, Slots, Step, Update, UpdateRule, correction, numbers};
 pub use window::{Padding, Pair};
 pub(crate) use window::{Window, WindowAxis};
 
@@ -99,13 +96,13 @@ pub struct OperatorInfo {
 }
 
 impl OperatorInfo {
-    const fn new(name: &'static str, gradient: Gradient, dtypes: &'static str) -> Self {
+    pub(crate) const fn new(name: &'static str, gradient: Gradient, dtypes: &'static str) -> Self {
         OperatorInfo { name, gradient, dtypes }
     }
 }
 
-/// Every built-in operator: what can appear in a listing of a tape without operators of the
-/// program's own.
+/// Every operator of this module: what can appear in a listing of a tape besides updates of optimisers and
+/// operators of the program's own. [`operators`](crate::operators) has those of optimisers too.
 pub fn operators() -> Vec<OperatorInfo> {
     let (unary, binary) = (unary::operators(), binary::operators());
     let families: &[&[OperatorInfo]] = &[
@@ -130,14 +127,13 @@ pub fn operators() -> Vec<OperatorInfo> {
         &clip::OPERATORS,
         &constrain::OPERATORS,
         &update::OPERATORS,
-        &adafactor::OPERATORS,
         &batch::OPERATORS,
         &augment::OPERATORS,
     ];
     families.concat()
 }
 
-/// Every built-in shader.
+/// Every shader of this module.
 pub fn shaders() -> Vec<&'static Shader> {
     let mut shaders = vec![
         &unary::SHADER,
@@ -165,7 +161,6 @@ pub fn shaders() -> Vec<&'static Shader> {
         &clip::SHADER,
         &constrain::SHADER,
         &update::SHADER,
-        &adafactor::SHADER,
         &batch::SHADER,
         &augment::SHADER,
     ];

@@ -86,7 +86,7 @@ mod groups;
 mod history;
 mod losses;
 pub mod metrics;
-mod optimizers;
+pub(crate) mod optimizers;
 pub mod pruning;
 pub mod schedules;
 mod step;
@@ -106,10 +106,7 @@ pub use losses::{CrossEntropy, Loss, LossFunction, Scores};
 pub use metrics::{
     Average, ConfusionMatrix, Metric, MetricFunction, MetricInputs, RocCurve, roc_auc, roc_curve,
 };
-pub use optimizers::{
-    AVERAGE, Adadelta, Adafactor, Adagrad, Adam, AdamW, Adamax, Averaged, Ftrl, LEARNING_RATE, Lion, Nadam,
-    Optimizer, RmsProp, Sgd,
-};
+pub use optimizers::*;
 pub use schedules::Schedule;
 pub use step::ParameterGroup;
 pub use trainer::{Evaluation, Fit, Predictions, Trainer, TrainerBuilder};

@@ -9,7 +9,8 @@ use std::collections::BTreeSet;
 
 use crate::common;
 use crate::common::cases;
-use retape::ops::{Gradient, OperatorInfo, operators};
+use retape::operators;
+use retape::ops::{Gradient, OperatorInfo};
 use retape::prelude::*;
 
 fn names(tapes: impl IntoIterator<Item = Tape>) -> BTreeSet<&'static str> {

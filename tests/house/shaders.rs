@@ -4,7 +4,7 @@
 use naga::back::{hlsl, msl, pipeline_constants::process_overrides, spv};
 use naga::{ShaderStage, valid};
 use retape::kernel::Shader;
-use retape::ops;
+use retape::shaders;
 
 /// What is appended to other shaders: the prelude to all, the others to some.
 const SHARED: [&str; 8] = [
@@ -28,7 +28,7 @@ fn every_file_is_a_registered_shader() {
         .filter(|f| !SHARED.contains(&f.as_str()))
         .collect();
     files.sort();
-    let mut known: Vec<String> = ops::shaders().iter().map(|s| format!("{}.wgsl", s.name())).collect();
+    let mut known: Vec<String> = shaders().iter().map(|s| format!("{}.wgsl", s.name())).collect();
     known.sort();
     // A source may be combined with either of two shared ones.
     known.dedup();
@@ -37,7 +37,7 @@ fn every_file_is_a_registered_shader() {
 
 #[test]
 fn every_entry_point_translates_for_every_platform() {
-    for shader in ops::shaders() {
+    for shader in shaders() {
         for entry in shader.entries().unwrap_or_else(|e| panic!("{e}")) {
             translate(shader, &entry);
         }

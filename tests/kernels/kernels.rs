@@ -68,7 +68,7 @@ fn the_cases_reach_every_entry_point() {
             }
         }
     }
-    let all = retape::ops::shaders().into_iter().flat_map(|shader| {
+    let all = retape::shaders().into_iter().flat_map(|shader| {
         let entries = shader.entries().expect("the shader parses");
         entries.into_iter().map(|entry| (shader.name(), entry)).collect::<Vec<_>>()
     });

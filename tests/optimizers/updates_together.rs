@@ -27,8 +27,8 @@ fn small_parameters_are_updated_in_few_dispatches() {
         (&Ftrl::new(0.1), "update", 1),
         (&Adafactor::new(0.1), "adafactor", 7),
     ];
-    let weights = |optimizer: &dyn Optimizer, which: std::ops::Range<usize>| {
-        let mut session = record_some(optimizer, which.clone()).unwrap().session(common::gpu()).unwrap();
+    let weights = |optimizer: &dyn Optimizer, which: std::ops::Range<usize>, device: &Device| {
+        let mut session = record_some(optimizer, which.clone()).unwrap().session(device).unwrap();
         session.replay_n(3).unwrap();
         which.map(|i| session.parameter(&format!("w{i}")).unwrap()).collect::<Vec<_>>()
     };
@@ -36,8 +36,11 @@ fn small_parameters_are_updated_in_few_dispatches() {
         let plan = record(optimizer).unwrap().plan(&DeviceProfile::baseline()).unwrap();
         let updates = plan.dispatches.iter().filter(|d| d.shader.name() == shader);
         assert_eq!(updates.count(), expected, "{optimizer:?}\n{plan}");
-        let alone: Vec<_> = (0..SHAPES.len()).flat_map(|i| weights(optimizer, i..i + 1)).collect();
-        assert_eq!(weights(optimizer, 0..SHAPES.len()), alone, "{optimizer:?}");
+        for device in [&Device::cpu(), common::gpu()] {
+            let alone = (0..SHAPES.len()).flat_map(|i| weights(optimizer, i..i + 1, device));
+            let alone: Vec<_> = alone.collect();
+            assert_eq!(weights(optimizer, 0..SHAPES.len(), device), alone, "{optimizer:?}");
+        }
     }
 }
 
@@ -103,18 +106,18 @@ fn adafactor_updates_what_lies_apart() {
 fn optimisers_have_the_documented_defaults() {
     let cases: [(&dyn Optimizer, &str); 11] = [
         (&Sgd::new(0.1), "sgd()"),
-        (&Adagrad::new(0.1), "adagrad(epsilon=1e-7)"),
+        (&Adagrad::new(0.1), "adagrad(initial_accumulator=0.1, epsilon=1e-7)"),
         (&Adadelta::new(0.1), "adadelta(rho=0.95, epsilon=1e-7)"),
         (&RmsProp::new(0.1), "rmsprop(rho=0.9, epsilon=1e-7)"),
         (&Adam::new(0.1), "adam(beta_1=0.9, beta_2=0.999, epsilon=1e-8)"),
         (&AdamW::new(0.1), "adam(beta_1=0.9, beta_2=0.999, epsilon=1e-8, decoupled_weight_decay=0.004)"),
         (&Adamax::new(0.1), "adamax(beta_1=0.9, beta_2=0.999, epsilon=1e-7)"),
-        (&Nadam::new(0.1), "nadam(momentum_decay=1.0, beta_1=0.9, beta_2=0.999, epsilon=1e-7)"),
+        (&Nadam::new(0.1), "nadam(beta_1=0.9, beta_2=0.999, momentum_decay=1.0, epsilon=1e-7)"),
         (&Lion::new(0.1), "lion(beta_1=0.9, beta_2=0.99)"),
-        (&Ftrl::new(0.1), "ftrl(learning_rate_power=-0.5)"),
+        (&Ftrl::new(0.1), "ftrl(learning_rate_power=-0.5, initial_accumulator=0.1)"),
         (
             &Adafactor::new(0.1),
-            "adafactor(beta_2_decay=-0.8, epsilons=1e-30, 0.001, clip_threshold=1.0, relative_step)",
+            "adafactor(epsilon_1=1e-30, epsilon_2=0.001, beta_2_decay=-0.8, clip_threshold=1.0, relative_step)",
         ),
     ];
     for (optimizer, expected) in cases {

@@ -1,6 +1,6 @@
-use super::rules_state::{Accumulate, Assign};
-use super::{MovingAverage, Update, UpdateParams};
-use crate::error::{Error, Result};
+use super::Update;
+use super::rules::{Accumulate, Assign, MovingAverage};
+use crate::error::{Error, Result, Setting};
 use crate::graph::{Graph, Init, StateKind, Value};
 use crate::shape::TensorType;
 
@@ -48,7 +48,7 @@ impl Graph {
     pub fn assign(&self, state: Value, value: Value) -> Result<()> {
         self.check_writable("assign", state)?;
         let value = self.as_begun("assign", value)?;
-        self.apply(Update::new(Assign, UpdateParams::default(), None, 1), &[state, value]).map(|_| ())
+        self.apply(Update::new(Assign, Vec::new(), 1), &[state, value]).map(|_| ())
     }
 
     /// Adds `value` to a running sum that `total` and `carry` hold together, both states of its shape
@@ -87,17 +87,16 @@ impl Graph {
             return self.located("accumulate", Err(Error::NotWritable { name, reason }));
         }
         let value = self.as_begun("accumulate", value)?;
-        let update = Update::new(Accumulate, UpdateParams::default(), None, 1);
-        self.apply(update, &[total, carry, value]).map(|_| ())
+        self.apply(Update::new(Accumulate, Vec::new(), 1), &[total, carry, value]).map(|_| ())
     }
 
     /// Moves averages, the first of each pair, towards what the others hold once the updates recorded so
     /// far have run.
-    pub(crate) fn moving_averages(&self, pairs: &[(Value, Value)], decay: f32) -> Result<()> {
-        let params = UpdateParams { rho: decay, ..UpdateParams::default() };
+    pub(crate) fn moving_averages(&self, pairs: &[(Value, Value)], rho: f32) -> Result<()> {
         let operands: Vec<Value> =
             pairs.iter().map(|pair| pair.0).chain(pairs.iter().map(|pair| pair.1)).collect();
-        self.apply(Update::new(MovingAverage, params, None, pairs.len()), &operands).map(|_| ())
+        let settings = vec![Setting::decay("rho", rho)];
+        self.apply(Update::new(MovingAverage { rho }, settings, pairs.len()), &operands).map(|_| ())
     }
 
     /// Fails unless a value is a state or a parameter.

@@ -34,6 +34,23 @@ pub(crate) trait Number:
 
     /// A sum and what rounding took from it; nothing where the sum is not finite.
     fn two_sum(self, other: Self) -> (Self, Self);
+
+    /// `decay self + (1 - decay) x`.
+    fn towards(self, x: Self, decay: f32) -> Self {
+        let [decay, one]: [Self; 2] = numbers([decay, 1.0]);
+        decay * self + (one - decay) * x
+    }
+
+    /// `decay self + (1 - decay) x^2`.
+    fn towards_square(self, x: Self, decay: f32) -> Self {
+        let [decay, one]: [Self; 2] = numbers([decay, 1.0]);
+        decay * self + (one - decay) * x * x
+    }
+}
+
+/// Parameters of a kernel as numbers.
+pub(crate) fn numbers<N: Number, const K: usize>(parameters: [f32; K]) -> [N; K] {
+    parameters.map(|p| N::exact(f64::from(p)))
 }
 
 impl Number for f64 {

@@ -1,6 +1,5 @@
 use super::Optimizer;
-use super::rate::check_decay;
-use crate::error::Result;
+use crate::error::{Result, Setting};
 use crate::graph::{Average, Graph, Init, StateKind, Value};
 
 /// The name of a parameter's moving average among its states: `w` has `w.average`. Recording a second
@@ -22,7 +21,7 @@ impl<O> Averaged<O> {
 
 impl<O: Optimizer> Optimizer for Averaged<O> {
     fn record(&self, graph: &Graph, gradients: &[(Value, Value)]) -> Result<()> {
-        check_decay("decay", self.decay)?;
+        Setting::decay("decay", self.decay).check()?;
         self.inner.record(graph, gradients)?;
         for &(w, _) in gradients {
             let (ty, kind) = (graph.ty(w)?, StateKind::Average { of: w });

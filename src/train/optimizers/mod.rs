@@ -1,22 +1,58 @@
 //! Optimisers: how parameters move, given their gradients.
 
-mod adafactor;
 mod average;
-mod descent;
-mod moments;
 mod rate;
+mod settings;
 
-pub use adafactor::Adafactor;
 pub use average::{AVERAGE, Averaged};
-pub use descent::{Adadelta, Adagrad, Ftrl, Lion, RmsProp, Sgd};
-pub use moments::{Adam, AdamW, Adamax, Nadam};
 pub use rate::LEARNING_RATE;
 
 use std::fmt;
 
+use rate::{Rate, zeros};
+use settings::{optimizer, settings};
+
 use super::{Clip, Clipped};
-use crate::error::Result;
-use crate::graph::{Graph, Value};
+use crate::error::{Result, Setting};
+use crate::graph::{Graph, Init, Value};
+use crate::kernel::Shader;
+use crate::ops::{EPS, Number, OperatorInfo, Slots, Step, UpdateRule, correction, numbers};
+
+/// Registers the optimisers, each with the file that holds all of it but its kernel.
+macro_rules! optimizers {
+    ($($file:ident: $($optimizer:ident),+;)+) => {
+        $(mod $file;)+
+
+        /// The optimisers alone, for the prelude.
+        pub mod all {
+            $(pub use super::$file::{$($optimizer),+};)+
+        }
+        pub use all::*;
+
+        /// The rows of the table of operators that the optimisers have.
+        pub(crate) fn operators() -> Vec<OperatorInfo> {
+            [$(&$file::OPERATORS[..]),+].concat()
+        }
+    };
+}
+
+/// Their shaders besides that of [`ops`](crate::ops).
+pub(crate) fn shaders() -> Vec<&'static Shader> {
+    vec![&adafactor::SHADER]
+}
+
+optimizers! {
+    sgd: Sgd;
+    adagrad: Adagrad;
+    adadelta: Adadelta;
+    rmsprop: RmsProp;
+    adam: Adam, AdamW;
+    adamax: Adamax;
+    nadam: Nadam;
+    lion: Lion;
+    ftrl: Ftrl;
+    adafactor: Adafactor;
+}
 
 /// Records how parameters move, given their gradients.
 ///

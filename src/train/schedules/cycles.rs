@@ -1,5 +1,5 @@
-use super::{Schedule, anneal, check, check_positive, check_rate, check_share, check_updates};
-use crate::error::Result;
+use super::{Schedule, anneal};
+use crate::error::{Result, Setting};
 
 /// Half cosines one after the other, with warm restarts (Loshchilov and Hutter, SGDR, ICLR 2017; Keras's
 /// `CosineDecayRestarts`): period `k` is `first_decay_steps t_mul^k` updates long and comes down from
@@ -67,12 +67,12 @@ impl Schedule for CosineDecayRestarts {
     }
 
     fn check(&self) -> Result<()> {
-        check_rate("initial", self.initial)?;
-        check_updates("first_decay_steps", self.first_decay_steps)?;
+        Setting::not_negative("initial", self.initial).check()?;
+        Setting::count("first_decay_steps", self.first_decay_steps).check()?;
         let grows = self.t_mul.is_finite() && self.t_mul >= 1.0;
-        check("t_mul", self.t_mul, grows, "it must be finite and at least 1")?;
-        check_positive("m_mul", self.m_mul)?;
-        check_share("alpha", self.alpha)
+        Setting::new("t_mul", self.t_mul, grows, "it must be finite and at least 1").check()?;
+        Setting::positive("m_mul", self.m_mul).check()?;
+        Setting::share("alpha", self.alpha).check()
     }
 }
 
@@ -135,11 +135,11 @@ impl Schedule for OneCycle {
     }
 
     fn check(&self) -> Result<()> {
-        check_rate("max", self.max)?;
-        check_updates("total_updates", self.total_updates)?;
-        check_share("pct_start", self.pct_start)?;
-        check_positive("div_factor", self.div_factor)?;
-        check_positive("final_div_factor", self.final_div_factor)
+        Setting::not_negative("max", self.max).check()?;
+        Setting::count("total_updates", self.total_updates).check()?;
+        Setting::share("pct_start", self.pct_start).check()?;
+        Setting::positive("div_factor", self.div_factor).check()?;
+        Setting::positive("final_div_factor", self.final_div_factor).check()
     }
 }
 

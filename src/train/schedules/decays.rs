@@ -1,5 +1,5 @@
-use super::{Schedule, anneal, check, check_positive, check_rate, check_updates};
-use crate::error::{Error, Result};
+use super::{Schedule, anneal};
+use crate::error::{Error, Result, Setting};
 
 /// One rate for all updates.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -20,7 +20,7 @@ impl Schedule for Constant {
     }
 
     fn check(&self) -> Result<()> {
-        check_rate("rate", self.rate)
+        Setting::not_negative("rate", self.rate).check()
     }
 }
 
@@ -69,10 +69,10 @@ impl Schedule for StepDecay {
     }
 
     fn check(&self) -> Result<()> {
-        check_rate("initial", self.initial)?;
-        check_rate("factor", self.factor)?;
+        Setting::not_negative("initial", self.initial).check()?;
+        Setting::not_negative("factor", self.factor).check()?;
         match self.steps {
-            Steps::Every(updates) => check_updates("updates", updates),
+            Steps::Every(updates) => Setting::count("updates", updates).check(),
             Steps::At(_) => Ok(()),
         }
     }
@@ -115,7 +115,7 @@ impl Schedule for PiecewiseConstant {
             let (value, expected) = (format!("{:?}", self.boundaries), "they must ascend");
             return Err(Error::Argument { argument: "boundaries", value, expected });
         }
-        self.values.iter().try_for_each(|&rate| check_rate("values", rate))
+        self.values.iter().try_for_each(|&rate| Setting::not_negative("values", rate).check())
     }
 }
 
@@ -155,9 +155,9 @@ impl Schedule for ExponentialDecay {
     }
 
     fn check(&self) -> Result<()> {
-        check_rate("initial", self.initial)?;
-        check_updates("decay_steps", self.decay_steps)?;
-        check_positive("decay_rate", self.decay_rate)
+        Setting::not_negative("initial", self.initial).check()?;
+        Setting::count("decay_steps", self.decay_steps).check()?;
+        Setting::positive("decay_rate", self.decay_rate).check()
     }
 }
 
@@ -190,9 +190,9 @@ impl Schedule for InverseTimeDecay {
     }
 
     fn check(&self) -> Result<()> {
-        check_rate("initial", self.initial)?;
-        check_updates("decay_steps", self.decay_steps)?;
-        check_rate("decay_rate", self.decay_rate)
+        Setting::not_negative("initial", self.initial).check()?;
+        Setting::count("decay_steps", self.decay_steps).check()?;
+        Setting::not_negative("decay_rate", self.decay_rate).check()
     }
 }
 
@@ -243,10 +243,10 @@ impl Schedule for PolynomialDecay {
     }
 
     fn check(&self) -> Result<()> {
-        check_rate("initial", self.initial)?;
-        check_updates("decay_steps", self.decay_steps)?;
-        check_rate("end", self.end)?;
-        check_positive("power", self.power)
+        Setting::not_negative("initial", self.initial).check()?;
+        Setting::count("decay_steps", self.decay_steps).check()?;
+        Setting::not_negative("end", self.end).check()?;
+        Setting::positive("power", self.power).check()
     }
 }
 
@@ -281,9 +281,9 @@ impl Schedule for CosineDecay {
     }
 
     fn check(&self) -> Result<()> {
-        check_rate("initial", self.initial)?;
-        check_updates("decay_steps", self.decay_steps)?;
-        check("alpha", self.alpha, (0.0..=1.0).contains(&self.alpha), "it must be from 0 to 1")
+        Setting::not_negative("initial", self.initial).check()?;
+        Setting::count("decay_steps", self.decay_steps).check()?;
+        Setting::share("alpha", self.alpha).check()
     }
 }
 

@@ -22,7 +22,7 @@ pub use wrappers::{ScheduleFn, WarmUp};
 
 use std::fmt;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// The learning rate of each update.
 pub trait Schedule: fmt::Debug + Send + Sync {
@@ -32,7 +32,7 @@ pub trait Schedule: fmt::Debug + Send + Sync {
     /// Whether the settings give a rate for every update.
     ///
     /// # Errors
-    /// [`Error::Argument`] naming the first setting that does not.
+    /// [`Error::Argument`](crate::Error::Argument) naming the first setting that does not.
     fn check(&self) -> Result<()> {
         Ok(())
     }
@@ -47,30 +47,6 @@ impl<S: Schedule + ?Sized> Schedule for Box<S> {
     fn check(&self) -> Result<()> {
         (**self).check()
     }
-}
-
-fn check(argument: &'static str, value: f32, valid: bool, expected: &'static str) -> Result<()> {
-    if valid { Ok(()) } else { Err(Error::Argument { argument, value: value.to_string(), expected }) }
-}
-
-fn check_rate(argument: &'static str, rate: f32) -> Result<()> {
-    check(argument, rate, rate.is_finite() && rate >= 0.0, "it must be finite and not negative")
-}
-
-fn check_positive(argument: &'static str, value: f32) -> Result<()> {
-    check(argument, value, value.is_finite() && value > 0.0, "it must be positive and finite")
-}
-
-/// A share of a rate.
-fn check_share(argument: &'static str, value: f32) -> Result<()> {
-    check(argument, value, (0.0..=1.0).contains(&value), "it must be from 0 to 1")
-}
-
-fn check_updates(argument: &'static str, updates: u32) -> Result<()> {
-    if updates > 0 {
-        return Ok(());
-    }
-    Err(Error::Argument { argument, value: updates.to_string(), expected: "it must be at least 1" })
 }
 
 /// From `start` to `end` along half a cosine.

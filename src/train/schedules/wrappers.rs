@@ -1,7 +1,7 @@
 use std::fmt;
 
-use super::{Schedule, check_rate};
-use crate::error::Result;
+use super::Schedule;
+use crate::error::{Result, Setting};
 
 /// A linear rise before another schedule (Goyal et al., Accurate, Large Minibatch SGD, arXiv:1706.02677):
 /// over `updates` updates from a start of 0 to the schedule's first rate, and then the schedule from its
@@ -36,7 +36,7 @@ impl<S: Schedule> Schedule for WarmUp<S> {
     }
 
     fn check(&self) -> Result<()> {
-        check_rate("start", self.start)?;
+        Setting::not_negative("start", self.start).check()?;
         self.inner.check()
     }
 }

@@ -1,43 +1,45 @@
-//! Adafactor's update, whose second moments of a matrix take the memory of a row and a column. Shader:
-//! `adafactor.wgsl`.
+//! Adafactor's update as an operator. Shader: `adafactor.wgsl`.
 
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::update::{Approximate, Number};
-use super::{Gradient, Lowering, Op, OperatorInfo, Reference, Run, expect_dtype, word};
+use super::Adafactor;
 use crate::array::Array;
 use crate::dtype::DType;
-use crate::error::{Error, Result};
-use crate::graph::Scalar;
+use crate::error::{Error, Result, Setting};
+use crate::graph::{Graph, Init, Scalar, Value};
 use crate::kernel::{Grid, KernelCall, Shader, Slot};
+use crate::ops::{
+    Approximate, EPS, Gradient, Lowering, Number, Op, OperatorInfo, Reference, Run, Step, built_in,
+    expect_dtype, numbers, word,
+};
 use crate::shape::{Shape, TensorType};
 
-pub(super) static SHADER: Shader =
-    built_in!("adafactor", "../../shaders/adafactor.wgsl", "../../shaders/workgroup.wgsl");
+pub(in super::super) static SHADER: Shader =
+    built_in!("adafactor", "../../../../shaders/adafactor.wgsl", "../../../../shaders/workgroup.wgsl");
 
-pub(super) const OPERATORS: [OperatorInfo; 2] = [
+pub(in super::super) const OPERATORS: [OperatorInfo; 2] = [
     OperatorInfo::new("adafactor", Gradient::None, "f32"),
     OperatorInfo::new("adafactor_whole", Gradient::None, "f32"),
 ];
 
 crate::params! {
-    /// The numbers of a rule and what a dispatch works on.
+    /// What a dispatch works on, and the settings under their names.
     #[derive(Default)]
-    pub(crate) struct AdafactorParams {
-        pub first: u32,
-        pub alignment: u32,
-        pub groups: u32,
-        pub updates: u32,
-        pub lr: f32,
-        pub weight_decay: f32,
-        pub decoupled_decay: f32,
-        pub beta_2_decay: f32,
-        pub epsilon_1: f32,
-        pub epsilon_2: f32,
-        pub clip_threshold: f32,
-        pub relative: u32,
+    struct Params {
+        first: u32,
+        alignment: u32,
+        groups: u32,
+        updates: u32,
+        lr: f32,
+        weight_decay: f32,
+        decoupled_weight_decay: f32,
+        beta_2_decay: f32,
+        epsilon_1: f32,
+        epsilon_2: f32,
+        clip_threshold: f32,
+        relative_step: f32,
     }
 }
 
@@ -206,42 +208,62 @@ const WHOLE: [Phase; 2] = [
 ];
 
 /// The update of one or several parameters: `w_1 .. w_k`, then `r_1 .. r_k` and `c_1 .. c_k`, or `v_1 .. v_k`
-/// where second moments are kept whole, then the gradients `dw_1 .. dw_k`, then the
-/// [`table`](Adafactor::table).
+/// where second moments are kept whole, then the gradients `dw_1 .. dw_k`, then a table of the sizes, as the
+/// kernels read them.
 #[derive(Clone, Debug)]
-pub(crate) struct Adafactor {
-    params: AdafactorParams,
+struct Update {
+    rule: Adafactor,
     lr: Scalar,
     factored: bool,
     parameters: Vec<Matrices>,
     mutates: Vec<usize>,
 }
 
-impl Adafactor {
-    /// The update of parameters of these shapes, with second moments by rows and columns or kept whole.
-    pub fn new(params: AdafactorParams, lr: Scalar, factored: bool, shapes: &[Shape]) -> Self {
-        let parameters: Vec<Matrices> = shapes.iter().copied().map(Matrices::new).collect();
-        let overwritten = parameters.len() * if factored { 3 } else { 2 };
-        Adafactor { params, lr, factored, parameters, mutates: (0..overwritten).collect() }
+/// Records the update of parameters with their gradients and shapes, with second moments by rows and columns
+/// or kept whole.
+pub(super) fn record(
+    graph: &Graph,
+    rule: &Adafactor,
+    lr: Scalar,
+    factored: bool,
+    group: &[(Value, Value, Shape)],
+) -> Result<()> {
+    if group.is_empty() {
+        return Ok(());
     }
-
-    /// The sizes of the parameters as the kernels read them, and its shape.
-    pub fn table(&self) -> ([usize; 2], Vec<u32>) {
-        ([self.parameters.len(), 6], self.parameters.iter().flat_map(Matrices::row).collect())
+    let mut operands: Vec<Value> = group.iter().map(|&(w, ..)| w).collect();
+    for (class, name) in if factored { &["r", "c"][..] } else { &["v"] }.iter().enumerate() {
+        for &(w, _, shape) in group {
+            operands.push(graph.slot_of(w, name, moments(factored, shape)?[class], Init::Zeros)?);
+        }
     }
+    let mutates = (0..operands.len()).collect();
+    operands.extend(group.iter().map(|&(_, dw, _)| dw));
+    let parameters: Vec<Matrices> = group.iter().map(|&(.., shape)| Matrices::new(shape)).collect();
+    let table: Vec<u32> = parameters.iter().flat_map(Matrices::row).collect();
+    operands.push(graph.constant([parameters.len(), 6], &table)?);
+    let update = Update { rule: *rule, lr, factored, parameters, mutates };
+    graph.apply(update, &operands).map(|_| ())
+}
 
-    /// The shapes of the states of a parameter.
-    pub fn states(factored: bool, shape: Shape) -> Result<Vec<Shape>> {
-        let without = |axis: usize| {
-            let kept = shape.dims().iter().enumerate().filter(|&(i, _)| i != axis).map(|(_, &d)| d);
-            Shape::new(&kept.collect::<Vec<_>>())
-        };
-        let rank = shape.rank();
-        if factored { [rank - 1, rank - 2].into_iter().map(without).collect() } else { Ok(vec![shape]) }
+/// The shapes of a parameter's second moments.
+fn moments(factored: bool, shape: Shape) -> Result<Vec<Shape>> {
+    match shape.dims() {
+        [outer @ .., rows, columns] if factored => {
+            [rows, columns].map(|&lines| Shape::new(&[outer, &[lines]].concat())).into_iter().collect()
+        }
+        _ => Ok(vec![shape]),
     }
+}
 
+impl Update {
     fn classes(&self) -> usize {
         if self.factored { 4 } else { 3 }
+    }
+
+    fn settings(&self) -> Vec<Setting> {
+        let Adafactor { rate, .. } = self.rule;
+        self.rule.settings().into_iter().chain(rate.decay.settings()).collect()
     }
 
     /// What lies side by side without gaps in the table: parameters and what to bind for each class.
@@ -275,19 +297,22 @@ impl Adafactor {
             let groups = most.min(cx.profile.max_workgroups as usize);
             let iterations =
                 parameters.iter().map(|m| (phase.groups)(m).div_ceil(groups) * (1 + (phase.iterations)(m)));
-            let params = AdafactorParams {
+            let params = Params {
                 first: word(which.start),
                 alignment: word(alignment),
                 groups: word(groups),
-                ..self.params
+                ..Params::default()
             };
-            let call = KernelCall::new(&SHADER, phase.entry)
+            let mut call = KernelCall::new(&SHADER, phase.entry)
                 .binds(phase.binds.iter().map(|&operand| operands[operand as usize]))
                 .params(&params)
                 .scalar("lr", self.lr)
                 .scalar("updates", Scalar::UPDATES)
                 .loops(parameters.len() - 1 + iterations.max().unwrap_or(0))
                 .grid(Grid::groups([groups, parameters.len(), 1]));
+            for setting in self.settings() {
+                call = call.number(setting.name, setting.value);
+            }
             cx.call(call);
         }
     }
@@ -295,38 +320,77 @@ impl Adafactor {
     /// For each overwritten operand of each parameter, in the order of the operator's inputs, `pick` of
     /// every element's new content.
     fn each<N: Number>(&self, cx: &Reference<'_>, pick: impl Fn(N) -> f64) -> Vec<Array> {
+        let Adafactor { rate, beta_2_decay, relative_step, .. } = self.rule;
+        let mut step = Step::<N>::new(cx, Some(self.lr), rate.decay);
+        let root = step.t.sqrt().recip();
+        let relative = relative_step && root < f64::from(step.learning_rate);
+        let rho = if relative { N::within(root, 8.0 * EPS * root) } else { step.lr };
+        step.factors = [rho, N::exact(step.t).pow(f64::from(beta_2_decay)), rho];
         let count = self.parameters.len();
-        let formula = Formula::<N>::new(&self.params, cx.scalar(self.lr), cx.scalar(Scalar::UPDATES));
-        let mut results = vec![None; self.mutates.len()];
-        for (k, size) in self.parameters.iter().enumerate() {
-            let operands = (0..self.classes()).map(|class| cx.inputs[class * count + k]);
-            let data: Vec<&[f64]> = operands.map(|array| array.data.as_slice()).collect();
-            let new = if self.factored { formula.factored(size, &data) } else { formula.whole(&data) };
-            for (class, new) in new.into_iter().enumerate() {
-                let at = class * count + k;
-                results[at] = Some(Array::new(cx.inputs[at].shape, new.into_iter().map(&pick).collect()));
-            }
-        }
-        results.into_iter().flatten().collect()
+        let new = |(k, size): (usize, &Matrices)| {
+            let operands = (0..self.classes()).map(|class| cx.inputs[class * count + k].data.as_slice());
+            self.formula(&step, size, &operands.collect::<Vec<_>>())
+        };
+        let new: Vec<Vec<Vec<N>>> = self.parameters.iter().enumerate().map(new).collect();
+        let array = |&at: &usize| {
+            let contents = new[at % count][at / count].iter().map(|&new| pick(new));
+            Array::new(cx.inputs[at].shape, contents.collect())
+        };
+        self.mutates.iter().map(array).collect()
+    }
+
+    /// The new contents of a parameter and its moments, given these and `dw`; the factors of the step are
+    /// `rho_t` and `t^beta_2_decay`.
+    fn formula<N: Number>(&self, step: &Step<N>, size: &Matrices, x: &[&[f64]]) -> Vec<Vec<N>> {
+        let Adafactor { epsilon_1, epsilon_2, clip_threshold, .. } = self.rule;
+        let [epsilon_1, epsilon_2, threshold, one] = numbers([epsilon_1, epsilon_2, clip_threshold, 1.0]);
+        let [rho, fresh, _] = step.factors;
+        let decayed = |(&w, &dw): (&f64, &f64)| step.decayed(&[N::exact(w), N::exact(dw)]);
+        let (g, kept): (Vec<N>, Vec<N>) = x[0].par_iter().zip(x[x.len() - 1]).map(decayed).unzip();
+        let squares: Vec<N> = g.par_iter().map(|&g| g * g + epsilon_1).collect();
+        let followed = |moments: &[f64], current: &(dyn Fn(usize) -> N + Sync)| -> Vec<N> {
+            let new = |(i, &moment)| (one - fresh) * N::exact(moment) + fresh * current(i);
+            moments.par_iter().enumerate().map(new).collect()
+        };
+        let (u, moments): (Vec<N>, _) = if self.factored {
+            let &Matrices { rows, columns, .. } = size;
+            let r = followed(x[1], &|row| mean((0..columns).map(|j| squares[row * columns + j])));
+            let c = followed(x[2], &|column| {
+                let (matrix, j) = (column / columns, column % columns);
+                mean((0..rows).map(|i| squares[(matrix * rows + i) * columns + j]))
+            });
+            let means: Vec<N> = r.chunks(rows).map(|r| mean(r.iter().copied())).collect();
+            let down: Vec<N> =
+                r.iter().enumerate().map(|(row, r)| means[row / rows].sqrt() / r.sqrt()).collect();
+            let across: Vec<N> = c.iter().map(|c| one / c.sqrt()).collect();
+            let direction = |i: usize| {
+                let row = i / columns;
+                g[i] * down[row] * across[row / rows * columns + i % columns]
+            };
+            ((0..g.len()).into_par_iter().map(direction).collect(), vec![r, c])
+        } else {
+            let v = followed(x[1], &|i| squares[i]);
+            (g.par_iter().zip(&v).map(|(&g, v)| g / v.sqrt()).collect(), vec![v])
+        };
+        let rms = |x: &[N]| mean(x.iter().map(|&x| x * x)).sqrt();
+        let by = epsilon_2.max(rms(&kept)) * rho / one.max(rms(&u) / threshold);
+        let w = kept.par_iter().zip(&u).map(|(&kept, &u)| kept - by * u).collect();
+        [vec![w], moments].concat()
     }
 }
 
-impl Op for Adafactor {
+fn mean<N: Number>(numbers: impl ExactSizeIterator<Item = N>) -> N {
+    let n = numbers.len();
+    numbers.fold(N::exact(0.0), |sum, x| sum + x) / N::exact(n as f64)
+}
+
+impl Op for Update {
     fn name(&self) -> &'static str {
-        if self.factored { "adafactor" } else { "adafactor_whole" }
+        OPERATORS[usize::from(!self.factored)].name
     }
 
     fn attributes(&self) -> String {
-        let p = &self.params;
-        let mut text = format!(
-            "beta_2_decay={:?}, epsilons={:?}, {:?}, clip_threshold={:?}",
-            p.beta_2_decay, p.epsilon_1, p.epsilon_2, p.clip_threshold
-        );
-        let decays = [("weight_decay", p.weight_decay), ("decoupled_weight_decay", p.decoupled_decay)];
-        for (name, decay) in decays.into_iter().filter(|(_, decay)| *decay != 0.0) {
-            text += &format!(", {name}={decay:?}");
-        }
-        text + if p.relative != 0 { ", relative_step" } else { "" }
+        Setting::list(&self.settings())
     }
 
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
@@ -370,102 +434,4 @@ impl Op for Adafactor {
     fn error_bound(&self, cx: &Reference<'_>, _: &[Array]) -> Vec<Vec<f64>> {
         self.each::<Approximate>(cx, |new| new.error).into_iter().map(|bound| bound.data).collect()
     }
-}
-
-/// The numbers of an update.
-struct Formula<N> {
-    lr: N,
-    weight_decay: N,
-    decoupled_decay: N,
-    epsilon_1: N,
-    epsilon_2: N,
-    clip_threshold: N,
-    /// `rho_t`.
-    rho: N,
-    /// `t^beta_2_decay`.
-    fresh: N,
-}
-
-impl<N: Number> Formula<N> {
-    fn new(p: &AdafactorParams, lr: f64, updates: f64) -> Self {
-        let t = updates + 1.0;
-        let number = |x: f32| N::exact(f64::from(x));
-        let root = t.sqrt().recip();
-        let rho = if p.relative != 0 && root < lr {
-            N::within(root, 8.0 * super::EPS * root)
-        } else {
-            N::exact(lr)
-        };
-        Formula {
-            lr: N::exact(lr),
-            weight_decay: number(p.weight_decay),
-            decoupled_decay: number(p.decoupled_decay),
-            epsilon_1: number(p.epsilon_1),
-            epsilon_2: number(p.epsilon_2),
-            clip_threshold: number(p.clip_threshold),
-            rho,
-            fresh: N::exact(t).pow(f64::from(p.beta_2_decay)),
-        }
-    }
-
-    /// The new `w`, `r` and `c` of a parameter, given these and `dw`.
-    fn factored(&self, size: &Matrices, x: &[&[f64]]) -> Vec<Vec<N>> {
-        let &Matrices { count, rows, columns } = size;
-        let g = self.gradient(x[0], x[3]);
-        let squares = self.squares(&g);
-        let r = self.followed(x[1], |row| mean((0..columns).map(|j| squares[row * columns + j])));
-        let c = self.followed(x[2], |column| {
-            let (matrix, j) = (column / columns, column % columns);
-            mean((0..rows).map(|i| squares[(matrix * rows + i) * columns + j]))
-        });
-        let means: Vec<N> = (0..count).map(|m| mean(r[m * rows..(m + 1) * rows].iter().copied())).collect();
-        let down: Vec<N> = r.iter().enumerate().map(|(row, r)| means[row / rows].sqrt() / r.sqrt()).collect();
-        let across: Vec<N> = c.iter().map(|c| N::exact(1.0) / c.sqrt()).collect();
-        let direction = |i: usize| {
-            let row = i / columns;
-            g[i] * down[row] * across[row / rows * columns + i % columns]
-        };
-        let u: Vec<N> = (0..g.len()).into_par_iter().map(direction).collect();
-        vec![self.step(x[0], &u), r, c]
-    }
-
-    /// The new `w` and `v` of a parameter, given these and `dw`.
-    fn whole(&self, x: &[&[f64]]) -> Vec<Vec<N>> {
-        let g = self.gradient(x[0], x[2]);
-        let squares = self.squares(&g);
-        let v = self.followed(x[1], |i| squares[i]);
-        let u: Vec<N> = g.par_iter().zip(&v).map(|(&g, v)| g / v.sqrt()).collect();
-        vec![self.step(x[0], &u), v]
-    }
-
-    fn gradient(&self, w: &[f64], dw: &[f64]) -> Vec<N> {
-        let decayed = |(&w, &dw): (&f64, &f64)| N::exact(dw) + self.weight_decay * N::exact(w);
-        w.par_iter().zip(dw).map(decayed).collect()
-    }
-
-    fn squares(&self, g: &[N]) -> Vec<N> {
-        g.par_iter().map(|&g| g * g + self.epsilon_1).collect()
-    }
-
-    fn followed(&self, moments: &[f64], current: impl Fn(usize) -> N + Sync) -> Vec<N> {
-        let new = |(i, &moment): (usize, &f64)| {
-            let moment = N::exact(moment);
-            (N::exact(1.0) - self.fresh) * moment + self.fresh * current(i)
-        };
-        moments.par_iter().enumerate().map(new).collect()
-    }
-
-    fn step(&self, w: &[f64], u: &[N]) -> Vec<N> {
-        let kept = |&w: &f64| N::exact(w) - self.lr * self.decoupled_decay * N::exact(w);
-        let kept: Vec<N> = w.par_iter().map(kept).collect();
-        let rms = |x: &[N]| mean(x.iter().map(|&x| x * x)).sqrt();
-        let excess = N::exact(1.0).max(rms(u) / self.clip_threshold);
-        let by = self.epsilon_2.max(rms(&kept)) * self.rho / excess;
-        kept.par_iter().zip(u).map(|(&kept, &u)| kept - by * u).collect()
-    }
-}
-
-fn mean<N: Number>(numbers: impl ExactSizeIterator<Item = N>) -> N {
-    let n = numbers.len();
-    numbers.fold(N::exact(0.0), |sum, x| sum + x) / N::exact(n as f64)
 }

@@ -1,0 +1,73 @@
+use super::{Number, Slots, Step, UpdateRule, numbers, optimizer, zeros};
+
+optimizer! {
+    /// RMSprop (Hinton, Neural Networks for Machine Learning, lecture 6e):
+    ///
+    /// ```text
+    /// g = dw + weight_decay w
+    /// v = rho v + (1 - rho) g^2
+    /// step = lr g / (sqrt(v) + epsilon)          / (sqrt(v - m^2) + epsilon) if centred (Graves,
+    ///                                            arXiv:1308.0850), m = rho m + (1 - rho) g
+    /// w = w - step                               w = w - u with momentum, u = momentum u + step
+    /// ```
+    ///
+    /// `rho` is 0.9 and `epsilon` 1e-7 by default, as in Keras, which adds it under the root; PyTorch has
+    /// 0.99 and 1e-8. With momentum, the velocity holds steps of the rate they were made with, as in Keras;
+    /// PyTorch multiplies by the rate afterwards.
+    ///
+    /// Centred, the state is the variance `v - m^2` itself, which follows
+    /// `rho (variance + (1 - rho) (g - m)^2)`: the difference would cancel in f32, and end below 0.
+    RmsProp
+    set {
+        /// Sets the decay of the mean square, in `[0, 1)`.
+        rho: decay = 0.9,
+        /// Sets the number added to the root.
+        epsilon: positive = 1e-7,
+        /// Sets the momentum, in `[0, 1)`.
+        momentum: decay = 0.0,
+    }
+    flag {
+        /// Scales by the variance of the gradient in place of its mean square.
+        centered,
+    }
+}
+
+/// Over `w, mean_square, dw`; centred over `w, variance, mean_gradient, dw`; with momentum, `velocity`
+/// comes before `dw`.
+impl UpdateRule for RmsProp {
+    const NAME: &'static str = "rmsprop";
+
+    fn entry(&self) -> &'static str {
+        match (self.centered, self.momentum > 0.0) {
+            (false, false) => "rmsprop",
+            (false, true) => "rmsprop_momentum",
+            (true, false) => "rmsprop_centered",
+            (true, true) => "rmsprop_centered_momentum",
+        }
+    }
+
+    fn slots(&self) -> Slots {
+        let mut names = if self.centered { vec!["variance", "mean_gradient"] } else { vec!["mean_square"] };
+        names.extend((self.momentum > 0.0).then_some("velocity"));
+        zeros(&names)
+    }
+
+    fn formula<N: Number>(&self, step: &Step<N>, x: &mut [N]) {
+        let [rho, epsilon, momentum, one] = numbers([self.rho, self.epsilon, self.momentum, 1.0]);
+        let (g, w) = step.decayed(x);
+        if self.centered {
+            let distance = g - x[2];
+            x[1] = rho * (x[1] + (one - rho) * distance * distance);
+            x[2] = x[2] + (one - rho) * distance;
+        } else {
+            x[1] = x[1].towards_square(g, self.rho);
+        }
+        let mut moved = step.lr * g / (x[1].sqrt() + epsilon);
+        if self.momentum > 0.0 {
+            let velocity = x.len() - 2;
+            moved = momentum * x[velocity] + moved;
+            x[velocity] = moved;
+        }
+        x[0] = w - moved;
+    }
+}
