@@ -117,7 +117,8 @@ fn optimisers_have_the_documented_defaults() {
         (&Ftrl::new(0.1), "ftrl(learning_rate_power=-0.5, initial_accumulator=0.1)"),
         (
             &Adafactor::new(0.1),
-            "adafactor(epsilon_1=1e-30, epsilon_2=0.001, beta_2_decay=-0.8, clip_threshold=1.0, relative_step)",
+            "adafactor(epsilon_1=1e-30, epsilon_2=0.001, beta_2_decay=-0.8, clip_threshold=1.0, \
+             relative_step)",
         ),
     ];
     for (optimizer, expected) in cases {

@@ -16,8 +16,8 @@ optimizer! {
     ///
     /// `t` is the session's number of updates, from 1. `beta_1` is 0.9, `beta_2` 0.999, `epsilon` 1e-8 by
     /// default, as in the paper and in PyTorch. Keras adds its epsilon, 1e-7, to `sqrt(v)` before the
-    /// correction (the paper's "epsilon hat"), where it counts as `epsilon / sqrt(1 - beta_2^t)`: 3.2e-6 at the
-    /// first update.
+    /// correction (the paper's "epsilon hat"), where it counts as `epsilon / sqrt(1 - beta_2^t)`: 3.2e-6 at
+    /// the first update.
     Adam
     pair {
         /// Sets the decay of the mean gradient and of its size, each in `[0, 1)`.

@@ -24,7 +24,7 @@ macro_rules! optimizers {
         $(mod $file;)+
 
         /// The optimisers alone, for the prelude.
-        pub mod all {
+        pub(crate) mod all {
             $(pub use super::$file::{$($optimizer),+};)+
         }
         pub use all::*;

@@ -15,13 +15,8 @@ pub(super) struct Rate {
 }
 
 impl Rate {
-    pub fn new(learning_rate: f32) -> Self {
-        Rate { learning_rate, decay: Decay::default() }
-    }
-
-    pub fn decoupled(mut self, decay: f32) -> Self {
-        self.decay.decoupled = decay;
-        self
+    pub fn new(learning_rate: f32, decoupled: f32) -> Self {
+        Rate { learning_rate, decay: Decay { weight_decay: 0.0, decoupled } }
     }
 
     /// The learning rate, once it and these settings are found valid.

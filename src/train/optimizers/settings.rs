@@ -1,5 +1,6 @@
-/// Declares an optimiser: the struct with its `rate`, what `new` sets it to, the methods that replace that, and
-/// `settings`, by which numbers are checked, listed and passed to the kernel. In this order, each where needed:
+/// Declares an optimiser: the struct with its `rate`, what `new` sets it to, the methods that replace that,
+/// and `settings`, by which numbers are checked, listed and passed to the kernel. In this order, each where
+/// needed:
 ///
 /// - `pair`: numbers that one method sets together,
 /// - `set`: numbers with a method each,
@@ -12,7 +13,7 @@ macro_rules! settings {
     (
         $(#[$doc:meta])*
         $optimizer:ident
-        $(pair { $(#[$pair_doc:meta])* $pair:ident($($half:ident: $half_kind:ident = $half_default:expr),+) })?
+        $(pair { $(#[$pair_doc:meta])* $pair:ident($($half:ident: $half_kind:ident = $half_value:expr),+) })?
         $(set { $($(#[$number_doc:meta])* $number:ident: $kind:ident = $default:expr,)+ })?
         $(flag { $($(#[$flag_doc:meta])* $flag:ident,)+ })?
         $(choice { $(#[$choice_doc:meta])* $choice:ident = $chosen:expr })?
@@ -32,8 +33,8 @@ macro_rules! settings {
             /// The defaults with this learning rate.
             pub fn new(learning_rate: f32) -> Self {
                 $optimizer {
-                    rate: super::Rate::new(learning_rate)$(.decoupled($decay))?,
-                    $($($half: $half_default,)+)?
+                    rate: super::Rate::new(learning_rate, 0.0 $(+ $decay)?),
+                    $($($half: $half_value,)+)?
                     $($($number: $default,)+)?
                     $($($flag: false,)+)?
                     $($choice: $chosen,)?

@@ -30,8 +30,8 @@ settings! {
     /// `rho_t` below `1 / sqrt(t)` without relative steps too.
     ///
     /// The last two dimensions of a convolution's weight `[out, in / groups, kh, kw]` are its kernel, as in
-    /// PyTorch: for one of 3 x 3 the moments take two thirds of the parameter's memory, for 1 x 1 twice as much.
-    /// Keras, whose kernels come first, has rows of inputs and columns of outputs there.
+    /// PyTorch: for one of 3 x 3 the moments take two thirds of the parameter's memory, for 1 x 1 twice as
+    /// much. Keras, whose kernels come first, has rows of inputs and columns of outputs there.
     ///
     /// A parameter must fit what the device binds at once: it is not worked on in ranges.
     Adafactor

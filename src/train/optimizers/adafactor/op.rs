@@ -74,7 +74,8 @@ impl Matrices {
         self.count * self.rows * self.columns
     }
 
-    /// Threads that share the sum of a row: a power of two, for up to 64 elements each while there are enough.
+    /// Threads that share the sum of a row: a power of two, for up to 64 elements each while there are
+    /// enough.
     fn row_lanes(&self) -> usize {
         self.columns.div_ceil(64).next_power_of_two().min(WORKGROUP)
     }
