@@ -100,19 +100,22 @@
 //!
 //! # Where things are
 //!
+//! From the lowest room up; none imports a higher one, which a test reads in the sources.
+//!
 //! | module | what it holds |
 //! |---|---|
-//! | [`graph`] | recording: values, scalars, initialisers |
+//! | [`random`] | the counter-based generator |
+//! | [`array`] | dense f64 arrays and their product, which references are written with |
+//! | [`kernel`] | shaders and their reflection, parameter blocks, grids, the device's profile, scalars: plain data |
+//! | [`graph`] | recording: values, kinds of states, initialisers, what an operator is |
 //! | [`ops`] | one file per operator family: shape rule, gradient, dispatches, f64 reference |
 //! | [`tape`] | differentiation, ordering, the planner, listings |
-//! | [`kernel`] | shaders and their reflection, parameter blocks, grids: plain data |
-//! | [`gpu`] | everything that calls wgpu |
-//! | [`cpu`] | the reference path |
-//! | [`nn`] | layers, models, well-known architectures |
-//! | [`train`] | fitting a model: losses, penalties, optimisers, metrics, callbacks, checkpoints, pruning |
-//! | [`data`] | dataset readers, samples in memory, splits and scaling, texts as numbers |
+//! | `executor` | the device; the CPU path, and [`gpu`]: everything that calls wgpu |
+//! | [`session`] | a tape on a device: reading, writing, replays, snapshots, `verify` |
+//! | [`data`] | samples in memory, splits and scaling, dataset readers, texts as numbers |
+//! | [`nn`] | layers, models, penalties and constraints, well-known architectures |
+//! | [`train`] | the training step, optimisers, losses, metrics, callbacks, checkpoints, pruning, the trainer |
 //! | `plot` | pictures of training, as SVG and PNG (feature `plots`) |
-//! | [`random`] | the counter-based generator |
 //!
 //! Shaders are in `shaders/`, each with the stem of its operator file.
 //!

@@ -171,6 +171,16 @@ pub enum Error {
         /// The weight's shape and the one that this call needs.
         weights: Box<[Shape; 2]>,
     },
+    /// A per-step scalar declared again with another value.
+    #[error("scalar `{name}` is declared with {before} and again with {now}; another one needs another name")]
+    ScalarDeclared {
+        /// Its name.
+        name: String,
+        /// The value it was declared with first.
+        before: f32,
+        /// The value now.
+        now: f32,
+    },
     /// A loss that is not one number.
     #[error("a loss must be a scalar, this one has shape {shape}")]
     LossNotScalar {

@@ -7,22 +7,32 @@ use crate::kernel::{Scalar, ScalarInfo};
 pub(crate) struct ScalarTable {
     infos: Vec<ScalarInfo>,
     values: Vec<f64>,
+    /// Where the rates of optimisers are.
+    rates: Vec<usize>,
 }
 
 impl ScalarTable {
     pub fn new(infos: &[ScalarInfo], seed: u32) -> Self {
         let mut values: Vec<f64> = infos.iter().map(|s| s.initial).collect();
         values[Scalar::SEED.index()] = f64::from(seed);
-        ScalarTable { infos: infos.to_vec(), values }
+        let rates = (0..infos.len()).filter(|&index| infos[index].is_rate && infos[index].is_live());
+        ScalarTable { infos: infos.to_vec(), values, rates: rates.collect() }
     }
 
     pub fn values(&self) -> &[f64] {
         &self.values
     }
 
-    /// Sets a scalar that is known to be this tape's.
-    pub fn put(&mut self, scalar: Scalar, value: f32) {
-        self.values[scalar.index()] = f64::from(value);
+    /// The rates of optimisers by name.
+    pub fn rates(&self) -> impl Iterator<Item = (&str, f64)> {
+        self.rates.iter().map(|&index| (&self.infos[index].name[..], self.values[index]))
+    }
+
+    /// Sets all rates, in the order of [`rates`](ScalarTable::rates).
+    pub fn put_rates(&mut self, rates: &[f32]) {
+        for (&index, &rate) in self.rates.iter().zip(rates) {
+            self.values[index] = f64::from(rate);
+        }
     }
 
     pub fn set_values(&mut self, values: &[f64]) {
@@ -90,7 +100,7 @@ impl ScalarTable {
     /// The f32 scalars by name.
     pub fn named(&self) -> impl Iterator<Item = (&str, f64)> {
         let all = self.infos.iter().zip(&self.values);
-        all.filter(|(info, _)| info.dtype == DType::F32).map(|(info, &value)| (&info.name[..], value))
+        all.filter(|(info, _)| info.is_live()).map(|(info, &value)| (&info.name[..], value))
     }
 
     /// Sets an f32 scalar, to whatever it was declared with too.
@@ -104,7 +114,7 @@ impl ScalarTable {
     /// Sets the f32 scalars that another table has too as they are there.
     pub fn adopt(&mut self, other: &ScalarTable) {
         for (info, value) in self.infos.iter().zip(&mut self.values) {
-            if info.dtype == DType::F32
+            if info.is_live()
                 && let Some(index) = other.position(&info.name)
             {
                 *value = other.values[index];
@@ -112,14 +122,8 @@ impl ScalarTable {
         }
     }
 
-    /// The scalar of this name.
-    pub fn scalar(&self, name: &str) -> Option<Scalar> {
-        self.position(name).map(|index| Scalar(index as u32))
-    }
-
     fn position(&self, name: &str) -> Option<usize> {
-        // The last of a name is this tape's own: an earlier one belongs to an earlier optimiser.
-        self.infos.iter().rposition(|s| s.dtype == DType::F32 && s.name == name)
+        self.infos.iter().position(|info| info.is_live() && info.name == name)
     }
 
     fn find(&self, name: &str) -> Result<usize> {

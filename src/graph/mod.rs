@@ -92,7 +92,7 @@ impl Default for Graph {
 impl Graph {
     /// An empty graph.
     pub fn new() -> Self {
-        let scalar = |name: &str| ScalarInfo { name: name.to_owned(), dtype: DType::U32, initial: 0.0 };
+        let scalar = ScalarInfo::count;
         Graph {
             data: RefCell::new(Recording {
                 id: NEXT_GRAPH.fetch_add(1, Ordering::Relaxed),
@@ -202,17 +202,64 @@ impl Graph {
         self.push_value(ValueInfo::unnamed(TensorType::f32([]), source))
     }
 
-    /// Declares a per-step scalar of type f32. One that the program has already declared under this
-    /// name is returned as it is; each optimiser declares its own.
-    pub fn scalar(&self, name: &str, initial: f32) -> Scalar {
-        let mut data = self.data.borrow_mut();
-        let update = data.context.phase == Phase::Update;
-        let is_it = |s: &ScalarInfo| s.name == name && s.dtype == DType::F32;
-        if let Some(found) = data.scalars.iter().position(is_it).filter(|_| !update) {
-            return Scalar(found as u32);
+    /// Declares a per-step scalar of type f32, or finds the one of this name.
+    ///
+    /// # Errors
+    /// [`Error::ScalarDeclared`] if there is one of this name with another initial value.
+    #[track_caller]
+    pub fn scalar(&self, name: &str, initial: f32) -> Result<Scalar> {
+        self.declared_scalar(name, initial, false)
+    }
+
+    /// A rate whose name the program gave.
+    #[track_caller]
+    pub(crate) fn named_rate(&self, name: &str, initial: f32) -> Result<Scalar> {
+        self.declared_scalar(name, initial, true)
+    }
+
+    #[track_caller]
+    fn declared_scalar(&self, name: &str, initial: f32, is_rate: bool) -> Result<Scalar> {
+        let found = self.recording().live_scalar(name);
+        let declared = match found {
+            Some((scalar, before)) if before == f64::from(initial) => Ok(scalar),
+            Some((_, before)) => {
+                let (name, before) = (name.to_owned(), before as f32);
+                Err(Error::ScalarDeclared { name, before, now: initial })
+            }
+            None => Ok(self.push_scalar(name, initial, is_rate)),
+        };
+        self.located("scalar", declared)
+    }
+
+    /// Declares the rate of an optimiser, as [`scalar`](Graph::scalar) does; where one of this name has
+    /// another value, as `name_2` or the next that is free. A trainer drives each rate by its schedule.
+    pub fn rate(&self, name: &str, initial: f32) -> Scalar {
+        let mut free = name.to_owned();
+        let mut count = 2;
+        loop {
+            let found = self.recording().live_scalar(&free);
+            match found {
+                Some((scalar, before)) if before == f64::from(initial) => return scalar,
+                Some(_) => free = format!("{name}_{count}"),
+                None => return self.push_scalar(&free, initial, true),
+            }
+            count += 1;
         }
+    }
+
+    fn push_scalar(&self, name: &str, initial: f32, is_rate: bool) -> Scalar {
+        let data = &mut *self.data.borrow_mut();
+        let of_step = data.context.phase == Phase::Update;
         let initial = f64::from(initial);
-        data.scalars.push(ScalarInfo { name: name.to_owned(), dtype: DType::F32, initial });
+        let info = ScalarInfo {
+            name: name.to_owned(),
+            dtype: DType::F32,
+            initial,
+            is_rate,
+            of_step,
+            retired: false,
+        };
+        data.scalars.push(info);
         Scalar(data.scalars.len() as u32 - 1)
     }
 
@@ -433,7 +480,8 @@ impl Graph {
             None
         };
         let (name, key) = (Some(name), Some(Arc::new(key)));
-        let value = self.push_value(ValueInfo { name, key, ..ValueInfo::unnamed(ty, source) });
+        let layer = self.recording().context.layer;
+        let value = self.push_value(ValueInfo { name, key, layer, ..ValueInfo::unnamed(ty, source) });
         if let Some(problem) = problem {
             let mut data = self.data.borrow_mut();
             let context = data.context;
@@ -505,6 +553,12 @@ impl Graph {
 }
 
 impl Recording {
+    /// The scalar of this name that a tape recorded now would have, and its initial value.
+    fn live_scalar(&self, name: &str) -> Option<(Scalar, f64)> {
+        let index = self.scalars.iter().rposition(|info| info.is_live() && info.name == name)?;
+        Some((Scalar(index as u32), self.scalars[index].initial))
+    }
+
     /// What a value to be declared is called, and whether that is new.
     fn new_key(&self, name: &str, source: &Source) -> (StateKey, bool) {
         let kind = source.state_kind().unwrap_or(StateKind::Own);

@@ -206,12 +206,14 @@ pub struct ValueInfo {
     pub limit: Option<u32>,
     /// What it is called across graphs, if it is declared under a name.
     pub(crate) key: Option<Arc<StateKey>>,
+    /// Index of the name of the layer that declared it.
+    pub(crate) layer: usize,
 }
 
 impl ValueInfo {
     /// One that is computed, or has fixed contents.
     pub(super) fn unnamed(ty: TensorType, source: Source) -> Self {
-        ValueInfo { ty, source, name: None, limit: None, key: None }
+        ValueInfo { ty, source, name: None, limit: None, key: None, layer: 0 }
     }
 }
 

@@ -28,4 +28,23 @@ pub struct ScalarInfo {
     pub dtype: DType,
     /// Its value before anyone sets it.
     pub initial: f64,
+    /// Whether it is the rate of an optimiser.
+    pub is_rate: bool,
+    /// Whether a training step declared it, whose tape alone it is for.
+    pub(crate) of_step: bool,
+    /// Whether that tape is recorded.
+    pub(crate) retired: bool,
+}
+
+impl ScalarInfo {
+    /// A count, or the seed.
+    pub(crate) fn count(name: &str) -> Self {
+        let (is_rate, of_step, retired) = (false, false, false);
+        ScalarInfo { name: name.to_owned(), dtype: DType::U32, initial: 0.0, is_rate, of_step, retired }
+    }
+
+    /// Whether programs set it by its name.
+    pub(crate) fn is_live(&self) -> bool {
+        self.dtype == DType::F32 && !self.retired
+    }
 }

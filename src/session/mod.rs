@@ -23,7 +23,6 @@ use crate::error::{Error, Result};
 use crate::executor::gpu::shared_layout;
 use crate::executor::{Backend, CpuExecutor, Device, Executor, GpuExecutor, Links, ScalarTable};
 use crate::graph::{Init, Source, StateKey, StateKind, Value};
-use crate::kernel::Scalar;
 use crate::shape::{Shape, TensorType};
 use crate::tape::{Plan, Tape};
 
@@ -401,14 +400,14 @@ impl Session {
         self.tape.recording().ty(value).shape
     }
 
-    /// The per-step scalar of this name.
-    pub(crate) fn scalar_of(&self, name: &str) -> Option<Scalar> {
-        self.scalars.scalar(name)
+    /// The rates of optimisers by name, in the order of their declaration.
+    pub(crate) fn rates(&self) -> impl Iterator<Item = (&str, f64)> {
+        self.scalars.rates()
     }
 
-    /// Sets a scalar of this tape.
-    pub(crate) fn put_scalar(&mut self, scalar: Scalar, value: f32) {
-        self.scalars.put(scalar, value);
+    /// Sets all rates, in that order.
+    pub(crate) fn put_rates(&mut self, rates: &[f32]) {
+        self.scalars.put_rates(rates);
     }
 
     /// The tape.

@@ -109,5 +109,5 @@ pub use metrics::{
 pub use optimizers::*;
 pub use schedules::Schedule;
 pub use step::ParameterGroup;
-pub use trainer::{Evaluation, Fit, Predictions, Trainer, TrainerBuilder};
+pub use trainer::{Evaluation, Fit, Predictions, Trainer, TrainerBuilder, WeightInfo};
 pub use weights::{WeightArray, Weights};

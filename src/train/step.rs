@@ -24,7 +24,7 @@ impl<'a> ParameterGroup<'a> {
         ParameterGroup { losses: losses.into(), optimizer, parameters: None }
     }
 
-    /// These parameters alone.
+    /// These parameters alone; none, where all are frozen.
     pub fn parameters(mut self, parameters: impl Into<Vec<Value>>) -> Self {
         self.parameters = Some(parameters.into());
         self
@@ -138,6 +138,7 @@ impl Graph {
         let at = self.recording().context().at;
         let context = Context { phase: Phase::Update, at, ..Context::default() };
         self.take_gradient_norm();
+        self.retire_scalars();
         for (group, gradients) in groups.iter().zip(&found) {
             self.recording_as(context, || group.optimizer.record(self, gradients))?;
         }
@@ -181,7 +182,10 @@ impl Graph {
                 found[other] = wrt[other].iter().filter_map(|&p| Some((p, of[&p]?))).collect();
             }
         }
-        if found.is_empty() || found.iter().any(Vec::is_empty) {
+        let lacks = |(group, found): (&ParameterGroup<'_>, &Vec<_>)| {
+            found.is_empty() && group.parameters.as_ref().is_none_or(|wanted| !wanted.is_empty())
+        };
+        if found.iter().all(Vec::is_empty) || groups.iter().zip(&found).any(lacks) {
             return Err(Error::NothingToTrain);
         }
         Ok(found)

@@ -5,4 +5,5 @@ mod common;
 
 mod binaries;
 mod coverage;
+mod imports;
 mod shaders;

@@ -4,6 +4,8 @@
 mod common;
 
 mod callbacks;
+mod groups;
+mod kinds;
 mod nan_guard;
 mod trainer;
 mod trainer_answers;

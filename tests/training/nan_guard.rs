@@ -66,7 +66,7 @@ impl Layer for Log {
     fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
         let x = cx.one(inputs)?;
         let g = cx.graph();
-        g.mul(g.log(x)?, g.scalar_value(g.scalar("gain", 1.0))?)
+        g.mul(g.log(x)?, g.scalar_value(g.scalar("gain", 1.0)?)?)
     }
 }
 

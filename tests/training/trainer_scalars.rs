@@ -25,7 +25,7 @@ impl Layer for Amplifier {
     fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
         let x = cx.one(inputs)?;
         let g = cx.graph();
-        g.mul(x, g.scalar_value(g.scalar("gain", 1.0))?)
+        g.mul(x, g.scalar_value(g.scalar("gain", 1.0)?)?)
     }
 }
 

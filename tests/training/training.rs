@@ -215,7 +215,7 @@ fn an_optimiser_of_ones_own_follows_the_learning_rate() {
     struct SignSgd;
     impl Optimizer for SignSgd {
         fn record(&self, g: &Graph, gradients: &[(Value, Value)]) -> Result<()> {
-            let rate = g.scalar_value(g.scalar("learning_rate", 0.5))?;
+            let rate = g.scalar_value(g.rate("learning_rate", 0.5))?;
             gradients.iter().try_for_each(|&(w, dw)| g.assign(w, g.sub(w, g.mul(rate, g.sign(dw)?)?)?))
         }
     }

@@ -39,12 +39,10 @@ pub(crate) struct Header {
     pub updates: u32,
     /// Updates since the optimiser's states began.
     pub optimizer_updates: u32,
-    #[serde(with = "exact")]
-    pub base_rate: f32,
+    /// The rate of each optimiser: its name, the optimiser's own value, updates made before its schedule.
+    pub rates: Vec<(String, f64, u32)>,
     #[serde(with = "exact")]
     pub rate_scale: f32,
-    /// Updates made before the schedule began.
-    pub schedule_from: u32,
     /// All other scalars.
     #[serde(with = "figures")]
     pub scalars: Vec<(String, f64)>,
@@ -181,9 +179,8 @@ mod tests {
             steps: 17,
             updates: 8,
             optimizer_updates: 3,
-            base_rate: 0.1,
+            rates: vec![("learning_rate".to_owned(), f64::from(0.1f32), 5)],
             rate_scale: 0.1 * 0.1,
-            schedule_from: 5,
             scalars: vec![("noise".to_owned(), 0.1), ("angle".to_owned(), -0.0)],
             masked: vec!["dense.weight".to_owned()],
             frozen: BTreeSet::from(["conv2d".to_owned()]),

@@ -70,7 +70,7 @@ optimizers! {
 ///
 /// impl Optimizer for SignSgd {
 ///     fn record(&self, g: &Graph, gradients: &[(Value, Value)]) -> retape::Result<()> {
-///         let rate = g.scalar_value(g.scalar("learning_rate", self.learning_rate))?;
+///         let rate = g.scalar_value(g.rate("learning_rate", self.learning_rate))?;
 ///         for &(w, dw) in gradients {
 ///             g.assign(w, g.sub(w, g.mul(rate, g.sign(dw)?)?)?)?;
 ///         }

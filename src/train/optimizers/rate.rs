@@ -12,18 +12,23 @@ pub const LEARNING_RATE: &str = "learning_rate";
 pub(super) struct Rate {
     learning_rate: f32,
     pub decay: Decay,
+    /// What the program calls it; otherwise [`LEARNING_RATE`], or that with the next free number.
+    pub name: Option<&'static str>,
 }
 
 impl Rate {
     pub fn new(learning_rate: f32, decoupled: f32) -> Self {
-        Rate { learning_rate, decay: Decay { weight_decay: 0.0, decoupled } }
+        Rate { learning_rate, decay: Decay { weight_decay: 0.0, decoupled }, name: None }
     }
 
     /// The learning rate, once it and these settings are found valid.
     pub fn declare(&self, graph: &Graph, settings: &[Setting]) -> Result<Scalar> {
         let rate = Setting::not_negative("learning_rate", self.learning_rate);
         [rate].iter().chain(&self.decay.settings()).chain(settings).try_for_each(Setting::check)?;
-        Ok(graph.scalar(LEARNING_RATE, self.learning_rate))
+        match self.name {
+            Some(name) => graph.named_rate(name, self.learning_rate),
+            None => Ok(graph.rate(LEARNING_RATE, self.learning_rate)),
+        }
     }
 
     /// Records a rule for the parameters, small ones together, with a slot for each state of a parameter.

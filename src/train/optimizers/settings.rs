@@ -65,6 +65,13 @@ macro_rules! settings {
                 self
             })?
 
+            /// Names the rate, by which programs set it and schedules drive it apart from those of other
+            /// optimisers; `learning_rate` by default.
+            pub fn rate_name(mut self, name: &'static str) -> Self {
+                self.rate.name = Some(name);
+                self
+            }
+
             /// Adds `weight_decay w` to the gradient; 0 by default.
             pub fn weight_decay(mut self, weight_decay: f32) -> Self {
                 self.rate.decay.weight_decay = weight_decay;

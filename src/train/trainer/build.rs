@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use super::Trainer;
 use super::journey::Journey;
-use super::recipe::{Recipe, Variant};
+use super::rates::Rates;
+use super::recipe::{Group, Recipe, Variant, WeightInfo};
 use crate::error::{Error, Result};
 use crate::executor::Device;
 use crate::nn::Layer;
 use crate::shape::Shape;
-use crate::train::{LEARNING_RATE, LossFunction, MetricFunction, Optimizer, Schedule};
+use crate::train::{LossFunction, MetricFunction, Optimizer, Schedule};
 
 /// What [`Trainer::new`] starts with; [`build`](TrainerBuilder::build) ends it.
 pub struct TrainerBuilder {
@@ -18,7 +19,8 @@ pub struct TrainerBuilder {
     loss: Option<Box<dyn LossFunction>>,
     optimizer: Option<Box<dyn Optimizer>>,
     metrics: Vec<Arc<dyn MetricFunction>>,
-    schedule: Option<Box<dyn Schedule>>,
+    groups: Vec<Group>,
+    schedules: Vec<(Option<String>, Box<dyn Schedule>)>,
     batch: usize,
     accumulate: usize,
     seed: u32,
@@ -33,7 +35,8 @@ impl TrainerBuilder {
             loss: None,
             optimizer: None,
             metrics: Vec::new(),
-            schedule: None,
+            groups: Vec::new(),
+            schedules: Vec::new(),
             batch: 32,
             accumulate: 1,
             seed: 0,
@@ -59,9 +62,45 @@ impl TrainerBuilder {
         self
     }
 
+    /// Gives the weights that `which` chooses an optimiser of their own: of several groups, the first that
+    /// chooses a weight has it. Clipping by a global norm counts the gradients of its group.
+    ///
+    /// ```
+    /// use retape::prelude::*;
+    /// # fn main() -> retape::Result<()> {
+    /// # let base = Sequential::new().add(Dense::new(8));
+    /// let model = Sequential::new().add(base.named("base")).add(Dense::new(2));
+    /// let trainer = Trainer::new(model, [4])
+    ///     .loss(Loss::SparseCategoricalCrossEntropy)
+    ///     .optimizer(AdamW::new(1e-3))
+    ///     // A slower base; and biases, of one dimension, without weight decay.
+    ///     .parameter_group(|w| w.layer.starts_with("base"), AdamW::new(1e-5).rate_name("base_rate"))
+    ///     .parameter_group(|w| w.shape.rank() == 1, Adam::new(1e-3))
+    ///     .schedule_of("base_rate", CosineDecay::new(1e-5, 1000))
+    ///     .build(&Device::cpu())?;
+    /// assert_eq!(trainer.scalar("base_rate")?, 1e-5);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn parameter_group(
+        mut self,
+        which: impl Fn(&WeightInfo<'_>) -> bool + Send + Sync + 'static,
+        optimizer: impl Optimizer + 'static,
+    ) -> Self {
+        self.groups.push(Group { which: Box::new(which), optimizer: Box::new(optimizer) });
+        self
+    }
+
     /// The learning rate of each update, in place of the optimiser's.
     pub fn schedule(mut self, schedule: impl Schedule + 'static) -> Self {
-        self.schedule = Some(Box::new(schedule));
+        self.schedules.push((None, Box::new(schedule)));
+        self
+    }
+
+    /// The rate of this name at each update, in place of its optimiser's
+    /// ([`rate_name`](crate::train::Adam::rate_name)).
+    pub fn schedule_of(mut self, rate: &str, schedule: impl Schedule + 'static) -> Self {
+        self.schedules.push((Some(rate.to_owned()), Box::new(schedule)));
         self
     }
 
@@ -117,6 +156,7 @@ impl TrainerBuilder {
             inputs: self.inputs,
             loss: self.loss.ok_or_else(|| missing("loss"))?,
             optimizer: self.optimizer.ok_or_else(|| missing("optimizer"))?,
+            groups: self.groups,
             metrics: self.metrics,
             accumulate: self.accumulate,
             at: Location::caller(),
@@ -132,11 +172,8 @@ impl TrainerBuilder {
             recipe,
             batch: self.batch,
             seed: self.seed,
-            schedule: self.schedule,
-            schedule_from: 0,
-            rate_scale: 1.0,
+            rates: Rates { all: Vec::new(), scale: 1.0 },
             optimizer_updates: 0,
-            base_rate: 0.0,
             training: Vec::new(),
             recent: Vec::new(),
             evaluation: None,
@@ -146,15 +183,9 @@ impl TrainerBuilder {
             updates: 0,
             journey: Journey::default(),
         };
-        if let Some(schedule) = &trainer.schedule {
-            schedule.check()?;
-        }
+        self.schedules.iter().try_for_each(|(_, schedule)| schedule.check())?;
         trainer.prepare(Variant { rows: self.batch, weighted: false, updates: true })?;
-        match trainer.session().scalar(LEARNING_RATE) {
-            Ok(rate) => trainer.base_rate = rate,
-            Err(error) if trainer.schedule.is_some() => return Err(error),
-            Err(_) => {}
-        }
+        trainer.rates = Rates::new(trainer.session(), self.schedules)?;
         Ok(trainer)
     }
 }

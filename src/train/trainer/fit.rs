@@ -349,6 +349,9 @@ impl Training<'_, '_> {
                 }
             }
             logs.set("learning_rate", f64::from(self.trainer.learning_rate()));
+            for (name, rate) in self.trainer.rates().skip(1) {
+                logs.set(name, f64::from(rate));
+            }
             self.end_epoch(logs)?;
         }
         self.history.stopped = self.stopped.take();

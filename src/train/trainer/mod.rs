@@ -11,11 +11,11 @@ mod health;
 mod journey;
 mod pace;
 mod probabilities;
+mod rates;
 mod recipe;
 #[cfg(feature = "checkpoints")]
 mod resume;
 mod scalars;
-mod schedule;
 mod variants;
 
 use std::fmt;
@@ -27,16 +27,18 @@ pub(crate) use journey::Journey;
 #[cfg(feature = "checkpoints")]
 pub(crate) use journey::{Remembered, owners};
 pub(crate) use recipe::Variant;
+pub use recipe::WeightInfo;
 
 use self::feed::Columns;
 use self::health::Health;
+use self::rates::Rates;
 use self::recipe::{Recipe, Step, Sums};
 use crate::data::Samples;
 use crate::error::{Error, Result};
 use crate::executor::Device;
 use crate::graph::{StateKind, Value};
 use crate::session::{Chain, Session, SessionOptions, Snapshot};
-use crate::train::{LEARNING_RATE, Logs, Schedule};
+use crate::train::Logs;
 
 /// A model with everything that its training needs, on a device.
 ///
@@ -68,13 +70,7 @@ pub struct Trainer {
     recipe: Recipe,
     batch: usize,
     seed: u32,
-    schedule: Option<Box<dyn Schedule>>,
-    /// The updates that had been made when the schedule began.
-    schedule_from: u32,
-    /// What the rate of the schedule, or the optimiser's, is multiplied with.
-    rate_scale: f32,
-    /// The optimiser's own rate.
-    base_rate: f32,
+    rates: Rates,
     /// The training steps; the first one is for whole batches and owns the parameters.
     training: Vec<(Variant, Step)>,
     /// Which of them were used, the last one last.
@@ -134,46 +130,6 @@ impl Trainer {
     /// The number of updates made: as many as steps, but for gradients that are summed over several.
     pub fn updates(&self) -> u32 {
         self.updates
-    }
-
-    /// The learning rate of the next update.
-    pub fn learning_rate(&self) -> f32 {
-        let rate = self.schedule.as_ref().map_or(self.base_rate, |s| s.rate(self.scheduled()));
-        rate * self.rate_scale
-    }
-
-    /// Sets the learning rate from the next update on.
-    ///
-    /// # Errors
-    /// [`Error::Argument`] for a rate that is negative or not finite, and where a schedule gives the rate:
-    /// [`set_schedule`](Trainer::set_schedule) begins another, a constant one too;
-    /// [`Error::Unknown`] for an optimiser without one.
-    pub fn set_learning_rate(&mut self, rate: f32) -> Result<()> {
-        let argument = |value, expected| Err(Error::Argument { argument: "learning_rate", value, expected });
-        if !(rate.is_finite() && rate >= 0.0) {
-            return argument(rate.to_string(), "it must be finite and not negative");
-        }
-        if self.schedule.is_some() {
-            return argument(rate.to_string(), "the schedule gives it; `set_schedule` begins another");
-        }
-        self.session().scalar(LEARNING_RATE)?;
-        (self.base_rate, self.rate_scale) = (rate, 1.0);
-        Ok(())
-    }
-
-    /// Multiplies the learning rate, that of a schedule too, from now on.
-    ///
-    /// # Errors
-    /// [`Error::Argument`] for a factor that is negative or not finite, or makes all factors together
-    /// infinite.
-    pub fn scale_learning_rate(&mut self, factor: f32) -> Result<()> {
-        let scale = self.rate_scale * factor;
-        if !(factor >= 0.0 && scale.is_finite()) {
-            let (argument, value) = ("factor", factor.to_string());
-            return Err(Error::Argument { argument, value, expected: "it must be finite and not negative" });
-        }
-        self.rate_scale = scale;
-        Ok(())
     }
 
     /// Lets stateful layers forget what they have seen: the states they carry from batch to batch are

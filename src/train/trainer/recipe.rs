@@ -16,7 +16,7 @@ use crate::shape::Shape;
 use crate::tape::Tape;
 use crate::train::accumulation::{GradientSum, Part};
 use crate::train::weights::is_within;
-use crate::train::{LossFunction, MetricFunction, MetricInputs, Optimizer};
+use crate::train::{LossFunction, MetricFunction, MetricInputs, Optimizer, ParameterGroup};
 
 /// The program's choices, from which every tape is recorded.
 pub(super) struct Recipe {
@@ -25,6 +25,8 @@ pub(super) struct Recipe {
     pub inputs: Vec<Shape>,
     pub loss: Box<dyn LossFunction>,
     pub optimizer: Box<dyn Optimizer>,
+    /// Optimisers of some parameters alone.
+    pub groups: Vec<Group>,
     pub metrics: Vec<Arc<dyn MetricFunction>>,
     /// The parameters whose updates a mask holds at zero where they are pruned.
     pub masked: Vec<String>,
@@ -34,6 +36,24 @@ pub(super) struct Recipe {
     pub accumulate: usize,
     /// The line that built the trainer.
     pub at: &'static Location<'static>,
+}
+
+/// An optimiser and the weights that it moves.
+pub(super) struct Group {
+    pub which: Box<dyn Fn(&WeightInfo<'_>) -> bool + Send + Sync>,
+    pub optimizer: Box<dyn Optimizer>,
+}
+
+/// A weight of a model, to be chosen for a group of parameters.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WeightInfo<'a> {
+    /// Its full name: `conv2d.weight`.
+    pub name: &'a str,
+    /// The full name of its layer: `conv2d`.
+    pub layer: &'a str,
+    /// Its shape.
+    pub shape: Shape,
 }
 
 /// Which training step.
@@ -114,12 +134,48 @@ impl Recipe {
         Ok((tape, StepValues { inputs, targets, weights, mask: None, output, weights_of_model: model, sums }))
     }
 
+    /// The step of an update, or that sums up gradients for one.
     fn step(&self, g: &Graph, losses: Vec<Value>, updates: bool) -> Result<Tape> {
-        if self.accumulate == 1 {
-            return g.training_step(losses, self.optimizer.as_ref());
+        let optimizers: Vec<&dyn Optimizer> = std::iter::once(&self.optimizer)
+            .chain(self.groups.iter().map(|group| &group.optimizer))
+            .map(Box::as_ref)
+            .collect();
+        let part = |&optimizer| if updates { Part::Update(optimizer) } else { Part::Add };
+        let sums: Vec<GradientSum<'_>> = optimizers
+            .iter()
+            .map(|optimizer| GradientSum { batches: self.accumulate, part: part(optimizer) })
+            .collect();
+        let parameters = self.parameters_of_groups(g)?;
+        let groups = parameters.into_iter().enumerate().map(|(index, parameters)| {
+            let optimizer = if self.accumulate == 1 { optimizers[index] } else { &sums[index] };
+            ParameterGroup::new(losses.clone(), optimizer).parameters(parameters)
+        });
+        g.training_groups(&groups.collect::<Vec<_>>())
+    }
+
+    /// The trained parameters that no group has, then those of each group.
+    fn parameters_of_groups(&self, g: &Graph) -> Result<Vec<Vec<Value>>> {
+        let recording = g.recording();
+        let mut parameters = vec![Vec::new(); 1 + self.groups.len()];
+        let mut chosen = vec![false; parameters.len()];
+        chosen[0] = true;
+        for (index, info) in recording.values.iter().enumerate() {
+            let Some(StateKind::Weight { trained }) = info.source.state_kind() else { continue };
+            let layer = recording.layers[info.layer].as_str();
+            let weight =
+                WeightInfo { name: info.name.as_deref().unwrap_or_default(), layer, shape: info.ty.shape };
+            let group =
+                self.groups.iter().position(|group| (group.which)(&weight)).map_or(0, |group| 1 + group);
+            chosen[group] = true;
+            if trained {
+                parameters[group].push(recording.value(index));
+            }
         }
-        let part = if updates { Part::Update(self.optimizer.as_ref()) } else { Part::Add };
-        g.training_step(losses, &GradientSum { batches: self.accumulate, part })
+        if let Some(empty) = chosen.iter().position(|chosen| !chosen) {
+            let (argument, value) = ("parameter_group", format!("group {empty}"));
+            return Err(Error::Argument { argument, value, expected: "it chooses a weight of the model" });
+        }
+        Ok(parameters)
     }
 
     /// The tape of an evaluation; a sample counts as its mask says, 1 or 0.

@@ -10,7 +10,6 @@ use super::journey::{Journey, Remembered, between_epochs};
 use super::recipe::Step;
 use crate::error::{Error, Result, list};
 use crate::session::Session;
-use crate::train::LEARNING_RATE;
 use crate::train::callbacks::{Callback, Position};
 use crate::train::checkpoint::{self, Header, LoadOptions, LoadReport, Opened};
 
@@ -108,9 +107,8 @@ impl Trainer {
             steps: self.steps,
             updates: self.updates,
             optimizer_updates: self.optimizer_updates,
-            base_rate: self.base_rate,
-            rate_scale: self.rate_scale,
-            schedule_from: self.schedule_from,
+            rates: self.rates.in_file(),
+            rate_scale: self.rates.scale,
             scalars: self.scalars(),
             masked: self.recipe.masked.clone(),
             frozen: self.recipe.frozen.clone(),
@@ -122,9 +120,10 @@ impl Trainer {
         }
     }
 
-    /// The scalars of the training as they are now, all but the learning rate.
+    /// The scalars of the training as they are now, all but the rates.
     fn scalars(&self) -> Vec<(String, f64)> {
-        let all = self.session().named_scalars().filter(|(name, _)| *name != LEARNING_RATE);
+        let is_rate = |name: &str| self.rates().any(|(rate, _)| rate == name);
+        let all = self.session().named_scalars().filter(|(name, _)| !is_rate(name));
         all.map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
@@ -194,8 +193,7 @@ impl Trainer {
         self.session_mut().restore_scalars(&header.scalars);
         (self.steps, self.updates) = (header.steps, header.updates);
         self.optimizer_updates = header.optimizer_updates;
-        (self.base_rate, self.rate_scale) = (header.base_rate, header.rate_scale);
-        self.schedule_from = header.schedule_from;
+        self.rates.take_up(&header.rates, header.rate_scale);
         Ok(())
     }
 

@@ -2,22 +2,21 @@
 
 use super::Trainer;
 use crate::error::Result;
-use crate::train::LEARNING_RATE;
 
 impl Trainer {
     /// The value of a scalar that the model, the loss or a metric has declared
-    /// ([`Graph::scalar`](crate::Graph::scalar)), or of the learning rate.
+    /// ([`Graph::scalar`](crate::Graph::scalar)), or of a rate.
     ///
     /// # Errors
     /// [`Error::Unknown`](crate::Error::Unknown) with the names there are.
     pub fn scalar(&self, name: &str) -> Result<f32> {
         let value = self.session().scalar(name)?;
-        Ok(if name == LEARNING_RATE { self.learning_rate() } else { value })
+        Ok(self.rates().find(|(rate, _)| *rate == name).map_or(value, |(_, rate)| rate))
     }
 
     /// Sets a scalar from the next batch on: of the training, whatever the size of the batch, of
-    /// evaluation and of prediction. Checkpoints hold it. For `learning_rate` this is
-    /// [`set_learning_rate`](Trainer::set_learning_rate).
+    /// evaluation and of prediction. Checkpoints hold it. For a rate this is what
+    /// [`set_learning_rate`](Trainer::set_learning_rate) does.
     ///
     /// ```
     /// use retape::prelude::*;
@@ -34,15 +33,15 @@ impl Trainer {
     /// [`Error::Unknown`](crate::Error::Unknown) with the names there are;
     /// [`Error::Argument`](crate::Error::Argument) for a value that is not finite.
     pub fn set_scalar(&mut self, name: &str, value: f32) -> Result<()> {
-        if name == LEARNING_RATE {
-            return self.set_learning_rate(value);
+        if self.rates().any(|(rate, _)| rate == name) {
+            return self.set_rate(Some(name), value);
         }
         self.session_mut().set_scalar(name, value)
     }
 
     /// Tells a training step how far training is.
     pub(super) fn set_scalars(&mut self, index: usize) {
-        let rate = self.learning_rate();
+        let rates: Vec<f32> = self.rates().map(|(_, rate)| rate).collect();
         let (main, others) = self.training.split_at_mut(1);
         let main = &mut main[0].1.session;
         let session = match index.checked_sub(1) {
@@ -55,8 +54,6 @@ impl Trainer {
         };
         session.set_step(self.steps);
         session.set_updates(self.optimizer_updates);
-        if let Some(scalar) = session.scalar_of(LEARNING_RATE) {
-            session.put_scalar(scalar, rate);
-        }
+        session.put_rates(&rates);
     }
 }

@@ -60,7 +60,7 @@ fn reshapes(cases: &mut Vec<Case>) {
         doubled(g, moved)
     }));
     cases.push(Case::new("a per-step scalar", vec![signed([5], 1)], |g, x| {
-        g.mul(x[0], g.scalar_value(g.scalar("rate", 0.37))?)
+        g.mul(x[0], g.scalar_value(g.scalar("rate", 0.37)?)?)
     }));
     cases.push(
         Case::new("stop_gradient in x * stop(x)", vec![signed([5], 1)], |g, x| {
