@@ -17,7 +17,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use retape::prelude::*;
-use retape::session::RawDispatch;
+use retape::testing::*;
 use retape::wgpu::{self, PollType};
 
 /// Turns of each loop.

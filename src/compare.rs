@@ -4,6 +4,7 @@ use std::fmt;
 
 /// The worst element of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Comparison {
     /// Its flat index.
     pub index: usize,

@@ -5,6 +5,7 @@ use std::fmt;
 /// Arithmetic is done in [`F32`](DType::F32); [`U32`](DType::U32) holds indices and class labels.
 /// Both are four bytes wide, so a layout kernel moves either without knowing which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum DType {
     /// IEEE 754 single precision.
     F32,

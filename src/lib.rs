@@ -134,7 +134,7 @@
 //! Row-major, contiguous f32, at most six dimensions; u32 for indices and labels. Dense weights
 //! are `[in, out]`. Images are `[channels, height, width]`, without Keras's option to have the channels last:
 //! an image of `[32, 32, 3]` would have 32 of them ([`data::channels_first`]). Broadcasting is NumPy's. Subnormal numbers may be flushed to zero by a GPU.
-#![warn(missing_docs)]
+#![warn(missing_debug_implementations, missing_docs)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod array;
@@ -156,6 +156,8 @@ pub mod random;
 pub mod session;
 mod shape;
 pub mod tape;
+#[doc(hidden)]
+pub mod testing;
 pub mod train;
 
 pub use compare::{Comparison, compare};
@@ -206,3 +208,8 @@ pub mod prelude {
     };
     pub use crate::{DType, Device, Shape, Tape, data};
 }
+
+/// The README's programs, compiled.
+#[cfg(all(doctest, feature = "data", feature = "plots"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,8 +1,7 @@
 //! Matrix products: every route at one size, and the three products of dense layers.
 
-use retape::ops::MatmulRoute;
-
 use super::{Row, step, uniform};
+use retape::testing::*;
 
 pub fn rows() -> Vec<Row> {
     let mut rows: Vec<Row> =

@@ -20,6 +20,7 @@ use crate::shape::Shape;
 /// # }
 /// ```
 #[derive(Clone, Debug, PartialEq)]
+#[must_use]
 pub struct Dataset {
     inputs: Vec<f32>,
     shape: Shape,

@@ -9,6 +9,7 @@ use crate::shape::Shape;
 
 /// Numbers of one dtype, borrowed or owned.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum ColumnData<'a> {
     /// f32 elements.
     F32(Cow<'a, [f32]>),
@@ -43,6 +44,7 @@ pub struct Column<'a> {
 ///
 /// Nothing is checked while samples are put together; [`check`](Samples::check) does it once.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[must_use]
 pub struct Samples<'a> {
     /// The inputs, in the order in which the model takes them.
     pub inputs: Vec<Column<'a>>,

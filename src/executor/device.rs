@@ -1,6 +1,5 @@
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use crate::error::{Error, Result};
 use crate::gpu::GpuContext;
@@ -102,15 +101,6 @@ impl Device {
     pub fn from_wgpu(adapter: &wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue) -> Result<Device> {
         let context = GpuContext::new(adapter.get_info(), device, queue)?;
         Ok(Device::from_context(Arc::new(context)))
-    }
-
-    /// How often anything was read back from the device, for tests; 0 on the CPU path.
-    #[doc(hidden)]
-    pub fn readbacks(&self) -> u64 {
-        match &self.backend {
-            Backend::Cpu => 0,
-            Backend::Gpu(context) => context.reads.load(Ordering::Relaxed),
-        }
     }
 
     /// The wgpu device and queue under a GPU device.

@@ -10,6 +10,7 @@ use crate::shape::Shape;
 /// Every draw is a pure function of the seed, the parameter's name and the element's index, the
 /// same on every device.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Init {
     /// All 0.
     Zeros,

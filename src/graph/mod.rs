@@ -89,6 +89,7 @@ impl Default for Graph {
     }
 }
 
+/// # Declarations, names and shapes
 impl Graph {
     /// An empty graph.
     pub fn new() -> Self {
@@ -402,6 +403,9 @@ impl Graph {
 
     /// Records an operator: the seam through which built-in and user-defined operators alike
     /// enter the graph. Returns one value per output.
+    ///
+    /// # Errors
+    /// [`Error::ForeignValue`], a mistake in the declaration of an input, and what the operator refuses.
     #[track_caller]
     pub fn apply(&self, op: impl Op, inputs: &[Value]) -> Result<Vec<Value>> {
         self.apply_shared(Arc::new(op), inputs)
@@ -413,6 +417,9 @@ impl Graph {
     }
 
     /// [`apply`](Graph::apply) for an operator with one output.
+    ///
+    /// # Errors
+    /// As [`apply`](Graph::apply); [`Error::Argument`] for an operator without outputs.
     #[track_caller]
     pub fn apply1(&self, op: impl Op, inputs: &[Value]) -> Result<Value> {
         let at = Location::caller();

@@ -86,6 +86,7 @@ pub trait Op: fmt::Debug + Send + Sync + 'static {
 }
 
 /// What [`Op::backward`] works with.
+#[derive(Debug)]
 pub struct Backward<'a> {
     /// The graph that gradients are recorded into.
     pub graph: &'a Graph,
@@ -108,6 +109,7 @@ impl Backward<'_> {
 }
 
 /// What [`Op::lower`] works with.
+#[derive(Debug)]
 pub struct Lowering<'a> {
     /// The device the plan is for.
     pub profile: &'a DeviceProfile,
@@ -159,6 +161,7 @@ impl<'a> Lowering<'a> {
 }
 
 /// What [`Op::reference`] works with.
+#[derive(Debug)]
 pub struct Reference<'a> {
     /// The inputs' contents.
     pub inputs: Vec<&'a Array>,

@@ -36,6 +36,7 @@ impl From<Value> for Vec<Value> {
 
 /// Where a value comes from.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Source {
     /// Written by the program before a replay.
     Input,
@@ -195,6 +196,7 @@ pub(crate) enum Role {
 
 /// What is known about a value.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct ValueInfo {
     /// Shape and dtype.
     pub ty: TensorType,
@@ -253,6 +255,7 @@ pub(crate) struct Average {
 
 /// The parts of a training step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub enum Phase {
     /// Recorded by the program.
     #[default]

@@ -15,6 +15,7 @@ pub use shader::{Access, EntryPoint, Shader};
 
 /// Which buffer of an operator a kernel binding takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Slot {
     /// The operator's input of this index.
     Input(usize),

@@ -1,5 +1,6 @@
 /// What kind of processor runs the kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum DeviceKind {
     /// A GPU: kernels stage through workgroup memory and want many threads.
     Gpu,

@@ -21,6 +21,7 @@ impl Scalar {
 
 /// A declared per-step scalar.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct ScalarInfo {
     /// Its name.
     pub name: String,

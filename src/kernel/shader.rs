@@ -63,6 +63,7 @@ pub enum Access {
 
 /// What reflection finds about one entry point under given `override` constants.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct EntryPoint {
     /// Invocations along x, y and z.
     pub workgroup_size: [u32; 3],
@@ -123,7 +124,7 @@ impl Shader {
     }
 
     /// The validated naga module and its analysis.
-    pub fn module(&self) -> Result<(&naga::Module, &ModuleInfo)> {
+    pub(crate) fn module(&self) -> Result<(&naga::Module, &ModuleInfo)> {
         self.parsed().map(|p| (&p.module, &p.info))
     }
 
@@ -191,7 +192,7 @@ impl Shader {
     }
 
     /// The module reduced to one entry point, its `override` constants replaced by their values.
-    pub fn specialise(&self, entry: &'static str, constants: &[(&str, f64)]) -> Result<naga::Module> {
+    pub(crate) fn specialise(&self, entry: &'static str, constants: &[(&str, f64)]) -> Result<naga::Module> {
         Ok(self.specialised(entry, constants)?.0.into_owned())
     }
 

@@ -16,6 +16,7 @@ macro_rules! activations {
         /// As a layer and as the option of a dense layer, the two softmaxes run over the last axis; as the
         /// option of a convolution, over the channels.
         #[derive(Clone, Copy, Debug, Default, PartialEq)]
+        #[non_exhaustive]
         pub enum Activation {
             /// None: `x`.
             #[default]

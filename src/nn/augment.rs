@@ -43,6 +43,7 @@ pub struct RandomFlip(AffineOptions);
 /// |---|---|
 /// | `[batch, channels, h, w]`, unchanged | none |
 #[derive(Clone, Copy, Debug)]
+#[must_use]
 pub struct RandomTranslation {
     distance: Distance,
     fill: FillMode,
@@ -65,6 +66,7 @@ enum Distance {
 /// No parameters. In evaluation the crop begins at row `(h - height) / 2`, rounded down, and likewise
 /// at a column; what it shows outside the image is 0, as the padding.
 #[derive(Clone, Copy, Debug)]
+#[must_use]
 pub struct RandomCrop {
     size: [usize; 2],
     padding: usize,
@@ -76,6 +78,7 @@ pub struct RandomCrop {
 /// |---|---|
 /// | `[batch, channels, h, w]`, unchanged | none |
 #[derive(Clone, Copy, Debug)]
+#[must_use]
 pub struct RandomRotation(AffineOptions);
 
 /// Zooms into and out of the middle of images, height and width alike, with bilinear interpolation,
@@ -85,6 +88,7 @@ pub struct RandomRotation(AffineOptions);
 /// |---|---|
 /// | `[batch, channels, h, w]`, unchanged | none |
 #[derive(Clone, Copy, Debug)]
+#[must_use]
 pub struct RandomZoom(AffineOptions);
 
 /// Several of flips, shift, rotation and zoom in one kernel call:
@@ -102,6 +106,7 @@ pub struct RandomAffine(AffineOptions);
 /// |---|---|
 /// | `[batch, ..]`, unchanged | none |
 #[derive(Clone, Copy, Debug)]
+#[must_use]
 pub struct RandomBrightness {
     between: [f32; 2],
     range: Option<[f32; 2]>,
@@ -114,6 +119,7 @@ pub struct RandomBrightness {
 /// |---|---|
 /// | `[batch, channels, ..]`, unchanged | none |
 #[derive(Clone, Copy, Debug)]
+#[must_use]
 pub struct RandomContrast {
     between: [f32; 2],
     range: Option<[f32; 2]>,

@@ -89,6 +89,7 @@ impl Constraint {
     }
 }
 
+/// # What parameters are held to
 impl Graph {
     /// Holds a parameter to a constraint: every [`training_step`](Graph::training_step) recorded
     /// afterwards applies it when the optimiser has moved the parameter, on the device. Several

@@ -30,6 +30,7 @@ use crate::ops::{ConvOptions, Padding, Pair};
 /// # }
 /// ```
 #[derive(Clone, Debug)]
+#[must_use]
 pub struct Conv2d {
     filters: usize,
     kernel: Pair,
@@ -49,6 +50,7 @@ pub struct Conv2d {
 ///
 /// Defaults: one filter for each channel, and those of [`Conv2d`].
 #[derive(Clone, Debug)]
+#[must_use]
 pub struct DepthwiseConv2d {
     kernel: Pair,
     multiplier: usize,
@@ -68,6 +70,7 @@ pub struct DepthwiseConv2d {
 ///
 /// Defaults: those of [`Conv2d`], no output padding.
 #[derive(Clone, Debug)]
+#[must_use]
 pub struct ConvTranspose2d {
     filters: usize,
     kernel: Pair,
@@ -88,6 +91,7 @@ pub struct ConvTranspose2d {
 ///
 /// Defaults: those of [`Conv2d`]. Of explicit padding, left and right count.
 #[derive(Clone, Debug)]
+#[must_use]
 pub struct Conv1d {
     filters: usize,
     kernel: usize,

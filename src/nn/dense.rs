@@ -15,6 +15,7 @@ use crate::shape::Shape;
 ///
 /// Defaults: no activation, a bias, Glorot uniform weights, zero biases.
 #[derive(Clone, Debug)]
+#[must_use]
 pub struct Dense {
     units: usize,
     weights: Weights,

@@ -28,6 +28,7 @@ use crate::graph::{Init, Value};
 /// # }
 /// ```
 #[derive(Clone, Debug)]
+#[must_use]
 pub struct Embedding {
     words: usize,
     features: usize,

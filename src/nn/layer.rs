@@ -165,6 +165,7 @@ pub trait Layer: fmt::Debug + Send + Sync + 'static {
 /// A layer as it stands in a model: with its name, if the program gave one, and whether it is
 /// trained. Every layer turns into one.
 #[derive(Clone)]
+#[must_use]
 pub struct LayerSpec {
     layer: Arc<dyn Layer>,
     pub(super) name: Option<String>,
@@ -282,6 +283,7 @@ impl fmt::Debug for LayerSpec {
 
 /// A layer as it was recorded.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct RecordedLayer {
     /// Its full name: `block.conv2d_1`.
     pub name: String,
@@ -314,6 +316,7 @@ impl RecordedLayer {
 
 /// A model as it was recorded.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Recorded {
     /// The outputs of the model.
     pub outputs: Vec<Value>,

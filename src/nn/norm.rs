@@ -19,6 +19,7 @@ use crate::shape::Shape;
 /// `momentum`; in evaluation, and where the layer is frozen, the running ones are used. Defaults:
 /// epsilon 1e-5, momentum 0.1, scale 1, shift 0, both trained.
 #[derive(Clone, Debug)]
+#[must_use]
 pub struct BatchNorm {
     momentum: f32,
     form: Form,
@@ -34,6 +35,7 @@ pub struct BatchNorm {
 ///
 /// Defaults: the last axis, epsilon 1e-5, scale 1, shift 0, both trained.
 #[derive(Clone, Debug)]
+#[must_use]
 pub struct LayerNorm {
     axis: isize,
     form: Form,
@@ -49,6 +51,7 @@ pub struct LayerNorm {
 ///
 /// Defaults: epsilon 1e-5, scale 1, shift 0, both trained.
 #[derive(Clone, Debug)]
+#[must_use]
 pub struct GroupNorm {
     groups: usize,
     form: Form,
@@ -65,6 +68,7 @@ pub struct GroupNorm {
 ///
 /// Defaults: epsilon 1e-5, scale 1, shift 0, both trained.
 #[derive(Clone, Debug, Default)]
+#[must_use]
 pub struct InstanceNorm {
     form: Form,
 }
@@ -248,6 +252,7 @@ one_input! {
 /// No parameters. Defaults: those of AlexNet (Krizhevsky et al., NeurIPS 2012), size 5, beta 0.75,
 /// k 2, and alpha 5e-4, since the paper does not divide its 1e-4 by the size.
 #[derive(Clone, Copy, Debug)]
+#[must_use]
 pub struct LocalResponseNorm {
     size: usize,
     alpha: f32,

@@ -24,6 +24,7 @@ use crate::ops::{Padding, Pair, PoolOptions};
 /// # }
 /// ```
 #[derive(Clone, Copy, Debug)]
+#[must_use]
 pub struct MaxPool2d(PoolOptions);
 
 /// The mean under each window: [`Graph::avg_pool2d`](crate::Graph::avg_pool2d).
@@ -35,6 +36,7 @@ pub struct MaxPool2d(PoolOptions);
 ///
 /// No parameters. Defaults: windows side by side, no padding, which would not count.
 #[derive(Clone, Copy, Debug)]
+#[must_use]
 pub struct AvgPool2d(PoolOptions);
 
 /// The mean of each channel: [`Graph::global_avg_pool2d`](crate::Graph::global_avg_pool2d).

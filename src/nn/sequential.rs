@@ -30,6 +30,7 @@ use crate::shape::Shape;
 /// # }
 /// ```
 #[derive(Clone, Debug, Default)]
+#[must_use]
 pub struct Sequential {
     pub(super) layers: Vec<LayerSpec>,
 }

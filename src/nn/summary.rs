@@ -13,6 +13,7 @@ use crate::shape::Shape;
 /// It is read off a recording of the model for training, so it needs no device and shows what will
 /// run. [`Display`](fmt::Display) prints it as a table.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Summary {
     /// The layers, those nested in another one after it.
     pub layers: Vec<LayerSummary>,
@@ -30,6 +31,7 @@ pub struct Summary {
 
 /// A layer in a [`Summary`]. What a layer made of others has includes theirs.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct LayerSummary {
     /// Its full name.
     pub name: String,

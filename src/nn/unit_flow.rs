@@ -1,6 +1,7 @@
 /// How the features of a layer's output, the units of a dense layer or the channels of an image, come
 /// from those of its input: what taking units out of a model has to know of each layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum UnitFlow {
     /// The layer has so many of its own, along the axis `outputs` of its `weight`; its inputs are along the
     /// axis `inputs`.

@@ -311,6 +311,7 @@ impl Op for LoadBatch {
     }
 }
 
+/// # Batches out of resident data
 impl Graph {
     /// Overwrites `batch` at the end of the step with rows of `data`, so that data uploaded once
     /// feeds a whole epoch of replays:

@@ -24,6 +24,7 @@ crate::params! {
 /// The elementwise functions of two operands; the number of each is `KIND` in the shader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "each is documented at its method of `Graph`")]
+#[non_exhaustive]
 pub enum Binary {
     Add,
     Sub,

@@ -253,6 +253,7 @@ pub(crate) fn check_limit(limit: f32) -> Result<()> {
     Err(Error::Argument { argument: "limit", value: limit.to_string(), expected })
 }
 
+/// # Norms
 impl Graph {
     /// The L2 norm over all elements of all `values` together, a scalar:
     /// `sqrt(sum of x^2)`.

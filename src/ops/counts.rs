@@ -326,6 +326,7 @@ impl Op for ThresholdCounts {
     }
 }
 
+/// # Counts for metrics
 impl Graph {
     /// 1 for each row of f32 scores `[.., classes]` whose first largest element is at the target's
     /// class, 0 for the others; the result has the scores' shape without the last axis. The targets

@@ -308,6 +308,7 @@ fn same_shape(what: &'static str, left: Shape, right: Shape) -> Result<()> {
     if left == right { Ok(()) } else { Err(Error::shape_mismatch(what, left, right)) }
 }
 
+/// # Losses
 impl Graph {
     /// The mean over all rows of the cross-entropy between targets and the softmax of f32 logits
     /// `[.., classes]`; the result is a scalar. The targets are either u32 class labels of the
@@ -350,10 +351,13 @@ impl Graph {
     }
 
     /// The cross-entropy of each row of f32 logits `[.., classes]`, without the mean of
-    /// [`softmax_cross_entropy`](Graph::softmax_cross_entropy), whose targets and errors it has:
+    /// [`softmax_cross_entropy`](Graph::softmax_cross_entropy), whose targets it has:
     /// `lse(x) - x[label]` for u32 labels, `sum t (lse(x) - x)` for f32 targets, with
     /// `lse(x) = log(sum(exp(x)))`. The result has the logits' shape without the last axis, so that
     /// rows can be weighted or masked.
+    ///
+    /// # Errors
+    /// As [`softmax_cross_entropy`](Graph::softmax_cross_entropy).
     #[track_caller]
     pub fn softmax_cross_entropy_rows(&self, logits: Value, targets: Value) -> Result<Value> {
         self.apply1(CrossEntropyRows, &[logits, targets])
@@ -373,9 +377,12 @@ impl Graph {
     }
 
     /// The binary cross-entropy of each element, without the mean of
-    /// [`sigmoid_binary_cross_entropy`](Graph::sigmoid_binary_cross_entropy), whose errors it has:
+    /// [`sigmoid_binary_cross_entropy`](Graph::sigmoid_binary_cross_entropy), f32 of the logits' shape:
     /// `max(x, 0) - x t + log(1 + exp(-|x|))`, which equals
     /// `-t log(sigmoid(x)) - (1 - t) log(1 - sigmoid(x))` and neither overflows nor cancels.
+    ///
+    /// # Errors
+    /// As [`sigmoid_binary_cross_entropy`](Graph::sigmoid_binary_cross_entropy).
     #[track_caller]
     pub fn sigmoid_binary_cross_entropy_elements(&self, logits: Value, targets: Value) -> Result<Value> {
         self.apply1(BinaryElements, &[logits, targets])

@@ -286,6 +286,7 @@ impl Op for LocalResponseNormGrad {
     }
 }
 
+/// # Local response normalisation
 impl Graph {
     /// Local response normalisation (Krizhevsky, Sutskever and Hinton, NeurIPS 2012) of `[n, c, ..]`
     /// in f32: each element over a power of its neighbours in `size` channels,

@@ -194,34 +194,50 @@ impl Matmul {
     }
 }
 
+/// # Products of matrices
 impl Graph {
-    /// The matrix product of the last two axes. Leading axes are a batch, equal on both sides or
-    /// absent on one, which is then used for every member.
+    /// The matrix product of the last two axes: `[.., m, k]` by `[.., k, n]` gives `[.., m, n]`, all f32.
+    /// Leading axes are a batch, equal on both sides or absent on one, which is then used for every member.
+    ///
+    /// ```
+    /// use retape::prelude::*;
+    /// # fn main() -> retape::Result<()> {
+    /// let mut g = Graph::new();
+    /// let x = g.input("x", [32, 784]);
+    /// let w = g.parameter("w", [784, 10], Init::GlorotUniform);
+    /// let y = g.matmul(x, w)?;
+    /// assert_eq!(g.shape(y)?, Shape::from([32, 10]));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// [`Error::ShapeMismatch`] with both shapes, [`Error::Rank`] below two dimensions.
+    /// [`Error::ShapeMismatch`] with both shapes, [`Error::Rank`] below two dimensions,
+    /// [`Error::DTypeMismatch`] unless both are f32.
     #[track_caller]
     pub fn matmul(&self, a: Value, b: Value) -> Result<Value> {
         self.matmul_with(a, b, false, false)
     }
 
     /// [`matmul`](Graph::matmul) with either side's last two axes swapped first.
+    ///
+    /// # Errors
+    /// As [`matmul`](Graph::matmul).
     #[track_caller]
     pub fn matmul_with(&self, a: Value, b: Value, transpose_a: bool, transpose_b: bool) -> Result<Value> {
-        self.matmul_routed(a, b, transpose_a, transpose_b, MatmulRoute::Auto)
+        self.matmul_by(a, b, [transpose_a, transpose_b], MatmulRoute::Auto)
     }
 
     /// [`matmul_with`](Graph::matmul_with) by a certain kernel, and its gradients likewise.
-    #[doc(hidden)]
     #[track_caller]
-    pub fn matmul_routed(
+    pub(crate) fn matmul_by(
         &self,
         a: Value,
         b: Value,
-        transpose_a: bool,
-        transpose_b: bool,
+        transpose: [bool; 2],
         route: MatmulRoute,
     ) -> Result<Value> {
+        let [transpose_a, transpose_b] = transpose;
         self.apply1(Matmul { transpose_a, transpose_b, route }, &[a, b])
     }
 }

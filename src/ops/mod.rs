@@ -27,7 +27,7 @@ mod gather;
 mod layout;
 mod loss;
 mod lrn;
-mod matmul;
+pub(crate) mod matmul;
 mod moments;
 mod noise;
 mod norm;
@@ -49,8 +49,6 @@ pub(crate) use clip::check_limit;
 pub(crate) use constrain::{ApplyMask, ConstrainNorm, NonNegative, Units};
 pub use conv::{ConvOptions, ConvRoute};
 pub use layout::SliceRange;
-#[doc(hidden)]
-pub use matmul::MatmulRoute;
 pub(crate) use moments::{MOMENTS, sums_of_moments};
 use noise::stream_at;
 pub use norm::BatchNorm;

@@ -219,6 +219,9 @@ impl Op for GaussianNoise {
 /// product of radius and cosine is the last half.
 const NORMAL_ULPS: f64 = 12.0;
 
+/// # Noise
+///
+/// Numbers are drawn anew in each replay, the same on every device; training only.
 impl Graph {
     /// `x` with a share `rate` of its elements set to 0 and the others divided by `1 - rate`, so that
     /// the mean stays (Srivastava et al., JMLR 15, 2014, in the inverted form of Keras and

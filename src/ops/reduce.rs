@@ -34,6 +34,7 @@ pub(super) const OPERATORS: [OperatorInfo; 5] = [
 
 /// What a reduction computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Reduction {
     /// The sum.
     Sum,
@@ -353,6 +354,12 @@ impl Op for Argmax {
 
 macro_rules! methods {
     ($($(#[$doc:meta])* $method:ident => $kind:ident;)*) => {
+        /// # Reductions
+        ///
+        /// `x` is f32 of any shape. `axes` are the axes to reduce, all if empty; negative ones count from the
+        /// back. They are dropped, or stay as dimensions of 1 with `keepdims`.
+        ///
+        /// **Errors**: [`Error::Axis`] for an axis that is not there or named twice, [`Error::DTypeMismatch`].
         impl Graph {$(
             $(#[$doc])*
             #[track_caller]
@@ -364,19 +371,34 @@ macro_rules! methods {
 }
 
 methods! {
-    /// The sum over `axes` (all axes if empty; negative ones count from the back). With `keepdims`
-    /// the reduced axes stay as dimensions of 1.
+    /// The sum over `axes`.
+    ///
+    /// ```
+    /// use retape::prelude::*;
+    /// # fn main() -> retape::Result<()> {
+    /// let mut g = Graph::new();
+    /// let x = g.input("x", [4, 6, 8]);
+    /// let rows = g.sum(x, &[-1], false)?;
+    /// assert_eq!(g.shape(rows)?, Shape::from([4, 6]));
+    /// let all = g.sum(x, &[], false)?;
+    /// assert_eq!(g.shape(all)?, Shape::from([]));
+    /// # Ok(())
+    /// # }
+    /// ```
     sum => Sum;
-    /// The arithmetic mean over `axes`, as [`sum`](Graph::sum).
+    /// The arithmetic mean over `axes`.
     mean => Mean;
-    /// The largest element over `axes`, as [`sum`](Graph::sum). Equal maxima share the gradient.
+    /// The largest element over `axes`. Equal maxima share the gradient.
     max => Max;
-    /// The smallest element over `axes`, as [`sum`](Graph::sum). Equal minima share the gradient.
+    /// The smallest element over `axes`. Equal minima share the gradient.
     min => Min;
 }
 
 impl Graph {
-    /// The index of the first largest element along `axis`, as u32; the axis is dropped.
+    /// The index of the first largest element of f32 `x` along `axis`, as u32; the axis is dropped.
+    ///
+    /// # Errors
+    /// [`Error::Axis`], [`Error::DTypeMismatch`].
     #[track_caller]
     pub fn argmax(&self, x: Value, axis: isize) -> Result<Value> {
         let axis = self.operand_axis("argmax", x, axis)?;
@@ -385,6 +407,9 @@ impl Graph {
 
     /// `x` summed over the dimensions that broadcasting to its shape would stretch: the gradient
     /// of a broadcast.
+    ///
+    /// # Errors
+    /// [`Error::Broadcast`] with both shapes.
     #[track_caller]
     pub fn sum_to(&self, x: Value, shape: impl Into<Shape>) -> Result<Value> {
         let (from, to) = (self.operand_shape("sum", x)?, shape.into());
@@ -402,6 +427,9 @@ impl Graph {
     }
 
     /// A reduction by its enumeration.
+    ///
+    /// # Errors
+    /// As the method of that name.
     #[track_caller]
     pub fn reduce(&self, kind: Reduction, x: Value, axes: &[isize], keepdims: bool) -> Result<Value> {
         self.apply1(self.reduction(kind, x, axes, keepdims)?, &[x])

@@ -101,9 +101,13 @@ impl Select {
     }
 }
 
+/// # Choices
 impl Graph {
     /// `a` where `condition` is not 0, else `b`, broadcast together. The choices may be f32 or u32;
     /// the condition is f32, as comparisons give. Also known as `where`.
+    ///
+    /// # Errors
+    /// [`Error::Broadcast`] with two shapes, [`Error::DTypeMismatch`].
     #[track_caller]
     pub fn select(&self, condition: Value, a: Value, b: Value) -> Result<Value> {
         self.apply1(Select, &[condition, a, b])

@@ -120,6 +120,7 @@ impl Op for PaddingMask {
     }
 }
 
+/// # Padded sequences
 impl Graph {
     /// The lengths of padded sequences: u32 `indices` `[batch, time]` give u32 `[batch]`, for each
     /// row one more than the place of the last index that is not `padding`, or 0 if there is none.

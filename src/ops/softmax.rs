@@ -307,6 +307,7 @@ impl Op for SoftmaxGrad {
     }
 }
 
+/// # Softmax
 impl Graph {
     /// `exp(x) / sum(exp(x))` along `axis`: rows of positive numbers that add up to 1. f32 of any
     /// shape; the result has the same. The row's largest element is subtracted first (Blanchard,
@@ -322,7 +323,10 @@ impl Graph {
     }
 
     /// `x - log(sum(exp(x)))` along `axis`, the logarithm of [`softmax`](Graph::softmax), which
-    /// stays finite where softmax underflows to 0. Shapes and errors are those of softmax.
+    /// stays finite where softmax underflows to 0. Shapes are those of softmax.
+    ///
+    /// # Errors
+    /// As [`softmax`](Graph::softmax).
     #[track_caller]
     pub fn log_softmax(&self, x: Value, axis: isize) -> Result<Value> {
         let axis = self.operand_axis("log_softmax", x, axis)?;

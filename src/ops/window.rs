@@ -28,6 +28,7 @@ impl From<[usize; 2]> for Pair {
 /// What surrounds an image before a window slides over it. `k` is the window's extent,
 /// `dilation (kernel - 1) + 1`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Padding {
     /// Nothing: the output is `floor((in - k) / stride) + 1`.
     #[default]

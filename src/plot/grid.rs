@@ -24,6 +24,7 @@ const MOST: usize = 1_000_000;
 
 /// What the range of colours of a filter is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum FilterScale {
     /// That filter's own weights: shows every filter's shape.
     #[default]
@@ -34,6 +35,7 @@ pub enum FilterScale {
 
 /// Colours of numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ColorMap {
     /// The least is black, the greatest white.
     #[default]

@@ -7,6 +7,7 @@ use crate::graph::{Source, Value};
 
 /// Where a step first produced a NaN or an infinity: what [`Session::find_non_finite`] returns.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct NonFinite {
     /// The operator, or `None` for an input, parameter or state that already held it.
     pub op: Option<&'static str>,

@@ -7,12 +7,12 @@ mod options;
 mod snapshot;
 mod verify;
 
+use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Weak};
 
 pub(crate) use chain::Chain;
 pub use faults::NonFinite;
-pub use on_gpu::RawDispatch;
 pub(crate) use options::Fed;
 pub use options::SessionOptions;
 pub use snapshot::Snapshot;
@@ -43,8 +43,16 @@ use crate::tape::{Plan, Tape};
 /// ```
 pub struct Session {
     tape: Arc<Tape>,
-    executor: Executor,
+    pub(crate) executor: Executor,
     scalars: ScalarTable,
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Session");
+        debug.field("ops", &self.tape.ops().len()).field("parameters", &self.parameter_names());
+        debug.field("gpu", &self.executor.gpu().is_some()).finish_non_exhaustive()
+    }
 }
 
 impl Tape {
@@ -73,18 +81,7 @@ impl Tape {
         }
     }
 
-    /// A GPU session over a plan of the caller's.
-    #[doc(hidden)]
-    pub fn session_with_plan(
-        &self,
-        device: &Device,
-        plan: Plan,
-        options: SessionOptions<'_>,
-    ) -> Result<Session> {
-        self.session_planned(device, plan, &options.links(self)?, options)
-    }
-
-    fn session_planned(
+    pub(crate) fn session_planned(
         &self,
         device: &Device,
         plan: Plan,

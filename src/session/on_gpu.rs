@@ -1,8 +1,6 @@
 use super::Session;
 use crate::error::{Error, Result};
-use crate::executor::GpuExecutor;
 use crate::executor::gpu::BufferRange;
-pub use crate::executor::gpu::RawDispatch;
 use crate::graph::Value;
 
 impl Session {
@@ -26,25 +24,5 @@ impl Session {
         self.check_readable(value)?;
         let gpu = self.executor.gpu().ok_or(Error::NeedsGpu { what: "a buffer" })?;
         gpu.locate(value)
-    }
-
-    /// The step's dispatches as wgpu objects, for benches.
-    #[doc(hidden)]
-    pub fn raw_dispatches(&self) -> Vec<RawDispatch> {
-        self.executor.gpu().map_or_else(Vec::new, GpuExecutor::raw_dispatches)
-    }
-
-    /// Fills every result buffer and all guards with NaNs, for tests.
-    #[doc(hidden)]
-    pub fn poison(&self) {
-        if let Some(gpu) = self.executor.gpu() {
-            gpu.poison();
-        }
-    }
-
-    /// The buffers whose guards were overwritten, for tests.
-    #[doc(hidden)]
-    pub fn broken_guards(&self) -> Result<Vec<usize>> {
-        self.executor.gpu().map_or(Ok(Vec::new()), GpuExecutor::broken_guards)
     }
 }

@@ -7,7 +7,7 @@ use crate::graph::{StateKey, StateKind, Value};
 use crate::tape::Tape;
 
 /// A value of a tape that has the storage of a value of another session.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Fed<'a> {
     pub own: Value,
     pub session: &'a Session,
@@ -15,7 +15,8 @@ pub(crate) struct Fed<'a> {
 }
 
 /// How a session is built.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
+#[must_use]
 pub struct SessionOptions<'a> {
     pub(crate) seed: u32,
     share: Option<&'a Session>,
@@ -48,13 +49,6 @@ impl<'a> SessionOptions<'a> {
     /// Shares with several sessions: each parameter or state with the first of them that has it.
     pub(crate) fn share_with(mut self, sessions: &'a [&'a Session]) -> Self {
         self.share_further = sessions;
-        self
-    }
-
-    /// Surrounds every GPU buffer with guard bytes, for tests.
-    #[doc(hidden)]
-    pub fn guard(mut self) -> Self {
-        self.guard = true;
         self
     }
 

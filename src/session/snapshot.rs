@@ -1,3 +1,4 @@
+use std::fmt;
 use std::sync::Arc;
 
 use super::Session;
@@ -12,6 +13,12 @@ pub struct Snapshot {
     keys: Vec<Arc<StateKey>>,
     copies: Copies,
     scalars: Vec<f64>,
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot").field("names", &self.names).finish_non_exhaustive()
+    }
 }
 
 impl Session {

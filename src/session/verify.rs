@@ -10,6 +10,7 @@ use crate::shape::TensorType;
 
 /// Data for an input: f32 or u32 elements.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub enum HostData<'a> {
     /// f32 elements.
     F32(&'a [f32]),
@@ -43,6 +44,7 @@ impl<'a> From<&'a Vec<u32>> for HostData<'a> {
 
 /// How one operator compared with its reference.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct OpCheck {
     /// Its number on the tape.
     pub op: usize,
@@ -56,6 +58,7 @@ pub struct OpCheck {
 
 /// The result of [`Session::verify`]; prints as a table.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Verification {
     /// One row per operator.
     pub rows: Vec<OpCheck>,

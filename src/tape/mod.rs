@@ -34,6 +34,7 @@ pub struct Tape {
     held: BTreeSet<Value>,
 }
 
+/// # Gradients and tapes
 impl Graph {
     /// The gradients of the sum of `losses` with respect to `wrt`, recorded by reverse-mode
     /// differentiation. A value that the losses do not depend on has a gradient of zeros.

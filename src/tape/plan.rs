@@ -14,6 +14,7 @@ const PADDING: u64 = 16;
 
 /// What a buffer holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum BufferRole {
     /// An input or labels, written by the program.
     Input,
@@ -29,6 +30,7 @@ pub enum BufferRole {
 
 /// One buffer of a plan.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct BufferPlan {
     /// Size in bytes, padded to 16.
     pub bytes: u64,
@@ -38,6 +40,7 @@ pub struct BufferPlan {
 
 /// Where a value lives, and when.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct ValuePlan {
     /// The value.
     pub value: Value,
@@ -59,6 +62,7 @@ pub struct ValuePlan {
 
 /// A buffer range bound to a kernel.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct BoundBuffer {
     /// Binding number.
     pub binding: u32,
@@ -74,6 +78,7 @@ pub struct BoundBuffer {
 
 /// One dispatch of the plan.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Dispatch {
     /// Index of its operator on the tape.
     pub op: usize,
@@ -99,6 +104,7 @@ pub struct Dispatch {
 
 /// Everything a session allocates and dispatches, known before it does.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Plan {
     /// The device it was made for.
     pub profile: DeviceProfile,
@@ -429,11 +435,5 @@ impl Plan {
     /// Where a value lives.
     pub fn value(&self, value: Value) -> Option<&ValuePlan> {
         self.by_value.get(&value).map(|&i| &self.values[i])
-    }
-
-    /// Binds another buffer in one dispatch: for tests that break a plan on purpose.
-    #[doc(hidden)]
-    pub fn rebind(&mut self, dispatch: usize, binding: usize, buffer: usize) {
-        self.dispatches[dispatch].bindings[binding].buffer = buffer;
     }
 }

@@ -9,6 +9,7 @@ use crate::ops::check_limit;
 /// Keras; under the other two, it turns every gradient of its norm into NaN. None of them makes zeros of
 /// a broken gradient.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Clip {
     /// Each element to `[-limit, limit]`: Keras's `clipvalue`, PyTorch's `clip_grad_value_`.
     Value(f32),

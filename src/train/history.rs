@@ -51,6 +51,7 @@ impl fmt::Display for Logs {
 
 /// What `fit` returns: the figures of every epoch.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct History {
     /// The first epoch's number, counted from 0.
     pub initial_epoch: usize,

@@ -15,6 +15,7 @@ use std::sync::OnceLock;
 
 use retape::prelude::*;
 use retape::tape::{DeviceKind, DeviceProfile, Plan};
+use retape::testing::*;
 use retape::{HostData, Result, SessionOptions};
 
 /// The GPU that the tests run on: `RETAPE_TEST_DEVICE` (part of an adapter's name) or whatever
@@ -139,6 +140,7 @@ impl Case {
             match data {
                 HostData::F32(data) => session.write(value, data),
                 HostData::U32(data) => session.write(value, data),
+                _ => panic!("data of another type"),
             }
             .expect("the inputs fit");
         }

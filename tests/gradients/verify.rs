@@ -6,6 +6,7 @@ use retape::array::Array;
 use retape::kernel::{Grid, KernelCall, Shader, Slot};
 use retape::ops::{Lowering, Op, Reference};
 use retape::prelude::*;
+use retape::testing::*;
 use retape::{Result, SessionOptions, TensorType};
 
 static SHADER: Shader = Shader::new(
@@ -144,7 +145,7 @@ fn a_broken_plan_is_found_where_the_overwritten_value_is_read() {
     let a_buffer = broken.value(a).unwrap().buffer;
     let victim = broken.dispatches.iter().position(|d| d.op == 2).unwrap();
     let last = broken.dispatches[victim].bindings.len() - 1;
-    broken.rebind(victim, last, a_buffer);
+    broken.dispatches[victim].bindings[last].buffer = a_buffer;
     let table = run(broken);
     let first = table.first_difference().unwrap_or_else(|| panic!("the plan passed\n{table}"));
     assert!(first.op >= 2, "{table}");

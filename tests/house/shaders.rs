@@ -46,7 +46,7 @@ fn every_entry_point_translates_for_every_platform() {
 
 fn translate(shader: &Shader, entry: &str) {
     let name = format!("{}:{entry}", shader.name());
-    let (module, info) = shader.module().unwrap_or_else(|e| panic!("{e}"));
+    let (module, info) = retape::testing::module(shader).unwrap_or_else(|e| panic!("{e}"));
     let stage = (ShaderStage::Compute, entry);
     let constants = Default::default();
     let (module, info) =

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use crate::common;
 use retape::nn::Layer;
 use retape::prelude::*;
+use retape::testing::*;
 use retape::{Error, Result};
 
 fn devices() -> [Device; 2] {
@@ -166,6 +167,7 @@ fn window(first: i32, fill: FillMode) -> Vec<f32> {
         FillMode::Nearest => ([1.0; 4], [4.0; 4]),
         FillMode::Reflect => ([4.0, 3.0, 2.0, 1.0], [4.0, 3.0, 2.0, 1.0]),
         FillMode::Wrap => ([1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 3.0, 4.0]),
+        other => panic!("{other:?} has no case"),
     };
     let line = [&before[..], &[1.0, 2.0, 3.0, 4.0], &after].concat();
     line[(4 + first) as usize..][..4].to_vec()

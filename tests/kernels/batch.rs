@@ -4,6 +4,7 @@
 use crate::common;
 use retape::prelude::*;
 use retape::tape::{DeviceProfile, Plan};
+use retape::testing::*;
 use retape::{Error, Result};
 
 const N: usize = 23;

@@ -3,6 +3,7 @@
 use crate::common;
 use retape::prelude::*;
 use retape::tape::{DeviceKind, DeviceProfile};
+use retape::testing::*;
 use retape::train::Clipped;
 use retape::{Error, Result, SessionOptions};
 

@@ -4,9 +4,9 @@
 use std::ops::Range;
 
 use crate::common;
-use retape::ops::MatmulRoute;
 use retape::prelude::*;
 use retape::tape::{DeviceKind, DeviceProfile, Plan};
+use retape::testing::*;
 use retape::{Error, Result};
 
 /// The test device as if its bindings held no more than this many bytes.

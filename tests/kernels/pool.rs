@@ -3,6 +3,7 @@
 use crate::common;
 use retape::kernel::DeviceProfile;
 use retape::prelude::*;
+use retape::testing::*;
 use retape::{Error, Result};
 
 /// Whether an error is of this variant.

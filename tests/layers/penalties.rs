@@ -8,6 +8,7 @@ use retape::data::Samples;
 use retape::nn::{LayerSpec, record};
 use retape::prelude::*;
 use retape::tape::{DeviceKind, DeviceProfile};
+use retape::testing::*;
 use retape::{Error, Result, SessionOptions};
 
 /// Whether an error is of this variant.

@@ -4,6 +4,7 @@ use crate::common;
 use crate::common::descent::{SHAPES, record, record_some};
 use retape::prelude::*;
 use retape::tape::{DeviceProfile, Plan};
+use retape::testing::*;
 use retape::{SessionOptions, Tape};
 
 /// All parameters of the problem are updated together: one dispatch, or for Adafactor five for matrices and

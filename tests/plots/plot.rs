@@ -24,7 +24,9 @@ fn run(epochs: usize, figures: &[Figure]) -> History {
         figures.iter().for_each(|(name, figure)| logs.set(name, figure(epoch as f64)));
         logs
     };
-    History { epochs: (0..epochs).map(logs).collect(), ..History::default() }
+    let mut history = History::default();
+    history.epochs = (0..epochs).map(logs).collect();
+    history
 }
 
 fn losses(epochs: usize) -> History {

@@ -277,6 +277,7 @@ fn value(activation: CellActivation, x: f64) -> f64 {
         CellActivation::HardSigmoid => (x / 6.0 + 0.5).clamp(0.0, 1.0),
         CellActivation::Relu => x.max(0.0),
         CellActivation::Linear => x,
+        other => panic!("{other:?} has no case"),
     }
 }
 

@@ -8,6 +8,7 @@ use crate::common::{Case, Input};
 use retape::SessionOptions;
 use retape::ops::RecurrentRoute;
 use retape::tape::{DeviceKind, DeviceProfile};
+use retape::testing::*;
 
 fn check(route: RecurrentRoute, kind: DeviceKind) {
     for problem in CELLS.into_iter().flat_map(grid) {

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use retape::nn;
 use retape::ops::{
-    AffineOptions, Binary, ConvOptions, GruReset, MatmulRoute, PoolOptions, RecurrentOptions,
-    RecurrentWeights, Reduction, Unary,
+    AffineOptions, Binary, ConvOptions, GruReset, PoolOptions, RecurrentOptions, RecurrentWeights, Reduction,
+    Unary,
 };
 use retape::prelude::*;
 use retape::train::{
@@ -211,7 +211,6 @@ fn products(calls: &mut Calls, g: &Graph, x: Value, w: Value) {
     calls.refused("matmul", |v| g.matmul(x, v));
     calls.refused("matmul", |v| g.matmul(v, x));
     calls.refused("matmul_with", |v| g.matmul_with(x, v, true, true));
-    calls.refused("matmul_routed", |v| g.matmul_routed(x, v, true, true, MatmulRoute::Auto));
     let (one, two) = (ConvOptions::new(), PoolOptions::new(2));
     let grouped = ConvOptions::new().groups(2);
     calls.refused("conv2d", |v| g.conv2d(v, w, None, one));

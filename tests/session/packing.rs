@@ -12,6 +12,7 @@ use retape::kernel::{Access, Slot};
 use retape::ops::{Lowering, Op, Reference};
 use retape::prelude::*;
 use retape::tape::{BufferRole, DeviceProfile, Dispatch, Plan};
+use retape::testing::*;
 use retape::{Error, Result, TensorType};
 
 fn bits(session: &Session, values: &[Value]) -> Vec<Vec<u32>> {

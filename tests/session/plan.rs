@@ -125,7 +125,7 @@ fn the_simulation_finds_broken_plans() {
     assert!(found > 20, "only {found} broken plans were noticed");
     let mut clash = plan.clone();
     let buffer = clash.dispatches[0].bindings[0].buffer;
-    clash.rebind(0, 2, buffer);
+    clash.dispatches[0].bindings[2].buffer = buffer;
     assert!(simulate(&tape, &clash).is_err());
 }
 

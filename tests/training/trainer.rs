@@ -10,6 +10,7 @@ use retape::data::{Dataset, Samples};
 use retape::nn::LayerContext;
 use retape::prelude::*;
 use retape::random::Stream;
+use retape::testing::*;
 use retape::{Error, Result};
 
 const SEED: u32 = 7;
@@ -238,7 +239,7 @@ fn steps_for_many_sizes_come_and_go() {
                 let logs = trainer.train_on_batch(batch()).unwrap();
                 assert_eq!(logs, fresh.train_on_batch(batch()).unwrap(), "{size} samples");
                 assert_eq!(weights(&trainer), weights(&fresh), "{size} samples");
-                assert!(trainer.recorded_steps() <= 9, "{}", trainer.recorded_steps());
+                assert!(recorded_steps(&trainer) <= 9, "{}", recorded_steps(&trainer));
             }
         }
         // Within a training, whose steps are there again when they are needed.
@@ -282,7 +283,7 @@ fn carried_states_of_many_sizes_stay() {
         let expected: Vec<f64> = (0..3).map(|_| losses(&mut alone, size)).collect();
         assert_eq!(found[size], expected, "{size} samples");
     }
-    assert!(trainer.recorded_steps() <= 1 + 11 + 8, "{}", trainer.recorded_steps());
+    assert!(recorded_steps(&trainer) <= 1 + 11 + 8, "{}", recorded_steps(&trainer));
 }
 
 #[test]
@@ -307,11 +308,11 @@ fn nothing_is_read_back_between_refreshes() {
     let data = points(400);
     let device = common::open_gpu();
     let mut trainer = builder(network(), 4).build(&device).unwrap();
-    let before = device.readbacks();
+    let before = readbacks(&device);
     trainer.fit(&data, Fit::epochs(3).progress(false)).unwrap();
-    assert_eq!(device.readbacks() - before, 3, "once for the figures of each epoch");
+    assert_eq!(readbacks(&device) - before, 3, "once for the figures of each epoch");
     let refreshes = Cell::new(0);
-    let before = device.readbacks();
+    let before = readbacks(&device);
     // Longer together than the time between two refreshes, as short as each epoch is.
     let pause = Duration::from_millis(10);
     let fit = Fit::epochs(40)
@@ -327,7 +328,7 @@ fn nothing_is_read_back_between_refreshes() {
         });
     trainer.fit(&data, fit).unwrap();
     assert!(refreshes.get() > 0);
-    assert_eq!(device.readbacks() - before, 40 + refreshes.get());
+    assert_eq!(readbacks(&device) - before, 40 + refreshes.get());
 }
 
 /// `log x`: no number for negative inputs.

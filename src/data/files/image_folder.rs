@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 
 /// What becomes of colours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ImageChannels {
     /// One channel: `0.2126 red + 0.7152 green + 0.0722 blue`, the luma of Rec. 709.
     Grayscale,
@@ -28,6 +29,7 @@ pub enum ImageChannels {
 /// # let _ = digits;
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[must_use]
 pub struct ImageOptions {
     size: Option<[usize; 2]>,
     channels: ImageChannels,

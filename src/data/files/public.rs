@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 
 /// The public data sets of images that the crate knows, for programs that take them from wherever they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum PublicDataset {
     /// [`mnist`].
     Mnist,

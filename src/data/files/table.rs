@@ -23,6 +23,7 @@ use crate::error::{Error, Result};
 /// # }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
 pub struct TableOptions {
     delimiter: u8,
     header: bool,

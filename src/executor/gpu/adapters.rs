@@ -13,6 +13,7 @@ const PARAM_BYTES: u32 = 128;
 
 /// One adapter of this machine, as `doctor` shows it.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct AdapterReport {
     /// What wgpu says about the adapter.
     pub info: wgpu::AdapterInfo,

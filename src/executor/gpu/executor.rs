@@ -46,12 +46,15 @@ struct Command {
 }
 
 /// One dispatch of a session as wgpu objects, in the order of the step.
-#[doc(hidden)]
 #[derive(Clone, Debug)]
 pub struct RawDispatch {
+    /// The kernel.
     pub pipeline: wgpu::ComputePipeline,
+    /// Its buffers.
     pub bind_group: wgpu::BindGroup,
+    /// Its parameter block.
     pub params: Vec<u8>,
+    /// Workgroups along x, y and z.
     pub groups: [u32; 3],
 }
 

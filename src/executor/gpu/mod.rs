@@ -4,7 +4,7 @@
 mod adapters;
 mod chain;
 mod context;
-mod executor;
+pub(crate) mod executor;
 mod pipelines;
 mod range;
 mod readback;
@@ -15,6 +15,5 @@ pub use adapters::{AdapterReport, adapters};
 pub(crate) use chain::GpuChain;
 pub(crate) use context::GpuContext;
 pub(crate) use executor::GpuExecutor;
-pub use executor::RawDispatch;
 pub use range::BufferRange;
 pub(crate) use sharing::shared_layout;

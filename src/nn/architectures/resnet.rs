@@ -41,6 +41,7 @@ pub fn resnet152(classes: usize) -> Model {
 
 /// What passes by a block that halves the image and doubles the channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Shortcut {
     /// Every second row and column, with channels of zeros added: no parameters (option A of the
     /// paper).

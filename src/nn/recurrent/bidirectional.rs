@@ -6,6 +6,7 @@ use crate::ops::RecurrentCell;
 
 /// How [`Bidirectional`] joins the outputs of its two directions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Merge {
     /// Side by side: twice as many features.
     #[default]
@@ -30,6 +31,7 @@ pub enum Merge {
 ///
 /// A step's outputs in both directions are joined with each other. Default: [`Merge::Concat`].
 #[derive(Clone, Debug)]
+#[must_use]
 pub struct Bidirectional {
     layer: Settings,
     merge: Merge,

@@ -30,6 +30,7 @@ use crate::ops::{CellActivation, GruReset, RecurrentCell, RecurrentRoute};
 /// Defaults: tanh, a bias, the last output only, forward in time, Glorot uniform weights,
 /// orthogonal recurrent weights, zero biases, zero states, no dropout.
 #[derive(Clone, Debug)]
+#[must_use]
 pub struct SimpleRnn(Settings);
 
 /// Long short-term memory (Hochreiter and Schmidhuber, Neural Computation 9(8), 1997):
@@ -64,6 +65,7 @@ pub struct SimpleRnn(Settings);
 /// # }
 /// ```
 #[derive(Clone, Debug)]
+#[must_use]
 pub struct Lstm(Settings);
 
 /// Gated recurrent units (Cho et al., EMNLP 2014): [`Graph::gru`](crate::Graph::gru).
@@ -79,6 +81,7 @@ pub struct Lstm(Settings);
 ///
 /// Defaults: tanh, sigmoid gates, [`GruReset::After`], and those of [`SimpleRnn`].
 #[derive(Clone, Debug)]
+#[must_use]
 pub struct Gru(Settings);
 
 /// A recurrent layer of any cell: what [`Bidirectional`] is made of. [`SimpleRnn`], [`Lstm`] and

@@ -83,6 +83,9 @@ impl Op for RandomUniform {
     }
 }
 
+/// # Random changes of images
+///
+/// Drawn anew in each replay, the same on every device.
 impl Graph {
     /// Uniform numbers between `low` and `high`, f32 of any shape, drawn again at each step: as
     /// PyTorch's `rand` and ONNX's `RandomUniform`. What the draws depend on is what those of

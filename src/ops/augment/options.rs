@@ -3,6 +3,7 @@ use crate::error::{Error, Result};
 /// What an image under an affine map shows outside its borders: Keras's fill modes, here for a row
 /// `a b c d`.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum FillMode {
     /// `k k k | a b c d | k k k`.
     Constant(f32),
@@ -27,6 +28,7 @@ pub enum FillMode {
 /// # let _ = cifar;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[must_use]
 pub struct AffineOptions {
     pub(super) horizontal: bool,
     pub(super) vertical: bool,

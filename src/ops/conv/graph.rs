@@ -16,6 +16,7 @@ use crate::shape::{Shape, TensorType};
 /// # let _ = (strided, depthwise);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[must_use]
 pub struct ConvOptions {
     stride: Pair,
     dilation: Pair,
@@ -85,6 +86,7 @@ impl ConvOptions {
     }
 }
 
+/// # Convolutions
 impl Graph {
     /// Convolution of `x` `[n, c, h, w]` with the filters of `w` `[o, c / groups, kh, kw]`, plus
     /// `bias` `[o]`: `[n, o, oh, ow]`, all f32. As usual in networks the filters are not flipped

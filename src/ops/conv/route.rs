@@ -24,6 +24,7 @@ use crate::ops::matmul::{
 /// - `Implicit` for everything else; `Direct` in its place on GPUs too small for tiles in workgroup
 ///   memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ConvRoute {
     /// What the rule chooses.
     #[default]

@@ -183,6 +183,9 @@ impl Op for OneHot {
     }
 }
 
+/// # Tables
+///
+/// What is looked up by u32 indices; indices that the program writes are checked against the table.
 impl Graph {
     /// Slices of `table` picked by `indices` along `axis`, as NumPy's `take` and ONNX's `Gather`:
     /// `y[a.., i.., b..] = table[a.., indices[i..], b..]`. `table` is f32 or u32, `indices` u32 of

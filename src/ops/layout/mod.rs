@@ -312,8 +312,22 @@ impl Op for Broadcast {
     }
 }
 
+/// # Layout
+///
+/// Elements under other indices, f32 or u32.
 impl Graph {
-    /// The same elements under another shape of as many; no copy is made.
+    /// The elements of `x` in row-major order under another shape of as many; no copy is made.
+    ///
+    /// ```
+    /// use retape::prelude::*;
+    /// # fn main() -> retape::Result<()> {
+    /// let mut g = Graph::new();
+    /// let x = g.input("x", [2, 3, 4]);
+    /// let y = g.reshape(x, [6, 4])?;
+    /// assert_eq!(g.shape(y)?, Shape::from([6, 4]));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Error::Reshape`] with both shapes.
@@ -323,6 +337,9 @@ impl Graph {
     }
 
     /// All dimensions but the first merged: `[batch, ..]` to `[batch, features]`.
+    ///
+    /// # Errors
+    /// [`Error::ForeignValue`].
     #[track_caller]
     pub fn flatten(&self, x: Value) -> Result<Value> {
         let shape = self.operand_shape("flatten", x)?;
@@ -330,7 +347,10 @@ impl Graph {
         self.apply1(Reshape(Shape::from([batch, shape.numel() / batch.max(1)])), &[x])
     }
 
-    /// The same value, treated as a constant by differentiation.
+    /// The same value, treated as a constant by differentiation; no copy is made.
+    ///
+    /// # Errors
+    /// [`Error::ForeignValue`].
     #[track_caller]
     pub fn stop_gradient(&self, x: Value) -> Result<Value> {
         self.apply1(StopGradient, &[x])
@@ -338,6 +358,9 @@ impl Graph {
 
     /// The same elements in a buffer of their own. What an in-place operator would do by itself
     /// needs no copy; one is useful to keep what a parameter was when the step began.
+    ///
+    /// # Errors
+    /// [`Error::ForeignValue`].
     #[track_caller]
     pub fn copy(&self, x: Value) -> Result<Value> {
         self.apply1(Copy, &[x])
@@ -362,12 +385,29 @@ impl Graph {
     }
 
     /// Axes in another order: axis `k` of the result is axis `axes[k]` of `x`.
+    ///
+    /// ```
+    /// use retape::prelude::*;
+    /// # fn main() -> retape::Result<()> {
+    /// let mut g = Graph::new();
+    /// let images = g.input("images", [8, 32, 32, 3]);
+    /// let y = g.transpose(images, &[0, 3, 1, 2])?;
+    /// assert_eq!(g.shape(y)?, Shape::from([8, 3, 32, 32]));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Rank`] unless each axis is named, [`Error::Axis`] for one that is not there or named twice.
     #[track_caller]
     pub fn transpose(&self, x: Value, axes: &[usize]) -> Result<Value> {
         self.apply1(Transpose(axes.to_vec()), &[x])
     }
 
     /// `x` stretched to `shape` by NumPy's broadcasting rule.
+    ///
+    /// # Errors
+    /// [`Error::Broadcast`] with both shapes.
     #[track_caller]
     pub fn broadcast_to(&self, x: Value, shape: impl Into<Shape>) -> Result<Value> {
         let shape = shape.into();

@@ -265,14 +265,37 @@ impl Op for Concat {
     }
 }
 
+/// # Parts and wholes
+///
+/// Elements cut out of a value, surrounded by others or put together, f32 or u32.
 impl Graph {
-    /// The elements whose index along each axis lies in its range.
+    /// The elements whose index along each axis lies in its range; the result has as many dimensions.
+    ///
+    /// ```
+    /// use retape::ops::SliceRange;
+    /// use retape::prelude::*;
+    /// # fn main() -> retape::Result<()> {
+    /// let mut g = Graph::new();
+    /// let x = g.input("x", [4, 10]);
+    /// let every_other = SliceRange { start: 0, stop: 10, step: 2 };
+    /// let y = g.slice(x, &[(1..3).into(), every_other])?;
+    /// assert_eq!(g.shape(y)?, Shape::from([2, 5]));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Rank`] unless there is a range per axis; [`Error::Argument`] for one that holds nothing or
+    /// ends past the axis.
     #[track_caller]
     pub fn slice(&self, x: Value, ranges: &[SliceRange]) -> Result<Value> {
         self.apply1(Slice(ranges.to_vec()), &[x])
     }
 
-    /// The elements whose index along `axis` lies in `range`.
+    /// The elements whose index along `axis` lies in `range`; the other axes stay whole.
+    ///
+    /// # Errors
+    /// As [`slice`](Graph::slice), and [`Error::Axis`].
     #[track_caller]
     pub fn slice_axis(&self, x: Value, axis: isize, range: impl Into<SliceRange>) -> Result<Value> {
         let shape = self.operand_shape("slice", x)?;
@@ -303,7 +326,22 @@ impl Graph {
         self.apply1(Pad { before, step, output, value }, &[x])
     }
 
-    /// The values side by side along `axis`; the other dimensions must agree.
+    /// The values, all of one dtype, side by side along `axis`; the other dimensions must agree.
+    ///
+    /// ```
+    /// use retape::prelude::*;
+    /// # fn main() -> retape::Result<()> {
+    /// let mut g = Graph::new();
+    /// let (a, b) = (g.input("a", [2, 3]), g.input("b", [2, 5]));
+    /// let y = g.concat(&[a, b], 1)?;
+    /// assert_eq!(g.shape(y)?, Shape::from([2, 8]));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::ShapeMismatch`] with the shapes that do not agree, [`Error::Axis`], [`Error::DTypeMismatch`],
+    /// and [`Error::Argument`] for no values.
     #[track_caller]
     pub fn concat(&self, values: &[Value], axis: isize) -> Result<Value> {
         let axis = match values.first() {

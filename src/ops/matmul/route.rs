@@ -46,8 +46,8 @@ crate::params! {
 }
 
 /// How a product is computed, for tests and benches that want a certain kernel.
-#[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum MatmulRoute {
     /// What the rule chooses.
     Auto,

@@ -120,6 +120,7 @@ impl Kind {
 
 /// What [`Graph::batch_norm`] returns.
 #[derive(Clone, Copy, Debug)]
+#[must_use]
 pub struct BatchNorm {
     y: Value,
     stats: Value,
@@ -139,6 +140,7 @@ impl BatchNorm {
     }
 }
 
+/// # Normalisation
 impl Graph {
     /// Batch normalisation in training (Ioffe and Szegedy, ICML 2015): each channel, over all
     /// samples and positions, is brought to mean 0 and variance 1, then scaled and shifted:

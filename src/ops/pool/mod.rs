@@ -313,6 +313,9 @@ fn every_window_meets_the_image(axis: &WindowAxis) -> bool {
     dilation <= input || places.all(|place| place < input)
 }
 
+/// # Pooling
+///
+/// Images are `[n, c, h, w]`, sequences `[n, c, l]`, all f32.
 impl Graph {
     /// The largest element under each window of `options`, of images `[n, c, h, w]` in f32. Padding
     /// counts as minus infinity, and a NaN as larger than all numbers. The gradient goes to the

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 /// let resnet = PoolOptions::new(3).stride(2).padding(Padding::symmetric(1));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
 pub struct PoolOptions {
     size: Pair,
     stride: Option<Pair>,

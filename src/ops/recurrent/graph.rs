@@ -7,6 +7,9 @@ use crate::graph::{Graph, Value};
 use crate::ops::expect_dtype;
 use crate::shape::{Shape, TensorType};
 
+/// # Recurrences
+///
+/// Sequences are `[batch, time, features]`, all f32.
 impl Graph {
     /// A simple recurrent network (Elman, Cognitive Science 14, 1990) over `x`
     /// `[batch, time, features]` in f32:

@@ -14,6 +14,7 @@ pub enum GruReset {
 
 /// A function inside a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum CellActivation {
     /// `tanh(x)`.
     Tanh,
@@ -40,6 +41,7 @@ impl CellActivation {
 
 /// How a recurrence is computed. All give the same numbers to rounding.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum RecurrentRoute {
     /// What the rule chooses among the fused forms.
     #[default]
@@ -56,6 +58,7 @@ pub enum RecurrentRoute {
 /// The weights of a recurrence, with the gates' columns side by side: i, f, g, o for an LSTM,
 /// r, z, n for a GRU.
 #[derive(Clone, Copy, Debug)]
+#[must_use]
 pub struct RecurrentWeights {
     /// `[features, gates * hidden]`.
     pub input: Value,
@@ -88,6 +91,7 @@ impl RecurrentWeights {
 
 /// The options of a recurrence.
 #[derive(Clone, Debug)]
+#[must_use]
 pub struct RecurrentOptions {
     pub(super) initial: Vec<Value>,
     pub(super) lengths: Option<Value>,
@@ -175,6 +179,7 @@ impl RecurrentOptions {
 
 /// What a recurrence makes.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Recurrence {
     /// The state h after every step, `[batch, time, hidden]`.
     pub outputs: Value,

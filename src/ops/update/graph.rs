@@ -4,6 +4,7 @@ use crate::error::{Error, Result, Setting};
 use crate::graph::{Graph, Init, StateKind, Value};
 use crate::shape::TensorType;
 
+/// # States and what overwrites them
 impl Graph {
     /// A zero-initialised state beside a parameter, for an optimiser: `w` has `w.momentum`.
     /// Recording a second training step on the same graph makes states of its own.

@@ -27,6 +27,7 @@ use crate::train::Trainer;
 /// # ;
 /// ```
 #[derive(Clone, Debug)]
+#[must_use]
 pub struct ModelCheckpoint {
     folder: PathBuf,
     every_epochs: usize,

@@ -14,6 +14,7 @@ use crate::files::write_atomically;
 /// even if it is interrupted while it takes them up. Each line is handed to the operating system before the
 /// next epoch begins: the end of the program does not lose it, though that of the machine may.
 #[derive(Debug)]
+#[must_use]
 pub struct CsvLog {
     path: PathBuf,
     append: bool,

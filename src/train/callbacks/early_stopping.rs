@@ -38,6 +38,8 @@ use crate::train::Trainer;
 /// # Ok(())
 /// # }
 /// ```
+#[derive(Debug)]
+#[must_use]
 pub struct EarlyStopping {
     monitor: Monitor,
     patience: usize,

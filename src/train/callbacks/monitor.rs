@@ -19,6 +19,7 @@ const TO_GROW: [&str; 9] =
 
 /// A figure that is watched from epoch to epoch.
 #[derive(Clone, Debug, PartialEq)]
+#[must_use]
 pub struct Monitor {
     name: String,
     mode: Direction,

@@ -14,6 +14,7 @@ const TEMPLATE: &str = "{bar:24} {pos}/{len}  {eta} left  {msg}";
 ///
 /// [`fit`](crate::train::Trainer::fit) shows one by itself, unless told not to.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Progress {
     bar: ProgressBar,
     begun: Instant,

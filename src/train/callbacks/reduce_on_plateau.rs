@@ -10,6 +10,7 @@ use crate::train::Trainer;
 /// epochs in a row that are not, the rate is multiplied by `factor`, but not below `min_rate`, and the
 /// count starts again; for `cooldown` epochs after that, nothing is counted.
 #[derive(Clone, Debug)]
+#[must_use]
 pub struct ReduceOnPlateau {
     monitor: Monitor,
     factor: f32,

@@ -1,3 +1,4 @@
+use std::fmt;
 #[cfg(feature = "checkpoints")]
 use std::path::{Path, PathBuf};
 
@@ -38,6 +39,15 @@ pub(crate) struct Requests {
     pub stop: Option<String>,
     #[cfg(feature = "checkpoints")]
     pub checkpoints: Vec<PathBuf>,
+}
+
+impl fmt::Debug for Run<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Run")
+            .field("position", &self.position)
+            .field("logs", &self.logs)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Run<'_> {

@@ -13,6 +13,7 @@ use crate::train::weights::is_within;
 /// let what_fits = LoadOptions::new().partial();
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[must_use]
 pub struct LoadOptions {
     pub(super) partial: bool,
     pub(super) layers: Option<Vec<String>>,
@@ -47,6 +48,7 @@ impl LoadOptions {
 /// What became of the tensors of a file: what [`Session::load_weights_with`](crate::Session::load_weights_with)
 /// returns.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LoadReport {
     /// The weights that were taken from the file.
     pub loaded: Vec<String>,
@@ -60,6 +62,7 @@ pub struct LoadReport {
 
 /// A tensor that does not fit its weight.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SkippedTensor {
     /// The weight.
     pub name: String,

@@ -23,6 +23,7 @@ use crate::shape::{Shape, TensorType};
 /// # }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[must_use]
 pub struct CrossEntropy {
     loss: Loss,
     from_probabilities: bool,

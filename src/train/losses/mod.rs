@@ -14,6 +14,7 @@ use crate::shape::{Shape, TensorType};
 
 /// What the outputs of a model are, by the loss that judges them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Scores {
     /// Before the softmax over classes of which a sample has one; a single output is before a sigmoid, and
     /// above 0 likelier than not.

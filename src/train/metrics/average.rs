@@ -2,6 +2,7 @@ use std::fmt;
 
 /// How the scores of several classes make one, in scikit-learn's terms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Average {
     /// The mean over all classes of the model. One that never occurs and is never predicted counts
     /// too, at 0.

@@ -23,6 +23,7 @@ use crate::train::callbacks::{Callback, CallbackState, Run};
 /// # ;
 /// ```
 #[derive(Clone, Debug)]
+#[must_use]
 pub struct GradualPruning {
     pruning: Pruning,
     initial: f64,

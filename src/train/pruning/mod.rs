@@ -22,6 +22,7 @@ use crate::train::Trainer;
 /// Which share of which weights to prune. Weights are the trained parameters of two or more dimensions:
 /// biases and the factors of normalisations are left alone.
 #[derive(Clone, Debug, PartialEq)]
+#[must_use]
 pub struct Pruning {
     sparsity: f64,
     scope: Scope,

@@ -2,6 +2,7 @@ use std::fmt;
 
 /// How many weights of a model are zero, or held there by pruning. Prints as a table.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Sparsity {
     /// The layers' weights, in the order of the model.
     pub layers: Vec<LayerSparsity>,
@@ -9,6 +10,7 @@ pub struct Sparsity {
 
 /// How many weights of one parameter are zero.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct LayerSparsity {
     /// The parameter's name: `dense.weight`.
     pub name: String,

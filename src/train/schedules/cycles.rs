@@ -8,6 +8,7 @@ use crate::error::{Result, Setting};
 /// `t_mul` is 2, `m_mul` 1 and `alpha` 0 by default, as in Keras; PyTorch's
 /// `CosineAnnealingWarmRestarts` has a `T_mult` of 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[must_use]
 pub struct CosineDecayRestarts {
     initial: f32,
     first_decay_steps: u32,
@@ -84,6 +85,7 @@ impl Schedule for CosineDecayRestarts {
 ///
 /// `pct_start` is 0.3, `div_factor` 25 and `final_div_factor` 1e4 by default.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[must_use]
 pub struct OneCycle {
     max: f32,
     total_updates: u32,

@@ -128,6 +128,7 @@ fn periods(update: u32, decay_steps: u32, staircase: bool) -> f64 {
 /// `initial decay_rate^(update / decay_steps)` (Keras's `ExponentialDecay`; PyTorch's `ExponentialLR` is
 /// that with 1 for `decay_steps`).
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[must_use]
 pub struct ExponentialDecay {
     initial: f32,
     decay_steps: u32,
@@ -163,6 +164,7 @@ impl Schedule for ExponentialDecay {
 
 /// `initial / (1 + decay_rate update / decay_steps)` (Keras's `InverseTimeDecay`).
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[must_use]
 pub struct InverseTimeDecay {
     initial: f32,
     decay_steps: u32,
@@ -199,6 +201,7 @@ impl Schedule for InverseTimeDecay {
 /// `(initial - end) (1 - update / decay_steps)^power + end`, and `end` from `decay_steps` on (Keras's
 /// `PolynomialDecay`); linear by default.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[must_use]
 pub struct PolynomialDecay {
     initial: f32,
     decay_steps: u32,
@@ -255,6 +258,7 @@ impl Schedule for PolynomialDecay {
 ///
 /// `initial ((1 - alpha) (1 + cos(pi update / decay_steps)) / 2 + alpha)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[must_use]
 pub struct CosineDecay {
     initial: f32,
     decay_steps: u32,

@@ -7,6 +7,7 @@ use crate::error::{Result, Setting};
 /// over `updates` updates from a start of 0 to the schedule's first rate, and then the schedule from its
 /// beginning. Update `u < updates` has `start + (first - start) u / updates`.
 #[derive(Clone, Debug, PartialEq)]
+#[must_use]
 pub struct WarmUp<S> {
     inner: S,
     updates: u32,

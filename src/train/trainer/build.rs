@@ -13,6 +13,8 @@ use crate::shape::Shape;
 use crate::train::{LossFunction, MetricFunction, Optimizer, Schedule};
 
 /// What [`Trainer::new`] starts with; [`build`](TrainerBuilder::build) ends it.
+#[derive(Debug)]
+#[must_use]
 pub struct TrainerBuilder {
     model: Arc<dyn Layer>,
     inputs: Vec<Shape>,

@@ -13,6 +13,7 @@ use crate::train::Logs;
 
 /// Loss and metrics over a data set: what [`Trainer::evaluate`] returns.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Evaluation {
     /// The mean loss of a sample.
     pub loss: f64,
@@ -200,6 +201,7 @@ impl Trainer {
 
 /// What a model says of samples: what [`Trainer::predict`] returns.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Predictions {
     /// The shape of the output for one sample.
     pub shape: Shape,

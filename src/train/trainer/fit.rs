@@ -1,4 +1,5 @@
 use std::borrow::Cow;
+use std::fmt;
 #[cfg(feature = "checkpoints")]
 use std::path::{Path, PathBuf};
 
@@ -19,6 +20,7 @@ use crate::train::{History, Logs};
 const RESIDENT_BYTES: u64 = 2 << 30;
 
 /// How to train: what [`Trainer::fit`] takes.
+#[must_use]
 pub struct Fit<'a> {
     pub(super) epochs: usize,
     pub(super) initial_epoch: Option<usize>,
@@ -35,6 +37,15 @@ pub struct Fit<'a> {
     pub(super) resume: Option<PathBuf>,
     #[cfg(feature = "progress")]
     pub(super) progress: bool,
+}
+
+impl fmt::Debug for Fit<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Fit");
+        debug.field("epochs", &self.epochs).field("steps_per_epoch", &self.steps_per_epoch);
+        debug.field("shuffle", &self.shuffle).field("validation_split", &self.validation_split);
+        debug.field("callbacks", &self.callbacks.len()).finish_non_exhaustive()
+    }
 }
 
 impl<'a> Fit<'a> {

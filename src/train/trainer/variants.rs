@@ -64,9 +64,8 @@ impl Trainer {
         (1..keys.len()).filter(|&index| keys[index].iter().all(has_others)).collect()
     }
 
-    /// The number of training steps that are recorded, for tests.
-    #[doc(hidden)]
-    pub fn recorded_steps(&self) -> usize {
+    /// The number of training steps that are recorded.
+    pub(crate) fn recorded_steps(&self) -> usize {
         self.training.len()
     }
 }

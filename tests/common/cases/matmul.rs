@@ -1,9 +1,8 @@
 //! Matrix products.
 
-use retape::ops::MatmulRoute;
-
 use super::super::data::{hostile, signed};
 use super::super::{Case, Input};
+use retape::testing::*;
 
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();

@@ -32,6 +32,7 @@ pub fn cases() -> Vec<Case> {
                 let input = match kind {
                     Reduction::Sum | Reduction::Mean => signed(shape, 1),
                     Reduction::Max | Reduction::Min => distinct(shape, 1),
+                    other => panic!("{other:?} has no case"),
                 };
                 let name = format!("{kind:?} of {dims:?} over {axes:?}, keepdims {keepdims}");
                 cases.push(Case::new(name, vec![input], move |g, x| g.reduce(kind, x[0], axes, keepdims)));

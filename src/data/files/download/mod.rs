@@ -26,6 +26,7 @@ mod fetch;
 mod tests;
 
 use std::ffi::OsString;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use fetch::fetch;
@@ -38,6 +39,7 @@ use crate::error::{Error, Result};
 
 /// How far a file has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Progress<'a> {
     /// Where the file is to go.
     pub path: &'a Path,
@@ -180,10 +182,18 @@ type Watcher<'a> = Box<dyn FnMut(Progress<'_>) + 'a>;
 /// # }
 /// ```
 #[derive(Default)]
+#[must_use]
 pub struct Download<'a> {
     folder: Option<PathBuf>,
     mirrors: Option<Vec<String>>,
     progress: Option<Watcher<'a>>,
+}
+
+impl fmt::Debug for Download<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Download");
+        debug.field("folder", &self.folder).field("mirrors", &self.mirrors).finish_non_exhaustive()
+    }
 }
 
 impl<'a> Download<'a> {
