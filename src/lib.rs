@@ -210,6 +210,6 @@ pub mod prelude {
 }
 
 /// The README's programs, compiled.
-#[cfg(all(doctest, feature = "data", feature = "plots"))]
+#[cfg(all(doctest, feature = "checkpoints", feature = "data", feature = "plots"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

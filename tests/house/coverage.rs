@@ -1,6 +1,6 @@
 //! No operator without its tests: every one that can appear on a tape has a kernel case, a
 //! gradient case if it has a gradient, a bench row if it dispatches anything, and a row in the
-//! README's table.
+//! table in `docs/operators.md`.
 
 #[path = "../../benches/rows/mod.rs"]
 mod rows;
@@ -110,9 +110,9 @@ fn ties_share_the_gradient() {
     }
 }
 
-/// The README's table is the list of operators that a program can record.
+/// The table in `docs/operators.md` is the list of operators that a program can record.
 #[test]
-fn the_readme_lists_every_operator() {
+fn the_documentation_lists_every_operator() {
     let recordable = operators().into_iter().filter(|o| !o.name.ends_with("_grad"));
     let mut table = String::from("| operator | forward | backward | dtypes |\n|---|---|---|---|\n");
     for OperatorInfo { name, gradient, dtypes } in recordable {
@@ -123,9 +123,9 @@ fn the_readme_lists_every_operator() {
         };
         table += &format!("| `{name}` | yes | {backward} | {dtypes} |\n");
     }
-    let readme = include_str!("../../README.md");
-    let start = readme.find("<!-- operators -->\n").expect("the README marks its table")
-        + "<!-- operators -->\n".len();
-    let end = readme.find("<!-- /operators -->").expect("the README marks its table");
-    assert_eq!(&readme[start..end], table, "the table should be:\n{table}");
+    let page = include_str!("../../docs/operators.md");
+    let start =
+        page.find("<!-- operators -->\n").expect("the page marks its table") + "<!-- operators -->\n".len();
+    let end = page.find("<!-- /operators -->").expect("the page marks its table");
+    assert_eq!(&page[start..end], table, "the table should be:\n{table}");
 }

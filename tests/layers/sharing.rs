@@ -311,7 +311,8 @@ fn a_stateful_layer_goes_on_where_its_call_before_ended() {
     let data = noise(12, 5, -1.0, 1.0);
     let half = |first: usize| [&data[first..first + 3], &data[6 + first..9 + first]].concat();
     for device in [gpu(), &Device::cpu()] {
-        let (a, b) = (halves.forward(device, &[half(0), half(3)]), whole.forward(device, &[data.clone()]));
+        let (a, b) =
+            (halves.forward(device, &[half(0), half(3)]), whole.forward(device, std::slice::from_ref(&data)));
         let y = b.read(whole.recorded.outputs[0]).unwrap();
         for (i, &half) in halves.recorded.outputs.iter().enumerate() {
             let expected = [&y[6 * i..6 * i + 6], &y[12 + 6 * i..18 + 6 * i]].concat();

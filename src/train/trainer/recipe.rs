@@ -1,6 +1,7 @@
 //! What a trainer records: a training step, an evaluation, a prediction.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 
@@ -42,6 +43,12 @@ pub(super) struct Recipe {
 pub(super) struct Group {
     pub which: Box<dyn Fn(&WeightInfo<'_>) -> bool + Send + Sync>,
     pub optimizer: Box<dyn Optimizer>,
+}
+
+impl fmt::Debug for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.optimizer.fmt(f)
+    }
 }
 
 /// A weight of a model, to be chosen for a group of parameters.
