@@ -1,5 +1,4 @@
-//! Recurrent networks: the fused forms against the same network made of elementary operators, forward
-//! and as a whole training step.
+//! Recurrent networks by both routes, forward and as a whole training step.
 //!
 //! ```text
 //! cargo bench --bench rnn                # every line, on the GPU that Device::gpu finds
@@ -24,8 +23,7 @@ const FEATURES: usize = 32;
 const TURNS: usize = 5;
 /// What takes longer than this is timed once.
 const LONG: Duration = Duration::from_millis(700);
-const ROUTES: [RecurrentRoute; 3] =
-    [RecurrentRoute::Unrolled, RecurrentRoute::Steps, RecurrentRoute::Sequence];
+const ROUTES: [RecurrentRoute; 2] = [RecurrentRoute::Steps, RecurrentRoute::Sequence];
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Cell {
@@ -50,8 +48,8 @@ struct Line {
 fn main() {
     let device = timing::device();
     println!("{device}\n\nmilliseconds (dispatches)\n");
-    println!("| cell time hidden | | elementary | steps | sequence | chosen | elementary / chosen |");
-    println!("|---|---|---|---|---|---|---|");
+    println!("| cell time hidden | | steps | sequence | chosen |");
+    println!("|---|---|---|---|---|");
     for cell in [Cell::Lstm, Cell::Gru, Cell::Simple] {
         for (time, hidden) in sizes(cell) {
             let line = Line { cell, time, hidden };
@@ -179,9 +177,6 @@ fn print(device: &Device, line: Line, work: Work) {
     };
     let shown: Vec<String> = runners.iter().map(show).collect();
     let same = runners.iter().flatten().find(|r| r.chosen_as(&chosen)).expect("the rule chooses a form");
-    let ratio = runners[0]
-        .as_ref()
-        .map_or("-".to_owned(), |r| format!("{:.1}", milliseconds(r) / milliseconds(same)));
     let (name, work) = (line.name(), format!("{work:?}").to_lowercase());
-    println!("| {name} | {work} | {} | {:.3} | {ratio} |", shown.join(" | "), milliseconds(same));
+    println!("| {name} | {work} | {} | {:.3} |", shown.join(" | "), milliseconds(same));
 }

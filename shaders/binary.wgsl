@@ -5,7 +5,8 @@
 // (`quad` and its in-place forms, where extents and strides count vectors of four; an operand that
 // is stretched along the innermost dimension is marked as A_SPLAT or B_SPLAT, and its strides still
 // count elements). Workgroups of 64 in a folded grid. The in-place forms overwrite the operand that has the output's shape.
-// KIND numbers the functions as `Binary` in binary.rs; RANK is the number of merged dimensions.
+// KIND numbers the functions as the rows of binary.rs, whose names the cases bear; RANK is the number of
+// merged dimensions.
 
 override KIND: u32 = 0u;
 override RANK: u32 = 1u;
@@ -33,20 +34,21 @@ var<immediate> p: Params;
 
 fn f(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
     switch KIND {
-        case 0u: { return a + b; }
-        case 1u: { return a - b; }
-        case 2u: { return a * b; }
-        case 3u: { return a / b; }
-        case 4u: { return power(a, b); }
-        case 5u: { return select(b, a, a <= b); }
-        case 6u: { return select(b, a, a >= b); }
-        case 7u: { return mask(a == b); }
+        case 0u: { return a + b; } // add
+        case 1u: { return a - b; } // sub
+        case 2u: { return a * b; } // mul
+        case 3u: { return a / b; } // div
+        case 4u: { return power(a, b); } // pow
+        case 5u: { return select(b, a, a <= b); } // minimum
+        case 6u: { return select(b, a, a >= b); } // maximum
+        case 7u: { return mask(a == b); } // equal
         // Some drivers find NaN neither equal nor unequal.
-        case 8u: { return vec4(1.0) - mask(a == b); }
-        case 9u: { return mask(a < b); }
-        case 10u: { return mask(a <= b); }
-        case 11u: { return mask(a > b); }
-        default: { return mask(a >= b); }
+        case 8u: { return vec4(1.0) - mask(a == b); } // not_equal
+        case 9u: { return mask(a < b); } // less
+        case 10u: { return mask(a <= b); } // less_equal
+        case 11u: { return mask(a > b); } // greater
+        case 12u: { return mask(a >= b); } // greater_equal
+        default: { return a; }
     }
 }
 

@@ -6,7 +6,7 @@
 // Contiguous; a thread handles four neighbouring elements, a workgroup 256. Buffers are padded to
 // 16 bytes, so the last vector may reach past the value but not past its buffer. The in-place
 // entries overwrite the operand that the planner proved dead.
-// KIND numbers the functions as `Unary` in unary.rs; for any shape.
+// KIND numbers the functions as the rows of unary.rs; each case bears the name of its row. For any shape.
 
 override KIND: u32 = 0u;
 
@@ -34,27 +34,28 @@ const GELU_CUBIC: f32 = 0.044715;
 
 fn f(x: vec4<f32>) -> vec4<f32> {
     switch KIND {
-        case 0u: { return -x; }
-        case 1u: { return abs(x); }
-        case 2u: { return x * x; }
-        case 3u: { return sqrt(x); }
-        case 4u: { return exp(x); }
-        case 5u: { return logarithm(x); }
-        case 6u: { return select(ZERO, ONE, x > ZERO) - select(ZERO, ONE, x < ZERO); }
-        case 7u: { return sigmoid(x); }
-        case 8u: { return tanh_exact(x); }
-        case 9u: { return select(x, ZERO, x <= ZERO); }
-        case 10u: { return select(x, p.a * x, x < ZERO); }
-        case 11u: { return select(x, p.a * expm1(x), x < ZERO); }
-        case 12u: { return SELU_SCALE * select(x, SELU_ALPHA * expm1(x), x < ZERO); }
-        case 13u: { return x * normal_cdf(x); }
-        case 14u: { return x * sigmoid(2.0 * gelu_inner(x)); }
-        case 15u: { return softplus(x); }
-        case 16u: { return x / (1.0 + abs(x)); }
-        case 17u: { return limit(x / 6.0 + 0.5, ZERO, ONE); }
-        case 18u: { return x * sigmoid(x); }
-        case 19u: { return select(ZERO, ONE, x >= ZERO); }
-        case 20u: { return limit(x, vec4(p.a), vec4(p.b)); }
+        case 0u: { return -x; } // neg
+        case 1u: { return abs(x); } // abs
+        case 2u: { return x * x; } // square
+        case 3u: { return sqrt(x); } // sqrt
+        case 4u: { return exp(x); } // exp
+        case 5u: { return logarithm(x); } // log
+        case 6u: { return select(ZERO, ONE, x > ZERO) - select(ZERO, ONE, x < ZERO); } // sign
+        case 7u: { return sigmoid(x); } // sigmoid
+        case 8u: { return tanh_exact(x); } // tanh
+        case 9u: { return select(x, ZERO, x <= ZERO); } // relu
+        case 10u: { return select(x, p.a * x, x < ZERO); } // leaky_relu
+        case 11u: { return select(x, p.a * expm1(x), x < ZERO); } // elu
+        case 12u: { return SELU_SCALE * select(x, SELU_ALPHA * expm1(x), x < ZERO); } // selu
+        case 13u: { return x * normal_cdf(x); } // gelu
+        case 14u: { return x * sigmoid(2.0 * gelu_inner(x)); } // gelu_tanh
+        case 15u: { return softplus(x); } // softplus
+        case 16u: { return x / (1.0 + abs(x)); } // softsign
+        case 17u: { return limit(x / 6.0 + 0.5, ZERO, ONE); } // hard_sigmoid
+        case 18u: { return x * sigmoid(x); } // swish
+        case 19u: { return select(ZERO, ONE, x >= ZERO); } // step
+        case 20u: { return limit(x, vec4(p.a), vec4(p.b)); } // clip
+        case 21u: { return 1.0 / x; } // reciprocal
         default: { return x; }
     }
 }
@@ -72,30 +73,31 @@ fn logarithm(x: vec4<f32>) -> vec4<f32> {
 
 fn derivative(v: vec4<f32>) -> vec4<f32> {
     switch KIND {
-        case 0u: { return -ONE; }
-        case 1u: { return select(ZERO, ONE, v > ZERO) - select(ZERO, ONE, v < ZERO); }
-        case 2u: { return 2.0 * v; }
-        case 3u: { return 0.5 / v; }
-        case 4u: { return v; }
-        case 5u: { return 1.0 / v; }
-        case 7u: { return v * (1.0 - v); }
-        case 8u: { return (1.0 - v) * (1.0 + v); }
-        case 9u: { return select(ZERO, ONE, v > ZERO); }
-        case 10u: { return select(vec4(p.a), ONE, v > ZERO); }
-        case 11u: { return select(v + p.a, ONE, v > ZERO); }
-        case 12u: { return select(v + SELU_SCALE * SELU_ALPHA, vec4(SELU_SCALE), v > ZERO); }
-        case 13u: { return normal_cdf(v) + v * (INV_SQRT_2_PI * exp(-0.5 * v * v)); }
-        case 14u: {
+        case 0u: { return -ONE; } // neg
+        case 1u: { return select(ZERO, ONE, v > ZERO) - select(ZERO, ONE, v < ZERO); } // abs
+        case 2u: { return 2.0 * v; } // square
+        case 3u: { return 0.5 / v; } // sqrt
+        case 4u: { return v; } // exp
+        case 5u: { return 1.0 / v; } // log
+        case 7u: { return v * (1.0 - v); } // sigmoid
+        case 8u: { return (1.0 - v) * (1.0 + v); } // tanh
+        case 9u: { return select(ZERO, ONE, v > ZERO); } // relu
+        case 10u: { return select(vec4(p.a), ONE, v > ZERO); } // leaky_relu
+        case 11u: { return select(v + p.a, ONE, v > ZERO); } // elu
+        case 12u: { return select(v + SELU_SCALE * SELU_ALPHA, vec4(SELU_SCALE), v > ZERO); } // selu
+        case 13u: { return normal_cdf(v) + v * (INV_SQRT_2_PI * exp(-0.5 * v * v)); } // gelu
+        case 14u: { // gelu_tanh
             let s = sigmoid(2.0 * gelu_inner(v));
             // Past |v| = 12 the second factor has vanished; the clamp keeps v * v finite.
             let w = clamp(v, vec4(-12.0), vec4(12.0));
             return s + w * (2.0 * s * (1.0 - s)) * SQRT_2_OVER_PI * (1.0 + 3.0 * GELU_CUBIC * w * w);
         }
-        case 15u: { return sigmoid(v); }
-        case 16u: { let d = 1.0 + abs(v); return 1.0 / (d * d); }
-        case 17u: { return select(ZERO, vec4(1.0 / 6.0), abs(v) < vec4(3.0)); }
-        case 18u: { let s = sigmoid(v); return s + v * (s * (1.0 - s)); }
-        case 20u: { return select(ZERO, ONE, (v >= vec4(p.a)) & (v <= vec4(p.b))); }
+        case 15u: { return sigmoid(v); } // softplus
+        case 16u: { let d = 1.0 + abs(v); return 1.0 / (d * d); } // softsign
+        case 17u: { return select(ZERO, vec4(1.0 / 6.0), abs(v) < vec4(3.0)); } // hard_sigmoid
+        case 18u: { let s = sigmoid(v); return s + v * (s * (1.0 - s)); } // swish
+        case 20u: { return select(ZERO, ONE, (v >= vec4(p.a)) & (v <= vec4(p.b))); } // clip
+        case 21u: { return -v * v; } // reciprocal
         default: { return ZERO; }
     }
 }

@@ -1,7 +1,7 @@
 //! Operators that memory limits: elementwise functions, moves, reductions, updates, and their
 //! gradients.
 
-use retape::ops::{Binary, Reduction, Unary};
+use retape::ops::{Binary, Domain, Gradient, Reduction, Unary};
 use retape::prelude::*;
 
 use super::{Row, gradient, indices, step, uniform};
@@ -10,8 +10,8 @@ use super::{Row, gradient, indices, step, uniform};
 const SHAPE: [usize; 2] = [1024, 1024];
 
 pub fn rows() -> Vec<Row> {
-    let mut rows: Vec<Row> = Unary::ALL.into_iter().flat_map(unary).collect();
-    rows.extend(Binary::ALL.into_iter().flat_map(binary));
+    let mut rows: Vec<Row> = Unary::ALL.iter().flat_map(|&kind| unary(kind)).collect();
+    rows.extend(Binary::ALL.iter().flat_map(|&kind| binary(kind)));
     rows.extend(broadcasts());
     rows.extend(moves());
     rows.extend(reductions());
@@ -24,21 +24,19 @@ pub fn rows() -> Vec<Row> {
 }
 
 fn unary(kind: Unary) -> Vec<Row> {
-    let (a, b) = match kind {
-        Unary::Clip => (-0.75, 0.8),
-        Unary::LeakyRelu => (0.1, 0.0),
-        Unary::Elu => (1.3, 0.0),
-        _ => (0.0, 0.0),
+    let apply = move |g: &mut Graph, x: Value| {
+        let parameters: Vec<f32> = kind.parameters().iter().map(|p| p.1).collect();
+        g.unary(kind, x, &parameters)
     };
-    let range = if matches!(kind, Unary::Sqrt | Unary::Log) { [0.2, 3.0] } else { [-1.5, 1.5] };
+    let range = if kind.domain() == Domain::Positive { [0.2, 3.0] } else { [-1.5, 1.5] };
     let mut rows = vec![Row::memory(format!("{} {SHAPE:?}", kind.name()), move |g| {
         let x = uniform(g, "x", SHAPE, range);
-        Ok(step(g.unary(kind, x.0, a, b)?, vec![x]))
+        Ok(step(apply(g, x.0)?, vec![x]))
     })];
-    if !matches!(kind, Unary::Sign | Unary::Step) {
+    if kind.gradient() == Gradient::Yes {
         rows.push(Row::memory(format!("{} gradient {SHAPE:?}", kind.name()), move |g| {
             let x = uniform(g, "x", SHAPE, range);
-            let y = g.unary(kind, x.0, a, b)?;
+            let y = apply(g, x.0)?;
             gradient(g, y, vec![x])
         }));
     }

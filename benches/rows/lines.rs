@@ -139,11 +139,6 @@ fn counts() -> Vec<Row> {
             let thresholds = g.constant([199], &thresholds)?;
             Ok(step(g.threshold_counts(x.0, t.0, mask, thresholds)?, vec![x, t]))
         }),
-        Row::memory("exact_moments [1024, 10]", |g| {
-            let y = uniform(g, "y", [1024, 10], [999.0, 1001.0]);
-            let mask = g.constant([1024], &[1.0f32; 1024])?;
-            Ok(step(g.exact_moments(y.0, mask)?, vec![y]))
-        }),
     ]
 }
 

@@ -1,6 +1,6 @@
 //! Batches made of data that stays on the device. Shader: `batch.wgsl`.
 
-use super::{Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
+use super::{Family, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
 use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -18,7 +18,12 @@ crate::params! {
     }
 }
 
-pub(super) const OPERATORS: [OperatorInfo; 1] = [OperatorInfo::new("load_batch", Gradient::None, "f32, u32")];
+pub(super) static FAMILY: Family = Family {
+    operators: &[
+        OperatorInfo::new("load_batch", Gradient::None, "f32, u32"),
+    ],
+    shaders: &[&SHADER],
+};
 
 /// `batch[i] = data[order[min(step * stride + i, last)]]` for several columns of the same samples; inputs
 /// the batches, the data of each and the order.

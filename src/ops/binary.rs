@@ -1,8 +1,11 @@
 //! Elementwise functions of two operands with broadcasting. Shader: `binary.wgsl`.
+//!
+//! A function is a row of the table below and a case in the shader.
 
 use super::strided::Nest;
 use super::{
-    Backward, EPS, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, flush, widen, word,
+    Backward, EPS, FLUSH, Family, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, flush,
+    widen, word,
 };
 use crate::array::{Array, Indexer};
 use crate::dtype::DType;
@@ -11,7 +14,9 @@ use crate::graph::{Graph, Value};
 use crate::kernel::{Grid, KernelCall, Shader, Slot};
 use crate::shape::{Shape, TensorType};
 
-pub(super) static SHADER: Shader = built_in!("binary", "../../shaders/binary.wgsl");
+pub(super) static FAMILY: Family = Family { operators: OPERATORS, shaders: &[&SHADER] };
+
+static SHADER: Shader = built_in!("binary", "../../shaders/binary.wgsl");
 
 crate::params! {
     struct BinaryParams {
@@ -21,116 +26,154 @@ crate::params! {
     }
 }
 
-/// The elementwise functions of two operands; the number of each is `KIND` in the shader.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "each is documented at its method of `Graph`")]
-#[non_exhaustive]
-pub enum Binary {
-    Add,
-    Sub,
-    Mul,
-    Div,
-    Pow,
-    Min,
-    Max,
-    Equal,
-    NotEqual,
-    Less,
-    LessEqual,
-    Greater,
-    GreaterEqual,
+/// A row: documentation; variant, method and operands; the value in f64 and its bound in units in the last
+/// place; and unless the derivatives are zero wherever they exist, their recordings with respect to each
+/// operand. The row's position is its number in the shader.
+macro_rules! functions {
+    ($(
+        $(#[$doc:meta])+
+        $kind:ident: $method:ident($a:ident, $b:ident) = $value:expr, within $ulps:expr;
+            $(slopes $left:expr, $right:expr;)?
+    )*) => {
+        /// The elementwise functions of two operands; the number of each is `KIND` in the shader.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        #[expect(missing_docs, reason = "each is documented at its method of `Graph`")]
+        pub enum Binary {$($kind,)*}
+
+        const OPERATORS: &[OperatorInfo] = &[$(OperatorInfo::new(
+            stringify!($method),
+            if Binary::$kind.is_comparison() { Gradient::Zero } else { Gradient::Yes },
+            "f32",
+        ),)*];
+
+        #[expect(unused_variables, reason = "not every bound depends on the operands")]
+        impl Binary {
+            /// All of them, in the order of their numbers.
+            pub const ALL: &'static [Binary] = &[$(Binary::$kind,)*];
+
+            /// The name in listings: the method's.
+            pub fn name(self) -> &'static str {
+                match self {$(Binary::$kind => stringify!($method),)*}
+            }
+
+            /// Whether it compares, giving 0 or 1 and no gradient.
+            pub const fn is_comparison(self) -> bool {
+                let slopes: &[&str] = match self {$(Binary::$kind => &[$(stringify!($left))?],)*};
+                slopes.is_empty()
+            }
+
+            fn value(self, a: f64, b: f64) -> f64 {
+                match self {$(Binary::$kind => { let ($a, $b) = (a, b); $value })*}
+            }
+
+            /// The error allowed to f32, in units in the last place. WGSL grants division 2.5 of them, and a
+            /// power goes through `exp2(b log2 a)`, whose error grows with the exponent.
+            fn ulps(self, a: f64, b: f64) -> f64 {
+                match self {$(Binary::$kind => { let ($a, $b) = (a, b); $ulps })*}
+            }
+
+            fn slopes(self) -> Option<[Slope; 2]> {
+                match self {$(Binary::$kind => [$(pair($left, $right))?].into_iter().next(),)*}
+            }
+        }
+
+        impl Graph {$(
+            $(#[$doc])+
+            ///
+            /// Operands are f32 and broadcast together as in NumPy.
+            ///
+            /// # Errors
+            /// [`Error::Broadcast`](crate::Error::Broadcast) with both shapes;
+            /// [`Error::DTypeMismatch`](crate::Error::DTypeMismatch) unless both are f32.
+            #[track_caller]
+            pub fn $method(&self, $a: Value, $b: Value) -> Result<Value> {
+                self.binary(Binary::$kind, $a, $b)
+            }
+        )*}
+    };
 }
 
-impl Binary {
-    /// All of them, in the order of their numbers.
-    pub const ALL: [Binary; 13] = [
-        Binary::Add,
-        Binary::Sub,
-        Binary::Mul,
-        Binary::Div,
-        Binary::Pow,
-        Binary::Min,
-        Binary::Max,
-        Binary::Equal,
-        Binary::NotEqual,
-        Binary::Less,
-        Binary::LessEqual,
-        Binary::Greater,
-        Binary::GreaterEqual,
-    ];
+functions! {
+    /// `a + b`.
+    Add: add(a, b) = a + b, within 1.0;
+        slopes |s| Ok(s.dy), |s| Ok(s.dy);
 
-    /// The name in listings: the method's.
-    pub fn name(self) -> &'static str {
-        match self {
-            Binary::Add => "add",
-            Binary::Sub => "sub",
-            Binary::Mul => "mul",
-            Binary::Div => "div",
-            Binary::Pow => "pow",
-            Binary::Min => "minimum",
-            Binary::Max => "maximum",
-            Binary::Equal => "equal",
-            Binary::NotEqual => "not_equal",
-            Binary::Less => "less",
-            Binary::LessEqual => "less_equal",
-            Binary::Greater => "greater",
-            Binary::GreaterEqual => "greater_equal",
-        }
-    }
+    /// `a - b`.
+    Sub: sub(a, b) = a - b, within 1.0;
+        slopes |s| Ok(s.dy), |s| s.g.neg(s.dy);
 
-    /// Whether it compares, giving 0 or 1 and no gradient.
-    pub fn is_comparison(self) -> bool {
-        self as u32 >= Binary::Equal as u32
-    }
+    /// `a * b`, elementwise.
+    Mul: mul(a, b) = a * b, within 1.0;
+        slopes |s| s.g.mul(s.dy, s.b), |s| s.g.mul(s.dy, s.a);
 
-    fn value(self, a: f64, b: f64) -> f64 {
-        let mask = |condition| if condition { 1.0 } else { 0.0 };
-        match self {
-            Binary::Add => a + b,
-            Binary::Sub => a - b,
-            Binary::Mul => a * b,
-            Binary::Div => a / b,
-            Binary::Pow => a.powf(b),
-            Binary::Min => {
-                if a <= b {
-                    a
-                } else {
-                    b
-                }
-            }
-            Binary::Max => {
-                if a >= b {
-                    a
-                } else {
-                    b
-                }
-            }
-            Binary::Equal => mask(a == b),
-            Binary::NotEqual => mask(a != b),
-            Binary::Less => mask(a < b),
-            Binary::LessEqual => mask(a <= b),
-            Binary::Greater => mask(a > b),
-            Binary::GreaterEqual => mask(a >= b),
-        }
-    }
+    /// `a / b`.
+    Div: div(a, b) = a / b, within 3.0;
+        slopes |s| s.g.div(s.dy, s.b), |s| s.g.neg(s.g.div(s.g.mul(s.dy, s.y)?, s.b)?);
 
-    /// The error allowed to f32. WGSL grants division 2.5 units in the last place, and a power
-    /// goes through `exp2(b log2 a)`, whose error grows with the exponent.
-    fn bound(self, a: f64, b: f64, result: f64) -> f64 {
-        let ulps = match self {
-            Binary::Add | Binary::Sub | Binary::Mul => 1.0,
-            Binary::Div => 3.0,
-            Binary::Pow => 16.0 + 8.0 * b.abs() * (1.0 + a.abs().log2().abs()).min(300.0),
-            _ => 0.0,
-        };
-        widen(ulps * EPS * result.abs() + FLUSH, result, self.value(flush(a), flush(b)))
-    }
+    /// `a^b`; NaN for a negative base with a fractional exponent.
+    Pow: pow(a, b) = a.powf(b), within 16.0 + 8.0 * b.abs() * (1.0 + a.abs().log2().abs()).min(300.0);
+        slopes slope_of_base, slope_of_exponent;
+
+    /// The smaller; where equal, the gradient goes to `a`.
+    Min: minimum(a, b) = if a <= b { a } else { b }, within 0.0;
+        slopes |s| s.g.mul(s.dy, s.g.less_equal(s.a, s.b)?), |s| s.g.mul(s.dy, s.g.greater(s.a, s.b)?);
+
+    /// The larger; where equal, the gradient goes to `a`.
+    Max: maximum(a, b) = if a >= b { a } else { b }, within 0.0;
+        slopes |s| s.g.mul(s.dy, s.g.greater_equal(s.a, s.b)?), |s| s.g.mul(s.dy, s.g.less(s.a, s.b)?);
+
+    /// 1 where `a == b`, else 0.
+    Equal: equal(a, b) = mask(a == b), within 0.0;
+
+    /// 1 where `a != b`, else 0.
+    NotEqual: not_equal(a, b) = mask(a != b), within 0.0;
+
+    /// 1 where `a < b`, else 0.
+    Less: less(a, b) = mask(a < b), within 0.0;
+
+    /// 1 where `a <= b`, else 0.
+    LessEqual: less_equal(a, b) = mask(a <= b), within 0.0;
+
+    /// 1 where `a > b`, else 0.
+    Greater: greater(a, b) = mask(a > b), within 0.0;
+
+    /// 1 where `a >= b`, else 0.
+    GreaterEqual: greater_equal(a, b) = mask(a >= b), within 0.0;
 }
 
-/// The rows of this family.
-pub(super) fn operators() -> Vec<OperatorInfo> {
-    let flows = |kind: Binary| if kind.is_comparison() { Gradient::Zero } else { Gradient::Yes };
-    Binary::ALL.into_iter().map(|kind| OperatorInfo::new(kind.name(), flows(kind), "f32")).collect()
+/// What a gradient is recorded from.
+struct Slopes<'a> {
+    g: &'a Graph,
+    a: Value,
+    b: Value,
+    y: Value,
+    dy: Value,
+}
+
+/// Records a gradient in the shape of the result, with elementary operators.
+type Slope = fn(&Slopes<'_>) -> Result<Value>;
+
+fn pair(left: Slope, right: Slope) -> [Slope; 2] {
+    [left, right]
+}
+
+/// `d(a^b)/da = b a^(b-1)`, which is 0 for b = 0 even where a is 0.
+fn slope_of_base(&Slopes { g, a, b, dy, .. }: &Slopes<'_>) -> Result<Value> {
+    let less = g.sub(b, g.scalar_constant(1.0))?;
+    let slope = g.mul(b, g.pow(a, less)?)?;
+    g.mul(dy, g.select(b, slope, g.scalar_constant(0.0))?)
+}
+
+/// `d(a^b)/db = a^b log a`, taken as 0 where a is 0 or negative.
+fn slope_of_exponent(&Slopes { g, a, y, dy, .. }: &Slopes<'_>) -> Result<Value> {
+    let positive = g.greater(a, g.scalar_constant(0.0))?;
+    let safe = g.select(positive, a, g.scalar_constant(1.0))?;
+    g.mul(dy, g.mul(y, g.log(safe)?)?)
+}
+
+fn mask(condition: bool) -> f64 {
+    f64::from(u8::from(condition))
 }
 
 /// `y = f(a, b)`.
@@ -166,7 +209,15 @@ impl Op for BinaryOp {
     }
 
     fn backward(&self, cx: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
-        Some(if self.0.is_comparison() { Ok(vec![None, None]) } else { self.gradients(cx) })
+        let Some(slopes) = self.0.slopes() else { return Some(Ok(vec![None, None])) };
+        let [a, b] = [cx.inputs[0], cx.inputs[1]];
+        let of = Slopes { g: cx.graph, a, b, y: cx.outputs[0], dy: cx.grad() };
+        // Summed over stretched dimensions.
+        let gradient = |i: usize| {
+            let record = || cx.graph.sum_to(slopes[i](&of)?, cx.graph.shape_of(cx.inputs[i]));
+            cx.needs[i].then(record).transpose()
+        };
+        Some(gradient(0).and_then(|da| Ok(vec![da, gradient(1)?])))
     }
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
@@ -205,7 +256,10 @@ impl Op for BinaryOp {
 
     fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
         let (a, b) = (zip(cx, |a, _| a).data, zip(cx, |_, b| b).data);
-        let bound = |(i, &r): (usize, &f64)| self.0.bound(a[i], b[i], r);
+        let bound = |(i, &r): (usize, &f64)| {
+            let bound = self.0.ulps(a[i], b[i]) * EPS * r.abs() + FLUSH;
+            widen(bound, r, self.0.value(flush(a[i]), flush(b[i])))
+        };
         vec![results[0].data.iter().enumerate().map(bound).collect()]
     }
 }
@@ -222,91 +276,21 @@ fn zip(cx: &Reference<'_>, f: impl Fn(f64, f64) -> f64 + Sync) -> Array {
     Array::from_fn(shape, |i| f(a.data[at_a.offset(i)], b.data[at_b.offset(i)]))
 }
 
-impl BinaryOp {
-    /// The gradients, recorded with elementary operators and summed over stretched dimensions.
-    fn gradients(&self, cx: &Backward<'_>) -> Result<Vec<Option<Value>>> {
-        let (g, dy, y) = (cx.graph, cx.grad(), cx.outputs[0]);
-        let (a, b) = (cx.inputs[0], cx.inputs[1]);
-        let left = || match self.0 {
-            Binary::Add | Binary::Sub => Ok(dy),
-            Binary::Mul => g.mul(dy, b),
-            Binary::Div => g.div(dy, b),
-            Binary::Pow => {
-                // d(a^b)/da = b a^(b-1), which is 0 for b = 0 even where a is 0.
-                let less = g.sub(b, g.scalar_constant(1.0))?;
-                let slope = g.mul(b, g.pow(a, less)?)?;
-                g.mul(dy, g.select(b, slope, g.scalar_constant(0.0))?)
-            }
-            Binary::Min => g.mul(dy, g.less_equal(a, b)?),
-            _ => g.mul(dy, g.greater_equal(a, b)?),
-        };
-        let right = || match self.0 {
-            Binary::Add => Ok(dy),
-            Binary::Sub => g.neg(dy),
-            Binary::Mul => g.mul(dy, a),
-            Binary::Div => g.neg(g.div(g.mul(dy, y)?, b)?),
-            Binary::Pow => {
-                // d(a^b)/db = a^b log a, taken as 0 where a is 0 or negative.
-                let zero = g.scalar_constant(0.0);
-                let positive = g.greater(a, zero)?;
-                let safe = g.select(positive, a, g.scalar_constant(1.0))?;
-                g.mul(dy, g.mul(y, g.log(safe)?)?)
-            }
-            Binary::Min => g.mul(dy, g.greater(a, b)?),
-            _ => g.mul(dy, g.less(a, b)?),
-        };
-        let reduce = |needed: bool, grad: &dyn Fn() -> Result<Value>, to: Value| {
-            needed.then(|| g.sum_to(grad()?, g.shape_of(to))).transpose()
-        };
-        Ok(vec![reduce(cx.needs[0], &left, a)?, reduce(cx.needs[1], &right, b)?])
-    }
-}
-
-macro_rules! methods {
-    ($($(#[$doc:meta])* $method:ident => $kind:ident;)*) => {
-        impl Graph {$(
-            $(#[$doc])*
-            #[track_caller]
-            pub fn $method(&self, a: Value, b: Value) -> Result<Value> {
-                self.apply1(BinaryOp(Binary::$kind), &[a, b])
-            }
-        )*}
-    };
-}
-
-methods! {
-    /// `a + b`.
-    add => Add;
-    /// `a - b`.
-    sub => Sub;
-    /// `a * b`, elementwise.
-    mul => Mul;
-    /// `a / b`.
-    div => Div;
-    /// `a^b`; NaN for a negative base with a fractional exponent.
-    pow => Pow;
-    /// The smaller; where equal, the gradient goes to `a`.
-    minimum => Min;
-    /// The larger; where equal, the gradient goes to `a`.
-    maximum => Max;
-    /// 1 where `a == b`, else 0.
-    equal => Equal;
-    /// 1 where `a != b`, else 0.
-    not_equal => NotEqual;
-    /// 1 where `a < b`, else 0.
-    less => Less;
-    /// 1 where `a <= b`, else 0.
-    less_equal => LessEqual;
-    /// 1 where `a > b`, else 0.
-    greater => Greater;
-    /// 1 where `a >= b`, else 0.
-    greater_equal => GreaterEqual;
-}
-
 impl Graph {
     /// A function by its enumeration.
     #[track_caller]
     pub fn binary(&self, kind: Binary, a: Value, b: Value) -> Result<Value> {
         self.apply1(BinaryOp(kind), &[a, b])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::unary::tests::assert_cases;
+    use super::{Binary, SHADER};
+
+    #[test]
+    fn every_function_has_its_case_in_the_shader() {
+        assert_cases(&SHADER, "f", &Binary::ALL.iter().map(|kind| Some(kind.name())).collect::<Vec<_>>());
     }
 }

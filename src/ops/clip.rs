@@ -1,6 +1,6 @@
 //! The norm over several values, and clipping by a norm. Shader: `clip.wgsl`.
 
-use super::{Backward, EPS, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
+use super::{Family, Backward, EPS, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
 use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -23,10 +23,13 @@ crate::params! {
     struct ClipParams { n: u32, limit: f32 }
 }
 
-pub(super) const OPERATORS: [OperatorInfo; 2] = [
-    OperatorInfo::new("global_norm", Gradient::Yes, "f32"),
-    OperatorInfo::new("clip_by_norm", Gradient::Yes, "f32"),
-];
+pub(super) static FAMILY: Family = Family {
+    operators: &[
+        OperatorInfo::new("global_norm", Gradient::Yes, "f32"),
+        OperatorInfo::new("clip_by_norm", Gradient::Yes, "f32"),
+    ],
+    shaders: &[&SHADER],
+};
 
 /// `sqrt(sum of x^2)` over all elements of all inputs.
 #[derive(Clone, Copy, Debug)]

@@ -2,7 +2,7 @@
 //! masks. Shader: `constrain.wgsl`.
 
 use super::strided::Nest;
-use super::{EPS, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
+use super::{Family, EPS, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
 use crate::array::{Array, Indexer};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -24,11 +24,14 @@ crate::params! {
     struct ElementParams { n: u32 }
 }
 
-pub(super) const OPERATORS: [OperatorInfo; 3] = [
-    OperatorInfo::new("constrain_norm", Gradient::None, "f32"),
-    OperatorInfo::new("non_negative", Gradient::None, "f32"),
-    OperatorInfo::new("apply_mask", Gradient::None, "f32"),
-];
+pub(super) static FAMILY: Family = Family {
+    operators: &[
+        OperatorInfo::new("constrain_norm", Gradient::None, "f32"),
+        OperatorInfo::new("non_negative", Gradient::None, "f32"),
+        OperatorInfo::new("apply_mask", Gradient::None, "f32"),
+    ],
+    shaders: &[&SHADER],
+};
 
 /// What is added to a norm that is divided by.
 const EPSILON: f64 = 1e-7;

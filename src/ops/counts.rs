@@ -1,6 +1,6 @@
 //! Counts that classification metrics are made of. Shader: `counts.wgsl`.
 
-use super::{Backward, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
+use super::{Family, Backward, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
 use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -22,12 +22,15 @@ crate::params! {
     struct JoinParams { n: u32, parts: u32 }
 }
 
-pub(super) const OPERATORS: [OperatorInfo; 4] = [
-    OperatorInfo::new("categorical_accuracy_rows", Gradient::Zero, "f32"),
-    OperatorInfo::new("in_top_k", Gradient::Zero, "f32"),
-    OperatorInfo::new("predicted_classes", Gradient::Zero, "f32"),
-    OperatorInfo::new("threshold_counts", Gradient::Zero, "f32"),
-];
+pub(super) static FAMILY: Family = Family {
+    operators: &[
+        OperatorInfo::new("categorical_accuracy_rows", Gradient::Zero, "f32"),
+        OperatorInfo::new("in_top_k", Gradient::Zero, "f32"),
+        OperatorInfo::new("predicted_classes", Gradient::Zero, "f32"),
+        OperatorInfo::new("threshold_counts", Gradient::Zero, "f32"),
+    ],
+    shaders: &[&SHADER],
+};
 
 /// Whether the target's class is the first largest of each row, or among its `k` largest; inputs
 /// scores and targets: u32 labels or f32 rows.

@@ -2,7 +2,7 @@
 //! Shader: `loss.wgsl`.
 
 use super::softmax::{Exponentials, Route, Rows, exp_ulps};
-use super::{Backward, EPS, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
+use super::{Family, Backward, EPS, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
 use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -22,12 +22,15 @@ crate::params! {
     struct BinaryParams { n: u32 }
 }
 
-pub(super) const OPERATORS: [OperatorInfo; 4] = [
-    OperatorInfo::new("softmax_cross_entropy_rows", Gradient::Yes, "f32"),
-    OperatorInfo::new("softmax_cross_entropy_grad", Gradient::None, "f32"),
-    OperatorInfo::new("sigmoid_binary_cross_entropy_elements", Gradient::Yes, "f32"),
-    OperatorInfo::new("sigmoid_binary_cross_entropy_grad", Gradient::None, "f32"),
-];
+pub(super) static FAMILY: Family = Family {
+    operators: &[
+        OperatorInfo::new("softmax_cross_entropy_rows", Gradient::Yes, "f32"),
+        OperatorInfo::new("softmax_cross_entropy_grad", Gradient::None, "f32"),
+        OperatorInfo::new("sigmoid_binary_cross_entropy_elements", Gradient::Yes, "f32"),
+        OperatorInfo::new("sigmoid_binary_cross_entropy_grad", Gradient::None, "f32"),
+    ],
+    shaders: &[&SHADER],
+};
 
 /// The cross-entropy of each row of logits; inputs logits and targets: u32 labels or f32 rows.
 #[derive(Clone, Copy, Debug)]

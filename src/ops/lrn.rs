@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use super::pool::Runs;
-use super::{Backward, EPS, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
+use super::{Family, Backward, EPS, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
 use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -21,10 +21,13 @@ crate::params! {
     }
 }
 
-pub(super) const OPERATORS: [OperatorInfo; 2] = [
-    OperatorInfo::new("local_response_norm", Gradient::Yes, "f32"),
-    OperatorInfo::new("local_response_norm_grad", Gradient::None, "f32"),
-];
+pub(super) static FAMILY: Family = Family {
+    operators: &[
+        OperatorInfo::new("local_response_norm", Gradient::Yes, "f32"),
+        OperatorInfo::new("local_response_norm_grad", Gradient::None, "f32"),
+    ],
+    shaders: &[&SHADER],
+};
 
 /// The largest denominator that the kernels take: they take the power of a larger one as 0.
 const LARGEST: f64 = (1u128 << 126) as f64;

@@ -9,7 +9,7 @@ pub(super) use route::{
     runs_tiles,
 };
 
-use super::{Backward, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, flush, relative_bound};
+use super::{Family, Backward, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, flush, relative_bound};
 use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -17,7 +17,12 @@ use crate::graph::{Graph, Value};
 use crate::kernel::Slot;
 use crate::shape::{Shape, TensorType};
 
-pub(super) const OPERATORS: [OperatorInfo; 1] = [OperatorInfo::new("matmul", Gradient::Yes, "f32")];
+pub(super) static FAMILY: Family = Family {
+    operators: &[
+        OperatorInfo::new("matmul", Gradient::Yes, "f32"),
+    ],
+    shaders: &[&ELEMENTS, &BLOCKS],
+};
 
 /// `op(a) op(b)`, where `op` transposes the last two axes if asked.
 #[derive(Clone, Copy, Debug)]

@@ -28,7 +28,6 @@ mod layout;
 mod loss;
 mod lrn;
 pub(crate) mod matmul;
-mod moments;
 mod noise;
 mod norm;
 mod pool;
@@ -49,7 +48,6 @@ pub(crate) use clip::check_limit;
 pub(crate) use constrain::{ApplyMask, ConstrainNorm, NonNegative, Units};
 pub use conv::{ConvOptions, ConvRoute};
 pub use layout::SliceRange;
-pub(crate) use moments::{MOMENTS, sums_of_moments};
 use noise::stream_at;
 pub use norm::BatchNorm;
 pub use pool::PoolOptions;
@@ -58,7 +56,7 @@ pub use recurrent::{
     CellActivation, GruReset, Recurrence, RecurrentOptions, RecurrentRoute, RecurrentWeights,
 };
 pub use reduce::Reduction;
-pub use unary::Unary;
+pub use unary::{Domain, Unary};
 pub(crate) use update::{Approximate, Decay, Number, Slots, Step, Update, UpdateRule, correction, numbers};
 pub use window::{Padding, Pair};
 pub(crate) use window::{Window, WindowAxis};
@@ -99,71 +97,48 @@ impl OperatorInfo {
     }
 }
 
+/// What a family of operators registers: its rows of the operator table, and its shaders.
+struct Family {
+    pub operators: &'static [OperatorInfo],
+    pub shaders: &'static [&'static Shader],
+}
+
+/// The families of this module.
+static FAMILIES: &[&Family] = &[
+    &unary::FAMILY,
+    &unary::DERIVATIVES,
+    &binary::FAMILY,
+    &select::FAMILY,
+    &layout::FAMILY,
+    &reduce::FAMILY,
+    &matmul::FAMILY,
+    &conv::FAMILY,
+    &pool::FAMILY,
+    &lrn::FAMILY,
+    &gather::FAMILY,
+    &sequence::FAMILY,
+    &softmax::FAMILY,
+    &loss::FAMILY,
+    &counts::FAMILY,
+    &noise::FAMILY,
+    &norm::FAMILY,
+    &recurrent::FAMILY,
+    &clip::FAMILY,
+    &constrain::FAMILY,
+    &update::FAMILY,
+    &batch::FAMILY,
+    &augment::FAMILY,
+];
+
 /// Every operator of this module: what can appear in a listing of a tape besides updates of optimisers and
 /// operators of the program's own. [`operators`](crate::operators) has those of optimisers too.
 pub fn operators() -> Vec<OperatorInfo> {
-    let (unary, binary) = (unary::operators(), binary::operators());
-    let families: &[&[OperatorInfo]] = &[
-        &unary,
-        &binary,
-        &select::OPERATORS,
-        &layout::OPERATORS,
-        &reduce::OPERATORS,
-        &matmul::OPERATORS,
-        &conv::OPERATORS,
-        &pool::OPERATORS,
-        &lrn::OPERATORS,
-        &gather::OPERATORS,
-        &sequence::OPERATORS,
-        &softmax::OPERATORS,
-        &loss::OPERATORS,
-        &counts::OPERATORS,
-        &moments::OPERATORS,
-        &noise::OPERATORS,
-        &norm::OPERATORS,
-        &recurrent::OPERATORS,
-        &clip::OPERATORS,
-        &constrain::OPERATORS,
-        &update::OPERATORS,
-        &batch::OPERATORS,
-        &augment::OPERATORS,
-    ];
-    families.concat()
+    FAMILIES.iter().flat_map(|family| family.operators).copied().collect()
 }
 
 /// Every shader of this module.
 pub fn shaders() -> Vec<&'static Shader> {
-    let mut shaders = vec![
-        &unary::SHADER,
-        &binary::SHADER,
-        &select::SHADER,
-        &layout::SHADER,
-        &reduce::SHADER,
-        &matmul::ELEMENTS,
-        &matmul::BLOCKS,
-        &conv::DIRECT,
-        &conv::COLUMNS,
-        &conv::BLOCKS,
-        &pool::SHADER,
-        &lrn::SHADER,
-        &gather::SHADER,
-        &gather::SORTED,
-        &sequence::SHADER,
-        &softmax::SHADER,
-        &loss::SHADER,
-        &counts::SHADER,
-        &moments::SHADER,
-        &noise::SHADER,
-        &norm::SHADER,
-        &norm::ELEMENTS,
-        &clip::SHADER,
-        &constrain::SHADER,
-        &update::SHADER,
-        &batch::SHADER,
-        &augment::SHADER,
-    ];
-    shaders.extend(recurrent::SHADERS);
-    shaders
+    FAMILIES.iter().flat_map(|family| family.shaders).copied().collect()
 }
 
 /// Fails unless `ty` has the dtype that the operand `what` needs.

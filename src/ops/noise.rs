@@ -1,7 +1,8 @@
 //! Dropout and additive noise: operators that draw numbers. Shader: `noise.wgsl`.
 
 use super::{
-    Backward, EPS, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, flush, widen, word,
+    Backward, EPS, FLUSH, Family, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, flush,
+    widen, word,
 };
 use crate::array::Array;
 use crate::dtype::DType;
@@ -23,11 +24,14 @@ crate::params! {
     struct NoiseParams { n: u32, deviation: f32, stream: u32, step: u32, seed: u32 }
 }
 
-pub(super) const OPERATORS: [OperatorInfo; 3] = [
-    OperatorInfo::new("dropout", Gradient::Yes, "f32"),
-    OperatorInfo::new("spatial_dropout", Gradient::Yes, "f32"),
-    OperatorInfo::new("gaussian_noise", Gradient::Yes, "f32"),
-];
+pub(super) static FAMILY: Family = Family {
+    operators: &[
+        OperatorInfo::new("dropout", Gradient::Yes, "f32"),
+        OperatorInfo::new("spatial_dropout", Gradient::Yes, "f32"),
+        OperatorInfo::new("gaussian_noise", Gradient::Yes, "f32"),
+    ],
+    shaders: &[&SHADER],
+};
 
 /// `y = x keep / (1 - rate)`: linear, and its own gradient.
 #[derive(Clone, Copy, Debug)]

@@ -1,7 +1,8 @@
 //! Reductions over axes, and argmax. Shader: `reduce.wgsl`.
 
 use super::{
-    Backward, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, relative_bound, word,
+    Backward, FLUSH, Family, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, relative_bound,
+    word,
 };
 use crate::array::{Array, Indexer};
 use crate::dtype::DType;
@@ -24,13 +25,16 @@ crate::params! {
     struct ArgmaxParams { n: u32, axis: u32, inner: u32 }
 }
 
-pub(super) const OPERATORS: [OperatorInfo; 5] = [
-    OperatorInfo::new("sum", Gradient::Yes, "f32"),
-    OperatorInfo::new("mean", Gradient::Yes, "f32"),
-    OperatorInfo::new("max", Gradient::Yes, "f32"),
-    OperatorInfo::new("min", Gradient::Yes, "f32"),
-    OperatorInfo::new("argmax", Gradient::Zero, "f32"),
-];
+pub(super) static FAMILY: Family = Family {
+    operators: &[
+        OperatorInfo::new("sum", Gradient::Yes, "f32"),
+        OperatorInfo::new("mean", Gradient::Yes, "f32"),
+        OperatorInfo::new("max", Gradient::Yes, "f32"),
+        OperatorInfo::new("min", Gradient::Yes, "f32"),
+        OperatorInfo::new("argmax", Gradient::Zero, "f32"),
+    ],
+    shaders: &[&SHADER],
+};
 
 /// What a reduction computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,7 +1,7 @@
 //! Elementwise choice between two operands. Shader: `select.wgsl`.
 
 use super::strided::Nest;
-use super::{Backward, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
+use super::{Family, Backward, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
 use crate::array::{Array, Indexer};
 use crate::dtype::DType;
 use crate::error::Result;
@@ -19,7 +19,12 @@ crate::params! {
     }
 }
 
-pub(super) const OPERATORS: [OperatorInfo; 1] = [OperatorInfo::new("select", Gradient::Yes, "f32, u32")];
+pub(super) static FAMILY: Family = Family {
+    operators: &[
+        OperatorInfo::new("select", Gradient::Yes, "f32, u32"),
+    ],
+    shaders: &[&SHADER],
+};
 
 /// `a` where the condition is not zero, else `b`.
 #[derive(Clone, Copy, Debug)]

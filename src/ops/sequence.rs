@@ -1,6 +1,6 @@
 //! What sequences of indices that are padded to one length hold. Shader: `sequence.wgsl`.
 
-use super::{Backward, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
+use super::{Family, Backward, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
 use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -14,10 +14,13 @@ crate::params! {
     struct SequenceParams { n: u32, time: u32, padding: u32 }
 }
 
-pub(super) const OPERATORS: [OperatorInfo; 2] = [
-    OperatorInfo::new("sequence_lengths", Gradient::Zero, "u32"),
-    OperatorInfo::new("padding_mask", Gradient::Zero, "u32"),
-];
+pub(super) static FAMILY: Family = Family {
+    operators: &[
+        OperatorInfo::new("sequence_lengths", Gradient::Zero, "u32"),
+        OperatorInfo::new("padding_mask", Gradient::Zero, "u32"),
+    ],
+    shaders: &[&SHADER],
+};
 
 /// Per row of the last axis, one more than the place of the last index that is not the padding.
 #[derive(Clone, Copy, Debug)]

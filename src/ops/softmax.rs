@@ -1,6 +1,6 @@
 //! Softmax and log-softmax along an axis. Shader: `softmax.wgsl`.
 
-use super::{Backward, EPS, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
+use super::{Family, Backward, EPS, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
 use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::Result;
@@ -16,12 +16,15 @@ crate::params! {
     struct SoftmaxParams { n: u32, axis: u32, inner: u32 }
 }
 
-pub(super) const OPERATORS: [OperatorInfo; 4] = [
-    OperatorInfo::new("softmax", Gradient::Yes, "f32"),
-    OperatorInfo::new("softmax_grad", Gradient::None, "f32"),
-    OperatorInfo::new("log_softmax", Gradient::Yes, "f32"),
-    OperatorInfo::new("log_softmax_grad", Gradient::None, "f32"),
-];
+pub(super) static FAMILY: Family = Family {
+    operators: &[
+        OperatorInfo::new("softmax", Gradient::Yes, "f32"),
+        OperatorInfo::new("softmax_grad", Gradient::None, "f32"),
+        OperatorInfo::new("log_softmax", Gradient::Yes, "f32"),
+        OperatorInfo::new("log_softmax_grad", Gradient::None, "f32"),
+    ],
+    shaders: &[&SHADER],
+};
 
 /// A value viewed as `[outer, axis, inner]`: its rows along one axis.
 #[derive(Clone, Copy, Debug)]

@@ -1,7 +1,14 @@
 //! Elementwise functions of one operand. Shader: `unary.wgsl`.
+//!
+//! A function is a row of the table below and a case in the shader. From the rows come the enumeration,
+//! the names, the rows of the operator table, the methods of `Graph`, the f64 reference, the error bounds
+//! and what tests and benches need to know.
+
+use std::f64::consts::TAU;
 
 use super::{
-    Backward, EPS, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, flush, widen, word,
+    Backward, EPS, FLUSH, Family, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, flush,
+    widen, word,
 };
 use crate::array::Array;
 use crate::dtype::DType;
@@ -10,310 +17,253 @@ use crate::graph::{Graph, Value};
 use crate::kernel::{KernelCall, Shader, Slot};
 use crate::shape::TensorType;
 
-pub(super) static SHADER: Shader = built_in!("unary", "../../shaders/unary.wgsl");
+pub(super) static FAMILY: Family = Family { operators: FORWARD, shaders: &[&SHADER] };
+pub(super) static DERIVATIVES: Family = Family { operators: BACKWARD, shaders: &[] };
+
+static SHADER: Shader = built_in!("unary", "../../shaders/unary.wgsl");
 
 crate::params! {
     struct UnaryParams { n: u32, a: f32, b: f32 }
 }
 
-/// The elementwise functions of one operand; the number of each is `KIND` in the shader.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "each is documented at its method of `Graph`")]
+/// Where an elementwise function is smooth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Unary {
-    Neg,
-    Abs,
-    Square,
-    Sqrt,
-    Exp,
-    Log,
-    Sign,
-    Sigmoid,
-    Tanh,
-    Relu,
-    LeakyRelu,
-    Elu,
-    Selu,
-    Gelu,
-    GeluTanh,
-    Softplus,
-    Softsign,
-    HardSigmoid,
-    Swish,
-    Step,
-    Clip,
+pub enum Domain {
+    /// Everywhere but perhaps at 0.
+    Real,
+    /// Above 0 only.
+    Positive,
+    /// It has corners elsewhere than at 0, where its parameters put them.
+    Cornered,
 }
 
 /// What the derivative is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Needs {
+enum Saved {
     Input,
     Output,
-    /// The derivative is zero wherever it exists.
-    Nothing,
 }
 
-impl Unary {
-    /// All of them, in the order of their numbers.
-    pub const ALL: [Unary; 21] = [
-        Unary::Neg,
-        Unary::Abs,
-        Unary::Square,
-        Unary::Sqrt,
-        Unary::Exp,
-        Unary::Log,
-        Unary::Sign,
-        Unary::Sigmoid,
-        Unary::Tanh,
-        Unary::Relu,
-        Unary::LeakyRelu,
-        Unary::Elu,
-        Unary::Selu,
-        Unary::Gelu,
-        Unary::GeluTanh,
-        Unary::Softplus,
-        Unary::Softsign,
-        Unary::HardSigmoid,
-        Unary::Swish,
-        Unary::Step,
-        Unary::Clip,
-    ];
-
-    /// The name in listings: the method's.
-    pub fn name(self) -> &'static str {
-        match self {
-            Unary::Neg => "neg",
-            Unary::Abs => "abs",
-            Unary::Square => "square",
-            Unary::Sqrt => "sqrt",
-            Unary::Exp => "exp",
-            Unary::Log => "log",
-            Unary::Sign => "sign",
-            Unary::Sigmoid => "sigmoid",
-            Unary::Tanh => "tanh",
-            Unary::Relu => "relu",
-            Unary::LeakyRelu => "leaky_relu",
-            Unary::Elu => "elu",
-            Unary::Selu => "selu",
-            Unary::Gelu => "gelu",
-            Unary::GeluTanh => "gelu_tanh",
-            Unary::Softplus => "softplus",
-            Unary::Softsign => "softsign",
-            Unary::HardSigmoid => "hard_sigmoid",
-            Unary::Swish => "swish",
-            Unary::Step => "step",
-            Unary::Clip => "clip",
-        }
-    }
-
-    fn grad_name(self) -> &'static str {
-        match self {
-            Unary::Neg => "neg_grad",
-            Unary::Abs => "abs_grad",
-            Unary::Square => "square_grad",
-            Unary::Sqrt => "sqrt_grad",
-            Unary::Exp => "exp_grad",
-            Unary::Log => "log_grad",
-            Unary::Sign => "sign_grad",
-            Unary::Sigmoid => "sigmoid_grad",
-            Unary::Tanh => "tanh_grad",
-            Unary::Relu => "relu_grad",
-            Unary::LeakyRelu => "leaky_relu_grad",
-            Unary::Elu => "elu_grad",
-            Unary::Selu => "selu_grad",
-            Unary::Gelu => "gelu_grad",
-            Unary::GeluTanh => "gelu_tanh_grad",
-            Unary::Softplus => "softplus_grad",
-            Unary::Softsign => "softsign_grad",
-            Unary::HardSigmoid => "hard_sigmoid_grad",
-            Unary::Swish => "swish_grad",
-            Unary::Step => "step_grad",
-            Unary::Clip => "clip_grad",
-        }
-    }
-
-    fn needs(self) -> Needs {
-        match self {
-            Unary::Sign | Unary::Step => Needs::Nothing,
-            Unary::Sqrt
-            | Unary::Exp
-            | Unary::Sigmoid
-            | Unary::Tanh
-            | Unary::Relu
-            | Unary::Elu
-            | Unary::Selu => Needs::Output,
-            _ => Needs::Input,
-        }
-    }
-
-    /// The function in f64.
-    fn value(self, x: f64, a: f64, b: f64) -> f64 {
-        match self {
-            Unary::Neg => -x,
-            Unary::Abs => x.abs(),
-            Unary::Square => x * x,
-            Unary::Sqrt => x.sqrt(),
-            Unary::Exp => x.exp(),
-            Unary::Log => x.ln(),
-            Unary::Sign => sign(x),
-            Unary::Sigmoid => sigmoid(x),
-            Unary::Tanh => x.tanh(),
-            Unary::Relu => {
-                if x <= 0.0 {
-                    0.0
-                } else {
-                    x
-                }
-            }
-            Unary::LeakyRelu => {
-                if x < 0.0 {
-                    a * x
-                } else {
-                    x
-                }
-            }
-            Unary::Elu => {
-                if x < 0.0 {
-                    a * x.exp_m1()
-                } else {
-                    x
-                }
-            }
-            Unary::Selu => SELU_SCALE * if x < 0.0 { SELU_ALPHA * x.exp_m1() } else { x },
-            Unary::Gelu => x * normal_cdf(x),
-            Unary::GeluTanh => x * sigmoid(2.0 * gelu_inner(x)),
-            Unary::Softplus => x.max(0.0) + (-x.abs()).exp().ln_1p(),
-            Unary::Softsign => x / (1.0 + x.abs()),
-            Unary::HardSigmoid => (x / 6.0 + 0.5).clamp(0.0, 1.0),
-            Unary::Swish => x * sigmoid(x),
-            Unary::Step => {
-                if x >= 0.0 {
-                    1.0
-                } else {
-                    0.0
-                }
-            }
-            Unary::Clip => x.clamp(a, b),
-        }
-    }
-
-    /// The derivative in f64, in terms of the input or the output, as [`Unary::needs`] says.
-    fn derivative(self, v: f64, a: f64, b: f64) -> f64 {
-        match self {
-            Unary::Neg => -1.0,
-            Unary::Abs => sign(v),
-            Unary::Square => 2.0 * v,
-            Unary::Sqrt => 0.5 / v,
-            Unary::Exp => v,
-            Unary::Log => 1.0 / v,
-            Unary::Sign | Unary::Step => 0.0,
-            Unary::Sigmoid => v * (1.0 - v),
-            Unary::Tanh => 1.0 - v * v,
-            Unary::Relu => {
-                if v > 0.0 {
-                    1.0
-                } else {
-                    0.0
-                }
-            }
-            Unary::LeakyRelu => {
-                if v > 0.0 {
-                    1.0
-                } else {
-                    a
-                }
-            }
-            Unary::Elu => {
-                if v > 0.0 {
-                    1.0
-                } else {
-                    v + a
-                }
-            }
-            Unary::Selu => {
-                if v > 0.0 {
-                    SELU_SCALE
-                } else {
-                    v + SELU_SCALE * SELU_ALPHA
-                }
-            }
-            Unary::Gelu => {
-                let density = (-0.5 * v * v).exp() / std::f64::consts::TAU.sqrt();
-                normal_cdf(v) + v * density
-            }
-            Unary::GeluTanh => {
-                // (1 + tanh u) / 2 = sigmoid(2 u), which does not cancel.
-                let s = sigmoid(2.0 * gelu_inner(v));
-                let slope = SQRT_2_OVER_PI * (1.0 + 3.0 * 0.044_715 * v * v);
-                s + 2.0 * v * s * (1.0 - s) * slope
-            }
-            Unary::Softplus => sigmoid(v),
-            Unary::Softsign => (1.0 + v.abs()).powi(-2),
-            Unary::HardSigmoid => {
-                if v.abs() < 3.0 {
-                    1.0 / 6.0
-                } else {
-                    0.0
-                }
-            }
-            Unary::Swish => sigmoid(v) * (1.0 + v * (1.0 - sigmoid(v))),
-            Unary::Clip => {
-                if v >= a && v <= b {
-                    1.0
-                } else {
-                    0.0
-                }
-            }
-        }
-    }
-
-    /// The error allowed to f32. WGSL grants `exp(x)` an error of `3 + 2 |x|` units in the last
-    /// place and `log` an absolute 2^-21 near 1 (WGSL, section 15.7.4); the rest follows.
-    fn bound(self, x: f64, result: f64) -> f64 {
-        let ulps = match self {
-            Unary::Neg | Unary::Abs | Unary::Relu | Unary::Sign | Unary::Step | Unary::Clip => 0.0,
-            Unary::Square | Unary::LeakyRelu => 1.0,
-            Unary::Sqrt | Unary::Softsign => 4.0,
-            Unary::Log => return (4.0 * EPS * result.abs()).max(2f64.powi(-21)),
-            Unary::Tanh => 16.0,
-            Unary::HardSigmoid => return 2.0 * EPS,
-            Unary::Gelu => 24.0 + 2.0 * x * x,
-            Unary::GeluTanh => 24.0 + 8.0 * x * x * x.abs().max(1.0),
-            _ => 10.0 + 3.0 * x.abs(),
-        };
-        // A factor that is flushed to zero is lost times the other one.
-        ulps * EPS * result.abs() + FLUSH * (1.0 + x.abs())
-    }
-
-    /// The error allowed to the f32 derivative, for `dy` = 1.
-    fn derivative_bound(self, v: f64, result: f64) -> f64 {
-        let terms = match self {
-            Unary::Neg
-            | Unary::Abs
-            | Unary::Relu
-            | Unary::LeakyRelu
-            | Unary::Clip
-            | Unary::Sign
-            | Unary::Step => 0.0,
-            Unary::Tanh | Unary::Sigmoid => 4.0 * EPS,
-            Unary::Elu | Unary::Selu => 4.0 * EPS * v.abs().max(1.0),
-            Unary::Gelu | Unary::GeluTanh => EPS * (64.0 + 16.0 * v * v),
-            Unary::Softplus | Unary::Swish => EPS * (12.0 + 4.0 * v.abs()),
-            _ => 0.0,
-        };
-        4.0 * EPS * result.abs() + terms * v.abs().min(1.0).max(result.abs()) + FLUSH
-    }
+/// The error allowed to an f32 result.
+enum Within {
+    /// Units in the last place.
+    Ulps(f64),
+    /// The same, but at least the second number.
+    AtLeast(f64, f64),
 }
+use Within::{AtLeast, Ulps};
 
-/// The rows of this family: each function, and each derivative that is a kernel.
-pub(super) fn operators() -> Vec<OperatorInfo> {
-    let row = |kind: Unary| {
-        let flows = if kind.needs() == Needs::Nothing { Gradient::Zero } else { Gradient::Yes };
-        let forward = OperatorInfo::new(kind.name(), flows, "f32");
-        let backward = OperatorInfo::new(kind.grad_name(), Gradient::None, "f32");
-        std::iter::once(forward).chain((flows == Gradient::Yes).then_some(backward))
+/// A row: documentation; variant, method and parameters, each with a value for tests and benches; what
+/// the parameters must fulfil; the domain; the value in f64 and its bound; and unless the derivative is
+/// zero wherever it exists, the derivative in terms of the input or the output, and what its error has
+/// besides four units in the last place, relative to the operand or 1. The row's position is its number
+/// in the shader.
+macro_rules! functions {
+    ($(
+        $(#[$doc:meta])+
+        $kind:ident: $method:ident($x:ident $(, $p:ident = $sample:literal)*)
+            $(requires ($fits:expr, $argument:literal, $expected:literal))?
+            on $domain:ident = $value:expr, within $bound:expr;
+            $(slope of $saved:ident $v:ident = $slope:expr, within $terms:expr;)?
+    )*) => {
+        /// The elementwise functions of one operand; the number of each is `KIND` in the shader.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        #[expect(missing_docs, reason = "each is documented at its method of `Graph`")]
+        pub enum Unary {$($kind,)*}
+
+        const FORWARD: &[OperatorInfo] = &[$(
+            OperatorInfo::new(stringify!($method), flow(&[$(Saved::$saved)?]), "f32"),
+        )*];
+
+        const BACKWARD: &[OperatorInfo] = &[$($(
+            derivative_row(concat!(stringify!($method), "_grad"), Saved::$saved),
+        )?)*];
+
+        #[expect(unused_variables, reason = "not every expression depends on every number")]
+        impl Unary {
+            /// All of them, in the order of their numbers.
+            pub const ALL: &'static [Unary] = &[$(Unary::$kind,)*];
+
+            /// The name in listings: the method's.
+            pub fn name(self) -> &'static str {
+                match self {$(Unary::$kind => stringify!($method),)*}
+            }
+
+            fn grad_name(self) -> &'static str {
+                match self {$(Unary::$kind => concat!(stringify!($method), "_grad"),)*}
+            }
+
+            /// The names of its parameters, at most two, with a usual value for each.
+            pub fn parameters(self) -> &'static [(&'static str, f32)] {
+                match self {$(Unary::$kind => &[$((stringify!($p), $sample),)*],)*}
+            }
+
+            /// Where it is smooth.
+            pub fn domain(self) -> Domain {
+                match self {$(Unary::$kind => Domain::$domain,)*}
+            }
+
+            /// Whether a gradient flows.
+            pub fn gradient(self) -> Gradient {
+                if self.saved().is_some() { Gradient::Yes } else { Gradient::Zero }
+            }
+
+            fn saved(self) -> Option<Saved> {
+                let saved: &[Saved] = match self {$(Unary::$kind => &[$(Saved::$saved)?],)*};
+                saved.first().copied()
+            }
+
+            /// The function in f64.
+            fn value(self, x: f64, p: [f64; 2]) -> f64 {
+                match self {$(Unary::$kind => {
+                    let ($x, [$($p,)* ..]) = (x, p);
+                    $value
+                })*}
+            }
+
+            /// The derivative in f64, in terms of what is [saved](Unary::saved).
+            fn derivative(self, v: f64, p: [f64; 2]) -> f64 {
+                match self {$(Unary::$kind => {
+                    let [$($p,)* ..] = p;
+                    first(&[$({ let $v = v; $slope })?])
+                })*}
+            }
+
+            fn within(self, x: f64) -> Within {
+                match self {$(Unary::$kind => { let $x = x; $bound })*}
+            }
+
+            fn derivative_terms(self, v: f64) -> f64 {
+                match self {$(Unary::$kind => first(&[$({ let $v = v; $terms })?]),)*}
+            }
+
+            /// Fails for parameters that the function is not defined for.
+            fn check(self, p: [f32; 2]) -> Result<()> {
+                match self {$(Unary::$kind => {
+                    let [$($p,)* ..] = p;
+                    $(let fits: bool = $fits;
+                    if !fits {
+                        let value = self.given(&p, |_, value| value.to_string()).join("..");
+                        return Err(Error::Argument { argument: $argument, value, expected: $expected });
+                    })?
+                })*}
+                Ok(())
+            }
+        }
+
+        impl Graph {$(
+            $(#[$doc])+
+            ///
+            /// f32 of any shape; the result has the same.
+            ///
+            /// # Errors
+            #[doc = concat!(
+                " [`Error::DTypeMismatch`] unless `x` is f32",
+                $("; [`Error::Argument`] for another ", $argument, ": ", $expected,)?
+                "."
+            )]
+            #[track_caller]
+            pub fn $method(&self, $x: Value $(, $p: f32)*) -> Result<Value> {
+                self.unary(Unary::$kind, $x, &[$($p),*])
+            }
+        )*}
     };
-    Unary::ALL.into_iter().flat_map(row).collect()
+}
+
+functions! {
+    /// `-x`.
+    Neg: neg(x) on Real = -x, within Ulps(0.0);
+        slope of Input v = -1.0, within 0.0;
+
+    /// `|x|`; its derivative at 0 is 0.
+    Abs: abs(x) on Real = x.abs(), within Ulps(0.0);
+        slope of Input v = sign(v), within 0.0;
+
+    /// `x^2`.
+    Square: square(x) on Real = x * x, within Ulps(1.0);
+        slope of Input v = 2.0 * v, within 0.0;
+
+    /// The square root; NaN below 0.
+    Sqrt: sqrt(x) on Positive = x.sqrt(), within Ulps(4.0);
+        slope of Output y = 0.5 / y, within 0.0;
+
+    /// `e^x`.
+    Exp: exp(x) on Real = x.exp(), within exp_ulps(x);
+        slope of Output y = y, within 0.0;
+
+    /// The natural logarithm; -inf at 0, NaN below.
+    Log: log(x) on Positive = x.ln(), within AtLeast(4.0, 2f64.powi(-21));
+        slope of Input v = 1.0 / v, within 0.0;
+
+    /// -1, 0 or 1; its derivative is 0.
+    Sign: sign(x) on Real = sign(x), within Ulps(0.0);
+
+    /// `1 / (1 + e^-x)`, exact for any x.
+    Sigmoid: sigmoid(x) on Real = sigmoid(x), within exp_ulps(x);
+        slope of Output y = y * (1.0 - y), within 4.0 * EPS;
+
+    /// The hyperbolic tangent.
+    Tanh: tanh(x) on Real = x.tanh(), within Ulps(16.0);
+        slope of Output y = 1.0 - y * y, within 4.0 * EPS;
+
+    /// `max(x, 0)`; its derivative at 0 is 0.
+    Relu: relu(x) on Real = if x <= 0.0 { 0.0 } else { x }, within Ulps(0.0);
+        slope of Output y = if y > 0.0 { 1.0 } else { 0.0 }, within 0.0;
+
+    /// `x` where positive, `alpha x` elsewhere.
+    LeakyRelu: leaky_relu(x, alpha = 0.1) requires (alpha.is_finite(), "alpha", "it must be finite")
+        on Real = if x < 0.0 { alpha * x } else { x }, within Ulps(1.0);
+        slope of Input v = if v > 0.0 { 1.0 } else { alpha }, within 0.0;
+
+    /// `x` where positive, `alpha (e^x - 1)` elsewhere (Clevert et al., ICLR 2016).
+    Elu: elu(x, alpha = 1.3) requires (alpha.is_finite(), "alpha", "it must be finite")
+        on Real = if x < 0.0 { alpha * x.exp_m1() } else { x }, within exp_ulps(x);
+        slope of Output y = if y > 0.0 { 1.0 } else { y + alpha }, within 4.0 * EPS * y.abs().max(1.0);
+
+    /// Scaled ELU with the constants of Klambauer et al., NeurIPS 2017.
+    Selu: selu(x) on Real = SELU_SCALE * if x < 0.0 { SELU_ALPHA * x.exp_m1() } else { x }, within exp_ulps(x);
+        slope of Output y = if y > 0.0 { SELU_SCALE } else { y + SELU_SCALE * SELU_ALPHA },
+            within 4.0 * EPS * y.abs().max(1.0);
+
+    /// `x Phi(x)`, Phi the standard normal distribution function (Hendrycks and Gimpel, 2016).
+    Gelu: gelu(x) on Real = x * normal_cdf(x), within Ulps(24.0 + 2.0 * x * x);
+        slope of Input v = normal_cdf(v) + v * (-0.5 * v * v).exp() / TAU.sqrt(),
+            within EPS * (64.0 + 16.0 * v * v);
+
+    /// The tanh form of GELU: `x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))`.
+    GeluTanh: gelu_tanh(x) on Real = x * sigmoid(2.0 * gelu_inner(x)),
+            within Ulps(24.0 + 8.0 * x * x * x.abs().max(1.0));
+        slope of Input v = gelu_tanh_slope(v), within EPS * (64.0 + 16.0 * v * v);
+
+    /// `log(1 + e^x)`, exact for any x.
+    Softplus: softplus(x) on Real = x.max(0.0) + (-x.abs()).exp().ln_1p(), within exp_ulps(x);
+        slope of Input v = sigmoid(v), within EPS * (12.0 + 4.0 * v.abs());
+
+    /// `x / (1 + |x|)`.
+    Softsign: softsign(x) on Real = x / (1.0 + x.abs()), within Ulps(4.0);
+        slope of Input v = (1.0 + v.abs()).powi(-2), within 0.0;
+
+    /// `min(max(x/6 + 1/2, 0), 1)`, as in Keras 3 and PyTorch.
+    HardSigmoid: hard_sigmoid(x) on Real = (x / 6.0 + 0.5).clamp(0.0, 1.0), within AtLeast(0.0, 2.0 * EPS);
+        slope of Input v = if v.abs() < 3.0 { 1.0 / 6.0 } else { 0.0 }, within 0.0;
+
+    /// `x sigmoid(x)`, also called SiLU.
+    Swish: swish(x) on Real = x * sigmoid(x), within exp_ulps(x);
+        slope of Input v = sigmoid(v) * (1.0 + v * (1.0 - sigmoid(v))), within EPS * (12.0 + 4.0 * v.abs());
+
+    /// 1 where `x >= 0`, else 0; its derivative is 0.
+    Step: step(x) on Real = if x >= 0.0 { 1.0 } else { 0.0 }, within Ulps(0.0);
+
+    /// `x` limited to `[min, max]`; its derivative is 1 within, ends included, and 0 outside.
+    Clip: clip(x, min = -0.75, max = 0.8) requires (min <= max, "range", "min must not exceed max")
+        on Cornered = x.clamp(min, max), within Ulps(0.0);
+        slope of Input v = if v >= min && v <= max { 1.0 } else { 0.0 }, within 0.0;
+
+    /// `1 / x`; infinite at 0.
+    Reciprocal: reciprocal(x) on Real = 1.0 / x, within Ulps(3.0);
+        slope of Output y = -y * y, within 0.0;
 }
 
 const SELU_SCALE: f64 = 1.050_700_987_355_480_5;
@@ -321,13 +271,7 @@ const SELU_ALPHA: f64 = 1.673_263_242_354_377_2;
 const SQRT_2_OVER_PI: f64 = 0.797_884_560_802_865_4;
 
 fn sign(x: f64) -> f64 {
-    if x > 0.0 {
-        1.0
-    } else if x < 0.0 {
-        -1.0
-    } else {
-        0.0
-    }
+    if x == 0.0 || x.is_nan() { 0.0 } else { x.signum() }
 }
 
 fn sigmoid(x: f64) -> f64 {
@@ -342,12 +286,58 @@ fn gelu_inner(x: f64) -> f64 {
     SQRT_2_OVER_PI * (x + 0.044_715 * x * x * x)
 }
 
+fn gelu_tanh_slope(v: f64) -> f64 {
+    // (1 + tanh u) / 2 = sigmoid(2 u), which does not cancel.
+    let s = sigmoid(2.0 * gelu_inner(v));
+    s + 2.0 * v * s * (1.0 - s) * SQRT_2_OVER_PI * (1.0 + 3.0 * 0.044_715 * v * v)
+}
+
+/// WGSL grants `exp(x)` an error of `3 + 2 |x|` units in the last place and `log` an absolute 2^-21 near 1
+/// (WGSL, section 15.7.4); the rest follows.
+fn exp_ulps(x: f64) -> Within {
+    Ulps(10.0 + 3.0 * x.abs())
+}
+
+const fn flow(slope: &[Saved]) -> Gradient {
+    if slope.is_empty() { Gradient::Zero } else { Gradient::Yes }
+}
+
+/// The row of a derivative that is a kernel.
+const fn derivative_row(name: &'static str, _: Saved) -> OperatorInfo {
+    OperatorInfo::new(name, Gradient::None, "f32")
+}
+
+/// An expression that a row may leave out.
+fn first(numbers: &[f64]) -> f64 {
+    numbers.first().copied().unwrap_or_default()
+}
+
+impl Unary {
+    /// Something of each parameter's name and value.
+    fn given(self, p: &[f32; 2], of: impl Fn(&str, f32) -> String) -> Vec<String> {
+        self.parameters().iter().zip(p).map(|(&(name, _), &value)| of(name, value)).collect()
+    }
+
+    /// The error allowed to f32.
+    fn bound(self, x: f64, result: f64) -> f64 {
+        match self.within(x) {
+            // A factor that is flushed to zero is lost times the other one.
+            Ulps(ulps) => ulps * EPS * result.abs() + FLUSH * (1.0 + x.abs()),
+            AtLeast(ulps, least) => (ulps * EPS * result.abs()).max(least),
+        }
+    }
+
+    /// The error allowed to the f32 derivative, for `dy` = 1.
+    fn derivative_bound(self, v: f64, result: f64) -> f64 {
+        4.0 * EPS * result.abs() + self.derivative_terms(v) * v.abs().min(1.0).max(result.abs()) + FLUSH
+    }
+}
+
 /// `y = f(x)`.
 #[derive(Clone, Copy, Debug)]
 struct UnaryOp {
     kind: Unary,
-    a: f32,
-    b: f32,
+    p: [f32; 2],
 }
 
 /// `dx = f'(v) dy`; inputs `v` (x or y) and `dy`.
@@ -355,19 +345,16 @@ struct UnaryOp {
 struct UnaryGrad(UnaryOp);
 
 impl UnaryOp {
-    fn attributes(&self) -> String {
-        match self.kind {
-            Unary::LeakyRelu | Unary::Elu => format!("alpha={}", self.a),
-            Unary::Clip => format!("{}, {}", self.a, self.b),
-            _ => String::new(),
-        }
+    fn wide(&self) -> [f64; 2] {
+        self.p.map(f64::from)
     }
 
     fn call(&self, entry: &'static str, ty: TensorType) -> KernelCall {
         let n = ty.numel().div_ceil(4);
+        let [a, b] = self.p;
         KernelCall::new(&SHADER, entry)
             .constant("KIND", f64::from(self.kind as u32))
-            .params(&UnaryParams { n: word(n), a: self.a, b: self.b })
+            .params(&UnaryParams { n: word(n), a, b })
             .elementwise("n", n, 4)
     }
 }
@@ -378,22 +365,12 @@ impl Op for UnaryOp {
     }
 
     fn attributes(&self) -> String {
-        UnaryOp::attributes(self)
+        self.kind.given(&self.p, |name, value| format!("{name}={value}")).join(", ")
     }
 
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
         expect_dtype("the operand", inputs[0], DType::F32)?;
-        if self.kind == Unary::Clip && (self.a > self.b || self.a.is_nan() || self.b.is_nan()) {
-            let value = format!("{}..{}", self.a, self.b);
-            return Err(Error::Argument { argument: "range", value, expected: "min must not exceed max" });
-        }
-        if !self.a.is_finite() && self.kind != Unary::Clip {
-            return Err(Error::Argument {
-                argument: "alpha",
-                value: self.a.to_string(),
-                expected: "it must be finite",
-            });
-        }
+        self.kind.check(self.p)?;
         Ok(vec![inputs[0]])
     }
 
@@ -402,10 +379,10 @@ impl Op for UnaryOp {
     }
 
     fn backward(&self, cx: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
-        let saved = match self.kind.needs() {
-            Needs::Nothing => return Some(Ok(vec![None])),
-            Needs::Input => cx.inputs[0],
-            Needs::Output => cx.outputs[0],
+        let saved = match self.kind.saved() {
+            None => return Some(Ok(vec![None])),
+            Some(Saved::Input) => cx.inputs[0],
+            Some(Saved::Output) => cx.outputs[0],
         };
         Some(cx.graph.apply1(UnaryGrad(*self), &[saved, cx.grad()]).map(|dx| vec![Some(dx)]))
     }
@@ -420,14 +397,14 @@ impl Op for UnaryOp {
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
-        let (a, b) = (f64::from(self.a), f64::from(self.b));
-        vec![cx.inputs[0].map(|x| self.kind.value(x, a, b))]
+        let p = self.wide();
+        vec![cx.inputs[0].map(|x| self.kind.value(x, p))]
     }
 
     fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
-        let (a, b) = (f64::from(self.a), f64::from(self.b));
+        let p = self.wide();
         let pairs = cx.inputs[0].data.iter().zip(&results[0].data);
-        let bound = |(&x, &y): (&f64, &f64)| widen(self.kind.bound(x, y), y, self.kind.value(flush(x), a, b));
+        let bound = |(&x, &y): (&f64, &f64)| widen(self.kind.bound(x, y), y, self.kind.value(flush(x), p));
         vec![pairs.map(bound).collect()]
     }
 }
@@ -450,115 +427,78 @@ impl Op for UnaryGrad {
     }
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
-        let call = match cx.in_place {
-            Some(_) => {
-                self.0.call("backward_in_place", cx.outputs[0]).binds([Slot::Input(0), Slot::Output(0)])
-            }
-            None => self.0.call("backward", cx.outputs[0]).binds([
-                Slot::Input(0),
-                Slot::Input(1),
-                Slot::Output(0),
-            ]),
+        let (entry, dy) = match cx.in_place {
+            Some(_) => ("backward_in_place", None),
+            None => ("backward", Some(Slot::Input(1))),
         };
+        let operands = [Slot::Input(0)].into_iter().chain(dy).chain([Slot::Output(0)]);
+        let call = self.0.call(entry, cx.outputs[0]).binds(operands);
         cx.call(call);
         Ok(())
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
-        let (a, b) = (f64::from(self.0.a), f64::from(self.0.b));
+        let p = self.0.wide();
         let (v, dy) = (cx.inputs[0], cx.inputs[1]);
-        vec![Array::from_fn(v.shape, |i| self.0.kind.derivative(v.data[i], a, b) * dy.data[i])]
+        vec![Array::from_fn(v.shape, |i| self.0.kind.derivative(v.data[i], p) * dy.data[i])]
     }
 
     fn error_bound(&self, cx: &Reference<'_>, _: &[Array]) -> Vec<Vec<f64>> {
-        let (a, b) = (f64::from(self.0.a), f64::from(self.0.b));
+        let (kind, p) = (self.0.kind, self.0.wide());
         let pairs = cx.inputs[0].data.iter().zip(&cx.inputs[1].data);
         let bound = |(&v, &dy): (&f64, &f64)| {
-            let slope = self.0.kind.derivative(v, a, b);
-            let bound = self.0.kind.derivative_bound(v, slope) + EPS * slope.abs();
-            widen(bound, slope, self.0.kind.derivative(flush(v), a, b)) * dy.abs() + FLUSH
+            let slope = kind.derivative(v, p);
+            let bound = kind.derivative_bound(v, slope) + EPS * slope.abs();
+            widen(bound, slope, kind.derivative(flush(v), p)) * dy.abs() + FLUSH
         };
         vec![pairs.map(bound).collect()]
     }
 }
 
-macro_rules! methods {
-    ($($(#[$doc:meta])* $method:ident => $kind:ident;)*) => {
-        impl Graph {$(
-            $(#[$doc])*
-            #[track_caller]
-            pub fn $method(&self, x: Value) -> Result<Value> {
-                self.apply1(UnaryOp { kind: Unary::$kind, a: 0.0, b: 0.0 }, &[x])
-            }
-        )*}
-    };
-}
-
-methods! {
-    /// `-x`.
-    neg => Neg;
-    /// `|x|`; its derivative at 0 is 0.
-    abs => Abs;
-    /// `x^2`.
-    square => Square;
-    /// The square root; NaN below 0.
-    sqrt => Sqrt;
-    /// `e^x`.
-    exp => Exp;
-    /// The natural logarithm; -inf at 0, NaN below.
-    log => Log;
-    /// -1, 0 or 1; its derivative is 0.
-    sign => Sign;
-    /// `1 / (1 + e^-x)`, exact for any x.
-    sigmoid => Sigmoid;
-    /// The hyperbolic tangent.
-    tanh => Tanh;
-    /// `max(x, 0)`; its derivative at 0 is 0.
-    relu => Relu;
-    /// Scaled ELU with the constants of Klambauer et al., NeurIPS 2017.
-    selu => Selu;
-    /// `x Phi(x)`, Phi the standard normal distribution function (Hendrycks and Gimpel, 2016).
-    gelu => Gelu;
-    /// The tanh form of GELU: `x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))`.
-    gelu_tanh => GeluTanh;
-    /// `log(1 + e^x)`, exact for any x.
-    softplus => Softplus;
-    /// `x / (1 + |x|)`.
-    softsign => Softsign;
-    /// `min(max(x/6 + 1/2, 0), 1)`, as in Keras 3 and PyTorch.
-    hard_sigmoid => HardSigmoid;
-    /// `x sigmoid(x)`, also called SiLU.
-    swish => Swish;
-    /// 1 where `x >= 0`, else 0; its derivative is 0.
-    step => Step;
-}
-
 impl Graph {
-    /// `x` where positive, `alpha x` elsewhere.
-    #[track_caller]
-    pub fn leaky_relu(&self, x: Value, alpha: f32) -> Result<Value> {
-        self.apply1(UnaryOp { kind: Unary::LeakyRelu, a: alpha, b: 0.0 }, &[x])
-    }
-
-    /// `x` where positive, `alpha (e^x - 1)` elsewhere (Clevert et al., ICLR 2016).
-    #[track_caller]
-    pub fn elu(&self, x: Value, alpha: f32) -> Result<Value> {
-        self.apply1(UnaryOp { kind: Unary::Elu, a: alpha, b: 0.0 }, &[x])
-    }
-
-    /// `x` limited to `[min, max]`; its derivative is 1 within, ends included, and 0 outside.
+    /// A function by its enumeration, with its [parameters](Unary::parameters).
     ///
     /// # Errors
-    /// [`Error::Argument`] if `min > max` or either is NaN.
+    /// Those of the function's method; [`Error::Argument`] for another number of parameters.
     #[track_caller]
-    pub fn clip(&self, x: Value, min: f32, max: f32) -> Result<Value> {
-        self.apply1(UnaryOp { kind: Unary::Clip, a: min, b: max }, &[x])
+    pub fn unary(&self, kind: Unary, x: Value, parameters: &[f32]) -> Result<Value> {
+        if parameters.len() != kind.parameters().len() {
+            let (argument, value) = ("number of parameters", parameters.len().to_string());
+            let error = Error::Argument { argument, value, expected: "it must be the function's" };
+            return self.located(kind.name(), Err(error));
+        }
+        let mut p = [0.0; 2];
+        p[..parameters.len()].copy_from_slice(parameters);
+        self.apply1(UnaryOp { kind, p }, &[x])
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::{SHADER, Unary};
+    use crate::kernel::Shader;
+
+    /// Fails unless a function of a shader has a case for each of these names, in the order of the
+    /// numbers, that ends or opens with the name as a comment; `None` stands for a number without a case.
+    pub fn assert_cases(shader: &Shader, function: &str, names: &[Option<&str>]) {
+        let source = shader.source();
+        let body = source.split(&format!("fn {function}(")).nth(1).expect("the shader has the function");
+        let body = body.split("\n}").next().unwrap_or_default();
+        let found: Vec<_> = body.lines().map(str::trim).filter(|line| line.starts_with("case ")).collect();
+        let wanted = names.iter().enumerate().filter_map(|(k, name)| name.map(|name| (k, name)));
+        let wanted: Vec<_> =
+            wanted.map(|(k, name)| (format!("case {k}u: {{"), format!("// {name}"))).collect();
+        assert_eq!(found.len(), wanted.len(), "cases of {function}: {found:#?}");
+        for (line, (start, end)) in found.iter().zip(&wanted) {
+            assert!(line.starts_with(start) && line.ends_with(end), "`{line}` is not `{start} .. {end}`");
+        }
     }
 
-    /// A function by its enumeration, with `alpha` for those that have one and `[a, b]` for
-    /// [`Unary::Clip`].
-    #[track_caller]
-    pub fn unary(&self, kind: Unary, x: Value, a: f32, b: f32) -> Result<Value> {
-        self.apply1(UnaryOp { kind, a, b }, &[x])
+    #[test]
+    fn every_function_has_its_case_in_the_shader() {
+        let names: Vec<_> = Unary::ALL.iter().map(|kind| Some(kind.name())).collect();
+        assert_cases(&SHADER, "f", &names);
+        let with_slope = |kind: &Unary| kind.saved().map(|_| kind.name());
+        assert_cases(&SHADER, "derivative", &Unary::ALL.iter().map(with_slope).collect::<Vec<_>>());
     }
 }

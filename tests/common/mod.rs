@@ -10,6 +10,7 @@ pub mod metric_data;
 pub mod momentum;
 pub mod simulate;
 pub mod twice;
+pub mod unrolled;
 
 use std::sync::OnceLock;
 

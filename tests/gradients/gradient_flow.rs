@@ -2,7 +2,9 @@
 //! hundred steps, and what clipping by the global norm makes of an explosion.
 
 use crate::common;
+use crate::common::cases::recurrent::Cell;
 use crate::common::data::noise;
+use crate::common::unrolled::{Form, Settings, UnrolledLayer};
 use retape::nn::LayerSpec;
 use retape::ops::RecurrentRoute;
 use retape::prelude::*;
@@ -13,8 +15,8 @@ const TIME: usize = 100;
 const FEATURES: usize = 4;
 const UNITS: usize = 16;
 
-const ROUTES: [RecurrentRoute; 3] =
-    [RecurrentRoute::Sequence, RecurrentRoute::Steps, RecurrentRoute::Unrolled];
+const FORMS: [Form; 3] =
+    [Form::Fused(RecurrentRoute::Sequence), Form::Fused(RecurrentRoute::Steps), Form::Unrolled];
 
 fn devices() -> [Device; 2] {
     [Device::cpu(), common::gpu().clone()]
@@ -50,37 +52,45 @@ fn flow(layer: LayerSpec, device: &Device) -> Result<Vec<f64>> {
 }
 
 /// What is left at the first step, by every route on both devices, which agree at all steps.
-fn left(name: &str, layer: impl Fn(RecurrentRoute) -> LayerSpec) -> Result<f64> {
-    let exact = flow(layer(ROUTES[0]), &Device::cpu())?;
+fn left(name: &str, layer: impl Fn(Form) -> LayerSpec) -> Result<f64> {
+    let exact = flow(layer(FORMS[0]), &Device::cpu())?;
     let last = exact[TIME - 1];
     let ratio = exact[0] / last;
     println!("{name:36} {ratio:9.1e} of the gradient at the last step is left at the first");
     for device in devices() {
-        for route in ROUTES {
-            let found = flow(layer(route), &device)?;
+        for form in FORMS {
+            let found = flow(layer(form), &device)?;
             for (t, (&f, &e)) in found.iter().zip(&exact).enumerate() {
                 // Numbers next to f32's least ones lose their digits.
                 let near = (f - e).abs() <= 1e-3 * e + 1e-34;
-                assert!(near, "{name}, {route:?} on {}: {f:e} at step {t}, not {e:e}", device.name());
+                assert!(near, "{name}, {form:?} on {}: {f:e} at step {t}, not {e:e}", device.name());
             }
         }
     }
     Ok(ratio)
 }
 
-fn simple(gain: f32, activation: CellActivation) -> impl Fn(RecurrentRoute) -> LayerSpec {
-    move |route| {
-        let init = Init::Orthogonal { gain };
-        SimpleRnn::new(UNITS).recurrent_init(init).activation(activation).route(route).into()
+fn simple(gain: f32, activation: CellActivation) -> impl Fn(Form) -> LayerSpec {
+    move |form| {
+        let recurrent_init = Init::Orthogonal { gain };
+        let Form::Fused(route) = form else {
+            let settings = Settings { activation, ..Settings::default() };
+            return UnrolledLayer { recurrent_init, settings, ..UnrolledLayer::new(Cell::Simple, UNITS) }
+                .into();
+        };
+        SimpleRnn::new(UNITS).recurrent_init(recurrent_init).activation(activation).route(route).into()
     }
 }
 
 /// Everything as it starts by default but for the bias of the forget gate.
-fn lstm(forget: f32) -> impl Fn(RecurrentRoute) -> LayerSpec {
-    move |route| {
+fn lstm(forget: f32) -> impl Fn(Form) -> LayerSpec {
+    move |form| {
         let bias = |i: usize| if i / UNITS == 1 { forget } else { 0.0 };
-        let init = Init::Values((0..4 * UNITS).map(bias).collect());
-        Lstm::new(UNITS).bias_init(init).route(route).into()
+        let bias_init = Init::Values((0..4 * UNITS).map(bias).collect());
+        match form {
+            Form::Fused(route) => Lstm::new(UNITS).bias_init(bias_init).route(route).into(),
+            Form::Unrolled => UnrolledLayer { bias_init, ..UnrolledLayer::new(Cell::Lstm, UNITS) }.into(),
+        }
     }
 }
 
@@ -110,8 +120,14 @@ fn a_simple_network_s_gradient_explodes() -> Result<()> {
 /// magnitude over a hundred steps; a gate that stays open keeps all of it.
 #[test]
 fn a_forget_gate_s_bias_keeps_the_gradient() -> Result<()> {
-    let default = left("LSTM as it starts", |route| Lstm::new(UNITS).route(route).into())?;
-    let unbiased = |route| Lstm::new(UNITS).unit_forget_bias(false).route(route).into();
+    let default = left("LSTM as it starts", |form| match form {
+        Form::Fused(route) => Lstm::new(UNITS).route(route).into(),
+        Form::Unrolled => UnrolledLayer::new(Cell::Lstm, UNITS).into(),
+    })?;
+    let unbiased = |form| match form {
+        Form::Fused(route) => Lstm::new(UNITS).unit_forget_bias(false).route(route).into(),
+        Form::Unrolled => lstm(0.0)(form),
+    };
     let unbiased = left("LSTM, unit_forget_bias(false)", unbiased)?;
     let [closed, zero, one, open] = [-2.0, 0.0, 1.0, 3.0]
         .map(|bias| left(&format!("LSTM, forget bias {bias}"), lstm(bias)).expect("every layer is recorded"));
@@ -127,9 +143,9 @@ fn a_forget_gate_s_bias_keeps_the_gradient() -> Result<()> {
 
 /// How far one step of descent at rate 1 moves all parameters together, and the gradients' norm if the
 /// tape has it.
-fn moved(device: &Device, route: RecurrentRoute, optimizer: &dyn Optimizer) -> Result<(f64, Option<f64>)> {
+fn moved(device: &Device, form: Form, optimizer: &dyn Optimizer) -> Result<(f64, Option<f64>)> {
     let mut g = Graph::new();
-    let (x, loss) = record(&mut g, simple(1.2, CellActivation::Linear)(route))?;
+    let (x, loss) = record(&mut g, simple(1.2, CellActivation::Linear)(form))?;
     let tape = g.training_step(loss, optimizer)?;
     let mut session = tape.session_with(device, SessionOptions::new().seed(5))?;
     session.write(x, &sequences())?;
@@ -151,15 +167,15 @@ fn moved(device: &Device, route: RecurrentRoute, optimizer: &dyn Optimizer) -> R
 #[test]
 fn clipping_by_the_global_norm_bounds_an_exploding_step() -> Result<()> {
     for device in devices() {
-        for route in ROUTES {
-            let (far, _) = moved(&device, route, &Sgd::new(1.0))?;
+        for form in FORMS {
+            let (far, _) = moved(&device, form, &Sgd::new(1.0))?;
             assert!(far > 1e8, "{far:e}");
             for limit in [0.5, 1.0, 5.0] {
                 let clipped = Sgd::new(1.0).clip(Clip::GlobalNorm(limit));
-                let (near, found) = moved(&device, route, &clipped)?;
+                let (near, found) = moved(&device, form, &clipped)?;
                 let found = found.expect("a clipped step has the norm of its gradients");
                 if limit == 1.0 {
-                    println!("{route:?} on {}: moves by {far:.2e}, clipped by {near:.6}", device.name());
+                    println!("{form:?} on {}: moves by {far:.2e}, clipped by {near:.6}", device.name());
                 }
                 // The whole limit is used, and not exceeded but for the rounding of the parameters.
                 assert!((near / f64::from(limit) - 1.0).abs() <= 1e-5, "{near} for {limit}");

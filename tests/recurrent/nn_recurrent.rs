@@ -1,7 +1,9 @@
 //! Recurrent layers: shapes, names, options, directions, lengths, states, and what they refuse.
 
 use crate::common;
+use crate::common::cases::recurrent::Cell;
 use crate::common::data::noise;
+use crate::common::unrolled::{Settings, UnrolledLayer};
 use retape::nn::{LayerSpec, Recorded, Summary, record};
 use retape::ops::RecurrentRoute;
 use retape::prelude::*;
@@ -187,9 +189,12 @@ fn the_last_output_is_that_of_the_last_step_taken() {
         near(&last[1], &end);
         near(&all[1], &end);
         near(&all[2], &last[2]);
-        for route in [RecurrentRoute::Unrolled, RecurrentRoute::Steps, RecurrentRoute::Sequence] {
+        for route in [RecurrentRoute::Steps, RecurrentRoute::Sequence] {
             near(&made(layer().route(route), &data())[0], &last[0]);
         }
+        let settings = Settings { reverse: backwards, ..Settings::default() };
+        let unrolled = UnrolledLayer { settings, ..UnrolledLayer::new(Cell::Lstm, 4) };
+        near(&made(unrolled, &data())[0], &last[0]);
     }
 }
 

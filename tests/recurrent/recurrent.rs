@@ -1,13 +1,12 @@
 //! Recurrences: published numbers, a textbook in f64 with every option, and where gradients stop.
 
 use crate::common;
+use crate::common::cases::recurrent::{CELLS, Cell};
 use crate::common::data::noise;
+use crate::common::unrolled::{FORMS, Form, Settings};
 use retape::ops::{Recurrence, RecurrentRoute};
 use retape::prelude::*;
 use retape::{Error, Result};
-
-const ROUTES: [RecurrentRoute; 4] =
-    [RecurrentRoute::Auto, RecurrentRoute::Unrolled, RecurrentRoute::Steps, RecurrentRoute::Sequence];
 
 fn devices() -> [Device; 2] {
     [Device::cpu(), common::gpu().clone()]
@@ -18,25 +17,6 @@ fn near(found: &[f32], expected: &[f64], tolerance: f64) {
     assert_eq!(found.len(), expected.len());
     for (f, e) in found.iter().zip(expected) {
         assert!((f64::from(*f) - e).abs() <= tolerance, "{found:?} is not {expected:?}");
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Kind {
-    Simple,
-    Lstm,
-    Gru(GruReset),
-}
-
-const KINDS: [Kind; 4] = [Kind::Simple, Kind::Lstm, Kind::Gru(GruReset::After), Kind::Gru(GruReset::Before)];
-
-impl Kind {
-    fn gates(self) -> usize {
-        match self {
-            Kind::Simple => 1,
-            Kind::Lstm => 4,
-            Kind::Gru(_) => 3,
-        }
     }
 }
 
@@ -61,7 +41,7 @@ struct Trace {
 /// A recurrence with its numbers.
 #[derive(Clone, Debug)]
 struct Net {
-    kind: Kind,
+    kind: Cell,
     /// Batch, time, features, hidden.
     sizes: [usize; 4],
     w: Vec<f64>,
@@ -77,10 +57,10 @@ struct Net {
 }
 
 impl Net {
-    fn random(kind: Kind, sizes: [usize; 4]) -> Self {
+    fn random(kind: Cell, sizes: [usize; 4]) -> Self {
         let [_, _, f, h] = sizes;
         let n = kind.gates() * h;
-        let rows = if kind == Kind::Gru(GruReset::After) { 2 } else { 1 };
+        let rows = if kind == Cell::Gru(GruReset::After) { 2 } else { 1 };
         Net {
             kind,
             sizes,
@@ -98,7 +78,7 @@ impl Net {
     }
 
     /// Every weight 0.1, without a bias, as in ONNX's examples.
-    fn tenths(kind: Kind, sizes: [usize; 4]) -> Self {
+    fn tenths(kind: Cell, sizes: [usize; 4]) -> Self {
         let [_, _, f, h] = sizes;
         let n = kind.gates() * h;
         Net { w: vec![0.1; f * n], u: vec![0.1; h * n], b: None, ..Net::random(kind, sizes) }
@@ -111,19 +91,15 @@ impl Net {
     /// Everything there is: initial states, peepholes, a mask, lengths from 0 to all steps.
     fn with_all(mut self) -> Self {
         let [batch, time, _, h] = self.sizes;
-        let states = if self.kind == Kind::Lstm { 2 } else { 1 };
+        let states = if self.kind == Cell::Lstm { 2 } else { 1 };
         self.initial = Some((0..states).map(|s| numbers(batch * h, 5 + s, -1.0, 1.0)).collect());
-        self.p = (self.kind == Kind::Lstm).then(|| numbers(3 * h, 8, -0.7, 0.7));
+        self.p = (self.kind == Cell::Lstm).then(|| numbers(3 * h, 8, -0.7, 0.7));
         self.mask = Some((0..batch * h).map(|i| if i % 3 == 0 { 0.0 } else { 1.25 }).collect());
         self.lengths = Some((0..batch).map(|b| (b * 2 % (time + 1)) as u32).collect());
         self
     }
 
-    fn record(&self, g: &mut Graph, x: Value, route: RecurrentRoute) -> Result<Recurrence> {
-        self.record_with(g, x, RecurrentOptions::new().route(route))
-    }
-
-    fn record_with(&self, g: &mut Graph, x: Value, mut options: RecurrentOptions) -> Result<Recurrence> {
+    fn record(&self, g: &mut Graph, x: Value, truncate: Option<usize>, form: Form) -> Result<Recurrence> {
         let [batch, _, f, h] = self.sizes;
         let n = self.kind.gates() * h;
         let parameter = |g: &mut Graph, name: &str, shape: Shape, data: &[f64]| {
@@ -133,40 +109,33 @@ impl Net {
         let recurrent = parameter(g, "u", Shape::from([h, n]), &self.u);
         let mut weights = RecurrentWeights::new(input, recurrent);
         if let Some(b) = &self.b {
-            let after = self.kind == Kind::Gru(GruReset::After);
+            let after = self.kind == Cell::Gru(GruReset::After);
             let shape = if after { Shape::from([2, n]) } else { Shape::from([n]) };
             weights = weights.bias(parameter(g, "b", shape, b));
         }
         if let Some(p) = &self.p {
             weights = weights.peepholes(parameter(g, "p", Shape::from([3, h]), p));
         }
-        if let Some(initial) = &self.initial {
-            let states = initial.iter().enumerate();
-            let states: Vec<_> = states
-                .map(|(s, data)| parameter(g, &format!("s{s}"), Shape::from([batch, h]), data))
-                .collect();
-            options = options.initial(states);
-        }
-        if let Some(lengths) = &self.lengths {
-            options = options.lengths(g.constant([batch], lengths)?);
-        }
-        if let Some(mask) = &self.mask {
-            options = options.recurrent_mask(g.constant([batch, h], &narrow(mask))?);
-        }
-        let options =
-            options.reverse(self.reverse).activation(self.activation).recurrent_activation(self.gate);
-        match self.kind {
-            Kind::Simple => g.simple_rnn(x, weights, &options),
-            Kind::Lstm => g.lstm(x, weights, &options),
-            Kind::Gru(reset) => g.gru(x, weights, reset, &options),
-        }
+        let states = self.initial.iter().flatten().enumerate();
+        let initial =
+            states.map(|(s, data)| parameter(g, &format!("s{s}"), Shape::from([batch, h]), data)).collect();
+        let settings = Settings {
+            initial,
+            lengths: self.lengths.as_ref().map(|lengths| g.constant([batch], lengths)).transpose()?,
+            mask: self.mask.as_ref().map(|mask| g.constant([batch, h], &narrow(mask))).transpose()?,
+            reverse: self.reverse,
+            truncate,
+            activation: self.activation,
+            gate: self.gate,
+        };
+        settings.record(g, self.kind, x, weights, form)
     }
 
     /// Outputs and states by the formulas, one number at a time. With `frozen`, the states between
     /// every so many steps are those of another trace.
     fn textbook(&self, x: &[f64], frozen: Option<(usize, &Trace)>) -> Trace {
         let [batch, time, f, hidden] = self.sizes;
-        let states = if self.kind == Kind::Lstm { 2 } else { 1 };
+        let states = if self.kind == Cell::Lstm { 2 } else { 1 };
         let (before, outputs) = (vec![Vec::new(); batch], vec![0.0; batch * time * hidden]);
         let mut trace = Trace { before, outputs, states: vec![vec![0.0; batch * hidden]; states] };
         for n in 0..batch {
@@ -213,8 +182,8 @@ impl Net {
         let peephole = |k: usize, j: usize| self.p.as_ref().map_or(0.0, |p| p[k * hidden + j]);
         let gate = |k: usize, j: usize| xw(k * hidden + j) + hu(&masked, k * hidden + j);
         match self.kind {
-            Kind::Simple => vec![(0..hidden).map(|j| a(gate(0, j))).collect()],
-            Kind::Lstm => {
+            Cell::Simple => vec![(0..hidden).map(|j| a(gate(0, j))).collect()],
+            Cell::Lstm => {
                 let c: Vec<f64> = (0..hidden)
                     .map(|j| {
                         let c = states[1][j];
@@ -225,7 +194,7 @@ impl Net {
                 let h = (0..hidden).map(|j| s(gate(3, j) + peephole(2, j) * c[j]) * a(c[j])).collect();
                 vec![h, c]
             }
-            Kind::Gru(reset) => {
+            Cell::Gru(reset) => {
                 let row = |k: usize, j: usize| match reset {
                     GruReset::After => bias(1, k * hidden + j),
                     GruReset::Before => 0.0,
@@ -247,11 +216,11 @@ impl Net {
     }
 
     /// What the recurrence makes on a device: outputs, then states.
-    fn run(&self, x: &[f64], route: RecurrentRoute, device: &Device) -> Vec<Vec<f32>> {
+    fn run(&self, x: &[f64], form: Form, device: &Device) -> Vec<Vec<f32>> {
         let mut g = Graph::new();
         let [batch, time, f, _] = self.sizes;
         let input = g.input("x", [batch, time, f]);
-        let made = self.record(&mut g, input, route).unwrap();
+        let made = self.record(&mut g, input, None, form).unwrap();
         let wanted: Vec<Value> = [made.outputs].into_iter().chain(made.states).collect();
         let mut session = g.forward(wanted.clone()).unwrap().session(device).unwrap();
         session.write(input, &narrow(x)).unwrap();
@@ -260,9 +229,9 @@ impl Net {
     }
 
     #[track_caller]
-    fn agrees(&self, x: &[f64], route: RecurrentRoute, device: &Device) {
+    fn agrees(&self, x: &[f64], form: Form, device: &Device) {
         let Trace { outputs, states, .. } = self.textbook(x, None);
-        let found = self.run(x, route, device);
+        let found = self.run(x, form, device);
         assert_eq!(found.len(), 1 + states.len());
         for (found, expected) in found.iter().zip([outputs].iter().chain(&states)) {
             near(found, expected, 1e-5);
@@ -291,17 +260,17 @@ fn sigmoid(x: f64) -> f64 {
 #[test]
 fn published_defaults_of_onnx() {
     let x = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
-    let before = Kind::Gru(GruReset::Before);
+    let before = Cell::Gru(GruReset::Before);
     let cases = [
-        (Kind::Simple, 4, [0.291_312_61, 0.604_367_77, 0.800_499_02]),
-        (Kind::Lstm, 3, [0.095_241_19, 0.256_064_44, 0.403_237_76]),
+        (Cell::Simple, 4, [0.291_312_61, 0.604_367_77, 0.800_499_02]),
+        (Cell::Lstm, 3, [0.095_241_19, 0.256_064_44, 0.403_237_76]),
         (before, 5, [0.123_970_26, 0.200_536_61, 0.199_916_54]),
     ];
     for (kind, hidden, rows) in cases {
         let expected: Vec<f64> = rows.iter().flat_map(|&r| vec![r; hidden]).collect();
         for device in devices() {
-            for route in ROUTES {
-                let found = Net::tenths(kind, [3, 1, 2, hidden]).run(&x, route, &device);
+            for form in FORMS {
+                let found = Net::tenths(kind, [3, 1, 2, hidden]).run(&x, form, &device);
                 near(&found[0], &expected, 1e-6);
                 near(&found[1], &expected, 1e-6);
             }
@@ -309,8 +278,8 @@ fn published_defaults_of_onnx() {
     }
     let steps: Vec<f64> = [0.095_241_19, 0.328_690_44, 0.600_429_89].iter().flat_map(|&h| [h; 3]).collect();
     for device in devices() {
-        for route in ROUTES {
-            near(&Net::tenths(Kind::Lstm, [1, 3, 2, 3]).run(&x, route, &device)[0], &steps, 1e-6);
+        for form in FORMS {
+            near(&Net::tenths(Cell::Lstm, [1, 3, 2, 3]).run(&x, form, &device)[0], &steps, 1e-6);
         }
     }
 }
@@ -323,16 +292,16 @@ fn biases_and_peepholes_of_onnx() {
         let c = sigmoid(sum) * sum.tanh();
         sigmoid(sum + peephole * c) * c.tanh()
     };
-    let biased = Net { b: Some(vec![0.1; 16]), ..Net::tenths(Kind::Lstm, [3, 1, 3, 4]) };
-    let peeping = Net { p: Some(vec![0.1; 9]), ..Net::tenths(Kind::Lstm, [2, 1, 4, 3]) };
+    let biased = Net { b: Some(vec![0.1; 16]), ..Net::tenths(Cell::Lstm, [3, 1, 3, 4]) };
+    let peeping = Net { p: Some(vec![0.1; 9]), ..Net::tenths(Cell::Lstm, [2, 1, 4, 3]) };
     let x: Vec<f64> = (1..=9).map(f64::from).collect();
     let biased_rows = [0.7, 1.6, 2.5].map(|sum| scalar(sum, 0.0));
     let peeping_rows = [1.0, 2.6].map(|sum| scalar(sum, 0.1));
     let expected = |rows: &[f64], hidden| rows.iter().flat_map(|&r| vec![r; hidden]).collect::<Vec<_>>();
     for device in devices() {
-        for route in ROUTES {
-            near(&biased.run(&x, route, &device)[0], &expected(&biased_rows, 4), 1e-6);
-            near(&peeping.run(&x[..8], route, &device)[0], &expected(&peeping_rows, 3), 1e-6);
+        for form in FORMS {
+            near(&biased.run(&x, form, &device)[0], &expected(&biased_rows, 4), 1e-6);
+            near(&peeping.run(&x[..8], form, &device)[0], &expected(&peeping_rows, 3), 1e-6);
         }
     }
 }
@@ -362,14 +331,14 @@ fn steps_worked_by_hand() {
     // With one unit r (h u) is (r h) u: the forms agree without a bias.
     let gru = vec![h1, (1.0 - gate) * (-1.0 + gate * 0.25 * h1).tanh() + gate * h1];
     for device in devices() {
-        for route in ROUTES {
-            for kind in KINDS {
+        for form in FORMS {
+            for kind in CELLS {
                 let expected = match kind {
-                    Kind::Simple => &simple,
-                    Kind::Lstm => &lstm,
-                    Kind::Gru(_) => &gru,
+                    Cell::Simple => &simple,
+                    Cell::Lstm => &lstm,
+                    Cell::Gru(_) => &gru,
                 };
-                near(&cut(net(kind)).run(&x, route, &device)[0], expected, 1e-6);
+                near(&cut(net(kind)).run(&x, form, &device)[0], expected, 1e-6);
             }
         }
     }
@@ -377,7 +346,7 @@ fn steps_worked_by_hand() {
 
 #[test]
 fn every_option_agrees_with_the_textbook() {
-    for kind in KINDS {
+    for kind in CELLS {
         for reverse in [false, true] {
             for sizes in [[1, 1, 1, 1], [3, 5, 2, 3], [5, 3, 7, 4]] {
                 let plain = Net { reverse, ..Net::random(kind, sizes) };
@@ -385,7 +354,7 @@ fn every_option_agrees_with_the_textbook() {
                 let all = plain.clone().with_all();
                 let device = common::gpu();
                 for net in [plain, bare, all] {
-                    ROUTES.iter().for_each(|&route| net.agrees(&net.x(), route, device));
+                    FORMS.iter().for_each(|&form| net.agrees(&net.x(), form, device));
                 }
             }
         }
@@ -394,12 +363,12 @@ fn every_option_agrees_with_the_textbook() {
 
 #[test]
 fn every_activation_agrees_with_the_textbook() {
-    for kind in KINDS {
+    for kind in CELLS {
         for activation in CellActivation::ALL {
             for gate in CellActivation::ALL {
                 let net = Net { activation, gate, ..Net::random(kind, [2, 3, 2, 2]).with_all() };
-                for route in [RecurrentRoute::Auto, RecurrentRoute::Unrolled] {
-                    net.agrees(&net.x(), route, &Device::cpu());
+                for form in [Form::Fused(RecurrentRoute::Auto), Form::Unrolled] {
+                    net.agrees(&net.x(), form, &Device::cpu());
                 }
             }
         }
@@ -424,15 +393,13 @@ fn recorded_gradients(
     net: &Net,
     x: &[f64],
     truncate: Option<usize>,
-    route: RecurrentRoute,
+    form: Form,
     device: &Device,
 ) -> Vec<Vec<f32>> {
     let mut g = Graph::new();
     let [batch, time, f, hidden] = net.sizes;
     let input = g.input("x", [batch, time, f]);
-    let options = RecurrentOptions::new().route(route);
-    let options = truncate.into_iter().fold(options, RecurrentOptions::truncate);
-    let made = net.record_with(&mut g, input, options).unwrap();
+    let made = net.record(&mut g, input, truncate, form).unwrap();
     let (outputs, state) = loss_weights(net);
     let outputs = g.constant([batch, time, hidden], &narrow(&outputs)).unwrap();
     let state = g.constant([batch, hidden], &narrow(&state)).unwrap();
@@ -479,14 +446,14 @@ fn differences(net: &Net, x: &[f64], truncate: Option<usize>) -> Vec<Vec<f64>> {
 
 #[test]
 fn gradients_agree_with_differences_of_the_textbook() {
-    for kind in KINDS {
+    for kind in CELLS {
         for reverse in [false, true] {
             for truncate in [None, Some(1), Some(2), Some(7)] {
                 let net = Net { reverse, ..Net::random(kind, [4, 5, 2, 3]).with_all() };
                 let x = net.x();
                 let expected = differences(&net, &x, truncate);
-                for route in ROUTES {
-                    let found = recorded_gradients(&net, &x, truncate, route, common::gpu());
+                for form in FORMS {
+                    let found = recorded_gradients(&net, &x, truncate, form, common::gpu());
                     assert_eq!(found.len(), expected.len());
                     found.iter().zip(&expected).for_each(|(f, e)| near(f, e, 2e-4));
                 }
@@ -498,17 +465,17 @@ fn gradients_agree_with_differences_of_the_textbook() {
 /// Padding may hold anything: neither results nor gradients see it.
 #[test]
 fn padding_is_never_read() {
-    for kind in KINDS {
+    for kind in CELLS {
         let net = Net { lengths: Some(vec![2, 0, 3]), ..Net::random(kind, [3, 3, 2, 2]) };
         let x = net.x();
         let padded = |step: usize| step / 2 % 3 >= [2, 0, 3][step / 6];
         let poisoned: Vec<f64> =
             (0..x.len()).map(|i| if padded(i) { f64::from(f32::INFINITY) } else { x[i] }).collect();
-        for route in ROUTES {
+        for form in FORMS {
             let device = common::gpu();
-            assert_eq!(net.run(&poisoned, route, device), net.run(&x, route, device));
-            let found = recorded_gradients(&net, &poisoned, None, route, device);
-            assert_eq!(found, recorded_gradients(&net, &x, None, route, device));
+            assert_eq!(net.run(&poisoned, form, device), net.run(&x, form, device));
+            let found = recorded_gradients(&net, &poisoned, None, form, device);
+            assert_eq!(found, recorded_gradients(&net, &x, None, form, device));
             assert!(found[0].iter().enumerate().all(|(i, &dx)| !padded(i) || dx == 0.0));
         }
     }

@@ -3,7 +3,8 @@
 
 use crate::common::Case;
 use crate::common::cases::recurrent::{CELLS, Cell, Problem, grid, with_options};
-use retape::ops::{GruReset, RecurrentRoute};
+use crate::common::unrolled::Form;
+use retape::ops::GruReset;
 
 /// What the loss sees (outputs and last states), the loss, and the gradients of all inputs.
 fn results(case: &Case) -> Vec<Vec<f64>> {
@@ -17,7 +18,7 @@ fn results(case: &Case) -> Vec<Vec<f64>> {
 /// The largest difference relative to the largest number of its value.
 fn fused_against_unrolled(problem: Problem) -> f64 {
     let fused = results(&problem.case());
-    let unrolled = results(&Problem { route: RecurrentRoute::Unrolled, ..problem }.case());
+    let unrolled = results(&Problem { form: Form::Unrolled, ..problem }.case());
     assert_eq!(fused.len(), unrolled.len());
     let mut worst = 0.0f64;
     for (number, (fused, unrolled)) in fused.iter().zip(&unrolled).enumerate() {

@@ -4,6 +4,7 @@
 use crate::common;
 use crate::common::cases::recurrent::{CELLS, Cell, Problem, grid};
 use crate::common::data::noise;
+use crate::common::unrolled::Form;
 use crate::common::{Case, Input};
 use retape::SessionOptions;
 use retape::ops::RecurrentRoute;
@@ -12,7 +13,7 @@ use retape::testing::*;
 
 fn check(route: RecurrentRoute, kind: DeviceKind) {
     for problem in CELLS.into_iter().flat_map(grid) {
-        Problem { route, ..problem }.case().check_kernels(common::gpu(), kind);
+        Problem { form: Form::Fused(route), ..problem }.case().check_kernels(common::gpu(), kind);
     }
 }
 

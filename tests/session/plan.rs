@@ -35,8 +35,8 @@ fn random_graph(steps: &[(u8, u8, u8)], optimizer: &dyn Optimizer) -> Result<Tap
     for &(op, a, b) in steps {
         let (a, b) = (values[a as usize % values.len()], values[b as usize % values.len()]);
         values.push(match op % 14 {
-            0 => g.unary(Unary::Tanh, a, 0.0, 0.0)?,
-            1 => g.unary(Unary::Relu, a, 0.0, 0.0)?,
+            0 => g.unary(Unary::Tanh, a, &[])?,
+            1 => g.unary(Unary::Relu, a, &[])?,
             2 => g.binary(Binary::Mul, a, b)?,
             3 => g.matmul(a, b)?,
             4 => g.reshape(g.reshape(a, [2, 8])?, [4, 4])?,
@@ -45,7 +45,7 @@ fn random_graph(steps: &[(u8, u8, u8)], optimizer: &dyn Optimizer) -> Result<Tap
             7 => g.slice_axis(g.concat(&[a, b], 0)?, 0, 2..6)?,
             8 => g.sub(g.stop_gradient(a)?, b)?,
             9 => g.select(g.greater(a, b)?, a, b)?,
-            10 => g.unary(Unary::Square, a, 0.0, 0.0)?,
+            10 => g.unary(Unary::Square, a, &[])?,
             // A reduction and a product that need scratch space.
             11 => {
                 let wide = g.broadcast_to(g.sum(b, &[], false)?, [16_384 * 4])?;

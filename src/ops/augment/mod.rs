@@ -6,7 +6,7 @@ mod options;
 pub(crate) use options::check_crop;
 pub use options::{AffineOptions, FillMode};
 
-use super::{EPS, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, stream_at, word};
+use super::{Family, EPS, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, stream_at, word};
 use crate::array::Array;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Scalar, Value};
@@ -21,10 +21,13 @@ crate::params! {
     struct UniformParams { n: u32, low: f32, span: f32, high: f32, stream: u32, step: u32, seed: u32 }
 }
 
-pub(super) const OPERATORS: [OperatorInfo; 2] = [
-    OperatorInfo::new("random_uniform", Gradient::Zero, "f32"),
-    OperatorInfo::new("random_affine", Gradient::None, "f32"),
-];
+pub(super) static FAMILY: Family = Family {
+    operators: &[
+        OperatorInfo::new("random_uniform", Gradient::Zero, "f32"),
+        OperatorInfo::new("random_affine", Gradient::None, "f32"),
+    ],
+    shaders: &[&SHADER],
+};
 
 /// Uniform numbers; no inputs.
 #[derive(Clone, Copy, Debug)]

@@ -18,7 +18,8 @@ pub(super) use direct::SHADER as DIRECT;
 pub(super) use implicit::SHADER as BLOCKS;
 
 use super::{
-    Backward, Gradient, Lowering, Op, OperatorInfo, Reference, Window, expect_dtype, flush, relative_bound,
+    Backward, Family, Gradient, Lowering, Op, OperatorInfo, Reference, Window, expect_dtype, flush,
+    relative_bound,
 };
 use crate::array::Array;
 use crate::dtype::DType;
@@ -27,11 +28,14 @@ use crate::graph::Value;
 use crate::shape::{Shape, TensorType};
 use geometry::{Geometry, Product};
 
-pub(super) const OPERATORS: [OperatorInfo; 3] = [
-    OperatorInfo::new("conv2d", Gradient::Yes, "f32"),
-    OperatorInfo::new("conv_transpose2d", Gradient::Yes, "f32"),
-    OperatorInfo::new("conv2d_weight_grad", Gradient::Yes, "f32"),
-];
+pub(super) static FAMILY: Family = Family {
+    operators: &[
+        OperatorInfo::new("conv2d", Gradient::Yes, "f32"),
+        OperatorInfo::new("conv_transpose2d", Gradient::Yes, "f32"),
+        OperatorInfo::new("conv2d_weight_grad", Gradient::Yes, "f32"),
+    ],
+    shaders: &[&DIRECT, &COLUMNS, &BLOCKS],
+};
 
 /// What a convolution and its two gradients have in common.
 #[derive(Clone, Copy, Debug)]

@@ -3,7 +3,7 @@
 
 mod grad;
 
-use super::{Backward, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
+use super::{Family, Backward, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
 use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -20,11 +20,14 @@ crate::params! {
     struct GatherParams { n: u32, rows: u32, count: u32, inner: u32, padding: u32 }
 }
 
-pub(super) const OPERATORS: [OperatorInfo; 3] = [
-    OperatorInfo::new("gather", Gradient::Yes, "f32, u32"),
-    OperatorInfo::new("gather_grad", Gradient::None, "f32"),
-    OperatorInfo::new("one_hot", Gradient::Zero, "u32"),
-];
+pub(super) static FAMILY: Family = Family {
+    operators: &[
+        OperatorInfo::new("gather", Gradient::Yes, "f32, u32"),
+        OperatorInfo::new("gather_grad", Gradient::None, "f32"),
+        OperatorInfo::new("one_hot", Gradient::Zero, "u32"),
+    ],
+    shaders: &[&SHADER, &SORTED],
+};
 
 /// A table viewed as `[outer, rows, inner]`, of which `count` rows are picked.
 #[derive(Clone, Copy, Debug)]

@@ -6,7 +6,7 @@ mod slice;
 pub use slice::SliceRange;
 
 use super::strided::Nest;
-use super::{Backward, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, relative_bound, word};
+use super::{Family, Backward, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, relative_bound, word};
 use crate::array::{Array, Indexer};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -28,17 +28,20 @@ crate::params! {
     struct FillParams { n: u32, word: u32 }
 }
 
-pub(super) const OPERATORS: [OperatorInfo; 9] = [
-    OperatorInfo::new("reshape", Gradient::Yes, "f32, u32"),
-    OperatorInfo::new("stop_gradient", Gradient::Zero, "f32, u32"),
-    OperatorInfo::new("scalar", Gradient::Zero, "f32"),
-    OperatorInfo::new("copy", Gradient::Yes, "f32, u32"),
-    OperatorInfo::new("transpose", Gradient::Yes, "f32, u32"),
-    OperatorInfo::new("broadcast_to", Gradient::Yes, "f32, u32"),
-    OperatorInfo::new("slice", Gradient::Yes, "f32, u32"),
-    OperatorInfo::new("pad", Gradient::Yes, "f32, u32"),
-    OperatorInfo::new("concat", Gradient::Yes, "f32, u32"),
-];
+pub(super) static FAMILY: Family = Family {
+    operators: &[
+        OperatorInfo::new("reshape", Gradient::Yes, "f32, u32"),
+        OperatorInfo::new("stop_gradient", Gradient::Zero, "f32, u32"),
+        OperatorInfo::new("scalar", Gradient::Zero, "f32"),
+        OperatorInfo::new("copy", Gradient::Yes, "f32, u32"),
+        OperatorInfo::new("transpose", Gradient::Yes, "f32, u32"),
+        OperatorInfo::new("broadcast_to", Gradient::Yes, "f32, u32"),
+        OperatorInfo::new("slice", Gradient::Yes, "f32, u32"),
+        OperatorInfo::new("pad", Gradient::Yes, "f32, u32"),
+        OperatorInfo::new("concat", Gradient::Yes, "f32, u32"),
+    ],
+    shaders: &[&SHADER],
+};
 
 /// A strided copy: `dims` elements from `x_at` under `from` to `y_at` under `to`.
 struct Move {

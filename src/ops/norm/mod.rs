@@ -7,7 +7,7 @@ mod backward;
 mod forward;
 mod geometry;
 
-use super::{Gradient, OperatorInfo};
+use super::{Family, Gradient, OperatorInfo};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Source, Value};
 use crate::kernel::Shader;
@@ -25,16 +25,19 @@ pub(super) static SHADER: Shader = built_in!(
 pub(super) static ELEMENTS: Shader =
     built_in!("norm_elements", "../../../shaders/norm_elements.wgsl", "../../../shaders/norm_shared.wgsl");
 
-pub(super) const OPERATORS: [OperatorInfo; 8] = [
-    OperatorInfo::new("batch_norm", Gradient::Yes, "f32"),
-    OperatorInfo::new("batch_norm_inference", Gradient::Yes, "f32"),
-    OperatorInfo::new("layer_norm", Gradient::Yes, "f32"),
-    OperatorInfo::new("group_norm", Gradient::Yes, "f32"),
-    OperatorInfo::new("instance_norm", Gradient::Yes, "f32"),
-    OperatorInfo::new("norm_grad", Gradient::None, "f32"),
-    OperatorInfo::new("norm_channel_grad", Gradient::None, "f32"),
-    OperatorInfo::new("update_running_stats", Gradient::None, "f32"),
-];
+pub(super) static FAMILY: Family = Family {
+    operators: &[
+        OperatorInfo::new("batch_norm", Gradient::Yes, "f32"),
+        OperatorInfo::new("batch_norm_inference", Gradient::Yes, "f32"),
+        OperatorInfo::new("layer_norm", Gradient::Yes, "f32"),
+        OperatorInfo::new("group_norm", Gradient::Yes, "f32"),
+        OperatorInfo::new("instance_norm", Gradient::Yes, "f32"),
+        OperatorInfo::new("norm_grad", Gradient::None, "f32"),
+        OperatorInfo::new("norm_channel_grad", Gradient::None, "f32"),
+        OperatorInfo::new("update_running_stats", Gradient::None, "f32"),
+    ],
+    shaders: &[&SHADER, &ELEMENTS],
+};
 
 /// Which elements are normalised together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ mod sum;
 pub use options::PoolOptions;
 use rayon::prelude::*;
 
-use super::{Gradient, OperatorInfo, Window, WindowAxis, expect_dtype, word};
+use super::{Family, Gradient, OperatorInfo, Window, WindowAxis, expect_dtype, word};
 use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -26,16 +26,19 @@ crate::params! {
     }
 }
 
-pub(super) const OPERATORS: [OperatorInfo; 8] = [
-    OperatorInfo::new("max_pool2d", Gradient::Yes, "f32"),
-    OperatorInfo::new("max_pool2d_grad", Gradient::None, "f32"),
-    OperatorInfo::new("avg_pool2d", Gradient::Yes, "f32"),
-    OperatorInfo::new("avg_pool2d_grad", Gradient::Yes, "f32"),
-    OperatorInfo::new("sum_pool2d", Gradient::Yes, "f32"),
-    OperatorInfo::new("sum_pool2d_grad", Gradient::Yes, "f32"),
-    OperatorInfo::new("adaptive_avg_pool2d", Gradient::Yes, "f32"),
-    OperatorInfo::new("adaptive_avg_pool2d_grad", Gradient::Yes, "f32"),
-];
+pub(super) static FAMILY: Family = Family {
+    operators: &[
+        OperatorInfo::new("max_pool2d", Gradient::Yes, "f32"),
+        OperatorInfo::new("max_pool2d_grad", Gradient::None, "f32"),
+        OperatorInfo::new("avg_pool2d", Gradient::Yes, "f32"),
+        OperatorInfo::new("avg_pool2d_grad", Gradient::Yes, "f32"),
+        OperatorInfo::new("sum_pool2d", Gradient::Yes, "f32"),
+        OperatorInfo::new("sum_pool2d_grad", Gradient::Yes, "f32"),
+        OperatorInfo::new("adaptive_avg_pool2d", Gradient::Yes, "f32"),
+        OperatorInfo::new("adaptive_avg_pool2d_grad", Gradient::Yes, "f32"),
+    ],
+    shaders: &[&SHADER],
+};
 
 /// The type of a pooling's result.
 fn pooled(input: TensorType, sides: [usize; 2]) -> Result<Vec<TensorType>> {

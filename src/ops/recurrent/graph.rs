@@ -1,6 +1,5 @@
 use super::operator::{Recur, one_of};
-use super::unrolled;
-use super::{Cell, Extents, GruReset, Recurrence, RecurrentOptions, RecurrentRoute, RecurrentWeights};
+use super::{Cell, Extents, GruReset, Recurrence, RecurrentOptions, RecurrentWeights};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
@@ -86,6 +85,7 @@ impl Graph {
         self.recurrence_of(cell, extents, x, &weights, options).map_err(|e| e.of_operator(cell.name()))
     }
 
+    /// One product for the input of all steps, then one operator.
     #[track_caller]
     fn recurrence_of(
         &self,
@@ -95,40 +95,31 @@ impl Graph {
         weights: &RecurrentWeights,
         options: &RecurrentOptions,
     ) -> Result<Recurrence> {
-        let Extents { batch, time, .. } = extents;
-        let (mut x, mut valid) = (x, None);
+        let Extents { batch, time, features, hidden } = extents;
+        let mut x = x;
         if let Some(lengths) = options.lengths {
             // Padding is zeroed first: a product with what may be infinite there would make the
             // gradient of the weight NaN.
-            let steps = unrolled::valid_steps(self, lengths, batch, time)?;
+            let steps = self.valid_steps(lengths, batch, time)?;
             x = self.select(self.reshape(steps, [batch, time, 1])?, x, self.scalar_constant(0.0))?;
-            valid = Some(steps);
         }
-        match options.route {
-            RecurrentRoute::Unrolled => unrolled::record(self, cell, extents, x, weights, options, valid),
-            RecurrentRoute::Auto | RecurrentRoute::Steps | RecurrentRoute::Sequence => {
-                self.fused(cell, extents, x, weights, options)
-            }
-        }
-    }
-
-    /// One product for the input of all steps, then one operator.
-    #[track_caller]
-    fn fused(
-        &self,
-        cell: Cell,
-        extents: Extents,
-        x: Value,
-        weights: &RecurrentWeights,
-        options: &RecurrentOptions,
-    ) -> Result<Recurrence> {
-        let Extents { batch, time, features, hidden } = extents;
         let rows = self.reshape(x, [batch * time, features])?;
         let products = self.matmul(rows, weights.input)?;
         let products = self.reshape(products, [batch, time, cell.gates() * hidden])?;
         let made = Recur::record(self, cell, products, weights, options)?;
         let states = (0..cell.states()).map(|number| one_of(self, made[1], number));
         Ok(Recurrence { outputs: made[0], states: states.collect::<Result<_>>()? })
+    }
+
+    /// 1 for the steps of each sequence and 0 for its padding, `[batch, time]`.
+    #[track_caller]
+    fn valid_steps(&self, lengths: Value, batch: usize, time: usize) -> Result<Value> {
+        // The table turns u32 into f32, which is exact far beyond any sequence.
+        let numbers: Vec<f32> = (0..=time).map(|t| t as f32).collect();
+        let table = self.constant([time + 1], &numbers)?;
+        let lengths = self.reshape(self.gather(table, lengths, 0)?, [batch, 1])?;
+        let steps = self.constant([1, time], &numbers[..time])?;
+        self.less(steps, lengths)
     }
 
     #[track_caller]

@@ -108,7 +108,7 @@ impl Form {
         let sequence = match spec.route {
             RecurrentRoute::Sequence => true,
             RecurrentRoute::Steps => false,
-            RecurrentRoute::Auto | RecurrentRoute::Unrolled => {
+            RecurrentRoute::Auto => {
                 whole <= WIDEST
                     && whole <= most(profile.max_invocations)
                     && whole <= most(profile.max_workgroup_size[0])

@@ -6,24 +6,26 @@ mod kernels;
 mod operator;
 mod options;
 mod reference;
-mod unrolled;
 
 pub(super) use kernels::SHADERS;
 
 pub use options::{CellActivation, GruReset, Recurrence, RecurrentOptions, RecurrentRoute, RecurrentWeights};
 
-use super::{Gradient, OperatorInfo};
+use super::{Family, Gradient, OperatorInfo};
 use crate::error::{Error, Result};
 use crate::shape::{Shape, TensorType};
 
-pub(super) const OPERATORS: [OperatorInfo; 6] = [
-    OperatorInfo::new("simple_rnn", Gradient::Yes, "f32"),
-    OperatorInfo::new("simple_rnn_grad", Gradient::None, "f32"),
-    OperatorInfo::new("lstm", Gradient::Yes, "f32"),
-    OperatorInfo::new("lstm_grad", Gradient::None, "f32"),
-    OperatorInfo::new("gru", Gradient::Yes, "f32"),
-    OperatorInfo::new("gru_grad", Gradient::None, "f32"),
-];
+pub(super) static FAMILY: Family = Family {
+    operators: &[
+        OperatorInfo::new("simple_rnn", Gradient::Yes, "f32"),
+        OperatorInfo::new("simple_rnn_grad", Gradient::None, "f32"),
+        OperatorInfo::new("lstm", Gradient::Yes, "f32"),
+        OperatorInfo::new("lstm_grad", Gradient::None, "f32"),
+        OperatorInfo::new("gru", Gradient::Yes, "f32"),
+        OperatorInfo::new("gru_grad", Gradient::None, "f32"),
+    ],
+    shaders: &SHADERS,
+};
 
 /// The cell of a recurrent network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -43,11 +43,9 @@ impl CellActivation {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RecurrentRoute {
-    /// What the rule chooses among the fused forms.
+    /// What the rule chooses.
     #[default]
     Auto,
-    /// Elementary operators on the tape, step by step.
-    Unrolled,
     /// One kernel for each step.
     Steps,
     /// One kernel for all steps, of which each workgroup takes its share of the batch. Planning refuses

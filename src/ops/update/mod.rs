@@ -12,7 +12,7 @@ pub(crate) use number::{Approximate, Number, numbers};
 use std::fmt;
 use std::ops::Range;
 
-use super::{Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
+use super::{Family, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
 use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result, Setting};
@@ -46,12 +46,15 @@ crate::params! {
     }
 }
 
-pub(super) const OPERATORS: [OperatorInfo; 4] = [
-    OperatorInfo::new("assign", Gradient::None, "f32, u32"),
-    OperatorInfo::new("accumulate", Gradient::None, "f32"),
-    OperatorInfo::new("moving_average", Gradient::None, "f32"),
-    OperatorInfo::new("update_count", Gradient::Zero, "f32"),
-];
+pub(super) static FAMILY: Family = Family {
+    operators: &[
+        OperatorInfo::new("assign", Gradient::None, "f32, u32"),
+        OperatorInfo::new("accumulate", Gradient::None, "f32"),
+        OperatorInfo::new("moving_average", Gradient::None, "f32"),
+        OperatorInfo::new("update_count", Gradient::Zero, "f32"),
+    ],
+    shaders: &[&SHADER],
+};
 
 /// The most operands that a parameter has: itself, three states and its gradient.
 const OPERANDS: usize = 5;

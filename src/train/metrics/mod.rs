@@ -128,10 +128,10 @@ pub enum Metric {
     /// what each of them alone gives, as in scikit-learn and Keras. A number whose target never changes
     /// gives 1 if it is always met, else 0.
     ///
-    /// The targets' sums are exact ([`Graph::exact_moments`]) until they meet in f64, so that their mean
-    /// may be far larger than their deviation: the sum of squared deviations is off by some 2e-16 times
-    /// the square of mean over deviation: 2e-6 of it where the mean is 1e5 deviations. Batches may have up to
-    /// 65,535 samples.
+    /// Targets are taken less the first sample that was seen, so that their mean may be far larger than
+    /// their deviation (Chan, Golub and LeVeque, The American Statistician 37(3), 1983): the sum of squared
+    /// deviations is off by some 1e-7 times one plus the square of how many deviations that sample is away
+    /// from the mean.
     RSquared,
     /// A metric of yes or no at another threshold than 0.5; see [`Metric::at_threshold`].
     AtThreshold {

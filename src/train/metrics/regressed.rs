@@ -2,8 +2,7 @@
 
 use super::inputs::Judged;
 use crate::error::Result;
-use crate::graph::Value;
-use crate::ops::{MOMENTS, sums_of_moments};
+use crate::graph::{Init, Value};
 use crate::shape::TensorType;
 
 /// The outputs and targets of a regression, `[batch, numbers]`.
@@ -12,7 +11,6 @@ pub(super) struct Regressed<'a> {
     targets: Value,
     /// What the outputs are off by.
     errors: Value,
-    batch: usize,
     numbers: usize,
 }
 
@@ -29,7 +27,7 @@ impl<'a> Regressed<'a> {
         let [output, targets] = [inputs.output, inputs.targets].map(|v| graph.reshape(v, [batch, numbers]));
         let targets = targets?;
         let errors = graph.sub(output?, targets)?;
-        Ok(Regressed { judged, targets, errors, batch, numbers })
+        Ok(Regressed { judged, targets, errors, numbers })
     }
 
     /// The sums of the squared errors, and how many there are.
@@ -42,23 +40,34 @@ impl<'a> Regressed<'a> {
         self.judged.totals(self.judged.graph.abs(self.errors)?)
     }
 
-    /// The moments of each number's targets, and the sum of its squared errors after them.
+    /// The sums of each number's shifted targets, of their squares and of the squared errors, and the counts.
     pub fn r_squared(&self) -> Result<Value> {
-        let graph = self.judged.graph;
-        let moments = graph.exact_moments(self.targets, self.judged.mask_or_ones(self.batch)?)?;
-        let errors = self.judged.column_sums(graph.square(self.errors)?)?;
-        graph.concat(&[moments, graph.reshape(errors, [self.numbers, 1])?], 1)
+        let (graph, targets) = (self.judged.graph, self.shifted_targets()?);
+        let squares = [targets, self.errors].map(|x| graph.square(x));
+        let [targets_squared, errors_squared] = squares;
+        self.judged.totals(graph.concat(&[targets, targets_squared?, errors_squared?], 1)?)
+    }
+
+    /// The targets less numbers that are the same in every batch: the first sample that was seen.
+    fn shifted_targets(&self) -> Result<Value> {
+        let g = self.judged.graph;
+        let state = |name: &str| g.state(&g.unused_name(name), [self.numbers], Init::Zeros);
+        let (shift, is_set) = (state("r_squared.shift"), state("r_squared.is_set"));
+        let first = g.reshape(g.slice_axis(self.targets, 0, 0..1)?, [self.numbers])?;
+        let shift_now = g.select(is_set, shift, first)?;
+        g.assign(shift, shift_now)?;
+        // A NaN leaves it to the next batch.
+        g.assign(is_set, g.equal(shift_now, shift_now)?)?;
+        g.sub(self.targets, shift_now)
     }
 }
 
-/// The share of a sum of squares that the deviations from the mean make up below which f64 cannot
+/// The share of a sum of squares that the deviations from the mean make up below which f32 cannot
 /// tell them from none.
-const NO_DEVIATION: f64 = 8.0 * f64::EPSILON;
+const NO_DEVIATION: f64 = 8.0 * f32::EPSILON as f64;
 
-/// What the moments of a number's targets, and its squared errors after them, come to.
-fn of_number(sums: &[f64]) -> f64 {
-    let (moments, errors) = (&sums[..MOMENTS], sums[MOMENTS]);
-    let [count, sum, squares] = sums_of_moments(moments);
+/// What the sums of a number's shifted targets, of their squares and of the squared errors come to.
+fn of_number([sum, squares, errors]: [f64; 3], count: f64) -> f64 {
     let deviations = squares - sum * (sum / count);
     if deviations > NO_DEVIATION * squares || deviations.is_nan() {
         return 1.0 - errors / deviations;
@@ -71,7 +80,8 @@ fn of_number(sums: &[f64]) -> f64 {
 
 /// The coefficient of determination from what [`Regressed::r_squared`] added up.
 pub(super) fn r_squared(sums: &[f64]) -> f64 {
-    let numbers = sums.chunks_exact(MOMENTS + 1);
-    let count = numbers.len() as f64;
-    numbers.map(of_number).sum::<f64>() / count
+    let (sums, counts) = sums.split_at(sums.len() / 2);
+    let numbers = counts.len() / 3;
+    let of = |i: usize| of_number([sums[i], sums[numbers + i], sums[2 * numbers + i]], counts[i]);
+    (0..numbers).map(of).sum::<f64>() / numbers as f64
 }

@@ -1,6 +1,6 @@
 //! Functions of one and two operands, and select.
 
-use retape::ops::{Binary, Unary};
+use retape::ops::{Binary, Domain, Unary};
 
 use super::super::Case;
 use super::super::data::{distinct, hostile, signed, uniform};
@@ -8,10 +8,10 @@ use super::SIZES;
 
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
-    for kind in Unary::ALL {
+    for &kind in Unary::ALL {
         unary(kind, &mut cases);
     }
-    for kind in Binary::ALL {
+    for &kind in Binary::ALL {
         binary(kind, &mut cases);
     }
     // One gradient for two readers: neither may be overwritten by the first.
@@ -23,21 +23,18 @@ pub fn cases() -> Vec<Case> {
 }
 
 fn unary(kind: Unary, cases: &mut Vec<Case>) {
-    let (a, b) = match kind {
-        Unary::Clip => (-0.75, 0.8),
-        Unary::LeakyRelu => (0.1, 0.0),
-        Unary::Elu => (1.3, 0.0),
-        _ => (0.0, 0.0),
-    };
-    let call = move |g: &mut retape::Graph, x: &[retape::Value]| g.unary(kind, x[0], a, b);
-    let positive = matches!(kind, Unary::Sqrt | Unary::Log);
+    let parameters: Vec<f32> = kind.parameters().iter().map(|p| p.1).collect();
+    let call = move |g: &mut retape::Graph, x: &[retape::Value]| g.unary(kind, x[0], &parameters);
+    let positive = kind.domain() == Domain::Positive;
     for n in SIZES {
         let input = if positive { uniform([n], 1, 0.2, 3.0) } else { signed([n], n as u32) };
-        let case = Case::new(format!("{} of [{n}]", kind.name()), vec![input], call);
-        // Clip's corners lie within the range of the numbers.
-        cases.push(if kind == Unary::Clip { case.rough() } else { case });
+        let case = Case::new(format!("{} of [{n}]", kind.name()), vec![input], call.clone());
+        // The corners lie within the range of the numbers.
+        cases.push(if kind.domain() == Domain::Cornered { case.rough() } else { case });
     }
-    cases.push(Case::new(format!("{} of hostile numbers", kind.name()), vec![hostile([67])], call).rough());
+    let of_hostile =
+        Case::new(format!("{} of hostile numbers", kind.name()), vec![hostile([67])], call.clone());
+    cases.push(of_hostile.rough());
     let wide = uniform([300], 5, -30.0, 30.0);
     cases.push(Case::new(format!("{} of -30..30", kind.name()), vec![wide], call).rough());
 }

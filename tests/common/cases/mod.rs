@@ -13,7 +13,6 @@ mod layout;
 mod loss;
 mod lrn;
 mod matmul;
-mod moments;
 mod noise;
 mod norm;
 mod pool;
@@ -43,7 +42,6 @@ pub fn all() -> Vec<Case> {
         softmax::cases(),
         loss::cases(),
         counts::cases(),
-        moments::cases(),
         noise::cases(),
         norm::cases(),
         recurrent::cases(),

@@ -1,9 +1,10 @@
 //! Recurrences: every cell by every fused route, with every option.
 
-use retape::ops::{CellActivation, GruReset, Recurrence, RecurrentOptions, RecurrentRoute, RecurrentWeights};
+use retape::ops::{CellActivation, GruReset, Recurrence, RecurrentRoute, RecurrentWeights};
 use retape::prelude::*;
 
 use super::super::data::noise;
+use super::super::unrolled::{Form, Settings};
 use super::super::{Case, Input};
 
 /// The cells.
@@ -14,13 +15,24 @@ pub enum Cell {
     Gru(GruReset),
 }
 
+impl Cell {
+    /// Columns of the weights to a unit.
+    pub fn gates(self) -> usize {
+        match self {
+            Cell::Simple => 1,
+            Cell::Lstm => 4,
+            Cell::Gru(_) => 3,
+        }
+    }
+}
+
 /// A recurrence and its options; prints itself as the name of its case.
 #[derive(Clone, Copy, Debug)]
 pub struct Problem {
     pub cell: Cell,
     /// Batch, time, features and hidden units.
     pub sizes: [usize; 4],
-    pub route: RecurrentRoute,
+    pub form: Form,
     pub reverse: bool,
     pub lengths: bool,
     pub bias: bool,
@@ -39,7 +51,7 @@ impl Problem {
         Problem {
             cell,
             sizes,
-            route: RecurrentRoute::Sequence,
+            form: Form::Fused(RecurrentRoute::Sequence),
             reverse: false,
             lengths: false,
             bias: true,
@@ -53,18 +65,10 @@ impl Problem {
         }
     }
 
-    fn gates(&self) -> usize {
-        match self.cell {
-            Cell::Simple => 1,
-            Cell::Lstm => 4,
-            Cell::Gru(_) => 3,
-        }
-    }
-
     /// The operands in the order that `build` takes them.
     pub fn inputs(&self) -> Vec<Input> {
         let [batch, time, features, hidden] = self.sizes;
-        let columns = self.gates() * hidden;
+        let columns = self.cell.gates() * hidden;
         let scale = 1.0 / (hidden as f32).sqrt();
         let mut seed = 0;
         let mut input = |dims: &[usize], low: f32, high: f32| {
@@ -110,26 +114,16 @@ impl Problem {
         weights.bias = take(self.bias);
         weights.peepholes = take(self.peepholes);
         let states = [take(self.initial), take(self.initial && self.cell == Cell::Lstm)];
-        let mut options = RecurrentOptions::new()
-            .initial(states.into_iter().flatten().collect::<Vec<_>>())
-            .reverse(self.reverse)
-            .activation(self.activation)
-            .recurrent_activation(self.gate)
-            .route(self.route);
-        if let Some(mask) = take(self.mask) {
-            options = options.recurrent_mask(mask);
-        }
-        if let Some(lengths) = take(self.lengths) {
-            options = options.lengths(lengths);
-        }
-        if let Some(steps) = self.truncate {
-            options = options.truncate(steps);
-        }
-        match self.cell {
-            Cell::Simple => g.simple_rnn(x[0], weights, &options),
-            Cell::Lstm => g.lstm(x[0], weights, &options),
-            Cell::Gru(reset) => g.gru(x[0], weights, reset, &options),
-        }
+        let settings = Settings {
+            initial: states.into_iter().flatten().collect(),
+            mask: take(self.mask),
+            lengths: take(self.lengths),
+            reverse: self.reverse,
+            truncate: self.truncate,
+            activation: self.activation,
+            gate: self.gate,
+        };
+        settings.record(g, self.cell, x[0], weights, self.form)
     }
 
     /// Everything that the loss sees, side by side.
@@ -210,15 +204,15 @@ pub fn cases() -> Vec<Case> {
             let plain = Problem::new(cell, [batch, time, 4, hidden]);
             all.push(plain);
             all.push(Problem { reverse: true, lengths: true, ..plain });
-            all.push(Problem { route: RecurrentRoute::Steps, ..plain });
+            all.push(Problem { form: Form::Fused(RecurrentRoute::Steps), ..plain });
         }
         all.extend(with_options(Problem::new(cell, [3, 7, 3, 5])));
-        let steps = Problem { route: RecurrentRoute::Steps, ..Problem::new(cell, [17, 7, 3, 5]) };
+        let steps = Problem { form: Form::Fused(RecurrentRoute::Steps), ..Problem::new(cell, [17, 7, 3, 5]) };
         let peepholes = cell == Cell::Lstm;
         all.push(Problem { initial: true, lengths: true, reverse: true, mask: true, peepholes, ..steps });
         all.push(Problem { truncate: Some(3), initial: true, ..steps });
         // More units than a workgroup takes, and a weight that is put into panels where that pays.
-        all.push(Problem { route: RecurrentRoute::Auto, ..Problem::new(cell, [2, 4, 3, 365]) });
+        all.push(Problem { form: Form::Fused(RecurrentRoute::Auto), ..Problem::new(cell, [2, 4, 3, 365]) });
     }
     all.into_iter().map(Problem::case).collect()
 }

@@ -1,36 +1,171 @@
-//! A recurrence as elementary operators on the tape, step by step: what the fused forms are compared
-//! with.
+//! A recurrence as elementary operators on the tape, step by step: what the operators are compared with.
 
-use super::{Cell, CellActivation, Extents, GruReset, Recurrence, RecurrentOptions, RecurrentWeights};
-use crate::error::Result;
-use crate::graph::{Graph, Value};
-use crate::shape::Shape;
+use retape::Result;
+use retape::nn::LayerContext;
+use retape::ops::{CellActivation, GruReset, Recurrence, RecurrentOptions, RecurrentRoute, RecurrentWeights};
+use retape::prelude::*;
 
-#[track_caller]
-pub(super) fn record(
+use super::cases::recurrent::Cell;
+
+/// How a recurrence is recorded.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Form {
+    /// As one operator, by this route.
+    Fused(RecurrentRoute),
+    /// As elementary operators.
+    Unrolled,
+}
+
+pub const FORMS: [Form; 4] = [
+    Form::Fused(RecurrentRoute::Auto),
+    Form::Unrolled,
+    Form::Fused(RecurrentRoute::Steps),
+    Form::Fused(RecurrentRoute::Sequence),
+];
+
+/// The options of a recurrence.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub initial: Vec<Value>,
+    pub lengths: Option<Value>,
+    pub mask: Option<Value>,
+    pub reverse: bool,
+    pub truncate: Option<usize>,
+    pub activation: CellActivation,
+    pub gate: CellActivation,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            initial: Vec::new(),
+            lengths: None,
+            mask: None,
+            reverse: false,
+            truncate: None,
+            activation: CellActivation::Tanh,
+            gate: CellActivation::Sigmoid,
+        }
+    }
+}
+
+impl Settings {
+    /// Records a recurrence.
+    pub fn record(
+        &self,
+        g: &Graph,
+        cell: Cell,
+        x: Value,
+        weights: RecurrentWeights,
+        form: Form,
+    ) -> Result<Recurrence> {
+        let Form::Fused(route) = form else { return unrolled(g, cell, x, &weights, self) };
+        let mut options = RecurrentOptions::new()
+            .initial(self.initial.clone())
+            .reverse(self.reverse)
+            .activation(self.activation)
+            .recurrent_activation(self.gate)
+            .route(route);
+        if let Some(mask) = self.mask {
+            options = options.recurrent_mask(mask);
+        }
+        if let Some(lengths) = self.lengths {
+            options = options.lengths(lengths);
+        }
+        if let Some(steps) = self.truncate {
+            options = options.truncate(steps);
+        }
+        match cell {
+            Cell::Simple => g.simple_rnn(x, weights, &options),
+            Cell::Lstm => g.lstm(x, weights, &options),
+            Cell::Gru(reset) => g.gru(x, weights, reset, &options),
+        }
+    }
+}
+
+/// A recurrent layer of elementary operators, with the parameters of the crate's layer of its kind, that
+/// gives the last output.
+#[derive(Clone, Debug)]
+pub struct UnrolledLayer {
+    pub cell: Cell,
+    pub units: usize,
+    pub recurrent_init: Init,
+    pub bias_init: Init,
+    pub settings: Settings,
+}
+
+impl UnrolledLayer {
+    /// The layer with the settings that the crate's start with.
+    pub fn new(cell: Cell, units: usize) -> Self {
+        let forget = |i: usize| if cell == Cell::Lstm && i / units == 1 { 1.0 } else { 0.0 };
+        UnrolledLayer {
+            cell,
+            units,
+            recurrent_init: Init::Orthogonal { gain: 1.0 },
+            bias_init: Init::Values((0..cell.gates() * units).map(forget).collect()),
+            settings: Settings::default(),
+        }
+    }
+}
+
+impl Layer for UnrolledLayer {
+    fn kind(&self) -> &'static str {
+        match self.cell {
+            Cell::Simple => "simple_rnn",
+            Cell::Lstm => "lstm",
+            Cell::Gru(_) => "gru",
+        }
+    }
+
+    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
+        let features = cx.graph().shape(inputs[0])?.dims()[2];
+        let columns = self.cell.gates() * self.units;
+        let input = cx.parameter("weight", [features, columns], Init::GlorotUniform);
+        let recurrent = cx.parameter("recurrent_weight", [self.units, columns], self.recurrent_init.clone());
+        let bias = cx.parameter("bias", [columns], self.bias_init.clone());
+        let weights = RecurrentWeights::new(input, recurrent).bias(bias);
+        Ok(self.settings.record(cx.graph(), self.cell, inputs[0], weights, Form::Unrolled)?.states[0])
+    }
+}
+
+fn unrolled(
     g: &Graph,
     cell: Cell,
-    extents: Extents,
     x: Value,
     weights: &RecurrentWeights,
-    options: &RecurrentOptions,
-    valid: Option<Value>,
+    settings: &Settings,
 ) -> Result<Recurrence> {
-    let Extents { batch, time, hidden, .. } = extents;
-    let unrolled = Unrolled::new(g, cell, extents, weights, options)?;
+    let [batch, time, _] = g.shape(x)?.dims().try_into().expect("[batch, time, features]");
+    let unrolled = Unrolled::new(g, cell, weights, settings)?;
+    let hidden = unrolled.hidden;
+    let (mut x, mut valid) = (x, None);
+    if let Some(lengths) = settings.lengths {
+        // Padding may hold anything.
+        let steps = valid_steps(g, lengths, batch, time)?;
+        x = g.select(g.reshape(steps, [batch, time, 1])?, x, g.scalar_constant(0.0))?;
+        valid = Some(steps);
+    }
     let projected = unrolled.project(x)?;
-    let mut states = unrolled.initial(cell, options)?;
+    let mut states = settings.initial.clone();
+    if states.is_empty() {
+        let zero = g.broadcast_to(g.scalar_constant(0.0), [batch, hidden])?;
+        states = vec![zero; if cell == Cell::Lstm { 2 } else { 1 }];
+    }
     let mut outputs = vec![states[0]; time];
     for taken in 0..time {
-        let t = if options.reverse { time - 1 - taken } else { taken };
-        if options.truncate.is_some_and(|steps| taken > 0 && taken % steps == 0) {
-            cut(g, &mut states)?;
+        let t = if settings.reverse { time - 1 - taken } else { taken };
+        if settings.truncate.is_some_and(|steps| taken > 0 && taken % steps == 0) {
+            for state in &mut states {
+                *state = g.stop_gradient(*state)?;
+            }
         }
-        let inputs = step_of(g, projected, t)?;
-        let mut after = unrolled.step(cell, inputs, &states)?;
+        let mut after = unrolled.step(cell, step_of(g, projected, t)?, &states)?;
         if let Some(valid) = valid {
+            // The states before a step stay where the step is padding.
             let valid = g.slice_axis(valid, 1, t..t + 1)?;
-            hold(g, valid, &states, &mut after)?;
+            for (after, &before) in after.iter_mut().zip(&states) {
+                *after = g.select(valid, *after, before)?;
+            }
         }
         outputs[t] = g.reshape(after[0], [batch, 1, hidden])?;
         states = after;
@@ -39,9 +174,8 @@ pub(super) fn record(
 }
 
 /// 1 for the steps of each sequence and 0 for its padding, `[batch, time]`.
-#[track_caller]
-pub(super) fn valid_steps(g: &Graph, lengths: Value, batch: usize, time: usize) -> Result<Value> {
-    // The table turns u32 into f32, which is exact far beyond any tape that could be unrolled.
+fn valid_steps(g: &Graph, lengths: Value, batch: usize, time: usize) -> Result<Value> {
+    // The table turns u32 into f32, which is exact far beyond any sequence.
     let numbers: Vec<f32> = (0..=time).map(|t| t as f32).collect();
     let table = g.constant([time + 1], &numbers)?;
     let lengths = g.reshape(g.gather(table, lengths, 0)?, [batch, 1])?;
@@ -49,26 +183,7 @@ pub(super) fn valid_steps(g: &Graph, lengths: Value, batch: usize, time: usize) 
     g.less(steps, lengths)
 }
 
-/// Makes constants of the states for differentiation.
-#[track_caller]
-fn cut(g: &Graph, states: &mut [Value]) -> Result<()> {
-    for state in states {
-        *state = g.stop_gradient(*state)?;
-    }
-    Ok(())
-}
-
-/// Puts the states before a step back where the step is padding.
-#[track_caller]
-fn hold(g: &Graph, valid: Value, before: &[Value], after: &mut [Value]) -> Result<()> {
-    for (after, &before) in after.iter_mut().zip(before) {
-        *after = g.select(valid, *after, before)?;
-    }
-    Ok(())
-}
-
 /// Step `t` of `[batch, time, n]`, as `[batch, n]`.
-#[track_caller]
 fn step_of(g: &Graph, x: Value, t: usize) -> Result<Value> {
     let shape = g.shape(x)?;
     let (batch, columns) = (shape.dims()[0], shape.dims()[2]);
@@ -76,13 +191,11 @@ fn step_of(g: &Graph, x: Value, t: usize) -> Result<Value> {
 }
 
 /// Row `index` of a matrix.
-#[track_caller]
 fn row(g: &Graph, matrix: Value, index: usize) -> Result<Value> {
     let columns = g.shape(matrix)?.dims()[1];
     g.reshape(g.slice_axis(matrix, 0, index..index + 1)?, [columns])
 }
 
-#[track_caller]
 fn activate(g: &Graph, activation: CellActivation, x: Value) -> Result<Value> {
     match activation {
         CellActivation::Tanh => g.tanh(x),
@@ -96,7 +209,7 @@ fn activate(g: &Graph, activation: CellActivation, x: Value) -> Result<Value> {
 /// What all steps share.
 struct Unrolled<'a> {
     g: &'a Graph,
-    extents: Extents,
+    hidden: usize,
     input: Value,
     recurrent: Value,
     /// Added to the products of the input.
@@ -111,14 +224,7 @@ struct Unrolled<'a> {
 }
 
 impl<'a> Unrolled<'a> {
-    #[track_caller]
-    fn new(
-        g: &'a Graph,
-        cell: Cell,
-        extents: Extents,
-        weights: &RecurrentWeights,
-        options: &RecurrentOptions,
-    ) -> Result<Self> {
+    fn new(g: &'a Graph, cell: Cell, weights: &RecurrentWeights, settings: &Settings) -> Result<Self> {
         let (bias, recurrent_bias) = match (cell, weights.bias) {
             (Cell::Gru(GruReset::After), Some(bias)) => (Some(row(g, bias, 0)?), Some(row(g, bias, 1)?)),
             (_, bias) => (bias, None),
@@ -127,29 +233,29 @@ impl<'a> Unrolled<'a> {
             Some(p) => Some([row(g, p, 0)?, row(g, p, 1)?, row(g, p, 2)?]),
             None => None,
         };
-        let mask = match options.recurrent_mask {
+        let mask = match settings.mask {
             Some(mask) => Some(g.stop_gradient(mask)?),
             None => None,
         };
         Ok(Unrolled {
             g,
-            extents,
+            hidden: g.shape(weights.recurrent)?.dims()[0],
             input: weights.input,
             recurrent: weights.recurrent,
             bias,
             recurrent_bias,
             peepholes,
             mask,
-            activation: options.activation,
-            gate: options.recurrent_activation,
+            activation: settings.activation,
+            gate: settings.gate,
         })
     }
 
     /// The products of the input with their bias, `[batch, time, gates * hidden]`.
-    #[track_caller]
     fn project(&self, x: Value) -> Result<Value> {
-        let (g, Extents { batch, time, features, .. }) = (self.g, self.extents);
-        let rows = g.reshape(x, Shape::new(&[batch * time, features])?)?;
+        let g = self.g;
+        let [batch, time, features] = g.shape(x)?.dims().try_into().expect("[batch, time, features]");
+        let rows = g.reshape(x, [batch * time, features])?;
         let mut y = g.matmul(rows, self.input)?;
         if let Some(bias) = self.bias {
             y = g.add(y, bias)?;
@@ -158,18 +264,7 @@ impl<'a> Unrolled<'a> {
         g.reshape(y, [batch, time, columns])
     }
 
-    #[track_caller]
-    fn initial(&self, cell: Cell, options: &RecurrentOptions) -> Result<Vec<Value>> {
-        if !options.initial.is_empty() {
-            return Ok(options.initial.clone());
-        }
-        let Extents { batch, hidden, .. } = self.extents;
-        let zero = self.g.broadcast_to(self.g.scalar_constant(0.0), [batch, hidden])?;
-        Ok(vec![zero; cell.states()])
-    }
-
     /// The states after a step, from the products of its input and the states before it.
-    #[track_caller]
     fn step(&self, cell: Cell, inputs: Value, states: &[Value]) -> Result<Vec<Value>> {
         let g = self.g;
         let h = match self.mask {
@@ -187,7 +282,6 @@ impl<'a> Unrolled<'a> {
         }
     }
 
-    #[track_caller]
     fn lstm(&self, inputs: Value, h: Value, c: Value) -> Result<Vec<Value>> {
         let g = self.g;
         let sum = g.add(inputs, g.matmul(h, self.recurrent)?)?;
@@ -202,7 +296,6 @@ impl<'a> Unrolled<'a> {
     }
 
     /// A gate's sum with what it sees of the cell.
-    #[track_caller]
     fn looking(&self, sum: Value, gate: usize, c: Value) -> Result<Value> {
         match self.peepholes {
             Some(peepholes) => self.g.add(sum, self.g.mul(peepholes[gate], c)?),
@@ -210,7 +303,6 @@ impl<'a> Unrolled<'a> {
         }
     }
 
-    #[track_caller]
     fn gru_after(&self, inputs: Value, h: Value, before: Value) -> Result<Vec<Value>> {
         let g = self.g;
         let mut products = g.matmul(h, self.recurrent)?;
@@ -223,9 +315,8 @@ impl<'a> Unrolled<'a> {
         self.blend(z, n, before)
     }
 
-    #[track_caller]
     fn gru_before(&self, inputs: Value, h: Value, before: Value) -> Result<Vec<Value>> {
-        let (g, hidden) = (self.g, self.extents.hidden);
+        let (g, hidden) = (self.g, self.hidden);
         let gates = g.matmul(h, g.slice_axis(self.recurrent, 1, 0..2 * hidden)?)?;
         let gate = |k| activate(g, self.gate, g.add(self.part(inputs, k)?, self.part(gates, k)?)?);
         let (r, z) = (gate(0)?, gate(1)?);
@@ -235,7 +326,6 @@ impl<'a> Unrolled<'a> {
     }
 
     /// A GRU's new state `(1 - z) a(n) + z h`.
-    #[track_caller]
     fn blend(&self, z: Value, n: Value, h: Value) -> Result<Vec<Value>> {
         let g = self.g;
         let fresh = g.mul(g.sub(g.scalar_constant(1.0), z)?, activate(g, self.activation, n)?)?;
@@ -243,9 +333,8 @@ impl<'a> Unrolled<'a> {
     }
 
     /// The columns of one gate.
-    #[track_caller]
     fn part(&self, x: Value, gate: usize) -> Result<Value> {
-        let hidden = self.extents.hidden;
+        let hidden = self.hidden;
         self.g.slice_axis(x, 1, gate * hidden..(gate + 1) * hidden)
     }
 }
