@@ -1,13 +1,8 @@
 //! Batches made of data that stays on the device. Shader: `batch.wgsl`.
 
-use super::{Family, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
-use crate::array::Array;
-use crate::dtype::DType;
-use crate::error::{Error, Result};
-use crate::graph::{Graph, Scalar, Source, Value};
-use crate::kernel::DeviceKind;
-use crate::kernel::{BINDING_ALIGNMENT, Bind, FOLD, Grid, KernelCall, Shader, Slot};
-use crate::shape::{Shape, TensorType};
+use super::common::*;
+use crate::graph::{Scalar, Source};
+use crate::kernel::{BINDING_ALIGNMENT, Bind, FOLD};
 
 pub(super) static SHADER: Shader = built_in!("batch", "../../shaders/batch.wgsl");
 
@@ -18,12 +13,8 @@ crate::params! {
     }
 }
 
-pub(super) static FAMILY: Family = Family {
-    operators: &[
-        OperatorInfo::new("load_batch", Gradient::None, "f32, u32"),
-    ],
-    shaders: &[&SHADER],
-};
+pub(super) static FAMILY: Family =
+    Family { operators: &[OperatorInfo::new("load_batch", Gradient::None, "f32, u32")], shaders: &[&SHADER] };
 
 /// `batch[i] = data[order[min(step * stride + i, last)]]` for several columns of the same samples; inputs
 /// the batches, the data of each and the order.

@@ -2,17 +2,8 @@
 //!
 //! A function is a row of the table below and a case in the shader.
 
+use super::common::*;
 use super::strided::Nest;
-use super::{
-    Backward, EPS, FLUSH, Family, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, flush,
-    widen, word,
-};
-use crate::array::{Array, Indexer};
-use crate::dtype::DType;
-use crate::error::Result;
-use crate::graph::{Graph, Value};
-use crate::kernel::{Grid, KernelCall, Shader, Slot};
-use crate::shape::{Shape, TensorType};
 
 pub(super) static FAMILY: Family = Family { operators: OPERATORS, shaders: &[&SHADER] };
 

@@ -1,13 +1,7 @@
 //! The norm over several values, and clipping by a norm. Shader: `clip.wgsl`.
 
-use super::{Family, Backward, EPS, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
-use crate::array::Array;
-use crate::dtype::DType;
-use crate::error::{Error, Result};
-use crate::graph::{Graph, Value};
-use crate::kernel::{Bind, Grid, KernelCall, Shader, Slot};
-use crate::kernel::{DeviceKind, DeviceProfile};
-use crate::shape::{Shape, TensorType};
+use super::common::*;
+use crate::kernel::Bind;
 
 pub(super) static SHADER: Shader = built_in!("clip", "../../shaders/clip.wgsl");
 

@@ -1,14 +1,8 @@
 //! Constraints on parameters, written over their contents after an update: norms of units, signs and
 //! masks. Shader: `constrain.wgsl`.
 
+use super::common::*;
 use super::strided::Nest;
-use super::{Family, EPS, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
-use crate::array::{Array, Indexer};
-use crate::dtype::DType;
-use crate::error::{Error, Result};
-use crate::kernel::{DeviceKind, DeviceProfile};
-use crate::kernel::{Grid, KernelCall, Shader, Slot};
-use crate::shape::{Shape, TensorType};
 
 pub(super) static SHADER: Shader =
     built_in!("constrain", "../../shaders/constrain.wgsl", "../../shaders/workgroup.wgsl");

@@ -1,12 +1,6 @@
 //! Counts that classification metrics are made of. Shader: `counts.wgsl`.
 
-use super::{Family, Backward, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
-use crate::array::Array;
-use crate::dtype::DType;
-use crate::error::{Error, Result};
-use crate::graph::{Graph, Value};
-use crate::kernel::{Grid, KernelCall, Shader, Slot};
-use crate::shape::{Shape, TensorType};
+use super::common::*;
 
 pub(super) static SHADER: Shader = built_in!("counts", "../../shaders/counts.wgsl");
 

@@ -1,15 +1,8 @@
 //! Losses: cross-entropies fused with the softmax or sigmoid before them, and the squared error.
 //! Shader: `loss.wgsl`.
 
+use super::common::*;
 use super::softmax::{Exponentials, Route, Rows, exp_ulps};
-use super::{Family, Backward, EPS, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
-use crate::array::Array;
-use crate::dtype::DType;
-use crate::error::{Error, Result};
-use crate::graph::{Graph, Value};
-use crate::kernel::DeviceProfile;
-use crate::kernel::{Grid, KernelCall, Shader, Slot};
-use crate::shape::{Shape, TensorType};
 
 pub(super) static SHADER: Shader =
     built_in!("loss", "../../shaders/loss.wgsl", "../../shaders/workgroup.wgsl");

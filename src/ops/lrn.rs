@@ -2,15 +2,8 @@
 
 use std::ops::RangeInclusive;
 
-use super::pool::Runs;
-use super::{Family, Backward, EPS, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
-use crate::array::Array;
-use crate::dtype::DType;
-use crate::error::{Error, Result};
-use crate::graph::{Graph, Value};
-use crate::kernel::DeviceProfile;
-use crate::kernel::{Grid, KernelCall, Shader, Slot};
-use crate::shape::{Shape, TensorType};
+use super::common::*;
+use super::runs::Runs;
 
 pub(super) static SHADER: Shader = built_in!("lrn", "../../shaders/lrn.wgsl");
 

@@ -3,24 +3,16 @@
 
 mod route;
 
+use super::common::*;
+
 pub use route::MatmulRoute;
 pub(super) use route::{
     BLOCKS, ELEMENTS, FULL_GRID, Kernel, LANES, LANES_8, LANES_16, ROWS, TILES_64, TILES_128, join, lower,
     runs_tiles,
 };
 
-use super::{Family, Backward, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, flush, relative_bound};
-use crate::array::Array;
-use crate::dtype::DType;
-use crate::error::{Error, Result};
-use crate::graph::{Graph, Value};
-use crate::kernel::Slot;
-use crate::shape::{Shape, TensorType};
-
 pub(super) static FAMILY: Family = Family {
-    operators: &[
-        OperatorInfo::new("matmul", Gradient::Yes, "f32"),
-    ],
+    operators: &[OperatorInfo::new("matmul", Gradient::Yes, "f32")],
     shaders: &[&ELEMENTS, &BLOCKS],
 };
 

@@ -20,6 +20,7 @@ mod augment;
 mod batch;
 mod binary;
 mod clip;
+mod common;
 mod constrain;
 mod conv;
 mod counts;
@@ -33,6 +34,7 @@ mod norm;
 mod pool;
 mod recurrent;
 mod reduce;
+mod runs;
 mod select;
 mod sequence;
 mod softmax;
@@ -45,6 +47,7 @@ pub(crate) use augment::check_crop;
 pub use augment::{AffineOptions, FillMode};
 pub use binary::Binary;
 pub(crate) use clip::check_limit;
+pub use common::{Gradient, OperatorInfo, expect_dtype, word};
 pub(crate) use constrain::{ApplyMask, ConstrainNorm, NonNegative, Units};
 pub use conv::{ConvOptions, ConvRoute};
 pub use layout::SliceRange;
@@ -62,46 +65,8 @@ pub use window::{Padding, Pair};
 pub(crate) use window::{Window, WindowAxis};
 
 pub use crate::array::{EPS, FLUSH, relative_bound};
-pub(crate) use crate::array::{flush, widen};
-use crate::dtype::DType;
-use crate::error::{Error, Result};
 pub use crate::graph::{Backward, Lowering, Op, Reference, Run};
 use crate::kernel::Shader;
-use crate::shape::TensorType;
-
-/// Whether gradients flow through an operator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gradient {
-    /// It has a gradient.
-    Yes,
-    /// Its gradient is zero wherever it exists; differentiation passes it by.
-    Zero,
-    /// It has none: it is itself a gradient or an update, or its result is an index.
-    None,
-}
-
-/// One row of the operator table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OperatorInfo {
-    /// The name in listings.
-    pub name: &'static str,
-    /// Whether gradients flow through it.
-    pub gradient: Gradient,
-    /// The dtypes of its main operand.
-    pub dtypes: &'static str,
-}
-
-impl OperatorInfo {
-    pub(crate) const fn new(name: &'static str, gradient: Gradient, dtypes: &'static str) -> Self {
-        OperatorInfo { name, gradient, dtypes }
-    }
-}
-
-/// What a family of operators registers: its rows of the operator table, and its shaders.
-struct Family {
-    pub operators: &'static [OperatorInfo],
-    pub shaders: &'static [&'static Shader],
-}
 
 /// The families of this module.
 static FAMILIES: &[&Family] = &[
@@ -139,18 +104,4 @@ pub fn operators() -> Vec<OperatorInfo> {
 /// Every shader of this module.
 pub fn shaders() -> Vec<&'static Shader> {
     FAMILIES.iter().flat_map(|family| family.shaders).copied().collect()
-}
-
-/// Fails unless `ty` has the dtype that the operand `what` needs.
-pub fn expect_dtype(what: &str, ty: TensorType, expected: DType) -> Result<()> {
-    if ty.dtype == expected {
-        return Ok(());
-    }
-    Err(Error::DTypeMismatch { what: what.to_owned(), found: ty.dtype, expected })
-}
-
-/// An index as the shaders take it. Values past `u32` are refused by the plan's size limits, so
-/// saturation never reaches a kernel.
-pub fn word(n: usize) -> u32 {
-    u32::try_from(n).unwrap_or(u32::MAX)
 }

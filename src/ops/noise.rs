@@ -1,16 +1,8 @@
 //! Dropout and additive noise: operators that draw numbers. Shader: `noise.wgsl`.
 
-use super::{
-    Backward, EPS, FLUSH, Family, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, flush,
-    widen, word,
-};
-use crate::array::Array;
-use crate::dtype::DType;
-use crate::error::{Error, Result};
-use crate::graph::{Graph, Scalar, Value};
-use crate::kernel::{Grid, KernelCall, Shader, Slot};
+use super::common::*;
+use crate::graph::Scalar;
 use crate::random::{self, Stream};
-use crate::shape::{Shape, TensorType};
 
 pub(super) static SHADER: Shader = built_in!("noise", "../../shaders/noise.wgsl");
 

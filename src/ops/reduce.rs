@@ -1,16 +1,6 @@
 //! Reductions over axes, and argmax. Shader: `reduce.wgsl`.
 
-use super::{
-    Backward, FLUSH, Family, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, relative_bound,
-    word,
-};
-use crate::array::{Array, Indexer};
-use crate::dtype::DType;
-use crate::error::{Error, Result};
-use crate::graph::{Graph, Value};
-use crate::kernel::{DeviceKind, DeviceProfile};
-use crate::kernel::{Grid, KernelCall, Shader, Slot};
-use crate::shape::{Shape, TensorType};
+use super::common::*;
 
 pub(super) static SHADER: Shader = built_in!("reduce", "../../shaders/reduce.wgsl");
 

@@ -1,13 +1,7 @@
 //! Elementwise choice between two operands. Shader: `select.wgsl`.
 
+use super::common::*;
 use super::strided::Nest;
-use super::{Family, Backward, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
-use crate::array::{Array, Indexer};
-use crate::dtype::DType;
-use crate::error::Result;
-use crate::graph::{Graph, Value};
-use crate::kernel::{Grid, KernelCall, Shader, Slot};
-use crate::shape::{Shape, TensorType};
 
 pub(super) static SHADER: Shader = built_in!("select", "../../shaders/select.wgsl");
 
@@ -19,12 +13,8 @@ crate::params! {
     }
 }
 
-pub(super) static FAMILY: Family = Family {
-    operators: &[
-        OperatorInfo::new("select", Gradient::Yes, "f32, u32"),
-    ],
-    shaders: &[&SHADER],
-};
+pub(super) static FAMILY: Family =
+    Family { operators: &[OperatorInfo::new("select", Gradient::Yes, "f32, u32")], shaders: &[&SHADER] };
 
 /// `a` where the condition is not zero, else `b`.
 #[derive(Clone, Copy, Debug)]

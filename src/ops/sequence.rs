@@ -1,12 +1,6 @@
 //! What sequences of indices that are padded to one length hold. Shader: `sequence.wgsl`.
 
-use super::{Family, Backward, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
-use crate::array::Array;
-use crate::dtype::DType;
-use crate::error::{Error, Result};
-use crate::graph::{Graph, Value};
-use crate::kernel::{Grid, KernelCall, Shader, Slot};
-use crate::shape::{Shape, TensorType};
+use super::common::*;
 
 pub(super) static SHADER: Shader = built_in!("sequence", "../../shaders/sequence.wgsl");
 

@@ -1,13 +1,6 @@
 //! Softmax and log-softmax along an axis. Shader: `softmax.wgsl`.
 
-use super::{Family, Backward, EPS, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
-use crate::array::Array;
-use crate::dtype::DType;
-use crate::error::Result;
-use crate::graph::{Graph, Value};
-use crate::kernel::{DeviceKind, DeviceProfile};
-use crate::kernel::{Grid, KernelCall, Shader, Slot};
-use crate::shape::{Shape, TensorType};
+use super::common::*;
 
 pub(super) static SHADER: Shader =
     built_in!("softmax", "../../shaders/softmax.wgsl", "../../shaders/workgroup.wgsl");

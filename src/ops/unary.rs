@@ -6,17 +6,7 @@
 
 use std::f64::consts::TAU;
 
-use super::{
-    Backward, EPS, FLUSH, Family, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, flush,
-    widen, word,
-};
-use crate::array::Array;
-use crate::dtype::DType;
-use crate::error::{Error, Result};
-use crate::graph::{Graph, Value};
-use crate::kernel::{KernelCall, Shader, Slot};
-use crate::shape::TensorType;
-
+use super::common::*;
 pub(super) static FAMILY: Family = Family { operators: FORWARD, shaders: &[&SHADER] };
 pub(super) static DERIVATIVES: Family = Family { operators: BACKWARD, shaders: &[] };
 

@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use crate::error::{Error, Result};
-
+use super::common::*;
 /// Height and width, or one number for both.
 ///
 /// ```

@@ -1,15 +1,11 @@
 use std::f64::consts::TAU;
 
-use super::super::{EPS, FLUSH, Lowering, Op, Reference, expect_dtype, stream_at, word};
+use super::super::stream_at;
 use super::options::Whole;
 use super::{AffineOptions, FillMode, SHADER};
-use crate::array::Array;
-use crate::dtype::DType;
-use crate::error::{Error, Result};
 use crate::graph::Scalar;
-use crate::kernel::{Grid, KernelCall, Slot};
+use crate::ops::common::*;
 use crate::random::Stream;
-use crate::shape::{Shape, TensorType};
 
 crate::params! {
     struct AffineParams {

@@ -6,12 +6,9 @@ mod options;
 pub(crate) use options::check_crop;
 pub use options::{AffineOptions, FillMode};
 
-use super::{Family, EPS, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, stream_at, word};
-use crate::array::Array;
-use crate::error::{Error, Result};
-use crate::graph::{Graph, Scalar, Value};
-use crate::kernel::{Grid, KernelCall, Shader, Slot};
-use crate::shape::{Shape, TensorType};
+use super::common::*;
+use super::stream_at;
+use crate::graph::Scalar;
 
 use affine::RandomAffine;
 

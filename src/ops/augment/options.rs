@@ -1,4 +1,4 @@
-use crate::error::{Error, Result};
+use crate::ops::common::*;
 
 /// What an image under an affine map shows outside its borders: Keras's fill modes, here for a row
 /// `a b c d`.

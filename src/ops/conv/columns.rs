@@ -2,10 +2,8 @@
 
 use super::geometry::{Geometry, Product};
 use super::{BLOCKS, route};
-use crate::kernel::DeviceKind;
-use crate::kernel::{Grid, KernelCall, Shader, Slot};
+use crate::ops::common::*;
 use crate::ops::matmul::{self, MatmulRoute, join};
-use crate::ops::{Lowering, word};
 
 pub(in crate::ops) static SHADER: Shader = built_in!("conv_columns", "../../../shaders/conv_columns.wgsl");
 

@@ -2,9 +2,8 @@
 
 use super::geometry::{Geometry, Product};
 use super::{BLOCKS, route};
-use crate::kernel::{Grid, KernelCall, Shader, Slot};
+use crate::ops::common::*;
 use crate::ops::matmul::join;
-use crate::ops::{Lowering, word};
 
 pub(in crate::ops) static SHADER: Shader = built_in!("conv", "../../../shaders/conv.wgsl");
 

@@ -1,10 +1,7 @@
 use super::geometry::Product;
 use super::{Conv, ConvRoute, Convolution, check_groups};
-use crate::dtype::DType;
-use crate::error::{Error, Result};
-use crate::graph::{Graph, Value};
-use crate::ops::{Padding, Pair, Window, expect_dtype};
-use crate::shape::{Shape, TensorType};
+use crate::ops::common::*;
+use crate::ops::{Padding, Pair, Window};
 
 /// How a convolution moves over its image: stride 1, no padding, dilation 1 and one group unless
 /// set.

@@ -3,9 +3,8 @@
 
 use super::geometry::{Geometry, Product};
 use super::{columns, route};
-use crate::kernel::{Grid, KernelCall, Shader, Slot};
+use crate::ops::common::*;
 use crate::ops::matmul::{Kernel, join};
-use crate::ops::{Lowering, word};
 
 pub(in crate::ops) static SHADER: Shader =
     built_in!("conv_blocks", "../../../shaders/conv_blocks.wgsl", "../../../shaders/gemm.wgsl");

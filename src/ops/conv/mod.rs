@@ -17,15 +17,8 @@ pub(super) use columns::SHADER as COLUMNS;
 pub(super) use direct::SHADER as DIRECT;
 pub(super) use implicit::SHADER as BLOCKS;
 
-use super::{
-    Backward, Family, Gradient, Lowering, Op, OperatorInfo, Reference, Window, expect_dtype, flush,
-    relative_bound,
-};
-use crate::array::Array;
-use crate::dtype::DType;
-use crate::error::{Error, Result};
-use crate::graph::Value;
-use crate::shape::{Shape, TensorType};
+use super::Window;
+use super::common::*;
 use geometry::{Geometry, Product};
 
 pub(super) static FAMILY: Family = Family {

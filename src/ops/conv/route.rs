@@ -2,9 +2,7 @@
 
 use super::geometry::{Geometry, Product};
 use super::{columns, direct, implicit};
-use crate::kernel::KernelCall;
-use crate::kernel::{DeviceKind, DeviceProfile};
-use crate::ops::Lowering;
+use crate::ops::common::*;
 use crate::ops::matmul::{
     FULL_GRID, Kernel, LANES, LANES_8, LANES_16, ROWS, TILES_64, TILES_128, runs_tiles,
 };

@@ -2,11 +2,7 @@
 //! Shaders: `gather.wgsl`, `gather_sorted.wgsl`.
 
 use super::{Picks, SORTED};
-use crate::array::Array;
-use crate::error::Result;
-use crate::kernel::{Grid, KernelCall, Slot};
-use crate::ops::{EPS, FLUSH, Lowering, Op, Reference, word};
-use crate::shape::{Shape, TensorType};
+use crate::ops::common::*;
 
 crate::params! {
     struct SortParams { rows: u32, count: u32, blocks: u32, shift: u32 }

@@ -3,14 +3,7 @@
 
 mod grad;
 
-use super::{Family, Backward, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
-use crate::array::Array;
-use crate::dtype::DType;
-use crate::error::{Error, Result};
-use crate::graph::{Graph, Value};
-use crate::kernel::{Grid, KernelCall, Shader, Slot};
-use crate::shape::{Shape, TensorType};
-
+use super::common::*;
 use grad::GatherGrad;
 
 pub(super) static SHADER: Shader = built_in!("gather", "../../../shaders/gather.wgsl");

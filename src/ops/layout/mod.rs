@@ -5,14 +5,9 @@ mod slice;
 
 pub use slice::SliceRange;
 
+use super::common::*;
 use super::strided::Nest;
-use super::{Family, Backward, FLUSH, Gradient, Lowering, Op, OperatorInfo, Reference, relative_bound, word};
-use crate::array::{Array, Indexer};
-use crate::dtype::DType;
-use crate::error::{Error, Result};
-use crate::graph::{Graph, Scalar, Value};
-use crate::kernel::{Grid, KernelCall, Shader, Slot};
-use crate::shape::{Shape, TensorType};
+use crate::graph::Scalar;
 
 pub(super) static SHADER: Shader = built_in!("layout", "../../../shaders/layout.wgsl");
 

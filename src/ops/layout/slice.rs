@@ -1,13 +1,7 @@
 //! Slices, padding and concatenation.
 
 use super::{Move, exact, fill_call};
-use crate::array::{Array, Indexer};
-use crate::dtype::DType;
-use crate::error::{Error, Result};
-use crate::graph::{Graph, Value};
-use crate::kernel::Slot;
-use crate::ops::{Backward, Lowering, Op, Reference, expect_dtype};
-use crate::shape::{Shape, TensorType};
+use crate::ops::common::*;
 
 /// Elements `start, start + step, ..` below `stop`, per axis.
 #[derive(Clone, Debug)]

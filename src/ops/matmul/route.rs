@@ -17,9 +17,8 @@
 use std::ops::Range;
 
 use super::Product;
-use crate::kernel::{Bind, Grid, KernelCall, Shader, Slot};
-use crate::kernel::{DeviceKind, DeviceProfile};
-use crate::ops::{Lowering, word};
+use crate::kernel::Bind;
+use crate::ops::common::*;
 
 pub(in crate::ops) static ELEMENTS: Shader = built_in!("matmul", "../../../shaders/matmul.wgsl");
 pub(in crate::ops) static BLOCKS: Shader =

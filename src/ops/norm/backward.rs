@@ -1,14 +1,10 @@
 //! The gradients: of x, with the sums over each group that it needs, and of scale and shift where
 //! those are not the same sums.
 
-use super::super::{EPS, FLUSH, Lowering, Op, Reference};
 use super::forward::{Form, Stats};
 use super::geometry::{Geometry, Nest, NestParams, Route, flag};
 use super::{ELEMENTS, Kind, SHADER};
-use crate::array::Array;
-use crate::error::Result;
-use crate::kernel::{Grid, KernelCall, Shader, Slot};
-use crate::shape::TensorType;
+use crate::ops::common::*;
 
 /// The gradient of x; inputs x, statistics, dy and, if there is one, the scale. Unless `frozen`,
 /// statistics are functions of x; then, where a group has one channel, outputs 1 and 2 are each

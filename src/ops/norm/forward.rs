@@ -1,16 +1,10 @@
 //! The forward operators: normalisation by a group's own statistics or by given ones, and the
 //! update of running statistics.
 
-use super::super::{Backward, EPS, FLUSH, Lowering, Op, Reference, expect_dtype, word};
 use super::backward::{ChannelGrad, NormGrad};
 use super::geometry::{Geometry, flag};
 use super::{ELEMENTS, Kind, SHADER};
-use crate::array::Array;
-use crate::dtype::DType;
-use crate::error::{Error, Result};
-use crate::graph::Value;
-use crate::kernel::{Grid, KernelCall, Shader, Slot};
-use crate::shape::{Shape, TensorType};
+use crate::ops::common::*;
 
 crate::params! {
     struct RunningParams { n: u32, momentum: f32, unbiased: f32 }

@@ -1,8 +1,6 @@
 //! Which elements share statistics and which share scale and shift, and how kernels walk them.
 
-use super::super::word;
-use crate::kernel::DeviceKind;
-use crate::kernel::{Grid, KernelCall};
+use crate::ops::common::*;
 
 crate::params! {
     pub(super) struct NestParams {

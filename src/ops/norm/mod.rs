@@ -7,11 +7,8 @@ mod backward;
 mod forward;
 mod geometry;
 
-use super::{Family, Gradient, OperatorInfo};
-use crate::error::{Error, Result};
-use crate::graph::{Graph, Source, Value};
-use crate::kernel::Shader;
-use crate::shape::Shape;
+use super::common::*;
+use crate::graph::Source;
 use forward::{Form, Inference, Normalize, RunningStats};
 use geometry::Geometry;
 

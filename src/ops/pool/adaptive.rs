@@ -2,14 +2,9 @@
 
 use std::ops::Range;
 
-use super::super::{Backward, EPS, FLUSH, Lowering, Op, Reference, word};
 use super::sum::{Kind, SumPool};
 use super::{Area, PoolOptions, PoolParams, launch, nested, planes, pooled, sides};
-use crate::array::Array;
-use crate::error::{Error, Result};
-use crate::graph::Value;
-use crate::kernel::{KernelCall, Slot};
-use crate::shape::{Shape, TensorType};
+use crate::ops::common::*;
 
 /// `y` = the mean of `x` over windows that divide the image as evenly as may be.
 #[derive(Clone, Copy, Debug)]

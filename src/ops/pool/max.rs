@@ -1,13 +1,7 @@
 //! Max pooling.
 
-use super::super::{Backward, EPS, FLUSH, Lowering, Op, Reference};
 use super::{PoolOptions, Windows, overlap, planes, pooled};
-use crate::array::Array;
-use crate::error::Result;
-use crate::graph::Value;
-use crate::kernel::DeviceKind;
-use crate::kernel::{Grid, Slot};
-use crate::shape::{Shape, TensorType};
+use crate::ops::common::*;
 
 /// `y` = the largest `x` under the window.
 #[derive(Clone, Copy, Debug)]

@@ -5,17 +5,12 @@ mod max;
 mod options;
 mod sum;
 
+use super::common::*;
+use super::runs::{Runs, nested};
 pub use options::PoolOptions;
 use rayon::prelude::*;
 
-use super::{Family, Gradient, OperatorInfo, Window, WindowAxis, expect_dtype, word};
-use crate::array::Array;
-use crate::dtype::DType;
-use crate::error::{Error, Result};
-use crate::graph::{Graph, Value};
-use crate::kernel::{DeviceKind, DeviceProfile};
-use crate::kernel::{Grid, KernelCall, Shader};
-use crate::shape::{Shape, TensorType};
+use super::{Window, WindowAxis};
 
 pub(super) static SHADER: Shader = built_in!("pool", "../../../shaders/pool.wgsl");
 
@@ -227,11 +222,6 @@ impl Area {
     }
 }
 
-/// Iterations of a loop and of what is within it.
-fn nested(iterations: usize, within: usize) -> usize {
-    iterations.saturating_mul(within.saturating_add(1))
-}
-
 /// A call whose threads go over the rows of `area` in each of `planes` planes, and the part of its
 /// parameters that says so.
 fn launch(
@@ -256,36 +246,6 @@ fn launch(
     };
     let call = KernelCall::new(&SHADER, entry).loops(runs.loops);
     (call.grid(Grid::linear(runs.threads, 64)), params)
-}
-
-/// Lines of elements cut up into runs, one for each thread.
-pub(super) struct Runs {
-    /// Elements of a run.
-    pub span: usize,
-    /// Runs of a line.
-    pub chunks: usize,
-    /// Runs of all lines.
-    pub threads: usize,
-    /// Loop iterations of a thread.
-    pub loops: usize,
-}
-
-impl Runs {
-    /// Cuts up `lines` lines of `length` elements that take `loops` loop iterations each. On a
-    /// software driver the integer divisions that find a thread's place cost more than an element: there
-    /// a run is a line, as long as that leaves threads enough to occupy the processor and none loops
-    /// more often than it may.
-    pub fn new(profile: &DeviceProfile, lines: usize, length: usize, loops: usize) -> Self {
-        let span = match profile.kind {
-            DeviceKind::Gpu => 1,
-            DeviceKind::Cpu => {
-                let longest = profile.max_loop_iterations as usize / loops.saturating_add(1);
-                length.div_ceil(1024usize.div_ceil(lines).min(length)).min(longest).max(1)
-            }
-        };
-        let chunks = length.div_ceil(span);
-        Runs { span, chunks, threads: lines.saturating_mul(chunks), loops: nested(span, loops) }
-    }
 }
 
 /// From a window's first tap to its last.

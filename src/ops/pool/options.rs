@@ -1,7 +1,7 @@
 //! What a pooling is asked for.
 
 use super::super::{Padding, Pair, Window};
-use crate::error::{Error, Result};
+use crate::ops::common::*;
 
 /// Size, stride and padding of pooling windows.
 ///

@@ -1,13 +1,7 @@
 //! Average and sum pooling.
 
-use super::super::{Backward, EPS, FLUSH, Lowering, Op, Reference};
 use super::{PoolOptions, WindowAxis, Windows, overlap, planes, pooled};
-use crate::array::Array;
-use crate::error::Result;
-use crate::graph::Value;
-use crate::kernel::DeviceKind;
-use crate::kernel::{KernelCall, Slot};
-use crate::shape::{Shape, TensorType};
+use crate::ops::common::*;
 
 /// What the sum under a window is divided by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,10 +1,6 @@
 use super::operator::{Recur, one_of};
 use super::{Cell, Extents, GruReset, Recurrence, RecurrentOptions, RecurrentWeights};
-use crate::dtype::DType;
-use crate::error::{Error, Result};
-use crate::graph::{Graph, Value};
-use crate::ops::expect_dtype;
-use crate::shape::{Shape, TensorType};
+use crate::ops::common::*;
 
 /// # Recurrences
 ///

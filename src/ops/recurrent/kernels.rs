@@ -7,9 +7,8 @@
 
 use super::operator::{Part, RecurGrad, Spec};
 use super::{Cell, CellActivation, Extents, GruReset, RecurrentRoute};
-use crate::kernel::{Bind, Grid, KernelCall, Shader, Slot};
-use crate::kernel::{DeviceKind, DeviceProfile};
-use crate::ops::{Lowering, word};
+use crate::kernel::Bind;
+use crate::ops::common::*;
 
 /// The shader of a cell with the products for any device, and with those for subgroups of 8.
 macro_rules! cell {

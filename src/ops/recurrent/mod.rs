@@ -7,13 +7,11 @@ mod operator;
 mod options;
 mod reference;
 
+use super::common::*;
+
 pub(super) use kernels::SHADERS;
 
 pub use options::{CellActivation, GruReset, Recurrence, RecurrentOptions, RecurrentRoute, RecurrentWeights};
-
-use super::{Family, Gradient, OperatorInfo};
-use crate::error::{Error, Result};
-use crate::shape::{Shape, TensorType};
 
 pub(super) static FAMILY: Family = Family {
     operators: &[

@@ -3,11 +3,7 @@
 use super::kernels;
 use super::reference::{self, Jitter};
 use super::{Cell, CellActivation, Extents, GruReset, RecurrentOptions, RecurrentRoute, RecurrentWeights};
-use crate::array::Array;
-use crate::error::Result;
-use crate::graph::{Graph, Value};
-use crate::ops::{Backward, Lowering, Op, Reference};
-use crate::shape::{Shape, TensorType};
+use crate::ops::common::*;
 
 /// An operand of few numbers, which not every recurrence has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

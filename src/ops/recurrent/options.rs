@@ -1,4 +1,4 @@
-use crate::graph::Value;
+use crate::ops::common::*;
 
 /// Where the reset gate of a GRU acts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

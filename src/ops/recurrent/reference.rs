@@ -1,13 +1,11 @@
 //! Recurrences in f64, a sequence at a time, and the error that f32 kernels may make.
 
+use crate::ops::common::*;
 use rayon::prelude::*;
 
 use super::operator::{Part, RecurGrad, Spec};
 use super::{Cell, CellActivation, Extents, GruReset};
-use crate::array::Array;
-use crate::ops::{EPS, FLUSH};
 use crate::random::pcg4d;
-use crate::shape::TensorType;
 
 /// Disturbs what f32 arithmetic would round, by as much as it may be off, in directions drawn at
 /// random. A bound worked out by adding up magnitudes would grow without limit over the steps of a

@@ -1,0 +1,56 @@
+//! What nearly every family is written with.
+
+pub(super) use crate::array::{Array, EPS, FLUSH, Indexer, flush, relative_bound, widen};
+pub(super) use crate::dtype::DType;
+pub(super) use crate::error::{Error, Result};
+pub(super) use crate::graph::{Backward, Graph, Lowering, Op, Reference, Value};
+pub(super) use crate::kernel::{DeviceKind, DeviceProfile, Grid, KernelCall, Shader, Slot};
+pub(super) use crate::shape::{Shape, TensorType};
+
+/// Whether gradients flow through an operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gradient {
+    /// It has a gradient.
+    Yes,
+    /// Its gradient is zero wherever it exists; differentiation passes it by.
+    Zero,
+    /// It has none: it is itself a gradient or an update, or its result is an index.
+    None,
+}
+
+/// One row of the operator table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OperatorInfo {
+    /// The name in listings.
+    pub name: &'static str,
+    /// Whether gradients flow through it.
+    pub gradient: Gradient,
+    /// The dtypes of its main operand.
+    pub dtypes: &'static str,
+}
+
+impl OperatorInfo {
+    pub(crate) const fn new(name: &'static str, gradient: Gradient, dtypes: &'static str) -> Self {
+        OperatorInfo { name, gradient, dtypes }
+    }
+}
+
+/// What a family of operators registers: its rows of the operator table, and its shaders.
+pub(super) struct Family {
+    pub operators: &'static [OperatorInfo],
+    pub shaders: &'static [&'static Shader],
+}
+
+/// Fails unless `ty` has the dtype that the operand `what` needs.
+pub fn expect_dtype(what: &str, ty: TensorType, expected: DType) -> Result<()> {
+    if ty.dtype == expected {
+        return Ok(());
+    }
+    Err(Error::DTypeMismatch { what: what.to_owned(), found: ty.dtype, expected })
+}
+
+/// An index as the shaders take it. Values past `u32` are refused by the plan's size limits, so
+/// saturation never reaches a kernel.
+pub fn word(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
