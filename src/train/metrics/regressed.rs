@@ -42,10 +42,13 @@ impl<'a> Regressed<'a> {
 
     /// The sums of each number's shifted targets, of their squares and of the squared errors, and the counts.
     pub fn r_squared(&self) -> Result<Value> {
-        let (graph, targets) = (self.judged.graph, self.shifted_targets()?);
-        let squares = [targets, self.errors].map(|x| graph.square(x));
-        let [targets_squared, errors_squared] = squares;
-        self.judged.totals(graph.concat(&[targets, targets_squared?, errors_squared?], 1)?)
+        let graph = self.judged.graph;
+        let rows = |x: Value| graph.reshape(x, [graph.shape(x)?.dims()[0], 1, self.numbers]);
+        let (targets, errors) = (rows(self.shifted_targets()?)?, rows(self.errors)?);
+        // Side by side in two dispatches: a target, a target and an error, to these powers.
+        let is_target = graph.constant([3, 1], &[1.0f32, 1.0, 0.0])?;
+        let powers = graph.constant([3, 1], &[1.0f32, 2.0, 2.0])?;
+        self.judged.totals(graph.pow(graph.select(is_target, targets, errors)?, powers)?)
     }
 
     /// The targets less numbers that are the same in every batch: the first sample that was seen.
