@@ -67,6 +67,7 @@ pub(crate) use window::{Window, WindowAxis};
 pub use crate::array::{EPS, FLUSH, relative_bound};
 pub use crate::graph::{Backward, Lowering, Op, Reference, Run};
 use crate::kernel::Shader;
+use common::Family;
 
 /// The families of this module.
 static FAMILIES: &[&Family] = &[

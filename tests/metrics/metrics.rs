@@ -530,7 +530,8 @@ fn metrics_take_few_dispatches() {
         assert_eq!(dispatches(Metric::MeanSquaredError, 1, false, masked), 4);
         let confusion = 4 + usize::from(masked);
         assert_eq!(dispatches(Metric::F1(Average::Macro), 10, true, masked), confusion);
-        assert!(dispatches(Metric::RSquared, 1, false, masked) <= 6);
+        // Four of them hold the first sample.
+        assert!(dispatches(Metric::RSquared, 1, false, masked) <= 10);
     }
 }
 

@@ -12,7 +12,8 @@ pub(crate) use number::{Approximate, Number, numbers};
 use std::fmt;
 use std::ops::Range;
 
-use super::{Family, Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
+use super::common::Family;
+use super::{Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
 use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result, Setting};

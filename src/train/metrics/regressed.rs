@@ -2,7 +2,7 @@
 
 use super::inputs::Judged;
 use crate::error::Result;
-use crate::graph::{Init, Value};
+use crate::graph::{Init, StateKind, Value};
 use crate::shape::TensorType;
 
 /// The outputs and targets of a regression, `[batch, numbers]`.
@@ -40,22 +40,30 @@ impl<'a> Regressed<'a> {
         self.judged.totals(self.judged.graph.abs(self.errors)?)
     }
 
-    /// The sums of each number's shifted targets, of their squares and of the squared errors, and the counts.
+    /// How many samples count, and the sums of each number's shifted targets, of their squares and of the
+    /// squared errors.
     pub fn r_squared(&self) -> Result<Value> {
         let graph = self.judged.graph;
-        let rows = |x: Value| graph.reshape(x, [graph.shape(x)?.dims()[0], 1, self.numbers]);
-        let (targets, errors) = (rows(self.shifted_targets()?)?, rows(self.errors)?);
-        // Side by side in two dispatches: a target, a target and an error, to these powers.
-        let is_target = graph.constant([3, 1], &[1.0f32, 1.0, 0.0])?;
-        let powers = graph.constant([3, 1], &[1.0f32, 2.0, 2.0])?;
-        self.judged.totals(graph.pow(graph.select(is_target, targets, errors)?, powers)?)
+        let batch = graph.shape(self.errors)?.dims()[0];
+        let rows = |x: Value| graph.reshape(x, [batch, 1, self.numbers]);
+        // Side by side in two dispatches: the targets and the errors, to these powers.
+        let is_target = graph.constant([4, 1], &[1.0f32, 1.0, 1.0, 0.0])?;
+        let powers = graph.constant([4, 1], &[0.0f32, 1.0, 2.0, 2.0])?;
+        let terms = graph.select(is_target, rows(self.shifted_targets()?)?, rows(self.errors)?)?;
+        let terms = graph.reshape(graph.pow(terms, powers)?, [batch, 4 * self.numbers])?;
+        self.judged.column_sums(terms)
     }
 
     /// The targets less numbers that are the same in every batch: the first sample that was seen.
     fn shifted_targets(&self) -> Result<Value> {
         let g = self.judged.graph;
-        let state = |name: &str| g.state(&g.unused_name(name), [self.numbers], Init::Zeros);
-        let (shift, is_set) = (state("r_squared.shift"), state("r_squared.is_set"));
+        let is_taken = |name: &str| g.recording().values.iter().any(|v| v.name.as_deref() == Some(name));
+        let state = |part: &str| {
+            let names = (1..).map(|number| format!("r_squared.{number}.{part}"));
+            let name = names.skip_while(|name| is_taken(name)).next().unwrap_or_default();
+            g.state_of_kind(&name, TensorType::f32([self.numbers]), StateKind::Accumulator, Init::Zeros)
+        };
+        let (shift, is_set) = (state("shift"), state("is_set"));
         let first = g.reshape(g.slice_axis(self.targets, 0, 0..1)?, [self.numbers])?;
         let shift_now = g.select(is_set, shift, first)?;
         g.assign(shift, shift_now)?;
@@ -69,8 +77,8 @@ impl<'a> Regressed<'a> {
 /// tell them from none.
 const NO_DEVIATION: f64 = 8.0 * f32::EPSILON as f64;
 
-/// What the sums of a number's shifted targets, of their squares and of the squared errors come to.
-fn of_number([sum, squares, errors]: [f64; 3], count: f64) -> f64 {
+/// What the sums of a number come to.
+fn of_number([count, sum, squares, errors]: [f64; 4]) -> f64 {
     let deviations = squares - sum * (sum / count);
     if deviations > NO_DEVIATION * squares || deviations.is_nan() {
         return 1.0 - errors / deviations;
@@ -83,8 +91,7 @@ fn of_number([sum, squares, errors]: [f64; 3], count: f64) -> f64 {
 
 /// The coefficient of determination from what [`Regressed::r_squared`] added up.
 pub(super) fn r_squared(sums: &[f64]) -> f64 {
-    let (sums, counts) = sums.split_at(sums.len() / 2);
-    let numbers = counts.len() / 3;
-    let of = |i: usize| of_number([sums[i], sums[numbers + i], sums[2 * numbers + i]], counts[i]);
+    let numbers = sums.len() / 4;
+    let of = |i: usize| of_number([0, 1, 2, 3].map(|term| sums[term * numbers + i]));
     (0..numbers).map(of).sum::<f64>() / numbers as f64
 }
