@@ -59,8 +59,8 @@ impl<'a> Regressed<'a> {
         let g = self.judged.graph;
         let is_taken = |name: &str| g.recording().values.iter().any(|v| v.name.as_deref() == Some(name));
         let state = |part: &str| {
-            let names = (1..).map(|number| format!("r_squared.{number}.{part}"));
-            let name = names.skip_while(|name| is_taken(name)).next().unwrap_or_default();
+            let mut names = (1..).map(|number| format!("r_squared.{number}.{part}"));
+            let name = names.find(|name| !is_taken(name)).unwrap_or_default();
             g.state_of_kind(&name, TensorType::f32([self.numbers]), StateKind::Accumulator, Init::Zeros)
         };
         let (shift, is_set) = (state("shift"), state("is_set"));
