@@ -41,61 +41,6 @@
 //! recorded under [`Graph::layer`](crate::Graph::layer) has that name before its own, so that two
 //! models fit in one graph.
 //!
-//! # Shared layers
-//!
-//! A layer that is called several times has one set of weights if it is [`shared`](Layer::shared). A triplet
-//! network (Hoffer and Ailon, arXiv 1412.6622, 2014) brings points of one class together by three calls of
-//! one tower:
-//!
-//! ```
-//! use retape::nn;
-//! use retape::prelude::*;
-//!
-//! # fn main() -> retape::Result<()> {
-//! let tower = Sequential::new()
-//!     .add(Dense::new(16).activation(Activation::Tanh))
-//!     .add(Dense::new(2))
-//!     .shared();
-//! let mut net = Network::new();
-//! let inputs = [net.input(), net.input(), net.input()];
-//! let outputs = inputs.map(|x| net.add(&tower, x));
-//! let model = net.outputs(outputs);
-//!
-//! let mut g = Graph::new();
-//! let inputs = ["anchor", "positive", "negative"].map(|name| g.input(name, [64, 2]));
-//! let y = nn::record(&model, &mut g, &inputs, Mode::Training)?.outputs;
-//! let distance = |a, b| g.sum(g.square(g.sub(a, b)?)?, &[1], false);
-//! let gap = g.sub(distance(y[0], y[1])?, distance(y[0], y[2])?)?;
-//! let loss = g.mean(g.relu(g.add(gap, g.scalar_constant(1.0))?)?, &[], false)?;
-//! let tape = g.training_step(loss, &Adam::new(0.02))?;
-//!
-//! // Two classes that no straight line parts: points where x and y have one sign, and the others.
-//! # let mut seed = 1u32;
-//! # let mut draw = || {
-//! #     seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-//! #     (seed >> 8) as f32 / 8_388_608.0 - 1.0
-//! # };
-//! # let mut points = |other: bool| -> Vec<f32> {
-//! #     let point = |i: usize| {
-//! #         let (x, y) = (draw(), draw());
-//! #         if ((x * y > 0.0) == (i % 2 == 0)) != other { [x, y] } else { [-x, y] }
-//! #     };
-//! #     (0..64).flat_map(point).collect()
-//! # };
-//! # let (anchors, positives, negatives) = (points(false), points(false), points(true));
-//! let mut session = tape.session(&Device::cpu())?;
-//! for (input, points) in inputs.into_iter().zip([&anchors, &positives, &negatives]) {
-//!     session.write(input, points)?;
-//! }
-//! session.replay()?;
-//! let before = session.read_scalar(loss)?;
-//! session.replay_n(600)?;
-//! let after = session.read_scalar(loss)?;
-//! assert!(before > 0.5 && after < 0.2, "{before}, then {after}");
-//! # Ok(())
-//! # }
-//! ```
-//!
 //! # Shapes
 //!
 //! The batch is dimension 0. Images are `[batch, channels, height, width]`, sequences of a
@@ -108,6 +53,8 @@
 //! announces them ([`SequenceLengths`], [`LayerContext::set_lengths`]), layers that work step by step
 //! pass them on, and recurrent layers stop where a sequence ends. The order of the gates in their
 //! weights, and weights of other frameworks: [`recurrent_layouts`].
+//!
+#![doc = include_str!("../../docs/shared-layers.md")]
 
 mod activation;
 pub mod architectures;

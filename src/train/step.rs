@@ -67,62 +67,7 @@ impl Graph {
     /// # }
     /// ```
     ///
-    /// A generative adversarial network (Goodfellow et al., NeurIPS 2014) in one tape: the generator learns
-    /// to draw numbers that a critic takes for real ones, from 2 to 4.
-    ///
-    /// ```
-    /// use retape::nn;
-    /// use retape::prelude::*;
-    /// # fn main() -> retape::Result<()> {
-    /// let critic = Sequential::new()
-    ///     .add(Dense::new(16).activation(Activation::LeakyRelu(0.2)))
-    ///     .add(Dense::new(1));
-    /// let critic = critic.named("critic").shared();
-    /// let mut net = Network::new();
-    /// let (noise, real) = (net.input(), net.input());
-    /// let fake = net.add(Dense::new(1).named("generator"), noise);
-    /// let (on_fake, on_real) = (net.add(&critic, fake), net.add(&critic, real));
-    /// let model = net.outputs([fake, on_fake, on_real]);
-    ///
-    /// let mut g = Graph::new();
-    /// let (noise, real) = (g.input("noise", [64, 1]), g.input("real", [64, 1]));
-    /// let gan = nn::record(&model, &mut g, &[noise, real], Mode::Training)?;
-    /// let (fake, on_fake, on_real) = (g.keep(gan.outputs[0])?, gan.outputs[1], gan.outputs[2]);
-    /// // Cross-entropies of logits: softplus(-x) of "it is real", softplus(x) of "it is not".
-    /// let mean = |x| g.mean(g.softplus(x)?, &[], false);
-    /// let fooled = mean(g.neg(on_fake)?)?;
-    /// let told = g.add(mean(on_fake)?, mean(g.neg(on_real)?)?)?;
-    /// let of = |name: &str| {
-    ///     let layer = gan.layers.iter().find(|layer| layer.name == name);
-    ///     layer.map_or(Vec::new(), |layer| layer.parameters.clone())
-    /// };
-    /// let (slow, fast) = (Adam::new(0.01), Adam::new(0.02));
-    /// let tape = g.training_groups(&[
-    ///     ParameterGroup::new(fooled, &slow).parameters(of("generator")),
-    ///     ParameterGroup::new(told, &fast).parameters(of("critic")),
-    /// ])?;
-    ///
-    /// let mut session = tape.session(&Device::cpu())?;
-    /// # let mut seed = 1u32;
-    /// # let mut draw = || {
-    /// #     seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-    /// #     (seed >> 8) as f32 / 8_388_608.0 - 1.0
-    /// # };
-    /// let mut average = 0.0;
-    /// for step in 0..600 {
-    ///     let z: Vec<f32> = (0..64).map(|_| draw()).collect(); // from -1 to 1
-    ///     let x: Vec<f32> = (0..64).map(|_| 3.0 + draw()).collect();
-    ///     session.write(noise, &z)?;
-    ///     session.write(real, &x)?;
-    ///     session.replay()?;
-    ///     if step >= 400 {
-    ///         average += session.read(fake)?.iter().sum::<f32>() / (64.0 * 200.0);
-    ///     }
-    /// }
-    /// assert!((average - 3.0).abs() < 0.3, "{average}");
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// Two players in one tape, a generator and its critic: [a GAN](crate::nn#a-generative-adversarial-network).
     ///
     /// # Errors
     /// [`Error::Argument`] for a parameter in two groups; [`Error::NothingToTrain`] if the losses of a group
