@@ -15,9 +15,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 pub use init::Init;
 pub use op::{Backward, Lowering, Op, Reference, Run};
-#[cfg(feature = "checkpoints")]
-pub(crate) use types::Role;
-pub(crate) use types::{Average, Context, Rule, StateKey};
+pub(crate) use types::{Average, Context, Role, Rule, StateKey};
 pub use types::{Node, Phase, Source, StateKind, Value, ValueInfo};
 
 use crate::dtype::{DType, Element};
