@@ -25,12 +25,6 @@ impl Graph {
         self.data.borrow_mut().rules.push(rule);
     }
 
-    /// Leaves the scalars that training steps recorded so far declared to their tapes: the next one has its
-    /// own.
-    pub(crate) fn retire_scalars(&self) {
-        self.data.borrow_mut().scalars.iter_mut().for_each(|scalar| scalar.retired |= scalar.of_step);
-    }
-
     /// Notes an average to be recorded when everything that moves the parameter in a training step is,
     /// constraints and masks too. False outside of one.
     pub(crate) fn note_average(&self, average: Average) -> bool {

@@ -1,5 +1,6 @@
 use super::Trainer;
 use crate::error::{Error, Result};
+use crate::graph::Value;
 use crate::shape::{Shape, TensorType};
 
 /// The weights of a model by name: parameters, trained or frozen, and running statistics.
@@ -34,7 +35,7 @@ impl Trainer {
     /// As [`Session::read`](crate::Session::read).
     pub fn weights(&self) -> Result<Weights> {
         let session = self.session();
-        let array = |&value: &crate::Value| {
+        let array = |&value: &Value| {
             let (name, shape) = (session.name_of(value), session.shape_of(value));
             Ok(WeightArray { name, shape, data: session.read(value)? })
         };

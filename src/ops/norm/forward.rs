@@ -126,10 +126,13 @@ fn gradients(form: Form, frozen: bool, cx: &Backward<'_>, first: usize) -> Resul
         };
         // A group's sums are its channel's in that sample.
         let whole = |sums: Value| -> Result<Value> {
-            if g.shape_of(sums).numel() == geometry.channels() {
-                return g.reshape(sums, form.kind.affine_shape(g.shape_of(x))?);
+            let channels = geometry.channels();
+            let mut whole = sums;
+            if g.shape_of(sums).numel() != channels {
+                whole = g.sum(g.reshape(sums, [geometry.samples, channels])?, &[0], false)?;
             }
-            g.sum(g.reshape(sums, [geometry.samples, geometry.channels()])?, &[0], false)
+            let shape = form.kind.affine_shape(g.shape_of(x))?;
+            if g.shape_of(whole) == shape { Ok(whole) } else { g.reshape(whole, shape) }
         };
         for (input, value) in [(scale, dscale), (shift, dshift)] {
             if let Some(input) = input.filter(|&i| cx.needs[i]) {

@@ -2,7 +2,7 @@ use super::Update;
 use super::rules::{Accumulate, Assign, MovingAverage};
 use crate::error::{Error, Result, Setting};
 use crate::graph::{Graph, Init, StateKind, Value};
-use crate::shape::TensorType;
+use crate::shape::{Shape, TensorType};
 
 /// # States and what overwrites them
 impl Graph {
@@ -32,7 +32,7 @@ impl Graph {
         &self,
         parameter: Value,
         name: &str,
-        shape: impl Into<crate::Shape>,
+        shape: impl Into<Shape>,
         init: Init,
     ) -> Result<Value> {
         self.operand_shape("slot", parameter)?;

@@ -9,6 +9,7 @@ use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::session::{Chain, SessionOptions};
 use crate::shape::{Shape, TensorType};
+use crate::tape::Tape;
 use crate::train::Logs;
 
 /// Loss and metrics over a data set: what [`Trainer::evaluate`] returns.
@@ -132,7 +133,7 @@ impl Trainer {
     }
 
     /// A step over the parameters of the training.
-    fn beside_training(&self, tape: &crate::Tape, values: super::recipe::StepValues) -> Result<Step> {
+    fn beside_training(&self, tape: &Tape, values: super::recipe::StepValues) -> Result<Step> {
         let options = SessionOptions::new().seed(self.seed).share_parameters(&self.main().session);
         let session = tape.session_with(&self.device, options)?;
         Ok(Step { session, rows: self.batch, values })

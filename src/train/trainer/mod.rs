@@ -38,6 +38,7 @@ use crate::error::{Error, Result};
 use crate::executor::Device;
 use crate::graph::{StateKind, Value};
 use crate::session::{Chain, Session, SessionOptions, Snapshot};
+use crate::shape::Shape;
 use crate::train::Logs;
 
 /// A model with everything that its training needs, on a device.
@@ -92,12 +93,12 @@ pub struct Trainer {
 impl Trainer {
     /// The description of a trainer for samples of this shape, without the batch.
     #[expect(clippy::new_ret_no_self, reason = "a trainer needs its loss and its optimiser first")]
-    pub fn new(model: impl crate::nn::Layer, input: impl Into<crate::Shape>) -> TrainerBuilder {
+    pub fn new(model: impl crate::nn::Layer, input: impl Into<Shape>) -> TrainerBuilder {
         TrainerBuilder::new(model, vec![input.into()])
     }
 
     /// [`new`](Trainer::new) for a model of several inputs.
-    pub fn with_inputs(model: impl crate::nn::Layer, inputs: impl Into<Vec<crate::Shape>>) -> TrainerBuilder {
+    pub fn with_inputs(model: impl crate::nn::Layer, inputs: impl Into<Vec<Shape>>) -> TrainerBuilder {
         TrainerBuilder::new(model, inputs.into())
     }
 

@@ -1,0 +1,83 @@
+//! Numbers that change from step to step.
+
+use super::{Graph, Phase, Recording, Scalar, ScalarInfo};
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+
+/// # Per-step scalars
+impl Graph {
+    /// Declares a per-step scalar of type f32, or finds the one of this name.
+    ///
+    /// # Errors
+    /// [`Error::ScalarDeclared`] if there is one of this name with another initial value.
+    #[track_caller]
+    pub fn scalar(&self, name: &str, initial: f32) -> Result<Scalar> {
+        self.declared_scalar(name, initial, false)
+    }
+
+    /// A rate whose name the program gave.
+    #[track_caller]
+    pub(crate) fn named_rate(&self, name: &str, initial: f32) -> Result<Scalar> {
+        self.declared_scalar(name, initial, true)
+    }
+
+    #[track_caller]
+    fn declared_scalar(&self, name: &str, initial: f32, is_rate: bool) -> Result<Scalar> {
+        let found = self.recording().live_scalar(name);
+        let declared = match found {
+            Some((scalar, before)) if before == f64::from(initial) => Ok(scalar),
+            Some((_, before)) => {
+                let (name, before) = (name.to_owned(), before as f32);
+                Err(Error::ScalarDeclared { name, before, now: initial })
+            }
+            None => Ok(self.push_scalar(name, initial, is_rate)),
+        };
+        self.located("scalar", declared)
+    }
+
+    /// Declares the rate of an optimiser, as [`scalar`](Graph::scalar) does; where one of this name has
+    /// another value, as `name_2` or the next that is free. A trainer drives each rate by its schedule.
+    pub fn rate(&self, name: &str, initial: f32) -> Scalar {
+        let mut free = name.to_owned();
+        let mut count = 2;
+        loop {
+            let found = self.recording().live_scalar(&free);
+            match found {
+                Some((scalar, before)) if before == f64::from(initial) => return scalar,
+                Some(_) => free = format!("{name}_{count}"),
+                None => return self.push_scalar(&free, initial, true),
+            }
+            count += 1;
+        }
+    }
+
+    fn push_scalar(&self, name: &str, initial: f32, is_rate: bool) -> Scalar {
+        let data = &mut *self.data.borrow_mut();
+        let of_step = data.context.phase == Phase::Update;
+        let initial = f64::from(initial);
+        let info = ScalarInfo {
+            name: name.to_owned(),
+            dtype: DType::F32,
+            initial,
+            is_rate,
+            of_step,
+            retired: false,
+        };
+        data.scalars.push(info);
+        Scalar(data.scalars.len() as u32 - 1)
+    }
+
+    /// Leaves the scalars that training steps recorded so far declared to their tapes: the next one has its
+    /// own.
+    pub(crate) fn retire_scalars(&self) {
+        self.data.borrow_mut().scalars.iter_mut().for_each(|scalar| scalar.retired |= scalar.of_step);
+    }
+}
+
+impl Recording {
+    /// The scalar of this name that a tape recorded now would have, and its initial value.
+    fn live_scalar(&self, name: &str) -> Option<(Scalar, f64)> {
+        let index = self.scalars.iter().rposition(|info| info.is_live() && info.name == name)?;
+        Some((Scalar(index as u32), self.scalars[index].initial))
+    }
+}
