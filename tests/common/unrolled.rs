@@ -203,6 +203,7 @@ fn activate(g: &Graph, activation: CellActivation, x: Value) -> Result<Value> {
         CellActivation::HardSigmoid => g.hard_sigmoid(x),
         CellActivation::Relu => g.relu(x),
         CellActivation::Linear => Ok(x),
+        other => panic!("{other:?} is not unrolled"),
     }
 }
 

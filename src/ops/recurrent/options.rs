@@ -177,7 +177,6 @@ impl RecurrentOptions {
 
 /// What a recurrence makes.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub struct Recurrence {
     /// The state h after every step, `[batch, time, hidden]`.
     pub outputs: Value,
