@@ -105,7 +105,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`random`] | the counter-based generator |
-//! | [`array`] | dense f64 arrays and their product, which references are written with |
+//! | [`mod@array`] | dense f64 arrays and their product, which references are written with |
 //! | [`kernel`] | shaders and their reflection, parameter blocks, grids, the device's profile, scalars: plain data |
 //! | [`graph`] | recording: values, kinds of states, initialisers, what an operator is |
 //! | [`ops`] | one file per operator family: shape rule, gradient, dispatches, f64 reference |

@@ -310,7 +310,7 @@ impl Graph {
     /// Higham and Higham, IMA J. Numer. Anal. 2021), so that no finite `x` overflows.
     ///
     /// # Errors
-    /// [`Error::Axis`](crate::Error::Axis); [`Error::DTypeMismatch`](crate::Error::DTypeMismatch)
+    /// [`Error::Axis`]; [`Error::DTypeMismatch`]
     /// unless `x` is f32.
     #[track_caller]
     pub fn softmax(&self, x: Value, axis: isize) -> Result<Value> {

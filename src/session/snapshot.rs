@@ -26,7 +26,7 @@ impl Session {
     /// scalars. Nothing is read back.
     ///
     /// # Errors
-    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory) if the device has no room for the copies.
+    /// [`Error::OutOfMemory`] if the device has no room for the copies.
     pub fn snapshot(&self) -> Result<Snapshot> {
         self.snapshot_of(&self.advanced().map(|(_, value)| value).collect::<Vec<_>>())
     }
@@ -40,7 +40,7 @@ impl Session {
     /// Puts everything back as it was when the snapshot of this session was made.
     ///
     /// # Errors
-    /// [`Error::Unknown`](crate::Error::Unknown) for a snapshot of another tape.
+    /// [`Error::Unknown`] for a snapshot of another tape.
     pub fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
         self.restore_contents(snapshot)?;
         self.scalars.set_values(&snapshot.scalars);
