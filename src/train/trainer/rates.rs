@@ -55,11 +55,13 @@ impl Rates {
     }
 
     /// What a checkpoint holds of each rate: its name, the optimiser's own, where its schedule began.
+    #[cfg(feature = "checkpoints")]
     pub fn in_file(&self) -> Vec<(String, f64, u32)> {
         self.all.iter().map(|rate| (rate.name.clone(), f64::from(rate.base), rate.from)).collect()
     }
 
     /// Goes on with the rates of a checkpoint.
+    #[cfg(feature = "checkpoints")]
     pub fn take_up(&mut self, rates: &[(String, f64, u32)], scale: f32) {
         self.scale = scale;
         for rate in &mut self.all {
