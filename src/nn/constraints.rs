@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use crate::dtype::DType;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Setting};
 use crate::graph::{Graph, Op, Rule, Value};
 use crate::ops::{ApplyMask, ConstrainNorm, NonNegative, Units, expect_dtype};
 use crate::shape::Shape;
@@ -58,21 +58,15 @@ pub enum Constraint {
 
 impl Constraint {
     fn check(self) -> Result<()> {
-        let positive = |argument, value: f32| {
-            let expected = "it must be finite, more than 0 and not subnormal";
-            let fits = value.is_normal() && value > 0.0;
-            if fits { Ok(()) } else { Err(Error::argument(argument, value, expected)) }
-        };
         match self {
             Constraint::UnitNorm | Constraint::NonNegative => Ok(()),
-            Constraint::MaxNorm { limit } => positive("limit", limit),
+            Constraint::MaxNorm { limit } => Setting::normal("limit", limit).check(),
             Constraint::MinMaxNorm { min, max, rate } => {
-                positive("max", max)?;
-                positive("rate", rate)?;
-                if !(0.0..=max).contains(&min) {
-                    return Err(Error::argument("min", min, "it must be at least 0 and at most max"));
-                }
-                if rate > 1.0 { Err(Error::argument("rate", rate, "it must be at most 1")) } else { Ok(()) }
+                let within = (0.0..=max).contains(&min);
+                Setting::normal("max", max).check()?;
+                Setting::normal("rate", rate).check()?;
+                Setting::new("min", min, within, "it must be at least 0 and at most max").check()?;
+                Setting::new("rate", rate, rate <= 1.0, "it must be at most 1").check()
             }
         }
     }

@@ -1,5 +1,5 @@
 use crate::dtype::DType;
-use crate::error::{Error, Result};
+use crate::error::{Result, Setting};
 use crate::graph::{Graph, Value};
 use crate::ops::expect_dtype;
 
@@ -52,13 +52,8 @@ impl Penalty {
     }
 
     fn check(self) -> Result<()> {
-        for (argument, value) in [("l1", self.l1), ("l2", self.l2)] {
-            if !value.is_finite() || value < 0.0 {
-                let expected = "it must be finite and not negative";
-                return Err(Error::argument(argument, value, expected));
-            }
-        }
-        Ok(())
+        Setting::not_negative("l1", self.l1).check()?;
+        Setting::not_negative("l2", self.l2).check()
     }
 
     /// The penalty of a value, a scalar; none where both factors are 0.
@@ -98,6 +93,10 @@ impl Graph {
     /// # Errors
     /// [`Error::Argument`] for a factor that is negative or not finite; [`Error::DTypeMismatch`];
     /// [`Error::ForeignValue`].
+    ///
+    /// [`Error::Argument`]: crate::Error::Argument
+    /// [`Error::DTypeMismatch`]: crate::Error::DTypeMismatch
+    /// [`Error::ForeignValue`]: crate::Error::ForeignValue
     #[track_caller]
     pub fn penalize(&self, value: Value, penalty: Penalty) -> Result<()> {
         const NAME: &str = "penalize";

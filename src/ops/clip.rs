@@ -1,6 +1,7 @@
 //! The norm over several values, and clipping by a norm. Shader: `clip.wgsl`.
 
 use super::common::*;
+use crate::error::Setting;
 use crate::kernel::Bind;
 
 pub(super) static SHADER: Shader = built_in!("clip", "../../shaders/clip.wgsl");
@@ -243,11 +244,7 @@ impl ClipByNorm {
 
 /// Fails unless a limit is a number that gradients can be held to.
 pub(crate) fn check_limit(limit: f32) -> Result<()> {
-    if limit.is_normal() && limit > 0.0 {
-        return Ok(());
-    }
-    let expected = "it must be finite, more than 0 and not subnormal";
-    Err(Error::Argument { argument: "limit", value: limit.to_string(), expected })
+    Setting::normal("limit", limit).check()
 }
 
 /// # Norms

@@ -1,6 +1,6 @@
 use super::formulas;
 use super::{Loss, LossFunction, Scores};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Setting};
 use crate::graph::{Graph, Source, Value};
 use crate::shape::{Shape, TensorType};
 
@@ -55,23 +55,18 @@ impl CrossEntropy {
     }
 
     fn check(&self) -> Result<()> {
-        let has_options = match self.loss {
-            Loss::SparseCategoricalCrossEntropy
-            | Loss::CategoricalCrossEntropy
-            | Loss::BinaryCrossEntropy => true,
-            _ => !self.from_probabilities && self.label_smoothing.is_none(),
-        };
-        if !has_options {
+        self.loss.check()?;
+        if !self.is_cross_entropy() && (self.from_probabilities || self.label_smoothing.is_some()) {
             let argument = if self.from_probabilities { "from_probabilities" } else { "label_smoothing" };
             let value = format!("set for {}", self.loss.name());
             return Err(Error::Argument { argument, value, expected: "only cross-entropies have it" });
         }
-        let smoothing = self.smoothing();
-        if (0.0..=1.0).contains(&smoothing) {
-            return Ok(());
-        }
-        let (argument, expected) = ("label_smoothing", "it must be at least 0 and at most 1");
-        Err(Error::Argument { argument, value: smoothing.to_string(), expected })
+        Setting::share("label_smoothing", self.smoothing()).check()
+    }
+
+    fn is_cross_entropy(&self) -> bool {
+        use Loss::{BinaryCrossEntropy, CategoricalCrossEntropy, SparseCategoricalCrossEntropy};
+        [SparseCategoricalCrossEntropy, CategoricalCrossEntropy, BinaryCrossEntropy].contains(&self.loss)
     }
 
     fn smoothing(&self) -> f32 {
@@ -81,6 +76,7 @@ impl CrossEntropy {
     /// The losses before the mean over a sample.
     fn terms(&self, g: &Graph, y: Value, t: Value) -> Result<Value> {
         match (self.loss, self.from_probabilities) {
+            (loss, false) if self.smoothing() == 0.0 => loss.terms(g, y, t),
             (Loss::BinaryCrossEntropy, _) => self.binary(g, y, t),
             (_, true) => self.categorical_of_probabilities(g, y, t),
             (_, false) => self.categorical(g, y, t),
@@ -120,9 +116,6 @@ impl CrossEntropy {
         }
         let labels = g.softmax_cross_entropy_rows(logits, t)?;
         let smoothing = self.smoothing();
-        if smoothing == 0.0 {
-            return Ok(labels);
-        }
         // The cross-entropy is linear in the targets: that of the label and that of even ones.
         let even = g.mean(g.log_softmax(logits, -1)?, &[-1], false)?;
         let kept = g.mul(labels, g.scalar_constant(1.0 - smoothing))?;
@@ -141,7 +134,7 @@ impl CrossEntropy {
 }
 
 /// Refuses probabilities where logits are taken: a second softmax would train, and badly.
-pub(super) fn check_logits(g: &Graph, output: Value) -> Result<()> {
+fn check_logits(g: &Graph, output: Value) -> Result<()> {
     let recording = g.recording();
     let made_by = match recording.values[recording.root(output).index()].source {
         Source::Op { node, .. } => recording.nodes[node].op.name(),
@@ -167,7 +160,7 @@ impl LossFunction for CrossEntropy {
         graph.composed(name, || {
             self.check()?;
             self.loss.target_rule().check(name, graph, output, targets)?;
-            if !self.from_probabilities {
+            if self.is_cross_entropy() && !self.from_probabilities {
                 check_logits(graph, output)?;
             }
             formulas::per_sample(graph, self.terms(graph, output, targets)?)

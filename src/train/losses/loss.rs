@@ -1,7 +1,6 @@
-use super::cross_entropy::check_logits;
 use super::formulas::{self, TargetRule};
 use super::{CrossEntropy, LossFunction, Scores};
-use crate::error::{Error, Result};
+use crate::error::{Result, Setting};
 use crate::graph::{Graph, Value};
 use crate::shape::{Shape, TensorType};
 
@@ -89,30 +88,31 @@ pub enum Loss {
 }
 
 impl Loss {
-    /// The name in errors: `mean_squared_error`.
-    pub fn name(self) -> &'static str {
+    /// The name in errors, the targets that go with the outputs, and what the outputs are.
+    fn about(self) -> (&'static str, TargetRule, Scores) {
+        use Scores::{IndependentLogits, Logits, Probabilities, Values};
+        use TargetRule::{Elements, Labels, Rows};
         match self {
-            Loss::SparseCategoricalCrossEntropy => "sparse_categorical_cross_entropy",
-            Loss::CategoricalCrossEntropy => "categorical_cross_entropy",
-            Loss::BinaryCrossEntropy => "binary_cross_entropy",
-            Loss::MeanSquaredError => "mean_squared_error",
-            Loss::MeanAbsoluteError => "mean_absolute_error",
-            Loss::Huber { .. } => "huber",
-            Loss::LogCosh => "log_cosh",
-            Loss::Hinge => "hinge",
-            Loss::SquaredHinge => "squared_hinge",
-            Loss::CategoricalHinge => "categorical_hinge",
-            Loss::KlDivergence => "kl_divergence",
-            Loss::Poisson => "poisson",
-            Loss::NegativeLogLikelihood => "negative_log_likelihood",
-            Loss::CosineSimilarity => "cosine_similarity",
+            Loss::SparseCategoricalCrossEntropy => ("sparse_categorical_cross_entropy", Labels, Logits),
+            Loss::CategoricalCrossEntropy => ("categorical_cross_entropy", Rows, Logits),
+            Loss::BinaryCrossEntropy => ("binary_cross_entropy", Elements, IndependentLogits),
+            Loss::MeanSquaredError => ("mean_squared_error", Elements, Values),
+            Loss::MeanAbsoluteError => ("mean_absolute_error", Elements, Values),
+            Loss::Huber { .. } => ("huber", Elements, Values),
+            Loss::LogCosh => ("log_cosh", Elements, Values),
+            Loss::Hinge => ("hinge", Elements, IndependentLogits),
+            Loss::SquaredHinge => ("squared_hinge", Elements, IndependentLogits),
+            Loss::CategoricalHinge => ("categorical_hinge", Rows, Logits),
+            Loss::KlDivergence => ("kl_divergence", Rows, Probabilities),
+            Loss::Poisson => ("poisson", Elements, Values),
+            Loss::NegativeLogLikelihood => ("negative_log_likelihood", Labels, Logits),
+            Loss::CosineSimilarity => ("cosine_similarity", Rows, Values),
         }
     }
 
-    fn is_cross_entropy(&self) -> bool {
-        let all =
-            [Loss::SparseCategoricalCrossEntropy, Loss::CategoricalCrossEntropy, Loss::BinaryCrossEntropy];
-        all.contains(self)
+    /// The name in errors: `mean_squared_error`.
+    pub fn name(self) -> &'static str {
+        self.about().0
     }
 
     /// The cross-entropy of probabilities, as a softmax or sigmoid in the model gives them, instead of
@@ -129,18 +129,11 @@ impl Loss {
     }
 
     pub(super) fn target_rule(self) -> TargetRule {
-        match self {
-            Loss::SparseCategoricalCrossEntropy | Loss::NegativeLogLikelihood => TargetRule::Labels,
-            Loss::CategoricalCrossEntropy
-            | Loss::CategoricalHinge
-            | Loss::KlDivergence
-            | Loss::CosineSimilarity => TargetRule::Rows,
-            _ => TargetRule::Elements,
-        }
+        self.about().1
     }
 
     /// The losses before the mean over a sample.
-    fn terms(self, g: &Graph, y: Value, t: Value) -> Result<Value> {
+    pub(super) fn terms(self, g: &Graph, y: Value, t: Value) -> Result<Value> {
         match self {
             Loss::SparseCategoricalCrossEntropy | Loss::CategoricalCrossEntropy => {
                 g.softmax_cross_entropy_rows(y, t)
@@ -160,12 +153,9 @@ impl Loss {
         }
     }
 
-    fn check(self) -> Result<()> {
+    pub(super) fn check(self) -> Result<()> {
         match self {
-            Loss::Huber { delta } if !(delta.is_finite() && delta > 0.0) => {
-                let expected = "it must be finite and more than 0";
-                Err(Error::Argument { argument: "delta", value: delta.to_string(), expected })
-            }
+            Loss::Huber { delta } => Setting::positive("delta", delta).check(),
             _ => Ok(()),
         }
     }
@@ -179,25 +169,10 @@ impl LossFunction for Loss {
 
     #[track_caller]
     fn record(&self, graph: &Graph, output: Value, targets: Value) -> Result<Value> {
-        graph.composed(self.name(), || {
-            self.check()?;
-            self.target_rule().check(self.name(), graph, output, targets)?;
-            if self.is_cross_entropy() {
-                check_logits(graph, output)?;
-            }
-            formulas::per_sample(graph, self.terms(graph, output, targets)?)
-        })
+        CrossEntropy::new(*self).record(graph, output, targets)
     }
 
     fn scores(&self) -> Scores {
-        match self {
-            Loss::SparseCategoricalCrossEntropy
-            | Loss::CategoricalCrossEntropy
-            | Loss::NegativeLogLikelihood
-            | Loss::CategoricalHinge => Scores::Logits,
-            Loss::BinaryCrossEntropy | Loss::Hinge | Loss::SquaredHinge => Scores::IndependentLogits,
-            Loss::KlDivergence => Scores::Probabilities,
-            _ => Scores::Values,
-        }
+        self.about().2
     }
 }
