@@ -43,18 +43,20 @@ impl<O> Clipped<O> {
 
 impl<O: Optimizer> Optimizer for Clipped<O> {
     fn record(&self, graph: &Graph, gradients: &[(Value, Value)]) -> Result<()> {
-        let (parameters, found): (Vec<Value>, Vec<Value>) = gradients.iter().copied().unzip();
-        check_limit(self.clip.limit())?;
-        let clipped = match self.clip {
-            Clip::GlobalNorm(limit) if !found.is_empty() => {
-                let norm = graph.global_norm(&found)?;
-                graph.note_gradient_norm(norm);
-                by_norm(graph, &found, norm, limit)?
-            }
-            clip => graph.clip_gradients(&found, clip)?,
-        };
-        let pairs: Vec<(Value, Value)> = parameters.into_iter().zip(clipped).collect();
-        self.inner.record(graph, &pairs)
+        graph.composed("clip", || {
+            let (parameters, found): (Vec<Value>, Vec<Value>) = gradients.iter().copied().unzip();
+            check_limit(self.clip.limit())?;
+            let clipped = match self.clip {
+                Clip::GlobalNorm(limit) if !found.is_empty() => {
+                    let norm = graph.global_norm(&found)?;
+                    graph.note_gradient_norm(norm);
+                    by_norm(graph, &found, norm, limit)?
+                }
+                clip => graph.clip_gradients(&found, clip)?,
+            };
+            let pairs: Vec<(Value, Value)> = parameters.into_iter().zip(clipped).collect();
+            self.inner.record(graph, &pairs)
+        })
     }
 }
 

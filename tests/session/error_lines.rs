@@ -201,6 +201,8 @@ fn reductions_and_layout(calls: &mut Calls, g: &Graph, x: Value) {
     calls.refused("padding_mask", |v| g.padding_mask(v, 0));
     let step = retape::graph::Scalar::STEP;
     calls.refused("scalar_value", |_| g.scalar_value(step));
+    g.scalar("scalar", 0.5).unwrap();
+    calls.refused("scalar", |_| g.scalar("scalar", 0.9));
     calls.refused("constant", |_| g.constant([3], &[1.0f32]));
     calls.refused("name", |v| g.name(v, "name"));
     calls.refused("keep", |v| g.keep(v));
@@ -400,11 +402,39 @@ fn every_recording_call_names_the_programs_line() {
     assert!(fallible_methods().len() > 100, "the sources are not found");
 }
 
+/// Optimisers that a program records itself.
+#[test]
+fn an_optimiser_names_the_line_that_records_it() {
+    let mut g = Graph::new();
+    let mut calls = Calls::new(&mut g);
+    let w = g.parameter("w", [2, 3], Init::Ones);
+    let g = &g;
+    calls.refused("sgd", |v| Sgd::new(0.1).record(g, &[(w, v)]));
+    calls.refused("sgd", |_| Sgd::new(-0.1).record(g, &[(w, w)]));
+    calls.refused("momentum", |v| Sgd::new(0.1).momentum(0.9).record(g, &[(v, w)]));
+    calls.refused("adagrad", |v| Adagrad::new(0.1).record(g, &[(w, v)]));
+    calls.refused("adadelta", |v| Adadelta::new(0.1).record(g, &[(w, v)]));
+    calls.refused("rms_prop", |v| RmsProp::new(0.1).record(g, &[(w, v)]));
+    calls.refused("lion", |v| Lion::new(0.1).record(g, &[(w, v)]));
+    calls.refused("ftrl", |v| Ftrl::new(0.1).record(g, &[(w, v)]));
+    calls.refused("adam", |v| Adam::new(0.1).record(g, &[(w, v)]));
+    calls.refused("adam_w", |v| AdamW::new(0.1).record(g, &[(w, v)]));
+    calls.refused("adamax", |v| Adamax::new(0.1).record(g, &[(w, v)]));
+    calls.refused("nadam", |v| Nadam::new(0.1).record(g, &[(w, v)]));
+    calls.refused("adafactor", |v| Adafactor::new(0.1).record(g, &[(w, v)]));
+    calls.refused("clipped", |v| Sgd::new(0.1).clip(Clip::Value(1.0)).record(g, &[(w, v)]));
+    calls.refused("averaged", |v| Sgd::new(0.1).ema(0.9).record(g, &[(w, v)]));
+    let boxed: Box<dyn Optimizer> = Box::new(Sgd::new(-0.1));
+    calls.refused("boxed", |v| boxed.record(g, &[(w, v)]));
+    calls.check();
+}
+
 /// A mistake in a declaration is that of the line that declares, wherever it is noticed.
 #[test]
 fn a_declaration_names_its_line() {
     let mut g = Graph::new();
     g.input("taken", [2]);
+    g.parameter("taken", [2], Init::Ones);
     let mut declared = |make: &dyn Fn(&mut Graph) -> Value, line: u32| {
         let value = make(&mut g);
         let error = g.forward([value]).unwrap_err();

@@ -21,13 +21,15 @@ impl<O> Averaged<O> {
 
 impl<O: Optimizer> Optimizer for Averaged<O> {
     fn record(&self, graph: &Graph, gradients: &[(Value, Value)]) -> Result<()> {
-        Setting::decay("decay", self.decay).check()?;
-        self.inner.record(graph, gradients)?;
-        for &(w, _) in gradients {
-            let (ty, kind) = (graph.ty(w)?, StateKind::Average { of: w });
-            let average = graph.state_of_kind(AVERAGE, ty, kind, Init::Zeros);
-            graph.average(Average { average, parameter: w, decay: self.decay })?;
-        }
-        Ok(())
+        graph.composed("average", || {
+            Setting::decay("decay", self.decay).check()?;
+            self.inner.record(graph, gradients)?;
+            for &(w, _) in gradients {
+                let (ty, kind) = (graph.ty(w)?, StateKind::Average { of: w });
+                let average = graph.state_of_kind(AVERAGE, ty, kind, Init::Zeros);
+                graph.average(Average { average, parameter: w, decay: self.decay })?;
+            }
+            Ok(())
+        })
     }
 }

@@ -91,6 +91,10 @@ optimizers! {
 /// With both, the first reads `w` as it was before the second.
 pub trait Optimizer: fmt::Debug + Send + Sync {
     /// Records the updates of all parameters; `gradients` holds each with its gradient.
+    ///
+    /// # Errors
+    /// [`Error::Argument`](crate::Error::Argument) for a setting out of range, and what the operators refuse.
+    #[track_caller]
     fn record(&self, graph: &Graph, gradients: &[(Value, Value)]) -> Result<()>;
 
     /// The same optimiser on clipped gradients: `Adam::new(1e-3).clip(Clip::GlobalNorm(1.0))`. The tape
@@ -134,6 +138,6 @@ pub trait Optimizer: fmt::Debug + Send + Sync {
 /// An optimiser chosen at run time is one.
 impl<O: Optimizer + ?Sized> Optimizer for Box<O> {
     fn record(&self, graph: &Graph, gradients: &[(Value, Value)]) -> Result<()> {
-        (**self).record(graph, gradients)
+        graph.composed("optimizer", || (**self).record(graph, gradients))
     }
 }

@@ -32,7 +32,18 @@ impl Rate {
     }
 
     /// Records a rule for the parameters, small ones together, with a slot for each state of a parameter.
+    #[track_caller]
     pub fn record<R: UpdateRule>(
+        &self,
+        graph: &Graph,
+        gradients: &[(Value, Value)],
+        rule: R,
+        settings: Vec<Setting>,
+    ) -> Result<()> {
+        graph.composed(R::NAME, || self.update(graph, gradients, rule, settings))
+    }
+
+    fn update<R: UpdateRule>(
         &self,
         graph: &Graph,
         gradients: &[(Value, Value)],

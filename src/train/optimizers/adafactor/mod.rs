@@ -54,14 +54,16 @@ settings! {
 
 impl Optimizer for Adafactor {
     fn record(&self, graph: &Graph, gradients: &[(Value, Value)]) -> Result<()> {
-        let lr = self.rate.declare(graph, &self.settings())?;
-        for group in update_groups(graph, gradients) {
-            let with_shape = |(w, dw)| Ok((w, dw, graph.operand_shape("adafactor", w)?));
-            let group: Vec<_> = group.into_iter().map(with_shape).collect::<Result<_>>()?;
-            let (matrices, others): (Vec<_>, Vec<_>) = group.into_iter().partition(|w| w.2.rank() >= 2);
-            op::record(graph, self, lr, true, &matrices)?;
-            op::record(graph, self, lr, false, &others)?;
-        }
-        Ok(())
+        graph.composed("adafactor", || {
+            let lr = self.rate.declare(graph, &self.settings())?;
+            for group in update_groups(graph, gradients) {
+                let with_shape = |(w, dw)| Ok((w, dw, graph.operand_shape("adafactor", w)?));
+                let group: Vec<_> = group.into_iter().map(with_shape).collect::<Result<_>>()?;
+                let (matrices, others): (Vec<_>, Vec<_>) = group.into_iter().partition(|w| w.2.rank() >= 2);
+                op::record(graph, self, lr, true, &matrices)?;
+                op::record(graph, self, lr, false, &others)?;
+            }
+            Ok(())
+        })
     }
 }
