@@ -138,7 +138,7 @@ fn a_trainer_has_groups() -> Result<()> {
         };
         let mut trainer = build()?;
         let before = trainer.weights()?;
-        trainer.fit(&data(), Fit::epochs(2))?;
+        trainer.fit(data(), Fit::epochs(2))?;
         let after = trainer.weights()?;
         for (before, after) in before.arrays.iter().zip(&after.arrays) {
             assert_eq!(before.data == after.data, before.shape.rank() == 1, "{}", before.name);
@@ -162,11 +162,11 @@ fn a_trainer_has_groups() -> Result<()> {
         let path =
             std::env::temp_dir().join(format!("groups-{}-{accumulate}.safetensors", std::process::id()));
         trainer.save_checkpoint(&path)?;
-        trainer.fit(&data(), Fit::epochs(1))?;
+        trainer.fit(data(), Fit::epochs(1))?;
         let mut resumed = build()?;
         resumed.load_checkpoint(&path)?;
         std::fs::remove_file(&path).ok();
-        resumed.fit(&data(), Fit::epochs(1).shuffle(true))?;
+        resumed.fit(data(), Fit::epochs(1).shuffle(true))?;
         assert_eq!(resumed.rates().collect::<Vec<_>>(), trainer.rates().collect::<Vec<_>>());
         assert_eq!(resumed.weights()?, trainer.weights()?);
     }
@@ -183,10 +183,10 @@ fn a_group_may_be_frozen_and_trained_later() -> Result<()> {
         .batch_size(8)
         .build(&Device::cpu())?;
     let base = trainer.session().parameter("base.weight")?;
-    trainer.fit(&data(), Fit::epochs(1))?;
+    trainer.fit(data(), Fit::epochs(1))?;
     assert_eq!(trainer.session().parameter("base.weight")?, base);
     trainer.unfreeze(["base"])?;
-    trainer.fit(&data(), Fit::epochs(1))?;
+    trainer.fit(data(), Fit::epochs(1))?;
     assert_ne!(trainer.session().parameter("base.weight")?, base);
 
     let nothing = Trainer::new(model(), [2])

@@ -39,7 +39,7 @@ fn trainer(optimizer: impl Optimizer + 'static, device: &Device) -> Trainer {
 fn a_slot_called_mask_prunes_nothing() -> Result<()> {
     for device in [Device::cpu(), common::gpu().clone()] {
         let mut trainer = trainer(Named("mask"), &device);
-        trainer.fit(&data(), Fit::epochs(2))?;
+        trainer.fit(data(), Fit::epochs(2))?;
         let sparsity = trainer.prune(&Pruning::global(0.5))?;
         assert_eq!(sparsity.share(), 0.5);
         let zeros = |trainer: &Trainer| -> Result<usize> {
@@ -55,7 +55,7 @@ fn a_slot_called_mask_prunes_nothing() -> Result<()> {
         });
         let slot = slot.expect("there is one");
         let before = trainer.session().read(slot)?;
-        trainer.fit(&data(), Fit::epochs(1))?;
+        trainer.fit(data(), Fit::epochs(1))?;
         assert_ne!(trainer.session().read(slot)?, before);
         assert_eq!(zeros(&trainer)?, 16);
     }
@@ -66,7 +66,7 @@ fn a_slot_called_mask_prunes_nothing() -> Result<()> {
 fn a_slot_called_average_is_not_swapped_in() -> Result<()> {
     for device in [Device::cpu(), common::gpu().clone()] {
         let mut trainer = trainer(Named("average").ema(0.5), &device);
-        trainer.fit(&data(), Fit::epochs(1))?;
+        trainer.fit(data(), Fit::epochs(1))?;
         let before = trainer.weights()?;
         trainer.swap_averages()?;
         let averages = trainer.weights()?;
@@ -105,9 +105,9 @@ fn names_of_the_trainers_own_are_free_for_layers() -> Result<()> {
             .optimizer(Adam::new(0.1).ema(0.9))
             .accumulate(2)
             .build(&Device::cpu())?;
-        let before = trainer.evaluate(&data())?.loss;
-        trainer.fit(&data(), Fit::epochs(20))?;
-        assert!(trainer.evaluate(&data())?.loss < before);
+        let before = trainer.evaluate(data())?.loss;
+        trainer.fit(data(), Fit::epochs(20))?;
+        assert!(trainer.evaluate(data())?.loss < before);
         let name = format!("{layer}.{parameter}");
         assert_ne!(trainer.session().parameter(&name)?, [1.0], "{name}");
     }
