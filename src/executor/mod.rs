@@ -31,7 +31,7 @@ pub(crate) struct Link<'a> {
 /// What an executor has in common with others.
 #[derive(Clone, Default)]
 pub(crate) struct Links<'a> {
-    /// Parameters and states, each with its name.
+    /// Parameters and states.
     pub shared: Vec<Link<'a>>,
     /// States that are inputs of other executors.
     pub fed: Vec<Link<'a>>,
@@ -113,7 +113,12 @@ impl Executor {
                 values.iter().zip(data).try_for_each(|(&value, data)| cpu.restore(value, data))
             }
             (Executor::Gpu(gpu), Copies::Gpu(buffers)) => gpu.put_back(buffers, values),
-            _ => Err(Error::NeedsGpu { what: "a snapshot of a GPU session" }),
+            (Executor::Cpu(_), Copies::Gpu(_)) => {
+                Err(Error::NeedsGpu { what: "a snapshot of a GPU session" })
+            }
+            (Executor::Gpu(_), Copies::Cpu(_)) => {
+                Err(Error::Share { message: "the snapshot is of a session on the CPU path".to_owned() })
+            }
         }
     }
 

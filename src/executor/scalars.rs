@@ -28,17 +28,21 @@ impl ScalarTable {
         self.rates.iter().map(|&index| (&self.infos[index].name[..], self.values[index]))
     }
 
-    /// Sets all rates, in the order of [`rates`](ScalarTable::rates).
-    pub fn put_rates(&mut self, rates: &[f32]) {
-        for (&index, &rate) in self.rates.iter().zip(rates) {
-            self.values[index] = f64::from(rate);
+    /// Sets the rates that `value` has one for.
+    pub fn put_rates(&mut self, value: impl Fn(&str) -> Option<f32>) {
+        for &index in &self.rates {
+            if let Some(rate) = value(&self.infos[index].name) {
+                self.values[index] = f64::from(rate);
+            }
         }
     }
 
-    pub fn set_values(&mut self, values: &[f64]) {
-        if values.len() == self.values.len() {
-            self.values.copy_from_slice(values);
+    /// Takes up the counts and the seed of another table, and its scalars by name.
+    pub fn restore_all(&mut self, other: &ScalarTable) {
+        for scalar in [Scalar::STEP, Scalar::SEED, Scalar::UPDATES] {
+            self.values[scalar.index()] = other.values[scalar.index()];
         }
+        self.adopt(other);
     }
 
     /// The four bytes a kernel reads.

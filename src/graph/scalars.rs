@@ -25,7 +25,10 @@ impl Graph {
     fn declared_scalar(&self, name: &str, initial: f32, is_rate: bool) -> Result<Scalar> {
         let found = self.recording().live_scalar(name);
         let declared = match found {
-            Some((scalar, before)) if before == f64::from(initial) => Ok(scalar),
+            Some((scalar, before)) if before == f64::from(initial) => {
+                self.data.borrow_mut().scalars[scalar.index()].is_rate |= is_rate;
+                Ok(scalar)
+            }
             Some((_, before)) => {
                 let (name, before) = (name.to_owned(), before as f32);
                 Err(Error::ScalarDeclared { name, before, now: initial })
@@ -35,20 +38,14 @@ impl Graph {
         self.located("scalar", declared)
     }
 
-    /// Declares the rate of an optimiser, as [`scalar`](Graph::scalar) does; where one of this name has
-    /// another value, as `name_2` or the next that is free. A trainer drives each rate by its schedule.
+    /// Declares the rate of an optimiser: a scalar of its own, called `name` or, where that is taken, `name_2`
+    /// or the next that is free. A trainer drives each rate by its schedule. An optimiser declares it once,
+    /// whether or not it is given gradients.
     pub fn rate(&self, name: &str, initial: f32) -> Scalar {
-        let mut free = name.to_owned();
-        let mut count = 2;
-        loop {
-            let found = self.recording().live_scalar(&free);
-            match found {
-                Some((scalar, before)) if before == f64::from(initial) => return scalar,
-                Some(_) => free = format!("{name}_{count}"),
-                None => return self.push_scalar(&free, initial, true),
-            }
-            count += 1;
-        }
+        let numbered = (2u32..).map(|count| format!("{name}_{count}"));
+        let mut names = std::iter::once(name.to_owned()).chain(numbered);
+        let free = names.find(|name| self.recording().live_scalar(name).is_none());
+        self.push_scalar(&free.unwrap_or_default(), initial, true)
     }
 
     fn push_scalar(&self, name: &str, initial: f32, is_rate: bool) -> Scalar {

@@ -402,9 +402,9 @@ impl Session {
         self.scalars.rates()
     }
 
-    /// Sets all rates, in that order.
-    pub(crate) fn put_rates(&mut self, rates: &[f32]) {
-        self.scalars.put_rates(rates);
+    /// Sets the rates that `value` has one for.
+    pub(crate) fn put_rates(&mut self, value: impl Fn(&str) -> Option<f32>) {
+        self.scalars.put_rates(value);
     }
 
     /// The tape.

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use super::Session;
 use crate::error::{Error, Result};
-use crate::executor::Copies;
+use crate::executor::{Copies, ScalarTable};
 use crate::graph::{StateKey, Value};
 
 /// The parameters, states and per-step scalars of a session at some moment, kept on its device:
@@ -12,7 +12,7 @@ pub struct Snapshot {
     /// What the copies are of, so that a tape that was recorded again takes them up.
     keys: Vec<Arc<StateKey>>,
     copies: Copies,
-    scalars: Vec<f64>,
+    scalars: ScalarTable,
 }
 
 impl fmt::Debug for Snapshot {
@@ -34,7 +34,7 @@ impl Session {
     /// A snapshot of these parameters and states alone.
     pub(crate) fn snapshot_of(&self, values: &[Value]) -> Result<Snapshot> {
         let keys = values.iter().filter_map(|&value| self.tape.recording().key(value).cloned()).collect();
-        Ok(Snapshot { keys, copies: self.executor.copy(values)?, scalars: self.scalars.values().to_vec() })
+        Ok(Snapshot { keys, copies: self.executor.copy(values)?, scalars: self.scalars.clone() })
     }
 
     /// Puts everything back as it was when the snapshot of this session was made.
@@ -43,7 +43,7 @@ impl Session {
     /// [`Error::Unknown`] for a snapshot of another tape.
     pub fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
         self.restore_contents(snapshot)?;
-        self.scalars.set_values(&snapshot.scalars);
+        self.scalars.restore_all(&snapshot.scalars);
         Ok(())
     }
 

@@ -16,17 +16,25 @@ pub struct ParameterGroup<'a> {
     losses: Vec<Value>,
     optimizer: &'a dyn Optimizer,
     parameters: Option<Vec<Value>>,
+    /// Whether the losses may depend on none of them.
+    may_rest: bool,
 }
 
 impl<'a> ParameterGroup<'a> {
     /// All parameters that no other group names.
     pub fn new(losses: impl Into<Vec<Value>>, optimizer: &'a dyn Optimizer) -> Self {
-        ParameterGroup { losses: losses.into(), optimizer, parameters: None }
+        ParameterGroup { losses: losses.into(), optimizer, parameters: None, may_rest: false }
     }
 
     /// These parameters alone; none, where all are frozen.
     pub fn parameters(mut self, parameters: impl Into<Vec<Value>>) -> Self {
         self.parameters = Some(parameters.into());
+        self
+    }
+
+    /// Lets a group be in which nothing moves.
+    pub(super) fn may_rest(mut self) -> Self {
+        self.may_rest = true;
         self
     }
 }
@@ -70,8 +78,10 @@ impl Graph {
     /// Two players in one tape, a generator and its critic: [a GAN](crate::nn#a-generative-adversarial-network).
     ///
     /// # Errors
-    /// [`Error::Argument`] for a parameter in two groups; [`Error::NothingToTrain`] if the losses of a group
-    /// depend on none of its parameters; otherwise as [`differentiate`](Graph::differentiate), and what an optimiser refuses.
+    /// [`Error::Argument`] for a parameter in two groups, and for two groups that name none;
+    /// [`Error::NotWritable`] for what is no trained parameter; [`Error::NothingToTrain`] if the losses of a
+    /// group depend on none of its parameters; otherwise as [`differentiate`](Graph::differentiate), and what
+    /// an optimiser refuses.
     #[track_caller]
     pub fn training_groups(&self, groups: &[ParameterGroup<'_>]) -> Result<Tape> {
         self.composed("training_step", || self.training_tape(groups))
@@ -83,6 +93,7 @@ impl Graph {
         let at = self.recording().context().at;
         let context = Context { phase: Phase::Update, at, ..Context::default() };
         self.take_gradient_norm();
+        self.take_averages();
         self.retire_scalars();
         for (group, gradients) in groups.iter().zip(&found) {
             self.recording_as(context, || group.optimizer.record(self, gradients))?;
@@ -105,10 +116,21 @@ impl Graph {
     fn group_gradients(&self, groups: &[ParameterGroup<'_>]) -> Result<Vec<Vec<(Value, Value)>>> {
         let mut named = BTreeSet::new();
         for &parameter in groups.iter().flat_map(|group| group.parameters.iter().flatten()) {
-            if !named.insert(parameter) {
-                let (argument, value) = ("parameters", format!("`{}`", self.recording().describe(parameter)));
-                return Err(Error::Argument { argument, value, expected: "it is in two groups" });
+            if !self.owns(parameter) {
+                return Err(Error::ForeignValue);
             }
+            let name = self.recording().describe(parameter);
+            if !self.recording().values[parameter.index()].source.is_trained() {
+                return Err(Error::NotWritable { name, reason: "only trained parameters are moved" });
+            }
+            if !named.insert(parameter) {
+                return Err(Error::argument("parameters", format!("`{name}`"), "it is in two groups"));
+            }
+        }
+        let rests = groups.iter().filter(|group| group.parameters.is_none()).count();
+        if rests > 1 {
+            let expected = "all groups but one name theirs";
+            return Err(Error::argument("parameters", format!("{rests} groups of all others"), expected));
         }
         let rest = || self.parameters().into_iter().filter(|p| !named.contains(p)).collect();
         let wrt: Vec<Vec<Value>> =
@@ -128,7 +150,7 @@ impl Graph {
             }
         }
         let lacks = |(group, found): (&ParameterGroup<'_>, &Vec<_>)| {
-            found.is_empty() && group.parameters.as_ref().is_none_or(|wanted| !wanted.is_empty())
+            found.is_empty() && !group.may_rest && group.parameters.as_ref().is_none_or(|all| !all.is_empty())
         };
         if found.iter().all(Vec::is_empty) || groups.iter().zip(&found).any(lacks) {
             return Err(Error::NothingToTrain);

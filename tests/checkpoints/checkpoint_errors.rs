@@ -196,7 +196,7 @@ fn files_of_others_and_of_the_future_are_refused() {
     for change in [
         (|own| own["version"] = "one".into()) as fn(&mut serde_json::Value),
         |own| own["steps"] = (-1).into(),
-        |own| own["rate_scale"] = "fast".into(),
+        |own| own["rates"][0]["base"] = "fast".into(),
         |own| own["journey"]["position"]["step"] = 99.into(),
         |own| own["journey"]["history"] = "none".into(),
     ] {

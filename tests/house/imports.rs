@@ -225,7 +225,7 @@ fn largest_circle(imports: &BTreeMap<Module, BTreeSet<Module>>) -> BTreeSet<Modu
 
 fn room(module: &Module) -> usize {
     let is_it = |room: &&[&str]| room.contains(&module[0].as_str());
-    ROOMS.iter().position(|room| is_it(room)).unwrap_or_else(|| panic!("{} has no room", module.join("::")))
+    ROOMS.iter().position(is_it).unwrap_or_else(|| panic!("{} has no room", module.join("::")))
 }
 
 #[test]

@@ -101,6 +101,12 @@ fn groups_that_cannot_be() -> Result<()> {
     let nothing = g.training_groups(&[group(vec![a]), group(vec![b])]).unwrap_err();
     assert!(matches!(nothing.root(), Error::NothingToTrain), "{nothing}");
     assert!(matches!(g.training_groups(&[]).unwrap_err().root(), Error::NothingToTrain));
+    let rest = || ParameterGroup::new(loss, &sgd);
+    let two = g.training_groups(&[rest(), rest()]).unwrap_err();
+    assert!(matches!(two.root(), Error::Argument { argument: "parameters", .. }), "{two}");
+    let x = g.input("x", [1]);
+    let input = g.training_groups(&[group(vec![x])]).unwrap_err();
+    assert!(matches!(input.root(), Error::NotWritable { .. }), "{input}");
     // A name that the program gave is held to.
     let taken = Adam::new(0.2).rate_name("own").record(&g, &[(a, b)]);
     assert!(taken.is_ok());
@@ -124,7 +130,9 @@ fn model() -> Sequential {
 /// Base and head at different rates, each by a schedule, and biases that stay.
 #[test]
 fn a_trainer_has_groups() -> Result<()> {
-    for (device, accumulate) in [(Device::cpu(), 1), (common::gpu().clone(), 1), (Device::cpu(), 2)] {
+    for (device, accumulate) in
+        [(Device::cpu(), 1), (common::gpu().clone(), 1), (Device::cpu(), 2), (common::gpu().clone(), 2)]
+    {
         let build = || {
             Trainer::new(model(), [2])
                 .loss(Loss::SparseCategoricalCrossEntropy)
@@ -197,5 +205,69 @@ fn a_group_may_be_frozen_and_trained_later() -> Result<()> {
         .map(|_| ())
         .unwrap_err();
     assert!(nothing.to_string().contains("parameter_group"), "{nothing}");
+    Ok(())
+}
+
+/// A rate that is declared where there are gradients alone does not fall to another optimiser.
+#[test]
+fn rates_go_by_their_names() -> Result<()> {
+    #[derive(Debug)]
+    struct Late;
+    impl Optimizer for Late {
+        fn record(&self, g: &Graph, gradients: &[(Value, Value)]) -> Result<()> {
+            if gradients.is_empty() {
+                return Ok(());
+            }
+            let rate = g.scalar_value(g.rate("late_rate", 0.5))?;
+            gradients.iter().try_for_each(|&(w, dw)| g.assign(w, g.sub(w, g.mul(rate, dw)?)?))
+        }
+    }
+    let mut trainer = Trainer::new(model(), [2])
+        .loss(Loss::SparseCategoricalCrossEntropy)
+        .optimizer(Late)
+        .parameter_group(|w| w.layer == "head", Sgd::new(0.0).rate_name("head_rate"))
+        .batch_size(8)
+        .build(&Device::cpu())?;
+    trainer.freeze(["base"])?;
+    let head = trainer.session().parameter("head.weight")?;
+    trainer.fit(data(), Fit::epochs(1))?;
+    assert_eq!(trainer.session().parameter("head.weight")?, head);
+    Ok(())
+}
+
+/// A group whose weights the loss does not depend on stays as it is.
+#[test]
+fn an_output_that_is_not_trained_may_be_a_group() -> Result<()> {
+    let mut net = Network::new();
+    let x = net.input();
+    let a = net.add(Dense::new(2).named("a"), x);
+    let b = net.add(Dense::new(3).named("b"), x);
+    let mut trainer = Trainer::new(net.outputs([a, b]), [2])
+        .loss(Loss::SparseCategoricalCrossEntropy)
+        .optimizer(Adam::new(0.1))
+        .parameter_group(|w| w.layer == "a", Adam::new(0.01))
+        .batch_size(8)
+        .build(&Device::cpu())?;
+    let before = trainer.weights()?;
+    trainer.fit(data(), Fit::epochs(1))?;
+    for (before, after) in before.arrays.iter().zip(&trainer.weights()?.arrays) {
+        assert_eq!(before.data == after.data, before.name.starts_with("b."), "{}", before.name);
+    }
+    Ok(())
+}
+
+/// What a plateau takes off all rates is gone from one that is set anew, and from no other.
+#[test]
+fn a_rate_set_anew_is_as_set() -> Result<()> {
+    let mut trainer = Trainer::new(model(), [2])
+        .loss(Loss::SparseCategoricalCrossEntropy)
+        .optimizer(Sgd::new(0.5))
+        .parameter_group(|w| w.layer == "base", Sgd::new(0.5).rate_name("base_rate"))
+        .build(&Device::cpu())?;
+    trainer.scale_learning_rate(0.0)?;
+    trainer.set_learning_rate(0.1)?;
+    assert_eq!(trainer.rates().collect::<Vec<_>>(), [("learning_rate", 0.1), ("base_rate", 0.0)]);
+    trainer.set_schedule_of("base_rate", CosineDecay::new(0.005, 10))?;
+    assert_eq!(trainer.scalar("base_rate")?, 0.005);
     Ok(())
 }

@@ -6,12 +6,12 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::numbers::{exact, figures, logs};
+use super::numbers::{figures, logs};
 use super::states::Meaning;
 use crate::error::{Error, Result};
 use crate::session::NonFinite;
 use crate::train::callbacks::{CallbackState, Position};
-use crate::train::trainer::{Journey, Variant};
+use crate::train::trainer::{Journey, SavedRate, Variant};
 use crate::train::{History, Logs};
 
 /// The format that this crate writes, and the newest that it reads.
@@ -39,10 +39,8 @@ pub(crate) struct Header {
     pub updates: u32,
     /// Updates since the optimiser's states began.
     pub optimizer_updates: u32,
-    /// The rate of each optimiser: its name, the optimiser's own value, updates made before its schedule.
-    pub rates: Vec<(String, f64, u32)>,
-    #[serde(with = "exact")]
-    pub rate_scale: f32,
+    /// The rate of each optimiser.
+    pub rates: Vec<SavedRate>,
     /// All other scalars.
     #[serde(with = "figures")]
     pub scalars: Vec<(String, f64)>,
@@ -179,8 +177,7 @@ mod tests {
             steps: 17,
             updates: 8,
             optimizer_updates: 3,
-            rates: vec![("learning_rate".to_owned(), f64::from(0.1f32), 5)],
-            rate_scale: 0.1 * 0.1,
+            rates: vec![SavedRate { name: "rate".to_owned(), base: f64::from(0.1f32), scale: 0.01, from: 5 }],
             scalars: vec![("noise".to_owned(), 0.1), ("angle".to_owned(), -0.0)],
             masked: vec!["dense.weight".to_owned()],
             frozen: BTreeSet::from(["conv2d".to_owned()]),
@@ -232,7 +229,7 @@ mod tests {
     fn each_field_is_needed() {
         let text = text(&header());
         let fields: serde_json::Map<_, _> = serde_json::from_str(&text).expect("it is an object");
-        assert_eq!(fields.len(), 18);
+        assert_eq!(fields.len(), 17);
         for name in fields.keys() {
             let mut less = fields.clone();
             less.remove(name);

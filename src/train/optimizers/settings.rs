@@ -21,6 +21,7 @@ macro_rules! settings {
     ) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq)]
+        #[must_use]
         pub struct $optimizer {
             rate: super::Rate,
             $($($half: f32,)+)?

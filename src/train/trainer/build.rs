@@ -174,7 +174,7 @@ impl TrainerBuilder {
             recipe,
             batch: self.batch,
             seed: self.seed,
-            rates: Rates { all: Vec::new(), scale: 1.0 },
+            rates: Rates::default(),
             optimizer_updates: 0,
             training: Vec::new(),
             recent: Vec::new(),
@@ -187,7 +187,10 @@ impl TrainerBuilder {
         };
         self.schedules.iter().try_for_each(|(_, schedule)| schedule.check())?;
         trainer.prepare(Variant { rows: self.batch, weighted: false, updates: true })?;
-        trainer.rates = Rates::new(trainer.session(), self.schedules)?;
+        trainer.take_in_rates();
+        for (name, schedule) in self.schedules {
+            trainer.rates.of_mut(name.as_deref())?.begin(schedule, 0);
+        }
         Ok(trainer)
     }
 }

@@ -359,8 +359,7 @@ impl Training<'_, '_> {
                     logs.set(name, value);
                 }
             }
-            logs.set("learning_rate", f64::from(self.trainer.learning_rate()));
-            for (name, rate) in self.trainer.rates().skip(1) {
+            for (name, rate) in self.trainer.rates() {
                 logs.set(name, f64::from(rate));
             }
             self.end_epoch(logs)?;

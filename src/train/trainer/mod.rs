@@ -26,6 +26,8 @@ pub use fit::Fit;
 pub(crate) use journey::Journey;
 #[cfg(feature = "checkpoints")]
 pub(crate) use journey::{Remembered, owners};
+#[cfg(feature = "checkpoints")]
+pub(crate) use rates::SavedRate;
 pub(crate) use recipe::Variant;
 pub use recipe::WeightInfo;
 
@@ -213,6 +215,7 @@ impl Trainer {
         }
         self.training = training;
         (self.evaluation, self.prediction, self.health) = (None, None, None);
+        self.take_in_rates();
         Ok(())
     }
 

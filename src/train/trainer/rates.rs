@@ -5,80 +5,101 @@ use crate::error::{Error, Result};
 use crate::session::Session;
 use crate::train::Schedule;
 
-/// The rates of all optimisers.
-#[derive(Debug)]
-pub(super) struct Rates {
-    /// The first is that of the optimiser of all that no group has.
-    pub all: Vec<Rate>,
-    /// What all are multiplied with.
-    pub scale: f32,
-}
+/// The rates of all optimisers; the first is that of the optimiser of all that no group has.
+#[derive(Debug, Default)]
+pub(super) struct Rates(Vec<Rate>);
 
 /// The rate of an optimiser.
 #[derive(Debug)]
 pub(super) struct Rate {
-    pub name: String,
+    name: String,
     /// Without a schedule.
-    pub base: f32,
-    pub schedule: Option<Box<dyn Schedule>>,
+    base: f32,
+    /// What it is multiplied with.
+    scale: f32,
+    schedule: Option<Box<dyn Schedule>>,
     /// The updates that had been made when the schedule began.
+    from: u32,
+}
+
+/// What a checkpoint holds of a rate.
+#[cfg(feature = "checkpoints")]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct SavedRate {
+    pub name: String,
+    pub base: f64,
+    pub scale: f64,
     pub from: u32,
 }
 
 impl Rates {
-    /// Those of a training step, with the schedules of some by name.
-    pub fn new(session: &Session, schedules: Vec<(Option<String>, Box<dyn Schedule>)>) -> Result<Rates> {
-        let rate = |(name, base): (&str, f64)| Rate {
-            name: name.to_owned(),
-            base: base as f32,
-            schedule: None,
-            from: 0,
-        };
-        let mut rates = Rates { all: session.rates().map(rate).collect(), scale: 1.0 };
-        for (name, schedule) in schedules {
-            rates.of_mut(name.as_deref())?.schedule = Some(schedule);
+    /// Adds those of a training step that are new.
+    pub fn take_in(&mut self, session: &Session) {
+        for (name, base) in session.rates() {
+            if self.0.iter().all(|rate| rate.name != name) {
+                let (name, base) = (name.to_owned(), base as f32);
+                self.0.push(Rate { name, base, scale: 1.0, schedule: None, from: 0 });
+            }
         }
-        Ok(rates)
     }
 
     /// The rate of this name; the first for none.
-    fn of_mut(&mut self, name: Option<&str>) -> Result<&mut Rate> {
-        let found = self.all.iter().position(|rate| name.is_none_or(|name| rate.name == name));
+    pub fn of_mut(&mut self, name: Option<&str>) -> Result<&mut Rate> {
+        let found = self.0.iter().position(|rate| name.is_none_or(|name| rate.name == name));
         match found {
-            Some(index) => Ok(&mut self.all[index]),
+            Some(index) => Ok(&mut self.0[index]),
             None => {
-                let known = self.all.iter().map(|rate| rate.name.clone()).collect();
+                let known = self.0.iter().map(|rate| rate.name.clone()).collect();
                 let name = name.unwrap_or(crate::train::LEARNING_RATE).to_owned();
                 Err(Error::Unknown { what: "scalar", name, known })
             }
         }
     }
 
-    /// What a checkpoint holds of each rate: its name, the optimiser's own, where its schedule began.
+    /// The rate of this name after so many updates.
+    pub fn value(&self, name: &str, updates: u32) -> Option<f32> {
+        self.0.iter().find(|rate| rate.name == name).map(|rate| rate.value(updates))
+    }
+
     #[cfg(feature = "checkpoints")]
-    pub fn in_file(&self) -> Vec<(String, f64, u32)> {
-        self.all.iter().map(|rate| (rate.name.clone(), f64::from(rate.base), rate.from)).collect()
+    pub fn saved(&self) -> Vec<SavedRate> {
+        let saved = |rate: &Rate| SavedRate {
+            name: rate.name.clone(),
+            base: rate.base.into(),
+            scale: rate.scale.into(),
+            from: rate.from,
+        };
+        self.0.iter().map(saved).collect()
     }
 
     /// Goes on with the rates of a checkpoint.
     #[cfg(feature = "checkpoints")]
-    pub fn take_up(&mut self, rates: &[(String, f64, u32)], scale: f32) {
-        self.scale = scale;
-        for rate in &mut self.all {
-            if let Some((_, base, from)) = rates.iter().find(|(name, ..)| *name == rate.name) {
-                (rate.base, rate.from) = (*base as f32, *from);
+    pub fn take_up(&mut self, saved: &[SavedRate]) {
+        for rate in &mut self.0 {
+            if let Some(saved) = saved.iter().find(|saved| saved.name == rate.name) {
+                (rate.base, rate.scale, rate.from) = (saved.base as f32, saved.scale as f32, saved.from);
             }
         }
     }
+}
 
-    /// A rate after so many updates.
-    fn value(&self, rate: &Rate, updates: u32) -> f32 {
-        let scheduled = updates.saturating_sub(rate.from);
-        rate.schedule.as_ref().map_or(rate.base, |schedule| schedule.rate(scheduled)) * self.scale
+impl Rate {
+    pub fn begin(&mut self, schedule: Box<dyn Schedule>, from: u32) {
+        (self.schedule, self.scale, self.from) = (Some(schedule), 1.0, from);
+    }
+
+    fn value(&self, updates: u32) -> f32 {
+        let scheduled = updates.saturating_sub(self.from);
+        self.schedule.as_ref().map_or(self.base, |schedule| schedule.rate(scheduled)) * self.scale
     }
 }
 
 impl Trainer {
+    /// Adds the rates of the training step that are new.
+    pub(super) fn take_in_rates(&mut self) {
+        self.rates.take_in(&self.training[0].1.session);
+    }
+
     /// The learning rate of the next update; with groups of parameters, that of those that no group has.
     pub fn learning_rate(&self) -> f32 {
         self.rates().next().map_or(0.0, |(_, rate)| rate)
@@ -86,8 +107,7 @@ impl Trainer {
 
     /// The rates of the next update, each with its name.
     pub fn rates(&self) -> impl Iterator<Item = (&str, f32)> {
-        let value = |rate| self.rates.value(rate, self.updates);
-        self.rates.all.iter().map(move |rate| (rate.name.as_str(), value(rate)))
+        self.rates.0.iter().map(|rate| (rate.name.as_str(), rate.value(self.updates)))
     }
 
     /// Sets the learning rate from the next update on; that of a group by
@@ -106,18 +126,11 @@ impl Trainer {
         if !(value.is_finite() && value >= 0.0) {
             return argument(value.to_string(), "it must be finite and not negative");
         }
-        let scale = self.rates.scale;
         let rate = self.rates.of_mut(name)?;
         if rate.schedule.is_some() {
             return argument(value.to_string(), "the schedule gives it; `set_schedule` begins another");
         }
-        rate.base = value;
-        if let [_] = self.rates.all[..] {
-            self.rates.scale = 1.0;
-        } else if scale > 0.0 {
-            // What scales all rates stays with the others.
-            self.rates.of_mut(name)?.base = value / scale;
-        }
+        (rate.base, rate.scale) = (value, 1.0);
         Ok(())
     }
 
@@ -127,12 +140,12 @@ impl Trainer {
     /// [`Error::Argument`] for a factor that is negative or not finite, or makes all factors together
     /// infinite.
     pub fn scale_learning_rate(&mut self, factor: f32) -> Result<()> {
-        let scale = self.rates.scale * factor;
-        if !(factor >= 0.0 && scale.is_finite()) {
+        let fits = |rate: &Rate| factor >= 0.0 && (rate.scale * factor).is_finite();
+        if !(factor >= 0.0 && self.rates.0.iter().all(fits)) {
             let (argument, value) = ("factor", factor.to_string());
             return Err(Error::Argument { argument, value, expected: "it must be finite and not negative" });
         }
-        self.rates.scale = scale;
+        self.rates.0.iter_mut().for_each(|rate| rate.scale *= factor);
         Ok(())
     }
 
@@ -183,12 +196,7 @@ impl Trainer {
 
     fn begin_schedule(&mut self, name: Option<&str>, schedule: Box<dyn Schedule>) -> Result<()> {
         schedule.check()?;
-        let (from, only) = (self.updates, self.rates.all.len() == 1);
-        let rate = self.rates.of_mut(name)?;
-        (rate.schedule, rate.from) = (Some(schedule), from);
-        if only {
-            self.rates.scale = 1.0;
-        }
+        self.rates.of_mut(name)?.begin(schedule, self.updates);
         Ok(())
     }
 }

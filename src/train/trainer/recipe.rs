@@ -155,7 +155,7 @@ impl Recipe {
         let parameters = self.parameters_of_groups(g)?;
         let groups = parameters.into_iter().enumerate().map(|(index, parameters)| {
             let optimizer = if self.accumulate == 1 { optimizers[index] } else { &sums[index] };
-            ParameterGroup::new(losses.clone(), optimizer).parameters(parameters)
+            ParameterGroup::new(losses.clone(), optimizer).parameters(parameters).may_rest()
         });
         g.training_groups(&groups.collect::<Vec<_>>())
     }

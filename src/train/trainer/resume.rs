@@ -107,8 +107,7 @@ impl Trainer {
             steps: self.steps,
             updates: self.updates,
             optimizer_updates: self.optimizer_updates,
-            rates: self.rates.in_file(),
-            rate_scale: self.rates.scale,
+            rates: self.rates.saved(),
             scalars: self.scalars(),
             masked: self.recipe.masked.clone(),
             frozen: self.recipe.frozen.clone(),
@@ -193,7 +192,8 @@ impl Trainer {
         self.session_mut().restore_scalars(&header.scalars);
         (self.steps, self.updates) = (header.steps, header.updates);
         self.optimizer_updates = header.optimizer_updates;
-        self.rates.take_up(&header.rates, header.rate_scale);
+        self.take_in_rates();
+        self.rates.take_up(&header.rates);
         Ok(())
     }
 

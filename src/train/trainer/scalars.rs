@@ -41,7 +41,7 @@ impl Trainer {
 
     /// Tells a training step how far training is.
     pub(super) fn set_scalars(&mut self, index: usize) {
-        let rates: Vec<f32> = self.rates().map(|(_, rate)| rate).collect();
+        let (rates, updates) = (&self.rates, self.updates);
         let (main, others) = self.training.split_at_mut(1);
         let main = &mut main[0].1.session;
         let session = match index.checked_sub(1) {
@@ -54,6 +54,6 @@ impl Trainer {
         };
         session.set_step(self.steps);
         session.set_updates(self.optimizer_updates);
-        session.put_rates(&rates);
+        session.put_rates(|name| rates.value(name, updates));
     }
 }
