@@ -130,7 +130,7 @@ fn moves() -> Vec<Row> {
 
 fn reductions() -> Vec<Row> {
     let mut rows = Vec::new();
-    for kind in Reduction::ALL {
+    for &kind in Reduction::ALL {
         let name = format!("{kind:?}").to_lowercase();
         for (over, axes) in [("all", &[][..]), ("rows", &[1]), ("columns", &[0])] {
             rows.push(Row::memory(format!("{name} {SHAPE:?} over {over}"), move |g| {

@@ -5,7 +5,7 @@ use retape::testing::*;
 
 pub fn rows() -> Vec<Row> {
     let mut rows: Vec<Row> =
-        MatmulRoute::ALL.into_iter().map(|route| product([512, 512, 512], [false, false], route)).collect();
+        MatmulRoute::ALL.iter().map(|&route| product([512, 512, 512], [false, false], route)).collect();
     // Forward, the weights' gradient and the input's, of layers of a classifier.
     let shapes = [
         ([128, 784, 512], [false, false]),

@@ -42,7 +42,7 @@ pub enum Reduction {
 
 impl Reduction {
     /// All of them.
-    pub const ALL: [Reduction; 4] = [Reduction::Sum, Reduction::Mean, Reduction::Max, Reduction::Min];
+    pub const ALL: &'static [Reduction] = &[Reduction::Sum, Reduction::Mean, Reduction::Max, Reduction::Min];
 
     /// The name in listings: the method's.
     pub fn name(self) -> &'static str {

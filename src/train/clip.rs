@@ -30,6 +30,7 @@ impl Clip {
 
 /// An optimiser that is given clipped gradients: what [`Optimizer::clip`] returns.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[must_use]
 pub struct Clipped<O> {
     inner: O,
     clip: Clip,

@@ -34,7 +34,7 @@ fn on_both(inputs: &[(&[usize], &[f32])], call: Call<'_>) -> Vec<f32> {
 }
 
 fn by_every_route(options: ConvOptions) -> impl Iterator<Item = ConvOptions> {
-    ConvRoute::ALL.into_iter().map(move |route| options.route(route))
+    ConvRoute::ALL.iter().map(move |&route| options.route(route))
 }
 
 #[rustfmt::skip]

@@ -189,7 +189,7 @@ fn long_sums_come_out_whole() {
         let y = g.conv2d(x, w, None, ConvOptions::new().route(route))?;
         Ok(g.differentiate(g.sum(y, &[], false)?, &[w])?[0])
     };
-    for route in ConvRoute::ALL {
+    for &route in ConvRoute::ALL {
         let size = [1, 1, 600, 600];
         check(&format!("weights, {route:?}"), &size, &|g, x| weight(g, x, route), 360_000.0);
     }

@@ -364,8 +364,8 @@ fn every_option_agrees_with_the_textbook() {
 #[test]
 fn every_activation_agrees_with_the_textbook() {
     for kind in CELLS {
-        for activation in CellActivation::ALL {
-            for gate in CellActivation::ALL {
+        for &activation in CellActivation::ALL {
+            for &gate in CellActivation::ALL {
                 let net = Net { activation, gate, ..Net::random(kind, [2, 3, 2, 2]).with_all() };
                 for form in [Form::Fused(RecurrentRoute::Auto), Form::Unrolled] {
                     net.agrees(&net.x(), form, &Device::cpu());

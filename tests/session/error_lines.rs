@@ -108,7 +108,7 @@ fn fallible_methods() -> BTreeSet<String> {
     }
     found.extend(Unary::ALL.iter().map(|kind| kind.name().to_owned()));
     found.extend(Binary::ALL.iter().map(|kind| kind.name().to_owned()));
-    found.extend(Reduction::ALL.map(|kind| kind.name().to_owned()));
+    found.extend(Reduction::ALL.iter().map(|kind| kind.name().to_owned()));
     found
 }
 

@@ -40,8 +40,8 @@ pub enum ConvRoute {
 
 impl ConvRoute {
     /// All of them.
-    pub const ALL: [ConvRoute; 4] =
-        [ConvRoute::Auto, ConvRoute::Direct, ConvRoute::Im2col, ConvRoute::Implicit];
+    pub const ALL: &'static [ConvRoute] =
+        &[ConvRoute::Auto, ConvRoute::Direct, ConvRoute::Im2col, ConvRoute::Implicit];
 }
 
 /// Sets the constants that say how the window moves.

@@ -82,7 +82,7 @@ pub enum MatmulRoute {
 
 impl MatmulRoute {
     /// All of them.
-    pub const ALL: [MatmulRoute; 15] = [
+    pub const ALL: &'static [MatmulRoute] = &[
         MatmulRoute::Auto,
         MatmulRoute::Naive,
         MatmulRoute::Tile16,

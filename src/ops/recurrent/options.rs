@@ -30,7 +30,7 @@ pub enum CellActivation {
 
 impl CellActivation {
     /// All of them.
-    pub const ALL: [CellActivation; 5] = [
+    pub const ALL: &'static [CellActivation] = &[
         CellActivation::Tanh,
         CellActivation::Sigmoid,
         CellActivation::HardSigmoid,

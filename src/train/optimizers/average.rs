@@ -8,6 +8,7 @@ pub const AVERAGE: &str = "average";
 
 /// An optimiser that also averages the parameters: what [`Optimizer::ema`] returns.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[must_use]
 pub struct Averaged<O> {
     inner: O,
     decay: f32,

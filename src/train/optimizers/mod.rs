@@ -90,7 +90,8 @@ optimizers! {
 ///
 /// With both, the first reads `w` as it was before the second.
 pub trait Optimizer: fmt::Debug + Send + Sync {
-    /// Records the updates of all parameters; `gradients` holds each with its gradient.
+    /// Records the updates of all parameters; `gradients` holds each with its gradient. It is empty where all
+    /// of a group are frozen: the [rate](Graph::rate) is declared all the same.
     ///
     /// # Errors
     /// [`Error::Argument`](crate::Error::Argument) for a setting out of range, and what the operators refuse.

@@ -79,9 +79,9 @@ fn sizes() -> Vec<Case> {
         ([2, 24, 10, 10], [48, 1, 3, 3], same.groups(24)),
         ([1, 1, 182, 182], [1, 1, 3, 3], same),
     ];
-    let shaped = table
-        .into_iter()
-        .flat_map(|(x, w, options)| ConvRoute::ALL.map(|route| case(x, w, options.route(route))));
+    let shaped = table.into_iter().flat_map(|(x, w, options)| {
+        ConvRoute::ALL.iter().map(move |&route| case(x, w, options.route(route)))
+    });
     shaped.collect()
 }
 

@@ -9,7 +9,7 @@ pub fn cases() -> Vec<Case> {
     plain(&mut cases);
     batched(&mut cases);
     // The reference does not depend on the route, so `plain` has its finite differences.
-    let forced = MatmulRoute::ALL.into_iter().filter(|&r| r != MatmulRoute::Auto);
+    let forced = MatmulRoute::ALL.iter().copied().filter(|&r| r != MatmulRoute::Auto);
     cases.extend(forced.flat_map(routed).map(Case::rough));
     cases
 }

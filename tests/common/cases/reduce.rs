@@ -25,7 +25,7 @@ pub fn cases() -> Vec<Case> {
         (&[130, 7, 130], &[0, 2]),
     ];
     let mut cases = Vec::new();
-    for kind in Reduction::ALL {
+    for &kind in Reduction::ALL {
         for (dims, axes) in table {
             for keepdims in [false, true] {
                 let shape = retape::Shape::new(dims).expect("rank fits");
