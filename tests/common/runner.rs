@@ -36,6 +36,7 @@ fn examples() -> &'static Path {
 /// other ones.
 fn features() -> Vec<&'static str> {
     let features = [
+        ("default", cfg!(feature = "default")),
         ("checkpoints", cfg!(feature = "checkpoints")),
         ("data", cfg!(feature = "data")),
         ("plots", cfg!(feature = "plots")),
