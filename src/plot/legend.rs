@@ -12,7 +12,7 @@ use super::style::{self, AWAY, BLACK, Colour, MARGIN, REFERENCE, TEXT, UNITS, fi
 
 /// The length of a sample of a curve, and the longest name.
 const SAMPLE: f64 = 24.0;
-const NAME: f64 = 180.0;
+const NAME: f64 = 250.0;
 /// The height of a line, as plotters has it.
 pub(super) const LINE: f64 = 1.24 * 1.25 * TEXT;
 

@@ -171,6 +171,10 @@ fn a_trainer_has_groups() -> Result<()> {
             std::env::temp_dir().join(format!("groups-{}-{accumulate}.safetensors", std::process::id()));
         trainer.save_checkpoint(&path)?;
         trainer.fit(data(), Fit::epochs(1))?;
+        let other = Trainer::new(model(), [2]).loss(Loss::SparseCategoricalCrossEntropy);
+        let other = other.optimizer(Sgd::new(0.5)).batch_size(8).accumulate(accumulate).build(&device);
+        let refused = other?.load_checkpoint(&path).unwrap_err();
+        assert!(refused.to_string().contains("base_rate"), "{refused}");
         let mut resumed = build()?;
         resumed.load_checkpoint(&path)?;
         std::fs::remove_file(&path).ok();

@@ -138,7 +138,10 @@ impl Trainer {
         let header = &opened.header;
         same(path, "the seed", header.seed, self.seed)?;
         same(path, "the batch size", header.batch, self.batch)?;
-        same(path, "the number of batches to an update", header.accumulate, self.recipe.accumulate)
+        same(path, "the number of batches to an update", header.accumulate, self.recipe.accumulate)?;
+        let there: Vec<&str> = header.rates.iter().map(|rate| rate.name.as_str()).collect();
+        let here: Vec<&str> = self.rates().map(|(name, _)| name).collect();
+        same(path, "the rates of the optimisers", there.join(", "), here.join(", "))
     }
 
     /// Puts the contents of a checkpoint in place, after `before_writing`. Where anything does not fit,
