@@ -124,7 +124,9 @@ fn decades(values: &[f64]) -> bool {
 ///         logs.set("loss", (-rate * f64::from(epoch)).exp());
 ///         logs
 ///     };
-///     History { epochs: (0..10).map(logs).collect(), ..History::default() }
+///     let mut history = History::default();
+///     history.epochs.extend((0..10).map(logs));
+///     history
 /// };
 /// let path = std::env::temp_dir().join(format!("compare-{}.png", std::process::id()));
 /// retape::plot::compare(&path, "loss", &[("slow", &run(0.1)), ("fast", &run(0.5))])?;
