@@ -7,14 +7,12 @@ use crate::error::{Error, Result};
 ///
 /// ```
 /// use retape::data::{Dataset, channels_first};
-/// # fn main() -> retape::Result<()> {
 /// // An image of one row: a red pixel and a grey one.
 /// let pixels = channels_first(&[1.0, 0.0, 0.0, 0.5, 0.5, 0.5], [1, 2, 3])?;
 /// assert_eq!(pixels, [1.0, 0.5, 0.0, 0.5, 0.0, 0.5]);
 /// let data = Dataset::new([3, 1, 2], pixels, vec![1], 2)?;
 /// # let _ = data;
-/// # Ok(())
-/// # }
+/// # Ok::<(), retape::Error>(())
 /// ```
 ///
 /// # Errors

@@ -10,14 +10,12 @@ use crate::shape::Shape;
 ///
 /// ```
 /// use retape::data::Dataset;
-/// # fn main() -> retape::Result<()> {
 /// let data = Dataset::new([2], vec![0.0, 0.1, 1.0, 1.1, 2.0, 2.1], vec![0, 1, 0], 2)?;
 /// let (mut inputs, mut labels) = (Vec::new(), Vec::new());
 /// data.gather(&[2, 0], &mut inputs, &mut labels);
 /// assert_eq!(inputs, [2.0, 2.1, 0.0, 0.1]);
 /// assert_eq!(labels, [0, 0]);
-/// # Ok(())
-/// # }
+/// # Ok::<(), retape::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 #[must_use]
@@ -168,12 +166,10 @@ impl Dataset {
     ///
     /// ```
     /// use retape::data::Dataset;
-    /// # fn main() -> retape::Result<()> {
     /// let data = Dataset::new([1], vec![0.0; 10], vec![0; 10], 1)?;
     /// let [train, validation, test] = data.split([0.7, 0.2, 0.1], 42)?;
     /// assert_eq!([train.len(), validation.len(), test.len()], [7, 2, 1]);
-    /// # Ok(())
-    /// # }
+    /// # Ok::<(), retape::Error>(())
     /// ```
     ///
     /// # Errors
@@ -251,10 +247,8 @@ impl TrainTest {
 ///
 /// ```
 /// use retape::data::one_hot;
-/// # fn main() -> retape::Result<()> {
 /// assert_eq!(one_hot(&[2, 0], 3)?, [0.0, 0.0, 1.0, 1.0, 0.0, 0.0]);
-/// # Ok(())
-/// # }
+/// # Ok::<(), retape::Error>(())
 /// ```
 ///
 /// # Errors

@@ -31,15 +31,13 @@ pub struct Column<'a> {
 ///
 /// ```
 /// use retape::data::Samples;
-/// # fn main() -> retape::Result<()> {
 /// let words = vec![4u32, 7, 2, 0, 5, 5];
 /// let ages = vec![31.0f32, 47.0];
 /// let samples = Samples::new().input([3], &words).input([1], &ages).labels(&[0, 1]).weights(vec![1.0, 0.5]);
 /// samples.check()?;
 /// assert_eq!(samples.len(), 2);
 /// assert_eq!(samples.slice(1..2).inputs[0].data, (&[0u32, 5, 5]).into());
-/// # Ok(())
-/// # }
+/// # Ok::<(), retape::Error>(())
 /// ```
 ///
 /// Nothing is checked while samples are put together; [`check`](Samples::check) does it once.

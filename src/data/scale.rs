@@ -12,7 +12,6 @@ use crate::error::{Error, Result};
 ///
 /// ```
 /// use retape::data::Standardize;
-/// # fn main() -> retape::Result<()> {
 /// let train = [1.0, 50.0, 3.0, 50.0];
 /// let scale = Standardize::fit(&train, 2)?;
 /// let mut test = [5.0, 51.0];
@@ -20,15 +19,13 @@ use crate::error::{Error, Result};
 /// assert_eq!(test, [3.0, 1.0]);
 /// scale.inverse(&mut test)?;
 /// assert_eq!(test, [5.0, 51.0]);
-/// # Ok(())
-/// # }
+/// # Ok::<(), retape::Error>(())
 /// ```
 ///
 /// Inputs and targets of a regression have a scale each; that of the targets brings predictions back:
 ///
 /// ```
 /// use retape::data::{Samples, Standardize};
-/// # fn main() -> retape::Result<()> {
 /// let train = Samples::new().input([1], vec![1.0f32, 3.0]).target([1], vec![200.0f32, 400.0]);
 /// let (inputs, targets) = (Standardize::fit_inputs(&train)?, Standardize::fit_targets(&train)?);
 /// let train = targets.transform_targets(inputs.transform_inputs(train)?)?;
@@ -36,8 +33,7 @@ use crate::error::{Error, Result};
 /// let mut predicted = vec![-1.0, 0.5]; // the `data` of what `Trainer::predict` returns
 /// targets.inverse(&mut predicted)?;
 /// assert_eq!(predicted, [200.0, 350.0]);
-/// # Ok(())
-/// # }
+/// # Ok::<(), retape::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Standardize {
@@ -54,13 +50,11 @@ pub struct Standardize {
 ///
 /// ```
 /// use retape::data::MinMax;
-/// # fn main() -> retape::Result<()> {
 /// let scale = MinMax::fit(&[10.0, 30.0, 20.0], 1)?;
 /// let mut values = [10.0, 25.0, 40.0];
 /// scale.transform(&mut values)?;
 /// assert_eq!(values, [0.0, 0.75, 1.5]);
-/// # Ok(())
-/// # }
+/// # Ok::<(), retape::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct MinMax {

@@ -49,13 +49,11 @@ pub fn pad_sequences(sequences: &[Vec<u32>], length: usize, padding: Side, trunc
 ///
 /// ```
 /// use retape::data::Characters;
-/// # fn main() -> retape::Result<()> {
 /// let characters = Characters::build("banana");
 /// assert_eq!(characters.len(), 3);
 /// assert_eq!(characters.encode("nab")?, [2, 0, 1]);
 /// assert_eq!(characters.decode(&[1, 0, 2]), "ban");
-/// # Ok(())
-/// # }
+/// # Ok::<(), retape::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Characters {
@@ -130,7 +128,6 @@ pub struct Windows<'a> {
 ///
 /// ```
 /// use retape::data::windows;
-/// # fn main() -> retape::Result<()> {
 /// let tokens: Vec<u32> = (0..11).collect();
 /// let windows = windows(&tokens, 2, 2)?; // streams 0 1 2 3 4 and 5 6 7 8 9
 /// let (mut inputs, mut targets) = (Vec::new(), Vec::new());
@@ -139,8 +136,7 @@ pub struct Windows<'a> {
 /// assert_eq!((&inputs[..], &targets[..]), (&[0, 1, 5, 6][..], &[1, 2, 6, 7][..]));
 /// windows.gather(1, &mut inputs, &mut targets);
 /// assert_eq!((&inputs[..], &targets[..]), (&[2, 3, 7, 8][..], &[3, 4, 8, 9][..]));
-/// # Ok(())
-/// # }
+/// # Ok::<(), retape::Error>(())
 /// ```
 ///
 /// # Errors

@@ -19,11 +19,9 @@ pub(super) fn shuffled_indices(n: usize, seed: u32) -> Vec<usize> {
 ///
 /// ```
 /// use retape::data::split_indices;
-/// # fn main() -> retape::Result<()> {
 /// let parts = split_indices(10, &[0.65, 0.35], 1)?;
 /// assert_eq!((parts[0].len(), parts[1].len()), (7, 3));
-/// # Ok(())
-/// # }
+/// # Ok::<(), retape::Error>(())
 /// ```
 ///
 /// # Errors
@@ -51,13 +49,11 @@ pub fn split_indices(n: usize, fractions: &[f64], seed: u32) -> Result<Vec<Vec<u
 ///
 /// ```
 /// use retape::data::stratified_indices;
-/// # fn main() -> retape::Result<()> {
 /// let labels = [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1];
 /// let (train, validation) = stratified_indices(&labels, 0.25, 7)?;
 /// let ones = validation.iter().filter(|&&index| labels[index] == 1).count();
 /// assert_eq!((train.len(), validation.len(), ones), (9, 3, 1));
-/// # Ok(())
-/// # }
+/// # Ok::<(), retape::Error>(())
 /// ```
 ///
 /// # Errors

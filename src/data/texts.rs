@@ -6,13 +6,11 @@ use crate::shape::Shape;
 ///
 /// ```
 /// use retape::data::{Side, Texts, Vocabulary, pad_sequences};
-/// # fn main() -> retape::Result<()> {
 /// let texts = Texts::new(vec!["So good!".to_owned(), "Not so good.".to_owned()], vec![1, 0], 2)?;
 /// let words = Vocabulary::build(texts.texts(), 100)?;
 /// let numbers: Vec<Vec<u32>> = texts.texts().iter().map(|text| words.encode(text)).collect();
 /// assert_eq!(pad_sequences(&numbers, 3, Side::Pre, Side::Pre), [0, 3, 2, 4, 3, 2]);
-/// # Ok(())
-/// # }
+/// # Ok::<(), retape::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Texts {

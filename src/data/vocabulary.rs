@@ -19,13 +19,11 @@ pub fn words(text: &str) -> Vec<String> {
 ///
 /// ```
 /// use retape::data::Vocabulary;
-/// # fn main() -> retape::Result<()> {
 /// let vocabulary = Vocabulary::build(["the cat", "The mat, the cat."], 4)?;
 /// assert_eq!((vocabulary.word(2), vocabulary.word(3)), (Some("the"), Some("cat")));
 /// assert_eq!(vocabulary.encode("The cat on the mat"), [2, 3, 1, 2, 1]);
 /// assert_eq!(vocabulary.decode(&[0, 0, 2, 3, 1]), "the cat [UNK]");
-/// # Ok(())
-/// # }
+/// # Ok::<(), retape::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Vocabulary {

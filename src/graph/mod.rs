@@ -63,7 +63,6 @@ enum Deferred {
 ///
 /// ```
 /// use retape::prelude::*;
-/// # fn main() -> retape::Result<()> {
 /// let mut g = Graph::new();
 /// let x = g.input("x", [2, 3]);
 /// let w = g.parameter("w", [3, 4], Init::GlorotUniform);
@@ -72,8 +71,7 @@ enum Deferred {
 ///
 /// let wrong = g.matmul(w, x).unwrap_err();
 /// assert!(wrong.to_string().starts_with("matmul at "));
-/// # Ok(())
-/// # }
+/// # Ok::<(), retape::Error>(())
 /// ```
 #[derive(Debug)]
 pub struct Graph {

@@ -17,7 +17,6 @@ use crate::ops::{AffineOptions, FillMode, check_crop};
 /// ```
 /// use retape::prelude::*;
 ///
-/// # fn main() -> retape::Result<()> {
 /// let model = Sequential::new()
 ///     .add(RandomCrop::new([32, 32]).padding(4))
 ///     .add(RandomFlip::horizontal())
@@ -30,8 +29,7 @@ use crate::ops::{AffineOptions, FillMode, check_crop};
 /// let loss = g.softmax_cross_entropy(logits, labels)?;
 /// let tape = g.training_step(loss, &Sgd::new(0.1))?;
 /// # let _ = tape;
-/// # Ok(())
-/// # }
+/// # Ok::<(), retape::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct RandomFlip(AffineOptions);

@@ -17,7 +17,6 @@ use crate::shape::Shape;
 ///
 /// ```
 /// use retape::prelude::*;
-/// # fn main() -> retape::Result<()> {
 /// let model = Sequential::new()
 ///     .add(Dense::new(64).activation(Activation::Relu).weight_constraint(Constraint::MaxNorm { limit: 3.0 }))
 ///     .add(Dropout::new(0.5))
@@ -27,8 +26,7 @@ use crate::shape::Shape;
 /// # let y = model.record(&mut g, x, Mode::Training)?;
 /// # let tape = g.training_step(g.mean(y, &[], false)?, &Sgd::new(0.1))?;
 /// # assert!(tape.to_string().contains("constrain_norm"));
-/// # Ok(())
-/// # }
+/// # Ok::<(), retape::Error>(())
 /// ```
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -95,7 +93,6 @@ impl Graph {
     ///
     /// ```
     /// use retape::prelude::*;
-    /// # fn main() -> retape::Result<()> {
     /// let mut g = Graph::new();
     /// let w = g.parameter("w", [2, 2], Init::Values(vec![3.0, 0.3, 4.0, 0.4]));
     /// g.constrain(w, Constraint::MaxNorm { limit: 1.0 }, &[0])?;
@@ -106,8 +103,7 @@ impl Graph {
     /// let w = session.parameter("w")?;
     /// assert!(close(w[0], 0.6) && close(w[2], 0.8)); // of norm 5
     /// assert_eq!([w[1], w[3]], [0.3, 0.4]); // of norm 0.5
-    /// # Ok(())
-    /// # }
+    /// # Ok::<(), retape::Error>(())
     /// ```
     ///
     /// # Errors

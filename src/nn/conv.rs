@@ -21,13 +21,11 @@ use crate::ops::{ConvOptions, Padding, Pair};
 /// ```
 /// use retape::prelude::*;
 ///
-/// # fn main() -> retape::Result<()> {
 /// let first = Conv2d::new(64, 7).stride(2).padding(Padding::symmetric(3)).bias(false);
 /// let summary = Sequential::new().add(first).summary([3, 224, 224])?;
 /// assert_eq!(summary.layers[0].outputs, [Shape::from([64, 112, 112])]);
 /// assert_eq!(summary.parameters, 9408);
-/// # Ok(())
-/// # }
+/// # Ok::<(), retape::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 #[must_use]

@@ -18,14 +18,12 @@ use crate::graph::{Init, Value};
 ///
 /// ```
 /// use retape::prelude::*;
-/// # fn main() -> retape::Result<()> {
 /// let mut g = Graph::new();
 /// let words = g.indices("words", [32, 20]);
 /// let model = Sequential::new().add(Embedding::new(1000, 16).padding_index(0));
 /// let y = model.record(&mut g, words, Mode::Training)?;
 /// assert_eq!(g.shape(y)?, Shape::from([32, 20, 16]));
-/// # Ok(())
-/// # }
+/// # Ok::<(), retape::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 #[must_use]

@@ -67,7 +67,6 @@ pub enum Mode {
 ///     }
 /// }
 ///
-/// # fn main() -> retape::Result<()> {
 /// let model = Sequential::new().add(Residual).add(Residual.named("last")).add(Dense::new(1));
 /// let mut g = Graph::new();
 /// let x = g.input("x", [8, 3]);
@@ -83,8 +82,7 @@ pub enum Mode {
 ///         "dense.weight", "dense.bias",
 ///     ]
 /// );
-/// # Ok(())
-/// # }
+/// # Ok::<(), retape::Error>(())
 /// ```
 pub trait Layer: fmt::Debug + Send + Sync + 'static {
     /// What the layer is called where the program gives it no name: `conv2d`, and `conv2d_1`,
@@ -186,7 +184,6 @@ impl LayerSpec {
     /// use retape::nn::Summary;
     /// use retape::prelude::*;
     ///
-    /// # fn main() -> retape::Result<()> {
     /// let tower = Sequential::new()
     ///     .add(Dense::new(16).activation(Activation::Relu))
     ///     .add(Dense::new(4))
@@ -203,8 +200,7 @@ impl LayerSpec {
     /// assert_eq!((summary.layers[0].name.as_str(), summary.layers[0].calls), ("tower", 2));
     /// assert_eq!(summary.parameters, (8 * 16 + 16) + (16 * 4 + 4)); // once
     /// assert_eq!(summary.multiply_adds, 2 * (8 * 16 + 16 * 4)); // for both calls
-    /// # Ok(())
-    /// # }
+    /// # Ok::<(), retape::Error>(())
     /// ```
     ///
     /// Every place that `&tower` is added to, within one recording of a model and in any layer of it,

@@ -8,7 +8,6 @@
 //! ```
 //! use retape::prelude::*;
 //!
-//! # fn main() -> retape::Result<()> {
 //! let model = Sequential::new()
 //!     .add(Dense::new(64).activation(Activation::Relu))
 //!     .add(Dense::new(10));
@@ -29,8 +28,7 @@
 //! let options = SessionOptions::new().share_parameters(&training);
 //! let evaluation = test.forward([logits])?.session_with(&device, options)?;
 //! assert_eq!(evaluation.parameter_names(), training.parameter_names());
-//! # Ok(())
-//! # }
+//! # Ok::<(), retape::Error>(())
 //! ```
 //!
 //! # Names

@@ -29,7 +29,6 @@ impl From<Node> for Vec<Node> {
 /// ```
 /// use retape::prelude::*;
 ///
-/// # fn main() -> retape::Result<()> {
 /// let mut net = Network::new();
 /// let x = net.input();
 /// let a = net.add(Dense::new(16).activation(Activation::Relu), x);
@@ -42,8 +41,7 @@ impl From<Node> for Vec<Node> {
 /// let summary = model.summary([4])?;
 /// assert_eq!(summary.layers.len(), 5);
 /// assert_eq!(summary.parameters, (4 * 16 + 16) + (16 * 16 + 16) + (20 + 1));
-/// # Ok(())
-/// # }
+/// # Ok::<(), retape::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Network {

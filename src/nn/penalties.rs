@@ -17,7 +17,6 @@ use crate::ops::expect_dtype;
 ///
 /// ```
 /// use retape::prelude::*;
-/// # fn main() -> retape::Result<()> {
 /// let model = Sequential::new().add(Dense::new(3).weight_penalty(Penalty::l2(1e-4)));
 /// let mut g = Graph::new();
 /// let (x, labels) = (g.input("x", [8, 4]), g.labels("labels", [8]));
@@ -26,8 +25,7 @@ use crate::ops::expect_dtype;
 /// losses.extend(g.penalties());
 /// let tape = g.training_step(losses, &Adam::new(1e-3))?;
 /// assert_eq!(tape.losses().len(), 2);
-/// # Ok(())
-/// # }
+/// # Ok::<(), retape::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Penalty {
@@ -78,7 +76,6 @@ impl Graph {
     ///
     /// ```
     /// use retape::prelude::*;
-    /// # fn main() -> retape::Result<()> {
     /// let mut g = Graph::new();
     /// let w = g.parameter("w", [3], Init::Values(vec![1.0, -2.0, 0.5]));
     /// g.penalize(w, Penalty::elastic_net(0.5, 2.0))?;
@@ -86,8 +83,7 @@ impl Graph {
     /// let mut session = g.forward([penalty])?.session(&Device::cpu())?;
     /// session.replay()?;
     /// assert_eq!(session.read_scalar(penalty)?, 0.5 * 3.5 + 2.0 * 5.25);
-    /// # Ok(())
-    /// # }
+    /// # Ok::<(), retape::Error>(())
     /// ```
     ///
     /// # Errors

@@ -16,12 +16,10 @@ use crate::ops::{Padding, Pair, PoolOptions};
 /// ```
 /// use retape::prelude::*;
 ///
-/// # fn main() -> retape::Result<()> {
 /// let overlapping = MaxPool2d::new(3).stride(2).padding(Padding::symmetric(1));
 /// let summary = Sequential::new().add(overlapping).summary([64, 112, 112])?;
 /// assert_eq!(summary.layers[0].outputs, [Shape::from([64, 56, 56])]);
-/// # Ok(())
-/// # }
+/// # Ok::<(), retape::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug)]
 #[must_use]

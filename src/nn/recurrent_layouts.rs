@@ -18,7 +18,6 @@
 //! use retape::nn::recurrent_layouts::{CellKind, PyTorchWeights};
 //! use retape::prelude::*;
 //!
-//! # fn main() -> retape::Result<()> {
 //! let model = Sequential::new().add(Lstm::new(2));
 //! let mut g = Graph::new();
 //! let x = g.input("x", [1, 5, 3]);
@@ -33,8 +32,7 @@
 //! };
 //! from_file.convert(CellKind::Lstm, 3, 2)?.set(&mut session, "lstm")?;
 //! assert_eq!(session.parameter("lstm.bias")?, [0.75; 8]);
-//! # Ok(())
-//! # }
+//! # Ok::<(), retape::Error>(())
 //! ```
 
 use super::weights::at_least_one;

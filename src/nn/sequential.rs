@@ -11,7 +11,6 @@ use crate::shape::Shape;
 /// ```
 /// use retape::prelude::*;
 ///
-/// # fn main() -> retape::Result<()> {
 /// let model = Sequential::new()
 ///     .add(Flatten)
 ///     .add(Dense::new(128).activation(Activation::Relu))
@@ -26,8 +25,7 @@ use crate::shape::Shape;
 /// let loss = g.softmax_cross_entropy(logits, labels)?;
 /// let tape = g.training_step(loss, &Sgd::new(0.1))?;
 /// # let _ = tape;
-/// # Ok(())
-/// # }
+/// # Ok::<(), retape::Error>(())
 /// ```
 #[derive(Clone, Debug, Default)]
 #[must_use]

@@ -328,7 +328,6 @@ impl Graph {
     ///
     /// ```
     /// use retape::prelude::*;
-    /// # fn main() -> retape::Result<()> {
     /// let mut g = Graph::new();
     /// let data = g.input("data", [5, 2]);
     /// let order = g.indices("order", [4]);
@@ -341,8 +340,7 @@ impl Graph {
     /// assert_eq!(session.read(batch)?, [4.0, 4.5, 1.0, 1.5]);
     /// session.replay()?;
     /// assert_eq!(session.read(batch)?, [0.0, 0.5, 3.0, 3.5]);
-    /// # Ok(())
-    /// # }
+    /// # Ok::<(), retape::Error>(())
     /// ```
     ///
     /// # Errors
@@ -360,14 +358,12 @@ impl Graph {
     ///
     /// ```
     /// use retape::prelude::*;
-    /// # fn main() -> retape::Result<()> {
     /// let mut g = Graph::new();
     /// let (images, labels) = (g.input("images", [60_000, 784]), g.indices("labels", [60_000]));
     /// let order = g.indices("order", [60_000]);
     /// let (x, y) = (g.state("x", [128, 784], Init::Zeros), g.state_u32("y", [128]));
     /// g.load_batches(&[(x, images), (y, labels)], order, 128)?;
-    /// # Ok(())
-    /// # }
+    /// # Ok::<(), retape::Error>(())
     /// ```
     ///
     /// # Errors

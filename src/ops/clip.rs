@@ -258,7 +258,6 @@ impl Graph {
     ///
     /// ```
     /// use retape::prelude::*;
-    /// # fn main() -> retape::Result<()> {
     /// let mut g = Graph::new();
     /// let (a, b) = (g.input("a", [2]), g.input("b", [1, 1]));
     /// let norm = g.global_norm(&[a, b])?;
@@ -267,8 +266,7 @@ impl Graph {
     /// session.write(b, &[6.0])?;
     /// session.replay()?;
     /// assert_eq!(session.read_scalar(norm)?, 7.0);
-    /// # Ok(())
-    /// # }
+    /// # Ok::<(), retape::Error>(())
     /// ```
     ///
     /// # Errors

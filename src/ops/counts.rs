@@ -332,7 +332,6 @@ impl Graph {
     ///
     /// ```
     /// use retape::prelude::*;
-    /// # fn main() -> retape::Result<()> {
     /// let mut g = Graph::new();
     /// let scores = g.input("scores", [3, 2]);
     /// let labels = g.labels("labels", [3]);
@@ -342,8 +341,7 @@ impl Graph {
     /// session.write(labels, &[0u32, 1, 1])?;
     /// session.replay()?;
     /// assert_eq!(session.read(hits)?, [1.0, 0.0, 0.0]);
-    /// # Ok(())
-    /// # }
+    /// # Ok::<(), retape::Error>(())
     /// ```
     ///
     /// # Errors

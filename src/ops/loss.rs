@@ -318,7 +318,6 @@ impl Graph {
     ///
     /// ```
     /// use retape::prelude::*;
-    /// # fn main() -> retape::Result<()> {
     /// let mut g = Graph::new();
     /// let logits = g.input("logits", [2, 3]);
     /// let labels = g.labels("labels", [2]);
@@ -333,8 +332,7 @@ impl Graph {
     /// assert_eq!(session.read(dx)?[..3], [1.0 / 6.0, 1.0 / 6.0, -1.0 / 3.0]);
     ///
     /// assert!(session.write(labels, &[3u32, 0]).is_err());
-    /// # Ok(())
-    /// # }
+    /// # Ok::<(), retape::Error>(())
     /// ```
     ///
     /// # Errors

@@ -198,14 +198,12 @@ impl Graph {
     ///
     /// ```
     /// use retape::prelude::*;
-    /// # fn main() -> retape::Result<()> {
     /// let mut g = Graph::new();
     /// let x = g.input("x", [32, 784]);
     /// let w = g.parameter("w", [784, 10], Init::GlorotUniform);
     /// let y = g.matmul(x, w)?;
     /// assert_eq!(g.shape(y)?, Shape::from([32, 10]));
-    /// # Ok(())
-    /// # }
+    /// # Ok::<(), retape::Error>(())
     /// ```
     ///
     /// # Errors

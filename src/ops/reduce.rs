@@ -369,15 +369,13 @@ methods! {
     ///
     /// ```
     /// use retape::prelude::*;
-    /// # fn main() -> retape::Result<()> {
     /// let mut g = Graph::new();
     /// let x = g.input("x", [4, 6, 8]);
     /// let rows = g.sum(x, &[-1], false)?;
     /// assert_eq!(g.shape(rows)?, Shape::from([4, 6]));
     /// let all = g.sum(x, &[], false)?;
     /// assert_eq!(g.shape(all)?, Shape::from([]));
-    /// # Ok(())
-    /// # }
+    /// # Ok::<(), retape::Error>(())
     /// ```
     sum => Sum;
     /// The arithmetic mean over `axes`.

@@ -126,7 +126,6 @@ impl Graph {
     ///
     /// ```
     /// use retape::prelude::*;
-    /// # fn main() -> retape::Result<()> {
     /// let mut g = Graph::new();
     /// let words = g.indices("words", [3, 4]);
     /// let lengths = g.sequence_lengths(words, 0)?;
@@ -136,8 +135,7 @@ impl Graph {
     /// session.replay()?;
     /// assert_eq!(session.read_u32(lengths)?, [2, 0, 4]);
     /// assert_eq!(session.read(mask)?, [1., 1., 0., 0., 0., 0., 0., 0., 1., 0., 1., 1.]);
-    /// # Ok(())
-    /// # }
+    /// # Ok::<(), retape::Error>(())
     /// ```
     ///
     /// # Errors

@@ -30,7 +30,6 @@ use crate::tape::{Plan, Tape};
 ///
 /// ```
 /// use retape::prelude::*;
-/// # fn main() -> retape::Result<()> {
 /// let mut g = Graph::new();
 /// let x = g.input("x", [4]);
 /// let y = g.exp(x)?;
@@ -38,8 +37,7 @@ use crate::tape::{Plan, Tape};
 /// session.write(x, &[0.0, 1.0, -1.0, 2.0])?;
 /// session.replay()?;
 /// assert_eq!(session.read(y)?[0], 1.0);
-/// # Ok(())
-/// # }
+/// # Ok::<(), retape::Error>(())
 /// ```
 pub struct Session {
     tape: Arc<Tape>,

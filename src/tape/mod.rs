@@ -41,7 +41,6 @@ impl Graph {
     ///
     /// ```
     /// use retape::prelude::*;
-    /// # fn main() -> retape::Result<()> {
     /// let mut g = Graph::new();
     /// let x = g.input("x", [3]);
     /// let y = g.sum(g.square(x)?, &[], false)?;
@@ -50,8 +49,7 @@ impl Graph {
     /// session.write(x, &[1.0, 2.0, 3.0])?;
     /// session.replay()?;
     /// assert_eq!(session.read(dx)?, [2.0, 4.0, 6.0]);
-    /// # Ok(())
-    /// # }
+    /// # Ok::<(), retape::Error>(())
     /// ```
     ///
     /// # Errors

@@ -76,7 +76,6 @@ impl Graph {
     ///
     /// ```
     /// use retape::prelude::*;
-    /// # fn main() -> retape::Result<()> {
     /// let mut g = Graph::new();
     /// let (a, b) = (g.input("a", [1]), g.input("b", [1]));
     /// let clipped = g.clip_gradients(&[a, b], Clip::GlobalNorm(1.0))?;
@@ -85,8 +84,7 @@ impl Graph {
     /// session.write(b, &[-4.0])?;
     /// session.replay()?;
     /// assert_eq!((session.read_scalar(clipped[0])?, session.read_scalar(clipped[1])?), (0.6, -0.8));
-    /// # Ok(())
-    /// # }
+    /// # Ok::<(), retape::Error>(())
     /// ```
     ///
     /// # Errors

@@ -19,7 +19,6 @@ const TOGETHER: usize = 1 << 20;
 /// ```
 /// use retape::prelude::*;
 /// use retape::train::update_groups;
-/// # fn main() -> retape::Result<()> {
 /// let mut g = Graph::new();
 /// let w = g.parameter("w", [600, 300], Init::HeNormal);
 /// let b = g.parameter("b", [300], Init::Zeros);
@@ -30,8 +29,7 @@ const TOGETHER: usize = 1 << 20;
 /// let gradients = g.differentiate(loss, &parameters)?;
 /// let pairs: Vec<(Value, Value)> = parameters.into_iter().zip(gradients).collect();
 /// assert_eq!(update_groups(&g, &pairs), [vec![pairs[0]], vec![pairs[1], pairs[2]]]);
-/// # Ok(())
-/// # }
+/// # Ok::<(), retape::Error>(())
 /// ```
 pub fn update_groups(graph: &Graph, gradients: &[(Value, Value)]) -> Vec<Vec<(Value, Value)>> {
     let recording = graph.recording();

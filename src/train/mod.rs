@@ -4,7 +4,6 @@
 //! ```
 //! use retape::prelude::*;
 //! use retape::train::callbacks::EarlyStopping;
-//! # fn main() -> retape::Result<()> {
 //! # let inputs: Vec<f32> = (0..80).map(|i| (i * 7 % 11) as f32 / 11.0).collect();
 //! # let labels = inputs.chunks(2).map(|p| u32::from(p[0] > p[1])).collect();
 //! # let data = data::Dataset::new([2], inputs, labels, 2)?;
@@ -26,8 +25,7 @@
 //! let history = trainer.fit(&data, fit)?;
 //! println!("{:?}", history.get("val_accuracy"));
 //! println!("{}", trainer.evaluate(&data)?);
-//! # Ok(())
-//! # }
+//! # Ok::<(), retape::Error>(())
 //! ```
 //!
 //! As in Keras, a program goes on from other weights, stops early, keeps the best, and prunes:
@@ -36,7 +34,6 @@
 //! # use retape::prelude::*;
 //! use retape::train::callbacks::{CsvLog, EarlyStopping, ModelCheckpoint};
 //! use retape::train::pruning::Pruning;
-//! # fn main() -> retape::Result<()> {
 //! # let data = data::fashion_mnist("data")?;
 //! # let model = Sequential::new().add(Flatten).add(Dense::new(10));
 //! # let mut trainer = Trainer::new(model, data.input_shape())
@@ -58,8 +55,7 @@
 //! if let (Some(names), Some(row)) = (data.test.class_names(), sure.get(0)) {
 //!     println!("{}: {:.3}", names[classes[0] as usize], row[classes[0] as usize]);
 //! }
-//! # Ok(())
-//! # }
+//! # Ok::<(), retape::Error>(())
 //! ```
 //!
 //! The training step is a tape, recorded once for batches of one size. Data that fits stays on the device,

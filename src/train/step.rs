@@ -59,7 +59,6 @@ impl Graph {
     ///
     /// ```
     /// use retape::prelude::*;
-    /// # fn main() -> retape::Result<()> {
     /// let mut g = Graph::new();
     /// let x = g.input("x", [8, 4]);
     /// let w = g.parameter("w", [4, 2], Init::HeNormal);
@@ -71,8 +70,7 @@ impl Graph {
     ///     ParameterGroup::new(loss, &biases).parameters(vec![b]), // without weight decay
     /// ])?;
     /// assert_eq!(tape.losses(), [loss]);
-    /// # Ok(())
-    /// # }
+    /// # Ok::<(), retape::Error>(())
     /// ```
     ///
     /// Two players in one tape, a generator and its critic: [a GAN](crate::nn#a-generative-adversarial-network).

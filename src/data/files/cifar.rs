@@ -127,11 +127,9 @@ pub fn cifar10(path: impl AsRef<Path>) -> Result<TrainTest> {
 ///
 /// ```no_run
 /// use retape::data::{Cifar100Labels, cifar100};
-/// # fn main() -> retape::Result<()> {
 /// let data = cifar100("data", Cifar100Labels::Fine)?;
 /// assert_eq!(data.train.classes(), 100);
-/// # Ok(())
-/// # }
+/// # Ok::<(), retape::Error>(())
 /// ```
 ///
 /// # Errors

@@ -73,12 +73,10 @@ impl ImageOptions {
 ///
 /// ```no_run
 /// use retape::data::{ImageOptions, image_folder};
-/// # fn main() -> retape::Result<()> {
 /// let flowers = image_folder("flowers", &ImageOptions::new().size(64, 64))?;
 /// let (train, validation) = flowers.stratified_split(0.2, 42)?;
 /// # let _ = (train, validation);
-/// # Ok(())
-/// # }
+/// # Ok::<(), retape::Error>(())
 /// ```
 ///
 /// # Errors

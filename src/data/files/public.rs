@@ -90,11 +90,9 @@ impl PublicDataset {
     ///
     /// ```no_run
     /// use retape::data::PublicDataset;
-    /// # fn main() -> retape::Result<()> {
     /// let data = PublicDataset::Mnist.load(None)?;
     /// # let _ = data;
-    /// # Ok(())
-    /// # }
+    /// # Ok::<(), retape::Error>(())
     /// ```
     ///
     /// # Errors

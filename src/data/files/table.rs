@@ -14,13 +14,11 @@ use crate::error::{Error, Result};
 ///
 /// ```
 /// use retape::data::{Table, TableOptions};
-/// # fn main() -> retape::Result<()> {
 /// let options = TableOptions::new().delimiter(b';').header(false).missing(&["?"]);
 /// let table = Table::parse_with("prices", "3;?\n4;5".as_bytes(), &options)?;
 /// assert_eq!(table.names(), ["0", "1"]);
 /// assert_eq!(table.column_optional_f32("1")?, [None, Some(5.0)]);
-/// # Ok(())
-/// # }
+/// # Ok::<(), retape::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
@@ -67,7 +65,6 @@ impl TableOptions {
 ///
 /// ```
 /// use retape::data::Table;
-/// # fn main() -> retape::Result<()> {
 /// let text = "length,width,species\n5.1,3.5,setosa\n6.0,2.7,virginica\n4.9,3.0,setosa\n";
 /// let table = Table::parse("iris", text.as_bytes())?;
 /// assert_eq!(table.column_f32("width")?, [3.5, 2.7, 3.0]);
@@ -75,8 +72,7 @@ impl TableOptions {
 /// let data = table.to_dataset(&["length", "width"], "species")?;
 /// assert_eq!(data.labels(), [0, 1, 0]);
 /// assert_eq!(data.class_names().unwrap(), ["setosa", "virginica"]);
-/// # Ok(())
-/// # }
+/// # Ok::<(), retape::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Table {
@@ -221,12 +217,10 @@ impl Table {
     ///
     /// ```
     /// use retape::data::Table;
-    /// # fn main() -> retape::Result<()> {
     /// let rows = Table::parse("new", "length,width\n5.1,3.5\n".as_bytes())?;
     /// let samples = rows.to_inputs(&["width", "length"])?;
     /// assert_eq!(samples.inputs[0].data.as_f32(), Some(&[3.5, 5.1][..]));
-    /// # Ok(())
-    /// # }
+    /// # Ok::<(), retape::Error>(())
     /// ```
     ///
     /// # Errors
@@ -254,14 +248,12 @@ impl Table {
     ///
     /// ```
     /// use retape::data::Table;
-    /// # fn main() -> retape::Result<()> {
     /// let table = Table::parse("houses", "area,town\n70,Bonn\n90,Ulm\n".as_bytes())?;
     /// let towns = table.categories("town")?;
     /// let table = table.one_hot("town", &towns)?;
     /// assert_eq!(table.names(), ["area", "town", "town=Bonn", "town=Ulm"]);
     /// assert_eq!(table.column_f32("town=Ulm")?, [0.0, 1.0]);
-    /// # Ok(())
-    /// # }
+    /// # Ok::<(), retape::Error>(())
     /// ```
     ///
     /// # Errors

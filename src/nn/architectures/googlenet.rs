@@ -65,14 +65,12 @@ pub fn googlenet(classes: usize) -> Model {
 /// ```
 /// use retape::prelude::*;
 ///
-/// # fn main() -> retape::Result<()> {
 /// let model = architectures::googlenet_with_auxiliary(10);
 /// let mut g = Graph::new();
 /// let x = g.input("x", [2, 3, 96, 96]);
 /// let recorded = retape::nn::record(&model, &mut g, &[x], Mode::Training)?;
 /// assert_eq!(recorded.outputs.len(), 3);
-/// # Ok(())
-/// # }
+/// # Ok::<(), retape::Error>(())
 /// ```
 pub fn googlenet_with_auxiliary(classes: usize) -> Model {
     let mut net = Network::new();

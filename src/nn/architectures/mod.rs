@@ -18,13 +18,11 @@
 //! ```
 //! use retape::prelude::*;
 //!
-//! # fn main() -> retape::Result<()> {
 //! let summary = architectures::resnet50(1000).summary([3, 224, 224])?;
 //! assert_eq!(summary.trainable, 25_557_032);
 //! let small = architectures::resnet50(10).summary([3, 64, 64])?;
 //! assert_eq!(small.trainable, 25_557_032 - 990 * (2048 + 1));
-//! # Ok(())
-//! # }
+//! # Ok::<(), retape::Error>(())
 //! ```
 
 mod alexnet;

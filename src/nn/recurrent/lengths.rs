@@ -17,7 +17,6 @@ use crate::nn::{Layer, LayerContext};
 /// use retape::nn::{self, SequenceLengths};
 /// use retape::prelude::*;
 ///
-/// # fn main() -> retape::Result<()> {
 /// let model = Sequential::new().add(SequenceLengths).add(Gru::new(8));
 /// let mut g = Graph::new();
 /// let x = g.input("x", [2, 5, 3]);
@@ -25,8 +24,7 @@ use crate::nn::{Layer, LayerContext};
 /// let recorded = nn::record(&model, &mut g, &[x, lengths], Mode::Evaluation)?;
 /// let mut session = g.forward(recorded.outputs)?.session(&Device::cpu())?;
 /// session.write(lengths, &[5u32, 2])?;
-/// # Ok(())
-/// # }
+/// # Ok::<(), retape::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SequenceLengths;

@@ -52,7 +52,6 @@ pub struct SimpleRnn(Settings);
 /// ```
 /// use retape::prelude::*;
 ///
-/// # fn main() -> retape::Result<()> {
 /// let model = Sequential::new()
 ///     .add(Lstm::new(64).return_sequences(true))
 ///     .add(Bidirectional::new(Lstm::new(32)))
@@ -61,8 +60,7 @@ pub struct SimpleRnn(Settings);
 /// assert_eq!(summary.layers[0].outputs, [Shape::from([20, 64])]);
 /// assert_eq!(summary.layers[0].trainable, 4 * (10 * 64 + 64 * 64 + 64));
 /// assert_eq!(summary.layers[1].outputs, [Shape::from([64])]);
-/// # Ok(())
-/// # }
+/// # Ok::<(), retape::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 #[must_use]

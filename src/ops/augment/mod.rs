@@ -93,7 +93,6 @@ impl Graph {
     ///
     /// ```
     /// use retape::prelude::*;
-    /// # fn main() -> retape::Result<()> {
     /// let g = Graph::new();
     /// let u = g.random_uniform([1000], -1.0, 3.0)?;
     /// let mut session = g.forward([u])?.session(&Device::cpu())?;
@@ -102,8 +101,7 @@ impl Graph {
     /// assert!(drawn.iter().all(|u| (-1.0..=3.0).contains(u)));
     /// session.replay()?;
     /// assert_ne!(session.read(u)?, drawn);
-    /// # Ok(())
-    /// # }
+    /// # Ok::<(), retape::Error>(())
     /// ```
     ///
     /// # Errors

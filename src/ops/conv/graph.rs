@@ -100,14 +100,12 @@ impl Graph {
     /// ```
     /// use retape::ops::ConvOptions;
     /// use retape::prelude::*;
-    /// # fn main() -> retape::Result<()> {
     /// let mut g = Graph::new();
     /// let x = g.input("x", [1, 3, 227, 227]);
     /// let w = g.parameter("w", [96, 3, 11, 11], Init::HeNormal);
     /// let y = g.conv2d(x, w, None, ConvOptions::new().stride(4))?;
     /// assert_eq!(g.shape(y)?, Shape::from([1, 96, 55, 55]));
-    /// # Ok(())
-    /// # }
+    /// # Ok::<(), retape::Error>(())
     /// ```
     ///
     /// # Errors

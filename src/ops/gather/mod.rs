@@ -216,7 +216,6 @@ impl Graph {
     ///
     /// ```
     /// use retape::prelude::*;
-    /// # fn main() -> retape::Result<()> {
     /// let mut g = Graph::new();
     /// let table = g.parameter("table", [3, 2], Init::Ones);
     /// let words = g.indices("words", [2, 2]);
@@ -226,8 +225,7 @@ impl Graph {
     /// session.write(words, &[1u32, 2, 2, 0])?;
     /// session.replay()?;
     /// assert_eq!(session.read(slope)?, [0.0, 0.0, 1.0, 1.0, 2.0, 2.0]);
-    /// # Ok(())
-    /// # }
+    /// # Ok::<(), retape::Error>(())
     /// ```
     ///
     /// # Errors

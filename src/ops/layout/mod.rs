@@ -318,13 +318,11 @@ impl Graph {
     ///
     /// ```
     /// use retape::prelude::*;
-    /// # fn main() -> retape::Result<()> {
     /// let mut g = Graph::new();
     /// let x = g.input("x", [2, 3, 4]);
     /// let y = g.reshape(x, [6, 4])?;
     /// assert_eq!(g.shape(y)?, Shape::from([6, 4]));
-    /// # Ok(())
-    /// # }
+    /// # Ok::<(), retape::Error>(())
     /// ```
     ///
     /// # Errors
@@ -386,13 +384,11 @@ impl Graph {
     ///
     /// ```
     /// use retape::prelude::*;
-    /// # fn main() -> retape::Result<()> {
     /// let mut g = Graph::new();
     /// let images = g.input("images", [8, 32, 32, 3]);
     /// let y = g.transpose(images, &[0, 3, 1, 2])?;
     /// assert_eq!(g.shape(y)?, Shape::from([8, 3, 32, 32]));
-    /// # Ok(())
-    /// # }
+    /// # Ok::<(), retape::Error>(())
     /// ```
     ///
     /// # Errors

@@ -268,14 +268,12 @@ impl Graph {
     /// ```
     /// use retape::ops::SliceRange;
     /// use retape::prelude::*;
-    /// # fn main() -> retape::Result<()> {
     /// let mut g = Graph::new();
     /// let x = g.input("x", [4, 10]);
     /// let every_other = SliceRange { start: 0, stop: 10, step: 2 };
     /// let y = g.slice(x, &[(1..3).into(), every_other])?;
     /// assert_eq!(g.shape(y)?, Shape::from([2, 5]));
-    /// # Ok(())
-    /// # }
+    /// # Ok::<(), retape::Error>(())
     /// ```
     ///
     /// # Errors
@@ -324,13 +322,11 @@ impl Graph {
     ///
     /// ```
     /// use retape::prelude::*;
-    /// # fn main() -> retape::Result<()> {
     /// let mut g = Graph::new();
     /// let (a, b) = (g.input("a", [2, 3]), g.input("b", [2, 5]));
     /// let y = g.concat(&[a, b], 1)?;
     /// assert_eq!(g.shape(y)?, Shape::from([2, 8]));
-    /// # Ok(())
-    /// # }
+    /// # Ok::<(), retape::Error>(())
     /// ```
     ///
     /// # Errors

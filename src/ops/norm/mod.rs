@@ -152,7 +152,6 @@ impl Graph {
     ///
     /// ```
     /// use retape::prelude::*;
-    /// # fn main() -> retape::Result<()> {
     /// let mut g = Graph::new();
     /// let x = g.input("x", [4, 1]);
     /// let norm = g.batch_norm(x, None, None, 1e-5)?;
@@ -163,8 +162,7 @@ impl Graph {
     /// session.replay()?;
     /// assert!((session.read(mean)?[0] - 0.25).abs() < 1e-6);
     /// assert!((session.read(variance)?[0] - (0.9 + 0.1 * 5.0 / 3.0)).abs() < 1e-6);
-    /// # Ok(())
-    /// # }
+    /// # Ok::<(), retape::Error>(())
     /// ```
     ///
     /// # Errors

@@ -293,13 +293,11 @@ impl Graph {
     /// use retape::prelude::*;
     /// use retape::ops::PoolOptions;
     ///
-    /// # fn main() -> retape::Result<()> {
     /// let mut g = Graph::new();
     /// let x = g.input("x", [128, 10, 24, 24]);
     /// let y = g.max_pool2d(x, PoolOptions::new(2))?;
     /// assert_eq!(g.shape(y)?, Shape::from([128, 10, 12, 12]));
-    /// # Ok(())
-    /// # }
+    /// # Ok::<(), retape::Error>(())
     /// ```
     #[track_caller]
     pub fn max_pool2d(&self, x: Value, options: PoolOptions) -> Result<Value> {

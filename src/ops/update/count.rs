@@ -44,14 +44,12 @@ impl Graph {
     ///
     /// ```
     /// use retape::prelude::*;
-    /// # fn main() -> retape::Result<()> {
     /// let g = Graph::new();
     /// let t = g.update_count()?;
     /// let mut session = g.forward([t])?.session(&Device::cpu())?;
     /// session.replay_n(3)?;
     /// assert_eq!(session.read_scalar(t)?, 3.0);
-    /// # Ok(())
-    /// # }
+    /// # Ok::<(), retape::Error>(())
     /// ```
     #[track_caller]
     pub fn update_count(&self) -> Result<Value> {

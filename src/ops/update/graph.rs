@@ -63,7 +63,6 @@ impl Graph {
     ///
     /// ```
     /// use retape::prelude::*;
-    /// # fn main() -> retape::Result<()> {
     /// let mut g = Graph::new();
     /// let loss = g.input("loss", []);
     /// let (total, carry) = (g.state("total", [], Init::Zeros), g.state("carry", [], Init::Zeros));
@@ -72,8 +71,7 @@ impl Graph {
     /// session.write(loss, &[0.5])?;
     /// session.replay_n(3)?;
     /// assert_eq!(session.read_scalar(total)?, 1.5);
-    /// # Ok(())
-    /// # }
+    /// # Ok::<(), retape::Error>(())
     /// ```
     ///
     /// # Errors

@@ -25,7 +25,6 @@ use crate::train::Trainer;
 /// ```
 /// use retape::prelude::*;
 /// use retape::train::callbacks::EarlyStopping;
-/// # fn main() -> retape::Result<()> {
 /// # let data = data::Samples::new().input([1], vec![-1.0, 0.0, 1.0]).target([1], vec![-3.0, -1.0, 1.0]);
 /// # let mut trainer = Trainer::new(Sequential::new().add(Dense::new(1)), [1])
 /// #     .loss(Loss::MeanSquaredError)
@@ -35,8 +34,7 @@ use crate::train::Trainer;
 /// let history = trainer.fit(data, Fit::epochs(5).callback(&mut stopping))?;
 /// assert_eq!(stopping.best_epoch(), Some(4));
 /// assert_eq!(stopping.best(), history.last("loss"));
-/// # Ok(())
-/// # }
+/// # Ok::<(), retape::Error>(())
 /// ```
 #[derive(Debug)]
 #[must_use]

@@ -25,7 +25,6 @@ impl Session {
     ///
     /// ```
     /// use retape::prelude::*;
-    /// # fn main() -> retape::Result<()> {
     /// let session = |seed| {
     ///     let mut g = Graph::new();
     ///     let x = g.input("x", [1, 4]);
@@ -38,8 +37,7 @@ impl Session {
     /// other.load_weights(&path)?;
     /// assert_eq!(other.parameter("dense.weight")?, one.parameter("dense.weight")?);
     /// # std::fs::remove_file(&path).ok();
-    /// # Ok(())
-    /// # }
+    /// # Ok::<(), retape::Error>(())
     /// ```
     ///
     /// # Errors

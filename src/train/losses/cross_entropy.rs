@@ -9,7 +9,6 @@ use crate::shape::{Shape, TensorType};
 /// ```
 /// use retape::prelude::*;
 /// use retape::train::LossFunction;
-/// # fn main() -> retape::Result<()> {
 /// let loss = Loss::BinaryCrossEntropy.from_probabilities().label_smoothing(0.2);
 /// let mut g = Graph::new();
 /// let (y, t) = (g.input("y", [1, 1]), g.targets("t", [1, 1]));
@@ -19,8 +18,7 @@ use crate::shape::{Shape, TensorType};
 /// session.write(t, &[1.0])?;
 /// session.replay()?;
 /// assert_eq!(session.read(samples)?, [2f32.ln()]);
-/// # Ok(())
-/// # }
+/// # Ok::<(), retape::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[must_use]

@@ -22,7 +22,6 @@ use crate::shape::{Shape, TensorType};
 /// ```
 /// use retape::prelude::*;
 /// use retape::train::LossFunction;
-/// # fn main() -> retape::Result<()> {
 /// let mut g = Graph::new();
 /// let y = g.input("y", [2, 2]);
 /// let t = g.targets("t", [2, 2]);
@@ -34,8 +33,7 @@ use crate::shape::{Shape, TensorType};
 /// session.write(t, &[0.0, 0.0, 0.0, 0.0])?;
 /// session.replay()?;
 /// assert_eq!(session.read(samples)?, [0.0625, 1.25]);
-/// # Ok(())
-/// # }
+/// # Ok::<(), retape::Error>(())
 /// ```
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq)]

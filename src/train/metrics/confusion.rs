@@ -12,15 +12,13 @@ use crate::shape::TensorType;
 ///
 /// ```
 /// use retape::train::{Average, ConfusionMatrix};
-/// # fn main() -> retape::Result<()> {
 /// let matrix = ConfusionMatrix::from_labels(&[0, 0, 1, 1, 1], &[0, 1, 1, 1, 0], 2)?;
 /// assert_eq!(matrix.count(1, 0), 1);
 /// assert_eq!(matrix.accuracy(), 0.6);
 /// assert_eq!(matrix.precision(Average::Binary)?, 2.0 / 3.0);
 /// assert_eq!(matrix.recall_per_class(), [0.5, 2.0 / 3.0]);
 /// println!("{matrix}");
-/// # Ok(())
-/// # }
+/// # Ok::<(), retape::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfusionMatrix {

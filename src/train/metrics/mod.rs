@@ -52,7 +52,6 @@ use tally::Score;
 /// ```
 /// use retape::prelude::*;
 /// use retape::train::{MetricFunction, MetricInputs, Scores};
-/// # fn main() -> retape::Result<()> {
 /// let mut g = Graph::new();
 /// let (output, targets) = (g.input("output", [4, 3]), g.labels("targets", [4]));
 /// let inputs = MetricInputs { output, targets, scores: Scores::Logits, mask: None };
@@ -66,8 +65,7 @@ use tally::Score;
 /// // Class 0: precision 1, recall 1/2. Class 1: precision 1/2, recall 1. Class 2: both 1.
 /// let f1 = metric.results(&session.read_f64(sums)?)[0];
 /// assert!((f1 - (2.0 / 3.0 + 2.0 / 3.0 + 1.0) / 3.0).abs() < 1e-12);
-/// # Ok(())
-/// # }
+/// # Ok::<(), retape::Error>(())
 /// ```
 #[non_exhaustive]
 #[derive(Clone, Debug)]

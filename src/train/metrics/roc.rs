@@ -133,11 +133,9 @@ fn counts_from_the_top(scores: &[f32], labels: &[u32]) -> Result<Vec<(f32, [u64;
 ///
 /// ```
 /// use retape::train::roc_auc;
-/// # fn main() -> retape::Result<()> {
 /// // Of four pairs, three are in order.
 /// assert_eq!(roc_auc(&[0.1, 0.4, 0.35, 0.8], &[0, 0, 1, 1])?, 0.75);
-/// # Ok(())
-/// # }
+/// # Ok::<(), retape::Error>(())
 /// ```
 ///
 /// # Errors
@@ -159,13 +157,11 @@ pub fn roc_auc(scores: &[f32], labels: &[u32]) -> Result<f64> {
 ///
 /// ```
 /// use retape::train::roc_curve;
-/// # fn main() -> retape::Result<()> {
 /// let curve = roc_curve(&[0.1, 0.4, 0.35, 0.8], &[0, 0, 1, 1])?;
 /// assert_eq!(curve.false_positive_rate, [0.0, 0.0, 0.5, 0.5, 1.0]);
 /// assert_eq!(curve.true_positive_rate, [0.0, 0.5, 0.5, 1.0, 1.0]);
 /// assert_eq!(curve.thresholds, [f32::INFINITY, 0.8, 0.4, 0.35, 0.1]);
-/// # Ok(())
-/// # }
+/// # Ok::<(), retape::Error>(())
 /// ```
 ///
 /// # Errors

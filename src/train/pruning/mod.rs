@@ -90,7 +90,6 @@ impl Trainer {
     /// ```
     /// use retape::prelude::*;
     /// use retape::train::pruning::Pruning;
-    /// # fn main() -> retape::Result<()> {
     /// # let data = data::Dataset::new([2], vec![0., 0., 0., 1., 1., 0., 1., 1.], vec![0, 1, 1, 0], 2)?;
     /// # let model = Sequential::new().add(Dense::new(8).activation(Activation::Tanh)).add(Dense::new(2));
     /// # let mut trainer = Trainer::new(model, [2])
@@ -101,8 +100,7 @@ impl Trainer {
     /// trainer.prune(&Pruning::global(0.5))?;
     /// trainer.fit(&data, Fit::epochs(10))?; // what is left adapts
     /// assert_eq!(trainer.sparsity()?.share(), 0.5);
-    /// # Ok(())
-    /// # }
+    /// # Ok::<(), retape::Error>(())
     /// ```
     ///
     /// # Errors

@@ -15,7 +15,6 @@ use crate::train::weights::{WeightArray, Weights};
 /// ```
 /// use retape::prelude::*;
 /// use retape::train::pruning::prune_units;
-/// # fn main() -> retape::Result<()> {
 /// let model = Sequential::new()
 ///     .add(Dense::new(8).activation(Activation::Relu))
 ///     .add(Dense::new(3));
@@ -29,8 +28,7 @@ use crate::train::weights::{WeightArray, Weights};
 /// let (smaller, weights) = prune_units(&model, [4], &trainer.weights()?, 0.5)?;
 /// assert_eq!(smaller.summary([4])?.parameters, (4 * 4 + 4) + (4 * 3 + 3));
 /// build(&smaller)?.set_weights(&weights)?;
-/// # Ok(())
-/// # }
+/// # Ok::<(), retape::Error>(())
 /// ```
 ///
 /// # Errors

@@ -10,7 +10,6 @@ impl Trainer {
     ///
     /// ```
     /// use retape::prelude::*;
-    /// # fn main() -> retape::Result<()> {
     /// # let data = data::Dataset::new([2], vec![0., 0., 0., 1., 1., 0., 1., 1.], vec![0, 1, 1, 0], 2)?;
     /// # let model = Sequential::new().add(Dense::new(8).activation(Activation::Tanh)).add(Dense::new(2));
     /// let mut trainer = Trainer::new(model, [2])
@@ -22,8 +21,7 @@ impl Trainer {
     /// println!("with the averages: {}", trainer.evaluate(&data)?);
     /// trainer.swap_averages()?;
     /// trainer.fit(&data, Fit::epochs(10))?; // goes on with the weights
-    /// # Ok(())
-    /// # }
+    /// # Ok::<(), retape::Error>(())
     /// ```
     ///
     /// # Errors

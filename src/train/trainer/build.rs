@@ -69,7 +69,6 @@ impl TrainerBuilder {
     ///
     /// ```
     /// use retape::prelude::*;
-    /// # fn main() -> retape::Result<()> {
     /// # let base = Sequential::new().add(Dense::new(8));
     /// let model = Sequential::new().add(base.named("base")).add(Dense::new(2));
     /// let trainer = Trainer::new(model, [4])
@@ -81,8 +80,7 @@ impl TrainerBuilder {
     ///     .schedule_of("base_rate", CosineDecay::new(1e-5, 1000))
     ///     .build(&Device::cpu())?;
     /// assert_eq!(trainer.scalar("base_rate")?, 1e-5);
-    /// # Ok(())
-    /// # }
+    /// # Ok::<(), retape::Error>(())
     /// ```
     pub fn parameter_group(
         mut self,

@@ -15,7 +15,6 @@ impl Trainer {
     ///
     /// ```
     /// use retape::prelude::*;
-    /// # fn main() -> retape::Result<()> {
     /// # let data = data::Dataset::new([2], vec![0., 0., 0., 1., 1., 0., 1., 1.], vec![0, 1, 1, 0], 2)?;
     /// # let model = Sequential::new().add(Dense::new(8).activation(Activation::Tanh)).add(Dense::new(2));
     /// # let mut trainer = Trainer::new(model, [2])
@@ -35,8 +34,7 @@ impl Trainer {
     /// let history = trainer.fit(&data, Fit::epochs(20))?;
     /// assert_ne!(trainer.weights()?.get("dense.weight"), before.get("dense.weight"));
     /// assert!(history.last("loss") < Some(history.get("loss")[0]));
-    /// # Ok(())
-    /// # }
+    /// # Ok::<(), retape::Error>(())
     /// ```
     ///
     /// # Errors

@@ -47,7 +47,6 @@ use crate::train::Logs;
 ///
 /// ```
 /// use retape::prelude::*;
-/// # fn main() -> retape::Result<()> {
 /// let data = data::Dataset::new([2], vec![0., 0., 0., 1., 1., 0., 1., 1.], vec![0, 1, 1, 0], 2)?;
 /// let model = Sequential::new()
 ///     .add(Dense::new(8).activation(Activation::Tanh))
@@ -62,8 +61,7 @@ use crate::train::Logs;
 /// let history = trainer.fit(&data, Fit::epochs(200))?;
 /// assert!(history.last("loss") < Some(0.1));
 /// assert_eq!(trainer.predict_classes(&data)?, [0, 1, 1, 0]);
-/// # Ok(())
-/// # }
+/// # Ok::<(), retape::Error>(())
 /// ```
 ///
 /// The training step is recorded once, for whole batches. The last batch of an epoch, if smaller, has a

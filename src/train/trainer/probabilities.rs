@@ -16,15 +16,13 @@ impl Trainer {
     ///
     /// ```
     /// use retape::prelude::*;
-    /// # fn main() -> retape::Result<()> {
     /// let mut trainer = Trainer::new(Sequential::new().add(Dense::new(3)), [2])
     ///     .loss(Loss::SparseCategoricalCrossEntropy)
     ///     .optimizer(Sgd::new(0.1))
     ///     .build(&Device::cpu())?;
     /// let sure = trainer.predict_probabilities(data::Samples::new().input([2], &[0.5f32, -1.0]))?;
     /// assert!((sure.data.iter().sum::<f32>() - 1.0).abs() < 1e-6);
-    /// # Ok(())
-    /// # }
+    /// # Ok::<(), retape::Error>(())
     /// ```
     ///
     /// # Errors

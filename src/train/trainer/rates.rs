@@ -157,7 +157,6 @@ impl Trainer {
     ///
     /// ```
     /// use retape::prelude::*;
-    /// # fn main() -> retape::Result<()> {
     /// # let data = data::Dataset::new([2], vec![0., 0., 0., 1., 1., 0., 1., 1.], vec![0, 1, 1, 0], 2)?;
     /// # let model = Sequential::new().add(Dense::new(8).activation(Activation::Tanh)).add(Dense::new(2));
     /// let mut trainer = Trainer::new(model, [2])
@@ -172,8 +171,7 @@ impl Trainer {
     /// trainer.set_schedule(CosineDecay::new(0.005, 10))?;
     /// assert_eq!(trainer.learning_rate(), 0.005);
     /// trainer.fit(&data, Fit::epochs(10))?;
-    /// # Ok(())
-    /// # }
+    /// # Ok::<(), retape::Error>(())
     /// ```
     ///
     /// A checkpoint holds when the schedule began, not the schedule: a program that goes on from one sets the

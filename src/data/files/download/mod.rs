@@ -3,11 +3,9 @@
 //!
 //! ```no_run
 //! use retape::data::download;
-//! # fn main() -> retape::Result<()> {
 //! let data = download::mnist()?;
 //! # let _ = data;
-//! # Ok(())
-//! # }
+//! # Ok::<(), retape::Error>(())
 //! ```
 //!
 //! Files go to the folder that the environment variable `RETAPE_DATA` names, else to `retape` in the system's
@@ -172,14 +170,12 @@ type Watcher<'a> = Box<dyn FnMut(Progress<'_>) + 'a>;
 ///
 /// ```no_run
 /// use retape::data::download::Download;
-/// # fn main() -> retape::Result<()> {
 /// let data = Download::new()
 ///     .folder("data")
 ///     .progress(|file| eprintln!("{}: {} bytes of {:?}", file.path.display(), file.bytes, file.total))
 ///     .cifar10()?;
 /// # let _ = data;
-/// # Ok(())
-/// # }
+/// # Ok::<(), retape::Error>(())
 /// ```
 #[derive(Default)]
 #[must_use]
