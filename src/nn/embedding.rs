@@ -1,4 +1,3 @@
-use super::macros::setters;
 use super::weights::{Restraint, at_least_one, restraint_methods};
 use super::{Layer, LayerContext};
 use crate::dtype::DType;

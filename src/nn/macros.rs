@@ -1,20 +1,4 @@
-//! What the layers repeat: builder methods that set a field, and `Layer` for one input.
-
-/// Builder methods, each of which sets a field: `method: type => field;`.
-macro_rules! setters {
-    ($layer:ident, $($(#[$doc:meta])* $method:ident: $type:ty => $($field:tt).+;)+) => {
-        impl $layer {
-            $(
-                $(#[$doc])*
-                pub fn $method(mut self, $method: $type) -> Self {
-                    self.$($field).+ = $method.into();
-                    self
-                }
-            )+
-        }
-    };
-}
-pub(super) use setters;
+//! What the layers repeat: `Layer` for one input.
 
 /// A layer of one input: its kind, how its units flow if they do, whether it treats each step by itself,
 /// and what it records.

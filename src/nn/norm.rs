@@ -1,6 +1,6 @@
 //! Normalisations.
 
-use super::macros::{one_input, setters};
+use super::macros::one_input;
 use super::{Layer, LayerContext, Mode, UnitFlow};
 use crate::error::{Error, Result};
 use crate::graph::{Init, Value};

@@ -83,7 +83,7 @@ impl Weights {
 /// The options of a layer with a field `weights`.
 macro_rules! weight_methods {
     ($layer:ident) => {
-        $crate::nn::macros::setters! {
+        setters! {
             $layer,
             /// The function applied to the result; none by default.
             activation: crate::nn::Activation => weights.activation;
@@ -112,7 +112,7 @@ macro_rules! restraint_methods {
     (
         $layer:ident, $($field:tt).+, $penalty:ident, $constraint:ident, $what:literal, $units:literal
     ) => {
-        $crate::nn::macros::setters! {
+        setters! {
             $layer,
             #[doc = concat!("A penalty of ", $what, " in training; none by default. The program adds it to")]
             /// its loss, as one of [`Graph::penalties`](crate::Graph::penalties).

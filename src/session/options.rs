@@ -31,19 +31,14 @@ impl<'a> SessionOptions<'a> {
         SessionOptions::default()
     }
 
-    /// The seed of parameter initialisation and of the random operators.
-    pub fn seed(mut self, seed: u32) -> Self {
-        self.seed = seed;
-        self
-    }
-
-    /// Uses the parameters and states of another session on the same device, by name: what one
-    /// session trains or averages (running statistics, an optimiser's moments), the other sees at
-    /// its next replay, without a copy. Those that the other session does not have are initialised
-    /// as usual; if it has none of the parameters, [`Error::Share`] is returned.
-    pub fn share_parameters(mut self, with: &'a Session) -> Self {
-        self.share = Some(with);
-        self
+    setters! {
+        /// The seed of parameter initialisation and of the random operators.
+        seed: u32 => seed;
+        /// Uses the parameters and states of another session on the same device, by name: what one
+        /// session trains or averages (running statistics, an optimiser's moments), the other sees at
+        /// its next replay, without a copy. Those that the other session does not have are initialised
+        /// as usual; if it has none of the parameters, [`Error::Share`] is returned.
+        share_parameters: &'a Session => share;
     }
 
     /// Shares with several sessions: each parameter or state with the first of them that has it.

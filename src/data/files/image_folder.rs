@@ -49,16 +49,11 @@ impl ImageOptions {
         self
     }
 
-    /// What becomes of colours.
-    pub fn channels(mut self, channels: ImageChannels) -> Self {
-        self.channels = channels;
-        self
-    }
-
-    /// Whether to pass by what is no image, or not in the folder of a class, instead of failing.
-    pub fn skip_others(mut self, skip: bool) -> Self {
-        self.skip_others = skip;
-        self
+    setters! {
+        /// What becomes of colours.
+        channels: ImageChannels => channels;
+        /// Whether to pass by what is no image, or not in the folder of a class, instead of failing.
+        skip_others: bool => skip_others;
     }
 }
 

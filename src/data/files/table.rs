@@ -41,17 +41,11 @@ impl TableOptions {
         TableOptions { delimiter: b',', header: true, missing }
     }
 
-    /// The ASCII character between fields.
-    pub fn delimiter(mut self, delimiter: u8) -> Self {
-        self.delimiter = delimiter;
-        self
-    }
-
-    /// Whether the first record holds the names of the columns. Without them, columns are called `0`, `1`,
-    /// and so on.
-    pub fn header(mut self, header: bool) -> Self {
-        self.header = header;
-        self
+    setters! {
+        /// The ASCII character between fields.
+        delimiter: u8 => delimiter;
+        /// Whether the first record holds the names of the columns. Without, they are called `0`, `1` and so on.
+        header: bool => header;
     }
 
     /// The fields that stand for a missing value. An empty one is among them only if named.

@@ -8,7 +8,6 @@ pub use bidirectional::{Bidirectional, Merge};
 pub use lengths::SequenceLengths;
 use settings::Settings;
 
-use super::macros::setters;
 use super::weights::restraint_methods;
 use super::{Layer, LayerContext};
 use crate::error::Result;

@@ -40,35 +40,18 @@ impl ConvOptions {
         }
     }
 
-    /// Pixels from one window to the next.
-    pub fn stride(mut self, stride: impl Into<Pair>) -> Self {
-        self.stride = stride.into();
-        self
-    }
-
-    /// Pixels from one element of the window to the next.
-    pub fn dilation(mut self, dilation: impl Into<Pair>) -> Self {
-        self.dilation = dilation.into();
-        self
-    }
-
-    /// What surrounds the image.
-    pub fn padding(mut self, padding: Padding) -> Self {
-        self.padding = padding;
-        self
-    }
-
-    /// Splits input and output channels into this many groups that do not see each other: as many as
-    /// there are input channels for a depthwise convolution.
-    pub fn groups(mut self, groups: usize) -> Self {
-        self.groups = groups;
-        self
-    }
-
-    /// Forces a kernel instead of the rule in [`ConvRoute`], for the gradients too.
-    pub fn route(mut self, route: ConvRoute) -> Self {
-        self.route = route;
-        self
+    setters! {
+        /// Pixels from one window to the next.
+        stride: impl Into<Pair> => stride;
+        /// Pixels from one element of the window to the next.
+        dilation: impl Into<Pair> => dilation;
+        /// What surrounds the image.
+        padding: Padding => padding;
+        /// Splits input and output channels into this many groups that do not see each other: as many as
+        /// there are input channels for a depthwise convolution.
+        groups: usize => groups;
+        /// Forces a kernel instead of the rule in [`ConvRoute`], for the gradients too.
+        route: ConvRoute => route;
     }
 
     fn over(&self, image: [usize; 2], kernel: [usize; 2]) -> Convolution {

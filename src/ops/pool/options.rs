@@ -41,16 +41,11 @@ impl PoolOptions {
         self
     }
 
-    /// What surrounds the image.
-    pub fn padding(mut self, padding: Padding) -> Self {
-        self.padding = padding;
-        self
-    }
-
-    /// From one tap of a window to the next, for max pooling.
-    pub fn dilation(mut self, dilation: impl Into<Pair>) -> Self {
-        self.dilation = dilation.into();
-        self
+    setters! {
+        /// What surrounds the image.
+        padding: Padding => padding;
+        /// From one tap of a window to the next, for max pooling.
+        dilation: impl Into<Pair> => dilation;
     }
 
     /// Adds the last window that hangs over the end, as long as it begins on the image or the

@@ -74,16 +74,11 @@ impl RecurrentWeights {
         RecurrentWeights { input, recurrent, bias: None, peepholes: None }
     }
 
-    /// Adds a bias.
-    pub fn bias(mut self, bias: Value) -> Self {
-        self.bias = Some(bias);
-        self
-    }
-
-    /// Adds an LSTM's peepholes.
-    pub fn peepholes(mut self, peepholes: Value) -> Self {
-        self.peepholes = Some(peepholes);
-        self
+    setters! {
+        /// Adds a bias.
+        bias: Value => bias;
+        /// Adds an LSTM's peepholes.
+        peepholes: Value => peepholes;
     }
 }
 
@@ -122,56 +117,27 @@ impl RecurrentOptions {
         RecurrentOptions::default()
     }
 
-    /// The states before the first step, each `[batch, hidden]`: h; h and c for an LSTM.
-    pub fn initial(mut self, states: impl Into<Vec<Value>>) -> Self {
-        self.initial = states.into();
-        self
-    }
-
-    /// The number of steps of each sequence, u32 `[batch]`. The steps from there on are padding: they
-    /// leave the states as they are, their output is the state, and no gradient reaches their
-    /// input.
-    pub fn lengths(mut self, lengths: Value) -> Self {
-        self.lengths = Some(lengths);
-        self
-    }
-
-    /// From the last step to the first. Outputs stay at the place of their step.
-    pub fn reverse(mut self, reverse: bool) -> Self {
-        self.reverse = reverse;
-        self
-    }
-
-    /// The function of the candidate and of an LSTM's cell: tanh by default.
-    pub fn activation(mut self, activation: CellActivation) -> Self {
-        self.activation = activation;
-        self
-    }
-
-    /// The function of the gates: sigmoid by default. A simple cell has none.
-    pub fn recurrent_activation(mut self, activation: CellActivation) -> Self {
-        self.recurrent_activation = activation;
-        self
-    }
-
-    /// Factors `[batch, hidden]` of the state on its way into the products, the same at each step:
-    /// recurrent dropout (Gal and Ghahramani, NeurIPS 2016). No gradient flows into them.
-    pub fn recurrent_mask(mut self, mask: Value) -> Self {
-        self.recurrent_mask = Some(mask);
-        self
-    }
-
-    /// Cuts the gradient's way back after every so many steps, counted from the first one taken:
-    /// truncated back-propagation through time.
-    pub fn truncate(mut self, steps: usize) -> Self {
-        self.truncate = Some(steps);
-        self
-    }
-
-    /// How the recurrence is computed.
-    pub fn route(mut self, route: RecurrentRoute) -> Self {
-        self.route = route;
-        self
+    setters! {
+        /// The states before the first step, each `[batch, hidden]`: h; h and c for an LSTM.
+        initial: impl Into<Vec<Value>> => initial;
+        /// The number of steps of each sequence, u32 `[batch]`. The steps from there on are padding: they
+        /// leave the states as they are, their output is the state, and no gradient reaches their
+        /// input.
+        lengths: Value => lengths;
+        /// From the last step to the first. Outputs stay at the place of their step.
+        reverse: bool => reverse;
+        /// The function of the candidate and of an LSTM's cell: tanh by default.
+        activation: CellActivation => activation;
+        /// The function of the gates: sigmoid by default. A simple cell has none.
+        recurrent_activation: CellActivation => recurrent_activation;
+        /// Factors `[batch, hidden]` of the state on its way into the products, the same at each step:
+        /// recurrent dropout (Gal and Ghahramani, NeurIPS 2016). No gradient flows into them.
+        recurrent_mask: Value => recurrent_mask;
+        /// Cuts the gradient's way back after every so many steps, counted from the first one taken:
+        /// truncated back-propagation through time.
+        truncate: usize => truncate;
+        /// How the recurrence is computed.
+        route: RecurrentRoute => route;
     }
 }
 

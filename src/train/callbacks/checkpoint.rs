@@ -59,16 +59,11 @@ impl ModelCheckpoint {
         }
     }
 
-    /// After every so many epochs only. The best one is looked for after each.
-    pub fn every_epochs(mut self, epochs: usize) -> Self {
-        self.every_epochs = epochs;
-        self
-    }
-
-    /// After every so many steps as well, counted from the first of the training.
-    pub fn every_steps(mut self, steps: u32) -> Self {
-        self.every_steps = Some(steps);
-        self
+    setters! {
+        /// After every so many epochs only. The best one is looked for after each.
+        every_epochs: usize => every_epochs;
+        /// After every so many steps as well, counted from the first of the training.
+        every_steps: u32 => every_steps;
     }
 
     /// Keeps the best training so far by this figure, such as `val_loss`, in a file of its own.

@@ -68,29 +68,16 @@ impl EarlyStopping {
         }
     }
 
-    /// How many epochs in a row may bring nothing better before training stops.
-    pub fn patience(mut self, epochs: usize) -> Self {
-        self.patience = epochs;
-        self
-    }
-
-    /// Stops as well where the figure does not become better than this.
-    pub fn baseline(mut self, baseline: f64) -> Self {
-        self.baseline = Some(baseline);
-        self
-    }
-
-    /// Looks at nothing before this epoch, counted from 0.
-    pub fn start_from(mut self, epoch: usize) -> Self {
-        self.start_from = epoch;
-        self
-    }
-
-    /// Whether the weights of the best epoch are put back at the end, also where training was not
-    /// stopped early. The optimiser's states stay as they are.
-    pub fn restore_best(mut self, restore: bool) -> Self {
-        self.restore = restore;
-        self
+    setters! {
+        /// How many epochs in a row may bring nothing better before training stops.
+        patience: usize => patience;
+        /// Stops as well where the figure does not become better than this.
+        baseline: f64 => baseline;
+        /// Looks at nothing before this epoch, counted from 0.
+        start_from: usize => start_from;
+        /// Whether the weights of the best epoch are put back at the end, also where training was not
+        /// stopped early. The optimiser's states stay as they are.
+        restore_best: bool => restore;
     }
 
     fn reason(&self) -> String {

@@ -37,28 +37,15 @@ impl ReduceOnPlateau {
         }
     }
 
-    /// What the rate is multiplied by, between 0 and 1.
-    pub fn factor(mut self, factor: f32) -> Self {
-        self.factor = factor;
-        self
-    }
-
-    /// How many epochs in a row may bring nothing better.
-    pub fn patience(mut self, epochs: usize) -> Self {
-        self.patience = epochs;
-        self
-    }
-
-    /// For how many epochs after a reduction nothing is counted.
-    pub fn cooldown(mut self, epochs: usize) -> Self {
-        self.cooldown = epochs;
-        self
-    }
-
-    /// The rate below which nothing is reduced, finite and not negative.
-    pub fn min_rate(mut self, rate: f32) -> Self {
-        self.min_rate = rate;
-        self
+    setters! {
+        /// What the rate is multiplied by, between 0 and 1.
+        factor: f32 => factor;
+        /// How many epochs in a row may bring nothing better.
+        patience: usize => patience;
+        /// For how many epochs after a reduction nothing is counted.
+        cooldown: usize => cooldown;
+        /// The rate below which nothing is reduced, finite and not negative.
+        min_rate: f32 => min_rate;
     }
 }
 

@@ -66,23 +66,14 @@ macro_rules! settings {
                 self
             })?
 
-            /// Names the rate, by which programs set it and schedules drive it apart from those of other
-            /// optimisers; `learning_rate` by default.
-            pub fn rate_name(mut self, name: &'static str) -> Self {
-                self.rate.name = Some(name);
-                self
-            }
-
-            /// Adds `weight_decay w` to the gradient; 0 by default.
-            pub fn weight_decay(mut self, weight_decay: f32) -> Self {
-                self.rate.decay.weight_decay = weight_decay;
-                self
-            }
-
-            /// Takes `lr decay w` off each parameter before the step; 0 by default, but for `AdamW`.
-            pub fn decoupled_weight_decay(mut self, decay: f32) -> Self {
-                self.rate.decay.decoupled = decay;
-                self
+            setters! {
+                /// Names the rate, by which programs set it and schedules drive it apart from those of other
+                /// optimisers; `learning_rate` by default.
+                rate_name: &'static str => rate.name;
+                /// Adds `weight_decay w` to the gradient; 0 by default.
+                weight_decay: f32 => rate.decay.weight_decay;
+                /// Takes `lr decay w` off each parameter before the step; 0 by default, but for `AdamW`.
+                decoupled_weight_decay: f32 => rate.decay.decoupled;
             }
 
             fn settings(&self) -> Vec<crate::error::Setting> {

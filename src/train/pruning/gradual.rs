@@ -43,16 +43,11 @@ impl GradualPruning {
         GradualPruning { pruning, initial: 0.0, begin, end, every: 100, from: 0, seen: 0 }
     }
 
-    /// The share that is pruned first.
-    pub fn initial(mut self, sparsity: f64) -> Self {
-        self.initial = sparsity;
-        self
-    }
-
-    /// After how many updates each more is pruned.
-    pub fn every(mut self, updates: u32) -> Self {
-        self.every = updates;
-        self
+    setters! {
+        /// The share that is pruned first.
+        initial: f64 => initial;
+        /// After how many updates each more is pruned.
+        every: u32 => every;
     }
 
     /// The share to be pruned after so many updates.

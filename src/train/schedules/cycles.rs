@@ -23,22 +23,13 @@ impl CosineDecayRestarts {
         CosineDecayRestarts { initial, first_decay_steps, t_mul: 2.0, m_mul: 1.0, alpha: 0.0 }
     }
 
-    /// Sets how much longer each period is than the one before, at least 1.
-    pub fn t_mul(mut self, t_mul: f32) -> Self {
-        self.t_mul = t_mul;
-        self
-    }
-
-    /// Sets how much of its first rate a period has of the one before, positive.
-    pub fn m_mul(mut self, m_mul: f32) -> Self {
-        self.m_mul = m_mul;
-        self
-    }
-
-    /// Sets the share of `initial` that is left at the end of each period, from 0 to 1.
-    pub fn alpha(mut self, alpha: f32) -> Self {
-        self.alpha = alpha;
-        self
+    setters! {
+        /// Sets how much longer each period is than the one before, at least 1.
+        t_mul: f32 => t_mul;
+        /// Sets how much of its first rate a period has of the one before, positive.
+        m_mul: f32 => m_mul;
+        /// Sets the share of `initial` that is left at the end of each period, from 0 to 1.
+        alpha: f32 => alpha;
     }
 
     /// The period that an update is in, and how much of it is over.
@@ -100,22 +91,13 @@ impl OneCycle {
         OneCycle { max, total_updates, pct_start: 0.3, div_factor: 25.0, final_div_factor: 1e4 }
     }
 
-    /// Sets the share of the updates that the rate rises over, from 0 to 1.
-    pub fn pct_start(mut self, pct_start: f32) -> Self {
-        self.pct_start = pct_start;
-        self
-    }
-
-    /// Sets how much smaller the first rate is than the largest, positive.
-    pub fn div_factor(mut self, div_factor: f32) -> Self {
-        self.div_factor = div_factor;
-        self
-    }
-
-    /// Sets how much smaller the last rate is than the first, positive.
-    pub fn final_div_factor(mut self, final_div_factor: f32) -> Self {
-        self.final_div_factor = final_div_factor;
-        self
+    setters! {
+        /// Sets the share of the updates that the rate rises over, from 0 to 1.
+        pct_start: f32 => pct_start;
+        /// Sets how much smaller the first rate is than the largest, positive.
+        div_factor: f32 => div_factor;
+        /// Sets how much smaller the last rate is than the first, positive.
+        final_div_factor: f32 => final_div_factor;
     }
 }
 

@@ -216,16 +216,11 @@ impl PolynomialDecay {
         PolynomialDecay { initial, decay_steps, end: 1e-4, power: 1.0, cycle: false }
     }
 
-    /// Sets the rate at the end.
-    pub fn end(mut self, end: f32) -> Self {
-        self.end = end;
-        self
-    }
-
-    /// Sets the power, positive; 1 by default.
-    pub fn power(mut self, power: f32) -> Self {
-        self.power = power;
-        self
+    setters! {
+        /// Sets the rate at the end.
+        end: f32 => end;
+        /// Sets the power, positive; 1 by default.
+        power: f32 => power;
     }
 
     /// Goes on past `decay_steps`: the decay then spans the next whole multiple of it, so that the rate

@@ -104,24 +104,15 @@ impl TrainerBuilder {
         self
     }
 
-    /// Samples per training step; 32 by default.
-    pub fn batch_size(mut self, batch: usize) -> Self {
-        self.batch = batch;
-        self
-    }
-
-    /// Takes the mean gradient of so many batches for each update; 1 by default. Where training ends
-    /// within them, the next one goes on.
-    pub fn accumulate(mut self, batches: usize) -> Self {
-        self.accumulate = batches;
-        self
-    }
-
-    /// The seed of the initial parameters, of the random operators and of the order of the samples; 0
-    /// by default.
-    pub fn seed(mut self, seed: u32) -> Self {
-        self.seed = seed;
-        self
+    setters! {
+        /// Samples per training step; 32 by default.
+        batch_size: usize => batch;
+        /// Takes the mean gradient of so many batches for each update; 1 by default. Where training ends
+        /// within them, the next one goes on.
+        accumulate: usize => accumulate;
+        /// The seed of the initial parameters, of the random operators and of the order of the samples; 0
+        /// by default.
+        seed: u32 => seed;
     }
 
     /// Freezes layers, those nested in them included: their parameters stay as they are, no gradient is

@@ -70,32 +70,19 @@ impl<'a> Fit<'a> {
         }
     }
 
-    /// The number of the first epoch, counted from 0: as in Keras, training goes on from there *to* the
-    /// epochs asked for. The order of the samples goes by this number.
-    pub fn initial_epoch(mut self, epoch: usize) -> Self {
-        self.initial_epoch = Some(epoch);
-        self
-    }
-
-    /// Ends each epoch after so many batches, if the data has more. Without shuffling, the samples after
-    /// them are never trained on.
-    pub fn steps_per_epoch(mut self, steps: usize) -> Self {
-        self.steps_per_epoch = Some(steps);
-        self
-    }
-
-    /// Leaves out the last batch of an epoch where it is smaller than the others: some layers, such as a
-    /// batch normalisation over a single sample, cannot be trained on what is left. Off by default; fewer
-    /// samples than a batch are then refused.
-    pub fn drop_last(mut self, drop: bool) -> Self {
-        self.drop_last = drop;
-        self
-    }
-
-    /// Whether the samples are in another order in each epoch, by seed and epoch; they are by default.
-    pub fn shuffle(mut self, shuffle: bool) -> Self {
-        self.shuffle = shuffle;
-        self
+    setters! {
+        /// The number of the first epoch, counted from 0: as in Keras, training goes on from there *to* the
+        /// epochs asked for. The order of the samples goes by this number.
+        initial_epoch: usize => initial_epoch;
+        /// Ends each epoch after so many batches, if the data has more. Without shuffling, the samples after
+        /// them are never trained on.
+        steps_per_epoch: usize => steps_per_epoch;
+        /// Leaves out the last batch of an epoch where it is smaller than the others: some layers, such as a
+        /// batch normalisation over a single sample, cannot be trained on what is left. Off by default; fewer
+        /// samples than a batch are then refused.
+        drop_last: bool => drop_last;
+        /// Whether the samples are in another order in each epoch, by seed and epoch; they are by default.
+        shuffle: bool => shuffle;
     }
 
     /// Judges the model by these samples after each epoch; the figures are called `val_loss` and so on. The
