@@ -36,12 +36,17 @@ pub fn normals(words: [u32; 4]) -> [f64; 4] {
     let pair = |radius: u32, angle: u32| {
         // The middles of 2^23 intervals: neither 0 nor 1, and exact in f32.
         let u = f64::from((radius >> 9) * 2 + 1) / f64::from(1u32 << 24);
-        let radius = (-2.0 * u.ln()).sqrt();
-        let (sin, cos) = (std::f64::consts::TAU * f64::from(angle >> 8) / f64::from(1u32 << 24)).sin_cos();
-        [radius * cos, radius * sin]
+        box_muller(u, f64::from(angle >> 8) / f64::from(1u32 << 24))
     };
     let ([a, b], [c, d]) = (pair(words[0], words[1]), pair(words[2], words[3]));
     [a, b, c, d]
+}
+
+/// Two standard normal numbers from a number in (0, 1), which gives the radius, and a share of a turn.
+fn box_muller(u: f64, turn: f64) -> [f64; 2] {
+    let radius = (-2.0 * u.ln()).sqrt();
+    let (sin, cos) = (std::f64::consts::TAU * turn).sin_cos();
+    [radius * cos, radius * sin]
 }
 
 /// The bit of the index that operators' draws have and no others.
@@ -79,8 +84,7 @@ impl Stream {
     /// Standard normal, by the Box-Muller transform.
     pub fn normal(&self, index: u32) -> f64 {
         let words = self.words(index);
-        let radius = (-2.0 * unit(words[0]).ln()).sqrt();
-        radius * (std::f64::consts::TAU * unit(words[1])).cos()
+        box_muller(unit(words[0]), unit(words[1]))[0]
     }
 
     /// Standard normal conditioned on an absolute value below 2, by inversion-free rejection over
@@ -88,12 +92,9 @@ impl Stream {
     pub fn truncated_normal(&self, index: u32) -> f64 {
         let mut v = self.words(index);
         loop {
-            let radius = (-2.0 * unit(v[0]).ln()).sqrt();
-            let angle = std::f64::consts::TAU * unit(v[1]);
-            for draw in [radius * angle.cos(), radius * angle.sin()] {
-                if draw.abs() < 2.0 {
-                    return draw;
-                }
+            let pair = box_muller(unit(v[0]), unit(v[1]));
+            if let Some(draw) = pair.into_iter().find(|draw| draw.abs() < 2.0) {
+                return draw;
             }
             v = pcg4d(v);
         }

@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
-use super::check_labels;
 use super::samples::{Column, Samples};
-use super::split::{shuffled_indices, split_indices, stratified_indices};
+use super::split::{check_fraction, shuffled_indices, split_indices, stratified_indices};
+use super::{check_labels, gather};
 use crate::error::{Error, Result};
 use crate::shape::Shape;
 
@@ -20,9 +20,9 @@ use crate::shape::Shape;
 #[derive(Clone, Debug, PartialEq)]
 #[must_use]
 pub struct Dataset {
-    inputs: Vec<f32>,
+    pub(super) inputs: Vec<f32>,
     shape: Shape,
-    labels: Vec<u32>,
+    pub(super) labels: Vec<u32>,
     classes: u32,
     class_names: Option<Arc<[String]>>,
 }
@@ -109,12 +109,8 @@ impl Dataset {
     /// # Panics
     /// If an index is not below [`len`](Dataset::len).
     pub fn gather(&self, indices: &[usize], inputs: &mut Vec<f32>, labels: &mut Vec<u32>) {
-        inputs.clear();
-        labels.clear();
-        for &index in indices {
-            inputs.extend_from_slice(self.input(index));
-            labels.push(self.labels[index]);
-        }
+        gather(&self.inputs, self.shape.numel(), indices, inputs);
+        gather(&self.labels, 1, indices, labels);
     }
 
     /// A dataset of the samples at `indices`, in that order.
@@ -123,7 +119,6 @@ impl Dataset {
     /// If an index is not below [`len`](Dataset::len).
     pub fn select(&self, indices: &[usize]) -> Dataset {
         let mut chosen = self.like(Vec::new(), Vec::new());
-        chosen.inputs.reserve_exact(indices.len() * self.shape.numel());
         self.gather(indices, &mut chosen.inputs, &mut chosen.labels);
         chosen
     }
@@ -142,13 +137,10 @@ impl Dataset {
     /// [`Error::Argument`] if the fraction is not strictly between 0 and 1, or if there are fewer
     /// than two samples.
     pub fn split_last(mut self, fraction: f64) -> Result<(Dataset, Dataset)> {
-        let argument = |argument, value: String, expected| Error::Argument { argument, value, expected };
-        if !(fraction > 0.0 && fraction < 1.0) {
-            return Err(argument("fraction", fraction.to_string(), "it must be between 0 and 1"));
-        }
+        check_fraction(fraction)?;
         let len = self.len();
         if len < 2 {
-            return Err(argument("number of samples", len.to_string(), "a split needs at least two"));
+            return Err(Error::argument("number of samples", len, "a split needs at least two"));
         }
         let last = ((len as f64 * fraction).round() as usize).clamp(1, len - 1);
         let labels = self.labels.split_off(len - last);
@@ -197,17 +189,6 @@ impl Dataset {
             targets: Some(Column::new([self.classes as usize], targets)),
             weights: None,
         }
-    }
-
-    /// All inputs and all labels.
-    pub(super) fn into_parts(self) -> (Vec<f32>, Vec<u32>) {
-        (self.inputs, self.labels)
-    }
-
-    /// These samples with inputs that `change` has worked on in place.
-    pub(super) fn map_inputs(mut self, change: impl FnOnce(&mut [f32]) -> Result<()>) -> Result<Dataset> {
-        change(&mut self.inputs)?;
-        Ok(self)
     }
 
     /// Other samples of the same shape and classes.

@@ -45,3 +45,19 @@ fn check_labels(name: &str, labels: &[u32], classes: u32) -> Result<()> {
         }
     }
 }
+
+fn check_finite(name: &str, values: &[f32]) -> Result<()> {
+    match values.iter().position(|value| !value.is_finite()) {
+        None => Ok(()),
+        Some(index) => Err(Error::NonFinite { name: name.to_owned(), index, value: values[index] }),
+    }
+}
+
+/// Copies the rows of `size` elements at `indices` into a buffer that is cleared first.
+fn gather<T: Copy>(data: &[T], size: usize, indices: &[usize], batch: &mut Vec<T>) {
+    batch.clear();
+    batch.reserve(indices.len() * size);
+    for &index in indices {
+        batch.extend_from_slice(&data[index * size..][..size]);
+    }
+}

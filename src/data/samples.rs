@@ -1,8 +1,8 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::Dataset;
 use super::split::{shuffled_indices, split_indices, stratified_indices};
+use super::{Dataset, check_finite, gather};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::shape::Shape;
@@ -107,28 +107,13 @@ impl ColumnData<'_> {
     /// The samples of `size` elements at `indices`, in place of what `batch` held.
     fn gather(&self, size: usize, indices: &[usize], batch: &mut ColumnData<'static>) {
         match (self, batch) {
-            (ColumnData::F32(data), ColumnData::F32(batch)) => rows(data, size, indices, batch.to_mut()),
-            (ColumnData::U32(data), ColumnData::U32(batch)) => rows(data, size, indices, batch.to_mut()),
-            (ColumnData::F32(data), batch) => {
-                let mut chosen = Vec::new();
-                rows(data, size, indices, &mut chosen);
-                *batch = chosen.into();
-            }
-            (ColumnData::U32(data), batch) => {
-                let mut chosen = Vec::new();
-                rows(data, size, indices, &mut chosen);
-                *batch = chosen.into();
+            (ColumnData::F32(data), ColumnData::F32(batch)) => gather(data, size, indices, batch.to_mut()),
+            (ColumnData::U32(data), ColumnData::U32(batch)) => gather(data, size, indices, batch.to_mut()),
+            (data, batch) => {
+                *batch = data.slice(0..0).into_owned();
+                data.gather(size, indices, batch);
             }
         }
-    }
-}
-
-/// Copies the rows at `indices` into a buffer that is cleared first.
-fn rows<T: Copy>(data: &[T], size: usize, indices: &[usize], batch: &mut Vec<T>) {
-    batch.clear();
-    batch.reserve(indices.len() * size);
-    for &index in indices {
-        batch.extend_from_slice(&data[index * size..][..size]);
     }
 }
 
@@ -136,6 +121,10 @@ impl<'a> Column<'a> {
     /// Samples of `shape`, one after the other.
     pub fn new(shape: impl Into<Shape>, data: impl Into<ColumnData<'a>>) -> Self {
         Column { shape: shape.into(), data: data.into() }
+    }
+
+    fn empty() -> Self {
+        Column::new([], Vec::<f32>::new())
     }
 
     /// The number of whole samples.
@@ -263,10 +252,7 @@ impl<'a> Samples<'a> {
         }
         if let Some(targets) = &self.targets {
             agrees("targets", targets.check("targets")?)?;
-            let values = targets.data.as_f32().unwrap_or_default();
-            if let Some(index) = values.iter().position(|value| !value.is_finite()) {
-                return Err(Error::NonFinite { name: "targets".to_owned(), index, value: values[index] });
-            }
+            check_finite("targets", targets.data.as_f32().unwrap_or_default())?;
         }
         if let Some(weights) = &self.weights {
             agrees("weights", weights.len())?;
@@ -296,24 +282,20 @@ impl<'a> Samples<'a> {
     /// # Panics
     /// If an index is past a column's samples.
     pub fn gather(&self, indices: &[usize], batch: &mut Samples<'static>) {
-        batch.inputs.resize_with(self.inputs.len(), || Column::new([], Vec::<f32>::new()));
+        batch.inputs.resize_with(self.inputs.len(), Column::empty);
         for (column, batch) in self.inputs.iter().zip(&mut batch.inputs) {
             column.gather(indices, batch);
         }
-        match &self.targets {
-            None => batch.targets = None,
-            Some(targets) => {
-                let batch = batch.targets.get_or_insert_with(|| Column::new([], Vec::<f32>::new()));
-                targets.gather(indices, batch);
-            }
-        }
-        match &self.weights {
-            None => batch.weights = None,
-            Some(weights) => {
-                let batch = batch.weights.get_or_insert_with(|| Cow::Owned(Vec::new()));
-                rows(weights, 1, indices, batch.to_mut());
-            }
-        }
+        batch.targets = self.targets.as_ref().map(|targets| {
+            let mut chosen = batch.targets.take().unwrap_or_else(Column::empty);
+            targets.gather(indices, &mut chosen);
+            chosen
+        });
+        batch.weights = self.weights.as_ref().map(|weights| {
+            let mut chosen = batch.weights.take().unwrap_or_default();
+            gather(weights, 1, indices, chosen.to_mut());
+            chosen
+        });
     }
 
     /// The samples at `indices`, in that order.
@@ -378,9 +360,7 @@ impl<'a> From<&'a Dataset> for Samples<'a> {
 /// Inputs of the data set's shape, and labels as targets.
 impl From<Dataset> for Samples<'static> {
     fn from(data: Dataset) -> Self {
-        let shape = data.input_shape();
-        let (inputs, labels) = data.into_parts();
-        Samples::new().input(shape, inputs).labels(labels)
+        Samples::new().input(data.input_shape(), data.inputs).labels(data.labels)
     }
 }
 
@@ -399,39 +379,28 @@ impl<'a> From<&'a Samples<'_>> for Samples<'a> {
     }
 }
 
+/// What elements come as.
 macro_rules! column_data {
-    ($element:ty, $variant:ident) => {
-        impl<'a> From<&'a [$element]> for ColumnData<'a> {
-            fn from(data: &'a [$element]) -> Self {
-                ColumnData::$variant(Cow::Borrowed(data))
+    ($($variant:ident, $element:ty;)+) => {
+        $(column_data! {
+            $variant:
+            ['a] &'a [$element];
+            ['a, const N: usize] &'a [$element; N];
+            ['a] &'a Vec<$element>;
+            ['a] Vec<$element>;
+            ['a] Cow<'a, [$element]>;
+        })+
+    };
+    ($variant:ident: $([$($generics:tt)+] $source:ty;)+) => {
+        $(impl<$($generics)+> From<$source> for ColumnData<'a> {
+            fn from(data: $source) -> Self {
+                ColumnData::$variant(data.into())
             }
-        }
-
-        impl<'a, const N: usize> From<&'a [$element; N]> for ColumnData<'a> {
-            fn from(data: &'a [$element; N]) -> Self {
-                ColumnData::$variant(Cow::Borrowed(data))
-            }
-        }
-
-        impl<'a> From<&'a Vec<$element>> for ColumnData<'a> {
-            fn from(data: &'a Vec<$element>) -> Self {
-                ColumnData::$variant(Cow::Borrowed(data))
-            }
-        }
-
-        impl From<Vec<$element>> for ColumnData<'_> {
-            fn from(data: Vec<$element>) -> Self {
-                ColumnData::$variant(Cow::Owned(data))
-            }
-        }
-
-        impl<'a> From<Cow<'a, [$element]>> for ColumnData<'a> {
-            fn from(data: Cow<'a, [$element]>) -> Self {
-                ColumnData::$variant(data)
-            }
-        }
+        })+
     };
 }
 
-column_data!(f32, F32);
-column_data!(u32, U32);
+column_data! {
+    F32, f32;
+    U32, u32;
+}

@@ -1,8 +1,9 @@
 //! Features and targets brought to one scale: fitted on the training data, applied to all.
 
-use super::{Column, ColumnData, Dataset, Samples};
+use super::{Column, ColumnData, Dataset, Samples, check_finite};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
+use crate::shape::Shape;
 
 /// Features with mean 0 and standard deviation 1 over the data that it was fitted to:
 /// `(x - mean) / std`, in f64. The deviation is that of a population: the mean square is divided by the number of
@@ -130,15 +131,17 @@ macro_rules! scaler_methods {
             /// # Errors
             /// [`Error::Features`] if the values do not make whole rows.
             pub fn transform(&self, values: &mut [f32]) -> Result<()> {
-                shrink(values, &self.affine())
+                apply(values, &self.affine(), |x, a| (x - a.offset) / a.width)
             }
 
             /// Scales a data set's inputs.
             ///
             /// # Errors
             /// [`Error::Features`] if its samples have another number of elements.
-            pub fn transform_dataset(&self, data: Dataset) -> Result<Dataset> {
-                scale_dataset(data, &self.affine())
+            pub fn transform_dataset(&self, mut data: Dataset) -> Result<Dataset> {
+                check_sample(data.input_shape(), self.affine().len())?;
+                self.transform(&mut data.inputs)?;
+                Ok(data)
             }
 
             /// Each element of a sample of a column taken as a feature. This and
@@ -159,7 +162,11 @@ macro_rules! scaler_methods {
             /// [`Error::Features`] if its samples have another number of elements;
             /// [`Error::DTypeMismatch`] for a column of u32.
             pub fn transform_column(&self, column: &mut Column<'_>) -> Result<()> {
-                scale_column(column, &self.affine())
+                check_sample(column.shape, self.affine().len())?;
+                match &mut column.data {
+                    ColumnData::F32(values) => self.transform(values.to_mut()),
+                    ColumnData::U32(_) => Err(no_f32()),
+                }
             }
 
             /// Each element of a sample's only input taken as a feature.
@@ -169,7 +176,7 @@ macro_rules! scaler_methods {
             /// [`Error::NoInputs`]; [`Error::Argument`] for samples of several inputs.
             pub fn fit_inputs(samples: &Samples<'_>) -> Result<Self> {
                 check_inputs(samples)?;
-                $scaler::fit_column(samples.inputs.first().ok_or(Error::NoInputs)?)
+                $scaler::fit_column(&samples.inputs[0])
             }
 
             /// Scales the samples' only input.
@@ -179,7 +186,7 @@ macro_rules! scaler_methods {
             /// [`Error::NoInputs`]; [`Error::Argument`] for samples of several inputs.
             pub fn transform_inputs<'a>(&self, mut samples: Samples<'a>) -> Result<Samples<'a>> {
                 check_inputs(&samples)?;
-                self.transform_column(samples.inputs.first_mut().ok_or(Error::NoInputs)?)?;
+                self.transform_column(&mut samples.inputs[0])?;
                 Ok(samples)
             }
 
@@ -209,7 +216,7 @@ macro_rules! scaler_methods {
             /// # Errors
             /// [`Error::Features`] if the values do not make whole rows.
             pub fn inverse(&self, values: &mut [f32]) -> Result<()> {
-                stretch(values, &self.affine())
+                apply(values, &self.affine(), |x, a| x * a.width + a.offset)
             }
         }
     };
@@ -230,14 +237,6 @@ impl Affine {
     }
 }
 
-fn shrink(values: &mut [f32], features: &[Affine]) -> Result<()> {
-    apply(values, features, |x, a| (x - a.offset) / a.width)
-}
-
-fn stretch(values: &mut [f32], features: &[Affine]) -> Result<()> {
-    apply(values, features, |x, a| x * a.width + a.offset)
-}
-
 fn apply(values: &mut [f32], features: &[Affine], change: impl Fn(f64, &Affine) -> f64) -> Result<()> {
     check_whole(values.len(), features.len())?;
     for row in values.chunks_exact_mut(features.len()) {
@@ -248,23 +247,10 @@ fn apply(values: &mut [f32], features: &[Affine], change: impl Fn(f64, &Affine) 
     Ok(())
 }
 
-fn scale_dataset(data: Dataset, features: &[Affine]) -> Result<Dataset> {
-    let found = data.input_shape().numel();
-    if found != features.len() {
-        return Err(Error::Features { features: features.len(), values: found });
-    }
-    data.map_inputs(|values| shrink(values, features))
-}
-
-fn scale_column(column: &mut Column<'_>, features: &[Affine]) -> Result<()> {
-    let found = column.shape.numel();
-    if found != features.len() {
-        return Err(Error::Features { features: features.len(), values: found });
-    }
-    match &mut column.data {
-        ColumnData::F32(values) => shrink(values.to_mut(), features),
-        ColumnData::U32(_) => Err(no_f32()),
-    }
+/// Refuses samples of another number of elements.
+fn check_sample(shape: Shape, features: usize) -> Result<()> {
+    let values = shape.numel();
+    if values == features { Ok(()) } else { Err(Error::Features { features, values }) }
 }
 
 fn no_f32() -> Error {
@@ -273,17 +259,16 @@ fn no_f32() -> Error {
 }
 
 fn no_targets() -> Error {
-    let (value, expected) = ("missing".to_owned(), "there is nothing to scale");
-    Error::Argument { argument: "targets", value, expected }
+    Error::argument("targets", "missing", "there is nothing to scale")
 }
 
-/// Refuses samples of several inputs.
+/// Refuses samples of several inputs, or none.
 fn check_inputs(samples: &Samples<'_>) -> Result<()> {
-    if samples.inputs.len() < 2 {
-        return Ok(());
+    match samples.inputs.len() {
+        0 => Err(Error::NoInputs),
+        1 => Ok(()),
+        several => Err(Error::argument("inputs", several, "of several, each column has its own scale")),
     }
-    let (value, expected) = (samples.inputs.len().to_string(), "of several, each column has its own scale");
-    Err(Error::Argument { argument: "inputs", value, expected })
 }
 
 /// Rows to fit to: whole, at least one, of numbers.
@@ -292,10 +277,7 @@ fn check_rows(values: &[f32], features: usize) -> Result<()> {
     if values.is_empty() {
         return Err(Error::Features { features, values: 0 });
     }
-    match values.iter().position(|value| !value.is_finite()) {
-        None => Ok(()),
-        Some(index) => Err(Error::NonFinite { name: "values".to_owned(), index, value: values[index] }),
-    }
+    check_finite("values", values)
 }
 
 fn check_whole(values: usize, features: usize) -> Result<()> {

@@ -30,16 +30,10 @@ pub fn pad_sequences(sequences: &[Vec<u32>], length: usize, padding: Side, trunc
             Side::Pre => &sequence[excess..],
             Side::Post => &sequence[..sequence.len() - excess],
         };
-        let zeros = std::iter::repeat_n(0, length - kept.len());
+        let zeros = std::iter::repeat_n(&0, length - kept.len());
         match padding {
-            Side::Pre => {
-                rows.extend(zeros);
-                rows.extend_from_slice(kept);
-            }
-            Side::Post => {
-                rows.extend_from_slice(kept);
-                rows.extend(zeros);
-            }
+            Side::Pre => rows.extend(zeros.chain(kept)),
+            Side::Post => rows.extend(kept.iter().chain(zeros)),
         }
     }
     rows
@@ -94,13 +88,9 @@ impl Characters {
     /// # Errors
     /// [`Error::Argument`] for a character that has none.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        let number = |(at, character): (usize, char)| {
-            self.index(character).ok_or_else(|| Error::Argument {
-                argument: "character",
-                value: format!("{character:?} at byte {at}"),
-                expected: "only those of the text that the numbers were made from have one",
-            })
-        };
+        let expected = "only those of the text that the numbers were made from have one";
+        let unknown = |at, c: char| Error::argument("character", format!("{c:?} at byte {at}"), expected);
+        let number = |(at, c): (usize, char)| self.index(c).ok_or_else(|| unknown(at, c));
         text.char_indices().map(number).collect()
     }
 
@@ -143,19 +133,16 @@ pub struct Windows<'a> {
 /// [`Error::Argument`] if `rows` or `length` is 0, or if there are not even tokens for one batch and its
 /// last targets: `rows * length + 1`.
 pub fn windows(tokens: &[u32], rows: usize, length: usize) -> Result<Windows<'_>> {
-    let argument = |argument, value: usize, expected| {
-        Err(Error::Argument { argument, value: value.to_string(), expected })
-    };
     if rows == 0 {
-        return argument("rows", 0, "a batch has at least one");
+        return Err(Error::argument("rows", 0, "a batch has at least one"));
     }
     if length == 0 {
-        return argument("length", 0, "a window has at least one token");
+        return Err(Error::argument("length", 0, "a window has at least one token"));
     }
     let stride = tokens.len().saturating_sub(1) / rows;
     if stride < length {
         let expected = "a batch takes `rows * length` of them, and one more for its last target";
-        return argument("number of tokens", tokens.len(), expected);
+        return Err(Error::argument("number of tokens", tokens.len(), expected));
     }
     Ok(Windows { tokens, rows, length, stride })
 }

@@ -28,13 +28,13 @@ pub(super) fn shuffled_indices(n: usize, seed: u32) -> Vec<usize> {
 /// [`Error::Argument`] if there are no fractions, if one of them is not positive, if they do not add up to
 /// 1 (within 10⁻⁶), or if there are fewer samples than fractions.
 pub fn split_indices(n: usize, fractions: &[f64], seed: u32) -> Result<Vec<Vec<usize>>> {
-    let argument = |argument, value: String, expected| Err(Error::Argument { argument, value, expected });
     let sum: f64 = fractions.iter().sum();
     if !fractions.iter().all(|&f| f > 0.0) || (sum - 1.0).abs() > 1e-6 {
-        return argument("fractions", format!("{fractions:?}"), "each must be positive, and their sum 1");
+        let expected = "each must be positive, and their sum 1";
+        return Err(Error::argument("fractions", format!("{fractions:?}"), expected));
     }
     if n < fractions.len() {
-        return argument("number of samples", n.to_string(), "each part of a split needs at least one");
+        return Err(Error::argument("number of samples", n, "each part of a split needs at least one"));
     }
     let quotas: Vec<f64> = fractions.iter().map(|f| f * n as f64).collect();
     let bounds = vec![(1, n); fractions.len()];
@@ -59,30 +59,32 @@ pub fn split_indices(n: usize, fractions: &[f64], seed: u32) -> Result<Vec<Vec<u
 /// # Errors
 /// [`Error::Argument`] if the fraction is not strictly between 0 and 1, or if no class has two samples.
 pub fn stratified_indices(labels: &[u32], fraction: f64, seed: u32) -> Result<(Vec<usize>, Vec<usize>)> {
-    let argument = |argument, value: String, expected| Err(Error::Argument { argument, value, expected });
-    if !(fraction > 0.0 && fraction < 1.0) {
-        return argument("fraction", fraction.to_string(), "it must be between 0 and 1");
-    }
+    check_fraction(fraction)?;
     let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
     labels.iter().for_each(|&label| *counts.entry(label).or_default() += 1);
     let largest = counts.values().copied().max().unwrap_or(0);
     if largest < 2 {
         let expected = "a stratified split needs a class of at least two";
-        return argument("the largest number of samples of a class", largest.to_string(), expected);
+        return Err(Error::argument("the largest number of samples of a class", largest, expected));
     }
     let quotas: Vec<f64> = counts.values().map(|&count| count as f64 * fraction).collect();
     let bounds: Vec<(usize, usize)> = counts.values().map(|&n| ((n - 1).min(1), n - 1)).collect();
     let sizes = apportion(&quotas, &bounds, (labels.len() as f64 * fraction).round() as usize);
     let mut wanted: BTreeMap<u32, usize> = counts.into_keys().zip(sizes).collect();
     Ok(shuffled_indices(labels.len(), seed).into_iter().partition(|&index| {
-        match wanted.get_mut(&labels[index]) {
-            Some(missing) if *missing > 0 => {
-                *missing -= 1;
-                false
-            }
-            _ => true,
-        }
+        let missing = wanted.entry(labels[index]).or_default();
+        let stays = *missing == 0;
+        *missing = missing.saturating_sub(1);
+        stays
     }))
+}
+
+/// Refuses a share that leaves nothing on one side.
+pub(super) fn check_fraction(fraction: f64) -> Result<()> {
+    if fraction > 0.0 && fraction < 1.0 {
+        return Ok(());
+    }
+    Err(Error::argument("fraction", fraction, "it must be between 0 and 1"))
 }
 
 /// Whole numbers near the quotas, each within its bounds, that add up to `total`, or as near to it as the

@@ -45,15 +45,12 @@ impl Vocabulary {
     /// [`Error::Argument`] if `max_words` leaves no room for a word.
     pub fn build<T: AsRef<str>>(texts: impl IntoIterator<Item = T>, max_words: usize) -> Result<Vocabulary> {
         if max_words < 3 {
-            let (argument, value) = ("max_words", max_words.to_string());
             let expected = "it counts padding and unknown, and must leave room for a word";
-            return Err(Error::Argument { argument, value, expected });
+            return Err(Error::argument("max_words", max_words, expected));
         }
         let mut counts: HashMap<String, u64> = HashMap::new();
-        for text in texts {
-            for word in words(text.as_ref()) {
-                *counts.entry(word).or_default() += 1;
-            }
+        for word in texts.into_iter().flat_map(|text| words(text.as_ref())) {
+            *counts.entry(word).or_default() += 1;
         }
         let mut ranked: Vec<(String, u64)> = counts.into_iter().collect();
         ranked.sort_unstable_by(|(a, m), (b, n)| (Reverse(m), a).cmp(&(Reverse(n), b)));

@@ -1,6 +1,8 @@
 //! What errors are made of and say of themselves, and the parts that their messages share.
 
 use std::fmt;
+#[cfg(any(feature = "checkpoints", feature = "data", feature = "plots"))]
+use std::{io, path::Path};
 
 use super::Error;
 use crate::dtype::DType;
@@ -15,6 +17,18 @@ impl Error {
     /// [`Error::Argument`] with a value as it prints itself.
     pub(crate) fn argument(argument: &'static str, value: impl ToString, expected: &'static str) -> Error {
         Error::Argument { argument, value: value.to_string(), expected }
+    }
+
+    /// [`Error::Io`] of a file, as `map_err` takes it.
+    #[cfg(any(feature = "checkpoints", feature = "data", feature = "plots"))]
+    pub(crate) fn io(path: &Path) -> impl Fn(io::Error) -> Error + Copy {
+        move |source| Error::Io { path: path.to_owned(), source }
+    }
+
+    /// [`Error::Corrupt`] of a file.
+    #[cfg(any(feature = "checkpoints", feature = "data"))]
+    pub(crate) fn corrupt(path: &Path, message: impl Into<String>) -> Error {
+        Error::Corrupt { path: path.to_owned(), message: message.into() }
     }
 
     /// The error without the operator, layer and line that wrap a recording error.

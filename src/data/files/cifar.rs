@@ -2,15 +2,9 @@
 //! planes, in files or in the archive that they come in. See <https://www.cs.toronto.edu/~kriz/cifar.html>.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
-use std::fs::File;
-use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use flate2::bufread::MultiGzDecoder;
-use tar::Archive;
-
-use super::{Dataset, TrainTest, check_labels, subfolder};
+use super::{Dataset, TrainTest, check_labels, missing, read_archive, subfolder};
 use crate::error::{Error, Result};
 
 /// The class names of CIFAR-10, by label.
@@ -71,7 +65,7 @@ const SHAPE: [usize; 3] = [3, 32, 32];
 const PIXELS: usize = SHAPE[0] * SHAPE[1] * SHAPE[2];
 
 /// One of the two sets in its binary format.
-struct Format {
+pub(super) struct Format {
     /// What the archive unpacks to.
     folder: &'static str,
     archive: &'static str,
@@ -81,7 +75,7 @@ struct Format {
     labels: &'static [&'static [&'static str]],
 }
 
-const CIFAR10: Format = Format {
+pub(super) const CIFAR10: Format = Format {
     folder: "cifar-10-batches-bin",
     archive: "cifar-10-binary.tar.gz",
     train: &[
@@ -95,7 +89,7 @@ const CIFAR10: Format = Format {
     labels: &[&CIFAR10_CLASSES],
 };
 
-const CIFAR100: Format = Format {
+pub(super) const CIFAR100: Format = Format {
     folder: "cifar-100-binary",
     archive: "cifar-100-binary.tar.gz",
     train: &["train.bin"],
@@ -144,95 +138,57 @@ pub fn cifar100(path: impl AsRef<Path>, labels: Cifar100Labels) -> Result<TrainT
     )
 }
 
-/// Whether [`cifar10`] finds any of its files, or its archive, in this folder.
-pub(super) fn any_cifar10_file(folder: &Path) -> bool {
-    CIFAR10.is_near(folder)
-}
-
-/// Whether [`cifar100`] finds any of its files, or its archive, in this folder.
-pub(super) fn any_cifar100_file(folder: &Path) -> bool {
-    CIFAR100.is_near(folder)
-}
-
 /// A file: where it was found, and its bytes.
 type Contents = (PathBuf, Vec<u8>);
-/// The files of a set that were found, by name.
-type Files = BTreeMap<&'static str, Contents>;
 
 impl Format {
     /// The set, with the labels of this byte of each record.
     fn read(&self, path: &Path, label: usize) -> Result<TrainTest> {
-        let (place, mut files) =
-            if path.is_file() { (path.to_owned(), self.read_archive(path)?) } else { self.read_near(path)? };
-        let missing = |what: String| {
+        let (place, mut files) = self.files(path)?;
+        let missing = |what: &[&str]| {
             let message = format!(
-                "no file {what} in this folder, and no archive `{}`; the binary version of the CIFAR sets is at \
+                "no file `{}` in this folder, and no archive `{}`; the binary version of the CIFAR sets is at \
                  https://www.cs.toronto.edu/~kriz/cifar.html",
+                what.join("` to `"),
                 self.archive
             );
-            let source = std::io::Error::new(std::io::ErrorKind::NotFound, message);
-            Error::Io { path: place.clone(), source }
+            missing(&place, message)
         };
-        let test = files.remove(self.test);
         let train: Vec<Contents> = self.train.iter().filter_map(|name| files.remove(*name)).collect();
         if train.is_empty() {
-            let names = [self.train[0], self.train[self.train.len() - 1]];
-            let names = if names[0] == names[1] { &names[..1] } else { &names[..] };
-            return Err(missing(format!("`{}`", names.join("` to `"))));
+            let mut names = vec![self.train[0], self.train[self.train.len() - 1]];
+            names.dedup();
+            return Err(missing(&names));
         }
-        let test = test.ok_or_else(|| missing(format!("`{}`", self.test)))?;
+        let test = files.remove(self.test).ok_or_else(|| missing(&[self.test]))?;
         Ok(TrainTest { train: self.dataset(&train, label)?, test: self.dataset(&[test], label)? })
     }
 
-    /// Whether [`read_near`](Format::read_near) finds anything in this folder.
-    fn is_near(&self, folder: &Path) -> bool {
+    /// Whether any of the files, or the archive, is in this folder.
+    pub(super) fn is_near(&self, folder: &Path) -> bool {
         let inner = subfolder(folder, self.folder);
         self.names().any(|name| inner.join(name).is_file()) || folder.join(self.archive).is_file()
     }
 
-    /// What is in the set's folder, or in its archive, in this folder, and where it was found.
-    fn read_near(&self, folder: &Path) -> Result<(PathBuf, Files)> {
-        let inner = subfolder(folder, self.folder);
-        let files: Vec<(&str, PathBuf)> = self.names().map(|name| (name, inner.join(name))).collect();
-        let archive = folder.join(self.archive);
-        if !files.iter().any(|(_, path)| path.is_file()) && archive.is_file() {
-            let files = self.read_archive(&archive)?;
+    /// Where the set was found, and those of its files that are there, by name: in the set's folder, else in
+    /// the archive, which may be the path itself. Within the archive they may be anywhere.
+    fn files(&self, path: &Path) -> Result<(PathBuf, BTreeMap<&'static str, Contents>)> {
+        let inner = subfolder(path, self.folder);
+        let archive = if path.is_file() { path.to_owned() } else { path.join(self.archive) };
+        let there: Vec<&str> = self.names().filter(|name| inner.join(name).is_file()).collect();
+        if there.is_empty() && archive.is_file() {
+            let files = read_archive(&archive, |inner| self.names().find(|name| inner.ends_with(name)))?;
+            let contents = |(name, inner, bytes)| (name, (archive.join::<PathBuf>(inner), bytes));
+            let files = files.into_iter().map(contents).collect();
             return Ok((archive, files));
         }
-        let mut found = BTreeMap::new();
-        for (name, path) in files.into_iter().filter(|(_, path)| path.is_file()) {
-            let bytes = std::fs::read(&path).map_err(|source| Error::Io { path: path.clone(), source })?;
-            found.insert(name, (path, bytes));
-        }
-        Ok((inner, found))
-    }
-
-    /// The set's files in its archive, wherever they are in it.
-    fn read_archive(&self, path: &Path) -> Result<Files> {
-        let file = File::open(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
-        let corrupt = |message: String| Error::Corrupt { path: path.to_owned(), message };
-        let damaged = |e: std::io::Error| corrupt(format!("the archive is damaged or truncated: {e}"));
-        let mut archive = Archive::new(MultiGzDecoder::new(BufReader::new(file)));
-        let mut found = BTreeMap::new();
-        for entry in archive.entries().map_err(damaged)? {
-            let mut entry = entry.map_err(damaged)?;
-            let inner = entry.path().map_err(damaged)?.into_owned();
-            let name = inner.file_name().and_then(OsStr::to_str).unwrap_or_default();
-            let Some(name) = self.names().find(|known| *known == name) else { continue };
-            if !entry.header().entry_type().is_file() {
-                continue;
-            }
-            let size = entry.size();
-            let mut bytes = Vec::new();
-            entry.read_to_end(&mut bytes).map_err(damaged)?;
-            if (bytes.len() as u64) < size {
-                return Err(corrupt(format!("truncated within `{}`", inner.display())));
-            }
-            found.insert(name, (path.join(inner), bytes));
-        }
-        // A tar archive ends before its gzip stream does; reaching the end checks the sum.
-        std::io::copy(&mut archive.into_inner(), &mut std::io::sink()).map_err(damaged)?;
-        Ok(found)
+        let read = |name| {
+            let path = inner.join(name);
+            let bytes = std::fs::read(&path).map_err(Error::io(&path))?;
+            Ok((name, (path, bytes)))
+        };
+        let files = there.into_iter().map(read).collect::<Result<_>>()?;
+        Ok((inner, files))
     }
 
     /// The names of all files.
@@ -261,16 +217,16 @@ impl Format {
 
     /// Fails unless a file holds whole records with labels in range, at least one.
     fn check(&self, path: &Path, bytes: &[u8]) -> Result<()> {
-        let corrupt = |message: String| Err(Error::Corrupt { path: path.to_owned(), message });
         let expected = self.record();
         if bytes.is_empty() {
-            return corrupt("it is empty".to_owned());
+            return Err(Error::corrupt(path, "it is empty"));
         }
         let (records, rest) = (bytes.len() / expected, bytes.len() % expected);
         if rest != 0 {
-            return corrupt(format!(
+            let message = format!(
                 "truncated: {rest} bytes after {records} whole records, {expected} expected in a record"
-            ));
+            );
+            return Err(Error::corrupt(path, message));
         }
         for (offset, names) in self.labels.iter().enumerate() {
             let labels: Vec<u32> = bytes[offset..].iter().step_by(expected).map(|&b| u32::from(b)).collect();

@@ -31,12 +31,12 @@ pub struct IdxArray {
 /// is damaged.
 pub fn read_idx(path: impl AsRef<Path>) -> Result<IdxArray> {
     let path = path.as_ref();
-    let bytes = std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
+    let bytes = std::fs::read(path).map_err(Error::io(path))?;
     let parsed = match bytes[..] {
         [0x1f, 0x8b, ..] => parse(&mut MultiGzDecoder::new(&bytes[..])),
         _ => parse(&mut &bytes[..]),
     };
-    parsed.map_err(|message| Error::Corrupt { path: path.to_owned(), message })
+    parsed.map_err(|message| Error::corrupt(path, message))
 }
 
 fn parse(source: &mut dyn Read) -> Result<IdxArray, String> {

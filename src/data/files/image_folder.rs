@@ -1,6 +1,8 @@
 //! A folder of images as a data set: one folder for each class.
 
 use std::ffi::OsStr;
+use std::fs::DirEntry;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use image::imageops::{FilterType, resize};
@@ -85,24 +87,20 @@ pub fn image_folder(folder: impl AsRef<Path>, options: &ImageOptions) -> Result<
     let (classes, files) = list(folder, options.skip_others)?;
     let images: Vec<Result<Planes>> = files.par_iter().map(|(path, _)| decode(path, options)).collect();
     let mut inputs = Vec::new();
-    let mut first: Option<([usize; 2], &Path)> = None;
+    let mut first: Option<([usize; 3], &Path)> = None;
     for (image, (path, _)) in images.into_iter().zip(&files) {
         let image = image?;
-        let (expected, first) = *first.get_or_insert((image.size, path));
-        if image.size != expected {
+        let (expected, first) = *first.get_or_insert((image.shape, path));
+        if image.shape != expected {
+            let [[_, found @ ..], [_, expected @ ..]] = [image.shape, expected];
             let (path, first) = (path.clone(), first.to_owned());
-            return Err(Error::ImageSize { path, found: image.size, expected, first });
+            return Err(Error::ImageSize { path, found, expected, first });
         }
         inputs.extend(image.data);
     }
-    let [height, width] = first.map_or([0; 2], |(size, _)| size);
-    let channels = match options.channels {
-        ImageChannels::Grayscale => 1,
-        ImageChannels::Rgb => 3,
-    };
+    let shape = first.map_or([0; 3], |(shape, _)| shape);
     let labels = files.iter().map(|&(_, class)| class).collect();
-    let data = Dataset::new([channels, height, width], inputs, labels, classes.len() as u32)?;
-    data.with_class_names(&classes)
+    Dataset::new(shape, inputs, labels, classes.len() as u32)?.with_class_names(&classes)
 }
 
 fn check_size(options: &ImageOptions) -> Result<()> {
@@ -110,7 +108,7 @@ fn check_size(options: &ImageOptions) -> Result<()> {
     match options.size {
         Some(size) if !size.iter().all(fits) => {
             let expected = "height and width must be at least 1, and fit 32 bits";
-            Err(Error::Argument { argument: "size", value: format!("{size:?}"), expected })
+            Err(Error::argument("size", format!("{size:?}"), expected))
         }
         _ => Ok(()),
     }
@@ -120,47 +118,41 @@ fn check_size(options: &ImageOptions) -> Result<()> {
 type Listing = (Vec<String>, Vec<(PathBuf, u32)>);
 
 fn list(folder: &Path, skip_others: bool) -> Result<Listing> {
-    let corrupt =
-        |path: &Path, message: &str| Error::Corrupt { path: path.to_owned(), message: message.to_owned() };
     let (mut classes, mut files) = (Vec::new(), Vec::new());
     for path in entries(folder)? {
         if !path.is_dir() {
             if skip_others {
                 continue;
             }
-            return Err(corrupt(&path, "it is not in the folder of a class"));
+            return Err(Error::corrupt(&path, "it is not in the folder of a class"));
         }
         let name = path.file_name().and_then(OsStr::to_str);
-        let name = name.ok_or_else(|| corrupt(&path, "the name of the class is not UTF-8"))?;
+        let name = name.ok_or_else(|| Error::corrupt(&path, "the name of the class is not UTF-8"))?;
         let before = files.len();
         for file in entries(&path)? {
             if is_image(&file) {
                 files.push((file, classes.len() as u32));
             } else if !skip_others {
-                return Err(corrupt(&file, "it is no PNG or JPEG file by its name"));
+                return Err(Error::corrupt(&file, "it is no PNG or JPEG file by its name"));
             }
         }
         if files.len() == before {
-            return Err(corrupt(&path, "the class has no images"));
+            return Err(Error::corrupt(&path, "the class has no images"));
         }
         classes.push(name.to_owned());
     }
     if classes.is_empty() {
-        return Err(corrupt(folder, "it has no folders: each class needs one of its own"));
+        return Err(Error::corrupt(folder, "it has no folders: each class needs one of its own"));
     }
     Ok((classes, files))
 }
 
 /// What is in a folder, by name, without what begins with a dot.
 fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
-    let failed = |source| Error::Io { path: folder.to_owned(), source };
-    let mut paths = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        if !entry.file_name().as_encoded_bytes().starts_with(b".") {
-            paths.push(entry.path());
-        }
-    }
+    let entries = std::fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+    let mut entries = entries.map_err(Error::io(folder))?;
+    entries.retain(|entry| !entry.file_name().as_encoded_bytes().starts_with(b"."));
+    let mut paths: Vec<PathBuf> = entries.iter().map(DirEntry::path).collect();
     paths.sort();
     Ok(paths)
 }
@@ -172,32 +164,29 @@ fn is_image(path: &Path) -> bool {
 
 /// An image as planes of numbers.
 struct Planes {
-    /// Height and width.
-    size: [usize; 2],
+    /// Channels, height and width.
+    shape: [usize; 3],
     data: Vec<f32>,
 }
 
 /// An image in the channels and the size asked for.
 fn decode(path: &Path, options: &ImageOptions) -> Result<Planes> {
-    let failed = |source| Error::Io { path: path.to_owned(), source };
-    let reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format).map_err(failed)?;
-    let decoded = reader.decode().map_err(|e| {
-        let message = format!("it cannot be decoded: {e}");
-        Error::Corrupt { path: path.to_owned(), message }
-    })?;
+    let reader =
+        ImageReader::open(path).and_then(ImageReader::with_guessed_format).map_err(Error::io(path))?;
+    let decoded = reader.decode();
+    let decoded = decoded.map_err(|e| Error::corrupt(path, format!("it cannot be decoded: {e}")))?;
     let mut image = floats(decoded);
     if let Some([height, width]) = options.size {
         // The size fits 32 bits: it was checked.
         image = resize(&image, width as u32, height as u32, FilterType::Triangle);
     }
-    let size = [image.height() as usize, image.width() as usize];
-    let data = match options.channels {
-        ImageChannels::Grayscale => image.pixels().map(|pixel| luma(pixel.0)).collect(),
-        ImageChannels::Rgb => {
-            (0..3).flat_map(|c| image.pixels().map(move |pixel| pixel.0[c].clamp(0.0, 1.0))).collect()
-        }
+    let (height, width) = (image.height() as usize, image.width() as usize);
+    let planes = (0..3).flat_map(|c| image.pixels().map(move |pixel| pixel.0[c].clamp(0.0, 1.0)));
+    let (channels, data) = match options.channels {
+        ImageChannels::Grayscale => (1, image.pixels().map(|pixel| luma(pixel.0)).collect()),
+        ImageChannels::Rgb => (3, planes.collect()),
     };
-    Ok(Planes { size, data })
+    Ok(Planes { shape: [channels, height, width], data })
 }
 
 /// The colours in `[0, 1]`: of 8 bits, exactly what dividing by 255 gives.

@@ -3,14 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fs::File;
-use std::io::{BufReader, ErrorKind, Read};
+use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
-use flate2::bufread::MultiGzDecoder;
-use tar::Archive;
-
-use super::{Texts, TrainTestTexts};
+use super::{Texts, TrainTestTexts, missing, read_archive};
 use crate::error::{Error, Result};
 
 /// The class names of [`imdb`], by label.
@@ -23,9 +19,8 @@ const CLASSES: [&str; 2] = ["neg", "pos"];
 const FOLDER: &str = "aclImdb";
 const SOURCE: &str = "the Large Movie Review Dataset is at https://ai.stanford.edu/~amaas/data/sentiment/";
 
-/// The reviews of each split and class by the names of their files: in one order, wherever they were
-/// read from.
-type Reviews = [[BTreeMap<String, String>; 2]; 2];
+/// The split, the class and the file's name of a review.
+type Place = (usize, usize, String);
 
 /// Reads the Large Movie Review Dataset (Maas, Daly, Pham, Huang, Ng and Potts, ACL 2011): film reviews
 /// that are negative (label 0) or positive (1), from `train/neg`, `train/pos`, `test/neg` and `test/pos`.
@@ -43,39 +38,50 @@ type Reviews = [[BTreeMap<String, String>; 2]; 2];
 /// [`Error::Corrupt`] for a damaged or truncated archive, for a review that is not UTF-8, and for a split
 /// that has no reviews of a class.
 pub fn imdb(path: impl AsRef<Path>) -> Result<TrainTestTexts> {
-    let path = path.as_ref();
-    let (found, [train, test]) = read(path)?;
+    let (found, files) = read(path.as_ref())?;
+    // By the names of their files: in one order, wherever they were read from.
+    let mut reviews: [[BTreeMap<String, String>; 2]; 2] = Default::default();
+    for ((split, class, name), path, bytes) in files {
+        let text = String::from_utf8(bytes).map_err(|e| {
+            let at = e.utf8_error().valid_up_to();
+            let message = format!("it is not UTF-8: byte {at} is 0x{:02x}", e.as_bytes()[at]);
+            if !found.is_file() {
+                return Error::corrupt(&path, message);
+            }
+            Error::corrupt(&found, format!("`{}`: {message}", path.display()))
+        })?;
+        reviews[split][class].insert(name, text);
+    }
+    let [train, test] = reviews;
     let texts = |split: usize, reviews: [BTreeMap<String, String>; 2]| {
         if let Some(class) = reviews.iter().position(BTreeMap::is_empty) {
             let message = format!("it has no reviews (`{}/{}/*.txt`)", SPLITS[split], CLASSES[class]);
-            return Err(Error::Corrupt { path: found.clone(), message });
+            return Err(Error::corrupt(&found, message));
         }
-        let [negative, positive] = reviews.map(|class| class.into_values().collect::<Vec<_>>());
-        let labels = [vec![0; negative.len()], vec![1; positive.len()]].concat();
-        Texts::new([negative, positive].concat(), labels, 2)
+        let labelled = reviews.into_iter().zip(0..);
+        let labelled = labelled.flat_map(|(class, label)| class.into_values().map(move |text| (text, label)));
+        let (texts, labels) = labelled.unzip();
+        Texts::new(texts, labels, 2)
     };
     Ok(TrainTestTexts { train: texts(0, train)?, test: texts(1, test)? })
 }
 
-/// Where the reviews were found, and what they are.
-fn read(path: &Path) -> Result<(PathBuf, Reviews)> {
-    if path.is_file() {
-        return Ok((path.to_owned(), read_archive(path)?));
-    }
-    let is_set = |folder: &Path| SPLITS.iter().all(|split| folder.join(split).is_dir());
-    if let Some(folder) = [path.join(FOLDER), path.to_owned()].into_iter().find(|f| is_set(f)) {
+/// Where the reviews were found, and each with its place, its path and its bytes.
+fn read(path: &Path) -> Result<(PathBuf, Vec<(Place, PathBuf, Vec<u8>)>)> {
+    let is_set = |folder: &PathBuf| SPLITS.iter().all(|split| folder.join(split).is_dir());
+    if let Some(folder) = [path.join(FOLDER), path.to_owned()].into_iter().find(is_set) {
         let reviews = read_folder(&folder)?;
         return Ok((folder, reviews));
     }
-    let Some(archive) = find_archive(path) else {
+    let archive = if path.is_file() { Some(path.to_owned()) } else { find_archive(path) };
+    let Some(archive) = archive else {
         let message = format!(
             "no folder `{FOLDER}` that holds `train` and `test`, and no archive `{FOLDER}_v1.tar.gz` or \
              `{FOLDER}*.tar.gz`, in this folder; {SOURCE}"
         );
-        let source = std::io::Error::new(ErrorKind::NotFound, message);
-        return Err(Error::Io { path: path.to_owned(), source });
+        return Err(missing(path, message));
     };
-    let reviews = read_archive(&archive)?;
+    let reviews = read_archive(&archive, place)?;
     Ok((archive, reviews))
 }
 
@@ -92,73 +98,33 @@ fn find_archive(folder: &Path) -> Option<PathBuf> {
     std::fs::read_dir(folder).ok()?.filter_map(|entry| Some(entry.ok()?.path())).filter(is_archive).min()
 }
 
-fn read_folder(folder: &Path) -> Result<Reviews> {
-    let failed = |path: &Path, source| Error::Io { path: path.to_owned(), source };
-    let mut reviews = Reviews::default();
+fn read_folder(folder: &Path) -> Result<Vec<(Place, PathBuf, Vec<u8>)>> {
+    let mut reviews = Vec::new();
     for (split, class) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
         let folder = folder.join(SPLITS[split]).join(CLASSES[class]);
         let entries = match std::fs::read_dir(&folder) {
             // `imdb` says that there are no reviews.
             Err(e) if e.kind() == ErrorKind::NotFound => continue,
-            entries => entries.map_err(|e| failed(&folder, e))?,
+            entries => entries.map_err(Error::io(&folder))?,
         };
         for entry in entries {
-            let path = entry.map_err(|e| failed(&folder, e))?.path();
-            let Some(name) = review_name(&path).filter(|_| path.is_file()) else { continue };
-            let bytes = std::fs::read(&path).map_err(|e| failed(&path, e))?;
-            let text = decode(bytes).map_err(|message| Error::Corrupt { path, message })?;
-            reviews[split][class].insert(name, text);
+            let path = entry.map_err(Error::io(&folder))?.path();
+            let Some(place) = place(&path).filter(|_| path.is_file()) else { continue };
+            let bytes = std::fs::read(&path).map_err(Error::io(&path))?;
+            reviews.push((place, path, bytes));
         }
     }
     Ok(reviews)
 }
 
-/// The name of a file that holds a review. Those that begin with a dot are other programs' notes.
-fn review_name(path: &Path) -> Option<String> {
-    let name = path.file_name()?.to_str()?;
-    (name.ends_with(".txt") && !name.starts_with('.')).then(|| name.to_owned())
-}
-
-fn decode(bytes: Vec<u8>) -> Result<String, String> {
-    String::from_utf8(bytes).map_err(|e| {
-        let at = e.utf8_error().valid_up_to();
-        format!("it is not UTF-8: byte {at} is 0x{:02x}", e.as_bytes()[at])
-    })
-}
-
-fn read_archive(path: &Path) -> Result<Reviews> {
-    let file = File::open(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
-    let corrupt = |message: String| Error::Corrupt { path: path.to_owned(), message };
-    let damaged = |e: std::io::Error| corrupt(format!("the archive is damaged or truncated: {e}"));
-    let mut archive = Archive::new(MultiGzDecoder::new(BufReader::new(file)));
-    let mut reviews = Reviews::default();
-    for entry in archive.entries().map_err(damaged)? {
-        let mut entry = entry.map_err(damaged)?;
-        if !entry.header().entry_type().is_file() {
-            continue;
-        }
-        let inner = entry.path().map_err(damaged)?.into_owned();
-        let Some((split, class, name)) = place(&inner) else { continue };
-        let size = entry.size();
-        let mut bytes = Vec::new();
-        entry.read_to_end(&mut bytes).map_err(damaged)?;
-        if (bytes.len() as u64) < size {
-            return Err(corrupt(format!("truncated within `{}`", inner.display())));
-        }
-        let text = decode(bytes).map_err(|e| corrupt(format!("`{}`: {e}", inner.display())))?;
-        reviews[split][class].insert(name, text);
-    }
-    // A tar archive ends before its gzip stream does; reaching the end checks the sum.
-    std::io::copy(&mut archive.into_inner(), &mut std::io::sink()).map_err(damaged)?;
-    Ok(reviews)
-}
-
-/// The split, the class and the name of an archive's file, if it is a review: its last two folders say.
-fn place(path: &Path) -> Option<(usize, usize, String)> {
+/// The place of a file, if it is a review: its last two folders say. Names that begin with a dot are other
+/// programs' notes.
+fn place(path: &Path) -> Option<Place> {
     let mut folders = path.parent()?.components().rev().map(Component::as_os_str);
     let class = folders.next()?;
     let split = folders.next()?;
     let class = CLASSES.iter().position(|c| class == *c)?;
     let split = SPLITS.iter().position(|s| split == *s)?;
-    Some((split, class, review_name(path)?))
+    let name = path.file_name()?.to_str()?;
+    (name.ends_with(".txt") && !name.starts_with('.')).then(|| (split, class, name.to_owned()))
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::public::MNIST_URL;
-use super::{Dataset, TrainTest, check_labels, read_idx, subfolder};
+use super::{Dataset, TrainTest, check_labels, missing, read_idx, subfolder};
 use crate::error::{Error, Result};
 
 /// The class names of Fashion-MNIST, by label.
@@ -35,7 +35,7 @@ const MNIST_CLASSES: u32 = 10;
 /// files do not fit together; [`Error::LabelOutOfRange`] for a label above 9.
 pub fn mnist(folder: impl AsRef<Path>) -> Result<TrainTest> {
     let source = format!("; MNIST is at {MNIST_URL}, each file by its name with .gz");
-    read_set(folder.as_ref(), &PLAIN_OR_PACKED, &source)
+    read_set(folder.as_ref(), &source)
 }
 
 /// Reads Fashion-MNIST (Xiao, Rasul and Vollgraf, 2017) as [`mnist`] does, from the folder
@@ -46,63 +46,57 @@ pub fn mnist(folder: impl AsRef<Path>) -> Result<TrainTest> {
 /// As for [`mnist`].
 pub fn fashion_mnist(folder: impl AsRef<Path>) -> Result<TrainTest> {
     let source = "; Fashion-MNIST is at https://github.com/zalandoresearch/fashion-mnist";
-    let data = read_set(&subfolder(folder.as_ref(), "fashion-mnist"), &PLAIN_OR_PACKED, source)?;
+    let data = read_set(&subfolder(folder.as_ref(), "fashion-mnist"), source)?;
     data.with_class_names(&FASHION_MNIST_CLASSES)
 }
 
-/// What may follow the name of a file, in the order in which it is looked for.
-const PLAIN_OR_PACKED: [&str; 2] = ["", ".gz"];
-
-/// The four files of a set in MNIST's format, each the first that is there of its name with one of
-/// `endings`; `source` ends the message about a missing one.
-pub(super) fn read_set(folder: &Path, endings: &[&str], source: &str) -> Result<TrainTest> {
+/// The four files of a set in MNIST's format; `source` ends the message about a missing one.
+fn read_set(folder: &Path, source: &str) -> Result<TrainTest> {
     let part = |prefix: &str| {
-        let images = find(folder, &format!("{prefix}-images-idx3-ubyte"), endings, source)?;
-        let labels = find(folder, &format!("{prefix}-labels-idx1-ubyte"), endings, source)?;
+        let images = find(folder, &format!("{prefix}-images-idx3-ubyte"), source)?;
+        let labels = find(folder, &format!("{prefix}-labels-idx1-ubyte"), source)?;
         read_images(&images, &labels, MNIST_CLASSES).map(|data| (data, images))
     };
     let ((train, _), (test, test_images)) = (part("train")?, part("t10k")?);
     let (found, expected) = (test.input_shape(), train.input_shape());
     if found != expected {
         let message = format!("its samples are {found}, {expected} expected as in training");
-        return Err(Error::Corrupt { path: test_images, message });
+        return Err(Error::corrupt(&test_images, message));
     }
     Ok(TrainTest { train, test })
 }
 
 /// Whether a folder holds any of the four files.
 pub(super) fn any_file(folder: &Path) -> bool {
-    let there = |name: String| find(folder, &name, &PLAIN_OR_PACKED, "").is_ok();
+    let there = |name: String| find(folder, &name, "").is_ok();
     let pair = |prefix| [format!("{prefix}-images-idx3-ubyte"), format!("{prefix}-labels-idx1-ubyte")];
     ["train", "t10k"].into_iter().flat_map(pair).any(there)
 }
 
-/// The file of this name and one of the endings.
-fn find(folder: &Path, name: &str, endings: &[&str], source: &str) -> Result<PathBuf> {
-    let names: Vec<String> = endings.iter().map(|ending| format!("{name}{ending}")).collect();
+/// The file of this name, plain or else packed.
+fn find(folder: &Path, name: &str, source: &str) -> Result<PathBuf> {
+    let names = [name.to_owned(), format!("{name}.gz")];
     let found = names.iter().map(|n| folder.join(n)).find(|path| path.is_file());
-    found.ok_or_else(|| {
-        let message = format!("no file `{}` in this folder{source}", names.join("` or `"));
-        let source = std::io::Error::new(std::io::ErrorKind::NotFound, message);
-        Error::Io { path: folder.to_owned(), source }
-    })
+    let message = || format!("no file `{}` in this folder{source}", names.join("` or `"));
+    found.ok_or_else(|| missing(folder, message()))
 }
 
 /// A pair of IDX files: images `[n, height, width]` and labels `[n]`.
 fn read_images(images: &Path, labels: &Path, classes: u32) -> Result<Dataset> {
-    let corrupt = |path: &Path, message: String| Error::Corrupt { path: path.to_owned(), message };
     let pixels = read_idx(images)?;
     let &[count, height, width] = &pixels.dims[..] else {
-        return Err(corrupt(images, format!("its dimensions are {:?}, 3 expected for images", pixels.dims)));
+        let message = format!("its dimensions are {:?}, 3 expected for images", pixels.dims);
+        return Err(Error::corrupt(images, message));
     };
     let given = read_idx(labels)?;
     if given.dims.len() != 1 {
-        return Err(corrupt(labels, format!("its dimensions are {:?}, 1 expected for labels", given.dims)));
+        let message = format!("its dimensions are {:?}, 1 expected for labels", given.dims);
+        return Err(Error::corrupt(labels, message));
     }
     if given.data.len() != count {
         let message =
             format!("{} labels, {count} expected for the images of {}", given.data.len(), images.display());
-        return Err(corrupt(labels, message));
+        return Err(Error::corrupt(labels, message));
     }
     let classes_of: Vec<u32> = given.data.into_iter().map(u32::from).collect();
     check_labels(&labels.display().to_string(), &classes_of, classes)?;

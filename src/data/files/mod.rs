@@ -1,5 +1,6 @@
 //! Readers for files of samples.
 
+mod archive;
 mod cifar;
 #[cfg(feature = "download")]
 #[cfg_attr(docsrs, doc(cfg(feature = "download")))]
@@ -12,6 +13,7 @@ mod mnist;
 mod public;
 mod table;
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 pub use cifar::{
@@ -27,9 +29,16 @@ pub use public::PublicDataset;
 pub use table::{Table, TableOptions};
 
 use super::{Dataset, Samples, Texts, TrainTest, TrainTestTexts, check_labels};
+use crate::error::Error;
+use archive::read_archive;
 
 /// The folder of this name in `folder`, or `folder` itself where it has none.
 fn subfolder(folder: &Path, name: &str) -> PathBuf {
     let inner = folder.join(name);
     if inner.is_dir() { inner } else { folder.to_owned() }
+}
+
+/// What is said of a folder that lacks what was looked for.
+fn missing(folder: &Path, message: String) -> Error {
+    Error::io(folder)(io::Error::new(io::ErrorKind::NotFound, message))
 }

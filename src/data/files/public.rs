@@ -1,7 +1,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::cifar::{any_cifar10_file, any_cifar100_file};
+use super::cifar::{CIFAR10, CIFAR100};
 use super::mnist::any_file;
 use super::{Cifar100Labels, TrainTest, cifar10, cifar100, fashion_mnist, mnist, subfolder};
 use crate::error::{Error, Result};
@@ -75,8 +75,8 @@ impl PublicDataset {
         match self {
             PublicDataset::Mnist => any_file(folder),
             PublicDataset::FashionMnist => any_file(&subfolder(folder, "fashion-mnist")),
-            PublicDataset::Cifar10 => any_cifar10_file(folder),
-            PublicDataset::Cifar100 => any_cifar100_file(folder),
+            PublicDataset::Cifar10 => CIFAR10.is_near(folder),
+            PublicDataset::Cifar100 => CIFAR100.is_near(folder),
         }
     }
 
@@ -98,22 +98,13 @@ impl PublicDataset {
     /// # Errors
     /// As for [`read`](PublicDataset::read), and for fetching.
     pub fn load(self, folder: Option<&Path>) -> Result<TrainTest> {
-        let base = folder.map(Path::to_owned).or_else(data_folder).unwrap_or_else(|| "data".into());
-        self.read_or_fetch(&base, folder)
-    }
-
-    #[cfg(feature = "download")]
-    fn read_or_fetch(self, base: &Path, folder: Option<&Path>) -> Result<TrainTest> {
-        let download = super::download::Download::new();
-        match folder {
-            Some(folder) => download.folder(folder).load(self, base),
-            None => download.load(self, base),
-        }
-    }
-
-    #[cfg(not(feature = "download"))]
-    fn read_or_fetch(self, base: &Path, _: Option<&Path>) -> Result<TrainTest> {
-        self.read(base)
+        let named = || named_folder(|name| std::env::var_os(name));
+        let base = folder.map(Path::to_owned).or_else(named).unwrap_or_else(|| "data".into());
+        #[cfg(feature = "download")]
+        let data = super::download::load(self, &base, folder);
+        #[cfg(not(feature = "download"))]
+        let data = self.read(&base);
+        data
     }
 
     fn facts(self) -> Facts {
@@ -145,11 +136,6 @@ impl PublicDataset {
             },
         }
     }
-}
-
-/// The folder that `RETAPE_DATA` names, if it is set.
-fn data_folder() -> Option<PathBuf> {
-    named_folder(|name| std::env::var_os(name))
 }
 
 /// The folder that `RETAPE_DATA` names in this environment; an empty value names none.

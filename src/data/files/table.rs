@@ -79,6 +79,7 @@ pub struct Table {
 #[derive(Clone, Debug, PartialEq)]
 struct Row {
     line: u64,
+    /// One for each column.
     fields: StringRecord,
 }
 
@@ -105,7 +106,7 @@ impl Table {
     /// quote, a line end or not ASCII.
     pub fn read_with(path: impl AsRef<Path>, options: &TableOptions) -> Result<Table> {
         let path = path.as_ref();
-        let bytes = std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
+        let bytes = std::fs::read(path).map_err(Error::io(path))?;
         parse(path.to_owned(), bytes, options)
     }
 
@@ -123,7 +124,7 @@ impl Table {
     /// As for [`read_with`](Table::read_with).
     pub fn parse_with(name: &str, mut reader: impl Read, options: &TableOptions) -> Result<Table> {
         let mut bytes = Vec::new();
-        reader.read_to_end(&mut bytes).map_err(|source| Error::Io { path: name.into(), source })?;
+        reader.read_to_end(&mut bytes).map_err(Error::io(name.as_ref()))?;
         parse(name.into(), bytes, options)
     }
 
@@ -148,7 +149,7 @@ impl Table {
     /// [`Error::CsvColumn`].
     pub fn column_str(&self, name: &str) -> Result<Vec<&str>> {
         let column = self.column(name)?;
-        Ok(self.rows.iter().map(|row| field(row, column)).collect())
+        Ok(self.rows.iter().map(|row| &row.fields[column]).collect())
     }
 
     /// A column of numbers.
@@ -230,10 +231,8 @@ impl Table {
     /// [`Error::CsvColumn`]; [`Error::Csv`] for the first field that is missing.
     pub fn categories(&self, name: &str) -> Result<Vec<String>> {
         let column = self.column(name)?;
-        if let Some(row) = self.rows.iter().find(|row| self.is_missing(row, column)) {
-            return Err(self.unexpected(row, column, "a category"));
-        }
-        let fields: BTreeSet<&str> = self.rows.iter().map(|row| field(row, column)).collect();
+        self.check(column, "a category", |row| !self.is_missing(row, column))?;
+        let fields: BTreeSet<&str> = self.rows.iter().map(|row| &row.fields[column]).collect();
         Ok(fields.into_iter().map(str::to_owned).collect())
     }
 
@@ -255,10 +254,8 @@ impl Table {
     /// [`Error::DuplicateName`] for a column that there is already, as where a category is named twice.
     pub fn one_hot<S: AsRef<str>>(mut self, name: &str, categories: &[S]) -> Result<Table> {
         let column = self.column(name)?;
-        let known = |row: &Row| categories.iter().any(|category| category.as_ref() == field(row, column));
-        if let Some(row) = self.rows.iter().find(|row| !known(row)) {
-            return Err(self.unexpected(row, column, "one of the categories"));
-        }
+        let known = |row: &Row| categories.iter().any(|category| *category.as_ref() == row.fields[column]);
+        self.check(column, "one of the categories", known)?;
         for category in categories {
             let category = category.as_ref();
             let added = format!("{name}={category}");
@@ -267,7 +264,7 @@ impl Table {
             }
             self.names.push(added);
             for row in &mut self.rows {
-                let is_of = field(row, column) == category;
+                let is_of = row.fields[column] == *category;
                 row.fields.push_field(if is_of { "1" } else { "0" });
             }
         }
@@ -291,8 +288,7 @@ impl Table {
     fn numbers(&self, argument: &'static str, names: &[&str]) -> Result<Vec<f32>> {
         let columns = self.columns(names)?;
         if columns.is_empty() {
-            let expected = "at least one column must be named";
-            return Err(Error::Argument { argument, value: "[]".to_owned(), expected });
+            return Err(Error::argument(argument, "[]", "at least one column must be named"));
         }
         if self.is_empty() {
             return Err(Error::NoSamples { name: self.name.display().to_string() });
@@ -304,10 +300,8 @@ impl Table {
     /// The label of each row, and the classes by label.
     fn classes(&self, name: &str) -> Result<(Vec<u32>, Vec<String>)> {
         let column = self.column(name)?;
-        if let Some(row) = self.rows.iter().find(|row| self.is_missing(row, column)) {
-            return Err(self.unexpected(row, column, "a label"));
-        }
-        let fields: Vec<&str> = self.rows.iter().map(|row| field(row, column)).collect();
+        self.check(column, "a label", |row| !self.is_missing(row, column))?;
+        let fields: Vec<&str> = self.rows.iter().map(|row| &row.fields[column]).collect();
         let integers: Option<Vec<i64>> = fields.iter().map(|field| field.parse().ok()).collect();
         Ok(match integers {
             Some(integers) => number_classes(&integers),
@@ -316,29 +310,28 @@ impl Table {
     }
 
     fn is_missing(&self, row: &Row, column: usize) -> bool {
-        self.missing.iter().any(|missing| missing == field(row, column))
+        self.missing.iter().any(|missing| *missing == row.fields[column])
     }
 
     fn number(&self, row: &Row, column: usize) -> Result<f32> {
-        let number: Option<f32> = field(row, column).parse().ok().filter(|value: &f32| value.is_finite());
-        match number {
-            _ if self.is_missing(row, column) => {
-                Err(self.unexpected(row, column, "a number, not a missing value"))
-            }
-            None => Err(self.unexpected(row, column, "a finite f32")),
-            Some(number) => Ok(number),
-        }
+        let expected = match row.fields[column].parse::<f32>() {
+            _ if self.is_missing(row, column) => "a number, not a missing value",
+            Ok(number) if number.is_finite() => return Ok(number),
+            _ => "a finite f32",
+        };
+        Err(self.unexpected(row, column, expected))
+    }
+
+    /// Fails for the first row whose field in a column is not as it should be.
+    fn check(&self, column: usize, expected: &'static str, is_right: impl Fn(&Row) -> bool) -> Result<()> {
+        let wrong = self.rows.iter().find(|row| !is_right(row));
+        wrong.map_or(Ok(()), |row| Err(self.unexpected(row, column, expected)))
     }
 
     fn unexpected(&self, row: &Row, column: usize, expected: &'static str) -> Error {
-        let (path, value) = (self.name.clone(), field(row, column).to_owned());
+        let (path, value) = (self.name.clone(), row.fields[column].to_owned());
         Error::Csv { path, line: row.line, column: self.names[column].clone(), value, expected }
     }
-}
-
-/// Every row of a table has a field for each column.
-fn field(row: &Row, column: usize) -> &str {
-    &row.fields[column]
 }
 
 /// Each label's place among the distinct ones in order, and those.
@@ -354,7 +347,7 @@ fn parse(path: PathBuf, bytes: Vec<u8>, options: &TableOptions) -> Result<Table>
     let text = decode(&path, bytes)?;
     let mut rows = records(&path, text.strip_prefix('\u{feff}').unwrap_or(&text), options)?.into_iter();
     let Some(first) = rows.next() else {
-        return Err(Error::Corrupt { path, message: "it is empty".to_owned() });
+        return Err(Error::corrupt(&path, "it is empty"));
     };
     let expected = first.fields.len();
     let names: Vec<String> = if options.header {
@@ -374,8 +367,8 @@ fn check_delimiter(delimiter: u8) -> Result<()> {
     if delimiter.is_ascii() && !b"\"\r\n".contains(&delimiter) {
         return Ok(());
     }
-    let (argument, value) = ("delimiter", format!("0x{delimiter:02x}"));
-    Err(Error::Argument { argument, value, expected: "it must be ASCII, no quote and no line end" })
+    let expected = "it must be ASCII, no quote and no line end";
+    Err(Error::argument("delimiter", format!("0x{delimiter:02x}"), expected))
 }
 
 fn decode(path: &Path, bytes: Vec<u8>) -> Result<String> {
@@ -383,59 +376,40 @@ fn decode(path: &Path, bytes: Vec<u8>) -> Result<String> {
         let (at, bytes) = (e.utf8_error().valid_up_to(), e.as_bytes());
         let line = bytes[..at].iter().filter(|&&byte| byte == b'\n').count() + 1;
         let message = format!("it is not UTF-8: byte {at}, on line {line}, is 0x{:02x}", bytes[at]);
-        Error::Corrupt { path: path.to_owned(), message }
+        Error::corrupt(path, message)
     })
 }
 
 /// The records of a text, each with the line that it begins on.
 fn records(path: &Path, text: &str, options: &TableOptions) -> Result<Vec<Row>> {
-    let ended = text.as_bytes().chain(SENTINEL);
+    let bytes = text.as_bytes();
+    // With a CR that no LF follows a line ends too.
+    let is_end =
+        |&at: &usize| bytes[at] == b'\n' || (bytes[at] == b'\r' && bytes.get(at + 1) != Some(&b'\n'));
+    let ends: Vec<usize> = (0..bytes.len()).filter(is_end).collect();
     let mut reader = ReaderBuilder::new()
         .delimiter(options.delimiter)
         .has_headers(false)
         .flexible(true)
         .trim(Trim::All)
-        .from_reader(ended);
-    let mut lines = Lines { text: text.as_bytes(), at: 0, line: 1 };
-    let mut rows = Vec::new();
+        .from_reader(bytes.chain(SENTINEL));
+    let (mut rows, mut start) = (Vec::new(), 0);
     for record in reader.records() {
         // The text is UTF-8 in memory and rows may differ in length: nothing is left that could fail.
-        let fields = record.map_err(|e| Error::Corrupt { path: path.to_owned(), message: e.to_string() })?;
-        let line = lines.at_record(fields.position().map_or(0, |position| position.byte() as usize));
+        let fields = record.map_err(|e| Error::corrupt(path, e.to_string()))?;
+        // A record follows the line ends at its position.
+        let position = fields.position().map_or(0, |position| position.byte() as usize);
+        let rest = bytes.get(position..).unwrap_or_default();
+        let skipped = rest.iter().take_while(|byte| b"\r\n".contains(byte)).count();
+        start = bytes.len().min(position + skipped);
+        let line = 1 + ends.partition_point(|&end| end < start) as u64;
         rows.push(Row { line, fields });
     }
     let line = rows.pop().map_or(1, |last: Row| last.line);
-    if lines.at == text.len() {
+    if start == bytes.len() {
         return Ok(rows);
     }
-    let message = format!("the record on line {line} opens a quote that is not closed");
-    Err(Error::Corrupt { path: path.to_owned(), message })
-}
-
-/// Counts lines from one record to the next.
-struct Lines<'a> {
-    text: &'a [u8],
-    at: usize,
-    line: u64,
-}
-
-impl Lines<'_> {
-    /// The line of the record that follows the byte `start` and any line ends there.
-    fn at_record(&mut self, start: usize) -> u64 {
-        let rest = self.text.get(start..).unwrap_or_default();
-        let skipped = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-        let end = (start + skipped).min(self.text.len());
-        while self.at < end {
-            let alone = self.text.get(self.at + 1) != Some(&b'\n');
-            match self.text[self.at] {
-                b'\n' => self.line += 1,
-                b'\r' if alone => self.line += 1,
-                _ => {}
-            }
-            self.at += 1;
-        }
-        self.line
-    }
+    Err(Error::corrupt(path, format!("the record on line {line} opens a quote that is not closed")))
 }
 
 fn check_names(path: &Path, line: u64, names: &[String]) -> Result<()> {

@@ -1,5 +1,5 @@
 use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ pub fn fetch(
         return Ok(());
     }
     if let Some(folder) = destination.parent() {
-        fs::create_dir_all(folder).map_err(|source| Error::Io { path: folder.to_owned(), source })?;
+        fs::create_dir_all(folder).map_err(Error::io(folder))?;
     }
     let _lock = lock(&beside(destination, ".lock"))?;
     // Another process may have had the lock, and fetched the file.
@@ -89,7 +89,7 @@ impl Transfer<'_> {
     fn complete_from(&mut self, url: &str) -> Result<(), Failure> {
         let mut reason = String::new();
         for _ in 0..ATTEMPTS {
-            let start = length(&self.part)?;
+            let start = if_there(&self.part, fs::metadata(&self.part))?.map_or(0, |found| found.len());
             // A part may be whole: its process ended before it got its name.
             if start > 0 && is_right(&self.part, self.md5)? {
                 return Ok(());
@@ -101,7 +101,7 @@ impl Transfer<'_> {
                 }
                 outcome => outcome?,
             };
-            let found = md5_of(&self.part)?;
+            let found = md5_of(&self.part).map_err(Error::io(&self.part))?;
             if found.eq_ignore_ascii_case(self.md5) {
                 return Ok(());
             }
@@ -137,9 +137,9 @@ impl Transfer<'_> {
     fn write(&mut self, response: Response<Body>, start: u64) -> Result<(), Failure> {
         let mut body = response.into_body();
         let total = body.content_length().map(|length| start + length);
-        let failed = local(&self.part);
-        let mut file = OpenOptions::new().create(true).append(true).open(&self.part).map_err(&failed)?;
-        file.set_len(start).map_err(&failed)?;
+        let failed = Error::io(&self.part);
+        let mut file = OpenOptions::new().create(true).append(true).open(&self.part).map_err(failed)?;
+        file.set_len(start).map_err(failed)?;
         let (mut reader, mut bytes, mut piece) = (body.as_reader(), start, vec![0; PIECE]);
         let path = self.destination;
         (self.progress)(Progress { path, bytes, total });
@@ -150,7 +150,7 @@ impl Transfer<'_> {
                 Ok(0) => break,
                 Ok(n) => n,
             };
-            file.write_all(&piece[..n]).map_err(&failed)?;
+            file.write_all(&piece[..n]).map_err(failed)?;
             bytes += n as u64;
             (self.progress)(Progress { path, bytes, total });
         }
@@ -158,23 +158,20 @@ impl Transfer<'_> {
             Some(total) if bytes < total => {
                 Err(Failure::Broken(format!("broken off after {bytes} bytes of {total}")))
             }
-            _ => file.sync_all().map_err(failed),
+            _ => Ok(file.sync_all().map_err(failed)?),
         }
     }
 
     /// Gives the part, which is on the disk already, its name.
     fn finish(self) -> Result<()> {
-        fs::rename(&self.part, self.destination)
-            .map_err(|source| Error::Io { path: self.destination.to_owned(), source })?;
+        fs::rename(&self.part, self.destination).map_err(Error::io(self.destination))?;
         sync_renaming(self.destination);
         Ok(())
     }
 
     fn discard(&self) -> Result<(), Failure> {
-        match fs::remove_file(&self.part) {
-            Err(e) if e.kind() != ErrorKind::NotFound => Err(local(&self.part)(e)),
-            _ => Ok(()),
-        }
+        if_there(&self.part, fs::remove_file(&self.part))?;
+        Ok(())
     }
 }
 
@@ -182,11 +179,6 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Failure::Local(error)
     }
-}
-
-fn local(path: &Path) -> impl Fn(std::io::Error) -> Failure + use<> {
-    let path = path.to_owned();
-    move |source| Failure::Local(Error::Io { path: path.clone(), source })
 }
 
 /// Whether the server sends what follows the first `start` bytes: `Content-Range: bytes 5-9/10`.
@@ -210,10 +202,9 @@ fn agent(url: &str) -> Agent {
 
 /// Waits until no other process has the lock; it ends with the file that is returned, or the process.
 fn lock(path: &Path) -> Result<File> {
-    let failed = |source| Error::Io { path: path.to_owned(), source };
-    let file = OpenOptions::new().create(true).append(true).open(path).map_err(failed)?;
+    let file = OpenOptions::new().create(true).append(true).open(path).map_err(Error::io(path))?;
     match file.lock() {
-        Err(e) if e.kind() != ErrorKind::Unsupported => Err(failed(e)),
+        Err(e) if e.kind() != ErrorKind::Unsupported => Err(Error::io(path)(e)),
         _ => Ok(file),
     }
 }
@@ -227,33 +218,19 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
 
 /// Whether a file is there and has this sum.
 pub(super) fn is_right(path: &Path, md5: &str) -> Result<bool> {
-    match md5_of(path) {
-        Ok(found) => Ok(found.eq_ignore_ascii_case(md5)),
-        Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
+    Ok(if_there(path, md5_of(path))?.is_some_and(|found| found.eq_ignore_ascii_case(md5)))
+}
+
+/// What was asked of a file, or nothing if there is no such file.
+fn if_there<T>(path: &Path, found: io::Result<T>) -> Result<Option<T>> {
+    match found {
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+        found => found.map(Some).map_err(Error::io(path)),
     }
 }
 
-/// The bytes of a file, 0 if there is none.
-fn length(path: &Path) -> Result<u64> {
-    match fs::metadata(path) {
-        Ok(metadata) => Ok(metadata.len()),
-        Err(e) if e.kind() == ErrorKind::NotFound => Ok(0),
-        Err(source) => Err(Error::Io { path: path.to_owned(), source }),
-    }
-}
-
-fn md5_of(path: &Path) -> Result<String> {
-    let failed = |source| Error::Io { path: path.to_owned(), source };
-    let mut file = File::open(path).map_err(failed)?;
-    let (mut sum, mut piece) = (Md5::new(), vec![0; PIECE]);
-    loop {
-        match file.read(&mut piece) {
-            Err(e) if e.kind() == ErrorKind::Interrupted => {}
-            Err(e) => return Err(failed(e)),
-            Ok(0) => break,
-            Ok(n) => sum.update(&piece[..n]),
-        }
-    }
+fn md5_of(path: &Path) -> io::Result<String> {
+    let mut sum = Md5::new();
+    io::copy(&mut File::open(path)?, &mut sum)?;
     Ok(sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -30,9 +30,8 @@ use std::path::{Path, PathBuf};
 pub use fetch::fetch;
 use fetch::is_right;
 
-use super::mnist::read_set;
 use super::public::{MNIST_URL, named_folder};
-use super::{Cifar100Labels, FASHION_MNIST_CLASSES, PublicDataset, TrainTest};
+use super::{Cifar100Labels, PublicDataset, TrainTest};
 use crate::error::{Error, Result};
 
 /// How far a file has come.
@@ -82,6 +81,7 @@ pub fn cifar100(labels: Cifar100Labels) -> Result<TrainTest> {
 /// What a set consists of: files with their MD5 sums, the servers that have them, and its folder among
 /// other sets.
 struct Set<'a> {
+    dataset: PublicDataset,
     folder: &'a str,
     mirrors: &'a [&'a str],
     files: &'a [(&'a str, &'a str)],
@@ -110,16 +110,11 @@ impl Set<'_> {
     }
 
     /// The set as it is in `base`; nothing where it is not, or where fetching it broke off.
-    fn found(
-        &self,
-        base: &Path,
-        dataset: PublicDataset,
-        labels: Cifar100Labels,
-    ) -> Result<Option<TrainTest>> {
+    fn found(&self, base: &Path, labels: Cifar100Labels) -> Result<Option<TrainTest>> {
         if self.is_begun(base)? {
             return Ok(None);
         }
-        match dataset.read_labelled(base, labels) {
+        match self.dataset.read_labelled(base, labels) {
             Err(Error::MissingData { .. }) => Ok(None),
             read => read.map(Some),
         }
@@ -127,6 +122,7 @@ impl Set<'_> {
 }
 
 const MNIST: Set = Set {
+    dataset: PublicDataset::Mnist,
     folder: "mnist",
     mirrors: &[MNIST_URL, "https://storage.googleapis.com/cvdf-datasets/mnist/"],
     files: &[
@@ -138,6 +134,7 @@ const MNIST: Set = Set {
 };
 
 const FASHION_MNIST: Set = Set {
+    dataset: PublicDataset::FashionMnist,
     folder: "fashion-mnist",
     mirrors: &[
         "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
@@ -152,12 +149,14 @@ const FASHION_MNIST: Set = Set {
 };
 
 const CIFAR10: Set = Set {
+    dataset: PublicDataset::Cifar10,
     folder: "",
     mirrors: &["https://www.cs.toronto.edu/~kriz/"],
     files: &[("cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530")],
 };
 
 const CIFAR100: Set = Set {
+    dataset: PublicDataset::Cifar100,
     folder: "",
     mirrors: &["https://www.cs.toronto.edu/~kriz/"],
     files: &[("cifar-100-binary.tar.gz", "03b5dce01913d631647c71ecec9e9cb8")],
@@ -223,7 +222,7 @@ impl<'a> Download<'a> {
     /// # Errors
     /// As for [`mnist`].
     pub fn mnist(self) -> Result<TrainTest> {
-        self.read_or_fetch(PublicDataset::Mnist, &MNIST, Cifar100Labels::Fine)
+        self.read_or_fetch(&MNIST, Cifar100Labels::Fine)
     }
 
     /// [`fashion_mnist`] with these choices.
@@ -231,7 +230,7 @@ impl<'a> Download<'a> {
     /// # Errors
     /// As for [`fashion_mnist`].
     pub fn fashion_mnist(self) -> Result<TrainTest> {
-        self.read_or_fetch(PublicDataset::FashionMnist, &FASHION_MNIST, Cifar100Labels::Fine)
+        self.read_or_fetch(&FASHION_MNIST, Cifar100Labels::Fine)
     }
 
     /// [`cifar10`] with these choices.
@@ -239,7 +238,7 @@ impl<'a> Download<'a> {
     /// # Errors
     /// As for [`cifar10`].
     pub fn cifar10(self) -> Result<TrainTest> {
-        self.read_or_fetch(PublicDataset::Cifar10, &CIFAR10, Cifar100Labels::Fine)
+        self.read_or_fetch(&CIFAR10, Cifar100Labels::Fine)
     }
 
     /// [`cifar100`] with these choices.
@@ -247,76 +246,57 @@ impl<'a> Download<'a> {
     /// # Errors
     /// As for [`cifar100`].
     pub fn cifar100(self, labels: Cifar100Labels) -> Result<TrainTest> {
-        self.read_or_fetch(PublicDataset::Cifar100, &CIFAR100, labels)
+        self.read_or_fetch(&CIFAR100, labels)
     }
 
-    /// Reads a set from where it is in `base`, else in the folder that files go to. One that is in neither, or
-    /// whose fetching broke off, is fetched with these choices.
-    pub(super) fn load(self, dataset: PublicDataset, base: &Path) -> Result<TrainTest> {
-        let set = match dataset {
-            PublicDataset::Mnist => &MNIST,
-            PublicDataset::FashionMnist => &FASHION_MNIST,
-            PublicDataset::Cifar10 => &CIFAR10,
-            PublicDataset::Cifar100 => &CIFAR100,
-        };
-        self.load_set(dataset, set, base)
-    }
-
-    /// [`load`](Download::load) of a set that consists of these files.
-    fn load_set(self, dataset: PublicDataset, set: &Set<'_>, base: &Path) -> Result<TrainTest> {
+    /// [`load`] of a set with these choices.
+    fn load(self, set: &Set<'_>, base: &Path) -> Result<TrainTest> {
         let labels = Cifar100Labels::Fine;
         if self.folder.as_deref() != Some(base)
-            && let Some(data) = set.found(base, dataset, labels)?
+            && let Some(data) = set.found(base, labels)?
         {
             return Ok(data);
         }
-        self.read_or_fetch(dataset, set, labels)
+        self.read_or_fetch(set, labels)
     }
 
     /// Reads a set from the folder that files go to, fetched if it is not there.
-    fn read_or_fetch(
-        mut self,
-        dataset: PublicDataset,
-        set: &Set<'_>,
-        labels: Cifar100Labels,
-    ) -> Result<TrainTest> {
-        let base = match self.folder.take() {
-            Some(folder) => folder,
-            None => default_folder()?,
-        };
-        if let Some(data) = set.found(&base, dataset, labels)? {
+    fn read_or_fetch(mut self, set: &Set<'_>, labels: Cifar100Labels) -> Result<TrainTest> {
+        let base = self.folder.take().map_or_else(default_folder, Ok)?;
+        if let Some(data) = set.found(&base, labels)? {
             return Ok(data);
         }
-        let folder = self.fetch(set, &base)?;
-        let archive = || folder.join(set.files[0].0);
-        match dataset {
-            PublicDataset::Mnist => read_set(&folder, &[".gz"], ""),
-            PublicDataset::FashionMnist => {
-                read_set(&folder, &[".gz"], "")?.with_class_names(&FASHION_MNIST_CLASSES)
-            }
-            PublicDataset::Cifar10 => super::cifar10(archive()),
-            PublicDataset::Cifar100 => super::cifar100(archive(), labels),
-        }
+        self.fetch(set, &base)?;
+        set.dataset.read_labelled(&base, labels)
     }
 
-    /// The folder of a set in `base` once all its files are there as published.
-    fn fetch(mut self, set: &Set<'_>, base: &Path) -> Result<PathBuf> {
+    /// Fetches the files of a set into its folder in `base`.
+    fn fetch(mut self, set: &Set<'_>, base: &Path) -> Result<()> {
         let folder = base.join(set.folder);
         let published = || set.mirrors.iter().map(|&mirror| mirror.to_owned()).collect();
         let mirrors: Vec<String> = self.mirrors.take().unwrap_or_else(published);
         let mut silent = |_: Progress<'_>| {};
-        let progress: &mut dyn FnMut(Progress<'_>) = match &mut self.progress {
-            Some(progress) => progress,
-            None => &mut silent,
-        };
+        let progress = self.progress.as_deref_mut().unwrap_or(&mut silent);
         for (name, md5) in set.files {
             let urls: Vec<String> =
                 mirrors.iter().map(|mirror| format!("{}/{name}", mirror.trim_end_matches('/'))).collect();
             let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
             fetch(&urls, &folder.join(name), md5, progress)?;
         }
-        Ok(folder)
+        Ok(())
     }
+}
+
+/// Reads a set from where it is in `base`, else in the folder that files go to. One that is in neither, or
+/// whose fetching broke off, is fetched.
+pub(super) fn load(dataset: PublicDataset, base: &Path, folder: Option<&Path>) -> Result<TrainTest> {
+    let set = match dataset {
+        PublicDataset::Mnist => &MNIST,
+        PublicDataset::FashionMnist => &FASHION_MNIST,
+        PublicDataset::Cifar10 => &CIFAR10,
+        PublicDataset::Cifar100 => &CIFAR100,
+    };
+    Download { folder: folder.map(Path::to_owned), ..Download::default() }.load(set, base)
 }
 
 /// The folder that `RETAPE_DATA` names, else `retape` in the system's cache folder.
@@ -333,9 +313,7 @@ fn default_folder_in(
     cache: impl FnOnce() -> Option<PathBuf>,
 ) -> Result<PathBuf> {
     let cache = || cache().map(|cache| cache.join("retape"));
-    named_folder(environment).or_else(cache).ok_or_else(|| Error::Argument {
-        argument: "RETAPE_DATA",
-        value: "not set".to_owned(),
-        expected: "it must name a folder, for the system has no cache folder",
-    })
+    let expected = "it must name a folder, for the system has no cache folder";
+    let neither = || Error::argument("RETAPE_DATA", "not set", expected);
+    named_folder(environment).or_else(cache).ok_or_else(neither)
 }

@@ -32,9 +32,9 @@ fn name(index: usize) -> String {
 fn load(folder: &Folder, url: &str) -> Result<TrainTest> {
     let sums = files().map(|bytes| md5(&bytes));
     let files: Vec<_> = MNIST.files.iter().zip(&sums).map(|((name, _), md5)| (*name, md5.as_str())).collect();
-    let set = Set { folder: MNIST.folder, mirrors: &[], files: &files };
+    let set = Set { mirrors: &[], files: &files, ..MNIST };
     let download = Download::new().folder(&folder.0).mirrors(&[url.trim_end_matches("file.bin")]);
-    download.load_set(PublicDataset::Mnist, &set, &folder.0)
+    download.load(&set, &folder.0)
 }
 
 fn assert_is_set(data: &TrainTest) {
