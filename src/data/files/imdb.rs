@@ -21,6 +21,8 @@ const SOURCE: &str = "the Large Movie Review Dataset is at https://ai.stanford.e
 
 /// The split, the class and the file's name of a review.
 type Place = (usize, usize, String);
+/// Reviews with their places, their paths and their bytes.
+type Files = Vec<(Place, PathBuf, Vec<u8>)>;
 
 /// Reads the Large Movie Review Dataset (Maas, Daly, Pham, Huang, Ng and Potts, ACL 2011): film reviews
 /// that are negative (label 0) or positive (1), from `train/neg`, `train/pos`, `test/neg` and `test/pos`.
@@ -66,8 +68,8 @@ pub fn imdb(path: impl AsRef<Path>) -> Result<TrainTestTexts> {
     Ok(TrainTestTexts { train: texts(0, train)?, test: texts(1, test)? })
 }
 
-/// Where the reviews were found, and each with its place, its path and its bytes.
-fn read(path: &Path) -> Result<(PathBuf, Vec<(Place, PathBuf, Vec<u8>)>)> {
+/// Where the reviews were found, and they.
+fn read(path: &Path) -> Result<(PathBuf, Files)> {
     let is_set = |folder: &PathBuf| SPLITS.iter().all(|split| folder.join(split).is_dir());
     if let Some(folder) = [path.join(FOLDER), path.to_owned()].into_iter().find(is_set) {
         let reviews = read_folder(&folder)?;
@@ -98,7 +100,7 @@ fn find_archive(folder: &Path) -> Option<PathBuf> {
     std::fs::read_dir(folder).ok()?.filter_map(|entry| Some(entry.ok()?.path())).filter(is_archive).min()
 }
 
-fn read_folder(folder: &Path) -> Result<Vec<(Place, PathBuf, Vec<u8>)>> {
+fn read_folder(folder: &Path) -> Result<Files> {
     let mut reviews = Vec::new();
     for (split, class) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
         let folder = folder.join(SPLITS[split]).join(CLASSES[class]);
