@@ -5,4 +5,7 @@ mod common;
 
 mod checkpoint_errors;
 mod checkpoints;
+mod model_checkpoint;
+mod names;
+mod stateful;
 mod weights_files;
