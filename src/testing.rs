@@ -34,7 +34,7 @@ pub trait GuardedSession {
 
 impl GuardedSession for Tape {
     fn session_with_plan(&self, device: &Device, plan: Plan, options: SessionOptions<'_>) -> Result<Session> {
-        self.session_planned(device, plan, &options.links(self)?, options)
+        self.session_planned(device, Some(plan), options)
     }
 }
 

@@ -31,6 +31,11 @@ impl Error {
         Error::Corrupt { path: path.to_owned(), message: message.into() }
     }
 
+    /// [`Error::Share`].
+    pub(crate) fn share(message: impl Into<String>) -> Error {
+        Error::Share { message: message.into() }
+    }
+
     /// The error without the operator, layer and line that wrap a recording error.
     pub fn root(&self) -> &Error {
         match self {
@@ -56,7 +61,7 @@ impl fmt::Debug for Error {
 }
 
 /// Where a layer is named, its place in a sentence.
-pub(super) fn in_layer(layer: &str) -> String {
+pub(crate) fn in_layer(layer: &str) -> String {
     if layer.is_empty() { String::new() } else { format!(" in layer `{layer}`") }
 }
 

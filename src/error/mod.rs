@@ -6,8 +6,8 @@ mod setting;
 use std::panic::Location;
 use std::path::PathBuf;
 
-pub(crate) use about::list;
-use about::{in_layer, target_cure, version_cure};
+pub(crate) use about::{in_layer, list};
+use about::{target_cure, version_cure};
 pub(crate) use setting::Setting;
 
 use crate::dtype::{DType, StoredType};

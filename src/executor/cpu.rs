@@ -3,11 +3,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::{Executor, Link, Links, ScalarTable};
+use super::{Executor, Link, Links, ScalarTable, numbers, words};
 use crate::array::Array;
-use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::graph::{Reference, Value};
+use crate::graph::{Node, Reference, Value};
 use crate::tape::Tape;
 
 type Shared = Arc<RwLock<Array>>;
@@ -26,28 +25,23 @@ impl CpuExecutor {
         reserve(&tape)?;
         let mut persistent = HashMap::new();
         for value in tape.persistent() {
-            let link = links.fed.iter().chain(&links.shared).find(|link| link.own == value);
             let shape = tape.recording().ty(value).shape;
             let fresh = || Arc::new(RwLock::new(Array::full(shape, 0.0)));
-            persistent.insert(value, link.map(stored).transpose()?.flatten().unwrap_or_else(fresh));
-        }
-        let mut last_use: HashMap<Value, usize> = HashMap::new();
-        for (index, node) in tape.ops().iter().enumerate() {
-            last_use.extend(node.inputs.iter().chain(&node.outputs).map(|&v| (v, index)));
+            let theirs = links.of(value).map(stored).transpose()?.flatten();
+            persistent.insert(value, theirs.unwrap_or_else(fresh));
         }
         let mut dead_after = vec![Vec::new(); tape.ops().len()];
-        for (value, index) in last_use {
-            if !persistent.contains_key(&value) && !tape.kept().any(|k| k == value) {
-                dead_after[index].push(value);
+        for (value, index) in tape.last_uses() {
+            if let Some(dead) = dead_after.get_mut(index) {
+                dead.push(value);
             }
         }
         Ok(CpuExecutor { tape, persistent, results: HashMap::new(), dead_after })
     }
 
-    pub fn run(&mut self, index: usize, scalars: &ScalarTable) {
+    pub fn run_op(&mut self, index: usize, scalars: &ScalarTable) -> Result<()> {
         let tape = self.tape.clone();
         let node = &tape.ops()[index];
-        let types: Vec<_> = node.outputs.iter().map(|&v| tape.recording().ty(v)).collect();
         let results = {
             // Each lock once, and by address, so that sessions on several threads never wait for
             // each other in a circle.
@@ -62,31 +56,25 @@ impl CpuExecutor {
                 None => self.results.get(v),
             };
             let inputs: Vec<&Array> = node.inputs.iter().filter_map(contents).collect();
-            node.op.reference(&Reference { inputs, outputs: &types, scalars: scalars.values() })
+            let outputs = &tape.types(&node.outputs);
+            node.op.reference(&Reference { inputs, outputs, scalars: scalars.values() })
         };
-        let mutated = node.op.mutates().iter().map(|&i| node.inputs[i]);
-        let written: Vec<Value> = node.outputs.iter().copied().chain(mutated).collect();
-        for (value, result) in written.into_iter().zip(results) {
-            let root = tape.root(value);
-            match self.persistent.get(&root) {
+        for (value, result) in node.written().zip(results) {
+            match self.persistent.get(&tape.root(value)) {
                 Some(shared) if !node.outputs.contains(&value) => {
                     let mut array = shared.write().unwrap_or_else(PoisonError::into_inner);
-                    *array = Array { shape: array.shape, data: result.data };
+                    array.data = result.data;
                 }
                 _ => {
                     self.results.insert(value, result);
                 }
             }
         }
+        Ok(())
     }
 
     pub fn write(&mut self, value: Value, bytes: &[u8]) -> Result<()> {
-        let dtype = self.tape.recording().ty(value).dtype;
-        let data: Vec<f64> = match dtype {
-            DType::F32 => bytemuck::pod_collect_to_vec::<u8, f32>(bytes).into_iter().map(f64::from).collect(),
-            DType::U32 => bytemuck::pod_collect_to_vec::<u8, u32>(bytes).into_iter().map(f64::from).collect(),
-        };
-        self.restore(value, &data)
+        self.restore(value, &numbers(self.tape.recording().ty(value).dtype, bytes))
     }
 
     pub fn read_f64(&self, value: Value) -> Vec<f64> {
@@ -108,23 +96,21 @@ impl CpuExecutor {
     }
 
     pub fn read(&self, value: Value) -> Vec<u8> {
-        let data = self.read_f64(value);
-        match self.tape.recording().ty(value).dtype {
-            DType::F32 => data.iter().flat_map(|&v| (v as f32).to_ne_bytes()).collect(),
-            DType::U32 => data.iter().flat_map(|&v| (v as u32).to_ne_bytes()).collect(),
-        }
+        let dtype = self.tape.recording().ty(value).dtype;
+        bytemuck::pod_collect_to_vec(&words(dtype, &self.read_f64(value)))
     }
 
-    pub fn replay(&mut self, scalars: &mut ScalarTable, steps: usize) {
+    pub fn replay(&mut self, scalars: &mut ScalarTable, steps: usize) -> Result<()> {
         for _ in 0..steps {
             for index in 0..self.tape.ops().len() {
-                self.run(index, scalars);
+                self.run_op(index, scalars)?;
                 for dead in &self.dead_after[index] {
                     self.results.remove(dead);
                 }
             }
             scalars.advance();
         }
+        Ok(())
     }
 }
 
@@ -132,16 +118,14 @@ impl CpuExecutor {
 fn stored(link: &Link<'_>) -> Result<Option<Shared>> {
     match link.executor {
         Executor::Cpu(cpu) => Ok(cpu.persistent.get(&link.theirs).cloned()),
-        Executor::Gpu(_) => Err(Error::Share {
-            message: "the other session runs on a GPU, this one on the CPU path".to_owned(),
-        }),
+        Executor::Gpu(_) => Err(Error::share("the other session runs on a GPU, this one on the CPU path")),
     }
 }
 
 /// Fails where the largest value would not fit into memory.
 fn reserve(tape: &Tape) -> Result<()> {
-    let values = tape.ops().iter().flat_map(|n| n.inputs.iter().chain(&n.outputs));
-    let largest = values.map(|&v| tape.recording().ty(v).numel()).max().unwrap_or(0);
+    let values = tape.ops().iter().flat_map(Node::touched);
+    let largest = values.map(|v| tape.recording().ty(v).numel()).max().unwrap_or(0);
     let reserved = Vec::<f64>::new().try_reserve_exact(largest);
     let bytes = (largest as u64).saturating_mul(8);
     reserved.map_err(|_| Error::OutOfMemory { device: "cpu".to_owned(), bytes })

@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::gpu::GpuContext;
+use crate::gpu::{GpuContext, Wanted, is_named};
 use crate::kernel::DeviceProfile;
 
 /// Where sessions run: a GPU, or the CPU reference path. Cheap to clone; clones are the same
@@ -27,7 +27,10 @@ impl Device {
     /// # Errors
     /// If a GPU is there but cannot be opened.
     pub fn auto() -> Result<Device> {
-        Ok(GpuContext::open_hardware()?.map_or_else(Device::cpu, Device::from_context))
+        match Device::open(Wanted::Hardware) {
+            Err(Error::NoAdapter { .. }) if !is_named() => Ok(Device::cpu()),
+            opened => opened,
+        }
     }
 
     /// The CPU path: every operator in f64 by its reference.
@@ -42,7 +45,7 @@ impl Device {
     /// [`Error::NoAdapter`](crate::Error::NoAdapter), listing those there are;
     /// [`Error::Unsupported`](crate::Error::Unsupported).
     pub fn gpu() -> Result<Device> {
-        GpuContext::open_any().map(Device::from_context)
+        Device::open(Wanted::Any)
     }
 
     /// The adapter whose name or driver contains `name`, ignoring case: `Device::named("llvmpipe")`.
@@ -52,11 +55,10 @@ impl Device {
     /// [`Error::Argument`](crate::Error::Argument) for an empty name, which all contain.
     pub fn named(name: &str) -> Result<Device> {
         if name.trim().is_empty() {
-            let (argument, value) = ("name", format!("`{name}`"));
             let expected = "it must be part of an adapter's name; `Device::auto` chooses by itself";
-            return Err(Error::Argument { argument, value, expected });
+            return Err(Error::argument("name", format!("`{name}`"), expected));
         }
-        GpuContext::open_named(name).map(Device::from_context)
+        Device::open(Wanted::Named(name))
     }
 
     /// `auto`, `cpu`, `gpu`, or part of an adapter's name: what the examples' `--device` takes.
@@ -71,23 +73,17 @@ impl Device {
 
     /// Whether sessions run on a GPU (or a software driver) and not on the CPU path.
     pub fn is_gpu(&self) -> bool {
-        matches!(self.backend, Backend::Gpu(_))
+        self.context().is_some()
     }
 
     /// A short name: the adapter's, or `cpu`.
     pub fn name(&self) -> &str {
-        match &self.backend {
-            Backend::Cpu => "cpu",
-            Backend::Gpu(context) => &context.profile.name,
-        }
+        self.profile().map_or("cpu", |profile| &profile.name)
     }
 
     /// The properties that plans depend on; `None` on the CPU path, which needs no plan.
     pub fn profile(&self) -> Option<&DeviceProfile> {
-        match &self.backend {
-            Backend::Cpu => None,
-            Backend::Gpu(context) => Some(&context.profile),
-        }
+        self.context().map(|context| &context.profile)
     }
 
     /// A device over a wgpu device that the program already owns. The program keeps its error and
@@ -100,29 +96,31 @@ impl Device {
     /// less than 128 bytes of them.
     pub fn from_wgpu(adapter: &wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue) -> Result<Device> {
         let context = GpuContext::new(adapter.get_info(), device, queue)?;
-        Ok(Device::from_context(Arc::new(context)))
+        Ok(Device { backend: Backend::Gpu(Arc::new(context)) })
     }
 
     /// The wgpu device and queue under a GPU device.
     pub fn wgpu(&self) -> Option<(&wgpu::Device, &wgpu::Queue)> {
-        match &self.backend {
-            Backend::Cpu => None,
-            Backend::Gpu(context) => Some((&context.device, &context.queue)),
-        }
+        self.context().map(|context| (&context.device, &context.queue))
     }
 
-    pub(crate) fn from_context(context: Arc<GpuContext>) -> Device {
-        Device { backend: Backend::Gpu(context) }
+    fn open(wanted: Wanted<'_>) -> Result<Device> {
+        Ok(Device { backend: Backend::Gpu(GpuContext::open(wanted)?) })
+    }
+
+    pub(crate) fn context(&self) -> Option<&Arc<GpuContext>> {
+        match &self.backend {
+            Backend::Cpu => None,
+            Backend::Gpu(context) => Some(context),
+        }
     }
 }
 
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.backend {
-            Backend::Cpu => {
-                write!(f, "CPU reference path, f64, {} threads", rayon::current_num_threads())
-            }
-            Backend::Gpu(context) => fmt::Display::fmt(context, f),
+        match self.context() {
+            None => write!(f, "CPU reference path, f64, {} threads", rayon::current_num_threads()),
+            Some(context) => fmt::Display::fmt(context, f),
         }
     }
 }

@@ -11,6 +11,7 @@ pub use device::Device;
 pub(crate) use gpu::GpuExecutor;
 pub(crate) use scalars::ScalarTable;
 
+use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::Value;
 
@@ -42,6 +43,16 @@ pub(crate) enum Copies {
     Cpu(Vec<Vec<f64>>),
     Gpu(Vec<wgpu::Buffer>),
 }
+
+impl<'a> Links<'a> {
+    /// What a value has the storage of.
+    pub fn of(&self, own: Value) -> Option<&Link<'a>> {
+        self.fed.iter().chain(&self.shared).find(|link| link.own == own)
+    }
+}
+
+/// What is wrong with copies from a GPU on the CPU path.
+const NEEDS_GPU: Error = Error::NeedsGpu { what: "a snapshot of a GPU session" };
 
 impl Executor {
     /// Overwrites a persistent value; `bytes` has its length.
@@ -79,10 +90,7 @@ impl Executor {
     /// Runs `steps` steps, advancing the step scalar after each.
     pub fn replay(&mut self, scalars: &mut ScalarTable, steps: usize) -> Result<()> {
         match self {
-            Executor::Cpu(cpu) => {
-                cpu.replay(scalars, steps);
-                Ok(())
-            }
+            Executor::Cpu(cpu) => cpu.replay(scalars, steps),
             Executor::Gpu(gpu) => gpu.replay(scalars, steps),
         }
     }
@@ -90,10 +98,7 @@ impl Executor {
     /// Runs one operator alone, as part of a step.
     pub fn run_op(&mut self, op: usize, scalars: &ScalarTable) -> Result<()> {
         match self {
-            Executor::Cpu(cpu) => {
-                cpu.run(op, scalars);
-                Ok(())
-            }
+            Executor::Cpu(cpu) => cpu.run_op(op, scalars),
             Executor::Gpu(gpu) => gpu.run_op(op, scalars),
         }
     }
@@ -101,7 +106,7 @@ impl Executor {
     /// Copies values within the device.
     pub fn copy(&self, values: &[Value]) -> Result<Copies> {
         match self {
-            Executor::Cpu(cpu) => Ok(Copies::Cpu(values.iter().map(|&value| cpu.read_f64(value)).collect())),
+            Executor::Cpu(_) => self.read_f64(values).map(Copies::Cpu),
             Executor::Gpu(gpu) => gpu.copy(values).map(Copies::Gpu),
         }
     }
@@ -113,11 +118,9 @@ impl Executor {
                 values.iter().zip(data).try_for_each(|(&value, data)| cpu.restore(value, data))
             }
             (Executor::Gpu(gpu), Copies::Gpu(buffers)) => gpu.put_back(buffers, values),
-            (Executor::Cpu(_), Copies::Gpu(_)) => {
-                Err(Error::NeedsGpu { what: "a snapshot of a GPU session" })
-            }
+            (Executor::Cpu(_), Copies::Gpu(_)) => Err(NEEDS_GPU),
             (Executor::Gpu(_), Copies::Cpu(_)) => {
-                Err(Error::Share { message: "the snapshot is of a session on the CPU path".to_owned() })
+                Err(Error::share("the snapshot is of a session on the CPU path"))
             }
         }
     }
@@ -127,7 +130,7 @@ impl Executor {
         match (self, copies) {
             (_, Copies::Cpu(data)) => Ok(data.clone()),
             (Executor::Gpu(gpu), Copies::Gpu(buffers)) => gpu.read_copies(buffers),
-            _ => Err(Error::NeedsGpu { what: "a snapshot of a GPU session" }),
+            (Executor::Cpu(_), Copies::Gpu(_)) => Err(NEEDS_GPU),
         }
     }
 
@@ -137,6 +140,27 @@ impl Executor {
             Executor::Cpu(_) => None,
             Executor::Gpu(gpu) => Some(gpu),
         }
+    }
+}
+
+/// A number as an element.
+fn word(dtype: DType, number: f64) -> u32 {
+    match dtype {
+        DType::F32 => (number as f32).to_bits(),
+        DType::U32 => number as u32,
+    }
+}
+
+/// Numbers as elements.
+fn words(dtype: DType, numbers: &[f64]) -> Vec<u32> {
+    numbers.iter().map(|&number| word(dtype, number)).collect()
+}
+
+/// Elements as numbers.
+fn numbers(dtype: DType, bytes: &[u8]) -> Vec<f64> {
+    match dtype {
+        DType::F32 => bytemuck::pod_collect_to_vec::<u8, f32>(bytes).into_iter().map(f64::from).collect(),
+        DType::U32 => bytemuck::pod_collect_to_vec::<u8, u32>(bytes).into_iter().map(f64::from).collect(),
     }
 }
 

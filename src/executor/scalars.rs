@@ -1,4 +1,4 @@
-use crate::dtype::DType;
+use super::word;
 use crate::error::{Error, Result};
 use crate::kernel::{Scalar, ScalarInfo};
 
@@ -40,50 +40,30 @@ impl ScalarTable {
     /// Takes up the counts and the seed of another table, and its scalars by name.
     pub fn restore_all(&mut self, other: &ScalarTable) {
         for scalar in [Scalar::STEP, Scalar::SEED, Scalar::UPDATES] {
-            self.values[scalar.index()] = other.values[scalar.index()];
+            self.set_count(scalar, other.count(scalar));
         }
         self.adopt(other);
     }
 
     /// The four bytes a kernel reads.
     pub fn bytes(&self, scalar: Scalar) -> [u8; 4] {
-        let value = self.values[scalar.index()];
-        match self.infos[scalar.index()].dtype {
-            DType::F32 => (value as f32).to_le_bytes(),
-            DType::U32 => (value as u32).to_le_bytes(),
-        }
+        word(self.infos[scalar.index()].dtype, self.values[scalar.index()]).to_le_bytes()
     }
 
     /// Moves on to the next step.
     pub fn advance(&mut self) {
         for count in [Scalar::STEP, Scalar::UPDATES] {
-            let count = &mut self.values[count.index()];
-            *count = f64::from((*count as u32).wrapping_add(1));
+            self.set_count(count, self.count(count).wrapping_add(1));
         }
     }
 
-    pub fn step(&self) -> u32 {
-        self.values[Scalar::STEP.index()] as u32
+    /// The step count, the number of updates or the seed.
+    pub fn count(&self, which: Scalar) -> u32 {
+        self.values[which.index()] as u32
     }
 
-    pub fn set_step(&mut self, step: u32) {
-        self.values[Scalar::STEP.index()] = f64::from(step);
-    }
-
-    pub fn updates(&self) -> u32 {
-        self.values[Scalar::UPDATES.index()] as u32
-    }
-
-    pub fn set_updates(&mut self, updates: u32) {
-        self.values[Scalar::UPDATES.index()] = f64::from(updates);
-    }
-
-    pub fn seed(&self) -> u32 {
-        self.values[Scalar::SEED.index()] as u32
-    }
-
-    pub fn set_seed(&mut self, seed: u32) {
-        self.values[Scalar::SEED.index()] = f64::from(seed);
+    pub fn set_count(&mut self, which: Scalar, count: u32) {
+        self.values[which.index()] = f64::from(count);
     }
 
     pub fn get(&self, name: &str) -> Result<f64> {
@@ -95,20 +75,19 @@ impl ScalarTable {
         let index = self.find(name)?;
         if !value.is_finite() {
             let value = format!("{value} for `{name}`");
-            return Err(Error::Argument { argument: "value", value, expected: "a scalar must be finite" });
+            return Err(Error::argument("value", value, "a scalar must be finite"));
         }
         self.values[index] = value;
         Ok(())
     }
 
-    /// The f32 scalars by name.
+    /// The f32 scalars by name, without the counts and the seed.
     pub fn named(&self) -> impl Iterator<Item = (&str, f64)> {
         let all = self.infos.iter().zip(&self.values);
         all.filter(|(info, _)| info.is_live()).map(|(info, &value)| (&info.name[..], value))
     }
 
-    /// Sets an f32 scalar, to whatever it was declared with too.
-    #[cfg(feature = "checkpoints")]
+    /// Sets an f32 scalar, if there is one of this name, to whatever it was declared with too.
     pub fn restore(&mut self, name: &str, value: f64) {
         if let Some(index) = self.position(name) {
             self.values[index] = value;
@@ -117,13 +96,7 @@ impl ScalarTable {
 
     /// Sets the f32 scalars that another table has too as they are there.
     pub fn adopt(&mut self, other: &ScalarTable) {
-        for (info, value) in self.infos.iter().zip(&mut self.values) {
-            if info.is_live()
-                && let Some(index) = other.position(&info.name)
-            {
-                *value = other.values[index];
-            }
-        }
+        other.named().for_each(|(name, value)| self.restore(name, value));
     }
 
     fn position(&self, name: &str) -> Option<usize> {

@@ -2,7 +2,7 @@ use std::fmt;
 use std::panic::Location;
 
 use super::Session;
-use crate::error::Result;
+use crate::error::{Result, in_layer};
 use crate::graph::{Source, Value};
 
 /// Where a step first produced a NaN or an infinity: what [`Session::find_non_finite`] returns.
@@ -27,10 +27,7 @@ impl fmt::Display for NonFinite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.op {
             Some(op) => {
-                write!(f, "{op}")?;
-                if !self.layer.is_empty() {
-                    write!(f, " in layer `{}`", self.layer)?;
-                }
+                write!(f, "{op}{}", in_layer(&self.layer))?;
                 if let Some(at) = self.at {
                     write!(f, " at {at}")?;
                 }
@@ -49,11 +46,8 @@ impl Session {
     /// # Errors
     /// As [`replay`](Session::replay).
     pub fn find_non_finite(&mut self) -> Result<Option<NonFinite>> {
-        for value in self.tape.persistent() {
-            let constant = matches!(self.tape.recording().values[value.index()].source, Source::Constant(_));
-            if constant {
-                continue;
-            }
+        let is_given = |v: &Value| !matches!(self.tape.info(*v).source, Source::Constant(_));
+        for value in self.tape.persistent().into_iter().filter(is_given) {
             if let Some(found) = self.non_finite_in(value, None)? {
                 return Ok(Some(found));
             }
@@ -68,8 +62,7 @@ impl Session {
         let tape = self.tape.clone();
         for (index, node) in tape.ops().iter().enumerate() {
             self.executor.run_op(index, &self.scalars)?;
-            let mutated = node.op.mutates().iter().map(|&i| node.inputs[i]);
-            for value in node.outputs.iter().copied().chain(mutated) {
+            for value in node.written() {
                 if let Some(found) = self.non_finite_in(value, Some(index))? {
                     return Ok(Some(found));
                 }
@@ -87,7 +80,7 @@ impl Session {
             op: node.map(|n| n.op.name()),
             layer: node.map(|n| self.tape.layer(n).to_owned()).unwrap_or_default(),
             at: node.map(|n| n.at),
-            value: self.tape.recording().describe(value),
+            value: self.name_of(value),
             index,
             element: data[index] as f32,
         }))

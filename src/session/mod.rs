@@ -23,6 +23,7 @@ use crate::error::{Error, Result};
 use crate::executor::gpu::shared_layout;
 use crate::executor::{Backend, CpuExecutor, Device, Executor, GpuExecutor, Links, ScalarTable};
 use crate::graph::{Init, Source, StateKey, StateKind, Value};
+use crate::kernel::Scalar;
 use crate::shape::{Shape, TensorType};
 use crate::tape::{Plan, Tape};
 
@@ -42,7 +43,7 @@ use crate::tape::{Plan, Tape};
 pub struct Session {
     tape: Arc<Tape>,
     pub(crate) executor: Executor,
-    scalars: ScalarTable,
+    pub(crate) scalars: ScalarTable,
 }
 
 impl fmt::Debug for Session {
@@ -65,61 +66,47 @@ impl Tape {
 
     /// [`session`](Tape::session) with a seed or shared parameters.
     pub fn session_with(&self, device: &Device, options: SessionOptions<'_>) -> Result<Session> {
-        let links = options.links(self)?;
-        match &device.backend {
-            Backend::Cpu => {
-                let tape = Arc::new(self.clone());
-                let executor = Executor::Cpu(CpuExecutor::new(tape.clone(), &links)?);
-                Session::build(tape, executor, options)
-            }
-            Backend::Gpu(context) => {
-                let plan = self.plan_with(&context.profile, &shared_layout(context, &links)?)?;
-                self.session_planned(device, plan, &links, options)
-            }
-        }
+        self.session_planned(device, None, options)
     }
 
+    /// A session over a plan, or over the one that the device gets.
     pub(crate) fn session_planned(
         &self,
         device: &Device,
-        plan: Plan,
-        links: &Links<'_>,
+        plan: Option<Plan>,
         options: SessionOptions<'_>,
     ) -> Result<Session> {
-        let Backend::Gpu(context) = &device.backend else { return Err(Error::NeedsGpu { what: "a plan" }) };
+        let links = options.links(self)?;
         let tape = Arc::new(self.clone());
-        let gpu = GpuExecutor::new(context.clone(), tape.clone(), plan, links, options.guard)?;
-        Session::build(tape, Executor::Gpu(Box::new(gpu)), options)
+        let executor = match (&device.backend, plan) {
+            (Backend::Cpu, None) => Executor::Cpu(CpuExecutor::new(tape.clone(), &links)?),
+            (Backend::Cpu, Some(_)) => return Err(Error::NeedsGpu { what: "a plan" }),
+            (Backend::Gpu(context), given) => {
+                let planned = || self.plan_with(&context.profile, &shared_layout(context, &links)?);
+                let plan = given.map_or_else(planned, Ok)?;
+                let gpu = GpuExecutor::new(context.clone(), tape.clone(), plan, &links, options.guard)?;
+                Executor::Gpu(Box::new(gpu))
+            }
+        };
+        let scalars = ScalarTable::new(&tape.recording().scalars, options.seed);
+        let mut session = Session { executor, tape, scalars };
+        session.initialise(&links)?;
+        Ok(session)
     }
 }
 
 impl Session {
-    fn build(tape: Arc<Tape>, executor: Executor, options: SessionOptions<'_>) -> Result<Session> {
-        let scalars = ScalarTable::new(&tape.recording().scalars, options.seed);
-        let mut session = Session { executor, tape, scalars };
-        session.initialise(&options)?;
-        Ok(session)
-    }
-
     /// Fills constants, and the parameters and states that are not shared with another session.
-    fn initialise(&mut self, options: &SessionOptions<'_>) -> Result<()> {
+    fn initialise(&mut self, links: &Links<'_>) -> Result<()> {
         let tape = self.tape.clone();
         for value in tape.persistent() {
-            let info = &tape.recording().values[value.index()];
-            let name = info.name.as_deref().unwrap_or_default();
-            match &info.source {
-                Source::State(..) if options.shares(info.key.as_deref()) || options.is_fed(value) => {}
-                // Storage starts as zeros, of either dtype.
-                Source::State(_, Init::Zeros) => {}
-                Source::State(_, init) => {
-                    let data = init.fill(info.ty.shape, options.seed, name);
-                    self.executor.write(value, bytemuck::cast_slice(&data))?;
-                }
-                Source::Constant(data) => self.executor.restore(value, data)?,
-                Source::Input | Source::Labels | Source::Op { .. } => {}
+            if let Source::Constant(data) = &tape.info(value).source {
+                self.executor.restore(value, data)?;
             }
         }
-        Ok(())
+        // Storage starts as zeros, of either dtype.
+        let is_zero = |value: Value| matches!(tape.info(value).source, Source::State(_, Init::Zeros));
+        self.reset(|value, _| !is_zero(value) && links.of(value).is_none())
     }
 
     /// Writes an input, labels, a parameter or a state: `f32` or `u32` elements, row-major. The data
@@ -129,21 +116,12 @@ impl Session {
     /// [`Error::Length`], [`Error::DTypeMismatch`], [`Error::LabelOutOfRange`],
     /// [`Error::NonFinite`] (targets only), [`Error::NotWritable`]. Nothing is written then.
     pub fn write<T: Element>(&mut self, value: Value, data: &[T]) -> Result<()> {
-        let ty = self.expect::<T>("the data for", value)?;
-        let recording = self.tape.recording();
-        let info = &recording.values[value.index()];
-        let name = || recording.describe(value);
-        match info.source {
-            Source::Op { .. } => {
-                return Err(Error::NotWritable { name: name(), reason: "it is computed by the tape" });
-            }
-            Source::Constant(_) => {
-                return Err(Error::NotWritable { name: name(), reason: "it is a constant" });
-            }
-            _ => {}
-        }
-        if data.len() != ty.numel() {
-            return Err(Error::Length { name: name(), expected: ty, found: data.len() });
+        self.expect::<T>("the data for", value)?;
+        let refused = |reason| Err(Error::NotWritable { name: self.name_of(value), reason });
+        match self.tape.info(value).source {
+            Source::Op { .. } => return refused("it is computed by the tape"),
+            Source::Constant(_) => return refused("it is a constant"),
+            _ => self.check_length(value, data.len())?,
         }
         self.check_data(value, data)?;
         self.executor.write(value, bytemuck::cast_slice(data))
@@ -151,24 +129,30 @@ impl Session {
 
     /// Refuses labels and indices past the limit of a value, and targets that are not finite.
     pub(crate) fn check_data<T: Element>(&self, value: Value, data: &[T]) -> Result<()> {
-        let recording = self.tape.recording();
-        let info = &recording.values[value.index()];
-        let name = || recording.describe(value);
-        if let Some(limit) = info.limit {
-            let past = data.iter().position(|v| v.to_f64() >= f64::from(limit));
-            if let Some(index) = past {
-                let label = data[index].to_f64() as u32;
-                return Err(Error::LabelOutOfRange { name: name(), index, label, limit });
-            }
+        let info = self.tape.info(value);
+        let name = || self.name_of(value);
+        if let Some(limit) = info.limit
+            && let Some(index) = data.iter().position(|v| v.to_f64() >= f64::from(limit))
+        {
+            let label = data[index].to_f64() as u32;
+            return Err(Error::LabelOutOfRange { name: name(), index, label, limit });
         }
-        if matches!(info.source, Source::Labels) {
-            let bad = data.iter().position(|v| !v.to_f64().is_finite());
-            if let Some(index) = bad {
-                let value = data[index].to_f64() as f32;
-                return Err(Error::NonFinite { name: name(), index, value });
-            }
+        if matches!(info.source, Source::Labels)
+            && let Some(index) = data.iter().position(|v| !v.to_f64().is_finite())
+        {
+            let value = data[index].to_f64() as f32;
+            return Err(Error::NonFinite { name: name(), index, value });
         }
         Ok(())
+    }
+
+    /// Refuses data of another length than a value has.
+    fn check_length(&self, value: Value, found: usize) -> Result<()> {
+        let expected = self.type_of(value);
+        if expected.numel() == found {
+            return Ok(());
+        }
+        Err(Error::Length { name: self.name_of(value), expected, found })
     }
 
     /// [`write`](Session::write) of half-precision data, such as images or weights stored that way:
@@ -211,29 +195,22 @@ impl Session {
 
     /// The contents of an f32 value in f64: on the CPU path with all its digits.
     pub fn read_f64(&self, value: Value) -> Result<Vec<f64>> {
-        self.check_readable(value)?;
-        self.expect::<f32>("the type to read", value)?;
+        self.expect_readable::<f32>(value)?;
         self.contents(value)
     }
 
     /// The only element of a value, such as a loss.
     pub fn read_scalar(&self, value: Value) -> Result<f32> {
-        let data = self.read(value)?;
-        match data[..] {
+        match self.read(value)?[..] {
             [only] => Ok(only),
-            _ => {
-                let recording = self.tape.recording();
-                let (name, shape) = (recording.describe(value), recording.ty(value).shape);
-                Err(Error::NotScalar { name, shape })
-            }
+            _ => Err(Error::NotScalar { name: self.name_of(value), shape: self.shape_of(value) }),
         }
     }
 
     /// [`read`](Session::read) without blocking the thread: the copy is submitted at once, and the
     /// future is ready when it has arrived.
     pub fn read_async(&self, value: Value) -> Result<impl Future<Output = Result<Vec<f32>>> + use<>> {
-        self.check_readable(value)?;
-        self.expect::<f32>("the type to read", value)?;
+        self.expect_readable::<f32>(value)?;
         let pending = match self.executor.gpu() {
             Some(gpu) => Ok(gpu.read_async(value)?),
             None => Err(self.executor.read(value)?),
@@ -259,9 +236,7 @@ impl Session {
 
     /// The names of the parameters that the tape uses, trained and frozen, in declaration order.
     pub fn parameter_names(&self) -> Vec<&str> {
-        let recording = self.tape.recording();
-        let names = self.parameters().filter_map(|v| recording.values[v.index()].name.as_deref());
-        names.collect()
+        self.tape.parameters().filter_map(|v| self.tape.info(v).name.as_deref()).collect()
     }
 
     /// Sets a per-step scalar from the next replay on, such as `learning_rate`.
@@ -277,54 +252,37 @@ impl Session {
         self.scalars.get(name).map(|v| v as f32)
     }
 
-    /// The scalars by name, without the counts and the seed.
-    #[cfg(feature = "checkpoints")]
-    pub(crate) fn named_scalars(&self) -> impl Iterator<Item = (&str, f64)> {
-        self.scalars.named()
-    }
-
-    /// Puts scalars back that were [`named_scalars`](Session::named_scalars); others stay.
-    #[cfg(feature = "checkpoints")]
-    pub(crate) fn restore_scalars(&mut self, scalars: &[(String, f64)]) {
-        scalars.iter().for_each(|(name, value)| self.scalars.restore(name, *value));
-    }
-
-    /// Sets the scalars that another session has too as they are there.
-    pub(crate) fn adopt_scalars(&mut self, other: &Session) {
-        self.scalars.adopt(&other.scalars);
-    }
-
     /// The number of steps replayed so far.
     pub fn step(&self) -> u32 {
-        self.scalars.step()
+        self.scalars.count(Scalar::STEP)
     }
 
     /// Sets the step count and the number of updates, as when training resumes. Where the two
     /// differ, [`set_updates`](Session::set_updates) follows.
     pub fn set_step(&mut self, step: u32) {
-        self.scalars.set_step(step);
-        self.scalars.set_updates(step);
+        self.scalars.set_count(Scalar::STEP, step);
+        self.set_updates(step);
     }
 
     /// The number of updates so far: what optimisers count by. Every replay adds one to it, as to the
     /// step count, which random operators draw by.
     pub fn updates(&self) -> u32 {
-        self.scalars.updates()
+        self.scalars.count(Scalar::UPDATES)
     }
 
     /// Sets the number of updates from the next replay on; the step count stays.
     pub fn set_updates(&mut self, updates: u32) {
-        self.scalars.set_updates(updates);
+        self.scalars.set_count(Scalar::UPDATES, updates);
     }
 
     /// The seed of the random operators.
     pub fn seed(&self) -> u32 {
-        self.scalars.seed()
+        self.scalars.count(Scalar::SEED)
     }
 
     /// Sets the seed of the random operators from the next replay on. Parameters stay as they are.
     pub fn set_seed(&mut self, seed: u32) {
-        self.scalars.set_seed(seed);
+        self.scalars.set_count(Scalar::SEED, seed);
     }
 
     /// The parameters and states that the tape uses, in declaration order.
@@ -353,7 +311,7 @@ impl Session {
     pub(crate) fn reset(&mut self, which: impl Fn(Value, StateKind) -> bool) -> Result<()> {
         let tape = self.tape.clone();
         for value in tape.persistent() {
-            let info = &tape.recording().values[value.index()];
+            let info = tape.info(value);
             if let Source::State(kind, init) = &info.source
                 && which(value, *kind)
             {
@@ -367,17 +325,8 @@ impl Session {
 
     /// Overwrites a parameter or a state with every digit the executor has.
     pub(crate) fn write_f64(&mut self, value: Value, data: &[f64]) -> Result<()> {
-        let ty = self.tape.recording().ty(value);
-        if ty.numel() != data.len() {
-            let (name, found) = (self.name_of(value), data.len());
-            return Err(Error::Length { name, expected: ty, found });
-        }
+        self.check_length(value, data.len())?;
         self.executor.restore(value, data)
-    }
-
-    /// [`read_f64`](Session::read_f64) of several values, with one copy from the device.
-    pub(crate) fn read_together(&self, values: &[Value]) -> Result<Vec<Vec<f64>>> {
-        self.executor.read_f64(values)
     }
 
     /// A value's contents with every digit the executor has.
@@ -395,16 +344,6 @@ impl Session {
         self.tape.recording().ty(value).shape
     }
 
-    /// The rates of optimisers by name, in the order of their declaration.
-    pub(crate) fn rates(&self) -> impl Iterator<Item = (&str, f64)> {
-        self.scalars.rates()
-    }
-
-    /// Sets the rates that `value` has one for.
-    pub(crate) fn put_rates(&mut self, value: impl Fn(&str) -> Option<f32>) {
-        self.scalars.put_rates(value);
-    }
-
     /// The tape.
     pub fn tape(&self) -> &Tape {
         &self.tape
@@ -420,50 +359,38 @@ impl Session {
         self.executor.gpu().map(|gpu| gpu.plan())
     }
 
-    fn parameters(&self) -> impl Iterator<Item = Value> + '_ {
-        let is_parameter = |v: &Value| matches!(self.kind(*v), Some(StateKind::Weight { .. }));
-        self.tape.persistent().into_iter().filter(is_parameter)
-    }
-
     fn named_parameter(&self, name: &str) -> Result<Value> {
-        let recording = self.tape.recording();
-        let mut parameters = self.parameters();
-        let found = parameters.find(|v| recording.values[v.index()].name.as_deref() == Some(name));
+        let found = self.tape.parameters().find(|&v| self.tape.info(v).name.as_deref() == Some(name));
         found.ok_or_else(|| {
             let known = self.parameter_names().into_iter().map(str::to_owned).collect();
             Error::Unknown { what: "parameter", name: name.to_owned(), known }
         })
     }
 
-    fn expect<T: Element>(&self, what: &str, value: Value) -> Result<TensorType> {
-        if !self.tape.holds(value) {
-            return Err(self.tape.unknown_value(value));
+    fn expect<T: Element>(&self, what: &str, value: Value) -> Result<()> {
+        let (found, expected) = (T::DTYPE, self.tape.expect(value)?.ty.dtype);
+        if found == expected {
+            return Ok(());
         }
-        let recording = self.tape.recording();
-        let ty = recording.ty(value);
-        if ty.dtype != T::DTYPE {
-            let what = format!("{what} `{}`", recording.describe(value));
-            return Err(Error::DTypeMismatch { what, found: T::DTYPE, expected: ty.dtype });
-        }
-        Ok(ty)
+        Err(Error::DTypeMismatch { what: format!("{what} `{}`", self.name_of(value)), found, expected })
     }
 
     pub(crate) fn check_readable(&self, value: Value) -> Result<()> {
-        if !self.tape.holds(value) {
-            return Err(self.tape.unknown_value(value));
-        }
-        let recording = self.tape.recording();
-        let root = self.tape.root(value);
-        let persistent = recording.values[root.index()].source.is_persistent();
+        self.tape.expect(value)?;
+        let persistent = self.tape.info(self.tape.root(value)).source.is_persistent();
         if persistent || self.tape.kept().any(|k| k == value) {
             return Ok(());
         }
-        Err(Error::NotKept { name: recording.describe(value) })
+        Err(Error::NotKept { name: self.name_of(value) })
+    }
+
+    fn expect_readable<T: Element>(&self, value: Value) -> Result<()> {
+        self.check_readable(value)?;
+        self.expect::<T>("the type to read", value)
     }
 
     fn read_as<T: Element>(&self, value: Value) -> Result<Vec<T>> {
-        self.check_readable(value)?;
-        self.expect::<T>("the type to read", value)?;
+        self.expect_readable::<T>(value)?;
         Ok(bytemuck::pod_collect_to_vec(&self.executor.read(value)?))
     }
 }

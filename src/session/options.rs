@@ -1,9 +1,7 @@
-use std::sync::Arc;
-
 use super::Session;
 use crate::error::{Error, Result};
 use crate::executor::{Link, Links};
-use crate::graph::{StateKey, StateKind, Value};
+use crate::graph::{StateKey, Value};
 use crate::tape::Tape;
 
 /// A value of a tape that has the storage of a value of another session.
@@ -64,11 +62,6 @@ impl<'a> SessionOptions<'a> {
         self.share.into_iter().chain(self.share_further.iter().copied())
     }
 
-    /// Whether the parameter or state of this key comes from another session.
-    pub(crate) fn shares(&self, key: Option<&StateKey>) -> bool {
-        key.is_some_and(|key| self.shared_value(key).is_some())
-    }
-
     /// The parameter or state of this key of the first session that has it.
     fn shared_value(&self, key: &StateKey) -> Option<(&'a Session, Value)> {
         self.sources().find_map(|session| session.find(key).map(|value| (session, value)))
@@ -76,35 +69,32 @@ impl<'a> SessionOptions<'a> {
 
     /// What a session of this tape has in common with others.
     pub(crate) fn links(&self, tape: &Tape) -> Result<Links<'a>> {
-        self.check_some_shared(tape)?;
         let link = |fed: &Fed<'a>| Link { own: fed.own, executor: &fed.session.executor, theirs: fed.theirs };
         let mut links = Links { shared: Vec::new(), fed: self.feeds.iter().map(link).collect() };
         for own in tape.persistent() {
-            let info = &tape.recording().values[own.index()];
+            let info = tape.info(own);
             let key = info.key.as_deref().filter(|_| info.source.state_kind().is_some() && !self.is_fed(own));
             let Some((session, theirs)) = key.and_then(|key| self.shared_value(key)) else { continue };
-            let found = session.tape().recording().ty(theirs);
-            if found != info.ty {
-                let (name, own) = (tape.recording().describe(own), info.ty);
-                let message = format!("`{name}` is {own} here and {found} in the other session");
-                return Err(Error::Share { message });
+            let (name, own_type, found) = (tape.recording().describe(own), info.ty, session.type_of(theirs));
+            if found != own_type {
+                let message = format!("`{name}` is {own_type} here and {found} in the other session");
+                return Err(Error::share(message));
             }
             links.shared.push(Link { own, executor: &session.executor, theirs });
         }
+        self.check_some_shared(tape, &links)?;
         Ok(links)
     }
 
     /// Refuses sessions that have no parameter in common: a misspelt name, most likely.
-    fn check_some_shared(&self, tape: &Tape) -> Result<()> {
+    fn check_some_shared(&self, tape: &Tape, links: &Links<'_>) -> Result<()> {
         let Some(session) = self.sources().next() else { return Ok(()) };
-        let recording = tape.recording();
-        let is_parameter = |v: &Value| matches!(recording.kind(*v), Some(StateKind::Weight { .. }));
-        let own: Vec<Value> = tape.persistent().into_iter().filter(is_parameter).collect();
-        if own.is_empty() || own.iter().any(|&v| self.shares(recording.key(v).map(Arc::as_ref))) {
+        let own: Vec<Value> = tape.parameters().collect();
+        if own.is_empty() || own.iter().any(|&v| links.of(v).is_some()) {
             return Ok(());
         }
-        let own: Vec<String> = own.into_iter().map(|v| recording.describe(v)).collect();
+        let own: Vec<String> = own.into_iter().map(|v| tape.recording().describe(v)).collect();
         let theirs = session.parameter_names().join(", ");
-        Err(Error::Share { message: format!("this tape has {}, the other session {theirs}", own.join(", ")) })
+        Err(Error::share(format!("this tape has {}, the other session {theirs}", own.join(", "))))
     }
 }

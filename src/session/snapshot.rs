@@ -51,12 +51,7 @@ impl Session {
     pub(crate) fn restore_contents(&mut self, snapshot: &Snapshot) -> Result<()> {
         let mut values = Vec::with_capacity(snapshot.keys.len());
         for (key, found) in snapshot.keys.iter().zip(snapshot.copies.lengths()) {
-            let value = self.expect_state(key)?;
-            let expected = self.type_of(value);
-            if expected.numel() != found {
-                return Err(Error::Length { name: key.to_string(), expected, found });
-            }
-            values.push(value);
+            values.push(self.expect_state(key, found)?);
         }
         self.executor.put_back(&snapshot.copies, &values)
     }
@@ -72,18 +67,12 @@ impl Session {
     /// # Errors
     /// [`Error::Unknown`] for a name that the tape does not have, [`Error::Length`].
     pub(crate) fn snapshot_from(&mut self, arrays: &[(String, Vec<f64>)]) -> Result<Snapshot> {
-        let mut found = Vec::with_capacity(arrays.len());
+        let mut values = Vec::with_capacity(arrays.len());
         for (name, data) in arrays {
-            let value = self.expect_state(&StateKey::named(name))?;
-            let ty = self.tape.recording().ty(value);
-            if ty.numel() != data.len() {
-                return Err(Error::Length { name: name.clone(), expected: ty, found: data.len() });
-            }
-            found.push((value, data));
+            values.push(self.expect_state(&StateKey::named(name), data.len())?);
         }
-        let values: Vec<Value> = found.iter().map(|&(value, _)| value).collect();
         let current = self.snapshot_of(&values)?;
-        for (value, data) in found {
+        for (&value, (_, data)) in values.iter().zip(arrays) {
             self.executor.restore(value, data)?;
         }
         let wanted = self.snapshot_of(&values)?;
@@ -96,10 +85,13 @@ impl Session {
         self.advanced().find(|(own, _)| **own == *key).map(|(_, value)| value)
     }
 
-    fn expect_state(&self, key: &StateKey) -> Result<Value> {
-        self.find(key).ok_or_else(|| {
+    /// The same, which is to have so many elements.
+    fn expect_state(&self, key: &StateKey, elements: usize) -> Result<Value> {
+        let value = self.find(key).ok_or_else(|| {
             let known = self.advanced().map(|(key, _)| key.to_string()).collect();
             Error::Unknown { what: "parameter or state", name: key.to_string(), known }
-        })
+        })?;
+        self.check_length(value, elements)?;
+        Ok(value)
     }
 }

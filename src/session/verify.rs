@@ -4,9 +4,9 @@ use std::fmt;
 use super::Session;
 use crate::array::Array;
 use crate::compare::{Comparison, compare};
-use crate::error::Result;
+use crate::dtype::{DType, Element};
+use crate::error::{Result, in_layer};
 use crate::graph::{Reference, Value};
-use crate::shape::TensorType;
 
 /// Data for an input: f32 or u32 elements.
 #[derive(Clone, Copy, Debug)]
@@ -18,27 +18,18 @@ pub enum HostData<'a> {
     U32(&'a [u32]),
 }
 
-impl<'a> From<&'a [f32]> for HostData<'a> {
-    fn from(data: &'a [f32]) -> Self {
-        HostData::F32(data)
+impl<'a, T: Element> From<&'a [T]> for HostData<'a> {
+    fn from(data: &'a [T]) -> Self {
+        match T::DTYPE {
+            DType::F32 => HostData::F32(bytemuck::cast_slice(data)),
+            DType::U32 => HostData::U32(bytemuck::cast_slice(data)),
+        }
     }
 }
 
-impl<'a> From<&'a Vec<f32>> for HostData<'a> {
-    fn from(data: &'a Vec<f32>) -> Self {
-        HostData::F32(data)
-    }
-}
-
-impl<'a> From<&'a [u32]> for HostData<'a> {
-    fn from(data: &'a [u32]) -> Self {
-        HostData::U32(data)
-    }
-}
-
-impl<'a> From<&'a Vec<u32>> for HostData<'a> {
-    fn from(data: &'a Vec<u32>) -> Self {
-        HostData::U32(data)
+impl<'a, T: Element> From<&'a Vec<T>> for HostData<'a> {
+    fn from(data: &'a Vec<T>) -> Self {
+        HostData::from(&data[..])
     }
 }
 
@@ -91,10 +82,8 @@ impl fmt::Display for Verification {
         }
         match self.first_difference() {
             None => writeln!(f, "all {} ops agree with the reference", self.rows.len()),
-            Some(row) => {
-                let layer =
-                    if row.layer.is_empty() { String::new() } else { format!(" in layer `{}`", row.layer) };
-                writeln!(f, "op {} ({}){layer} is the first to differ: {}", row.op, row.name, row.worst)
+            Some(OpCheck { op, name, layer, worst }) => {
+                writeln!(f, "op {op} ({name}){} is the first to differ: {worst}", in_layer(layer))
             }
         }
     }
@@ -120,47 +109,33 @@ impl Session {
                 HostData::U32(data) => self.write(value, data)?,
             }
         }
-        let advanced: Vec<Value> = self.advanced().map(|(_, value)| value).collect();
-        let saved = self.executor.read_f64(&advanced)?;
+        let before = self.snapshot()?;
         let checked = self.check_ops();
-        for (&value, data) in advanced.iter().zip(&saved) {
-            self.executor.restore(value, data)?;
-        }
+        self.restore(&before)?;
         Ok(Verification { rows: checked? })
     }
 
     fn check_ops(&mut self) -> Result<Vec<OpCheck>> {
         let tape = self.tape.clone();
-        let recording = tape.recording();
-        let mut host = Host { contents: BTreeMap::new() };
+        // The device's results as they were when they were made, by root value.
+        let mut host: BTreeMap<Value, Array> = BTreeMap::new();
         for value in tape.persistent() {
-            let array = self.fetch(value, recording.ty(value))?;
-            host.contents.insert(value, array);
+            host.insert(value, self.fetch(value)?);
         }
         let mut rows = Vec::with_capacity(tape.ops().len());
         for (index, node) in tape.ops().iter().enumerate() {
-            let inputs: Vec<Array> = node
-                .inputs
-                .iter()
-                .map(|&v| Array { shape: recording.ty(v).shape, ..host.contents[&tape.root(v)].clone() })
-                .collect();
-            let types: Vec<_> = node.outputs.iter().map(|&v| recording.ty(v)).collect();
-            let results;
-            let bounds;
-            {
-                let scalars = self.scalars.values();
-                let cx = Reference { inputs: inputs.iter().collect(), outputs: &types, scalars };
-                results = node.op.reference(&cx);
-                bounds = node.op.error_bound(&cx, &results);
-            }
+            let input = |&v: &Value| Array { shape: self.shape_of(v), ..host[&tape.root(v)].clone() };
+            let inputs: Vec<Array> = node.inputs.iter().map(input).collect();
+            let (inputs, outputs) = (inputs.iter().collect(), &tape.types(&node.outputs));
+            let cx = Reference { inputs, outputs, scalars: self.scalars.values() };
+            let results = node.op.reference(&cx);
+            let bounds = node.op.error_bound(&cx, &results);
             self.executor.run_op(index, &self.scalars)?;
-            let mutated = node.op.mutates().iter().map(|&i| node.inputs[i]);
-            let written: Vec<Value> = node.outputs.iter().copied().chain(mutated).collect();
             let mut worst = Comparison::exact();
-            for ((value, result), bound) in written.into_iter().zip(&results).zip(&bounds) {
-                let got = self.fetch(value, recording.ty(value))?;
+            for ((value, result), bound) in node.written().zip(&results).zip(&bounds) {
+                let got = self.fetch(value)?;
                 worst = worst.worse_of(compare(&got.data, &result.data, bound));
-                host.contents.insert(tape.root(value), got);
+                host.insert(tape.root(value), got);
             }
             let layer = tape.layer(node).to_owned();
             rows.push(OpCheck { op: index, name: node.op.name(), layer, worst });
@@ -168,12 +143,7 @@ impl Session {
         Ok(rows)
     }
 
-    fn fetch(&self, value: Value, ty: TensorType) -> Result<Array> {
-        Ok(Array::new(ty.shape, self.contents(value)?))
+    fn fetch(&self, value: Value) -> Result<Array> {
+        Ok(Array::new(self.shape_of(value), self.contents(value)?))
     }
-}
-
-/// The device's results as they were when they were made, by root value.
-struct Host {
-    contents: BTreeMap<Value, Array>,
 }

@@ -2,13 +2,13 @@ use super::Tape;
 use super::pack::Packing;
 use super::plan::{BoundBuffer, Dispatch, Plan, pad};
 use crate::error::{Error, Result};
-use crate::graph::{Node, Value};
-use crate::kernel::{Access, EntryPoint, KernelCall, Slot};
+use crate::graph::Value;
+use crate::kernel::{Access, Bind, EntryPoint, KernelCall, Slot};
 
 /// Turns kernel calls into dispatches, checking each against its shader and the device.
 pub(super) struct Binder<'a> {
     pub tape: &'a Tape,
-    pub plan: &'a mut Plan,
+    pub plan: Plan,
     pub packing: &'a Packing<'a>,
     /// What kept the calls so far from being bound.
     pub clashes: Vec<Clash>,
@@ -43,39 +43,35 @@ impl Binder<'_> {
     /// size: one, or as many as the size of bindings demands.
     pub fn bind(&mut self, op: usize, call: KernelCall, scratch: &[(usize, u64)]) -> Result<()> {
         let limit = self.plan.profile.max_binding_bytes;
-        let sizes: Vec<u64> = call
-            .binds
-            .iter()
-            .filter_map(|bind| self.locate(op, bind.slot, scratch).ok().map(|located| located.bytes))
-            .collect();
-        if sizes.len() == call.binds.len() && sizes.iter().any(|&bytes| bytes > limit) {
-            return call.in_ranges(&sizes, limit).into_iter().try_for_each(|c| self.bind_one(op, c, scratch));
+        let size = |bind: &Bind| self.locate(op, bind.slot, scratch).map(|located| located.bytes);
+        match call.binds.iter().map(size).collect::<Result<Vec<u64>, String>>() {
+            Ok(sizes) if sizes.iter().any(|&bytes| bytes > limit) => {
+                let calls = call.in_ranges(&sizes, limit);
+                calls.into_iter().try_for_each(|call| self.bind_one(op, call, scratch))
+            }
+            _ => self.bind_one(op, call, scratch),
         }
-        self.bind_one(op, call, scratch)
     }
 
     fn bind_one(&mut self, op: usize, call: KernelCall, scratch: &[(usize, u64)]) -> Result<()> {
-        let node = &self.tape.ops[op];
-        let mismatch = |message: String| Error::KernelMismatch {
-            shader: call.shader.name(),
-            entry: call.entry,
-            message,
-        };
-        let reflected = call.shader.entry(call.entry, &call.constants)?;
+        let (shader, entry) = (call.shader, call.entry);
+        let mismatch = |message: String| Error::KernelMismatch { shader: shader.name(), entry, message };
+        let reflected = shader.entry(entry, &call.constants)?;
         reflected.check_params(call.fields).map_err(mismatch)?;
-        if reflected.bindings.len() != call.binds.len() {
-            return Err(mismatch(format!(
-                "{} bindings used, {} given",
-                reflected.bindings.len(),
-                call.binds.len()
-            )));
+        let (used, given) = (reflected.bindings.len(), call.binds.len());
+        if used != given {
+            return Err(mismatch(format!("{used} bindings used, {given} given")));
         }
         if call.scalars.iter().any(|&(offset, _)| offset + 4 > call.params.len()) {
             return Err(mismatch("a per-step scalar names no parameter field".to_owned()));
         }
         let bindings = self.bindings(op, &call, &reflected.bindings, scratch).map_err(mismatch)?;
-        self.check_limits(node, &call, &reflected, &bindings)?;
-        let KernelCall { shader, entry, constants, params, scalars, grid, loops, .. } = call;
+        self.check_limits(op, &call, &reflected, &bindings)?;
+        let alignment = self.plan.profile.offset_alignment;
+        if bindings.iter().any(|b| !b.offset.is_multiple_of(u64::from(alignment))) {
+            return Err(mismatch(format!("a binding starts off the {alignment}-byte alignment")));
+        }
+        let KernelCall { constants, params, scalars, grid, loops, .. } = call;
         let groups = grid.groups;
         self.plan.dispatches.push(Dispatch {
             op,
@@ -100,11 +96,10 @@ impl Binder<'_> {
         reflected: &[(u32, Access)],
         scratch: &[(usize, u64)],
     ) -> Result<Vec<BoundBuffer>, String> {
-        let mut bindings: Vec<BoundBuffer> = Vec::with_capacity(call.binds.len());
-        let mut bound: Vec<Located> = Vec::with_capacity(call.binds.len());
+        let mut bound: Vec<(BoundBuffer, Located)> = Vec::with_capacity(call.binds.len());
         for (bind, &(binding, access)) in call.binds.iter().zip(reflected) {
             let located = self.locate(op, bind.slot, scratch)?;
-            let (buffer, whole) = (located.buffer, located.bytes);
+            let whole = located.bytes;
             let inputs = self.packing.inputs(op, bind.slot).unwrap_or_default();
             let mutates = self.tape.ops[op].op.mutates();
             if access == Access::ReadWrite && inputs.iter().any(|input| !mutates.contains(input)) {
@@ -114,23 +109,20 @@ impl Binder<'_> {
             if bind.offset + bytes > whole || bytes == 0 {
                 return Err(format!("binding {binding} covers bytes {}+{bytes} of {whole}", bind.offset));
             }
-            let offset = located.offset + bind.offset;
-            let binding = BoundBuffer { binding, access, buffer, offset, bytes };
-            for (other, there) in bindings.iter().zip(&bound) {
-                self.check_pair(op, (other, there), (&binding, &located))?;
-            }
-            bindings.push(binding);
-            bound.push(located);
+            let (buffer, offset) = (located.buffer, located.offset + bind.offset);
+            let new = (BoundBuffer { binding, access, buffer, offset, bytes }, located);
+            bound.iter().try_for_each(|known| self.check_pair(op, known, &new))?;
+            bound.push(new);
         }
-        Ok(bindings)
+        Ok(bound.into_iter().map(|(binding, _)| binding).collect())
     }
 
     /// Refuses a range that is read and written, and notes a buffer whose ranges are.
     fn check_pair(
         &mut self,
         op: usize,
-        (other, there): (&BoundBuffer, &Located),
-        (binding, located): (&BoundBuffer, &Located),
+        (other, there): &(BoundBuffer, Located),
+        (binding, located): &(BoundBuffer, Located),
     ) -> Result<(), String> {
         let read_only = binding.access == Access::Read && other.access == Access::Read;
         if other.buffer != binding.buffer || read_only {
@@ -170,56 +162,35 @@ impl Binder<'_> {
 
     fn check_limits(
         &self,
-        node: &Node,
+        op: usize,
         call: &KernelCall,
         entry: &EntryPoint,
         bindings: &[BoundBuffer],
     ) -> Result<()> {
         let profile = &self.plan.profile;
         let largest = bindings.iter().map(|b| b.bytes).max().unwrap_or(0);
-        let groups = call.grid.groups.iter().max().copied().unwrap_or(0);
-        let misaligned = bindings.iter().any(|b| b.offset % u64::from(profile.offset_alignment) != 0);
-        let needs: [(&'static str, u64, u64); 10] = [
-            ("storage binding size in bytes", largest, profile.max_binding_bytes),
-            ("storage buffers of a kernel", bindings.len() as u64, u64::from(profile.max_storage_buffers)),
-            ("workgroups in a dimension", u64::from(groups), u64::from(profile.max_workgroups)),
-            (
-                "workgroup memory in bytes",
-                u64::from(entry.workgroup_bytes),
-                u64::from(profile.max_workgroup_bytes),
-            ),
-            (
-                "invocations of a workgroup",
-                u64::from(entry.invocations()),
-                u64::from(profile.max_invocations),
-            ),
-            (
-                "workgroup size along x",
-                u64::from(entry.workgroup_size[0]),
-                u64::from(profile.max_workgroup_size[0]),
-            ),
-            (
-                "workgroup size along y",
-                u64::from(entry.workgroup_size[1]),
-                u64::from(profile.max_workgroup_size[1]),
-            ),
-            (
-                "workgroup size along z",
-                u64::from(entry.workgroup_size[2]),
-                u64::from(profile.max_workgroup_size[2]),
-            ),
-            ("loop iterations of an invocation", call.loops, u64::from(profile.max_loop_iterations)),
-            ("bytes of kernel parameters", call.params.len() as u64, u64::from(profile.max_param_bytes)),
+        let groups = call.grid.groups.into_iter().max().unwrap_or(0);
+        let (params, buffers) = (call.params.len() as u32, bindings.len() as u32);
+        let ([x, y, z], [max_x, max_y, max_z]) = (entry.workgroup_size, profile.max_workgroup_size);
+        let counts: [(&'static str, u32, u32); 8] = [
+            ("storage buffers of a kernel", buffers, profile.max_storage_buffers),
+            ("workgroups in a dimension", groups, profile.max_workgroups),
+            ("workgroup memory in bytes", entry.workgroup_bytes, profile.max_workgroup_bytes),
+            ("invocations of a workgroup", entry.invocations(), profile.max_invocations),
+            ("workgroup size along x", x, max_x),
+            ("workgroup size along y", y, max_y),
+            ("workgroup size along z", z, max_z),
+            ("bytes of kernel parameters", params, profile.max_param_bytes),
         ];
-        for (what, needed, limit) in needs {
-            if needed > limit {
-                return Err(self.tape.limit(node, profile, what, needed, limit));
-            }
-        }
-        if misaligned {
-            let message = format!("a binding starts off the {}-byte alignment", profile.offset_alignment);
-            return Err(Error::KernelMismatch { shader: call.shader.name(), entry: call.entry, message });
-        }
-        Ok(())
+        let counts = counts.map(|(what, needed, limit)| (what, u64::from(needed), u64::from(limit)));
+        let bytes = ("storage binding size in bytes", largest, profile.max_binding_bytes);
+        let loops = ("loop iterations of an invocation", call.loops, u64::from(profile.max_loop_iterations));
+        let mut needs = [bytes].into_iter().chain(counts).chain([loops]);
+        let Some((what, needed, limit)) = needs.find(|(_, needed, limit)| needed > limit) else {
+            return Ok(());
+        };
+        let node = &self.tape.ops[op];
+        let (op, layer) = (node.op.name().to_owned(), self.tape.layer(node).to_owned());
+        Err(Error::Limit { op, layer, what, needed, limit, device: profile.name.clone() })
     }
 }

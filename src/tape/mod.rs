@@ -7,7 +7,7 @@ mod pack;
 mod plan;
 mod print;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 pub use crate::kernel::{DeviceKind, DeviceProfile};
 pub(crate) use differentiate::differentiate;
@@ -15,7 +15,8 @@ pub(crate) use pack::{Place, SharedLayout};
 pub use plan::{BoundBuffer, BufferPlan, BufferRole, Dispatch, Plan, ValuePlan};
 
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Node, Phase, Recording, Source, Value, ValueInfo};
+use crate::graph::{Graph, Node, Phase, Recording, Source, StateKind, Value, ValueInfo};
+use crate::shape::TensorType;
 
 /// A recorded step.
 ///
@@ -102,8 +103,7 @@ impl Tape {
             }
         }
         let ops = schedule(&recording, &needed, &mutating);
-        let touched = ops.iter().flat_map(|n| n.inputs.iter().chain(&n.outputs));
-        let held: BTreeSet<Value> = touched.chain(&roots).copied().collect();
+        let held: BTreeSet<Value> = ops.iter().flat_map(Node::touched).chain(roots.iter().copied()).collect();
         held.iter().try_for_each(|&v| recording.check_declaration(v))?;
         let kept = roots.into_iter().collect();
         let (losses, gradients, gradient_norm) = (Vec::new(), BTreeMap::new(), None);
@@ -124,9 +124,7 @@ impl Tape {
     /// Keeps values readable after each replay: their buffers are not reused within the step.
     pub fn keep(mut self, values: impl Into<Vec<Value>>) -> Result<Tape> {
         for value in values.into() {
-            if !self.holds(value) {
-                return Err(self.unknown_value(value));
-            }
+            self.expect(value)?;
             self.kept.insert(value);
         }
         Ok(self)
@@ -167,7 +165,7 @@ impl Tape {
 
     /// What is known about a value.
     pub fn value(&self, value: Value) -> Option<&ValueInfo> {
-        self.recording.owns(value).then(|| &self.recording.values[value.index()])
+        self.recording.owns(value).then(|| self.info(value))
     }
 
     /// The layer's name of an operator; empty for none.
@@ -178,17 +176,40 @@ impl Tape {
     /// The persistent values (inputs, parameters, states, constants) that the tape uses, in
     /// declaration order.
     pub fn persistent(&self) -> Vec<Value> {
-        let is_persistent = |v: &&Value| self.recording.values[v.index()].source.is_persistent();
-        self.held.iter().filter(is_persistent).copied().collect()
+        self.held.iter().copied().filter(|&v| self.info(v).source.is_persistent()).collect()
+    }
+
+    /// The parameters that the tape uses, trained and frozen, in declaration order.
+    pub(crate) fn parameters(&self) -> impl Iterator<Item = Value> + '_ {
+        let is_parameter = |v: &Value| matches!(self.recording.kind(*v), Some(StateKind::Weight { .. }));
+        self.persistent().into_iter().filter(is_parameter)
+    }
+
+    /// The last operator that reads or makes each value; the number of operators where the value outlives
+    /// the step.
+    pub(crate) fn last_uses(&self) -> HashMap<Value, usize> {
+        let uses = self.ops.iter().enumerate().flat_map(|(index, n)| n.touched().map(move |v| (v, index)));
+        let outliving = self.kept().chain(self.persistent()).map(|v| (v, self.ops.len()));
+        uses.chain(outliving).collect()
     }
 
     pub(crate) fn recording(&self) -> &Recording {
         &self.recording
     }
 
-    /// Whether the tape computes or uses the value.
-    pub(crate) fn holds(&self, value: Value) -> bool {
-        self.held.contains(&value)
+    /// What is known about a value of the recording.
+    pub(crate) fn info(&self, value: Value) -> &ValueInfo {
+        &self.recording.values[value.index()]
+    }
+
+    /// Shapes and dtypes of values.
+    pub(crate) fn types(&self, values: &[Value]) -> Vec<TensorType> {
+        values.iter().map(|&v| self.recording.ty(v)).collect()
+    }
+
+    /// What is known about a value; fails if the tape neither computes nor uses it.
+    pub(crate) fn expect(&self, value: Value) -> Result<&ValueInfo> {
+        if self.held.contains(&value) { Ok(self.info(value)) } else { Err(self.unknown_value(value)) }
     }
 
     pub(crate) fn unknown_value(&self, value: Value) -> Error {
@@ -208,60 +229,54 @@ impl Tape {
     }
 }
 
+impl Node {
+    /// What it reads and what it makes.
+    pub(crate) fn touched(&self) -> impl Iterator<Item = Value> + '_ {
+        self.inputs.iter().chain(&self.outputs).copied()
+    }
+
+    /// The inputs that it overwrites.
+    pub(crate) fn mutated(&self) -> impl Iterator<Item = Value> + '_ {
+        self.op.mutates().iter().map(|&i| self.inputs[i])
+    }
+
+    /// What it makes and overwrites: what its reference gives, in that order.
+    pub(crate) fn written(&self) -> impl Iterator<Item = Value> + '_ {
+        self.outputs.iter().copied().chain(self.mutated())
+    }
+}
+
 /// Orders the needed operators: those that overwrite nothing as recorded, each update as soon as
 /// its inputs exist, no one needs the old contents, and the updates before it that it conflicts
 /// with have run.
 fn schedule(recording: &Recording, needed: &[bool], mutating: &[usize]) -> Vec<Node> {
-    let is_pure = |&i: &usize| recording.nodes[i].op.mutates().is_empty();
-    let pure: Vec<usize> = (0..needed.len()).filter(|&i| needed[i]).filter(is_pure).collect();
+    let is_pure = |&i: &usize| needed[i] && recording.nodes[i].op.mutates().is_empty();
+    // Position p stands for "after the p-th pure operator"; ties keep the recorded order.
+    let mut order: Vec<(usize, usize)> = (1..).zip((0..needed.len()).filter(is_pure)).collect();
     let mut ready: BTreeMap<Value, usize> = BTreeMap::new();
     let mut last_read: BTreeMap<Value, usize> = BTreeMap::new();
-    for (position, &node) in pure.iter().enumerate() {
+    for &(position, node) in &order {
         let node = &recording.nodes[node];
-        for &input in &node.inputs {
-            last_read.insert(recording.root(input), position + 1);
-        }
-        for &output in &node.outputs {
-            ready.insert(output, position + 1);
-        }
+        last_read.extend(node.inputs.iter().map(|&input| (recording.root(input), position)));
+        ready.extend(node.outputs.iter().map(|&output| (output, position)));
     }
-    // Position p stands for "after the p-th pure operator"; ties keep the recorded order.
+    let at = |map: &BTreeMap<Value, usize>, value: &Value| map.get(value).copied().unwrap_or(0);
     let mut touched: BTreeMap<Value, usize> = BTreeMap::new();
     let mut mutated: BTreeMap<Value, usize> = BTreeMap::new();
-    let mut placed: Vec<(usize, usize)> = Vec::new();
     for &index in mutating {
         let node = &recording.nodes[index];
-        let writes: Vec<Value> = node.op.mutates().iter().map(|&i| recording.root(node.inputs[i])).collect();
-        let mut position = 0;
-        for &input in &node.inputs {
-            let base = recording.root(input);
-            position = position.max(ready.get(&input).copied().unwrap_or(0));
-            position = position.max(mutated.get(&base).copied().unwrap_or(0));
+        let reads: Vec<Value> = node.inputs.iter().map(|&input| recording.root(input)).collect();
+        let writes: Vec<Value> = node.mutated().map(|input| recording.root(input)).collect();
+        let made = node.inputs.iter().map(|input| at(&ready, input));
+        let updated = reads.iter().map(|read| at(&mutated, read));
+        let released = writes.iter().map(|write| at(&last_read, write).max(at(&touched, write)));
+        let position = made.chain(updated).chain(released).max().unwrap_or(0);
+        for read in reads {
+            touched.insert(read, position.max(at(&touched, &read)));
         }
-        for write in &writes {
-            position = position.max(last_read.get(write).copied().unwrap_or(0));
-            position = position.max(touched.get(write).copied().unwrap_or(0));
-        }
-        for &input in &node.inputs {
-            let base = recording.root(input);
-            let latest = touched.entry(base).or_default();
-            *latest = position.max(*latest);
-        }
-        for write in writes {
-            mutated.insert(write, position);
-        }
-        placed.push((position, index));
+        mutated.extend(writes.into_iter().map(|write| (write, position)));
+        order.push((position, index));
     }
-    placed.sort_by_key(|&(position, _)| position);
-    let mut order = Vec::with_capacity(pure.len() + placed.len());
-    let mut placed = placed.into_iter().peekable();
-    for position in 0..=pure.len() {
-        if position > 0 {
-            order.push(recording.nodes[pure[position - 1]].clone());
-        }
-        while let Some((_, index)) = placed.next_if(|&(at, _)| at == position) {
-            order.push(recording.nodes[index].clone());
-        }
-    }
-    order
+    order.sort_by_key(|&(position, _)| position);
+    order.into_iter().map(|(_, node)| recording.nodes[node].clone()).collect()
 }

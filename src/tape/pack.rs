@@ -2,11 +2,13 @@
 //! lowered, since an operator's kernel calls depend on it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::ops::Range;
 
 use super::Tape;
+use super::bind::Clash;
 use super::plan::{BufferRole, pad};
 use crate::error::{Error, Result};
-use crate::graph::{Node, Run, Source, StateKind, Value};
+use crate::graph::{Node, Run, Value};
 use crate::kernel::{DeviceProfile, Slot};
 
 /// Where a value lies in an arena.
@@ -29,7 +31,11 @@ pub(crate) struct SharedLayout {
 
 /// The buffers that hold several values each, and what operators gain by them.
 pub(super) struct Packing<'a> {
+    pub tape: &'a Tape,
     shared: &'a SharedLayout,
+    /// What stays in buffers of its own.
+    apart: &'a BTreeSet<Value>,
+    limits: Limits,
     /// Bytes of each arena; those of the shared layout come first.
     pub arenas: Vec<u64>,
     /// Where values lie that are in an arena; views are not listed, what they view is.
@@ -37,6 +43,9 @@ pub(super) struct Packing<'a> {
     /// The runs of each operator on the tape.
     pub runs: Vec<Vec<Run>>,
 }
+
+/// An operand of an operator, views replaced by what they view, and its padded bytes.
+type Operand = (Value, u64);
 
 /// Where an operand of an operator may lie.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -57,6 +66,7 @@ struct Chunk {
 }
 
 /// What limits a run on a device.
+#[derive(Clone, Copy)]
 struct Limits {
     /// Operands begin at multiples of this.
     alignment: u64,
@@ -77,28 +87,29 @@ impl Limits {
 }
 
 impl Chunk {
-    /// Whether the next position's operands, at `homes` and of these sizes by class, go on where the last
-    /// ones end.
-    fn takes(&self, homes: &[Home], sizes: &[u64], limits: &Limits) -> bool {
+    /// Whether the next position's operands, at `homes` by class, go on where the last ones end.
+    fn takes(&self, homes: &[Home], operands: &[Operand], limits: Limits) -> bool {
         let Some(first) = &self.homes else { return false };
-        (0..sizes.len()).all(|class| {
+        (0..operands.len()).all(|class| {
             let next = limits.align(self.bytes[class]);
             let follows = match (first[class], homes[class]) {
                 (Home::Placed(a), Home::Placed(b)) => a.arena == b.arena && a.offset + next == b.offset,
                 (first, home) => first == home,
             };
-            follows && next.saturating_add(sizes[class]) <= limits.bytes
+            follows && next.saturating_add(operands[class].1) <= limits.bytes
         })
     }
 
-    fn add(&mut self, position: usize, sizes: &[u64], limits: &Limits) {
+    fn add(&mut self, position: usize, operands: &[Operand], limits: Limits) {
         self.positions.push(position);
-        self.bytes.iter_mut().zip(sizes).for_each(|(bytes, size)| *bytes = limits.align(*bytes) + size);
+        for (bytes, (_, size)) in self.bytes.iter_mut().zip(operands) {
+            *bytes = limits.align(*bytes) + size;
+        }
     }
 
-    fn run(&self, classes: &[std::ops::Range<usize>], limits: &Limits) -> Run {
+    fn run(&self, classes: &[Range<usize>], limits: Limits) -> Run {
         let (first, last) = (self.positions[0], self.positions[self.positions.len() - 1]);
-        let slot = |class: &std::ops::Range<usize>| match first == last {
+        let slot = |class: &Range<usize>| match first == last {
             true => Slot::Input(class.start + first),
             false => Slot::Inputs(class.start + first, class.start + last),
         };
@@ -116,77 +127,79 @@ impl<'a> Packing<'a> {
     /// Packs what the operators ask for, in their order. The values in `apart` stay in buffers of
     /// their own.
     pub fn new(
-        tape: &Tape,
+        tape: &'a Tape,
         profile: &DeviceProfile,
         shared: &'a SharedLayout,
-        apart: &BTreeSet<Value>,
+        apart: &'a BTreeSet<Value>,
     ) -> Result<Self> {
+        let (limits, arenas) = (Limits::new(profile), shared.arenas.clone());
         let places = shared.places.iter().map(|(&value, &place)| (value, place)).collect();
-        let mut packing = Packing { shared, arenas: shared.arenas.clone(), places, runs: Vec::new() };
-        let limits = Limits::new(profile);
+        let mut packing = Packing { tape, shared, apart, limits, arenas, places, runs: Vec::new() };
         for node in tape.ops() {
-            let runs = packing.pack(tape, node, &limits, apart)?;
+            let runs = packing.pack(node)?;
             packing.runs.push(runs);
         }
         Ok(packing)
     }
 
-    fn pack(
-        &mut self,
-        tape: &Tape,
-        node: &Node,
-        limits: &Limits,
-        apart: &BTreeSet<Value>,
-    ) -> Result<Vec<Run>> {
-        let classes = node.op.packs();
-        let sizes = sizes(tape, node, &classes)?;
+    fn pack(&mut self, node: &Node) -> Result<Vec<Run>> {
+        let (classes, limits) = (node.op.packs(), self.limits);
+        let positions = self.positions(node, &classes)?;
         let mut chunks: Vec<Chunk> = Vec::new();
         let mut seen = HashSet::new();
-        for (position, sizes) in sizes.iter().enumerate() {
-            let operands: Vec<Value> =
-                classes.iter().map(|c| tape.root(node.inputs[c.start + position])).collect();
-            let repeated = operands.iter().filter(|v| !seen.insert(**v)).count() > 0;
-            let homes: Option<Vec<Home>> = operands.iter().map(|&v| self.home(tape, v, apart)).collect();
-            let homes = homes.filter(|_| !repeated && sizes.iter().all(|&bytes| bytes <= limits.bytes));
+        for (position, operands) in positions.iter().enumerate() {
+            let repeated = operands.iter().filter(|operand| !seen.insert(operand.0)).count() > 0;
+            let homes: Option<Vec<Home>> = operands.iter().map(|operand| self.home(operand.0)).collect();
+            let homes = homes.filter(|_| !repeated && operands.iter().all(|&(_, size)| size <= limits.bytes));
             let open = homes
                 .as_ref()
-                .and_then(|homes| chunks.iter_mut().rfind(|chunk| chunk.takes(homes, sizes, limits)));
+                .and_then(|homes| chunks.iter_mut().rfind(|chunk| chunk.takes(homes, operands, limits)));
             match open {
-                Some(chunk) => chunk.add(position, sizes, limits),
-                None => chunks.push(Chunk { positions: vec![position], homes, bytes: sizes.clone() }),
+                Some(chunk) => chunk.add(position, operands, limits),
+                None => {
+                    let bytes = operands.iter().map(|&(_, size)| size).collect();
+                    chunks.push(Chunk { positions: vec![position], homes, bytes });
+                }
             }
         }
         for chunk in chunks.iter().filter(|chunk| chunk.positions.len() > 1) {
-            for (number, class) in classes.iter().enumerate() {
-                if let Some(Home::Fresh(_)) = chunk.homes.as_ref().map(|homes| homes[number]) {
-                    let operand = |p: usize| (tape.root(node.inputs[class.start + p]), sizes[p][number]);
-                    self.make_arena(chunk.positions.iter().map(|&p| operand(p)), limits);
+            for (class, home) in chunk.homes.iter().flatten().enumerate() {
+                if let Home::Fresh(_) = home {
+                    self.make_arena(chunk.positions.iter().map(|&position| positions[position][class]));
                 }
             }
         }
         Ok(chunks.iter().map(|chunk| chunk.run(&classes, limits)).collect())
     }
 
+    /// The operands at each position, by class.
+    fn positions(&self, node: &Node, classes: &[Range<usize>]) -> Result<Vec<Vec<Operand>>> {
+        let operand = |&input: &Value| (self.tape.root(input), self.tape.padded_bytes(input));
+        let positions = classes.iter().map(|range| range.len()).max().unwrap_or(0);
+        let found = |class: usize, position: usize| {
+            let input = classes[class].clone().nth(position).and_then(|input| node.inputs.get(input));
+            input.map(operand).ok_or(Error::PackMismatch { op: node.op.name(), class, position })
+        };
+        let all_at = |position: usize| (0..classes.len()).map(|class| found(class, position)).collect();
+        (0..positions).map(all_at).collect()
+    }
+
     /// Where a value may lie: nowhere but in its own buffer if the program writes it or it never
     /// changes.
-    fn home(&self, tape: &Tape, value: Value, apart: &BTreeSet<Value>) -> Option<Home> {
+    fn home(&self, value: Value) -> Option<Home> {
         if let Some(&place) = self.places.get(&value) {
             return Some(Home::Placed(place));
         }
-        let role = match tape.recording().values[value.index()].source {
-            Source::State(StateKind::Weight { trained: true }, _) => BufferRole::Parameter,
-            Source::State(..) => BufferRole::State,
-            Source::Op { .. } => BufferRole::Transient,
-            Source::Input | Source::Labels | Source::Constant(_) => return None,
-        };
-        (!apart.contains(&value)).then_some(Home::Fresh(role))
+        let role = BufferRole::of(&self.tape.info(value).source);
+        let is_packed =
+            !matches!(role, BufferRole::Input | BufferRole::Constant) && !self.apart.contains(&value);
+        is_packed.then_some(Home::Fresh(role))
     }
 
-    /// Makes an arena of values and their sizes.
-    fn make_arena(&mut self, operands: impl Iterator<Item = (Value, u64)>, limits: &Limits) {
+    fn make_arena(&mut self, operands: impl Iterator<Item = Operand>) {
         let (arena, mut end) = (self.arenas.len(), 0);
         for (operand, bytes) in operands {
-            let offset = limits.align(end);
+            let offset = self.limits.align(end);
             self.places.insert(operand, Place { arena, offset });
             end = offset + bytes;
         }
@@ -195,9 +208,9 @@ impl<'a> Packing<'a> {
 
     /// Of two sets of values that may not be in one buffer, the one to take out of it; `None` if both
     /// are where another session has them.
-    pub fn movable<'v>(&self, sides: &'v [Vec<Value>; 2]) -> Option<&'v [Value]> {
+    pub fn movable<'c>(&self, clash: &'c Clash) -> Option<&'c [Value]> {
         let moves = |side: &&Vec<Value>| side.iter().all(|v| !self.shared.places.contains_key(v));
-        sides.iter().rev().filter(moves).min_by_key(|side| side.len()).map(Vec::as_slice)
+        clash.values.iter().rev().filter(moves).min_by_key(|side| side.len()).map(Vec::as_slice)
     }
 
     /// The inputs of operator `op` that a slot stands for, if it is one of its inputs or runs.
@@ -211,16 +224,4 @@ impl<'a> Packing<'a> {
             Slot::Output(_) | Slot::Scratch(_) => None,
         }
     }
-}
-
-/// The padded bytes of the operands at each position, by class.
-fn sizes(tape: &Tape, node: &Node, classes: &[std::ops::Range<usize>]) -> Result<Vec<Vec<u64>>> {
-    let bytes = |input: usize| node.inputs.get(input).map(|&v| pad(tape.recording().ty(v).bytes()));
-    let positions = classes.iter().map(|range| range.len()).max().unwrap_or(0);
-    let size = |class: usize, position: usize| {
-        let input = classes[class].clone().nth(position).and_then(bytes);
-        input.ok_or(Error::PackMismatch { op: node.op.name(), class, position })
-    };
-    let sizes_at = |position: usize| (0..classes.len()).map(|class| size(class, position)).collect();
-    (0..positions).map(sizes_at).collect()
 }

@@ -1,13 +1,13 @@
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::Tape;
 use super::bind::{Binder, Clash};
-use super::pack::{Packing, SharedLayout};
+use super::pack::{Packing, Place, SharedLayout};
 use crate::error::{Error, Result};
-use crate::graph::{Lowering, Node, Run, Source, StateKind, Value};
-use crate::kernel::{Access, DeviceProfile, EntryPoint, KernelCall, Scalar, Shader};
-use crate::shape::TensorType;
+use crate::graph::{Lowering, Node, Source, StateKind, Value};
+use crate::kernel::{Access, DeviceProfile, EntryPoint, Scalar, Shader};
 
 /// Buffers are padded to this, so that kernels may move four elements at a time.
 const PADDING: u64 = 16;
@@ -26,6 +26,19 @@ pub enum BufferRole {
     Constant,
     /// Results within a step, one after the other.
     Transient,
+}
+
+impl BufferRole {
+    /// What the buffer of a value from this source holds.
+    pub(super) fn of(source: &Source) -> Self {
+        match source {
+            Source::Input | Source::Labels => BufferRole::Input,
+            Source::State(StateKind::Weight { trained: true }, _) => BufferRole::Parameter,
+            Source::State(..) => BufferRole::State,
+            Source::Constant(_) => BufferRole::Constant,
+            Source::Op { .. } => BufferRole::Transient,
+        }
+    }
 }
 
 /// One buffer of a plan.
@@ -136,119 +149,75 @@ impl Tape {
                 return Ok(plan);
             }
             // Every round takes at least one more value out of its arena.
-            for clash in clashes {
-                let moved = packing.movable(&clash.values).ok_or_else(|| self.unsharable(&clash))?;
-                apart.extend(moved);
-            }
+            let movable = |clash| packing.movable(clash).ok_or_else(|| self.unsharable(clash));
+            let moved: Vec<_> = clashes.iter().map(movable).collect::<Result<_>>()?;
+            apart.extend(moved.concat());
         }
     }
 
     fn unsharable(&self, clash: &Clash) -> Error {
         let [one, other] = clash.values.each_ref().map(|v| self.recording.describe(v[0]));
         let op = self.ops[clash.op].op.name();
-        let message = format!(
+        Error::share(format!(
             "`{op}` reads one of `{one}` and `{other}` and writes the other, and they lie in one buffer there"
-        );
-        Error::Share { message }
+        ))
     }
 
     /// A plan, and where a kernel may not use values that the packing put into one buffer.
     fn plan_packed(&self, profile: &DeviceProfile, packing: &Packing<'_>) -> Result<(Plan, Vec<Clash>)> {
-        let mut groups = Groups::new(self, packing);
+        let mut groups = Groups::new(packing);
         let mut lowered = Vec::with_capacity(self.ops.len());
         for (index, node) in self.ops.iter().enumerate() {
-            let in_place = groups.place(self, packing, index, node);
-            lowered.push(self.lower(node, profile, in_place, &packing.runs[index])?);
-            for &bytes in &lowered[index].1 {
-                groups.scratch.push((index, groups.all.len()));
-                groups.add(pad(bytes), index, None);
+            let in_place = groups.place(index, node);
+            if node.op.is_view() {
+                continue;
             }
+            let mut cx = Lowering {
+                profile,
+                inputs: &self.types(&node.inputs),
+                outputs: &self.types(&node.outputs),
+                in_place,
+                runs: &packing.runs[index],
+                calls: Vec::new(),
+                scratch: Vec::new(),
+            };
+            node.op.lower(&mut cx)?;
+            let add = |&bytes: &u64| groups.add(pad(bytes), index, BufferRole::Transient);
+            lowered.push((index, cx.calls, cx.scratch.iter().map(add).collect::<Vec<_>>()));
         }
-        let (buffers, buffer_of) = groups.assign(self);
-        let mut plan = Plan {
-            profile: profile.clone(),
-            buffers,
-            values: Vec::new(),
-            dispatches: Vec::new(),
-            by_value: BTreeMap::new(),
-        };
-        for (value, group, aliases) in &groups.members {
-            let (first, last) = (groups.made[value], groups.last_use[value]);
-            let bytes = pad(self.recording.ty(*value).bytes());
-            plan.by_value.insert(*value, plan.values.len());
-            let (value, aliases, buffer) = (*value, *aliases, buffer_of[*group]);
-            let offset = groups.offsets[&value];
-            let name = self.recording.describe(value);
-            plan.values.push(ValuePlan { value, name, bytes, buffer, offset, first, last, aliases });
-        }
+        let (buffers, buffer_of) = groups.assign();
+        let Groups { all, mut values, by_value, .. } = groups;
+        values.iter_mut().for_each(|value| value.buffer = buffer_of[value.buffer]);
+        let plan = Plan { profile: profile.clone(), buffers, values, dispatches: Vec::new(), by_value };
         self.check_buffers(&plan)?;
-        let mut binder = Binder { tape: self, plan: &mut plan, packing, clashes: Vec::new() };
-        for (index, (calls, _)) in lowered.into_iter().enumerate() {
-            let scratch = groups.scratch.iter().filter(|(op, _)| *op == index);
-            let scratch: Vec<_> = scratch.map(|&(_, g)| (buffer_of[g], groups.all[g].bytes)).collect();
-            for call in calls {
-                binder.bind(index, call, &scratch)?;
-            }
+        let mut binder = Binder { tape: self, plan, packing, clashes: Vec::new() };
+        for (op, calls, scratch) in lowered {
+            let scratch: Vec<_> =
+                scratch.into_iter().map(|group| (buffer_of[group], all[group].bytes)).collect();
+            calls.into_iter().try_for_each(|call| binder.bind(op, call, &scratch))?;
         }
-        let clashes = binder.clashes;
-        Ok((plan, clashes))
+        Ok((binder.plan, binder.clashes))
     }
 
-    fn types(&self, values: &[Value]) -> Vec<TensorType> {
-        values.iter().map(|&v| self.recording.ty(v)).collect()
-    }
-
-    fn lower(
-        &self,
-        node: &Node,
-        profile: &DeviceProfile,
-        in_place: Option<usize>,
-        runs: &[Run],
-    ) -> Result<(Vec<KernelCall>, Vec<u64>)> {
-        let (inputs, outputs) = (self.types(&node.inputs), self.types(&node.outputs));
-        if node.op.is_view() {
-            return Ok((Vec::new(), Vec::new()));
-        }
-        let mut cx = Lowering {
-            profile,
-            inputs: &inputs,
-            outputs: &outputs,
-            in_place,
-            runs,
-            calls: Vec::new(),
-            scratch: Vec::new(),
-        };
-        node.op.lower(&mut cx)?;
-        Ok((cx.calls, cx.scratch))
-    }
-
-    pub(super) fn limit(
-        &self,
-        node: &Node,
-        profile: &DeviceProfile,
-        what: &'static str,
-        needed: u64,
-        limit: u64,
-    ) -> Error {
-        let (op, layer) = (node.op.name().to_owned(), self.layer(node).to_owned());
-        Error::Limit { op, layer, what, needed, limit, device: profile.name.clone() }
+    /// Bytes of a value, padded.
+    pub(super) fn padded_bytes(&self, value: Value) -> u64 {
+        pad(self.recording.ty(value).bytes())
     }
 
     /// Refuses values too large for a buffer, naming the operator and layer that made or first
     /// used them.
     fn check_buffers(&self, plan: &Plan) -> Result<()> {
         let limit = plan.profile.max_buffer_bytes;
-        for value in &plan.values {
-            let needed = value.bytes;
-            if needed > limit {
-                let touches = |n: &&Node| n.inputs.contains(&value.value) || n.outputs.contains(&value.value);
-                let layer = self.ops.iter().find(touches).map_or("", |n| self.layer(n)).to_owned();
-                let op = format!("`{}`", self.recording.describe(value.value));
-                let device = plan.profile.name.clone();
-                return Err(Error::Limit { op, layer, what: "buffer size in bytes", needed, limit, device });
-            }
-        }
-        Ok(())
+        let Some(large) = plan.values.iter().find(|v| v.bytes > limit) else { return Ok(()) };
+        let user = self.ops.iter().find(|n| n.touched().any(|v| v == large.value));
+        Err(Error::Limit {
+            op: format!("`{}`", large.name),
+            layer: user.map_or("", |n| self.layer(n)).to_owned(),
+            what: "buffer size in bytes",
+            needed: large.bytes,
+            limit,
+            device: plan.profile.name.clone(),
+        })
     }
 }
 
@@ -258,155 +227,122 @@ struct Group {
     bytes: u64,
     first: usize,
     last: usize,
-    /// The role of a persistent value, whose buffer nothing else may use.
-    fixed: Option<BufferRole>,
+    /// Nothing else may use the buffer of a persistent value: any role but that of results.
+    role: BufferRole,
 }
 
-struct Groups {
+struct Groups<'a> {
+    packing: &'a Packing<'a>,
     all: Vec<Group>,
-    of: HashMap<Value, usize>,
-    /// First bytes of the values in their groups.
-    offsets: HashMap<Value, u64>,
+    /// Where each value lives, with its group for a buffer until the groups have theirs.
+    values: Vec<ValuePlan>,
+    by_value: BTreeMap<Value, usize>,
     /// The group of each arena, from its first value on.
     arenas: Vec<Option<usize>>,
-    members: Vec<(Value, usize, Option<Value>)>,
-    made: HashMap<Value, usize>,
     last_use: HashMap<Value, usize>,
-    scratch: Vec<(usize, usize)>,
 }
 
-impl Groups {
-    fn new(tape: &Tape, packing: &Packing<'_>) -> Self {
-        let end = tape.ops.len();
-        let mut last_use: HashMap<Value, usize> = HashMap::new();
-        for (index, node) in tape.ops.iter().enumerate() {
-            for &value in node.outputs.iter().chain(&node.inputs) {
-                last_use.insert(value, index);
-            }
-        }
-        last_use.extend(tape.kept.iter().map(|&v| (v, end)));
+impl<'a> Groups<'a> {
+    fn new(packing: &'a Packing<'a>) -> Self {
         let mut groups = Groups {
+            packing,
             all: Vec::new(),
-            of: HashMap::new(),
-            offsets: HashMap::new(),
+            values: Vec::new(),
+            by_value: BTreeMap::new(),
             arenas: vec![None; packing.arenas.len()],
-            members: Vec::new(),
-            made: HashMap::new(),
-            last_use,
-            scratch: Vec::new(),
+            last_use: packing.tape.last_uses(),
         };
-        for value in tape.persistent() {
-            let info = &tape.recording.values[value.index()];
-            let role = match info.source {
-                Source::Input | Source::Labels => BufferRole::Input,
-                Source::State(StateKind::Weight { trained: true }, _) => BufferRole::Parameter,
-                Source::State(..) => BufferRole::State,
-                Source::Constant(_) | Source::Op { .. } => BufferRole::Constant,
-            };
-            groups.last_use.insert(value, end);
-            groups.settle(packing, value, pad(info.ty.bytes()), 0, Some(role));
+        for value in packing.tape.persistent() {
+            groups.settle(value, 0, BufferRole::of(&packing.tape.info(value).source));
         }
         groups
     }
 
+    fn value(&self, value: Value) -> &ValuePlan {
+        &self.values[self.by_value[&value]]
+    }
+
     /// A group that lives from operator `first` on; returns its number.
-    fn add(&mut self, bytes: u64, first: usize, fixed: Option<BufferRole>) -> usize {
-        self.all.push(Group { bytes, first, last: first, fixed });
+    fn add(&mut self, bytes: u64, first: usize, role: BufferRole) -> usize {
+        self.all.push(Group { bytes, first, last: first, role });
         self.all.len() - 1
     }
 
     /// Puts a value that takes over no other's storage into its arena, or else into a group of its own.
-    fn settle(
-        &mut self,
-        packing: &Packing<'_>,
-        value: Value,
-        bytes: u64,
-        made: usize,
-        fixed: Option<BufferRole>,
-    ) {
-        let place = packing.places.get(&value);
-        let known = place.and_then(|place| self.arenas[place.arena]);
-        let bytes = place.map_or(bytes, |place| packing.arenas[place.arena]);
-        let group = known.unwrap_or_else(|| self.add(bytes, made, fixed));
-        if let Some(place) = place {
-            self.arenas[place.arena] = Some(group);
-        }
-        self.offsets.insert(value, place.map_or(0, |place| place.offset));
-        self.join(value, group, made, None);
+    fn settle(&mut self, value: Value, first: usize, role: BufferRole) {
+        let Some(&Place { arena, offset }) = self.packing.places.get(&value) else {
+            let group = self.add(self.packing.tape.padded_bytes(value), first, role);
+            return self.join(value, group, 0, first, None);
+        };
+        let bytes = self.packing.arenas[arena];
+        let group = self.arenas[arena].unwrap_or_else(|| self.add(bytes, first, role));
+        self.arenas[arena] = Some(group);
+        self.join(value, group, offset, first, None);
     }
 
-    fn join(&mut self, value: Value, group: usize, made: usize, aliases: Option<Value>) {
-        self.of.insert(value, group);
-        self.members.push((value, group, aliases));
-        self.made.insert(value, made);
+    fn join(&mut self, value: Value, group: usize, offset: u64, first: usize, aliases: Option<Value>) {
         let last = self.last_use[&value];
         self.all[group].last = self.all[group].last.max(last);
+        let tape = self.packing.tape;
+        let (name, bytes) = (tape.recording.describe(value), tape.padded_bytes(value));
+        self.by_value.insert(value, self.values.len());
+        self.values.push(ValuePlan { value, name, bytes, buffer: group, offset, first, last, aliases });
     }
 
     /// Gives the outputs of operator `index` their groups; returns the input whose buffer output
     /// 0 takes over.
-    fn place(&mut self, tape: &Tape, packing: &Packing<'_>, index: usize, node: &Node) -> Option<usize> {
-        let types = tape.types(&node.inputs);
+    fn place(&mut self, index: usize, node: &Node) -> Option<usize> {
         let taken = if node.op.is_view() {
             Some(0)
         } else {
-            let candidates = node.op.in_place(&types);
-            let packed = node.outputs.first().is_some_and(|output| packing.places.contains_key(output));
-            candidates.into_iter().find(|&input| !packed && self.may_take(tape, index, node, input))
+            let candidates = node.op.in_place(&self.packing.tape.types(&node.inputs));
+            candidates.into_iter().find(|&input| self.may_take(index, node, input))
         };
         for (number, &output) in node.outputs.iter().enumerate() {
             match taken {
                 Some(input) if number == 0 => {
                     let source = node.inputs[input];
-                    self.offsets.insert(output, self.offsets[&source]);
-                    self.join(output, self.of[&source], index, Some(source));
+                    let &ValuePlan { buffer, offset, .. } = self.value(source);
+                    self.join(output, buffer, offset, index, Some(source));
                 }
-                _ => {
-                    let bytes = pad(tape.recording.ty(output).bytes());
-                    self.settle(packing, output, bytes, index, None);
-                }
+                _ => self.settle(output, index, BufferRole::Transient),
             }
         }
         taken.filter(|_| !node.op.is_view())
     }
 
-    fn may_take(&self, tape: &Tape, index: usize, node: &Node, input: usize) -> bool {
-        let group = self.of[&node.inputs[input]];
-        let others = node.inputs.iter().enumerate().filter(|&(i, _)| i != input);
-        let alone = others.into_iter().all(|(_, v)| self.of[v] != group);
-        let bytes = pad(tape.recording.ty(node.outputs[0]).bytes());
-        let candidate = &self.all[group];
-        let arena = self.arenas.contains(&Some(group));
-        candidate.fixed.is_none() && !arena && candidate.last == index && candidate.bytes == bytes && alone
+    /// Whether output 0 may have the buffer of an input: nothing else needs that, and neither has a place
+    /// in an arena.
+    fn may_take(&self, index: usize, node: &Node, input: usize) -> bool {
+        let (group, output) = (self.value(node.inputs[input]).buffer, node.outputs[0]);
+        let mut others = node.inputs.iter().enumerate().filter(|&(i, _)| i != input);
+        let alone = others.all(|(_, &v)| self.value(v).buffer != group);
+        let packed = self.packing.places.contains_key(&output) || self.arenas.contains(&Some(group));
+        let Group { bytes, last, role, .. } = self.all[group];
+        let fits = role == BufferRole::Transient && bytes == self.packing.tape.padded_bytes(output);
+        fits && last == index && alone && !packed
     }
 
     /// Gives groups their buffers: persistent ones each its own; the others, largest first, the
     /// first buffer whose groups are all dead while this one lives.
-    fn assign(&self, tape: &Tape) -> (Vec<BufferPlan>, Vec<usize>) {
+    fn assign(&self) -> (Vec<BufferPlan>, Vec<usize>) {
+        let (persistent, mut results): (Vec<usize>, Vec<usize>) =
+            (0..self.all.len()).partition(|&i| self.all[i].role != BufferRole::Transient);
+        results.sort_by_key(|&i| (Reverse(self.all[i].bytes), self.all[i].first));
         let mut buffers = Vec::new();
         let mut buffer_of = vec![usize::MAX; self.all.len()];
-        for (index, group) in self.all.iter().enumerate() {
-            if let Some(role) = group.fixed {
-                buffer_of[index] = buffers.len();
-                buffers.push(BufferPlan { bytes: group.bytes, role });
-            }
-        }
-        let fixed = buffers.len();
-        let mut order: Vec<usize> = (0..self.all.len()).filter(|&i| self.all[i].fixed.is_none()).collect();
-        order.sort_by_key(|&i| (std::cmp::Reverse(self.all[i].bytes), self.all[i].first));
-        // Per shared buffer, which operators it is busy at.
+        // Per buffer, which operators it is busy at: where a persistent group is in it, at all of them.
         let mut busy: Vec<Vec<bool>> = Vec::new();
-        for index in order {
-            let group = &self.all[index];
-            let span = group.first..=group.last.min(tape.ops.len());
-            let free = busy.iter().position(|b| !b[span.clone()].contains(&true));
+        for index in persistent.into_iter().chain(results) {
+            let Group { bytes, first, last, role } = self.all[index];
+            let free = busy.iter().position(|b| !b[first..=last].contains(&true));
             let chosen = free.unwrap_or_else(|| {
-                busy.push(vec![false; tape.ops.len() + 1]);
-                buffers.push(BufferPlan { bytes: group.bytes, role: BufferRole::Transient });
+                busy.push(vec![false; self.packing.tape.ops.len() + 1]);
+                buffers.push(BufferPlan { bytes, role });
                 busy.len() - 1
             });
-            busy[chosen][span].fill(true);
-            buffer_of[index] = fixed + chosen;
+            busy[chosen][first..=last].fill(true);
+            buffer_of[index] = chosen;
         }
         (buffers, buffer_of)
     }

@@ -50,11 +50,10 @@ impl Tape {
     /// A value as an operand: its name, or `%` and its number, with its shape; a constant of one number is
     /// that number.
     fn operand(&self, value: Value) -> String {
-        let info = &self.recording.values[value.index()];
-        let shape = info.ty.shape;
+        let info = self.info(value);
         match &info.source {
-            Source::Constant(data) if data.len() == 1 => format!("{}", data[0]),
-            _ => format!("{}{shape}", self.recording.describe(value)),
+            Source::Constant(data) if data.len() == 1 => data[0].to_string(),
+            _ => format!("{}{}", self.recording.describe(value), info.ty.shape),
         }
     }
 
@@ -64,12 +63,12 @@ impl Tape {
         let op = if attributes.is_empty() { name.to_owned() } else { format!("{name}({attributes})") };
         let operands = |values: &[Value]| values.iter().map(|&v| self.operand(v)).collect::<Vec<_>>();
         let [a, b, c, d] = WIDTHS;
-        let output = if node.outputs.is_empty() {
-            let written = node.op.mutates().iter().map(|&i| self.recording.describe(node.inputs[i]));
-            format!("=> {}", elided(&written.collect::<Vec<_>>(), c - 3))
+        let (arrow, results) = if node.outputs.is_empty() {
+            ("=>", node.mutated().map(|v| self.recording.describe(v)).collect())
         } else {
-            format!("-> {}", elided(&operands(&node.outputs), c - 3))
+            ("->", operands(&node.outputs))
         };
+        let output = format!("{arrow} {}", elided(&results, c - 3));
         [cut(op, a), elided(&operands(&node.inputs), b), output, cut(self.layer(node).to_owned(), d)]
     }
 }
@@ -77,39 +76,27 @@ impl Tape {
 impl fmt::Display for Tape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = |phase| self.ops.iter().filter(|n| n.phase == phase).count();
-        writeln!(
-            f,
-            "tape of {} ops: {} forward, {} backward, {} update",
-            self.ops.len(),
-            count(Phase::Forward),
-            count(Phase::Backward),
-            count(Phase::Update)
-        )?;
+        let [forward, backward, update] = [Phase::Forward, Phase::Backward, Phase::Update].map(count);
+        let all = self.ops.len();
+        writeln!(f, "tape of {all} ops: {forward} forward, {backward} backward, {update} update")?;
         for value in self.persistent() {
-            let info = &self.recording.values[value.index()];
-            let dtype = info.ty.dtype;
-            match &info.source {
-                Source::Input => writeln!(f, "  input      {dtype} {}", self.operand(value))?,
-                Source::Labels => writeln!(f, "  labels     {dtype} {}", self.operand(value))?,
-                Source::State(kind, init) => {
-                    let what = match kind {
-                        StateKind::Weight { trained: true } => "parameter",
-                        StateKind::Weight { trained: false } => "frozen",
-                        _ => "state",
-                    };
-                    writeln!(f, "  {what:9}  {dtype} {} {init}", self.operand(value))?;
-                }
-                Source::Constant(data) if data.len() > 1 => {
-                    writeln!(f, "  constant   {dtype} {}", self.operand(value))?;
-                }
-                Source::Constant(_) | Source::Op { .. } => {}
-            }
+            let info = self.info(value);
+            let (what, init) = match &info.source {
+                Source::Input => ("input", None),
+                Source::Labels => ("labels", None),
+                Source::State(StateKind::Weight { trained: true }, init) => ("parameter", Some(init)),
+                Source::State(StateKind::Weight { trained: false }, init) => ("frozen", Some(init)),
+                Source::State(_, init) => ("state", Some(init)),
+                Source::Constant(data) if data.len() > 1 => ("constant", None),
+                Source::Constant(_) | Source::Op { .. } => continue,
+            };
+            let init = init.map_or_else(String::new, |init| format!(" {init}"));
+            writeln!(f, "  {what:9}  {} {}{init}", info.ty.dtype, self.operand(value))?;
         }
         let rows: Vec<_> = self.ops.iter().map(|n| self.row(n)).collect();
         let width = |column: usize| rows.iter().map(|r| r[column].chars().count()).max().unwrap_or(0);
-        let widths = [width(0), width(1), width(2)];
+        let [a, b, c] = [0, 1, 2].map(width);
         for (index, [op, inputs, output, layer]) in rows.iter().enumerate() {
-            let [a, b, c] = widths;
             let line = format!("{index:4}  {op:a$}  {inputs:b$}  {output:c$}  {layer}");
             writeln!(f, "{}", line.trim_end())?;
         }
@@ -139,22 +126,13 @@ impl fmt::Display for Plan {
             writeln!(f, "  buffer {index:4} {role:10} {:12} B  {holds}", buffer.bytes)?;
         }
         for (index, d) in self.dispatches.iter().enumerate() {
-            let bound: Vec<_> = d
-                .bindings
-                .iter()
-                .map(|b| {
-                    let mark = if b.access == Access::ReadWrite { "*" } else { "" };
-                    at(b.buffer.to_string(), b.offset) + mark
-                })
-                .collect();
-            let (shader, entry) = (d.shader.name(), d.entry);
-            writeln!(
-                f,
-                "  dispatch {index:4} op {:4} {shader}:{entry} {:?} buffers {}",
-                d.op,
-                d.groups,
-                bound.join(" ")
-            )?;
+            write!(f, "  dispatch {index:4} op {:4} {}:{} ", d.op, d.shader.name(), d.entry)?;
+            write!(f, "{:?} buffers", d.groups)?;
+            for b in &d.bindings {
+                let mark = if b.access == Access::ReadWrite { "*" } else { "" };
+                write!(f, " {}{mark}", at(b.buffer.to_string(), b.offset))?;
+            }
+            writeln!(f)?;
         }
         Ok(())
     }

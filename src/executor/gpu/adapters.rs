@@ -49,18 +49,14 @@ impl fmt::Display for AdapterReport {
 
 /// Every adapter that `WGPU_BACKEND` allows.
 pub fn adapters() -> Vec<AdapterReport> {
-    let found = enumerate();
-    found.iter().map(report).collect()
-}
-
-fn report(adapter: &wgpu::Adapter) -> AdapterReport {
-    AdapterReport {
+    let report = |adapter: wgpu::Adapter| AdapterReport {
         info: adapter.get_info(),
         limits: adapter.limits(),
         features: adapter.features(),
         features_used: adapter.features() & (NEEDED | USEFUL),
         problem: missing(adapter.features(), &adapter.limits()),
-    }
+    };
+    enumerate().into_iter().map(report).collect()
 }
 
 /// What a device lacks to run kernels, in words.
@@ -74,13 +70,13 @@ pub(super) fn missing(features: wgpu::Features, limits: &wgpu::Limits) -> Option
     (limits.max_compute_invocations_per_workgroup < 256).then(|| "compute workgroups of 256".to_owned())
 }
 
-fn instance() -> wgpu::Instance {
+fn enumerate() -> Vec<wgpu::Adapter> {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     descriptor.backends = wgpu::Backends::from_env().unwrap_or(wgpu::Backends::all());
     // Set explicitly: the default turns on debugging and indirect-call validation. WGPU_VALIDATION
     // and WGPU_DEBUG still switch them on.
     descriptor.flags = wgpu::InstanceFlags::empty().with_env();
-    wgpu::Instance::new(descriptor)
+    block_on(wgpu::Instance::new(descriptor).enumerate_adapters(wgpu::Backends::all()))
 }
 
 /// The outcome of one of wgpu's futures. Outside browsers they are ready from the start.
@@ -93,14 +89,6 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
             Poll::Pending => std::thread::yield_now(),
         }
     }
-}
-
-fn enumerate() -> Vec<wgpu::Adapter> {
-    block_on(instance().enumerate_adapters(wgpu::Backends::all()))
-}
-
-fn is_software(info: &wgpu::AdapterInfo) -> bool {
-    info.device_type == wgpu::DeviceType::Cpu
 }
 
 /// Lower is better.
@@ -122,7 +110,8 @@ fn matches_name(info: &wgpu::AdapterInfo, name: &str) -> bool {
 }
 
 /// Which adapter to take.
-pub(super) enum Wanted<'a> {
+#[derive(Clone, Copy)]
+pub(crate) enum Wanted<'a> {
     /// A hardware GPU, or the one that `WGPU_ADAPTER_NAME` names.
     Hardware,
     /// Any GPU, hardware first, or the one that `WGPU_ADAPTER_NAME` names.
@@ -136,14 +125,14 @@ fn named_by_environment() -> Option<String> {
 }
 
 /// Whether the environment names an adapter, which then has to be there.
-pub(super) fn is_named() -> bool {
+pub(crate) fn is_named() -> bool {
     named_by_environment().is_some()
 }
 
 /// The best adapter of the kind wanted.
-pub(super) fn choose(wanted: &Wanted<'_>) -> Result<wgpu::Adapter> {
+pub(super) fn choose(wanted: Wanted<'_>) -> Result<wgpu::Adapter> {
     let name = match wanted {
-        Wanted::Named(name) => Some((*name).to_owned()),
+        Wanted::Named(name) => Some(name.to_owned()),
         Wanted::Hardware | Wanted::Any => named_by_environment(),
     };
     let all = enumerate();
@@ -151,7 +140,7 @@ pub(super) fn choose(wanted: &Wanted<'_>) -> Result<wgpu::Adapter> {
         let info = adapter.get_info();
         match &name {
             Some(name) => matches_name(&info, name),
-            None => matches!(wanted, Wanted::Any) || !is_software(&info),
+            None => matches!(wanted, Wanted::Any) || info.device_type != wgpu::DeviceType::Cpu,
         }
     };
     let best = all.iter().filter(|a| fits(a)).min_by_key(|a| rank(&a.get_info()));

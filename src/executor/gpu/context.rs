@@ -27,24 +27,9 @@ struct Status {
 }
 
 impl GpuContext {
-    pub fn open_hardware() -> Result<Option<Arc<GpuContext>>> {
-        match adapters::choose(&Wanted::Hardware) {
-            Ok(adapter) => GpuContext::open(&adapter).map(Some),
-            Err(Error::NoAdapter { .. }) if !adapters::is_named() => Ok(None),
-            Err(other) => Err(other),
-        }
-    }
-
-    pub fn open_any() -> Result<Arc<GpuContext>> {
-        GpuContext::open(&adapters::choose(&Wanted::Any)?)
-    }
-
-    pub fn open_named(name: &str) -> Result<Arc<GpuContext>> {
-        GpuContext::open(&adapters::choose(&Wanted::Named(name))?)
-    }
-
-    fn open(adapter: &wgpu::Adapter) -> Result<Arc<GpuContext>> {
-        let (device, queue) = adapters::open(adapter)?;
+    pub fn open(wanted: Wanted<'_>) -> Result<Arc<GpuContext>> {
+        let adapter = adapters::choose(wanted)?;
+        let (device, queue) = adapters::open(&adapter)?;
         let context = GpuContext::new(adapter.get_info(), device, queue)?;
         // The device is ours, so its error reports are too.
         let status = context.status.clone();
@@ -69,7 +54,7 @@ impl GpuContext {
             device,
             queue,
             profile,
-            pipelines: PipelineCache::new(),
+            pipelines: PipelineCache::default(),
             info,
             status: Arc::default(),
             reads: AtomicU64::new(0),
@@ -88,9 +73,7 @@ impl GpuContext {
     /// [`check`](GpuContext::check) after work was submitted. A lost device is reported only to
     /// those who poll it.
     pub fn check_submitted(&self) -> Result<()> {
-        let polled = self.device.poll(wgpu::PollType::Poll);
-        self.check()?;
-        polled.map(|_| ()).map_err(|e| self.failed(e.to_string()))
+        self.poll(wgpu::PollType::Poll)
     }
 
     /// An error that wgpu reported.
@@ -117,17 +100,24 @@ impl GpuContext {
 
     /// Waits until a submission has run.
     pub fn wait_for(&self, submission: wgpu::SubmissionIndex) -> Result<()> {
-        let until = wgpu::PollType::Wait { submission_index: Some(submission), timeout: None };
-        let waited = self.device.poll(until);
-        self.check()?;
-        waited.map(|_| ()).map_err(|e| self.failed(e.to_string()))
+        self.poll(wgpu::PollType::Wait { submission_index: Some(submission), timeout: None })
     }
 
     /// Waits until everything submitted has run.
     pub fn wait(&self) -> Result<()> {
-        let waited = self.device.poll(wgpu::PollType::wait_indefinitely());
+        self.poll(wgpu::PollType::wait_indefinitely())
+    }
+
+    fn poll(&self, until: wgpu::PollType) -> Result<()> {
+        let polled = self.device.poll(until);
         self.check()?;
-        waited.map(|_| ()).map_err(|e| self.failed(e.to_string()))
+        polled.map(|_| ()).map_err(|e| self.failed(e.to_string()))
+    }
+
+    /// A buffer for these uses; called where errors are [caught](GpuContext::scoped).
+    pub fn make_buffer(&self, label: &str, size: u64, usage: wgpu::BufferUsages) -> wgpu::Buffer {
+        let label = Some(label);
+        self.device.create_buffer(&wgpu::BufferDescriptor { label, size, usage, mapped_at_creation: false })
     }
 }
 

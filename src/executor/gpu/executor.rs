@@ -7,9 +7,8 @@ use super::context::GpuContext;
 use super::range::BufferRange;
 use super::readback::Staging;
 use super::sharing::shared_buffers;
-use crate::dtype::DType;
 use crate::error::Result;
-use crate::executor::{Links, ScalarTable};
+use crate::executor::{Links, ScalarTable, numbers, words};
 use crate::graph::Value;
 use crate::kernel::Scalar;
 use crate::tape::{BoundBuffer, BufferPlan, BufferRole, Dispatch, Plan, Tape};
@@ -29,20 +28,15 @@ pub(crate) struct GpuExecutor {
     plan: Plan,
     pub(super) buffers: Vec<wgpu::Buffer>,
     commands: Vec<Command>,
-    pipelines: Vec<wgpu::ComputePipeline>,
-    bind_groups: Vec<wgpu::BindGroup>,
     staging: Staging,
     guard: u64,
 }
 
-/// One dispatch with everything looked up.
+/// One dispatch of an operator, and the per-step scalars in its parameters.
 struct Command {
     op: usize,
-    pipeline: usize,
-    bind_group: usize,
-    params: Vec<u8>,
+    raw: RawDispatch,
     scalars: Vec<(usize, Scalar)>,
-    groups: [u32; 3],
 }
 
 /// One dispatch of a session as wgpu objects, in the order of the step.
@@ -68,77 +62,24 @@ impl GpuExecutor {
     ) -> Result<Self> {
         let guard = if guarded { GUARD_BYTES } else { 0 };
         let shared = shared_buffers(&context, &tape, &plan, links)?;
+        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
         let buffers = context.scoped(plan.peak_bytes(), || {
-            let numbered = plan.buffers.iter().enumerate();
-            let make = |(index, buffer): (usize, &BufferPlan)| match shared.get(&index) {
-                Some(shared) => shared.clone(),
-                None => make_buffer(&context.device, buffer.bytes + guard, buffer.role),
-            };
-            let buffers: Vec<_> = numbered.map(make).collect();
             // Cleared before the first bind group: wgpu then tracks no uninitialised ranges.
             let mut encoder = context.device.create_command_encoder(&Default::default());
-            for (index, buffer) in buffers.iter().enumerate() {
-                if !shared.contains_key(&index) {
-                    encoder.clear_buffer(buffer, 0, None);
-                }
-            }
+            let make = |(index, planned): (usize, &BufferPlan)| {
+                shared.get(&index).cloned().unwrap_or_else(|| {
+                    let label = format!("{:?}", planned.role);
+                    let buffer = context.make_buffer(&label, planned.bytes + guard, usage);
+                    encoder.clear_buffer(&buffer, 0, None);
+                    buffer
+                })
+            };
+            let buffers: Vec<_> = plan.buffers.iter().enumerate().map(make).collect();
             context.queue.submit([encoder.finish()]);
             buffers
         })?;
-        let mut executor = GpuExecutor {
-            context: context.clone(),
-            tape,
-            plan,
-            buffers,
-            commands: Vec::new(),
-            pipelines: Vec::new(),
-            bind_groups: Vec::new(),
-            staging: Staging::default(),
-            guard,
-        };
-        context.scoped(0, || executor.prepare())??;
-        Ok(executor)
-    }
-
-    /// Makes every pipeline and bind group, each once.
-    fn prepare(&mut self) -> Result<()> {
-        let mut groups: HashMap<Vec<BoundBuffer>, usize> = HashMap::new();
-        for dispatch in &self.plan.dispatches {
-            let context = &self.context;
-            let (pipeline, layout) = context.pipelines.get(&context.device, &context.profile, dispatch)?;
-            let known = self.pipelines.iter().position(|p| *p == pipeline);
-            let pipeline = known.unwrap_or_else(|| {
-                self.pipelines.push(pipeline);
-                self.pipelines.len() - 1
-            });
-            // Equal bindings mean equal access patterns, and those have one layout.
-            let next = self.bind_groups.len();
-            let bind_group = *groups.entry(dispatch.bindings.clone()).or_insert(next);
-            if bind_group == next {
-                self.bind_groups.push(self.make_bind_group(dispatch, &layout));
-            }
-            let (params, scalars) = (dispatch.params.clone(), dispatch.scalars.clone());
-            let (op, groups) = (dispatch.op, dispatch.groups);
-            self.commands.push(Command { op, pipeline, bind_group, params, scalars, groups });
-        }
-        Ok(())
-    }
-
-    fn make_bind_group(&self, dispatch: &Dispatch, layout: &wgpu::BindGroupLayout) -> wgpu::BindGroup {
-        let entry = |b: &BoundBuffer| wgpu::BindGroupEntry {
-            binding: b.binding,
-            resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                buffer: &self.buffers[b.buffer],
-                offset: b.offset,
-                size: std::num::NonZeroU64::new(b.bytes),
-            }),
-        };
-        let entries: Vec<_> = dispatch.bindings.iter().map(entry).collect();
-        self.context.device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: None,
-            layout,
-            entries: &entries,
-        })
+        let commands = context.scoped(0, || commands(&context, &plan, &buffers))??;
+        Ok(GpuExecutor { context, tape, plan, buffers, commands, staging: Staging::default(), guard })
     }
 
     pub fn plan(&self) -> &Plan {
@@ -172,17 +113,9 @@ impl GpuExecutor {
         let mut part = |(range, &value): (&BufferRange<'_>, &Value)| {
             let (own, after) = rest.split_at(range.bytes as usize);
             rest = after;
-            self.to_f64(value, own)
+            numbers(self.tape.recording().ty(value).dtype, own)
         };
         Ok(ranges.iter().zip(values).map(&mut part).collect())
-    }
-
-    /// Bytes of a value as numbers.
-    fn to_f64(&self, value: Value, bytes: &[u8]) -> Vec<f64> {
-        match self.tape.recording().ty(value).dtype {
-            DType::F32 => bytemuck::pod_collect_to_vec::<u8, f32>(bytes).into_iter().map(f64::from).collect(),
-            DType::U32 => bytemuck::pod_collect_to_vec::<u8, u32>(bytes).into_iter().map(f64::from).collect(),
-        }
     }
 
     /// Records a step into a chain, and moves on to the next.
@@ -199,31 +132,26 @@ impl GpuExecutor {
         commands: impl Iterator<Item = &'a Command>,
         scalars: &ScalarTable,
     ) {
-        let (mut pipeline, mut group) = (usize::MAX, usize::MAX);
-        for command in commands {
-            if command.pipeline != pipeline {
-                pipeline = command.pipeline;
-                pass.set_pipeline(&self.pipelines[pipeline]);
+        let mut last: Option<&RawDispatch> = None;
+        for Command { raw, scalars: named, .. } in commands {
+            if last.is_none_or(|last| last.pipeline != raw.pipeline) {
+                pass.set_pipeline(&raw.pipeline);
             }
-            if command.bind_group != group {
-                group = command.bind_group;
-                pass.set_bind_group(0, &self.bind_groups[group], &[]);
+            if last.is_none_or(|last| last.bind_group != raw.bind_group) {
+                pass.set_bind_group(0, &raw.bind_group, &[]);
             }
-            if command.scalars.is_empty() {
-                if !command.params.is_empty() {
-                    pass.set_immediates(0, &command.params);
-                }
-            } else {
-                let mut params = [0; 128];
-                let params = &mut params[..command.params.len()];
-                params.copy_from_slice(&command.params);
-                for &(offset, scalar) in &command.scalars {
-                    params[offset..offset + 4].copy_from_slice(&scalars.bytes(scalar));
-                }
+            let mut params = [0; 128];
+            let params = &mut params[..raw.params.len()];
+            params.copy_from_slice(&raw.params);
+            for &(offset, scalar) in named {
+                params[offset..offset + 4].copy_from_slice(&scalars.bytes(scalar));
+            }
+            if !params.is_empty() {
                 pass.set_immediates(0, params);
             }
-            let [x, y, z] = command.groups;
+            let [x, y, z] = raw.groups;
             pass.dispatch_workgroups(x, y, z);
+            last = Some(raw);
         }
     }
 
@@ -255,13 +183,7 @@ impl GpuExecutor {
 
     /// The step's dispatches as wgpu objects.
     pub fn raw_dispatches(&self) -> Vec<RawDispatch> {
-        let raw = |c: &Command| RawDispatch {
-            pipeline: self.pipelines[c.pipeline].clone(),
-            bind_group: self.bind_groups[c.bind_group].clone(),
-            params: c.params.clone(),
-            groups: c.groups,
-        };
-        self.commands.iter().map(raw).collect()
+        self.commands.iter().map(|command| command.raw.clone()).collect()
     }
 
     pub fn write(&mut self, value: Value, bytes: &[u8]) -> Result<()> {
@@ -277,16 +199,8 @@ impl GpuExecutor {
     }
 
     pub fn restore(&mut self, value: Value, data: &[f64]) -> Result<()> {
-        match self.tape.recording().ty(value).dtype {
-            DType::F32 => {
-                let data: Vec<f32> = data.iter().map(|&v| v as f32).collect();
-                self.write(value, bytemuck::cast_slice(&data))
-            }
-            DType::U32 => {
-                let data: Vec<u32> = data.iter().map(|&v| v as u32).collect();
-                self.write(value, bytemuck::cast_slice(&data))
-            }
-        }
+        let words = words(self.tape.recording().ty(value).dtype, data);
+        self.write(value, bytemuck::cast_slice(&words))
     }
 
     pub fn replay(&mut self, scalars: &mut ScalarTable, steps: usize) -> Result<()> {
@@ -308,17 +222,32 @@ impl GpuExecutor {
     }
 }
 
-fn make_buffer(device: &wgpu::Device, size: u64, role: BufferRole) -> wgpu::Buffer {
-    device.create_buffer(&wgpu::BufferDescriptor {
-        label: Some(match role {
-            BufferRole::Input => "input",
-            BufferRole::Parameter => "parameter",
-            BufferRole::State => "state",
-            BufferRole::Constant => "constant",
-            BufferRole::Transient => "results",
-        }),
-        size,
-        usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
-        mapped_at_creation: false,
-    })
+/// The dispatches of a plan with everything looked up, each pipeline and bind group made once.
+fn commands(context: &GpuContext, plan: &Plan, buffers: &[wgpu::Buffer]) -> Result<Vec<Command>> {
+    let mut bind_groups: HashMap<&[BoundBuffer], wgpu::BindGroup> = HashMap::new();
+    let mut commands = Vec::with_capacity(plan.dispatches.len());
+    for dispatch in &plan.dispatches {
+        let (pipeline, layout) = context.pipelines.get(&context.device, &context.profile, dispatch)?;
+        // Equal bindings mean equal access patterns, and those have one layout.
+        let make = || make_bind_group(context, buffers, dispatch, &layout);
+        let bind_group = bind_groups.entry(&dispatch.bindings).or_insert_with(make).clone();
+        let (params, groups) = (dispatch.params.clone(), dispatch.groups);
+        let raw = RawDispatch { pipeline, bind_group, params, groups };
+        commands.push(Command { op: dispatch.op, raw, scalars: dispatch.scalars.clone() });
+    }
+    Ok(commands)
+}
+
+fn make_bind_group(
+    context: &GpuContext,
+    buffers: &[wgpu::Buffer],
+    dispatch: &Dispatch,
+    layout: &wgpu::BindGroupLayout,
+) -> wgpu::BindGroup {
+    let entry = |&BoundBuffer { binding, buffer, offset, bytes, .. }: &BoundBuffer| {
+        let range = BufferRange { buffer: &buffers[buffer], offset, bytes };
+        wgpu::BindGroupEntry { binding, resource: range.binding() }
+    };
+    let entries: Vec<_> = dispatch.bindings.iter().map(entry).collect();
+    context.device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout, entries: &entries })
 }

@@ -12,6 +12,7 @@ type PipelineKey = (usize, &'static str, Vec<(&'static str, u64)>);
 
 /// Compiled kernels and their layouts, shared by all sessions of a device. Layouts are few: one
 /// per pattern of bindings, so that switching between most kernels rebinds nothing.
+#[derive(Default)]
 pub(crate) struct PipelineCache {
     inner: Mutex<Inner>,
 }
@@ -23,10 +24,6 @@ struct Inner {
 }
 
 impl PipelineCache {
-    pub fn new() -> Self {
-        PipelineCache { inner: Mutex::default() }
-    }
-
     /// The pipeline of a dispatch and the layout of its bind group.
     pub fn get(
         &self,

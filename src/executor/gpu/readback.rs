@@ -23,18 +23,8 @@ impl Staging {
             return Ok(free.swap_remove(index));
         }
         drop(free);
-        context.scoped(bytes, || {
-            context.device.create_buffer(&wgpu::BufferDescriptor {
-                label: Some("read-back"),
-                size: bytes,
-                usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-                mapped_at_creation: false,
-            })
-        })
-    }
-
-    fn give(&self, buffer: wgpu::Buffer) {
-        self.free.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
+        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        context.scoped(bytes, || context.make_buffer("read-back", bytes, usage))
     }
 
     /// Submits a copy of ranges, one after the other; each begins and ends at a multiple of 4 bytes.
@@ -90,9 +80,7 @@ impl PendingRead {
             // Another thread's poll has taken our callback and is about to run it.
             let (slot, changed) = &*self.arrived;
             let slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
-            if slot.is_none() {
-                drop(changed.wait_timeout(slot, Duration::from_millis(10)));
-            }
+            drop(changed.wait_timeout_while(slot, Duration::from_millis(10), |arrived| arrived.is_none()));
         }
     }
 
@@ -104,7 +92,7 @@ impl PendingRead {
         let buffer = self.buffer.take()?;
         let copied = buffer.slice(..self.bytes).get_mapped_range().map(|view| view.to_vec());
         buffer.unmap();
-        self.staging.give(buffer);
+        self.staging.free.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
         Some(copied.map_err(|e| self.context.failed(e.to_string())))
     }
 }
@@ -117,10 +105,8 @@ impl Future for PendingRead {
         if let Some(done) = self.collect() {
             return Poll::Ready(done);
         }
-        if let Err(error) = polled {
-            return Poll::Ready(Err(self.context.failed(error.to_string())));
-        }
-        if let Err(error) = self.context.check() {
+        let polled = polled.map_err(|error| self.context.failed(error.to_string()));
+        if let Err(error) = polled.and_then(|_| self.context.check()) {
             return Poll::Ready(Err(error));
         }
         cx.waker().wake_by_ref();

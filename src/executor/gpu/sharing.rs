@@ -22,7 +22,7 @@ struct Shared<'a> {
 /// An executor on this device.
 fn on_device<'a>(context: &Arc<GpuContext>, executor: &'a Executor) -> Result<&'a GpuExecutor> {
     let here = executor.gpu().filter(|gpu| Arc::ptr_eq(&gpu.context, context));
-    here.ok_or_else(|| Error::Share { message: "the sessions run on different devices".to_owned() })
+    here.ok_or_else(|| Error::share("the sessions run on different devices"))
 }
 
 /// This tape's values that other sessions have.
@@ -66,8 +66,7 @@ fn fed_buffers(
         let theirs = on_device(context, fed.executor)?.locate(fed.theirs)?;
         let Some(own) = plan.value(fed.own) else { continue };
         if own.offset != theirs.offset {
-            let message = "a value that is fed lies elsewhere in the other session".to_owned();
-            return Err(Error::Share { message });
+            return Err(Error::share("a value that is fed lies elsewhere in the other session"));
         }
         fed_buffers.insert(own.buffer, theirs.buffer.clone());
     }
@@ -96,8 +95,9 @@ pub(super) fn shared_buffers(
         });
         if !fits {
             let name = tape.recording().describe(value);
-            let message = format!("the plan has `{name}` in another place than the other session");
-            return Err(Error::Share { message });
+            return Err(Error::share(format!(
+                "the plan has `{name}` in another place than the other session"
+            )));
         }
         if let Some(theirs) = theirs {
             shared.insert(own.buffer, theirs.buffer.clone());

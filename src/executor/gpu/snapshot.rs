@@ -1,6 +1,8 @@
 use super::executor::GpuExecutor;
 use super::range::BufferRange;
+use crate::dtype::DType;
 use crate::error::Result;
+use crate::executor::numbers;
 use crate::graph::Value;
 
 impl GpuExecutor {
@@ -9,15 +11,11 @@ impl GpuExecutor {
         let context = &self.context;
         let located: Vec<_> = values.iter().map(|&value| self.locate(value)).collect::<Result<_>>()?;
         let bytes = located.iter().map(|range| range.bytes).sum();
+        let usage = wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
         context.scoped(bytes, || {
             let mut encoder = context.device.create_command_encoder(&Default::default());
             let copy = |source: BufferRange<'_>| {
-                let buffer = context.device.create_buffer(&wgpu::BufferDescriptor {
-                    label: Some("snapshot"),
-                    size: source.bytes,
-                    usage: wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
-                    mapped_at_creation: false,
-                });
+                let buffer = context.make_buffer("snapshot", source.bytes, usage);
                 encoder.copy_buffer_to_buffer(source.buffer, source.offset, &buffer, 0, source.bytes);
                 buffer
             };
@@ -42,8 +40,7 @@ impl GpuExecutor {
     pub fn read_copies(&self, copies: &[wgpu::Buffer]) -> Result<Vec<Vec<f64>>> {
         let read = |copy: &wgpu::Buffer| {
             let bytes = self.read_range(BufferRange { buffer: copy, offset: 0, bytes: copy.size() })?;
-            let data: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
-            Ok(data.into_iter().map(f64::from).collect())
+            Ok(numbers(DType::F32, &bytes))
         };
         copies.iter().map(read).collect()
     }

@@ -46,7 +46,7 @@ pub(super) fn tensors_of(session: &Session, named: Vec<(String, Value)>) -> Resu
         let (part, after) = rest.split_at(fits.count().max(1));
         rest = after;
         let values: Vec<Value> = part.iter().map(|&(_, value)| value).collect();
-        for ((name, value), data) in part.iter().zip(session.read_together(&values)?) {
+        for ((name, value), data) in part.iter().zip(session.executor.read_f64(&values)?) {
             let (dtype, shape) = (dtype_here(session, *value), session.shape_of(*value));
             tensors.insert(name.clone(), Tensor::new(dtype, shape.dims(), &data));
         }

@@ -42,7 +42,7 @@ impl Trainer {
             return Ok(());
         }
         for (average, weight) in pairs {
-            let both = self.session().read_together(&[average, weight])?;
+            let both = self.session().executor.read_f64(&[average, weight])?;
             self.session_mut().write_f64(weight, &both[0])?;
             self.session_mut().write_f64(average, &both[1])?;
         }

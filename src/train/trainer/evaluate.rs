@@ -118,7 +118,7 @@ impl Trainer {
             self.evaluation = Some(self.beside_training(&tape, values)?);
         }
         let step = self.evaluation.as_mut().ok_or(Error::ForeignValue)?;
-        step.session.adopt_scalars(&self.training[0].1.session);
+        step.session.scalars.adopt(&self.training[0].1.session.scalars);
         Ok(step)
     }
 
@@ -128,7 +128,7 @@ impl Trainer {
             self.prediction = Some(self.beside_training(&tape, values)?);
         }
         let step = self.prediction.as_mut().ok_or(Error::ForeignValue)?;
-        step.session.adopt_scalars(&self.training[0].1.session);
+        step.session.scalars.adopt(&self.training[0].1.session.scalars);
         Ok(step)
     }
 

@@ -222,7 +222,7 @@ impl Trainer {
     fn recorded_again(&self) -> Result<(Variant, Step)> {
         let &(variant, ref main) = &self.training[0];
         let mut step = self.recorded(variant, &[&main.session])?;
-        step.session.adopt_scalars(&main.session);
+        step.session.scalars.adopt(&main.session.scalars);
         Ok((variant, step))
     }
 
@@ -339,7 +339,7 @@ impl Recipe {
     /// Reads the sums of a step and says what they come to.
     fn logs(&self, step: &Step, samples: usize, prefix: &str) -> Result<Logs> {
         let sums = step.sums()?;
-        let parts = step.session.read_together(&[sums.total, sums.carry])?;
+        let parts = step.session.executor.read_f64(&[sums.total, sums.carry])?;
         let totals: Vec<f64> = parts[0].iter().zip(&parts[1]).map(|(total, carry)| total + carry).collect();
         let mut logs = Logs::new();
         logs.set(&format!("{prefix}loss"), totals[0] / samples as f64);

@@ -35,7 +35,7 @@ pub(crate) struct SavedRate {
 impl Rates {
     /// Adds those of a training step that are new.
     pub fn take_in(&mut self, session: &Session) {
-        for (name, base) in session.rates() {
+        for (name, base) in session.scalars.rates() {
             if self.0.iter().all(|rate| rate.name != name) {
                 let (name, base) = (name.to_owned(), base as f32);
                 self.0.push(Rate { name, base, scale: 1.0, schedule: None, from: 0 });

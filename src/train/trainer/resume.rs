@@ -122,7 +122,7 @@ impl Trainer {
     /// The scalars of the training as they are now, all but the rates.
     fn scalars(&self) -> Vec<(String, f64)> {
         let is_rate = |name: &str| self.rates().any(|(rate, _)| rate == name);
-        let all = self.session().named_scalars().filter(|(name, _)| !is_rate(name));
+        let all = self.session().scalars.named().filter(|(name, _)| !is_rate(name));
         all.map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
@@ -192,7 +192,9 @@ impl Trainer {
             self.training[indices[index]].1.session.write_f64(value, &data)?;
         }
         self.forget_states_but(&indices);
-        self.session_mut().restore_scalars(&header.scalars);
+        for (name, value) in &header.scalars {
+            self.session_mut().scalars.restore(name, *value);
+        }
         (self.steps, self.updates) = (header.steps, header.updates);
         self.optimizer_updates = header.optimizer_updates;
         self.take_in_rates();

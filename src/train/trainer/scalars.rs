@@ -48,12 +48,12 @@ impl Trainer {
             None => main,
             Some(other) => {
                 let session = &mut others[other].1.session;
-                session.adopt_scalars(main);
+                session.scalars.adopt(&main.scalars);
                 session
             }
         };
         session.set_step(self.steps);
         session.set_updates(self.optimizer_updates);
-        session.put_rates(|name| rates.value(name, updates));
+        session.scalars.put_rates(|name| rates.value(name, updates));
     }
 }
