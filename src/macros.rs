@@ -1,18 +1,20 @@
 //! What builders of every room repeat.
 
 /// Builder methods, each of which sets a field, within an `impl` or as one of a type's own:
-/// `method: type => field;`.
+/// `method: type => field;` to what it is given, `method => field = value;` to this value.
 macro_rules! setters {
     ($type:ident, $($methods:tt)+) => {
         impl $type {
             setters! { $($methods)+ }
         }
     };
-    ($($(#[$doc:meta])* $method:ident: $type:ty => $($field:tt).+;)+) => {
+    (@value $given:ident) => { $given.into() };
+    (@value $given:ident $value:expr) => { $value };
+    ($($(#[$doc:meta])* $method:ident $(: $type:ty)? => $($field:tt).+ $(= $value:expr)?;)+) => {
         $(
             $(#[$doc])*
-            pub fn $method(mut self, $method: $type) -> Self {
-                self.$($field).+ = $method.into();
+            pub fn $method(mut self $(, $method: $type)?) -> Self {
+                self.$($field).+ = setters!(@value $method $($value)?);
                 self
             }
         )+

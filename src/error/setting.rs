@@ -46,6 +46,11 @@ impl Setting {
         Setting::new(name, value, (0.0..=1.0).contains(&value), "it must be from 0 to 1")
     }
 
+    /// How much larger each of several things is than the one before.
+    pub fn growth(name: &'static str, value: f32) -> Self {
+        Setting::new(name, value, value.is_finite() && value >= 1.0, "it must be finite and at least 1")
+    }
+
     pub fn count(name: &'static str, value: u32) -> Self {
         Setting::new(name, value as f32, value > 0, "it must be at least 1")
     }

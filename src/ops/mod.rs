@@ -60,7 +60,9 @@ pub use recurrent::{
 };
 pub use reduce::Reduction;
 pub use unary::{Domain, Unary};
-pub(crate) use update::{Approximate, Decay, Number, Slots, Step, Update, UpdateRule, correction, numbers};
+pub(crate) use update::{
+    Approximate, Decay, Number, Slots, Step, Update, UpdateRule, correction, numbers, zeros,
+};
 pub use window::{Padding, Pair};
 pub(crate) use window::{Window, WindowAxis};
 

@@ -63,6 +63,11 @@ const OPERANDS: usize = 5;
 /// States of a parameter: their names, and what they begin with.
 pub(crate) type Slots = Vec<(&'static str, Init)>;
 
+/// States of these names that begin with zeros.
+pub(crate) fn zeros(names: &[&'static str]) -> Slots {
+    names.iter().map(|&name| (name, Init::Zeros)).collect()
+}
+
 /// How an element of a parameter and of its states is overwritten.
 pub(crate) trait UpdateRule: fmt::Debug + Copy + Send + Sync + 'static {
     /// The operator's name.
@@ -73,6 +78,8 @@ pub(crate) trait UpdateRule: fmt::Debug + Copy + Send + Sync + 'static {
     const COUNTS_UPDATES: bool = false;
     /// Loop iterations of an invocation.
     const LOOPS: usize = 0;
+    /// The names of the states of a parameter, where they begin with zeros.
+    const SLOTS: &'static [&'static str] = &[];
 
     /// The entry point of the shader.
     fn entry(&self) -> &'static str {
@@ -80,7 +87,9 @@ pub(crate) trait UpdateRule: fmt::Debug + Copy + Send + Sync + 'static {
     }
 
     /// The states of a parameter.
-    fn slots(&self) -> Slots;
+    fn slots(&self) -> Slots {
+        zeros(Self::SLOTS)
+    }
 
     /// Fails unless the settings go together.
     fn check(&self) -> Result<()> {

@@ -1,7 +1,6 @@
 //! Rules for states that no gradient moves.
 
-use super::{Number, Slots, Step, UpdateRule};
-use crate::graph::Init;
+use super::{Number, Step, UpdateRule};
 
 /// `state = value` over `state, value`.
 #[derive(Clone, Copy, Debug)]
@@ -10,10 +9,6 @@ pub(super) struct Assign;
 impl UpdateRule for Assign {
     const NAME: &'static str = "assign";
     const ANY_DTYPE: bool = true;
-
-    fn slots(&self) -> Slots {
-        Vec::new()
-    }
 
     fn formula<N: Number>(&self, _: &Step<N>, x: &mut [N]) {
         x[0] = x[1];
@@ -27,10 +22,7 @@ pub(super) struct Accumulate;
 
 impl UpdateRule for Accumulate {
     const NAME: &'static str = "accumulate";
-
-    fn slots(&self) -> Slots {
-        vec![("carry", Init::Zeros)]
-    }
+    const SLOTS: &'static [&'static str] = &["carry"];
 
     fn formula<N: Number>(&self, _: &Step<N>, x: &mut [N]) {
         let (sum, lost) = x[0].two_sum(x[2]);
@@ -47,10 +39,6 @@ pub(super) struct MovingAverage {
 impl UpdateRule for MovingAverage {
     const NAME: &'static str = "moving_average";
     const COUNTS_UPDATES: bool = true;
-
-    fn slots(&self) -> Slots {
-        Vec::new()
-    }
 
     fn formula<N: Number>(&self, step: &Step<N>, x: &mut [N]) {
         x[0] = if step.t == 1.0 { x[1] } else { x[0].towards(x[1], self.rho) };

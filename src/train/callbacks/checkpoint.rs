@@ -64,6 +64,13 @@ impl ModelCheckpoint {
         every_epochs: usize => every_epochs;
         /// After every so many steps as well, counted from the first of the training.
         every_steps: u32 => every_steps;
+        /// The figure that the first [`best`](ModelCheckpoint::best) training has to be better than: that of
+        /// a file from before, which is not replaced by a worse one then. Without it, the first epoch is the
+        /// best one so far.
+        initial_value_threshold: f64 => threshold;
+        /// Keeps the checkpoint of each epoch that one is written after, in files of their own as well:
+        /// `epoch_0001.safetensors` after the first.
+        keep_all => keep_all = true;
     }
 
     /// Keeps the best training so far by this figure, such as `val_loss`, in a file of its own.
@@ -72,26 +79,11 @@ impl ModelCheckpoint {
         self
     }
 
-    /// The figure that the first [`best`](ModelCheckpoint::best) training has to be better than: that of a
-    /// file from before, which is not replaced by a worse one then. Without it, the first epoch is the best
-    /// one so far.
-    pub fn initial_value_threshold(mut self, figure: f64) -> Self {
-        self.threshold = Some(figure);
-        self
-    }
-
     /// Whether small or large figures are better for [`best`](ModelCheckpoint::best); told from the name
     /// by default.
     pub fn mode(mut self, mode: Direction) -> Self {
         self.mode = mode;
         self.monitor = self.monitor.map(|monitor| monitor.mode(mode));
-        self
-    }
-
-    /// Keeps the checkpoint of each epoch that one is written after, in files of their own as well:
-    /// `epoch_0001.safetensors` after the first.
-    pub fn keep_all(mut self) -> Self {
-        self.keep_all = true;
         self
     }
 
@@ -114,16 +106,14 @@ impl ModelCheckpoint {
 impl Callback for ModelCheckpoint {
     fn on_train_begin(&mut self, _: &mut Run<'_>) -> Result<()> {
         if self.every_epochs == 0 || self.every_steps == Some(0) {
-            let value = "0".to_owned();
-            return Err(Error::Argument { argument: "every", value, expected: "at least 1" });
+            return Err(Error::argument("every", 0, "at least 1"));
         }
         // No figure is better than NaN: nothing would ever be written.
         if self.threshold.is_some_and(f64::is_nan) {
-            let (argument, value) = ("initial_value_threshold", "NaN".to_owned());
-            return Err(Error::Argument { argument, value, expected: "a number" });
+            return Err(Error::argument("initial_value_threshold", "NaN", "a number"));
         }
-        let path = &self.folder;
-        std::fs::create_dir_all(path).map_err(|source| Error::Io { path: path.clone(), source })
+        std::fs::create_dir_all(&self.folder)
+            .map_err(|source| Error::Io { path: self.folder.clone(), source })
     }
 
     fn every_steps(&self) -> Option<u32> {
@@ -159,9 +149,7 @@ impl Callback for ModelCheckpoint {
     }
 
     fn save(&self, _: &Trainer) -> Result<CallbackState> {
-        let mut state = CallbackState::default();
-        state.numbers.extend(self.best.map(|best| ("best".to_owned(), best)));
-        Ok(state)
+        Ok(CallbackState::of([], self.best))
     }
 
     fn load(&mut self, state: &CallbackState, _: &mut Trainer) -> Result<()> {

@@ -28,40 +28,34 @@ impl CsvLog {
         CsvLog { path: path.as_ref().to_owned(), append: false, columns: Vec::new(), writer: None }
     }
 
-    /// Adds lines to a file that exists, under the columns it has.
-    pub fn append(mut self) -> Self {
-        self.append = true;
-        self
+    setters! {
+        /// Adds lines to a file that exists, under the columns it has.
+        append => append = true;
     }
 
     fn io(&self, source: std::io::Error) -> Error {
         Error::Io { path: self.path.clone(), source }
     }
 
-    /// The lines of the file, the header first; none if it is missing or empty.
-    fn lines(&self) -> Result<Vec<csv::StringRecord>> {
+    /// The lines that new ones are added to, the header first; none if the file is missing or empty.
+    fn before(&self, run: &Run<'_>) -> Result<Vec<csv::StringRecord>> {
+        if !self.append && run.epoch() == 0 {
+            return Ok(Vec::new());
+        }
         let file = match File::open(&self.path) {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(self.io(error)),
         };
         let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(file);
-        reader.records().map(|line| line.map_err(|e| self.io(e.into()))).collect()
-    }
-
-    /// The lines that new ones are added to.
-    fn before(&self, run: &Run<'_>) -> Result<Vec<csv::StringRecord>> {
-        if self.append {
-            return self.lines();
-        }
-        if run.epoch() == 0 {
-            return Ok(Vec::new());
-        }
+        let lines: Result<Vec<csv::StringRecord>, _> = reader.records().collect();
+        let mut lines = lines.map_err(|e| self.io(e.into()))?;
         // Epochs that were logged before an interruption, and come again, are logged once.
-        let is_earlier = |line: &csv::StringRecord| {
-            line.get(0).and_then(|cell| cell.parse().ok()).is_none_or(|epoch: usize| epoch <= run.epoch())
-        };
-        Ok(self.lines()?.into_iter().filter(is_earlier).collect())
+        lines.retain(|line| {
+            let epoch = line.get(0).and_then(|cell| cell.parse::<usize>().ok());
+            self.append || epoch.is_none_or(|epoch| epoch <= run.epoch())
+        });
+        Ok(lines)
     }
 
     fn open(&mut self, run: &mut Run<'_>) -> Result<csv::Writer<File>> {

@@ -148,13 +148,9 @@ impl Callback for EarlyStopping {
     }
 
     fn save(&self, trainer: &Trainer) -> Result<CallbackState> {
-        let mut state = CallbackState::default();
-        state.numbers.push(("waited".to_owned(), self.waited as f64));
-        state.numbers.push(("best_epoch".to_owned(), self.best_epoch as f64));
-        state.numbers.push(("stopped".to_owned(), f64::from(u8::from(self.stopped))));
-        if let Some(best) = self.best {
-            state.numbers.push(("best".to_owned(), best));
-        }
+        let stopped = usize::from(self.stopped);
+        let counts = [("waited", self.waited), ("best_epoch", self.best_epoch), ("stopped", stopped)];
+        let mut state = CallbackState::of(counts, self.best);
         if let Some(weights) = &self.best_weights {
             state.arrays = trainer.session().read_snapshot(weights)?;
         }
@@ -162,14 +158,12 @@ impl Callback for EarlyStopping {
     }
 
     fn load(&mut self, state: &CallbackState, trainer: &mut Trainer) -> Result<()> {
-        let count = |name| state.number(name).map_or(0, |n| n as usize);
-        (self.waited, self.best_epoch) = (count("waited"), count("best_epoch"));
+        (self.waited, self.best_epoch) = (state.count("waited"), state.count("best_epoch"));
         self.best = state.number("best");
-        self.stopped = state.number("stopped") == Some(1.0);
-        self.best_weights = None;
-        if !state.arrays.is_empty() {
-            self.best_weights = Some(trainer.session_mut().snapshot_from(&state.arrays)?);
-        }
+        self.stopped = state.count("stopped") == 1;
+        let has_weights = !state.arrays.is_empty();
+        let weights = has_weights.then(|| trainer.session_mut().snapshot_from(&state.arrays));
+        self.best_weights = weights.transpose()?;
         Ok(())
     }
 }

@@ -116,37 +116,26 @@ fn plain_name(full: &str) -> String {
     name
 }
 
-impl<C: Callback + ?Sized> Callback for &mut C {
-    fn on_train_begin(&mut self, run: &mut Run<'_>) -> Result<()> {
-        (**self).on_train_begin(run)
-    }
+/// The hooks of the callback that is pointed to.
+macro_rules! hooks {
+    ($($hook:ident),+) => {
+        $(
+            fn $hook(&mut self, run: &mut Run<'_>) -> Result<()> {
+                (**self).$hook(run)
+            }
+        )+
+    };
+}
 
-    fn on_epoch_begin(&mut self, run: &mut Run<'_>) -> Result<()> {
-        (**self).on_epoch_begin(run)
-    }
+impl<C: Callback + ?Sized> Callback for &mut C {
+    hooks! { on_train_begin, on_epoch_begin, on_refresh, on_step, on_epoch_end, on_train_end }
 
     fn refreshes(&self) -> bool {
         (**self).refreshes()
     }
 
-    fn on_refresh(&mut self, run: &mut Run<'_>) -> Result<()> {
-        (**self).on_refresh(run)
-    }
-
     fn every_steps(&self) -> Option<u32> {
         (**self).every_steps()
-    }
-
-    fn on_step(&mut self, run: &mut Run<'_>) -> Result<()> {
-        (**self).on_step(run)
-    }
-
-    fn on_epoch_end(&mut self, run: &mut Run<'_>) -> Result<()> {
-        (**self).on_epoch_end(run)
-    }
-
-    fn on_train_end(&mut self, run: &mut Run<'_>) -> Result<()> {
-        (**self).on_train_end(run)
     }
 
     fn save(&self, trainer: &Trainer) -> Result<CallbackState> {
@@ -172,6 +161,13 @@ pub struct CallbackState {
 }
 
 impl CallbackState {
+    /// These counts, and the figure that was best.
+    pub(crate) fn of<const N: usize>(counts: [(&str, usize); N], best: Option<f64>) -> Self {
+        let counts = counts.map(|(name, count)| (name.to_owned(), count as f64));
+        let best = best.map(|figure| ("best".to_owned(), figure));
+        CallbackState { numbers: counts.into_iter().chain(best).collect(), arrays: Vec::new() }
+    }
+
     /// Whether nothing is remembered.
     pub fn is_empty(&self) -> bool {
         self.numbers.is_empty() && self.arrays.is_empty()
@@ -180,5 +176,10 @@ impl CallbackState {
     /// The number of this name.
     pub fn number(&self, name: &str) -> Option<f64> {
         self.numbers.iter().find(|(n, _)| n == name).map(|&(_, number)| number)
+    }
+
+    /// The count of this name; 0 without one.
+    pub(crate) fn count(&self, name: &str) -> usize {
+        self.number(name).map_or(0, |number| number as usize)
     }
 }

@@ -22,7 +22,7 @@ const TO_GROW: [&str; 9] =
 #[must_use]
 pub struct Monitor {
     name: String,
-    mode: Direction,
+    pub(super) mode: Direction,
     min_delta: f64,
 }
 
@@ -32,10 +32,9 @@ impl Monitor {
         Monitor { name: name.to_owned(), mode: Direction::Auto, min_delta: 0.0 }
     }
 
-    /// Whether small or large figures are better.
-    pub fn mode(mut self, mode: Direction) -> Self {
-        self.mode = mode;
-        self
+    setters! {
+        /// Whether small or large figures are better.
+        mode: Direction => mode;
     }
 
     /// By how much a figure has to be better to count.
@@ -86,10 +85,9 @@ macro_rules! monitor_methods {
                 self
             }
 
-            /// Whether small or large figures are better; told from the name by default.
-            pub fn mode(mut self, mode: crate::train::callbacks::Direction) -> Self {
-                self.monitor = self.monitor.mode(mode);
-                self
+            setters! {
+                /// Whether small or large figures are better; told from the name by default.
+                mode: crate::train::callbacks::Direction => monitor.mode;
             }
         }
     };

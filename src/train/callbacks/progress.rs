@@ -36,8 +36,8 @@ impl Progress {
         Progress { bar: ProgressBar::hidden(), begun: Instant::now(), seen: 0, earlier: 0 }
     }
 
-    fn show(&self, run: &mut Run<'_>, samples: usize) -> Result<()> {
-        let samples = samples.saturating_sub(self.earlier);
+    fn show(&self, run: &mut Run<'_>) -> Result<()> {
+        let samples = (self.seen + run.samples()).saturating_sub(self.earlier);
         let (epoch, epochs) = (run.epoch() + 1, run.epochs());
         let message = message(epoch, epochs, run.logs()?, samples, self.begun.elapsed());
         self.bar.set_position(done(run));
@@ -88,19 +88,16 @@ impl Callback for Progress {
     }
 
     fn on_refresh(&mut self, run: &mut Run<'_>) -> Result<()> {
-        let samples = self.seen + run.samples();
-        self.show(run, samples)
+        self.show(run)
     }
 
     fn on_epoch_end(&mut self, run: &mut Run<'_>) -> Result<()> {
-        self.seen += run.samples();
-        if self.bar.is_hidden() {
-            return Ok(());
+        if !self.bar.is_hidden() {
+            self.bar.println(line(run.epoch() + 1, run.epochs(), run.logs()?));
+            self.show(run)?;
         }
-        let line = line(run.epoch() + 1, run.epochs(), run.logs()?);
-        self.bar.println(line);
-        let samples = self.seen;
-        self.show(run, samples)
+        self.seen += run.samples();
+        Ok(())
     }
 
     fn on_train_end(&mut self, _: &mut Run<'_>) -> Result<()> {

@@ -1,6 +1,6 @@
 use super::monitor::{Monitor, monitor_methods};
 use super::{Callback, CallbackState, Run};
-use crate::error::{Error, Result};
+use crate::error::{Result, Setting};
 use crate::train::Trainer;
 
 /// Multiplies the learning rate when a figure has not become better for some epochs: Keras's
@@ -53,15 +53,9 @@ monitor_methods!(ReduceOnPlateau);
 
 impl Callback for ReduceOnPlateau {
     fn on_train_begin(&mut self, run: &mut Run<'_>) -> Result<()> {
-        if !(0.0..1.0).contains(&self.factor) {
-            let value = self.factor.to_string();
-            return Err(Error::Argument { argument: "factor", value, expected: "at least 0 and below 1" });
-        }
+        Setting::decay("factor", self.factor).check()?;
         // No rate is above NaN or infinity: nothing would ever be reduced.
-        if !(0.0..=f32::MAX).contains(&self.min_rate) {
-            let value = self.min_rate.to_string();
-            return Err(Error::Argument { argument: "min_rate", value, expected: "finite and not negative" });
-        }
+        Setting::not_negative("min_rate", self.min_rate).check()?;
         if run.history().epochs.is_empty() {
             (self.waited, self.cooling, self.best) = (0, 0, None);
         }
@@ -97,16 +91,12 @@ impl Callback for ReduceOnPlateau {
     }
 
     fn save(&self, _: &Trainer) -> Result<CallbackState> {
-        let mut state = CallbackState::default();
-        state.numbers.push(("waited".to_owned(), self.waited as f64));
-        state.numbers.push(("cooling".to_owned(), self.cooling as f64));
-        state.numbers.extend(self.best.map(|best| ("best".to_owned(), best)));
-        Ok(state)
+        Ok(CallbackState::of([("waited", self.waited), ("cooling", self.cooling)], self.best))
     }
 
     fn load(&mut self, state: &CallbackState, _: &mut Trainer) -> Result<()> {
-        let count = |name| state.number(name).map_or(0, |n| n as usize);
-        (self.waited, self.cooling, self.best) = (count("waited"), count("cooling"), state.number("best"));
+        (self.waited, self.cooling) = (state.count("waited"), state.count("cooling"));
+        self.best = state.number("best");
         Ok(())
     }
 }

@@ -33,31 +33,28 @@ impl CrossEntropy {
         CrossEntropy { loss, from_probabilities: false, label_smoothing: None }
     }
 
-    /// Takes probabilities `p` instead of logits: Keras's `from_logits=False`, which is its default.
-    ///
-    /// Rows of classes are divided by their sums, of at least 1e-15. Probabilities are then limited to
-    /// `[1e-7, 1 - 1e-7]`, so that no logarithm is infinite; where that limit is passed, the gradient is 0:
-    /// `-sum t log(clip(p / sum p))`, as in Keras. Logits need neither and keep their gradient however
-    /// sure the model is.
-    pub fn from_probabilities(mut self) -> Self {
-        self.from_probabilities = true;
-        self
-    }
-
-    /// Draws the targets towards even ones, by a share `s` in `[0, 1]` (Szegedy et al., CVPR 2016), as
-    /// Keras does: `t (1 - s) + s / classes` for classes, labels included, and `t (1 - s) + s / 2` for the
-    /// binary cross-entropy.
-    pub fn label_smoothing(mut self, smoothing: f32) -> Self {
-        self.label_smoothing = Some(smoothing);
-        self
+    setters! {
+        /// Takes probabilities `p` instead of logits: Keras's `from_logits=False`, which is its default.
+        ///
+        /// Rows of classes are divided by their sums, of at least 1e-15. Probabilities are then limited to
+        /// `[1e-7, 1 - 1e-7]`, so that no logarithm is infinite; where that limit is passed, the gradient is
+        /// 0: `-sum t log(clip(p / sum p))`, as in Keras. Logits need neither and keep their gradient however
+        /// sure the model is.
+        from_probabilities => from_probabilities = true;
+        /// Draws the targets towards even ones, by a share `s` in `[0, 1]` (Szegedy et al., CVPR 2016), as
+        /// Keras does: `t (1 - s) + s / classes` for classes, labels included, and `t (1 - s) + s / 2` for
+        /// the binary cross-entropy.
+        label_smoothing: f32 => label_smoothing;
     }
 
     fn check(&self) -> Result<()> {
-        self.loss.check()?;
+        if let Loss::Huber { delta } = self.loss {
+            Setting::positive("delta", delta).check()?;
+        }
         if !self.is_cross_entropy() && (self.from_probabilities || self.label_smoothing.is_some()) {
             let argument = if self.from_probabilities { "from_probabilities" } else { "label_smoothing" };
             let value = format!("set for {}", self.loss.name());
-            return Err(Error::Argument { argument, value, expected: "only cross-entropies have it" });
+            return Err(Error::argument(argument, value, "only cross-entropies have it"));
         }
         Setting::share("label_smoothing", self.smoothing()).check()
     }
@@ -93,18 +90,10 @@ impl CrossEntropy {
     fn categorical_of_probabilities(&self, g: &Graph, p: Value, t: Value) -> Result<Value> {
         let classes = g.shape_of(p).dims().last().copied().unwrap_or(1);
         let logs = g.log(formulas::within_limits(g, formulas::over_sums(g, p)?)?)?;
-        let even = 1.0 / classes as f32;
         let is_labels = self.loss == Loss::SparseCategoricalCrossEntropy;
-        if is_labels && self.smoothing() == 0.0 {
-            return formulas::negative_log_likelihood(g, logs, t);
-        }
-        let rows = if is_labels {
-            let [one, zero] = [1.0, 0.0].map(|number| g.scalar_constant(number));
-            g.select(g.one_hot(t, classes)?, one, zero)?
-        } else {
-            t
-        };
-        g.neg(g.sum(g.mul(self.towards(g, rows, even)?, logs)?, &[-1], false)?)
+        let rows = if is_labels { g.one_hot(t, classes)? } else { t };
+        let rows = self.towards(g, rows, 1.0 / classes as f32)?;
+        g.neg(g.sum(g.mul(rows, logs)?, &[-1], false)?)
     }
 
     fn categorical(&self, g: &Graph, logits: Value, t: Value) -> Result<Value> {
@@ -141,9 +130,8 @@ fn check_logits(g: &Graph, output: Value) -> Result<()> {
     if !["softmax", "sigmoid"].contains(&made_by) {
         return Ok(());
     }
-    let value = format!("the result of {made_by}");
     let expected = "this loss takes logits; say `.from_probabilities()`, or leave the activation out";
-    Err(Error::Argument { argument: "output", value, expected })
+    Err(Error::argument("output", format!("the result of {made_by}"), expected))
 }
 
 impl LossFunction for CrossEntropy {

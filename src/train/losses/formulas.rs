@@ -30,15 +30,13 @@ pub(super) enum TargetRule {
 
 impl TargetRule {
     fn targets(self, output: Shape) -> Result<TensorType> {
-        let rank = |least: usize, expected| {
-            if output.rank() < least { Err(Error::Rank { shape: output, expected }) } else { Ok(()) }
+        let (least, expected) = match self {
+            TargetRule::Elements => (1, "at least 1 ([batch, ..])"),
+            _ => (2, "at least 2 ([batch, .., classes])"),
         };
-        match self {
-            TargetRule::Elements => rank(1, "at least 1 ([batch, ..])")?,
-            _ => rank(2, "at least 2 ([batch, .., classes])")?,
-        }
-        match self {
-            TargetRule::Labels => Ok(TensorType::u32(Shape::new(&output.dims()[..output.rank() - 1])?)),
+        match (self, output.dims()) {
+            (_, dims) if dims.len() < least => Err(Error::Rank { shape: output, expected }),
+            (TargetRule::Labels, [rows @ .., _]) => Ok(TensorType::u32(Shape::new(rows)?)),
             _ => Ok(TensorType::f32(output)),
         }
     }

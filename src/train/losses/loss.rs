@@ -1,6 +1,6 @@
 use super::formulas::{self, TargetRule};
 use super::{CrossEntropy, LossFunction, Scores};
-use crate::error::{Result, Setting};
+use crate::error::Result;
 use crate::graph::{Graph, Value};
 use crate::shape::{Shape, TensorType};
 
@@ -148,13 +148,6 @@ impl Loss {
             Loss::Poisson => formulas::poisson(g, y, t),
             Loss::NegativeLogLikelihood => formulas::negative_log_likelihood(g, y, t),
             Loss::CosineSimilarity => formulas::cosine_similarity(g, y, t),
-        }
-    }
-
-    pub(super) fn check(self) -> Result<()> {
-        match self {
-            Loss::Huber { delta } => Setting::positive("delta", delta).check(),
-            _ => Ok(()),
         }
     }
 }

@@ -13,19 +13,13 @@ pub(super) struct Classified<'a> {
     judged: Judged<'a>,
     /// f32 `[batch, steps, classes]`.
     scores: Value,
-    targets: Targets,
+    /// The targets as they are: u32 labels `[batch, steps]` or f32 rows `[batch, steps, classes]`.
+    targets: Value,
+    are_labels: bool,
     batch: usize,
     steps: usize,
     /// 1 for a model of one output.
     classes: usize,
-}
-
-#[derive(Clone, Copy)]
-enum Targets {
-    /// u32 `[batch, steps]`.
-    Labels(Value),
-    /// f32 `[batch, steps, classes]`.
-    Rows(Value),
 }
 
 /// From the counts of positives, negatives, positives above and negatives above: how many are right,
@@ -46,13 +40,11 @@ impl<'a> Classified<'a> {
         let steps = output.numel() / (batch * classes);
         let TensorType { shape, dtype } = graph.ty(inputs.targets)?;
         let rows = &output.dims()[..output.rank().saturating_sub(1).max(1)];
-        let targets = match dtype {
+        let (targets, are_labels) = match dtype {
             DType::U32 if shape.dims() == rows || (classes == 1 && shape == output) => {
-                Targets::Labels(graph.reshape(inputs.targets, [batch, steps])?)
+                (graph.reshape(inputs.targets, [batch, steps])?, true)
             }
-            DType::F32 if shape == output => {
-                Targets::Rows(graph.reshape(inputs.targets, [batch, steps, classes])?)
-            }
+            DType::F32 if shape == output => (graph.reshape(inputs.targets, [batch, steps, classes])?, false),
             _ => {
                 return judged.refuse(
                     "it takes u32 labels of the outputs' shape without the last dimension, or f32 targets \
@@ -61,7 +53,7 @@ impl<'a> Classified<'a> {
             }
         };
         let scores = graph.reshape(inputs.output, [batch, steps, classes])?;
-        Ok(Classified { judged, scores, targets, batch, steps, classes })
+        Ok(Classified { judged, scores, targets, are_labels, batch, steps, classes })
     }
 
     /// The same for a metric of one class per sample.
@@ -101,23 +93,16 @@ impl<'a> Classified<'a> {
             .refuse("a threshold is for one output, or for several that are each a yes or no by the loss")
     }
 
-    /// The targets as they are: u32 `[batch, steps]` or f32 `[batch, steps, classes]`.
-    fn targets(&self) -> Value {
-        match self.targets {
-            Targets::Labels(targets) | Targets::Rows(targets) => targets,
-        }
-    }
-
     /// The targets as numbers, f32 `[batch, steps, classes]`.
     fn target_rows(&self) -> Result<Value> {
         let graph = self.judged.graph;
-        match self.targets {
-            Targets::Rows(rows) => Ok(rows),
-            Targets::Labels(labels) if self.classes == 1 => {
+        match (self.are_labels, self.classes) {
+            (false, _) => Ok(self.targets),
+            (true, 1) => {
                 let numbers = graph.constant([2], &[0.0f32, 1.0])?;
-                graph.reshape(graph.gather(numbers, labels, 0)?, [self.batch, self.steps, 1])
+                graph.reshape(graph.gather(numbers, self.targets, 0)?, [self.batch, self.steps, 1])
             }
-            Targets::Labels(labels) => graph.one_hot(labels, self.classes),
+            (true, classes) => graph.one_hot(self.targets, classes),
         }
     }
 
@@ -152,12 +137,12 @@ impl<'a> Classified<'a> {
         if self.classes == 1 {
             return self.decisions(0.5, RIGHT_AND_ALL);
         }
-        self.judged.totals(self.judged.graph.categorical_accuracy_rows(self.scores, self.targets())?)
+        self.judged.totals(self.judged.graph.categorical_accuracy_rows(self.scores, self.targets)?)
     }
 
     /// How many elements of each output are on the right side of a threshold, and how many there are.
     pub fn binary_accuracy(&self, threshold: f32) -> Result<Value> {
-        if self.classes > 1 && matches!(self.targets, Targets::Labels(_)) {
+        if self.classes > 1 && self.are_labels {
             return self.judged.refuse("several outputs, each a yes or no, take f32 targets of their shape");
         }
         self.decisions(threshold, RIGHT_AND_ALL)
@@ -168,7 +153,7 @@ impl<'a> Classified<'a> {
         if self.classes == 1 {
             return self.judged.refuse("it takes scores of two classes or more");
         }
-        self.judged.totals(self.judged.graph.in_top_k(self.scores, self.targets(), k)?)
+        self.judged.totals(self.judged.graph.in_top_k(self.scores, self.targets, k)?)
     }
 
     /// The confusion matrix, `[classes, classes]`; the threshold is that of a single output.
@@ -178,15 +163,12 @@ impl<'a> Classified<'a> {
             return self.decisions(threshold, CONFUSION);
         }
         let (graph, classes) = (self.judged.graph, self.classes);
-        let labels = match self.targets {
-            Targets::Labels(labels) => labels,
-            Targets::Rows(rows) => graph.argmax(rows, -1)?,
-        };
+        let labels = if self.are_labels { self.targets } else { graph.argmax(self.targets, -1)? };
         let mut labels = graph.one_hot(labels, classes)?;
         if let Some(mask) = self.judged.inputs.mask {
             labels = graph.mul(labels, graph.reshape(mask, [self.batch, 1, 1])?)?;
         }
-        let predictions = graph.one_hot(graph.predicted_classes(self.scores, self.targets())?, classes)?;
+        let predictions = graph.one_hot(graph.predicted_classes(self.scores, self.targets)?, classes)?;
         let [labels, predictions] =
             [labels, predictions].map(|v| graph.reshape(v, [self.batch * self.steps, classes]));
         graph.matmul_with(labels?, predictions?, true, false)

@@ -3,9 +3,9 @@
 use std::fmt;
 
 use super::average::Average;
+use super::inputs::check_labels;
 use super::tally::{Score, Tally};
 use crate::error::{Error, Result};
-use crate::shape::TensorType;
 
 /// How often samples of each class were taken for each class: rows are the labels, columns the
 /// predictions, as in scikit-learn.
@@ -35,17 +35,15 @@ impl ConfusionMatrix {
     /// [`Error::LabelOutOfRange`] for a label or prediction past the classes; [`Error::Argument`] for
     /// no classes, and for more than there is memory for.
     pub fn from_labels(labels: &[u32], predictions: &[u32], classes: usize) -> Result<Self> {
-        if labels.len() != predictions.len() {
-            let (name, expected) = ("predictions".to_owned(), TensorType::u32([labels.len()]));
-            return Err(Error::Length { name, expected, found: predictions.len() });
-        }
-        let mut counts = Self::empty(classes)?.counts;
+        let mut counts = Vec::new();
+        let has_room = |numbers: &usize| *numbers > 0 && counts.try_reserve_exact(*numbers).is_ok();
+        let Some(numbers) = classes.checked_mul(classes).filter(has_room) else {
+            let expected = "there must be at least 1, and memory for its square";
+            return Err(Error::argument("classes", classes, expected));
+        };
+        counts.resize(numbers, 0);
         for (name, numbers) in [("labels", labels), ("predictions", predictions)] {
-            if let Some(index) = numbers.iter().position(|&n| n as usize >= classes) {
-                let limit = u32::try_from(classes).unwrap_or(u32::MAX);
-                let (name, label) = (name.to_owned(), numbers[index]);
-                return Err(Error::LabelOutOfRange { name, index, label, limit });
-            }
+            check_labels(name, numbers, labels.len(), classes)?;
         }
         for (&label, &prediction) in labels.iter().zip(predictions) {
             counts[label as usize * classes + prediction as usize] += 1;
@@ -63,8 +61,7 @@ impl ConfusionMatrix {
         let classes = counts.len().isqrt();
         if counts.is_empty() || classes * classes != counts.len() {
             let expected = "it must be the square of the number of classes";
-            let (argument, value) = ("number of counts", counts.len().to_string());
-            return Err(Error::Argument { argument, value, expected });
+            return Err(Error::argument("number of counts", counts.len(), expected));
         }
         Ok(ConfusionMatrix { classes, counts: counts.to_vec() })
     }
@@ -73,18 +70,6 @@ impl ConfusionMatrix {
     pub(super) fn from_sums(sums: &[f64]) -> Self {
         let counts = sums.iter().map(|count| count.round() as u64).collect();
         ConfusionMatrix { classes: sums.len().isqrt(), counts }
-    }
-
-    /// A matrix without samples.
-    fn empty(classes: usize) -> Result<Self> {
-        let mut counts = Vec::new();
-        let room = |numbers: &usize| *numbers > 0 && counts.try_reserve_exact(*numbers).is_ok();
-        let Some(numbers) = classes.checked_mul(classes).filter(room) else {
-            let expected = "there must be at least 1, and memory for its square";
-            return Err(Error::Argument { argument: "classes", value: classes.to_string(), expected });
-        };
-        counts.resize(numbers, 0);
-        Ok(ConfusionMatrix { classes, counts })
     }
 
     /// The number of classes.
@@ -130,7 +115,7 @@ impl ConfusionMatrix {
         let tally = |class: usize| {
             let tp = self.count(class, class);
             let (fp, r#fn) = (self.predicted(class) - tp, self.support(class) - tp);
-            Tally { tp, fp, r#fn, tn: total - tp - fp - r#fn }
+            [tp, fp, r#fn, total - tp - fp - r#fn]
         };
         (0..self.classes).map(tally).collect()
     }
@@ -139,7 +124,7 @@ impl ConfusionMatrix {
         score.averaged(&self.tallies(), average).ok_or_else(|| {
             let expected = "one number of all classes takes `Macro`, `Micro` or `Weighted`, \
                             or `Binary` with two classes";
-            Error::Argument { argument: "average", value: average.to_string(), expected }
+            Error::argument("average", average, expected)
         })
     }
 }

@@ -2,9 +2,10 @@
 
 use super::function::MetricInputs;
 use crate::dtype::DType;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Setting};
 use crate::graph::{Graph, Value};
-use crate::shape::Shape;
+use crate::ops::expect_dtype;
+use crate::shape::{Shape, TensorType};
 use crate::train::Scores;
 
 /// A metric's inputs, and the name that it goes by in errors.
@@ -33,11 +34,8 @@ impl Judged<'_> {
             Scores::Values => threshold.is_finite(),
             _ => threshold > 0.0 && threshold < 1.0,
         };
-        if allowed {
-            return Ok(());
-        }
         let expected = "a probability must be above 0 and below 1, any other threshold finite";
-        Err(Error::Argument { argument: "threshold", value: threshold.to_string(), expected })
+        Setting::new("threshold", threshold, allowed, expected).check()
     }
 
     /// The output's shape, of at least a batch, with a mask that fits it.
@@ -53,10 +51,7 @@ impl Judged<'_> {
             if found.shape != wanted {
                 return Err(Error::shape_mismatch("the mask needs a number per sample", wanted, found.shape));
             }
-            if found.dtype != DType::F32 {
-                let what = "the mask".to_owned();
-                return Err(Error::DTypeMismatch { what, found: found.dtype, expected: DType::F32 });
-            }
+            expect_dtype("the mask", found, DType::F32)?;
         }
         Ok(output.shape)
     }
@@ -97,6 +92,19 @@ impl Judged<'_> {
         let both = beside(graph.reshape(x, [batch, 1, numbers])?, 1)?;
         self.column_sums(graph.reshape(both, [batch, 2 * numbers])?)
     }
+}
+
+/// Refuses labels past the classes, and more or fewer than there are samples.
+pub(super) fn check_labels(name: &str, labels: &[u32], samples: usize, classes: usize) -> Result<()> {
+    let name = name.to_owned();
+    if labels.len() != samples {
+        return Err(Error::Length { name, expected: TensorType::u32([samples]), found: labels.len() });
+    }
+    if let Some(index) = labels.iter().position(|&label| label as usize >= classes) {
+        let (label, limit) = (labels[index], u32::try_from(classes).unwrap_or(u32::MAX));
+        return Err(Error::LabelOutOfRange { name, index, label, limit });
+    }
+    Ok(())
 }
 
 /// The sums and the counts of what [`Judged::totals`] added up, each over all numbers.

@@ -22,7 +22,7 @@ use crate::shape::Shape;
 use classified::Classified;
 use inputs::{Judged, classes_of, mean_of_totals, sum_and_count};
 use regressed::{Regressed, r_squared};
-use roc::RocAuc;
+use roc::{roc_areas, roc_counts};
 use tally::Score;
 
 /// The metrics that come with the crate, and those of the program's own.
@@ -197,7 +197,7 @@ impl Metric {
             | Metric::Specificity(average)
             | Metric::F1(average) => Classified::new(judged)?.tallies(*average, threshold),
             Metric::ConfusionMatrix => Classified::of_one_class(judged)?.confusion(threshold),
-            &Metric::RocAuc { average, thresholds } => RocAuc { average, thresholds }.record(judged),
+            &Metric::RocAuc { average, thresholds } => roc_counts(judged, average, thresholds),
             Metric::MeanSquaredError | Metric::RootMeanSquaredError | Metric::SumOfSquaredErrors => {
                 Regressed::new(judged)?.squared_errors()
             }
@@ -209,12 +209,11 @@ impl Metric {
                 | Metric::Specificity(_)
                 | Metric::F1(_)
                 | Metric::ConfusionMatrix => metric.record_at(judged, Some(*threshold)),
-                _ => {
-                    let value = format!("{threshold} for {}", metric.name());
-                    let expected =
-                        "it is set for `Precision`, `Recall`, `Specificity`, `F1` and `ConfusionMatrix`";
-                    Err(Error::Argument { argument: "threshold", value, expected })
-                }
+                _ => Err(Error::argument(
+                    "threshold",
+                    format!("{threshold} for {}", metric.name()),
+                    "it is set for `Precision`, `Recall`, `Specificity`, `F1` and `ConfusionMatrix`",
+                )),
             },
             Metric::Custom(function) => function.record(judged.graph, judged.inputs),
         }
@@ -248,14 +247,13 @@ impl MetricFunction for Metric {
         let (name, outputs) = (self.name(), classes_of(output));
         // One output tells two classes apart.
         let classes = outputs.max(2);
+        let per_class = |classes: usize| (0..classes).map(|class| format!("{name}_{class}")).collect();
         match self {
             Metric::Precision(Average::PerClass)
             | Metric::Recall(Average::PerClass)
             | Metric::Specificity(Average::PerClass)
-            | Metric::F1(Average::PerClass) => (0..classes).map(|class| format!("{name}_{class}")).collect(),
-            Metric::RocAuc { average: Average::PerClass, .. } if outputs > 1 => {
-                (0..outputs).map(|class| format!("{name}_{class}")).collect()
-            }
+            | Metric::F1(Average::PerClass) => per_class(classes),
+            Metric::RocAuc { average: Average::PerClass, .. } if outputs > 1 => per_class(outputs),
             Metric::ConfusionMatrix => {
                 (0..classes * classes).map(|i| format!("{name}_{}_{}", i / classes, i % classes)).collect()
             }
@@ -295,7 +293,7 @@ impl MetricFunction for Metric {
             Metric::Specificity(average) => return Score::Specificity.results(sums, *average),
             Metric::F1(average) => return Score::F1.results(sums, *average),
             Metric::ConfusionMatrix => return sums.to_vec(),
-            &Metric::RocAuc { average, thresholds } => return RocAuc { average, thresholds }.results(sums),
+            &Metric::RocAuc { average, thresholds } => return roc_areas(sums, average, thresholds),
             Metric::AtThreshold { metric, .. } => return metric.results(sums),
             Metric::Custom(function) => return function.results(sums),
         };

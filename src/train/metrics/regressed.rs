@@ -83,10 +83,7 @@ fn of_number([count, sum, squares, errors]: [f64; 4]) -> f64 {
     if deviations > NO_DEVIATION * squares || deviations.is_nan() {
         return 1.0 - errors / deviations;
     }
-    if errors.is_nan() {
-        return f64::NAN;
-    }
-    if errors == 0.0 { 1.0 } else { 0.0 }
+    if errors.is_nan() { errors } else { f64::from(errors == 0.0) }
 }
 
 /// The coefficient of determination from what [`Regressed::r_squared`] added up.

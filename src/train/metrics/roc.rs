@@ -2,78 +2,55 @@
 
 use super::average::Average;
 use super::classified::Classified;
-use super::inputs::Judged;
+use super::inputs::{Judged, check_labels};
 use crate::error::{Error, Result};
 use crate::graph::Value;
-use crate::shape::TensorType;
-
-/// The area by counts at thresholds.
-pub(super) struct RocAuc {
-    pub average: Average,
-    pub thresholds: usize,
-}
 
 /// How many positives and negatives score above a threshold.
 type Above = [f64; 2];
 
-/// Twice the area under the curve through the counts, which fall from all to none, in counts.
-fn twice_area(levels: &[Above]) -> f64 {
-    let none = [[0.0, 0.0]];
-    let next = levels.iter().skip(1).chain(&none);
-    levels.iter().zip(next).map(|(a, b)| (a[1] - b[1]) * (a[0] + b[0])).sum()
-}
-
-/// The area as a share of all pairs of a positive and a negative; NaN without any.
+/// The area under the curve through the counts, which fall from all to none, as a share of all pairs of a
+/// positive and a negative; NaN without any.
 fn area(levels: &[Above]) -> f64 {
     let [positives, negatives] = levels.first().copied().unwrap_or_default();
-    twice_area(levels) / (2.0 * positives * negatives)
+    let next = levels.iter().skip(1).chain(&[[0.0, 0.0]]);
+    let twice: f64 = levels.iter().zip(next).map(|(a, b)| (a[1] - b[1]) * (a[0] + b[0])).sum();
+    twice / (2.0 * positives * negatives)
 }
 
-impl RocAuc {
-    /// Counts before the first threshold and above each; the last threshold has none above.
-    fn levels(&self) -> usize {
-        self.thresholds.saturating_sub(1).max(1)
-    }
+/// Counts before the first threshold and above each; the last threshold has none above.
+fn levels(thresholds: usize) -> usize {
+    thresholds.saturating_sub(1).max(1)
+}
 
-    fn averaged(&self, classes: &[Vec<Above>]) -> f64 {
-        let weigh = |weight: fn(Above) -> f64| {
-            let defined = classes.iter().map(|c| (area(c), weight(c[0]))).filter(|(a, _)| !a.is_nan());
-            let (sum, weights) = defined.fold((0.0, 0.0), |(s, w), (a, by)| (s + a * by, w + by));
-            sum / weights
-        };
-        match (self.average, classes) {
-            (_, [one]) | (Average::Binary, [_, one]) => area(one),
-            (Average::Micro, _) => {
-                let total = |level: usize| {
-                    classes.iter().fold([0.0, 0.0], |t: Above, c| [t[0] + c[level][0], t[1] + c[level][1]])
-                };
-                area(&(0..self.levels()).map(total).collect::<Vec<_>>())
-            }
-            (Average::Weighted, _) => weigh(|all| all[0]),
-            (Average::Macro | Average::PerClass | Average::Binary, _) => weigh(|_| 1.0),
-        }
+/// How many positives and negatives of each class there are, and score above each threshold.
+pub(super) fn roc_counts(judged: Judged<'_>, average: Average, thresholds: usize) -> Result<Value> {
+    if thresholds < 3 {
+        let expected = "0, 1 and at least one between them are needed";
+        return Err(Error::argument("thresholds", thresholds, expected));
     }
+    let steps = levels(thresholds);
+    let inner: Vec<f32> = (1..steps).map(|i| (i as f64 / steps as f64) as f32).collect();
+    Classified::new(judged)?.above(&inner, average)
+}
 
-    /// How many positives and negatives of each class there are, and score above each threshold.
-    pub fn record(&self, judged: Judged<'_>) -> Result<Value> {
-        if self.thresholds < 3 {
-            let value = self.thresholds.to_string();
-            let expected = "0, 1 and at least one between them are needed";
-            return Err(Error::Argument { argument: "thresholds", value, expected });
+/// The areas that these counts come to.
+pub(super) fn roc_areas(sums: &[f64], average: Average, thresholds: usize) -> Vec<f64> {
+    let classes: Vec<&[Above]> = sums.as_chunks().0.chunks_exact(levels(thresholds)).collect();
+    let weighted = |weight: fn(Above) -> f64| {
+        let defined = classes.iter().map(|c| (area(c), weight(c[0]))).filter(|(a, _)| !a.is_nan());
+        let (sum, weights) = defined.fold((0.0, 0.0), |(s, w), (a, by)| (s + a * by, w + by));
+        vec![sum / weights]
+    };
+    match (average, &*classes) {
+        (Average::PerClass, _) => classes.iter().map(|levels| area(levels)).collect(),
+        (_, [one]) | (Average::Binary, [_, one]) => vec![area(one)],
+        (Average::Micro, _) => {
+            let total = |level: usize| [0, 1].map(|i| classes.iter().map(|c| c[level][i]).sum());
+            vec![area(&(0..levels(thresholds)).map(total).collect::<Vec<_>>())]
         }
-        let steps = self.levels() as f64;
-        let inner: Vec<f32> = (1..self.levels()).map(|i| (i as f64 / steps) as f32).collect();
-        Classified::new(judged)?.above(&inner, self.average)
-    }
-
-    /// The areas that these counts come to.
-    pub fn results(&self, sums: &[f64]) -> Vec<f64> {
-        let levels = |class: &[f64]| class.chunks_exact(2).map(|c| [c[0], c[1]]).collect::<Vec<_>>();
-        let classes: Vec<Vec<Above>> = sums.chunks_exact(2 * self.levels()).map(levels).collect();
-        match self.average {
-            Average::PerClass => classes.iter().map(|levels| area(levels)).collect(),
-            _ => vec![self.averaged(&classes)],
-        }
+        (Average::Weighted, _) => weighted(|all| all[0]),
+        (Average::Macro | Average::Binary, _) => weighted(|_| 1.0),
     }
 }
 
@@ -92,36 +69,22 @@ pub struct RocCurve {
 
 /// Negatives and positives that score at least each distinct score, from the highest.
 fn counts_from_the_top(scores: &[f32], labels: &[u32]) -> Result<Vec<(f32, [u64; 2])>> {
-    if scores.len() != labels.len() {
-        let (name, expected) = ("labels".to_owned(), TensorType::u32([scores.len()]));
-        return Err(Error::Length { name, expected, found: labels.len() });
-    }
-    if let Some(index) = labels.iter().position(|&label| label > 1) {
-        let (name, label) = ("labels".to_owned(), labels[index]);
-        return Err(Error::LabelOutOfRange { name, index, label, limit: 2 });
-    }
+    check_labels("labels", labels, scores.len(), 2)?;
     if let Some(index) = scores.iter().position(|score| score.is_nan()) {
         let value = format!("NaN at element {index}");
-        return Err(Error::Argument { argument: "scores", value, expected: "scores must be numbers" });
+        return Err(Error::argument("scores", value, "scores must be numbers"));
     }
     let mut samples: Vec<(f32, u32)> = scores.iter().copied().zip(labels.iter().copied()).collect();
     samples.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
-    let mut points: Vec<(f32, [u64; 2])> = Vec::new();
     let mut counts = [0; 2];
-    for (score, label) in samples {
-        counts[label as usize] += 1;
-        match points.last_mut() {
-            Some(last) if last.0 == score => last.1 = counts,
-            _ => points.push((score, counts)),
-        }
-    }
+    let ties = samples.chunk_by(|a, b| a.0 == b.0).map(|ties| {
+        ties.iter().for_each(|&(_, label)| counts[label as usize] += 1);
+        (ties[0].0, counts)
+    });
+    let points = ties.collect();
     if counts.contains(&0) {
         let value = format!("{} positives and {} negatives", counts[1], counts[0]);
-        return Err(Error::Argument {
-            argument: "labels",
-            value,
-            expected: "at least one of each is needed",
-        });
+        return Err(Error::argument("labels", value, "at least one of each is needed"));
     }
     Ok(points)
 }

@@ -1,16 +1,12 @@
 //! Scores of a class by what samples are to it, and how those of several classes make one.
 
+use std::array::from_fn;
+
 use super::average::Average;
 use super::confusion::ConfusionMatrix;
 
-/// What the samples are to one class.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Tally {
-    pub tp: u64,
-    pub fp: u64,
-    pub r#fn: u64,
-    pub tn: u64,
-}
+/// What the samples are to one class: true and false positives, false and true negatives.
+pub(super) type Tally = [u64; 4];
 
 /// A score of a class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,31 +17,14 @@ pub(super) enum Score {
     F1,
 }
 
-impl Tally {
-    /// From counts of positives, negatives, positives taken for such and negatives taken for positives.
-    fn of_counts(counts: &[f64]) -> Self {
-        let count = |i: usize| counts.get(i).map_or(0, |count| count.round() as u64);
-        let (tp, fp) = (count(2), count(3));
-        Tally { tp, fp, r#fn: count(0).saturating_sub(tp), tn: count(1).saturating_sub(fp) }
-    }
-
-    fn plus(self, other: Tally) -> Tally {
-        Tally {
-            tp: self.tp + other.tp,
-            fp: self.fp + other.fp,
-            r#fn: self.r#fn + other.r#fn,
-            tn: self.tn + other.tn,
-        }
-    }
-
-    fn support(self) -> f64 {
-        (self.tp + self.r#fn) as f64
-    }
+/// From counts of positives, negatives, positives taken for such and negatives taken for positives.
+fn tally_of(counts: &[f64; 4]) -> Tally {
+    let [positives, negatives, tp, fp] = counts.map(|count| count.round() as u64);
+    [tp, fp, positives.saturating_sub(tp), negatives.saturating_sub(fp)]
 }
 
 impl Score {
-    fn of_class(self, tally: Tally) -> f64 {
-        let Tally { tp, fp, r#fn, tn } = tally;
+    fn of_class(self, [tp, fp, r#fn, tn]: Tally) -> f64 {
         let (part, whole) = match self {
             Score::Precision => (tp, tp + fp),
             Score::Recall => (tp, tp + r#fn),
@@ -65,13 +44,13 @@ impl Score {
         match (average, classes) {
             (Average::Macro, _) => Some(self.per_class(classes).iter().sum::<f64>() / classes.len() as f64),
             (Average::Weighted, _) => {
-                let total: f64 = classes.iter().map(|tally| tally.support()).sum();
-                let sum: f64 = classes.iter().map(|&tally| self.of_class(tally) * tally.support()).sum();
+                let support = |&[tp, _, r#fn, _]: &Tally| (tp + r#fn) as f64;
+                let total: f64 = classes.iter().map(support).sum();
+                let sum: f64 = classes.iter().map(|tally| self.of_class(*tally) * support(tally)).sum();
                 Some(if total == 0.0 { 0.0 } else { sum / total })
             }
             (Average::Micro, _) => {
-                let all = classes.iter().fold(Tally::default(), |sum, &tally| sum.plus(tally));
-                Some(self.of_class(all))
+                Some(self.of_class(from_fn(|i| classes.iter().map(|tally| tally[i]).sum())))
             }
             (Average::Binary, &[_, positive]) => Some(self.of_class(positive)),
             (Average::Binary | Average::PerClass, _) => None,
@@ -81,7 +60,7 @@ impl Score {
     /// What a metric has added up comes to: a confusion matrix, or four counts of each output and two zeros.
     pub fn results(self, sums: &[f64], average: Average) -> Vec<f64> {
         let classes = match sums.len() % 4 {
-            2 => sums.chunks_exact(4).map(Tally::of_counts).collect(),
+            2 => sums.as_chunks().0.iter().map(tally_of).collect(),
             _ => ConfusionMatrix::from_sums(sums).tallies(),
         };
         match average {

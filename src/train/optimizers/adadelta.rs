@@ -1,4 +1,4 @@
-use super::{Number, Slots, Step, UpdateRule, numbers, optimizer, zeros};
+use super::{Number, Step, UpdateRule, numbers, optimizer};
 
 optimizer! {
     /// Adadelta (Zeiler, arXiv:1212.5701, algorithm 1):
@@ -25,10 +25,7 @@ optimizer! {
 /// Over `w, accumulated_gradient, accumulated_delta, dw`.
 impl UpdateRule for Adadelta {
     const NAME: &'static str = "adadelta";
-
-    fn slots(&self) -> Slots {
-        zeros(&["accumulated_gradient", "accumulated_delta"])
-    }
+    const SLOTS: &'static [&'static str] = &["accumulated_gradient", "accumulated_delta"];
 
     fn formula<N: Number>(&self, step: &Step<N>, x: &mut [N]) {
         let [epsilon] = numbers([self.epsilon]);

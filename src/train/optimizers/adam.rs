@@ -55,11 +55,10 @@ impl UpdateRule for Adam {
         let [epsilon] = numbers([self.epsilon]);
         let (g, w) = step.decayed(x);
         (x[1], x[2]) = (x[1].towards(g, self.beta_1), x[2].towards_square(g, self.beta_2));
-        let mut v = x[2];
         if self.amsgrad {
-            v = x[3].max(v);
-            x[3] = v;
+            x[3] = x[3].max(x[2]);
         }
+        let v = if self.amsgrad { x[3] } else { x[2] };
         let [first, second, _] = step.factors;
         x[0] = w - step.lr * (x[1] / first) / ((v / second).sqrt() + epsilon);
     }

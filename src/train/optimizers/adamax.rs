@@ -1,4 +1,4 @@
-use super::{Number, Slots, Step, UpdateRule, correction, numbers, optimizer, zeros};
+use super::{Number, Step, UpdateRule, correction, numbers, optimizer};
 
 optimizer! {
     /// Adamax (Kingma and Ba, ICLR 2015, algorithm 2):
@@ -26,10 +26,7 @@ optimizer! {
 impl UpdateRule for Adamax {
     const NAME: &'static str = "adamax";
     const COUNTS_UPDATES: bool = true;
-
-    fn slots(&self) -> Slots {
-        zeros(&["m", "u"])
-    }
+    const SLOTS: &'static [&'static str] = &["m", "u"];
 
     fn factors<N: Number>(&self, t: f64) -> [N; 3] {
         [correction(self.beta_1, t); 3]

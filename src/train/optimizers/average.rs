@@ -10,14 +10,8 @@ pub const AVERAGE: &str = "average";
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[must_use]
 pub struct Averaged<O> {
-    inner: O,
-    decay: f32,
-}
-
-impl<O> Averaged<O> {
-    pub(super) fn new(inner: O, decay: f32) -> Self {
-        Averaged { inner, decay }
-    }
+    pub(super) inner: O,
+    pub(super) decay: f32,
 }
 
 impl<O: Optimizer> Optimizer for Averaged<O> {

@@ -1,4 +1,4 @@
-use super::{Number, Slots, Step, UpdateRule, optimizer, zeros};
+use super::{Number, Step, UpdateRule, optimizer};
 
 optimizer! {
     /// Lion (Chen et al., Symbolic Discovery of Optimization Algorithms, NeurIPS 2023, algorithm 2):
@@ -23,10 +23,7 @@ optimizer! {
 /// Over `w, m, dw`.
 impl UpdateRule for Lion {
     const NAME: &'static str = "lion";
-
-    fn slots(&self) -> Slots {
-        zeros(&["m"])
-    }
+    const SLOTS: &'static [&'static str] = &["m"];
 
     fn formula<N: Number>(&self, step: &Step<N>, x: &mut [N]) {
         let (g, w) = step.decayed(x);

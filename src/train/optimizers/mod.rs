@@ -9,14 +9,14 @@ pub use rate::LEARNING_RATE;
 
 use std::fmt;
 
-use rate::{Rate, zeros};
+use rate::Rate;
 use settings::{optimizer, settings};
 
 use super::{Clip, Clipped};
 use crate::error::{Result, Setting};
 use crate::graph::{Graph, Init, Value};
 use crate::kernel::Shader;
-use crate::ops::{EPS, Number, OperatorInfo, Slots, Step, UpdateRule, correction, numbers};
+use crate::ops::{EPS, Number, OperatorInfo, Slots, Step, UpdateRule, correction, numbers, zeros};
 
 /// Registers the optimisers, each with the file that holds all of it but its kernel.
 macro_rules! optimizers {
@@ -132,7 +132,7 @@ pub trait Optimizer: fmt::Debug + Send + Sync {
     where
         Self: Sized,
     {
-        Averaged::new(self, decay)
+        Averaged { inner: self, decay }
     }
 }
 

@@ -1,4 +1,4 @@
-use super::{EPS, Number, Slots, Step, UpdateRule, correction, numbers, optimizer, zeros};
+use super::{EPS, Number, Step, UpdateRule, correction, numbers, optimizer};
 
 optimizer! {
     /// Nadam (Dozat, Incorporating Nesterov Momentum into Adam, ICLR workshop 2016):
@@ -32,10 +32,7 @@ impl UpdateRule for Nadam {
     const COUNTS_UPDATES: bool = true;
     /// Terms of the series for the product.
     const LOOPS: usize = 24;
-
-    fn slots(&self) -> Slots {
-        zeros(&["m", "v"])
-    }
+    const SLOTS: &'static [&'static str] = &["m", "v"];
 
     /// What `m` and `g` are weighted with, and `1 - beta_2^t`. The momenta are good to a few units of 1,
     /// and what is divided by is at least a half.

@@ -1,6 +1,6 @@
 use crate::error::{Result, Setting};
-use crate::graph::{Graph, Init, Scalar, Value};
-use crate::ops::{Decay, Slots, Update, UpdateRule};
+use crate::graph::{Graph, Scalar, Value};
+use crate::ops::{Decay, Update, UpdateRule};
 use crate::train::groups::update_groups;
 
 /// The name of the learning rate among a session's scalars:
@@ -40,34 +40,21 @@ impl Rate {
         rule: R,
         settings: Vec<Setting>,
     ) -> Result<()> {
-        graph.composed(R::NAME, || self.update(graph, gradients, rule, settings))
-    }
-
-    fn update<R: UpdateRule>(
-        &self,
-        graph: &Graph,
-        gradients: &[(Value, Value)],
-        rule: R,
-        settings: Vec<Setting>,
-    ) -> Result<()> {
-        rule.check()?;
-        let lr = self.declare(graph, &settings)?;
-        for group in update_groups(graph, gradients) {
-            let mut operands: Vec<Value> = group.iter().map(|&(w, _)| w).collect();
-            for (name, init) in rule.slots() {
-                for &(w, _) in &group {
-                    operands.push(graph.slot_with(w, name, init.clone())?);
+        graph.composed(R::NAME, || {
+            rule.check()?;
+            let lr = self.declare(graph, &settings)?;
+            for group in update_groups(graph, gradients) {
+                let (mut operands, dw): (Vec<Value>, Vec<Value>) = group.iter().copied().unzip();
+                for (name, init) in rule.slots() {
+                    for &(w, _) in &group {
+                        operands.push(graph.slot_with(w, name, init.clone())?);
+                    }
                 }
+                operands.extend(dw);
+                let update = Update::new(rule, settings.clone(), group.len()).at_rate(lr, self.decay);
+                graph.apply(update, &operands)?;
             }
-            operands.extend(group.iter().map(|&(_, dw)| dw));
-            let update = Update::new(rule, settings.clone(), group.len()).at_rate(lr, self.decay);
-            graph.apply(update, &operands)?;
-        }
-        Ok(())
+            Ok(())
+        })
     }
-}
-
-/// Slots of these names that begin with zeros.
-pub(super) fn zeros(names: &[&'static str]) -> Slots {
-    names.iter().map(|&name| (name, Init::Zeros)).collect()
 }

@@ -48,24 +48,9 @@ macro_rules! settings {
                 self
             })?
 
-            $($($(#[$number_doc])*
-            pub fn $number(mut self, $number: f32) -> Self {
-                self.$number = $number;
-                self
-            })+)?
-
-            $($($(#[$flag_doc])*
-            pub fn $flag(mut self) -> Self {
-                self.$flag = true;
-                self
-            })+)?
-
-            $($(#[$choice_doc])*
-            pub fn $choice(mut self, $choice: bool) -> Self {
-                self.$choice = $choice;
-                self
-            })?
-
+            $(setters! { $($(#[$number_doc])* $number: f32 => $number;)+ })?
+            $(setters! { $($(#[$flag_doc])* $flag => $flag = true;)+ })?
+            $(setters! { $(#[$choice_doc])* $choice: bool => $choice; })?
             setters! {
                 /// Names the rate, by which programs set it and schedules drive it apart from those of other
                 /// optimisers; `learning_rate` by default.

@@ -1,4 +1,4 @@
-use super::Pruning;
+use super::{Pruning, check_share};
 use crate::error::{Error, Result};
 use crate::train::Trainer;
 use crate::train::callbacks::{Callback, CallbackState, Run};
@@ -65,9 +65,9 @@ impl GradualPruning {
     /// Prunes as much as there is to be after this update.
     fn see_to(&mut self, update: u32, trainer: &mut Trainer) -> Result<()> {
         self.seen = update;
-        let due = update >= self.begin && update <= self.end;
-        let last = update == self.end;
-        if due && (last || (update - self.begin).is_multiple_of(self.every)) {
+        let is_due =
+            (self.begin..self.end).contains(&update) && (update - self.begin).is_multiple_of(self.every);
+        if is_due || update == self.end {
             trainer.prune(&self.pruning.with(self.sparsity(update)))?;
         }
         Ok(())
@@ -76,12 +76,11 @@ impl GradualPruning {
 
 impl Callback for GradualPruning {
     fn on_train_begin(&mut self, run: &mut Run<'_>) -> Result<()> {
-        self.pruning.check()?;
-        self.pruning.with(self.initial).check()?;
+        check_share("sparsity", self.pruning.sparsity)?;
+        check_share("sparsity", self.initial)?;
         if self.end < self.begin || self.every == 0 {
             let value = format!("{} to {} every {}", self.begin, self.end, self.every);
-            let expected = "it ends after it begins, and goes by 1 or more";
-            return Err(Error::Argument { argument: "updates", value, expected });
+            return Err(Error::argument("updates", value, "it ends after it begins, and goes by 1 or more"));
         }
         let updates = run.trainer().updates();
         let begins = run.history().epochs.is_empty() && run.step() == 0;
@@ -105,13 +104,11 @@ impl Callback for GradualPruning {
     }
 
     fn save(&self, _: &Trainer) -> Result<CallbackState> {
-        let mut state = CallbackState::default();
-        state.numbers.push(("from".to_owned(), f64::from(self.from)));
-        Ok(state)
+        Ok(CallbackState::of([("from", self.from as usize)], None))
     }
 
     fn load(&mut self, state: &CallbackState, _: &mut Trainer) -> Result<()> {
-        self.from = state.number("from").map_or(0, |from| from as u32);
+        self.from = state.count("from") as u32;
         Ok(())
     }
 }

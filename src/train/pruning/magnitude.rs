@@ -4,15 +4,10 @@
 pub(super) fn masks(weights: &[Vec<f64>], before: &[Vec<f64>], sparsity: f64) -> Vec<Vec<f64>> {
     let total: usize = weights.iter().map(Vec::len).sum();
     let pruned = (total as f64 * sparsity).round() as usize;
-    let mut order: Vec<(usize, usize)> = Vec::with_capacity(total);
-    for (array, weights) in weights.iter().enumerate() {
-        order.extend((0..weights.len()).map(|index| (array, index)));
-    }
-    let rank = |&(array, index): &(usize, usize)| (before[array][index] != 0.0, weights[array][index].abs());
-    order.sort_by(|a, b| {
-        let (a, b) = (rank(a), rank(b));
-        a.0.cmp(&b.0).then(f64::total_cmp(&a.1, &b.1))
-    });
+    let indices = |(array, weights): (usize, &Vec<f64>)| (0..weights.len()).map(move |index| (array, index));
+    let mut order: Vec<(usize, usize)> = weights.iter().enumerate().flat_map(indices).collect();
+    // The bits of magnitudes are in the order of the magnitudes.
+    order.sort_by_key(|&(array, index)| (before[array][index] != 0.0, weights[array][index].abs().to_bits()));
     let mut masks = before.to_vec();
     for &(array, index) in order.iter().take(pruned) {
         masks[array][index] = 0.0;

@@ -25,26 +25,20 @@ use crate::train::Trainer;
 #[must_use]
 pub struct Pruning {
     sparsity: f64,
-    scope: Scope,
+    /// Whether the smallest are looked for in each layer, and not among all weights.
+    per_layer: bool,
     layers: Option<Vec<String>>,
-}
-
-/// Among which weights the smallest are looked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Scope {
-    Global,
-    PerLayer,
 }
 
 impl Pruning {
     /// This share of all weights, the smallest of all of them: layers with small weights lose more.
     pub fn global(sparsity: f64) -> Self {
-        Pruning { sparsity, scope: Scope::Global, layers: None }
+        Pruning { sparsity, per_layer: false, layers: None }
     }
 
     /// This share of each layer's weights, the smallest of each.
     pub fn per_layer(sparsity: f64) -> Self {
-        Pruning { sparsity, scope: Scope::PerLayer, layers: None }
+        Pruning { sparsity, per_layer: true, layers: None }
     }
 
     /// Only in these layers, by their full names, those nested in them included.
@@ -58,19 +52,9 @@ impl Pruning {
         Pruning { sparsity, ..self.clone() }
     }
 
-    fn check(&self) -> Result<()> {
-        if (0.0..1.0).contains(&self.sparsity) {
-            return Ok(());
-        }
-        let value = self.sparsity.to_string();
-        Err(Error::Argument { argument: "sparsity", value, expected: "at least 0 and below 1" })
-    }
-
     /// Those of the names that are wanted.
     fn choose(&self, names: &[String]) -> Result<Vec<String>> {
         let Some(layers) = &self.layers else { return Ok(names.to_vec()) };
-        let is_in =
-            |name: &str, layer: &str| name.strip_prefix(layer).is_some_and(|rest| rest.starts_with('.'));
         if let Some(unknown) = layers.iter().find(|layer| !names.iter().any(|name| is_in(name, layer))) {
             let (name, known) = (unknown.clone(), names.to_vec());
             return Err(Error::Unknown { what: "layer with weights to prune", name, known });
@@ -78,6 +62,17 @@ impl Pruning {
         let wanted = |name: &&String| layers.iter().any(|layer| is_in(name, layer));
         Ok(names.iter().filter(wanted).cloned().collect())
     }
+}
+
+/// Refuses a share of what is to be pruned that leaves nothing, or is none.
+fn check_share(name: &'static str, share: f64) -> Result<()> {
+    let is_share = (0.0..1.0).contains(&share);
+    if is_share { Ok(()) } else { Err(Error::argument(name, share, "at least 0 and below 1")) }
+}
+
+/// Whether a parameter is one of a layer's, or of those nested in it.
+fn is_in(name: &str, layer: &str) -> bool {
+    name.strip_prefix(layer).is_some_and(|rest| rest.starts_with('.'))
 }
 
 impl Trainer {
@@ -106,26 +101,22 @@ impl Trainer {
     /// # Errors
     /// [`Error::Argument`] for a share outside `[0, 1)`; [`Error::Unknown`] for a layer that there is not.
     pub fn prune(&mut self, pruning: &Pruning) -> Result<Sparsity> {
-        pruning.check()?;
+        check_share("sparsity", pruning.sparsity)?;
         let names: Vec<String> = self.prunable().into_iter().map(|v| self.session().name_of(v)).collect();
         let chosen = pruning.choose(&names)?;
         // Recorded anew, the weights are other values of the same names.
         self.record_masks()?;
-        let pairs: Vec<(Value, Value)> =
-            chosen.iter().filter_map(|name| self.weight_and_mask(name)).collect();
-        let session = self.session();
-        let read = |value: &Value| session.read_f64(*value);
-        let weights = pairs.iter().map(|(weight, _)| read(weight)).collect::<Result<Vec<_>>>()?;
-        let before = pairs.iter().map(|(_, mask)| read(mask)).collect::<Result<Vec<_>>>()?;
-        let masks = match pruning.scope {
-            Scope::Global => magnitude::masks(&weights, &before, pruning.sparsity),
-            Scope::PerLayer => {
-                let layers = weights.chunks(1).zip(before.chunks(1));
-                layers.flat_map(|(w, before)| magnitude::masks(w, before, pruning.sparsity)).collect()
-            }
+        let (weights, masks): (Vec<Value>, Vec<Value>) =
+            chosen.iter().filter_map(|name| self.weight_and_mask(name)).unzip();
+        let read = |values: &[Value]| -> Result<Vec<Vec<f64>>> {
+            values.iter().map(|&value| self.session().read_f64(value)).collect()
         };
-        for ((_, value), mask) in pairs.into_iter().zip(masks) {
-            self.session_mut().write_f64(value, &mask)?;
+        let (weights, before) = (read(&weights)?, read(&masks)?);
+        let together = if pruning.per_layer { 1 } else { weights.len().max(1) };
+        let groups = weights.chunks(together).zip(before.chunks(together));
+        let now = groups.flat_map(|(w, before)| magnitude::masks(w, before, pruning.sparsity));
+        for (mask, now) in masks.into_iter().zip(now) {
+            self.session_mut().write_f64(mask, &now)?;
         }
         self.hold_to_masks()?;
         self.count_zeros(|session, weight| session.state_of_kind(StateKind::Mask { of: weight }))

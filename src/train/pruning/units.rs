@@ -1,3 +1,4 @@
+use super::{check_share, is_in};
 use crate::error::{Error, Result};
 use crate::nn::{LayerSpec, Sequential, UnitFlow};
 use crate::shape::{Shape, TensorType};
@@ -41,10 +42,7 @@ pub fn prune_units(
     weights: &Weights,
     fraction: f64,
 ) -> Result<(Sequential, Weights)> {
-    if !(0.0..1.0).contains(&fraction) {
-        let value = fraction.to_string();
-        return Err(Error::Argument { argument: "fraction", value, expected: "at least 0 and below 1" });
-    }
+    check_share("fraction", fraction)?;
     check(weights)?;
     let stages = stages(model, input.into())?;
     let mut smaller = Sequential::new();
@@ -56,17 +54,15 @@ pub fn prune_units(
             UnitFlow::Own { count, outputs, inputs } => {
                 let weight = find(&kept_weights, &stage.name, "weight")?;
                 check_axis(weight, outputs.max(inputs), 1)?;
-                let chosen = (passes_on(&stages, index)).then(|| strongest(weight, outputs, fraction));
+                let chosen = passes_on(&stages, index).then(|| strongest(weight, outputs, fraction));
                 let chosen = chosen.filter(|units| units.len() < count);
                 for array in own(&mut kept_weights, &stage.name) {
-                    if let Some(features) = &kept
-                        && array.shape.rank() > 1
-                    {
+                    let is_weight = array.shape.rank() > 1;
+                    if let Some(features) = kept.as_ref().filter(|_| is_weight) {
                         *array = select(array, inputs, features)?;
                     }
                     if let Some(units) = &chosen {
-                        let axis = if array.shape.rank() > 1 { outputs } else { 0 };
-                        *array = select(array, axis, units)?;
+                        *array = select(array, if is_weight { outputs } else { 0 }, units)?;
                     }
                 }
                 if let Some(units) = &chosen {
@@ -121,18 +117,17 @@ struct Stage {
 
 fn stages(model: &Sequential, mut input: Shape) -> Result<Vec<Stage>> {
     if let Some(spec) = model.layers().iter().find(|spec| spec.is_shared()) {
-        let (value, expected) = (format!("with {spec:?}"), "layers that are called once can be made smaller");
-        return Err(Error::Argument { argument: "model", value, expected });
+        let expected = "layers that are called once can be made smaller";
+        return Err(Error::argument("model", format!("with {spec:?}"), expected));
     }
     let summary = model.summary(input)?;
     let layers = summary.layers.iter().filter(|layer| layer.depth == 0);
-    let stage = |(spec, layer): (&LayerSpec, &crate::nn::LayerSummary)| {
-        let output = layer.outputs.first().copied().unwrap_or(input);
-        let stage = Stage { spec: spec.clone(), name: layer.name.clone(), input };
-        input = output;
-        stage
-    };
-    Ok(model.layers().iter().zip(layers).map(stage).collect())
+    let mut stages = Vec::new();
+    for (spec, layer) in model.layers().iter().zip(layers) {
+        stages.push(Stage { spec: spec.clone(), name: layer.name.clone(), input });
+        input = layer.outputs.first().copied().unwrap_or(input);
+    }
+    Ok(stages)
 }
 
 /// Whether the units of layer `index` can be followed to the next layer of units.
@@ -175,23 +170,16 @@ fn select(array: &WeightArray, axis: usize, indices: &[usize]) -> Result<WeightA
     check_axis(array, axis, indices.last().map_or(0, |last| last + 1))?;
     let mut dims = array.shape.dims().to_vec();
     let (count, inner) = (dims[axis], dims[axis + 1..].iter().product::<usize>());
-    let mut data = Vec::with_capacity(array.data.len() / count * indices.len());
-    for block in array.data.chunks_exact(count * inner) {
-        for &index in indices {
-            data.extend_from_slice(&block[index * inner..][..inner]);
-        }
-    }
+    let blocks = array.data.chunks_exact(count * inner);
+    let slices = blocks.flat_map(|block| indices.iter().map(move |index| &block[index * inner..][..inner]));
+    let data = slices.flatten().copied().collect();
     dims[axis] = indices.len();
     Ok(WeightArray { name: array.name.clone(), shape: Shape::new(&dims)?, data })
 }
 
-fn is_of(array: &WeightArray, layer: &str) -> bool {
-    array.name.strip_prefix(layer).is_some_and(|rest| rest.starts_with('.'))
-}
-
 /// The arrays of a layer.
 fn own<'a>(weights: &'a mut Weights, layer: &str) -> impl Iterator<Item = &'a mut WeightArray> {
-    weights.arrays.iter_mut().filter(move |array| is_of(array, layer))
+    weights.arrays.iter_mut().filter(move |array| is_in(&array.name, layer))
 }
 
 fn find<'a>(weights: &'a Weights, layer: &str, name: &str) -> Result<&'a WeightArray> {

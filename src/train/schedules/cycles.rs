@@ -1,41 +1,39 @@
-use super::{Schedule, anneal};
-use crate::error::{Result, Setting};
+use super::{Schedule, anneal, schedule};
 
-/// Half cosines one after the other, with warm restarts (Loshchilov and Hutter, SGDR, ICLR 2017; Keras's
-/// `CosineDecayRestarts`): period `k` is `first_decay_steps t_mul^k` updates long and comes down from
-/// `initial m_mul^k` to `alpha initial`.
-///
-/// `t_mul` is 2, `m_mul` 1 and `alpha` 0 by default, as in Keras; PyTorch's
-/// `CosineAnnealingWarmRestarts` has a `T_mult` of 1.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[must_use]
-pub struct CosineDecayRestarts {
-    initial: f32,
-    first_decay_steps: u32,
-    t_mul: f32,
-    m_mul: f32,
-    alpha: f32,
+schedule! {
+    /// Half cosines one after the other, with warm restarts (Loshchilov and Hutter, SGDR, ICLR 2017; Keras's
+    /// `CosineDecayRestarts`): period `k` is `first_decay_steps t_mul^k` updates long and comes down from
+    /// `initial m_mul^k` to `alpha initial`.
+    ///
+    /// `t_mul` is 2, `m_mul` 1 and `alpha` 0 by default, as in Keras; PyTorch's
+    /// `CosineAnnealingWarmRestarts` has a `T_mult` of 1.
+    CosineDecayRestarts
+    new {
+        /// From `initial`, with a first period of so many updates.
+        initial, first_decay_steps
+    }
+    set {
+        /// Sets how much longer each period is than the one before, at least 1.
+        t_mul: growth = 2.0,
+        /// Sets how much of its first rate a period has of the one before, positive.
+        m_mul: positive = 1.0,
+        /// Sets the share of `initial` that is left at the end of each period, from 0 to 1.
+        alpha: share = 0.0,
+    }
 }
 
 impl CosineDecayRestarts {
-    /// From `initial`, with a first period of so many updates.
-    pub fn new(initial: f32, first_decay_steps: u32) -> Self {
-        CosineDecayRestarts { initial, first_decay_steps, t_mul: 2.0, m_mul: 1.0, alpha: 0.0 }
-    }
-
-    setters! {
-        /// Sets how much longer each period is than the one before, at least 1.
-        t_mul: f32 => t_mul;
-        /// Sets how much of its first rate a period has of the one before, positive.
-        m_mul: f32 => m_mul;
-        /// Sets the share of `initial` that is left at the end of each period, from 0 to 1.
-        alpha: f32 => alpha;
+    fn at(&self, update: f64) -> f64 {
+        let (index, share) = self.period(update);
+        let height = f64::from(self.m_mul).powf(index);
+        let alpha = f64::from(self.alpha);
+        f64::from(self.initial) * ((1.0 - alpha) * height * anneal(1.0, 0.0, share) + alpha)
     }
 
     /// The period that an update is in, and how much of it is over.
-    fn period(&self, update: u32) -> (f64, f64) {
+    fn period(&self, update: f64) -> (f64, f64) {
         let growth = f64::from(self.t_mul).max(1.0);
-        let (mut left, mut length) = (f64::from(update), f64::from(self.first_decay_steps.max(1)));
+        let (mut left, mut length) = (update, f64::from(self.first_decay_steps.max(1)));
         if growth == 1.0 {
             let index = (left / length).floor();
             return (index, left / length - index);
@@ -50,80 +48,43 @@ impl CosineDecayRestarts {
     }
 }
 
-impl Schedule for CosineDecayRestarts {
-    fn rate(&self, update: u32) -> f32 {
-        let (index, share) = self.period(update);
-        let height = f64::from(self.m_mul).powf(index);
-        let alpha = f64::from(self.alpha);
-        (f64::from(self.initial) * ((1.0 - alpha) * height * anneal(1.0, 0.0, share) + alpha)) as f32
+schedule! {
+    /// One rise and one fall (Smith and Topin, Super-Convergence, arXiv:1708.07120), along half cosines and
+    /// in two phases, as the rates of PyTorch's `OneCycleLR` by default: from `max / div_factor` to `max`
+    /// over the first `pct_start` of the updates, then to `max / div_factor / final_div_factor` at the last,
+    /// where it stays. The last update has that rate even where all of them are to rise; PyTorch ends at
+    /// `max` then. The momentum, which PyTorch also cycles, stays as it is.
+    ///
+    /// `pct_start` is 0.3, `div_factor` 25 and `final_div_factor` 1e4 by default.
+    OneCycle
+    new {
+        /// Up to `max`, over so many updates in all.
+        max, total_updates
     }
-
-    fn check(&self) -> Result<()> {
-        Setting::not_negative("initial", self.initial).check()?;
-        Setting::count("first_decay_steps", self.first_decay_steps).check()?;
-        let grows = self.t_mul.is_finite() && self.t_mul >= 1.0;
-        Setting::new("t_mul", self.t_mul, grows, "it must be finite and at least 1").check()?;
-        Setting::positive("m_mul", self.m_mul).check()?;
-        Setting::share("alpha", self.alpha).check()
+    set {
+        /// Sets the share of the updates that the rate rises over, from 0 to 1.
+        pct_start: share = 0.3,
+        /// Sets how much smaller the first rate is than the largest, positive.
+        div_factor: positive = 25.0,
+        /// Sets how much smaller the last rate is than the first, positive.
+        final_div_factor: positive = 1e4,
     }
-}
-
-/// One rise and one fall (Smith and Topin, Super-Convergence, arXiv:1708.07120), along half cosines and
-/// in two phases, as the rates of PyTorch's `OneCycleLR` by default: from `max / div_factor` to `max` over
-/// the first `pct_start` of the updates, then to `max / div_factor / final_div_factor` at the last, where it
-/// stays. The last update has that rate even where all of them are to rise; PyTorch ends at `max` then.
-/// The momentum, which PyTorch also cycles, stays as it is.
-///
-/// `pct_start` is 0.3, `div_factor` 25 and `final_div_factor` 1e4 by default.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[must_use]
-pub struct OneCycle {
-    max: f32,
-    total_updates: u32,
-    pct_start: f32,
-    div_factor: f32,
-    final_div_factor: f32,
 }
 
 impl OneCycle {
-    /// Up to `max`, over so many updates in all.
-    pub fn new(max: f32, total_updates: u32) -> Self {
-        OneCycle { max, total_updates, pct_start: 0.3, div_factor: 25.0, final_div_factor: 1e4 }
-    }
-
-    setters! {
-        /// Sets the share of the updates that the rate rises over, from 0 to 1.
-        pct_start: f32 => pct_start;
-        /// Sets how much smaller the first rate is than the largest, positive.
-        div_factor: f32 => div_factor;
-        /// Sets how much smaller the last rate is than the first, positive.
-        final_div_factor: f32 => final_div_factor;
-    }
-}
-
-impl Schedule for OneCycle {
-    fn rate(&self, update: u32) -> f32 {
-        let (update, total, max) = (f64::from(update), f64::from(self.total_updates), f64::from(self.max));
+    fn at(&self, update: f64) -> f64 {
+        let (total, max) = (f64::from(self.total_updates), f64::from(self.max));
         let first = max / f64::from(self.div_factor);
         let last = first / f64::from(self.final_div_factor);
         let peak = (total * f64::from(self.pct_start) - 1.0).max(0.0);
         let end = (total - 1.0).max(peak);
-        let rate = if update < peak {
+        if update < peak {
             anneal(first, max, update / peak)
         } else if update < end {
             anneal(max, last, (update - peak) / (end - peak))
         } else {
             last
-        };
-        rate as f32
-    }
-
-    fn check(&self) -> Result<()> {
-        Setting::not_negative("max", self.max).check()?;
-        Setting::count("total_updates", self.total_updates).check()?;
-        Setting::share("pct_start", self.pct_start).check()?;
-        Setting::positive("div_factor", self.div_factor).check()?;
-        Setting::positive("final_div_factor", self.final_div_factor).check()
+        }
     }
 }
 

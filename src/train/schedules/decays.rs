@@ -1,4 +1,4 @@
-use super::{Schedule, anneal};
+use super::{Schedule, anneal, schedule};
 use crate::error::{Error, Result, Setting};
 
 /// One rate for all updates.
@@ -108,181 +108,113 @@ impl Schedule for PiecewiseConstant {
     fn check(&self) -> Result<()> {
         if self.values.len() != self.boundaries.len() + 1 {
             let value = format!("{} values for {} boundaries", self.values.len(), self.boundaries.len());
-            let expected = "one value more than boundaries";
-            return Err(Error::Argument { argument: "values", value, expected });
+            return Err(Error::argument("values", value, "one value more than boundaries"));
         }
         if !self.boundaries.is_sorted_by(|a, b| a < b) {
-            let (value, expected) = (format!("{:?}", self.boundaries), "they must ascend");
-            return Err(Error::Argument { argument: "boundaries", value, expected });
+            return Err(Error::argument("boundaries", format!("{:?}", self.boundaries), "they must ascend"));
         }
         self.values.iter().try_for_each(|&rate| Setting::not_negative("values", rate).check())
     }
 }
 
 /// How far an update is in a decay, in whole periods if it goes by steps.
-fn periods(update: u32, decay_steps: u32, staircase: bool) -> f64 {
-    let passed = f64::from(update) / f64::from(decay_steps);
+fn periods(update: f64, decay_steps: u32, staircase: bool) -> f64 {
+    let passed = update / f64::from(decay_steps);
     if staircase { passed.floor() } else { passed }
 }
 
-/// `initial decay_rate^(update / decay_steps)` (Keras's `ExponentialDecay`; PyTorch's `ExponentialLR` is
-/// that with 1 for `decay_steps`).
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[must_use]
-pub struct ExponentialDecay {
-    initial: f32,
-    decay_steps: u32,
-    decay_rate: f32,
-    staircase: bool,
+schedule! {
+    /// `initial decay_rate^(update / decay_steps)` (Keras's `ExponentialDecay`; PyTorch's `ExponentialLR` is
+    /// that with 1 for `decay_steps`).
+    ExponentialDecay
+    new {
+        /// From `initial`, times `decay_rate` every `decay_steps` updates, little by little.
+        initial, decay_steps, decay_rate: positive
+    }
+    flag {
+        /// Decays at whole multiples of `decay_steps` only.
+        staircase
+    }
 }
 
 impl ExponentialDecay {
-    /// From `initial`, times `decay_rate` every `decay_steps` updates, little by little.
-    pub fn new(initial: f32, decay_steps: u32, decay_rate: f32) -> Self {
-        ExponentialDecay { initial, decay_steps, decay_rate, staircase: false }
-    }
-
-    /// Decays at whole multiples of `decay_steps` only.
-    pub fn staircase(mut self) -> Self {
-        self.staircase = true;
-        self
-    }
-}
-
-impl Schedule for ExponentialDecay {
-    fn rate(&self, update: u32) -> f32 {
+    fn at(&self, update: f64) -> f64 {
         let passed = periods(update, self.decay_steps, self.staircase);
-        (f64::from(self.initial) * f64::from(self.decay_rate).powf(passed)) as f32
-    }
-
-    fn check(&self) -> Result<()> {
-        Setting::not_negative("initial", self.initial).check()?;
-        Setting::count("decay_steps", self.decay_steps).check()?;
-        Setting::positive("decay_rate", self.decay_rate).check()
+        f64::from(self.initial) * f64::from(self.decay_rate).powf(passed)
     }
 }
 
-/// `initial / (1 + decay_rate update / decay_steps)` (Keras's `InverseTimeDecay`).
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[must_use]
-pub struct InverseTimeDecay {
-    initial: f32,
-    decay_steps: u32,
-    decay_rate: f32,
-    staircase: bool,
+schedule! {
+    /// `initial / (1 + decay_rate update / decay_steps)` (Keras's `InverseTimeDecay`).
+    InverseTimeDecay
+    new {
+        /// From `initial`, divided by `1 + decay_rate` after `decay_steps` updates.
+        initial, decay_steps, decay_rate: not_negative
+    }
+    flag {
+        /// Decays at whole multiples of `decay_steps` only.
+        staircase
+    }
 }
 
 impl InverseTimeDecay {
-    /// From `initial`, divided by `1 + decay_rate` after `decay_steps` updates.
-    pub fn new(initial: f32, decay_steps: u32, decay_rate: f32) -> Self {
-        InverseTimeDecay { initial, decay_steps, decay_rate, staircase: false }
-    }
-
-    /// Decays at whole multiples of `decay_steps` only.
-    pub fn staircase(mut self) -> Self {
-        self.staircase = true;
-        self
-    }
-}
-
-impl Schedule for InverseTimeDecay {
-    fn rate(&self, update: u32) -> f32 {
+    fn at(&self, update: f64) -> f64 {
         let passed = periods(update, self.decay_steps, self.staircase);
-        (f64::from(self.initial) / (1.0 + f64::from(self.decay_rate) * passed)) as f32
-    }
-
-    fn check(&self) -> Result<()> {
-        Setting::not_negative("initial", self.initial).check()?;
-        Setting::count("decay_steps", self.decay_steps).check()?;
-        Setting::not_negative("decay_rate", self.decay_rate).check()
+        f64::from(self.initial) / (1.0 + f64::from(self.decay_rate) * passed)
     }
 }
 
-/// `(initial - end) (1 - update / decay_steps)^power + end`, and `end` from `decay_steps` on (Keras's
-/// `PolynomialDecay`); linear by default.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[must_use]
-pub struct PolynomialDecay {
-    initial: f32,
-    decay_steps: u32,
-    end: f32,
-    power: f32,
-    cycle: bool,
+schedule! {
+    /// `(initial - end) (1 - update / decay_steps)^power + end`, and `end` from `decay_steps` on (Keras's
+    /// `PolynomialDecay`); linear by default.
+    PolynomialDecay
+    new {
+        /// From `initial` to an end of 1e-4, which [`end`](PolynomialDecay::end) replaces.
+        initial, decay_steps
+    }
+    set {
+        /// Sets the rate at the end.
+        end: not_negative = 1e-4,
+        /// Sets the power, positive; 1 by default.
+        power: positive = 1.0,
+    }
+    flag {
+        /// Goes on past `decay_steps`: the decay then spans the next whole multiple of it, so that the rate
+        /// jumps up there and comes down again, from less each time.
+        cycle
+    }
 }
 
 impl PolynomialDecay {
-    /// From `initial` to an end of 1e-4, which [`end`](PolynomialDecay::end) replaces.
-    pub fn new(initial: f32, decay_steps: u32) -> Self {
-        PolynomialDecay { initial, decay_steps, end: 1e-4, power: 1.0, cycle: false }
-    }
-
-    setters! {
-        /// Sets the rate at the end.
-        end: f32 => end;
-        /// Sets the power, positive; 1 by default.
-        power: f32 => power;
-    }
-
-    /// Goes on past `decay_steps`: the decay then spans the next whole multiple of it, so that the rate
-    /// jumps up there and comes down again, from less each time.
-    pub fn cycle(mut self) -> Self {
-        self.cycle = true;
-        self
-    }
-}
-
-impl Schedule for PolynomialDecay {
-    fn rate(&self, update: u32) -> f32 {
-        let (update, length) = (f64::from(update), f64::from(self.decay_steps));
+    fn at(&self, update: f64) -> f64 {
+        let length = f64::from(self.decay_steps);
         let length = if self.cycle { length * (update / length).ceil().max(1.0) } else { length };
         let left = (1.0 - update / length).max(0.0);
         let (initial, end) = (f64::from(self.initial), f64::from(self.end));
-        ((initial - end) * left.powf(f64::from(self.power)) + end) as f32
-    }
-
-    fn check(&self) -> Result<()> {
-        Setting::not_negative("initial", self.initial).check()?;
-        Setting::count("decay_steps", self.decay_steps).check()?;
-        Setting::not_negative("end", self.end).check()?;
-        Setting::positive("power", self.power).check()
+        (initial - end) * left.powf(f64::from(self.power)) + end
     }
 }
 
-/// Half a cosine from `initial` to `alpha initial`, which it stays at from `decay_steps` on (Loshchilov
-/// and Hutter, SGDR, ICLR 2017; Keras's `CosineDecay`):
-///
-/// `initial ((1 - alpha) (1 + cos(pi update / decay_steps)) / 2 + alpha)`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[must_use]
-pub struct CosineDecay {
-    initial: f32,
-    decay_steps: u32,
-    alpha: f32,
+schedule! {
+    /// Half a cosine from `initial` to `alpha initial`, which it stays at from `decay_steps` on (Loshchilov
+    /// and Hutter, SGDR, ICLR 2017; Keras's `CosineDecay`):
+    ///
+    /// `initial ((1 - alpha) (1 + cos(pi update / decay_steps)) / 2 + alpha)`.
+    CosineDecay
+    new {
+        /// From `initial` to 0.
+        initial, decay_steps
+    }
+    set {
+        /// Sets the share of `initial` that is left, from 0 to 1; 0 by default.
+        alpha: share = 0.0,
+    }
 }
 
 impl CosineDecay {
-    /// From `initial` to 0.
-    pub fn new(initial: f32, decay_steps: u32) -> Self {
-        CosineDecay { initial, decay_steps, alpha: 0.0 }
-    }
-
-    /// Sets the share of `initial` that is left, from 0 to 1; 0 by default.
-    pub fn alpha(mut self, alpha: f32) -> Self {
-        self.alpha = alpha;
-        self
-    }
-}
-
-impl Schedule for CosineDecay {
-    fn rate(&self, update: u32) -> f32 {
-        let share = (f64::from(update) / f64::from(self.decay_steps)).min(1.0);
-        (f64::from(self.initial) * anneal(1.0, f64::from(self.alpha), share)) as f32
-    }
-
-    fn check(&self) -> Result<()> {
-        Setting::not_negative("initial", self.initial).check()?;
-        Setting::count("decay_steps", self.decay_steps).check()?;
-        Setting::share("alpha", self.alpha).check()
+    fn at(&self, update: f64) -> f64 {
+        let share = (update / f64::from(self.decay_steps)).min(1.0);
+        f64::from(self.initial) * anneal(1.0, f64::from(self.alpha), share)
     }
 }
 

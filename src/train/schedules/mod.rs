@@ -12,6 +12,7 @@
 
 mod cycles;
 mod decays;
+mod settings;
 mod wrappers;
 
 pub use cycles::{CosineDecayRestarts, OneCycle};
@@ -23,6 +24,7 @@ pub use wrappers::{ScheduleFn, WarmUp};
 use std::fmt;
 
 use crate::error::Result;
+use settings::schedule;
 
 /// The learning rate of each update.
 pub trait Schedule: fmt::Debug + Send + Sync {

@@ -20,10 +20,9 @@ impl<S: Schedule> WarmUp<S> {
         WarmUp { inner: schedule, updates, start: 0.0 }
     }
 
-    /// Sets the rate of the first update; 0 by default.
-    pub fn start(mut self, start: f32) -> Self {
-        self.start = start;
-        self
+    setters! {
+        /// Sets the rate of the first update; 0 by default.
+        start: f32 => start;
     }
 }
 
