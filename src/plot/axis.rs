@@ -4,13 +4,15 @@ use std::ops::Range;
 
 use plotters::coord::ranged1d::{BoldPoints, KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
 use plotters::coord::types::RangedCoordf64;
+use plotters::data::fitting_range;
 
 use super::font::widest;
 use super::style::SMALL;
 
 /// How numbers are laid out along an axis.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Scale {
+    #[default]
     Linear,
     /// Linear, with ticks at whole numbers only.
     Whole,
@@ -32,7 +34,7 @@ impl Scale {
 }
 
 /// A range of places, and the places with labels.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Axis {
     range: Range<f64>,
     ticks: Vec<(f64, String)>,
@@ -41,10 +43,8 @@ pub(super) struct Axis {
 impl Axis {
     /// An axis around the numbers, with a little space at both ends and at most `count` ticks or so.
     pub fn around(values: impl Iterator<Item = f64>, scale: Scale, count: usize) -> Axis {
-        let places = values.filter(|&v| scale.has(v)).map(|v| scale.place(v));
-        let (low, high) =
-            places.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
-        let (low, high) = if low <= high { apart(low, high, scale) } else { (0.0, 1.0) };
+        let places: Vec<f64> = values.filter(|&v| scale.has(v)).map(|v| scale.place(v)).collect();
+        let (low, high) = apart(fitting_range(&places), scale);
         let space = 0.04 * (high - low);
         let mut axis = Axis::between(low - space, high + space, scale, count);
         if scale == Scale::Whole {
@@ -67,13 +67,13 @@ impl Axis {
 
     /// The axis for a chart where it is so many pixels long: each tick is at a whole one, where a line
     /// is sharp.
-    pub fn ticked(&self, pixels: f64) -> Ticked {
-        let Range { start, end } = self.range;
-        let sharp = |(place, label): &(f64, String)| {
-            let share = ((place - start) / (end - start) * pixels).round() / pixels;
-            (start + share * (end - start), label.clone())
-        };
-        Ticked { line: self.range.clone().into(), ticks: self.ticks.iter().map(sharp).collect() }
+    pub fn sharp(&self, pixels: f64) -> Axis {
+        let (mut axis, Range { start, end }) = (self.clone(), self.range.clone());
+        for (place, _) in &mut axis.ticks {
+            let share = ((*place - start) / (end - start) * pixels).round() / pixels;
+            *place = start + share * (end - start);
+        }
+        axis
     }
 
     /// How wide its labels are in pixels.
@@ -82,18 +82,12 @@ impl Axis {
     }
 }
 
-/// An axis as plotters knows it.
-pub(super) struct Ticked {
-    line: RangedCoordf64,
-    ticks: Vec<(f64, String)>,
-}
-
-impl Ranged for Ticked {
+impl Ranged for Axis {
     type FormatOption = NoDefaultFormatting;
     type ValueType = f64;
 
     fn map(&self, place: &f64, limit: (i32, i32)) -> i32 {
-        self.line.map(place, limit)
+        RangedCoordf64::from(self.range.clone()).map(place, limit)
     }
 
     fn key_points<Hint: KeyPointHint>(&self, hint: Hint) -> Vec<f64> {
@@ -102,11 +96,11 @@ impl Ranged for Ticked {
     }
 
     fn range(&self) -> Range<f64> {
-        self.line.range()
+        self.range.clone()
     }
 }
 
-impl ValueFormatter<f64> for Ticked {
+impl ValueFormatter<f64> for Axis {
     fn format_ext(&self, place: &f64) -> String {
         let tick = self.ticks.iter().find(|tick| tick.0 == *place);
         tick.map(|(_, label)| label.clone()).unwrap_or_default()
@@ -114,7 +108,7 @@ impl ValueFormatter<f64> for Ticked {
 }
 
 /// The ends of a range that is not too narrow to be labelled.
-fn apart(low: f64, high: f64, scale: Scale) -> (f64, f64) {
+fn apart(Range { start: low, end: high }: Range<f64>, scale: Scale) -> (f64, f64) {
     let (middle, largest) = (low + (high - low) / 2.0, low.abs().max(high.abs()));
     let least = match scale {
         Scale::Whole => 1.0,
@@ -147,25 +141,15 @@ fn label(value: f64, step: f64, largest: f64) -> String {
     // A sum with zero has no sign where it is zero.
     let value = if value.abs() < step / 2.0 { 0.0 } else { value } + 0.0;
     let decimals = (-(step.log10() + 1e-9).floor()).max(0.0) as usize;
-    if largest >= 1e6 || (decimals > 4 && largest < 1e-2) {
-        if value == 0.0 {
-            return "0".to_owned();
-        }
-        let digits = (value.abs().log10().floor() - (step.log10() + 1e-9).floor()).max(0.0) as usize;
-        short(&format!("{value:.digits$e}"))
-    } else {
-        format!("{value:.decimals$}")
+    if largest < 1e6 && (decimals <= 4 || largest >= 1e-2) {
+        return format!("{value:.decimals$}");
     }
-}
-
-/// `1.50e6` as `1.5e6`.
-fn short(number: &str) -> String {
-    match number.split_once('e') {
-        Some((digits, power)) if digits.contains('.') => {
-            format!("{}e{power}", digits.trim_end_matches('0').trim_end_matches('.'))
-        }
-        _ => number.to_owned(),
+    if value == 0.0 {
+        return "0".to_owned();
     }
+    let digits = (value.abs().log10().floor() - (step.log10() + 1e-9).floor()).max(0.0) as usize;
+    // Read back, `1.50e6` is written `1.5e6`.
+    format!("{:e}", format!("{value:.digits$e}").parse().unwrap_or(value))
 }
 
 /// Powers of ten, or of a thousand and so on if there are many; with 2 and 5 between them if there
@@ -237,13 +221,11 @@ mod tests {
     #[test]
     fn ticks_are_at_whole_pixels() {
         let axis = Axis::between(0.0, 1.0, Scale::Linear, 6);
-        let ticked = axis.ticked(104.0);
-        let ticks = ticked.key_points(BoldPoints(6));
+        let sharp = axis.sharp(104.0);
+        let ticks = sharp.key_points(BoldPoints(6));
         assert!(ticks.iter().all(|tick| (tick * 104.0 - (tick * 104.0).round()).abs() < 1e-9), "{ticks:?}");
-        assert!(
-            ticks.iter().zip(&axis.ticks).all(|(sharp, (exact, _))| (sharp - exact).abs() <= 0.5 / 104.0)
-        );
+        assert!(ticks.iter().zip(&axis.ticks).all(|(tick, (exact, _))| (tick - exact).abs() <= 0.5 / 104.0));
         assert_eq!(ticks.len(), 6);
-        assert!(ticks.iter().zip(&axis.ticks).all(|(tick, (_, label))| ticked.format_ext(tick) == *label));
+        assert!(ticks.iter().zip(&axis.ticks).all(|(tick, (_, label))| sharp.format_ext(tick) == *label));
     }
 }

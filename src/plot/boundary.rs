@@ -58,16 +58,12 @@ pub fn decision_boundary(
 ) -> Result<()> {
     let target = Target::new(path)?;
     let ranges = [checked("x_range", x_range)?, checked("y_range", y_range)?];
-    let at = |axis: usize, node: usize| {
-        let [low, high] = ranges[axis];
-        (low + (high - low) * node as f64 / STEPS as f64) as f32
-    };
+    let at = |axis: usize, node: usize| along(ranges[axis], node as f64) as f32;
     let plane: Vec<[f32; 2]> = (0..NODES * NODES).map(|i| [at(0, i % NODES), at(1, i / NODES)]).collect();
     let scores = classify(&plane)?;
     if scores.is_empty() || scores.len() % plane.len() != 0 {
         let value = format!("{} numbers for {} points", scores.len(), plane.len());
-        let expected = "the same number of scores is needed for every point";
-        return Err(Error::Argument { argument: "scores", value, expected });
+        return Err(Error::argument("scores", value, "the same number of scores is needed for every point"));
     }
     let scores = Scores { each: scores.len() / plane.len(), numbers: scores };
     scores.check()?;
@@ -78,8 +74,12 @@ fn checked(argument: &'static str, range: Range<f32>) -> Result<[f64; 2]> {
     if range.start.is_finite() && range.end.is_finite() && range.start < range.end {
         return Ok([range.start.into(), range.end.into()]);
     }
-    let expected = "it must be finite and not empty";
-    Err(Error::Argument { argument, value: format!("{range:?}"), expected })
+    Err(Error::argument(argument, format!("{range:?}"), "it must be finite and not empty"))
+}
+
+/// The place of a node on an axis, counted from its lower end.
+fn along([low, high]: [f64; 2], node: f64) -> f64 {
+    low + (high - low) * node / STEPS as f64
 }
 
 /// Scores of all nodes of the plane.
@@ -96,7 +96,7 @@ impl Scores {
             Some(score) if self.each == 1 => {
                 let expected = "a single score must be the probability of class 1, in [0, 1]: of a logit, its \
                                 sigmoid, which `Trainer::predict_probabilities` gives";
-                Err(Error::Argument { argument: "scores", value: score.to_string(), expected })
+                Err(Error::argument("scores", score, expected))
             }
             _ => Ok(()),
         }
@@ -105,11 +105,6 @@ impl Scores {
     fn node(&self, node: usize) -> Option<&[f32]> {
         let scores = &self.numbers[node * self.each..][..self.each];
         scores.iter().all(|score| score.is_finite()).then_some(scores)
-    }
-
-    /// Classes that lines are drawn around: all but one, as each line has a class on either side.
-    fn enclosed(&self) -> usize {
-        (self.each - 1).max(1)
     }
 
     /// How far a class is ahead of all others; behind is negative.
@@ -121,10 +116,6 @@ impl Scores {
         let others = scores.iter().enumerate().filter(|&(other, _)| other != class);
         let best = others.map(|(_, &score)| score).fold(f32::NEG_INFINITY, f32::max);
         Some(f64::from(scores[class]) - f64::from(best))
-    }
-
-    fn row(&self, row: usize) -> impl Iterator<Item = Colour> {
-        (row * NODES..(row + 1) * NODES).map(|node| self.colour(node))
     }
 
     fn colour(&self, node: usize) -> Colour {
@@ -174,7 +165,8 @@ impl Plane<'_> {
         target.save([plane + beside, over + extent + under], |page| {
             let (plane, beside) = page.split_horizontally(px(plane));
             let mut chart = frame.chart(&plane, [&x, &y], false)?;
-            let colours: Vec<Colour> = (0..NODES).rev().flat_map(|row| self.scores.row(row)).collect();
+            let nodes = (0..NODES).rev().flat_map(|row| (row * NODES..).take(NODES));
+            let colours: Vec<Colour> = nodes.map(|node| self.scores.colour(node)).collect();
             image(&plane, [left, over], [STEP; 2], NODES, &colours)?;
             self.boundaries(&mut chart)?;
             self.points(&mut chart)?;
@@ -196,17 +188,9 @@ impl Plane<'_> {
         known.collect::<BTreeSet<_>>().into_iter()
     }
 
-    /// The place of a node, counted from the lower left corner.
-    fn place(&self, node: [f64; 2]) -> (f64, f64) {
-        let along = |axis: usize| {
-            let [low, high] = self.ranges[axis];
-            low + (high - low) * node[axis] / STEPS as f64
-        };
-        (along(0), along(1))
-    }
-
     fn boundaries(&self, chart: &mut Chart) -> Drawn {
-        for class in 0..self.scores.enclosed() {
+        // All classes but one are enclosed, as each line has a class on either side.
+        for class in 0..(self.scores.each - 1).max(1) {
             let leads: Vec<Option<f64>> =
                 (0..NODES * NODES).map(|node| self.scores.lead(node, class)).collect();
             for square in 0..STEPS * STEPS {
@@ -214,10 +198,9 @@ impl Plane<'_> {
                 let corners = [(0, 0), (1, 0), (1, 1), (0, 1)];
                 let leads = corners.map(|(dx, dy)| leads[(y + dy) * NODES + x + dx]);
                 let [Some(a), Some(b), Some(c), Some(d)] = leads else { continue };
-                let line = |line: [[f64; 2]; 2]| {
-                    let ends = line.map(|[dx, dy]| self.place([x as f64 + dx, y as f64 + dy]));
-                    PathElement::new(ends, stroke(BLACK, 2.0))
-                };
+                let [across, up] = self.ranges;
+                let place = |[dx, dy]: [f64; 2]| (along(across, x as f64 + dx), along(up, y as f64 + dy));
+                let line = |ends: [[f64; 2]; 2]| PathElement::new(ends.map(place), stroke(BLACK, 2.0));
                 chart.draw_series(crossing([a, b, c, d]).into_iter().map(line))?;
             }
         }

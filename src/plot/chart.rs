@@ -7,12 +7,12 @@ use plotters::element::{PathElement, Rectangle};
 use plotters::style::text_anchor::HPos;
 use plotters::style::{FontTransform, TRANSPARENT, TextStyle};
 
-use super::axis::{Axis, Ticked};
+use super::axis::Axis;
 use super::font::{fitting, widest};
 use super::output::{Area, Drawn};
 use super::style::{self, AWAY, Colour, FRAME, GRID, MARGIN, SMALL, TEXT, TITLE, UNITS, letters, px};
 
-pub(super) type Chart<'a> = ChartContext<'a, SVGBackend<'a>, Cartesian2d<Ticked, Ticked>>;
+pub(super) type Chart<'a> = ChartContext<'a, SVGBackend<'a>, Cartesian2d<Axis, Axis>>;
 
 /// The width of a colour bar.
 const BAR: f64 = 16.0;
@@ -127,7 +127,7 @@ impl Frame<'_> {
             .margin_right(px(beside - half) - 1)
             .x_label_area_size(px(under - half) - 1)
             .y_label_area_size(px(left + half))
-            .build_cartesian_2d(x.ticked(wide - left - beside), y.ticked(high - over - under))?;
+            .build_cartesian_2d(x.sharp(wide - left - beside), y.sharp(high - over - under))?;
         let mut mesh = chart.configure_mesh();
         if lines {
             mesh.bold_line_style(style::stroke(GRID, 1.0)).axis_style(style::stroke(FRAME, 1.0));

@@ -6,7 +6,7 @@ use plotters::style::text_anchor::HPos;
 
 use super::chart::{Frame, bar_width, colour_bar, image, text, upward};
 use super::font::{fitting, widest, width};
-use super::output::{Area, Drawn, Target};
+use super::output::{Target, check_any};
 use super::style::{self, AWAY, Colour, MARGIN, MISSING, SMALL, TEXT, TITLE, coloured, letters, px};
 use crate::error::{Error, Result};
 
@@ -55,11 +55,9 @@ counts!(u32, u64, usize, f32, f64);
 /// ending of the name, [`Error::Io`] if the file cannot be written; its folder must exist.
 pub fn confusion_matrix<C: Count>(path: impl AsRef<Path>, counts: &[C], classes: &[&str]) -> Result<()> {
     let target = Target::new(path)?;
-    if counts.is_empty() {
-        return Err(Error::NothingToDraw { what: "count".to_owned() });
-    }
+    check_any(!counts.is_empty(), "count")?;
     let side = if classes.is_empty() { counts.len().isqrt() } else { classes.len() };
-    let wrong = |value, expected| Err(Error::Argument { argument: "counts", value, expected });
+    let wrong = |value: String, expected| Err(Error::argument("counts", value, expected));
     if side * side != counts.len() {
         let names = if classes.is_empty() { String::new() } else { format!(" for {side} classes") };
         return wrong(format!("{} numbers{names}", counts.len()), "one for every pair of classes is needed");
@@ -75,83 +73,44 @@ pub fn confusion_matrix<C: Count>(path: impl AsRef<Path>, counts: &[C], classes:
         [] => (0..side).map(|class| class.to_string()).collect(),
         names => names.iter().map(|name| fitting(name, SMALL, NAME)).collect(),
     };
-    let matrix = Matrix::new(counts, names);
-    target.save(matrix.size(), |page| matrix.draw(page))
+    save(&target, &counts, &names)
 }
 
-struct Matrix {
-    counts: Vec<f64>,
-    names: Vec<String>,
-    title: String,
-    /// What the cells say, and the height of its em; empty where that would be too small to read.
-    numbers: Vec<String>,
-    em: f64,
-    /// The side of a cell.
-    cell: f64,
-}
-
-impl Matrix {
-    fn new(counts: Vec<f64>, names: Vec<String>) -> Matrix {
-        let side = names.len();
-        let cell = (560.0 / side as f64).clamp(4.0, 90.0).floor();
-        let (numbers, em) = readable(&counts, cell - 4.0);
-        let right: f64 = counts.iter().step_by(side + 1).sum();
-        let title = title(right, counts.iter().sum());
-        Matrix { counts, names, title, numbers, em, cell }
-    }
-
-    fn frame(&self) -> Frame<'_> {
-        let beside = widest(self.names.iter().map(String::as_str), SMALL);
-        let under = if beside + 4.0 <= self.cell { SMALL } else { beside };
-        Frame { title: &self.title, names: ["predicted class", "true class"], labels: [beside, under] }
-    }
-
-    /// Where the cells begin and how long a row of them is.
-    fn cells(&self) -> ([f64; 2], f64) {
-        let [over, _, _, left] = self.frame().around();
-        ([left, over], self.cell * self.names.len() as f64)
-    }
-
-    /// How wide the matrix and its title are.
-    fn width(&self) -> f64 {
-        let ([left, _], extent) = self.cells();
-        (left + extent + MARGIN).max(width(&self.title, TITLE) + 2.0 * MARGIN).ceil()
-    }
-
-    fn size(&self) -> [f64; 2] {
-        let ([_, top], extent) = self.cells();
-        let [_, _, under, _] = self.frame().around();
-        [self.width() + bar_width(&LABELS) + MARGIN, top + extent + under]
-    }
-
-    fn draw(&self, page: &Area) -> Drawn {
-        let ([left, top], extent) = self.cells();
-        let (matrix, beside) = page.split_horizontally(px(self.width()));
-        self.frame().write(&matrix)?;
-        let colours: Vec<Colour> = self.counts.chunks_exact(self.names.len()).flat_map(shades).collect();
-        image(&matrix, [left, top], [self.cell; 2], self.names.len(), &colours)?;
-        let middle = |class: usize| (class as f64 + 0.5) * self.cell;
-        for (at, number) in self.numbers.iter().enumerate() {
-            let (row, column) = (at / self.names.len(), at % self.names.len());
-            let how = coloured(letters(self.em, HPos::Center), style::ink(colours[at]));
-            text(&matrix, number, [left + middle(column), top + middle(row)], &how)?;
+fn save(target: &Target, counts: &[f64], names: &[String]) -> Result<()> {
+    let side = names.len();
+    let cell = (560.0 / side as f64).clamp(4.0, 90.0).floor();
+    let extent = cell * side as f64;
+    let (numbers, em) = readable(counts, cell - 4.0);
+    let title = title(counts.iter().step_by(side + 1).sum(), counts.iter().sum());
+    let beside = widest(names.iter().map(String::as_str), SMALL);
+    let under = if beside + 4.0 <= cell { SMALL } else { beside };
+    let frame = Frame { title: &title, names: ["predicted class", "true class"], labels: [beside, under] };
+    let [top, right, below, left] = frame.around();
+    let wide = (left + extent + right).max(width(&title, TITLE) + 2.0 * MARGIN).ceil();
+    target.save([wide + bar_width(&LABELS) + MARGIN, top + extent + below], |page| {
+        let (matrix, beside) = page.split_horizontally(px(wide));
+        frame.write(&matrix)?;
+        let colours: Vec<Colour> = counts.chunks_exact(side).flat_map(shades).collect();
+        image(&matrix, [left, top], [cell; 2], side, &colours)?;
+        let middle = |class: usize| (class as f64 + 0.5) * cell;
+        for (at, number) in numbers.iter().enumerate() {
+            let how = coloured(letters(em, HPos::Center), style::ink(colours[at]));
+            text(&matrix, number, [left + middle(at % side), top + middle(at / side)], &how)?;
         }
         // Names that would touch are left out between others.
-        let every = ((SMALL + 2.0) / self.cell).ceil() as usize;
-        for (class, name) in self.names.iter().enumerate().step_by(every) {
+        let every = ((SMALL + 2.0) / cell).ceil() as usize;
+        for (class, name) in names.iter().enumerate().step_by(every) {
             let before = letters(SMALL, HPos::Right);
             text(&matrix, name, [left - AWAY, top + middle(class)], &before)?;
-            let [_, under] = self.frame().labels;
-            let below = top + extent + AWAY;
+            let (across, down) = (left + middle(class), top + extent + AWAY);
             if under > SMALL {
-                text(&matrix, name, [left + middle(class), below], &upward(before))?;
+                text(&matrix, name, [across, down], &upward(before))?;
             } else {
-                let at = [left + middle(class), below + SMALL / 2.0];
-                text(&matrix, name, at, &letters(SMALL, HPos::Center))?;
+                text(&matrix, name, [across, down + SMALL / 2.0], &letters(SMALL, HPos::Center))?;
             }
         }
         colour_bar(&beside, [0.0, top], extent, style::sequential, &LABELS)
-    }
+    })
 }
 
 /// The colours of the counts of a true class, by their shares.

@@ -1,12 +1,14 @@
 //! Many small images in one picture: filters and samples.
 
+use std::ops::Range;
 use std::path::Path;
 
+use plotters::data::fitting_range;
 use plotters::style::text_anchor::HPos;
 
 use super::chart::{bar_width, colour_bar, image, text};
 use super::font::{fitting, widest, width};
-use super::output::{Area, Drawn, Target};
+use super::output::{Target, check_any};
 use super::style::{self, BLACK, Colour, MARGIN, MISSING, SMALL, TITLE, WHITE, letters};
 use crate::error::{Error, Result};
 
@@ -92,32 +94,26 @@ pub fn filters(
 ) -> Result<()> {
     let target = Target::new(path)?;
     let [out, channels, height, width] = shape;
-    fills("weights", weights.len(), shape)?;
     let count = out.min(options.limit);
-    if weights.is_empty() || count == 0 {
-        return Err(Error::NothingToDraw { what: "filter".to_owned() });
-    }
+    check_shape("weights", weights.len(), shape, count)?;
+    check_any(!weights.is_empty() && count > 0, "filter")?;
     if let Some(channel) = options.channel.filter(|&channel| channel >= channels) {
-        let value = format!("{channel} of {channels}");
-        return Err(Error::Argument { argument: "channel", value, expected: "it counts from 0" });
+        return Err(Error::argument("channel", format!("{channel} of {channels}"), "it counts from 0"));
     }
-    in_sight("weights", count, [height, width])?;
     let planes = weights.chunks_exact(channels * height * width).take(count);
     let planes: Vec<Vec<f64>> = planes.map(|filter| plane(filter, shape, options.channel)).collect();
-    let drawn = FilterColours { options, rgb: channels == 3 && options.channel.is_none() };
-    let common = drawn.range(planes.iter().flatten());
+    let colors = Some(options.colors).filter(|_| channels != 3 || options.channel.is_some());
+    let common = range(planes.iter().flatten(), colors);
     let each = options.scale == FilterScale::Each;
-    let tile = |(number, plane): (usize, &Vec<f64>)| {
-        let range = if each { drawn.range(plane.iter()) } else { common };
-        Tile { pixels: drawn.pixels(plane, range), caption: number.to_string() }
-    };
+    let drawn = planes.iter().map(|plane| {
+        let range = if each { range(plane, colors) } else { common };
+        colours(plane, range, colors)
+    });
     let shown = if count < out { format!("the first {count} of {out}") } else { out.to_string() };
-    let mut grid = Grid::new((width, height), planes.iter().enumerate().map(tile).collect());
-    grid.title = format!("{shown} filters, {height} x {width} x {channels}");
-    if !each && !drawn.rgb {
-        grid.bar = Some((options.colors, common));
-    }
-    target.save(grid.size(), |page| grid.draw(page))
+    let title = format!("{shown} filters, {height} x {width} x {channels}");
+    let captions = (0..count).map(|number| number.to_string()).collect();
+    let bar = colors.filter(|_| !each).map(|colors| (colors, common));
+    save(&target, &title, [width, height], &drawn.collect::<Vec<_>>(), captions, bar)
 }
 
 /// Draws images of shape `[n, channels, height, width]` with one channel (gray) or three (red, green,
@@ -131,45 +127,35 @@ pub fn filters(
 pub fn images(path: impl AsRef<Path>, pixels: &[f32], shape: [usize; 4], captions: &[&str]) -> Result<()> {
     let target = Target::new(path)?;
     let [count, channels, height, width] = shape;
-    fills("pixels", pixels.len(), shape)?;
-    if pixels.is_empty() {
-        return Err(Error::NothingToDraw { what: "image".to_owned() });
-    }
+    check_shape("pixels", pixels.len(), shape, count)?;
+    check_any(!pixels.is_empty(), "image")?;
     if ![1, 3].contains(&channels) {
-        let value = channels.to_string();
-        return Err(Error::Argument { argument: "channels", value, expected: "images have 1 or 3" });
+        return Err(Error::argument("channels", channels, "images have 1 or 3"));
     }
     if !captions.is_empty() && captions.len() != count {
         let value = format!("{} texts for {count} images", captions.len());
-        return Err(Error::Argument { argument: "captions", value, expected: "one for each is needed" });
+        return Err(Error::argument("captions", value, "one for each is needed"));
     }
-    in_sight("pixels", count, [height, width])?;
-    let options = FilterOptions { scale: FilterScale::Common, ..FilterOptions::default() };
-    let drawn = FilterColours { options, rgb: channels == 3 };
-    let tile = |(number, image): (usize, &[f32])| {
-        let caption = captions.get(number).map_or_else(String::new, |text| (*text).to_owned());
-        Tile { pixels: drawn.pixels(&plane(image, shape, None), [0.0, 1.0]), caption }
-    };
-    let tiles = pixels.chunks_exact(channels * height * width).enumerate().map(tile).collect();
-    let grid = Grid::new((width, height), tiles);
-    target.save(grid.size(), |page| grid.draw(page))
+    let colors = (channels == 1).then_some(ColorMap::Gray);
+    let images = pixels.chunks_exact(channels * height * width);
+    let drawn = images.map(|image| colours(&plane(image, shape, None), [0.0, 1.0], colors));
+    let captions = captions.iter().map(|&text| text.to_owned()).collect();
+    save(&target, "", [width, height], &drawn.collect::<Vec<_>>(), captions, None)
 }
 
-fn fills(argument: &'static str, found: usize, shape: [usize; 4]) -> Result<()> {
+/// Refuses numbers that do not fill their shape, and more of them than a picture holds.
+fn check_shape(argument: &'static str, found: usize, shape: [usize; 4], count: usize) -> Result<()> {
     let needed = shape.iter().try_fold(1, |product: usize, &extent| product.checked_mul(extent));
-    if needed == Some(found) {
-        return Ok(());
+    if needed != Some(found) {
+        let value = format!("{found} numbers for shape {shape:?}");
+        return Err(Error::argument(argument, value, "they must fill the shape"));
     }
-    let value = format!("{found} numbers for shape {shape:?}");
-    Err(Error::Argument { argument, value, expected: "they must fill the shape" })
-}
-
-fn in_sight(argument: &'static str, count: usize, [height, width]: [usize; 2]) -> Result<()> {
-    if count.saturating_mul(height).saturating_mul(width) <= MOST {
-        return Ok(());
+    let [.., height, width] = shape;
+    if count.saturating_mul(height).saturating_mul(width) > MOST {
+        let value = format!("{count} images of {height} x {width}");
+        return Err(Error::argument(argument, value, "a picture holds at most 1,000,000 elements"));
     }
-    let value = format!("{count} images of {height} x {width}");
-    Err(Error::Argument { argument, value, expected: "a picture holds at most 1,000,000 elements" })
+    Ok(())
 }
 
 /// What is drawn of a filter: all of it, of one or three channels; else one number for each place.
@@ -185,43 +171,30 @@ fn plane(filter: &[f32], [_, channels, height, width]: [usize; 4], channel: Opti
     }
 }
 
-/// How the numbers of a plane become colours.
-struct FilterColours {
-    options: FilterOptions,
-    rgb: bool,
+/// The ends of the colours for these numbers; without a map they are red, green and blue.
+fn range<'a>(numbers: impl IntoIterator<Item = &'a f64>, colors: Option<ColorMap>) -> [f64; 2] {
+    let Range { start, end } = fitting_range(numbers.into_iter().filter(|v| v.is_finite()));
+    if colors == Some(ColorMap::Diverging) {
+        let far = start.abs().max(end.abs());
+        return if far > 0.0 { [-far, far] } else { [-1.0, 1.0] };
+    }
+    // Equal numbers are in the middle.
+    if start < end { [start, end] } else { [start - 0.5, end + 0.5] }
 }
 
-impl FilterColours {
-    /// The ends of the colours for these numbers.
-    fn range<'a>(&self, numbers: impl Iterator<Item = &'a f64>) -> [f64; 2] {
-        let finite = numbers.filter(|v| v.is_finite());
-        let [low, high] =
-            finite.fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], &v| [low.min(v), high.max(v)]);
-        if low > high {
-            return [0.0, 1.0];
-        }
-        if self.options.colors == ColorMap::Diverging && !self.rgb {
-            let far = low.abs().max(high.abs());
-            return if far > 0.0 { [-far, far] } else { [-1.0, 1.0] };
-        }
-        // Equal numbers are in the middle.
-        if low < high { [low, high] } else { [low - 0.5, high + 0.5] }
+fn colours(plane: &[f64], [low, high]: [f64; 2], colors: Option<ColorMap>) -> Vec<Colour> {
+    let share = |v: f64| v.is_finite().then(|| ((v - low) / (high - low)).clamp(0.0, 1.0));
+    if let Some(colors) = colors {
+        let colour = |&v: &f64| share(v).map_or(MISSING, |share| mapped(colors, share));
+        return plane.iter().map(colour).collect();
     }
-
-    fn pixels(&self, plane: &[f64], [low, high]: [f64; 2]) -> Vec<Colour> {
-        let share = |v: f64| v.is_finite().then(|| ((v - low) / (high - low)).clamp(0.0, 1.0));
-        if !self.rgb {
-            let colour = |&v: &f64| share(v).map_or(MISSING, |share| mapped(self.options.colors, share));
-            return plane.iter().map(colour).collect();
-        }
-        let size = plane.len() / 3;
-        let colour = |at: usize| {
-            let shares = [0, 1, 2].map(|channel| share(plane[channel * size + at]));
-            let [Some(r), Some(g), Some(b)] = shares else { return MISSING };
-            [r, g, b].map(|share| (255.0 * share).round() as u8)
-        };
-        (0..size).map(colour).collect()
-    }
+    let size = plane.len() / 3;
+    let colour = |at: usize| {
+        let shares = [0, 1, 2].map(|channel| share(plane[channel * size + at]));
+        let [Some(r), Some(g), Some(b)] = shares else { return MISSING };
+        [r, g, b].map(|share| (255.0 * share).round() as u8)
+    };
+    (0..size).map(colour).collect()
 }
 
 /// The colour at a share of a map.
@@ -232,81 +205,52 @@ fn mapped(colors: ColorMap, share: f64) -> Colour {
     }
 }
 
-/// An image with a text under it.
-struct Tile {
-    pixels: Vec<Colour>,
-    caption: String,
-}
-
-/// Images of one size in rows.
-struct Grid {
-    title: String,
-    /// How many pixels an image has in a row, and the side of one.
-    across: usize,
-    zoom: f64,
-    /// The width and the height of an image.
-    size: [f64; 2],
-    tiles: Vec<Tile>,
-    columns: usize,
-    /// From one image to the next.
-    pitch: [f64; 2],
+/// Draws images of one size in rows, each with a text under it if there are any, and beside them a bar of
+/// their colours with the numbers at its ends.
+fn save(
+    target: &Target,
+    title: &str,
+    [across, down]: [usize; 2],
+    images: &[Vec<Colour>],
+    mut captions: Vec<String>,
     bar: Option<(ColorMap, [f64; 2])>,
-}
-
-impl Grid {
-    fn new((across, down): (usize, usize), mut tiles: Vec<Tile>) -> Grid {
-        let zoom = (TILE / across.max(down)).max(1) as f64;
-        let size = [across, down].map(|extent| extent as f64 * zoom);
-        tiles.iter_mut().for_each(|tile| tile.caption = fitting(&tile.caption, SMALL, size[0].max(CAPTION)));
-        let captions = widest(tiles.iter().map(|tile| &*tile.caption), SMALL);
-        let caption = if captions > 0.0 { NEAR + SMALL } else { 0.0 };
-        let pitch = [size[0].max(captions) + GAP, size[1] + caption + GAP].map(f64::ceil);
-        let square = (1.3 * (tiles.len() as f64).sqrt()).ceil();
-        let columns = ((WIDE - 2.0 * MARGIN + GAP) / pitch[0]).floor().min(square).max(1.0) as usize;
-        let columns = columns.min(tiles.len());
-        Grid { title: String::new(), across, zoom, size, tiles, columns, pitch, bar: None }
-    }
-
-    fn top(&self) -> f64 {
-        MARGIN + if self.title.is_empty() { 0.0 } else { TITLE + GAP }
-    }
-
-    /// Where the images are, without the bar beside them.
-    fn extent(&self) -> [f64; 2] {
-        let rows = self.tiles.len().div_ceil(self.columns);
-        [self.columns as f64 * self.pitch[0] - GAP, rows as f64 * self.pitch[1] - GAP]
-    }
-
-    fn size(&self) -> [f64; 2] {
-        let [wide, tall] = self.extent();
-        let bar = self.bar.map_or(0.0, |(_, ends)| {
-            let ends = ends.map(end);
-            2.0 * GAP + bar_width(&[(0.0, &ends[0]), (1.0, &ends[1])])
-        });
-        let wide = (wide + bar).max(width(&self.title, TITLE)).ceil();
-        [wide + 2.0 * MARGIN, self.top() + tall + MARGIN]
-    }
-
-    fn draw(&self, page: &Area) -> Drawn {
-        let [whole, _] = self.size();
-        let at = [whole / 2.0, MARGIN + TITLE / 2.0];
-        text(page, &self.title, at, &letters(TITLE, HPos::Center))?;
-        let [wide, tall] = self.extent();
+) -> Result<()> {
+    let zoom = (TILE / across.max(down)).max(1) as f64;
+    let size = [across, down].map(|extent| extent as f64 * zoom);
+    captions.iter_mut().for_each(|caption| *caption = fitting(caption, SMALL, size[0].max(CAPTION)));
+    let longest = widest(captions.iter().map(String::as_str), SMALL);
+    let caption = if longest > 0.0 { NEAR + SMALL } else { 0.0 };
+    // From one image to the next.
+    let pitch = [size[0].max(longest) + GAP, size[1] + caption + GAP].map(f64::ceil);
+    let square = (1.3 * (images.len() as f64).sqrt()).ceil();
+    let columns = ((WIDE - 2.0 * MARGIN + GAP) / pitch[0]).floor().min(square).max(1.0) as usize;
+    let columns = columns.min(images.len());
+    let [wide, tall] = [columns, images.len().div_ceil(columns)].map(|count| count as f64);
+    let [wide, tall] = [wide * pitch[0] - GAP, tall * pitch[1] - GAP];
+    let (colors, ends) = bar.unwrap_or_default();
+    let ends = ends.map(end);
+    let labels = [(0.0, &*ends[0]), (1.0, &*ends[1])];
+    let beside = if bar.is_some() { 2.0 * GAP + bar_width(&labels) } else { 0.0 };
+    let whole = (wide + beside).max(width(title, TITLE)).ceil() + 2.0 * MARGIN;
+    let over = MARGIN + if title.is_empty() { 0.0 } else { TITLE + GAP };
+    target.save([whole, over + tall + MARGIN], |page| {
+        text(page, title, [whole / 2.0, MARGIN + TITLE / 2.0], &letters(TITLE, HPos::Center))?;
         // Under a title that is wider, the images are in the middle.
-        let left = if self.bar.is_some() { MARGIN } else { (whole - wide) / 2.0 }.floor();
-        for (number, tile) in self.tiles.iter().enumerate() {
-            let slot = left + (number % self.columns) as f64 * self.pitch[0];
-            let left = slot + ((self.pitch[0] - GAP - self.size[0]) / 2.0).floor();
-            let top = self.top() + (number / self.columns) as f64 * self.pitch[1];
-            image(page, [left, top], [self.zoom; 2], self.across, &tile.pixels)?;
-            let below = [left + self.size[0] / 2.0, top + self.size[1] + NEAR + SMALL / 2.0];
-            text(page, &tile.caption, below, &letters(SMALL, HPos::Center))?;
+        let first = if bar.is_some() { MARGIN } else { (whole - wide) / 2.0 }.floor();
+        for (number, pixels) in images.iter().enumerate() {
+            let slot = first + (number % columns) as f64 * pitch[0];
+            let left = slot + ((pitch[0] - GAP - size[0]) / 2.0).floor();
+            let top = over + (number / columns) as f64 * pitch[1];
+            image(page, [left, top], [zoom; 2], across, pixels)?;
+            let below = [left + size[0] / 2.0, top + size[1] + NEAR + SMALL / 2.0];
+            let caption = captions.get(number).map_or("", String::as_str);
+            text(page, caption, below, &letters(SMALL, HPos::Center))?;
         }
-        let Some((colors, ends)) = self.bar else { return Ok(()) };
-        let ends = ends.map(end);
-        let labels = [(0.0, &*ends[0]), (1.0, &*ends[1])];
-        colour_bar(page, [left + wide + 2.0 * GAP, self.top()], tall, |share| mapped(colors, share), &labels)
-    }
+        if bar.is_none() {
+            return Ok(());
+        }
+        colour_bar(page, [first + wide + 2.0 * GAP, over], tall, |share| mapped(colors, share), &labels)
+    })
 }
 
 /// A number at the end of a colour bar.

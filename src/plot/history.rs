@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
-use super::output::Target;
+use super::output::{Target, check_any};
 use super::panel::{self, Panel};
-use crate::error::{Error, Result};
+#[cfg(doc)]
+use crate::error::Error;
+use crate::error::Result;
 use crate::train::History;
 
 /// What the figures of the data that was held back begin with.
@@ -41,14 +43,10 @@ impl History {
     /// another ending of the name, [`Error::Io`] if the file cannot be written; its folder must exist.
     pub fn plot(&self, path: impl AsRef<Path>) -> Result<()> {
         let target = Target::new(path)?;
-        if self.epochs.is_empty() {
-            return Err(Error::NothingToDraw { what: "epoch in the history".to_owned() });
-        }
+        check_any(!self.epochs.is_empty(), "epoch in the history")?;
         let drawn: Vec<Panel> =
             self.grouped().iter().map(|(title, names)| self.panel(title, names)).collect();
-        if drawn.is_empty() {
-            return Err(Error::NothingToDraw { what: "figure in the history".to_owned() });
-        }
+        check_any(!drawn.is_empty(), "figure in the history")?;
         panel::save(&target, &drawn)
     }
 
@@ -73,9 +71,8 @@ impl History {
     }
 
     fn panel(&self, title: &str, names: &[&str]) -> Panel {
-        let empty = Panel::new(words(title)).axes("epoch", words(title)).whole_x();
-        let panel = names.iter().fold(empty, |panel, name| panel.line(words(name), self.points(name)));
-        if title == LEARNING_RATE && decades(&self.get(title)) { panel.log_y() } else { panel }
+        let empty = empty(title, &self.get(title));
+        names.iter().fold(empty, |panel, name| panel.line(words(name), self.points(name)))
     }
 
     /// A figure over the epochs, NaN where an epoch has none.
@@ -105,6 +102,12 @@ fn words(name: &str) -> String {
         Some(figure) => format!("validation {}", figure.replace('_', " ")),
         None => name.replace('_', " "),
     }
+}
+
+/// A panel for a figure of these values over the epochs.
+fn empty(figure: &str, values: &[f64]) -> Panel {
+    let panel = Panel::new(words(figure)).axes("epoch", words(figure)).whole_x();
+    if figure == LEARNING_RATE && decades(values) { panel.log_y() } else { panel }
 }
 
 /// Whether positive numbers differ by a factor of ten or more.
@@ -139,13 +142,10 @@ fn decades(values: &[f64]) -> bool {
 pub fn compare(path: impl AsRef<Path>, metric: &str, runs: &[(&str, &History)]) -> Result<()> {
     let target = Target::new(path)?;
     let having = runs.iter().filter(|(_, history)| !history.get(metric).is_empty());
-    let empty = Panel::new(words(metric)).axes("epoch", words(metric)).whole_x();
-    let panel = having.fold(empty, |panel, (name, history)| panel.line(*name, history.points(metric)));
-    if panel.series_count() == 0 {
-        return Err(Error::NothingToDraw { what: format!("`{metric}` in any of the {} runs", runs.len()) });
-    }
     let all: Vec<f64> = runs.iter().flat_map(|(_, history)| history.get(metric)).collect();
-    let panel = if metric == LEARNING_RATE && decades(&all) { panel.log_y() } else { panel };
+    check_any(!all.is_empty(), format!("`{metric}` in any of the {} runs", runs.len()))?;
+    let empty = empty(metric, &all);
+    let panel = having.fold(empty, |panel, (name, history)| panel.line(*name, history.points(metric)));
     panel::save(&target, &[panel])
 }
 

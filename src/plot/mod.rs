@@ -38,8 +38,10 @@ pub use grid::{ColorMap, FilterOptions, FilterScale, filters, images};
 pub use history::compare;
 pub use panel::Panel;
 
-use crate::error::{Error, Result};
-use output::Target;
+#[cfg(doc)]
+use crate::error::Error;
+use crate::error::Result;
+use output::{Target, check_any};
 
 /// Draws panels, two side by side if there are several, each 760 x 420 pixels.
 ///
@@ -48,9 +50,7 @@ use output::Target;
 /// or `.png`, [`Error::Io`] if the file cannot be written; its folder must exist.
 pub fn panels(path: impl AsRef<Path>, panels: &[Panel]) -> Result<()> {
     let target = Target::new(path)?;
-    if panels.is_empty() {
-        return Err(Error::NothingToDraw { what: "panel".to_owned() });
-    }
+    check_any(!panels.is_empty(), "panel")?;
     panel::save(&target, panels)
 }
 
@@ -85,9 +85,7 @@ fn one(
     add: impl Fn(Panel, &str, &[(f64, f64)]) -> Panel,
 ) -> Result<()> {
     let target = Target::new(path)?;
-    if series.is_empty() {
-        return Err(Error::NothingToDraw { what: "series".to_owned() });
-    }
+    check_any(!series.is_empty(), "series")?;
     let empty = Panel::new("").axes(x, y);
     panel::save(&target, &[series.iter().fold(empty, |panel, (name, points)| add(panel, name, points))])
 }

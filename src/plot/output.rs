@@ -12,7 +12,7 @@ use plotters::style::WHITE;
 use super::raster;
 use super::style::UNITS;
 use crate::error::{Error, Result};
-use crate::files::write_atomically;
+use crate::files::{folder_of, write_atomically};
 
 /// A part of a picture, and what drawing on it gives.
 pub(super) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
@@ -34,14 +34,10 @@ impl Target {
             Some("png") => true,
             _ => return Err(Error::PictureFormat { path: path.to_owned() }),
         };
-        let folder = match path.parent() {
-            Some(parent) if parent != Path::new("") => parent,
-            _ => Path::new("."),
-        };
+        let folder = folder_of(path);
         match fs::metadata(folder) {
             Ok(found) if found.is_dir() => Ok(Target { path: path.to_owned(), pixels }),
-            Ok(_) => Err(failure(folder, io::ErrorKind::NotADirectory.into())),
-            Err(source) => Err(failure(folder, source)),
+            found => Err(Error::io(folder)(found.err().unwrap_or(io::ErrorKind::NotADirectory.into()))),
         }
     }
 
@@ -51,13 +47,14 @@ impl Target {
         let svg = svg(size, draw).map_err(io::Error::other);
         let bytes = svg
             .and_then(|svg| if self.pixels { raster::png(&svg, size, UNITS) } else { Ok(svg.into_bytes()) });
-        let bytes = bytes.map_err(|source| failure(&self.path, source))?;
+        let bytes = bytes.map_err(Error::io(&self.path))?;
         write_atomically(&self.path, |file| file.write_all(&bytes))
     }
 }
 
-fn failure(path: &Path, source: io::Error) -> Error {
-    Error::Io { path: path.to_owned(), source }
+/// Fails unless what is to be drawn is there.
+pub(super) fn check_any(there: bool, what: impl Into<String>) -> Result<()> {
+    if there { Ok(()) } else { Err(Error::NothingToDraw { what: what.into() }) }
 }
 
 fn svg([width, height]: [u32; 2], draw: impl FnOnce(&Area) -> Drawn) -> Drawn<String> {

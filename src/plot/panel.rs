@@ -28,8 +28,8 @@ pub struct Panel {
     title: String,
     x: String,
     y: String,
-    whole_x: bool,
-    log_y: bool,
+    x_scale: Scale,
+    y_scale: Scale,
     series: Vec<Series>,
 }
 
@@ -55,13 +55,13 @@ impl Panel {
     /// Labels the x axis at whole numbers only, as epochs and indices need.
     #[must_use]
     pub fn whole_x(self) -> Self {
-        Panel { whole_x: true, ..self }
+        Panel { x_scale: Scale::Whole, ..self }
     }
 
     /// Lays y out by its logarithm; points that are not above 0 leave a gap.
     #[must_use]
     pub fn log_y(self) -> Self {
-        Panel { log_y: true, ..self }
+        Panel { y_scale: Scale::Log, ..self }
     }
 
     /// Adds a curve through points `(x, y)`.
@@ -110,10 +110,6 @@ impl Panel {
         self
     }
 
-    pub(super) fn series_count(&self) -> usize {
-        self.series.len()
-    }
-
     fn draw(&self, area: &Area) -> Drawn {
         // One curve needs no legend where an axis or the title has its name.
         let plain = matches!(&self.series[..], [only] if ["", &self.title, &self.y].contains(&&*only.name));
@@ -121,8 +117,7 @@ impl Panel {
         let named: Vec<(&str, Look)> = named.iter().map(|series| (&*series.name, series.look)).collect();
         let width = SIZE[0] - legend_width(&named);
         let (plot, beside) = area.split_horizontally(px(width));
-        let x_scale = if self.whole_x { Scale::Whole } else { Scale::Linear };
-        let y_scale = if self.log_y { Scale::Log } else { Scale::Linear };
+        let (x_scale, y_scale) = (self.x_scale, self.y_scale);
         let has_place = |&(x, y): &(f64, f64)| x_scale.has(x) && y_scale.has(y);
         let points = || self.series.iter().flat_map(|series| series.points.iter().copied());
         // Over the gaps too: panels of the same epochs have the same axis.

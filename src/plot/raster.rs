@@ -5,7 +5,7 @@ use std::io;
 use zeno::{Mask, PathData, Scratch, Stroke, Style, Transform};
 
 use super::font::{UNITS_PER_EM, X_HEIGHT, glyphs};
-use super::style::Colour;
+use super::style::{Colour, WHITE, mix};
 
 /// The value of an attribute of a tag.
 pub(super) fn attribute<'a>(tag: &'a str, name: &str) -> Option<&'a str> {
@@ -20,7 +20,7 @@ pub(super) fn attribute<'a>(tag: &'a str, name: &str) -> Option<&'a str> {
 pub(super) fn png(svg: &str, [width, height]: [u32; 2], scale: u32) -> io::Result<Vec<u8>> {
     let mut raster = Raster {
         width: width as usize,
-        pixels: vec![255; 3 * width as usize * height as usize],
+        pixels: vec![WHITE; width as usize * height as usize],
         scale: 1.0 / scale as f32,
         scratch: Scratch::new(),
     };
@@ -31,13 +31,13 @@ pub(super) fn png(svg: &str, [width, height]: [u32; 2], scale: u32) -> io::Resul
     let mut encoder = png::Encoder::new(&mut bytes, width, height);
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_depth(png::BitDepth::Eight);
-    encoder.write_header()?.write_image_data(&raster.pixels)?;
+    encoder.write_header()?.write_image_data(raster.pixels.as_flattened())?;
     Ok(bytes)
 }
 
 struct Raster {
     width: usize,
-    pixels: Vec<u8>,
+    pixels: Vec<Colour>,
     /// Pixels in a unit of the SVG.
     scale: f32,
     scratch: Scratch,
@@ -48,7 +48,7 @@ impl Raster {
     fn draw(&mut self, element: &str) -> Option<()> {
         let (tag, text) = element.split_once('>')?;
         let name = tag.split_whitespace().next()?;
-        let number = |name: &str| attribute(tag, name)?.parse::<f32>().ok();
+        let number = |name: &str| number(tag, name);
         let path = match name {
             "rect" => {
                 let (width, height) = (number("width")?, number("height")?);
@@ -77,8 +77,7 @@ impl Raster {
     }
 
     fn text(&mut self, tag: &str, text: &str) -> Option<()> {
-        let number = |name: &str| attribute(tag, name)?.parse::<f32>().ok();
-        let (x, y, em) = (number("x")?, number("y")?, number("font-size")?);
+        let (x, y, em) = (number(tag, "x")?, number(tag, "y")?, number(tag, "font-size")?);
         let text = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&apos;", "'"), ("&amp;", "&")]
             .iter()
             .fold(text.to_owned(), |text, (entity, character)| text.replace(entity, character));
@@ -116,19 +115,20 @@ impl Raster {
     fn paint(&mut self, path: impl PathData, style: Style, place: Transform, colour: Colour) {
         let mut mask = Mask::with_scratch(path, &mut self.scratch);
         let (covered, at) = mask.style(style).transform(Some(place)).render();
-        let rows = self.pixels.len() / (3 * self.width);
+        let rows = self.pixels.len() / self.width;
         for (y, row) in (i64::from(at.top)..).zip(covered.chunks_exact(at.width.max(1) as usize)) {
             for (x, &share) in (i64::from(at.left)..).zip(row).filter(|(_, share)| **share > 0) {
                 if (0..self.width as i64).contains(&x) && (0..rows as i64).contains(&y) {
-                    let first = 3 * (y as usize * self.width + x as usize);
-                    for (old, new) in self.pixels[first..first + 3].iter_mut().zip(colour) {
-                        let (under, over) = (255 - u32::from(share), u32::from(share));
-                        *old = ((u32::from(*old) * under + u32::from(new) * over + 127) / 255) as u8;
-                    }
+                    let pixel = &mut self.pixels[y as usize * self.width + x as usize];
+                    *pixel = mix(*pixel, colour, f64::from(share) / 255.0);
                 }
             }
         }
     }
+}
+
+fn number(tag: &str, name: &str) -> Option<f32> {
+    attribute(tag, name)?.parse().ok()
 }
 
 /// `#0072B2` as red, green and blue.
