@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::common::*;
+
 /// Height and width, or one number for both.
 ///
 /// ```
@@ -11,6 +12,13 @@ use super::common::*;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Pair(pub [usize; 2]);
+
+impl Pair {
+    /// The same along the width, and 1 along the height.
+    pub(super) fn horizontal(self) -> Self {
+        Pair([1, self.0[1]])
+    }
+}
 
 impl From<usize> for Pair {
     fn from(both: usize) -> Self {
@@ -60,6 +68,14 @@ impl Padding {
     pub fn symmetric(padding: impl Into<Pair>) -> Self {
         let Pair([h, w]) = padding.into();
         Padding::Explicit { top: h, left: w, bottom: h, right: w }
+    }
+
+    /// The same along the width, and nothing explicit along the height.
+    pub(super) fn horizontal(self) -> Self {
+        match self {
+            Padding::Explicit { left, right, .. } => Padding::Explicit { top: 0, left, bottom: 0, right },
+            other => other,
+        }
     }
 }
 
@@ -133,9 +149,9 @@ impl Window {
 
     fn axis(&self, axis: usize, input: usize) -> Result<WindowAxis> {
         let (kernel, stride, dilation) = (self.kernel[axis], self.stride[axis], self.dilation[axis]);
-        for (argument, value) in [("kernel size", kernel), ("stride", stride), ("dilation", dilation)] {
-            check(argument, value, 1)?;
-        }
+        check("kernel size", kernel, 1)?;
+        check("stride", stride, 1)?;
+        check("dilation", dilation, 1)?;
         let reach = dilation.saturating_mul(kernel - 1);
         check("dilation times kernel size", reach, 0)?;
         let extent = reach + 1;
@@ -177,7 +193,36 @@ fn check(argument: &'static str, value: usize, least: usize) -> Result<()> {
         return Ok(());
     }
     let expected = if least == 0 { "less than 2^31" } else { "at least 1 and less than 2^31" };
-    Err(Error::Argument { argument, value: value.to_string(), expected })
+    Err(Error::argument(argument, value, expected))
+}
+
+/// Sequences as images of one row.
+impl Graph {
+    /// `[n, c, l]` as `[n, c, 1, l]`.
+    #[track_caller]
+    pub(super) fn with_row(&self, op: &'static str, x: Value, expected: &'static str) -> Result<Value> {
+        let shape = self.declared_shape(op, x)?;
+        match *shape.dims() {
+            [n, c, l] => self.reshape(x, [n, c, 1, l]),
+            _ => self.located(op, Err(Error::Rank { shape, expected })),
+        }
+    }
+
+    /// `[n, c, 1, l]` as `[n, c, l]`.
+    #[track_caller]
+    pub(super) fn without_row(&self, y: Value) -> Result<Value> {
+        let shape = self.shape_of(y);
+        let dims = shape.dims();
+        self.reshape(y, [dims[0], dims[1], dims[3]])
+    }
+
+    /// The shape of an operand, whose declaration has none of the mistakes that are reported at use.
+    #[track_caller]
+    pub(super) fn declared_shape(&self, op: &'static str, x: Value) -> Result<Shape> {
+        let shape = self.operand_shape(op, x)?;
+        self.recording().check_declaration(x)?;
+        Ok(shape)
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Max pooling.
 
-use super::{PoolOptions, Windows, overlap, planes, pooled};
+use super::{PoolOptions, Windows, overlap, planes, pooled, scatter};
 use crate::ops::common::*;
 
 /// `y` = the largest `x` under the window.
@@ -68,7 +68,7 @@ impl MaxPoolGrad {
     /// The sums of `f(dy)` over the windows that took an element.
     fn scatter(&self, cx: &Reference<'_>, f: impl Fn(f64) -> f64 + Sync) -> Array {
         let (x, dy) = (cx.inputs[0], cx.inputs[2]);
-        self.0.windows.scatter(x.shape, |o, add| add(self.0.winner(x, o), f(dy.data[o])))
+        scatter(x.shape, self.0.windows.output(), |o, add| add(self.0.winner(x, o), f(dy.data[o])))
     }
 }
 
@@ -86,23 +86,19 @@ impl Op for MaxPoolGrad {
     }
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
-        let (windows, planes) = (self.0.windows, planes(cx.inputs[0].shape));
+        let (windows, profile, planes) = (self.0.windows, cx.profile, planes(cx.inputs[0].shape));
         let cells = windows.over_cells(windows.taps_loops());
         let whole = windows.over_planes();
-        let is_cpu = cx.profile.kind == DeviceKind::Cpu;
-        let call = if windows.are_small_and_disjoint() {
-            windows.call("max_cells", cx.profile, planes, cells)
-        } else if is_cpu && whole.fits(cx.profile) {
-            windows.call("max_planes", cx.profile, planes, whole).grid(Grid::linear(planes, 8))
-        } else if is_cpu && windows.are_disjoint() && cells.fits(cx.profile) {
-            windows.call("max_cells", cx.profile, planes, cells)
+        let by_planes = profile.kind == DeviceKind::Cpu && whole.fits(profile);
+        let (call, y) = if by_planes && !windows.are_small_and_disjoint() {
+            (windows.call("max_planes", profile, planes, whole).grid(Grid::linear(planes, 8)), None)
+        } else if windows.suit_cells(profile, cells) {
+            (windows.call("max_cells", profile, planes, cells), None)
         } else {
             let each = windows.over_inputs(windows.taps_loops());
-            let call = windows.call("max_gather", cx.profile, planes, each);
-            cx.call(call.binds([Slot::Input(0), Slot::Input(1), Slot::Input(2), Slot::Output(0)]));
-            return Ok(());
+            (windows.call("max_gather", profile, planes, each), Some(Slot::Input(1)))
         };
-        cx.call(call.binds([Slot::Input(0), Slot::Input(2), Slot::Output(0)]));
+        cx.call(call.bind(Slot::Input(0)).binds(y).binds([Slot::Input(2), Slot::Output(0)]));
         Ok(())
     }
 

@@ -7,14 +7,15 @@ mod sum;
 
 use super::common::*;
 use super::runs::{Runs, nested};
+use super::{Window, WindowAxis};
 pub use options::PoolOptions;
 use rayon::prelude::*;
-
-use super::{Window, WindowAxis};
+use sum::{LinearPool, SumPool};
 
 pub(super) static SHADER: Shader = built_in!("pool", "../../../shaders/pool.wgsl");
 
 crate::params! {
+    #[derive(Default)]
     struct PoolParams {
         image: [u32; 2], output: [u32; 2], before: [u32; 2], counted_from: [u32; 2], counted_to: [u32; 2],
         n: u32, chunks: u32, span: u32, unused: u32,
@@ -35,14 +36,13 @@ pub(super) static FAMILY: Family = Family {
     shaders: &[&SHADER],
 };
 
+/// The dimensions of a batch of sequences.
+const SEQUENCES: &str = "3 (batch, channels, length)";
+
 /// The type of a pooling's result.
 fn pooled(input: TensorType, sides: [usize; 2]) -> Result<Vec<TensorType>> {
     expect_dtype("the operand", input, DType::F32)?;
-    Ok(vec![TensorType::f32(with_sides(input.shape, sides))])
-}
-
-fn with_sides(shape: Shape, [height, width]: [usize; 2]) -> Shape {
-    shape.with_dim(2, height).with_dim(3, width)
+    Ok(vec![TensorType::f32(input.shape.with_dim(2, sides[0]).with_dim(3, sides[1]))])
 }
 
 /// How many planes a batch of images has.
@@ -80,7 +80,7 @@ impl Windows {
                 let WindowAxis { input, before, after, .. } = axis;
                 let value = format!("{} ({before} before and {after} after {name} {input})", window.padding);
                 let expected = "every window must cover at least one element of the image";
-                return Err(Error::Argument { argument: "padding", value, expected });
+                return Err(Error::argument("padding", value, expected));
             }
             // A single window has no neighbour: a stride past the image keeps loops over it short.
             if axis.output == 1 {
@@ -110,19 +110,6 @@ impl Windows {
             let columns = (0..w.kernel).filter_map(move |t| w.tap(column, t));
             columns.map(move |c| (plane * h.input + r) * w.input + c)
         })
-    }
-
-    /// An array of this shape in which `add_from(o, add)` has added to elements under the window at
-    /// flat output `o`, for each window in turn.
-    fn scatter(&self, shape: Shape, add_from: impl Fn(usize, &mut dyn FnMut(usize, f64)) + Sync) -> Array {
-        let [elements, outputs] = [self.input(), self.output()].map(|sides| sides.iter().product::<usize>());
-        let mut sums = Array::full(shape, 0.0);
-        sums.data.par_chunks_mut(elements).enumerate().for_each(|(plane, sums)| {
-            for o in plane * outputs..(plane + 1) * outputs {
-                add_from(o, &mut |i, term| sums[i - plane * elements] += term);
-            }
-        });
-        sums
     }
 
     /// Whether no element lies under two windows.
@@ -179,11 +166,16 @@ impl Windows {
         self.are_disjoint() && self.axes.iter().map(|a| a.stride).product::<usize>() <= 16
     }
 
+    /// Whether the way back may take a thread for each of `cells`.
+    fn suit_cells(&self, profile: &DeviceProfile, cells: Area) -> bool {
+        let wide = profile.kind == DeviceKind::Cpu && self.are_disjoint() && cells.fits(profile);
+        wide || self.are_small_and_disjoint()
+    }
+
     /// A call of `entry`, whose threads go over the rows of `over` in each of `planes` planes.
     fn call(&self, entry: &'static str, profile: &DeviceProfile, planes: usize, over: Area) -> KernelCall {
         let [h, w] = self.axes;
         let (call, params) = launch(entry, profile, planes, over);
-        let pair = |f: &dyn Fn(&WindowAxis) -> usize| [word(f(&h)), word(f(&w))];
         let all = self.counts_padding;
         call.constant("KERNEL_H", h.kernel as f64)
             .constant("KERNEL_W", w.kernel as f64)
@@ -193,16 +185,33 @@ impl Windows {
             .constant("DILATION_W", w.dilation as f64)
             .constant("OVERLAP_H", overlap(&h) as f64)
             .constant("OVERLAP_W", overlap(&w) as f64)
-            .constant("EDGES", f64::from(u8::from(over.edges)))
+            .constant("EDGES", f64::from(over.edges))
             .params(&PoolParams {
-                image: pair(&|a| a.input),
-                output: pair(&|a| a.output),
-                before: pair(&|a| a.before),
-                counted_from: pair(&|a| if all { 0 } else { a.before }),
-                counted_to: pair(&|a| a.before + a.input + if all { a.after } else { 0 }),
+                image: self.input().map(word),
+                output: self.output().map(word),
+                before: self.axes.map(|a| word(a.before)),
+                counted_from: self.axes.map(|a| if all { 0 } else { word(a.before) }),
+                counted_to: self.axes.map(|a| word(a.before + a.input + if all { a.after } else { 0 })),
                 ..params
             })
     }
+}
+
+/// An array of `shape` in which `add_from(o, add)` has added to elements under the window at flat output
+/// `o`, for each window in turn, of which a plane has so many along its `outputs`.
+fn scatter(
+    shape: Shape,
+    outputs: [usize; 2],
+    add_from: impl Fn(usize, &mut dyn FnMut(usize, f64)) + Sync,
+) -> Array {
+    let [elements, outputs] = [&shape.dims()[2..], &outputs].map(|sides| sides.iter().product::<usize>());
+    let mut sums = Array::full(shape, 0.0);
+    sums.data.par_chunks_mut(elements).enumerate().for_each(|(plane, sums)| {
+        for o in plane * outputs..(plane + 1) * outputs {
+            add_from(o, &mut |i, term| sums[i - plane * elements] += term);
+        }
+    });
+    sums
 }
 
 /// What a kernel's threads go over in each plane.
@@ -232,18 +241,8 @@ fn launch(
 ) -> (KernelCall, PoolParams) {
     let [rows, columns] = area.sides;
     let runs = Runs::new(profile, planes * rows, columns, area.loops);
-    let zero = [0; 2];
-    let params = PoolParams {
-        image: zero,
-        output: zero,
-        before: zero,
-        counted_from: zero,
-        counted_to: zero,
-        n: word(runs.threads),
-        chunks: word(runs.chunks),
-        span: word(runs.span),
-        unused: 0,
-    };
+    let [n, chunks, span] = [runs.threads, runs.chunks, runs.span].map(word);
+    let params = PoolParams { n, chunks, span, ..Default::default() };
     let call = KernelCall::new(&SHADER, entry).loops(runs.loops);
     (call.grid(Grid::linear(runs.threads, 64)), params)
 }
@@ -314,8 +313,8 @@ impl Graph {
     #[track_caller]
     pub fn avg_pool2d(&self, x: Value, options: PoolOptions) -> Result<Value> {
         let shape = self.declared_shape("avg_pool2d", x)?;
-        let op = self.located("avg_pool2d", sum::SumPool::new(sum::Kind::Average, options, shape))?;
-        self.apply1(op, &[x])
+        let windows = self.located("avg_pool2d", SumPool::new(sum::Kind::Average, options, shape))?;
+        self.apply1(LinearPool { windows, back: false }, &[x])
     }
 
     /// The sum of the elements under each window of `options`, of images `[n, c, h, w]` in f32.
@@ -323,8 +322,8 @@ impl Graph {
     #[track_caller]
     pub fn sum_pool2d(&self, x: Value, options: PoolOptions) -> Result<Value> {
         let shape = self.declared_shape("sum_pool2d", x)?;
-        let op = self.located("sum_pool2d", sum::SumPool::new(sum::Kind::Sum, options, shape))?;
-        self.apply1(op, &[x])
+        let windows = self.located("sum_pool2d", SumPool::new(sum::Kind::Sum, options, shape))?;
+        self.apply1(LinearPool { windows, back: false }, &[x])
     }
 
     /// Images `[n, c, h, w]` in f32 averaged down to `[n, c, oh, ow]`, whatever their size: the
@@ -337,8 +336,8 @@ impl Graph {
     #[track_caller]
     pub fn adaptive_avg_pool2d(&self, x: Value, size: [usize; 2]) -> Result<Value> {
         let shape = self.declared_shape("adaptive_avg_pool2d", x)?;
-        let op = self.located("adaptive_avg_pool2d", adaptive::AdaptivePool::new(shape, size))?;
-        self.apply1(op, &[x])
+        let windows = self.located("adaptive_avg_pool2d", adaptive::AdaptivePool::new(shape, size))?;
+        self.apply1(LinearPool { windows, back: false }, &[x])
     }
 
     /// The mean of each image: `[n, c, h, w]` in f32 becomes `[n, c]`.
@@ -374,8 +373,9 @@ impl Graph {
     /// Those of [`max_pool2d`](Graph::max_pool2d), for three dimensions.
     #[track_caller]
     pub fn max_pool1d(&self, x: Value, options: PoolOptions) -> Result<Value> {
-        let row = self.one_row("max_pool1d", x)?;
-        self.drop_row(self.max_pool2d(row, options.horizontal()).map_err(|e| e.of_operator("max_pool1d"))?)
+        let row = self.with_row("max_pool1d", x, SEQUENCES)?;
+        let y = self.max_pool2d(row, options.horizontal()).map_err(|e| e.of_operator("max_pool1d"))?;
+        self.without_row(y)
     }
 
     /// [`avg_pool2d`](Graph::avg_pool2d) over sequences `[n, c, l]`, by the horizontal part of
@@ -385,32 +385,8 @@ impl Graph {
     /// Those of [`avg_pool2d`](Graph::avg_pool2d), for three dimensions.
     #[track_caller]
     pub fn avg_pool1d(&self, x: Value, options: PoolOptions) -> Result<Value> {
-        let row = self.one_row("avg_pool1d", x)?;
-        self.drop_row(self.avg_pool2d(row, options.horizontal()).map_err(|e| e.of_operator("avg_pool1d"))?)
-    }
-
-    /// The shape of an operand, whose declaration has none of the mistakes that are reported at use.
-    #[track_caller]
-    fn declared_shape(&self, op: &'static str, x: Value) -> Result<Shape> {
-        let shape = self.operand_shape(op, x)?;
-        self.recording().check_declaration(x)?;
-        Ok(shape)
-    }
-
-    /// `[n, c, l]` as images of one row.
-    #[track_caller]
-    fn one_row(&self, op: &'static str, x: Value) -> Result<Value> {
-        let shape = self.declared_shape(op, x)?;
-        let [n, c, l] = *shape.dims() else {
-            return self.located(op, Err(Error::Rank { shape, expected: "3 (batch, channels, length)" }));
-        };
-        self.reshape(x, [n, c, 1, l])
-    }
-
-    #[track_caller]
-    fn drop_row(&self, y: Value) -> Result<Value> {
-        let shape = self.shape_of(y);
-        let [n, c, .., l] = *shape.dims() else { return Ok(y) };
-        self.reshape(y, [n, c, l])
+        let row = self.with_row("avg_pool1d", x, SEQUENCES)?;
+        let y = self.avg_pool2d(row, options.horizontal()).map_err(|e| e.of_operator("avg_pool1d"))?;
+        self.without_row(y)
     }
 }

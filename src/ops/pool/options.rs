@@ -1,7 +1,7 @@
 //! What a pooling is asked for.
 
-use super::super::{Padding, Pair, Window};
 use crate::ops::common::*;
+use crate::ops::{Padding, Pair, Window};
 
 /// Size, stride and padding of pooling windows.
 ///
@@ -15,37 +15,32 @@ use crate::ops::common::*;
 #[must_use]
 pub struct PoolOptions {
     size: Pair,
-    stride: Option<Pair>,
+    stride: Pair,
     padding: Padding,
     dilation: Pair,
     ceil_mode: bool,
-    count_include_pad: bool,
+    pub(super) count_include_pad: bool,
 }
 
 impl PoolOptions {
     /// Windows of this height and width, side by side, without padding.
     pub fn new(size: impl Into<Pair>) -> Self {
-        PoolOptions {
-            size: size.into(),
-            stride: None,
-            padding: Padding::Valid,
-            dilation: Pair([1; 2]),
-            ceil_mode: false,
-            count_include_pad: false,
-        }
-    }
-
-    /// From one window to the next; the window's size if not given.
-    pub fn stride(mut self, stride: impl Into<Pair>) -> Self {
-        self.stride = Some(stride.into());
-        self
+        let (size, dilation) = (size.into(), Pair([1; 2]));
+        let padding = Padding::Valid;
+        PoolOptions { size, stride: size, padding, dilation, ceil_mode: false, count_include_pad: false }
     }
 
     setters! {
+        /// From one window to the next; the window's size if not given.
+        stride: impl Into<Pair> => stride;
         /// What surrounds the image.
         padding: Padding => padding;
         /// From one tap of a window to the next, for max pooling.
         dilation: impl Into<Pair> => dilation;
+        /// Whether an average counts the padding as zeros: not by default, as in Keras and ONNX;
+        /// PyTorch's default is to count it. What hangs over the padded image in ceil mode is never
+        /// counted.
+        count_include_pad: bool => count_include_pad;
     }
 
     /// Adds the last window that hangs over the end, as long as it begins on the image or the
@@ -55,22 +50,10 @@ impl PoolOptions {
         self
     }
 
-    /// Whether an average counts the padding as zeros: not by default, as in Keras and ONNX;
-    /// PyTorch's default is to count it. What hangs over the padded image in ceil mode is never
-    /// counted.
-    pub fn count_include_pad(mut self, count: bool) -> Self {
-        self.count_include_pad = count;
-        self
-    }
-
-    pub(super) fn counts_padding(&self) -> bool {
-        self.count_include_pad
-    }
-
     pub(super) fn window(&self) -> Window {
         Window {
             kernel: self.size.0,
-            stride: self.stride.unwrap_or(self.size).0,
+            stride: self.stride.0,
             dilation: self.dilation.0,
             padding: self.padding,
             ceil_mode: self.ceil_mode,
@@ -81,24 +64,18 @@ impl PoolOptions {
     pub(super) fn dense_window(&self) -> Result<Window> {
         if self.dilation != Pair([1; 2]) {
             let value = format!("{:?}", self.dilation.0);
-            let expected = "only max pooling has dilated windows";
-            return Err(Error::Argument { argument: "dilation", value, expected });
+            return Err(Error::argument("dilation", value, "only max pooling has dilated windows"));
         }
         Ok(self.window())
     }
 
     /// The same along the width, and nothing along the height.
     pub(super) fn horizontal(self) -> Self {
-        let flat = |pair: Pair| Pair([1, pair.0[1]]);
-        let padding = match self.padding {
-            Padding::Explicit { left, right, .. } => Padding::Explicit { top: 0, left, bottom: 0, right },
-            other => other,
-        };
         PoolOptions {
-            size: flat(self.size),
-            stride: self.stride.map(flat),
-            padding,
-            dilation: flat(self.dilation),
+            size: self.size.horizontal(),
+            stride: self.stride.horizontal(),
+            padding: self.padding.horizontal(),
+            dilation: self.dilation.horizontal(),
             ..self
         }
     }

@@ -1,7 +1,93 @@
-//! Average and sum pooling.
+//! Poolings that are linear: average and sum pooling, and what they share with adaptive pooling.
 
-use super::{PoolOptions, WindowAxis, Windows, overlap, planes, pooled};
+use std::fmt;
+
+use super::{PoolOptions, WindowAxis, Windows, overlap, planes, pooled, scatter};
 use crate::ops::common::*;
+
+/// Windows whose elements are added up, and what the sums are divided by.
+pub(super) trait Linear: fmt::Debug + Copy + Send + Sync + 'static {
+    /// The names of the operator and of its gradient.
+    fn names(&self) -> [&'static str; 2];
+
+    fn attributes(&self) -> String;
+
+    /// Height and width of the images, and of the results.
+    fn sides(&self) -> [[usize; 2]; 2];
+
+    /// The flat indices of the elements under the window at flat output `o`.
+    fn taps(&self, o: usize) -> impl Iterator<Item = usize>;
+
+    /// What the sum under the window at flat output `o` is divided by.
+    fn divisor(&self, o: usize) -> f64;
+
+    /// The most additions that a term goes through in a row, and the most terms of a sum.
+    fn chain(&self, back: bool) -> [f64; 2];
+
+    fn lower(&self, cx: &mut Lowering<'_>, back: bool);
+}
+
+/// `y` = the sums of `x` under windows, each over its divisor; or the gradient, whose input is `dy`.
+/// Each is the gradient of the other.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LinearPool<W> {
+    pub windows: W,
+    /// Whether this is the gradient.
+    pub back: bool,
+}
+
+impl<W: Linear> LinearPool<W> {
+    /// The result for `f` of the input.
+    fn evaluate(&self, cx: &Reference<'_>, f: impl Fn(f64) -> f64 + Sync) -> Array {
+        let (windows, given, shape) = (&self.windows, &cx.inputs[0].data, cx.outputs[0].shape);
+        if self.back {
+            return scatter(shape, windows.sides()[1], |o, add| {
+                let share = f(given[o]) / windows.divisor(o);
+                windows.taps(o).for_each(|i| add(i, share));
+            });
+        }
+        let sum = |o: usize| windows.taps(o).map(|i| f(given[i])).sum::<f64>();
+        Array::from_fn(shape, |o| sum(o) / windows.divisor(o))
+    }
+}
+
+impl<W: Linear> Op for LinearPool<W> {
+    fn name(&self) -> &'static str {
+        self.windows.names()[usize::from(self.back)]
+    }
+
+    fn attributes(&self) -> String {
+        self.windows.attributes()
+    }
+
+    fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        let [images, results] = self.windows.sides();
+        pooled(inputs[0], if self.back { images } else { results })
+    }
+
+    fn backward(&self, cx: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
+        let op = LinearPool { back: !self.back, ..*self };
+        Some(cx.graph.apply1(op, &[cx.grad()]).map(|gradient| vec![Some(gradient)]))
+    }
+
+    fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
+        self.windows.lower(cx, self.back);
+        Ok(())
+    }
+
+    fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
+        vec![self.evaluate(cx, |x| x)]
+    }
+
+    fn error_bound(&self, cx: &Reference<'_>, _: &[Array]) -> Vec<Vec<f64>> {
+        // Half a unit per addition, each of which may flush; 2.5 for the quotient, and a half for its
+        // divisor. The gradient has a quotient for each term.
+        let [additions, terms] = self.windows.chain(self.back);
+        let flushed = if self.back { 2.0 * terms } else { terms + 1.0 };
+        let bound = |m: &f64| (0.5 * additions + 3.0) * EPS * m + flushed * FLUSH;
+        vec![self.evaluate(cx, f64::abs).data.iter().map(bound).collect()]
+    }
+}
 
 /// What the sum under a window is divided by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,7 +98,7 @@ pub(super) enum Kind {
     Sum,
 }
 
-/// `y` = the sum of `x` under the window, over its divisor.
+/// Windows that are laid over the image by options.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SumPool {
     kind: Kind,
@@ -20,24 +106,40 @@ pub(super) struct SumPool {
     windows: Windows,
 }
 
-/// The gradient; input `dy`. It is linear, and its own gradient is the pooling.
-#[derive(Clone, Copy, Debug)]
-struct SumPoolGrad(SumPool);
-
 impl SumPool {
     pub fn new(kind: Kind, options: PoolOptions, shape: Shape) -> Result<Self> {
-        let windows = Windows::new(&options.dense_window()?, options.counts_padding(), shape)?;
+        let windows = Windows::new(&options.dense_window()?, options.count_include_pad, shape)?;
         Ok(SumPool { kind, options, windows })
     }
+}
 
-    /// What the sum under the window at flat output `o` is divided by.
+impl Linear for SumPool {
+    fn names(&self) -> [&'static str; 2] {
+        match self.kind {
+            Kind::Average => ["avg_pool2d", "avg_pool2d_grad"],
+            Kind::Sum => ["sum_pool2d", "sum_pool2d_grad"],
+        }
+    }
+
+    fn attributes(&self) -> String {
+        self.options.attributes()
+    }
+
+    fn sides(&self) -> [[usize; 2]; 2] {
+        [self.windows.input(), self.windows.output()]
+    }
+
+    fn taps(&self, o: usize) -> impl Iterator<Item = usize> {
+        self.windows.taps(o)
+    }
+
     fn divisor(&self, o: usize) -> f64 {
         let [h, w] = self.windows.axes;
         if self.kind == Kind::Sum {
             return 1.0;
         }
         if !self.windows.counts_padding {
-            return self.windows.taps(o).count() as f64;
+            return self.taps(o).count() as f64;
         }
         let counted = |axis: WindowAxis, at: usize| {
             let padded = axis.before + axis.input + axis.after;
@@ -46,119 +148,22 @@ impl SumPool {
         (counted(h, o / w.output % h.output) * counted(w, o % w.output)) as f64
     }
 
-    /// The sums of `f(x)`, divided.
-    fn pool(&self, cx: &Reference<'_>, f: impl Fn(f64) -> f64 + Sync) -> Array {
-        let x = cx.inputs[0];
-        let value = |o: usize| self.windows.taps(o).map(|i| f(x.data[i])).sum::<f64>() / self.divisor(o);
-        Array::from_fn(cx.outputs[0].shape, value)
+    /// A kernel adds up along a row of the window and then over its rows.
+    fn chain(&self, back: bool) -> [f64; 2] {
+        let [h, w] = self.windows.axes;
+        let overlaps = (overlap(&h) * overlap(&w)) as f64;
+        if back { [overlaps; 2] } else { [(h.kernel + w.kernel) as f64, (h.kernel * w.kernel) as f64] }
     }
 
-    /// The sums of `f(dy)`, divided, over the windows that an element lies under.
-    fn spread(&self, cx: &Reference<'_>, f: impl Fn(f64) -> f64 + Sync) -> Array {
-        let dy = cx.inputs[0];
-        self.windows.scatter(cx.outputs[0].shape, |o, add| {
-            let share = f(dy.data[o]) / self.divisor(o);
-            self.windows.taps(o).for_each(|i| add(i, share));
-        })
-    }
-
-    fn specialise(&self, call: KernelCall) -> KernelCall {
-        call.constant("AVERAGE", f64::from(u8::from(self.kind == Kind::Average)))
-            .binds([Slot::Input(0), Slot::Output(0)])
-    }
-
-    pub fn lower_forward(&self, cx: &mut Lowering<'_>) {
-        let over = self.windows.over_outputs();
-        let call = self.windows.call("sum_forward", cx.profile, planes(cx.outputs[0].shape), over);
-        cx.call(self.specialise(call));
-    }
-
-    pub fn lower_backward(&self, cx: &mut Lowering<'_>) {
-        let (windows, planes) = (self.windows, planes(cx.outputs[0].shape));
-        let cells = windows.over_cells(0);
-        let wide = cx.profile.kind == DeviceKind::Cpu && windows.are_disjoint() && cells.fits(cx.profile);
-        let call = if windows.are_small_and_disjoint() || wide {
-            windows.call("sum_cells", cx.profile, planes, cells)
-        } else {
-            windows.call("sum_gather", cx.profile, planes, windows.over_inputs(0))
+    fn lower(&self, cx: &mut Lowering<'_>, back: bool) {
+        let (windows, cells) = (self.windows, self.windows.over_cells(0));
+        let (entry, over) = match back {
+            false => ("sum_forward", windows.over_outputs()),
+            true if windows.suit_cells(cx.profile, cells) => ("sum_cells", cells),
+            true => ("sum_gather", windows.over_inputs(0)),
         };
-        cx.call(self.specialise(call));
-    }
-}
-
-impl Op for SumPool {
-    fn name(&self) -> &'static str {
-        match self.kind {
-            Kind::Average => "avg_pool2d",
-            Kind::Sum => "sum_pool2d",
-        }
-    }
-
-    fn attributes(&self) -> String {
-        self.options.attributes()
-    }
-
-    fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
-        pooled(inputs[0], self.windows.output())
-    }
-
-    fn backward(&self, cx: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
-        Some(cx.graph.apply1(SumPoolGrad(*self), &[cx.grad()]).map(|dx| vec![Some(dx)]))
-    }
-
-    fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
-        self.lower_forward(cx);
-        Ok(())
-    }
-
-    fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
-        vec![self.pool(cx, |x| x)]
-    }
-
-    fn error_bound(&self, cx: &Reference<'_>, _: &[Array]) -> Vec<Vec<f64>> {
-        // Half a unit per addition along a row of the window and then over its rows, each of which may
-        // flush; 2.5 for the quotient, and a half for its divisor.
-        let [h, w] = self.windows.axes.map(|axis| axis.kernel as f64);
-        let magnitude = self.pool(cx, f64::abs);
-        let bound = |m: &f64| (0.5 * (h + w) + 3.0) * EPS * m + (h * w + 1.0) * FLUSH;
-        vec![magnitude.data.iter().map(bound).collect()]
-    }
-}
-
-impl Op for SumPoolGrad {
-    fn name(&self) -> &'static str {
-        match self.0.kind {
-            Kind::Average => "avg_pool2d_grad",
-            Kind::Sum => "sum_pool2d_grad",
-        }
-    }
-
-    fn attributes(&self) -> String {
-        self.0.attributes()
-    }
-
-    fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
-        pooled(inputs[0], self.0.windows.input())
-    }
-
-    fn backward(&self, cx: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
-        Some(cx.graph.apply1(self.0, &[cx.grad()]).map(|ddy| vec![Some(ddy)]))
-    }
-
-    fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
-        self.0.lower_backward(cx);
-        Ok(())
-    }
-
-    fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
-        vec![self.0.spread(cx, |dy| dy)]
-    }
-
-    fn error_bound(&self, cx: &Reference<'_>, _: &[Array]) -> Vec<Vec<f64>> {
-        // A quotient per window over an element, and their sum.
-        let chain = self.0.windows.axes.iter().map(overlap).product::<usize>() as f64;
-        let magnitude = self.0.spread(cx, f64::abs);
-        let bound = |m: &f64| (0.5 * chain + 3.0) * EPS * m + 2.0 * chain * FLUSH;
-        vec![magnitude.data.iter().map(bound).collect()]
+        let call = windows.call(entry, cx.profile, planes(cx.outputs[0].shape), over);
+        let call = call.constant("AVERAGE", f64::from(self.kind == Kind::Average));
+        cx.call(call.binds([Slot::Input(0), Slot::Output(0)]));
     }
 }
