@@ -51,37 +51,19 @@ pub(super) fn lower(cx: &mut Lowering<'_>, product: Product, g: &Geometry) {
 
 /// The product of each image and group, for the weight one per image.
 fn multiply(cx: &mut Lowering<'_>, product: Product, g: &Geometry, operands: [Slot; 3]) {
-    let (batch, k, p) = (g.n * g.groups, g.patch(), g.positions());
-    let product = match product {
-        Product::Forward => {
-            matmul::Product { batch, m: g.o, n: p, k, transposed: [false, false], counts: [g.groups, batch] }
-        }
-        Product::Image => matmul::Product {
-            batch,
-            m: k,
-            n: p,
-            k: g.o,
-            transposed: [true, false],
-            counts: [g.groups, batch],
-        },
-        Product::Weight => {
-            matmul::Product { batch, m: g.o, n: k, k: p, transposed: [false, true], counts: [batch, batch] }
-        }
+    let (batch, patch, positions) = (g.n * g.groups, g.patch(), g.positions());
+    let ([m, k, n], transposed, filters) = match product {
+        Product::Forward => ([g.o, patch, positions], [false, false], g.groups),
+        Product::Image => ([patch, g.o, positions], [true, false], g.groups),
+        Product::Weight => ([g.o, positions, patch], [false, true], batch),
     };
+    let product = matmul::Product { batch, m, n, k, transposed, counts: [filters, batch] };
     matmul::lower(cx, &product, MatmulRoute::Auto, operands);
 }
 
 fn params(g: &Geometry, threads: usize) -> ColumnsParams {
-    let [oh, ow] = g.outputs();
-    ColumnsParams {
-        threads: word(threads),
-        ih: word(g.h.input),
-        iw: word(g.w.input),
-        oh: word(oh),
-        ow: word(ow),
-        top: word(g.h.before),
-        left: word(g.w.before),
-    }
+    let [ih, iw, oh, ow, top, left] = g.words();
+    ColumnsParams { threads: word(threads), ih, iw, oh, ow, top, left }
 }
 
 fn spread(

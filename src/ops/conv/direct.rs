@@ -22,40 +22,37 @@ const LONGEST: usize = 65_536;
 
 pub(super) fn lower(cx: &mut Lowering<'_>, product: Product, g: &Geometry) {
     let [oh, ow] = g.outputs();
-    let elements: usize = g.weight_dims().iter().product();
-    let (entry, threads, parts) = match product {
-        Product::Forward => ("forward", g.n * g.groups * g.o * oh * ow.div_ceil(4), 1),
-        Product::Image => ("image", g.n * g.groups * g.c * g.h.input * g.w.input.div_ceil(4), 1),
+    let elements: usize = g.dims(Product::Weight).iter().product();
+    let window = 1 + g.h.kernel * (1 + g.w.kernel);
+    let images = g.n * g.groups;
+    let (entry, threads, parts, loops) = match product {
+        Product::Forward => ("forward", images * g.o * oh * ow.div_ceil(4), 1, g.c * window),
+        Product::Image => ("image", images * g.c * g.h.input * g.w.input.div_ceil(4), 1, g.o * window),
         Product::Weight => {
             let rows = g.n * oh;
             let wanted = ENOUGH_THREADS.div_ceil(elements).max((rows * ow).div_ceil(LONGEST));
             let parts = wanted.min(rows);
-            ("weight", elements * parts, parts)
+            ("weight", elements * parts, parts, rows.div_ceil(parts) * (1 + ow.div_ceil(4)))
         }
     };
-    let [kh, kw] = [g.h.kernel, g.w.kernel];
-    let loops = match product {
-        Product::Forward => g.c * (1 + kh * (1 + kw)),
-        Product::Image => g.o * (1 + kh * (1 + kw)),
-        Product::Weight => (g.n * oh).div_ceil(parts) * (1 + ow.div_ceil(4)),
-    };
-    let params = DirectParams {
-        threads: word(threads),
-        parts: word(parts),
-        n: word(g.n),
-        groups: word(g.groups),
-        c: word(g.c),
-        o: word(g.o),
-        ih: word(g.h.input),
-        iw: word(g.w.input),
-        oh: word(oh),
-        ow: word(ow),
-        top: word(g.h.before),
-        left: word(g.w.before),
-    };
     let to = if parts > 1 { cx.scratch(4 * threads as u64) } else { Slot::Output(0) };
+    let [n, groups, c, o] = [g.n, g.groups, g.c, g.o].map(word);
+    let [ih, iw, oh, ow, top, left] = g.words();
     let call = route::windowed(KernelCall::new(&SHADER, entry), g)
-        .params(&params)
+        .params(&DirectParams {
+            threads: word(threads),
+            parts: word(parts),
+            n,
+            groups,
+            c,
+            o,
+            ih,
+            iw,
+            oh,
+            ow,
+            top,
+            left,
+        })
         .loops(loops)
         .binds([Slot::Input(0), Slot::Input(1), to])
         .grid(Grid::linear(threads, 64));

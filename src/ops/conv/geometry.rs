@@ -1,6 +1,7 @@
-use crate::ops::WindowAxis;
+use crate::ops::{WindowAxis, word};
 
-/// Which of the three operands of a convolution is computed from the other two.
+/// Which of the three operands of a convolution is computed from the other two; kernels know it by its
+/// number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Product {
     /// The result, from image and weight.
@@ -51,25 +52,29 @@ impl Geometry {
         self.c * self.taps()
     }
 
-    pub fn image_dims(&self) -> [usize; 4] {
-        [self.n, self.groups * self.c, self.h.input, self.w.input]
-    }
-
-    pub fn weight_dims(&self) -> [usize; 4] {
-        [self.groups * self.o, self.c, self.h.kernel, self.w.kernel]
-    }
-
-    pub fn result_dims(&self) -> [usize; 4] {
-        [self.n, self.groups * self.o, self.h.output, self.w.output]
-    }
-
-    /// The most terms that an element of a product adds up.
-    pub fn terms(&self, product: Product) -> usize {
-        match product {
-            Product::Forward => self.patch(),
-            Product::Image => self.o * self.taps(),
-            Product::Weight => self.n * self.positions(),
+    /// The dimensions of what a product results in.
+    pub fn dims(&self, of: Product) -> [usize; 4] {
+        match of {
+            Product::Forward => [self.n, self.groups * self.o, self.h.output, self.w.output],
+            Product::Image => [self.n, self.groups * self.c, self.h.input, self.w.input],
+            Product::Weight => [self.groups * self.o, self.c, self.h.kernel, self.w.kernel],
         }
+    }
+
+    /// Rows, columns and depth of a product, for each group; the depth is the most terms that an
+    /// element adds up.
+    pub fn sizes(&self, product: Product) -> [usize; 3] {
+        match product {
+            Product::Forward => [self.o, self.n * self.positions(), self.patch()],
+            Product::Image => [self.c, self.n * self.pixels(), self.o * self.taps()],
+            Product::Weight => [self.o, self.patch(), self.n * self.positions()],
+        }
+    }
+
+    /// Sides of image and result, and the padding before the image, as kernels take them.
+    pub fn words(&self) -> [u32; 6] {
+        let ([h, w], [oh, ow]) = ([self.h, self.w], self.outputs());
+        [h.input, w.input, oh, ow, h.before, w.before].map(word)
     }
 
     /// Multiply-adds of each of the products.

@@ -1,5 +1,5 @@
 use super::geometry::Product;
-use super::{Conv, ConvRoute, Convolution, check_groups};
+use super::{Conv, ConvRoute, check_groups};
 use crate::ops::common::*;
 use crate::ops::{Padding, Pair, Window};
 
@@ -31,13 +31,8 @@ impl Default for ConvOptions {
 impl ConvOptions {
     /// The defaults.
     pub fn new() -> Self {
-        ConvOptions {
-            stride: Pair([1; 2]),
-            dilation: Pair([1; 2]),
-            padding: Padding::Valid,
-            groups: 1,
-            route: ConvRoute::Auto,
-        }
+        let (stride, dilation) = (Pair([1; 2]), Pair([1; 2]));
+        ConvOptions { stride, dilation, padding: Padding::Valid, groups: 1, route: ConvRoute::Auto }
     }
 
     setters! {
@@ -54,15 +49,10 @@ impl ConvOptions {
         route: ConvRoute => route;
     }
 
-    fn over(&self, image: [usize; 2], kernel: [usize; 2]) -> Convolution {
-        let window = Window {
-            kernel,
-            stride: self.stride.0,
-            dilation: self.dilation.0,
-            padding: self.padding,
-            ceil_mode: false,
-        };
-        Convolution { window, groups: self.groups, image, route: self.route }
+    fn over(&self, image: [usize; 2], kernel: [usize; 2], product: Product) -> Conv {
+        let &ConvOptions { stride: Pair(stride), dilation: Pair(dilation), padding, groups, route } = self;
+        let window = Window { kernel, stride, dilation, padding, ceil_mode: false };
+        Conv { product, window, groups, image, route }
     }
 }
 
@@ -99,7 +89,7 @@ impl Graph {
     pub fn conv2d(&self, x: Value, w: Value, bias: Option<Value>, options: ConvOptions) -> Result<Value> {
         let image = self.plane("conv2d", x)?;
         let kernel = self.plane("conv2d", w)?;
-        let y = self.apply1(Conv { product: Product::Forward, of: options.over(image, kernel) }, &[x, w])?;
+        let y = self.apply1(options.over(image, kernel, Product::Forward), &[x, w])?;
         self.add_bias("conv2d", y, bias)
     }
 
@@ -111,34 +101,20 @@ impl Graph {
     #[track_caller]
     pub fn conv1d(&self, x: Value, w: Value, bias: Option<Value>, options: ConvOptions) -> Result<Value> {
         self.composed("conv1d", || {
-            let flat = |value: Value| -> Result<Value> {
-                let shape = self.operand_shape("conv1d", value)?;
-                match *shape.dims() {
-                    [a, b, c] => self.reshape(value, [a, b, 1, c]),
-                    _ => Err(Error::Rank { shape, expected: "3" }),
-                }
-            };
-            let along = |pair: Pair| Pair([1, pair.0[1]]);
-            let padding = match options.padding {
-                Padding::Explicit { left, right, .. } => Padding::Explicit { top: 0, left, bottom: 0, right },
-                other => other,
-            };
             let options = ConvOptions {
-                stride: along(options.stride),
-                dilation: along(options.dilation),
-                padding,
+                stride: options.stride.horizontal(),
+                dilation: options.dilation.horizontal(),
+                padding: options.padding.horizontal(),
                 ..options
             };
-            let (image, filters) = (flat(x)?, flat(w)?);
+            let (image, filters) = (self.with_row("conv1d", x, "3")?, self.with_row("conv1d", w, "3")?);
             let (found, wanted) = (self.shape_of(x), self.shape_of(w));
             if found.dims()[1] != wanted.dims()[1].saturating_mul(options.groups) {
                 let what = "input channels by groups of sequence and weight";
                 return Err(Error::shape_mismatch(what, found, wanted));
             }
             let y = self.conv2d(image, filters, bias, options).map_err(|e| e.of_operator("conv1d"))?;
-            let shape = self.shape_of(y);
-            let dims = shape.dims();
-            self.reshape(y, [dims[0], dims[1], dims[3]])
+            self.without_row(y)
         })
     }
 
@@ -166,9 +142,8 @@ impl Graph {
         let extra = output_padding.into().0;
         self.located(OP, transposable(&options, [self.type_of(x), self.type_of(w)], extra))?;
         let grown = |axis: usize| grow(&options, axis, input[axis], kernel[axis], extra[axis]);
-        let grown = grown(0).and_then(|h| Ok([h, grown(1)?]));
-        let image = self.located(OP, grown)?;
-        let y = self.apply1(Conv { product: Product::Image, of: options.over(image, kernel) }, &[w, x])?;
+        let image = [self.located(OP, grown(0))?, self.located(OP, grown(1))?];
+        let y = self.apply1(options.over(image, kernel, Product::Image), &[w, x])?;
         self.add_bias(OP, y, bias)
     }
 
@@ -208,11 +183,10 @@ fn transposable(options: &ConvOptions, [x, w]: [TensorType; 2], extra: [usize; 2
     let same = options.padding == Padding::Same;
     match extra.into_iter().zip(options.stride.0).find(|&(n, stride)| n > 0 && (same || n >= stride)) {
         None => Ok(()),
-        Some((n, _)) => Err(Error::Argument {
-            argument: "output padding",
-            value: n.to_string(),
-            expected: if same { "0 with same padding" } else { "less than the stride" },
-        }),
+        Some((n, _)) => {
+            let expected = if same { "0 with same padding" } else { "less than the stride" };
+            Err(Error::argument("output padding", n, expected))
+        }
     }
 }
 
@@ -232,9 +206,5 @@ fn grow(options: &ConvOptions, axis: usize, input: usize, kernel: usize, extra: 
         }
     };
     let size = size.map(|s| s.saturating_add(extra)).filter(|&s| s > 0);
-    size.ok_or_else(|| Error::Argument {
-        argument: "padding",
-        value: options.padding.to_string(),
-        expected: "it leaves nothing of the result",
-    })
+    size.ok_or_else(|| Error::argument("padding", options.padding, "it leaves nothing of the result"))
 }

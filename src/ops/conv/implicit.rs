@@ -19,15 +19,6 @@ crate::params! {
     }
 }
 
-/// Rows, columns and depth of a product, for each group.
-pub(super) fn sizes(product: Product, g: &Geometry) -> [usize; 3] {
-    match product {
-        Product::Forward => [g.o, g.n * g.positions(), g.patch()],
-        Product::Image => [g.c, g.n * g.pixels(), g.o * g.taps()],
-        Product::Weight => [g.o, g.patch(), g.n * g.positions()],
-    }
-}
-
 /// How the operands lie in memory: extents of the index along k and along the columns, what b is read
 /// from, and strides.
 struct Layout {
@@ -43,39 +34,24 @@ impl Layout {
     fn new(product: Product, g: &Geometry) -> Layout {
         let (t, k, p, x) = (g.taps(), g.patch(), g.positions(), g.pixels());
         let (window, image, result) = ([g.h.kernel, g.w.kernel], [g.h.input, g.w.input], g.outputs());
-        let (channels, filters) = (g.groups * g.c, g.groups * g.o);
-        match product {
-            Product::Forward => Layout {
-                step: window,
-                column: result,
-                source: image,
-                a: [g.o * k, k, t],
-                b: [g.c * x, x, channels * x],
-                y: [g.o * p, p, filters * p],
-            },
-            Product::Image => Layout {
-                step: window,
-                column: image,
-                source: result,
-                a: [g.o * k, g.o * t, t],
-                b: [g.o * p, p, filters * p],
-                y: [g.c * x, x, channels * x],
-            },
-            Product::Weight => Layout {
-                step: result,
-                column: window,
-                source: image,
-                a: [g.o * p, p, filters * p],
-                b: [g.c * x, channels * x, x],
-                y: [g.o * k, k, t],
-            },
-        }
+        // By group, by channel of it and by sample, or of a filter by tap.
+        let images = [g.c * x, x, g.groups * g.c * x];
+        let results = [g.o * p, p, g.groups * g.o * p];
+        let filters = [g.o * k, k, t];
+        let ([step, column, source], [a, b, y]) = match product {
+            Product::Forward => ([window, result, image], [filters, images, results]),
+            Product::Image => ([window, image, result], [[g.o * k, g.o * t, t], results, images]),
+            Product::Weight => {
+                ([result, window, image], [results, [images[0], images[2], images[1]], filters])
+            }
+        };
+        Layout { step, column, source, a, b, y }
     }
 }
 
 /// The parameters of a call that makes `tiles` tiles, with k in parts of `part`.
 fn params(product: Product, g: &Geometry, kernel: Kernel, part: usize, tiles: usize) -> BlockParams {
-    let [m, n, k] = sizes(product, g);
+    let [m, n, k] = g.sizes(product);
     let layout = Layout::new(product, g);
     let [a_group, a_row, a_step] = layout.a.map(word);
     let [b_group, b_step, b_column] = layout.b.map(word);
@@ -111,26 +87,22 @@ fn params(product: Product, g: &Geometry, kernel: Kernel, part: usize, tiles: us
 }
 
 pub(super) fn lower(cx: &mut Lowering<'_>, product: Product, g: &Geometry, kernel: Kernel, parts: usize) {
-    let [m, n, k] = sizes(product, g);
+    let [m, n, k] = g.sizes(product);
     let part = k.div_ceil(parts).next_multiple_of(kernel.depth);
     let parts = k.div_ceil(part);
     let count = g.groups * m * n;
     let tiles = parts * kernel.tiles(g.groups, m, n);
-    let (mode, quads) = match product {
-        Product::Forward => (0.0, g.patch().is_multiple_of(4)),
-        Product::Image => (1.0, (g.o * g.taps()).is_multiple_of(4)),
-        Product::Weight => (2.0, g.positions().is_multiple_of(4)),
-    };
+    // Neighbours of a along k.
+    let neighbours = if product == Product::Weight { g.positions() } else { k };
     let inputs = match product {
         Product::Forward | Product::Weight => [Slot::Input(1), Slot::Input(0)],
         Product::Image => [columns::turn(cx, g), Slot::Input(1)],
     };
-    let flag = |set: bool| f64::from(u8::from(set));
     let sums = if parts > 1 { cx.scratch(4 * (parts * count) as u64) } else { Slot::Output(0) };
     let call = route::windowed(KernelCall::new(&SHADER, kernel.entry), g)
-        .constant("MODE", mode)
-        .constant("QUADS_A", flag(quads))
-        .constant("RAGGED", flag(!k.is_multiple_of(kernel.depth)))
+        .constant("MODE", f64::from(product as u8))
+        .constant("QUADS_A", f64::from(neighbours.is_multiple_of(4)))
+        .constant("RAGGED", f64::from(!k.is_multiple_of(kernel.depth)))
         .params(&params(product, g, kernel, part, tiles))
         .loops(kernel.loops(part))
         .binds(inputs)

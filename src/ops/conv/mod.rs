@@ -19,7 +19,8 @@ pub(super) use implicit::SHADER as BLOCKS;
 
 use super::Window;
 use super::common::*;
-use geometry::{Geometry, Product};
+use geometry::Geometry;
+use geometry::Product::{self, Forward, Image, Weight};
 
 pub(super) static FAMILY: Family = Family {
     operators: &[
@@ -30,9 +31,10 @@ pub(super) static FAMILY: Family = Family {
     shaders: &[&DIRECT, &COLUMNS, &BLOCKS],
 };
 
-/// What a convolution and its two gradients have in common.
+/// One of the three operators.
 #[derive(Clone, Copy, Debug)]
-struct Convolution {
+struct Conv {
+    product: Product,
     window: Window,
     groups: usize,
     /// Height and width of the image.
@@ -40,33 +42,16 @@ struct Convolution {
     route: ConvRoute,
 }
 
-/// One of the three operators.
-#[derive(Clone, Copy, Debug)]
-struct Conv {
-    product: Product,
-    of: Convolution,
-}
-
-impl Convolution {
-    /// The sizes for an image of `channels`, `filters` filters and a batch of `n`.
-    fn geometry(&self, n: usize, channels: usize, filters: usize) -> Result<Geometry> {
-        let [h, w] = self.window.over_channels(channels, self.image)?;
-        let groups = self.groups;
-        check_groups(groups, [("input channels", channels), ("output channels", filters)])?;
-        Ok(Geometry { n, groups, c: channels / groups, o: filters / groups, h, w })
-    }
-}
-
 /// Refuses groups that do not divide the channels.
 fn check_groups<const N: usize>(groups: usize, channels: [(&'static str, usize); N]) -> Result<()> {
     if groups == 0 {
-        return Err(Error::Argument { argument: "groups", value: "0".to_owned(), expected: "at least 1" });
+        return Err(Error::argument("groups", 0, "at least 1"));
     }
     match channels.into_iter().find(|(_, count)| !count.is_multiple_of(groups)) {
         None => Ok(()),
         Some((argument, count)) => {
             let value = format!("{count} in {groups} groups");
-            Err(Error::Argument { argument, value, expected: "groups must divide the channels" })
+            Err(Error::argument(argument, value, "groups must divide the channels"))
         }
     }
 }
@@ -80,71 +65,48 @@ fn dims(what: &str, ty: TensorType) -> Result<[usize; 4]> {
 impl Conv {
     /// The sizes, from the shapes of the operands.
     fn geometry(&self, inputs: &[TensorType]) -> Result<Geometry> {
-        let (left, right) = (inputs[0], inputs[1]);
-        let disagree = |what: &'static str| Err(Error::shape_mismatch(what, left.shape, right.shape));
-        match self.product {
-            Product::Forward => {
-                let [n, channels, ..] = dims("the image", left)?;
-                let [filters, per_group, ..] = dims("the weight", right)?;
-                let geometry = self.of.geometry(n, channels, filters)?;
-                if per_group != geometry.c {
-                    return disagree("input channels by groups of image and weight");
-                }
-                Ok(geometry)
-            }
-            Product::Image => {
-                let [filters, per_group, ..] = dims("the weight", left)?;
-                let [n, channels, h, w] = dims("the result of the convolution", right)?;
-                let geometry = self.of.geometry(n, per_group.saturating_mul(self.of.groups), filters)?;
-                if channels != filters || [h, w] != geometry.outputs() {
-                    return disagree("channels and size of what the convolution results in");
-                }
-                Ok(geometry)
-            }
-            Product::Weight => {
-                let [n, channels, ..] = dims("the image", left)?;
-                let [results, filters, h, w] = dims("the result of the convolution", right)?;
-                let geometry = self.of.geometry(n, channels, filters)?;
-                if results != n || [h, w] != geometry.outputs() {
-                    return disagree("batch and size of what the convolution results in");
-                }
-                Ok(geometry)
-            }
+        let (image, weight, result) = ("the image", "the weight", "the result of the convolution");
+        let (names, second, disagree) = match self.product {
+            Forward => ([image, weight], Weight, "input channels by groups of image and weight"),
+            Image => ([weight, result], Forward, "channels and size of what the convolution results in"),
+            Weight => ([image, result], Forward, "batch and size of what the convolution results in"),
+        };
+        let (left, right) = (dims(names[0], inputs[0])?, dims(names[1], inputs[1])?);
+        let groups = self.groups;
+        let [n, channels, filters] = match self.product {
+            Forward => [left[0], left[1], right[0]],
+            Image => [right[0], left[1].saturating_mul(groups), left[0]],
+            Weight => [left[0], left[1], right[1]],
+        };
+        let [h, w] = self.window.over_channels(channels, self.image)?;
+        check_groups(groups, [("input channels", channels), ("output channels", filters)])?;
+        let geometry = Geometry { n, groups, c: channels / groups, o: filters / groups, h, w };
+        if right != geometry.dims(second) {
+            return Err(Error::shape_mismatch(disagree, inputs[0].shape, inputs[1].shape));
         }
-    }
-
-    fn output(&self, geometry: &Geometry) -> [usize; 4] {
-        match self.product {
-            Product::Forward => geometry.result_dims(),
-            Product::Image => geometry.image_dims(),
-            Product::Weight => geometry.weight_dims(),
-        }
+        Ok(geometry)
     }
 
     fn evaluate(&self, cx: &Reference<'_>, left: &Array, right: &Array) -> Array {
         let types = [TensorType::f32(left.shape), TensorType::f32(right.shape)];
-        match self.geometry(&types) {
-            Ok(geometry) => Array {
-                shape: cx.outputs[0].shape,
-                data: reference::product(self.product, &geometry, &left.data, &right.data),
-            },
-            // The shape rule has accepted these operands before.
-            Err(_) => Array::full(cx.outputs[0].shape, f64::NAN),
-        }
+        // The shape rule has accepted these operands before.
+        let Ok(geometry) = self.geometry(&types) else { return Array::full(cx.outputs[0].shape, f64::NAN) };
+        let data = reference::product(self.product, &geometry, &left.data, &right.data);
+        Array::new(cx.outputs[0].shape, data)
     }
 }
 
 impl Op for Conv {
     fn name(&self) -> &'static str {
         match self.product {
-            Product::Forward => "conv2d",
-            Product::Image => "conv_transpose2d",
-            Product::Weight => "conv2d_weight_grad",
+            Forward => "conv2d",
+            Image => "conv_transpose2d",
+            Weight => "conv2d_weight_grad",
         }
     }
 
     fn attributes(&self) -> String {
-        let Convolution { window, groups, route, .. } = self.of;
+        let Conv { window, groups, route, .. } = *self;
         let [kh, kw] = window.kernel;
         let mut text = format!("{kh}x{kw}, {}", window.padding);
         for (what, pair) in [("stride", window.stride), ("dilation", window.dilation)] {
@@ -162,8 +124,8 @@ impl Op for Conv {
     }
 
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
-        let geometry = self.geometry(inputs)?;
-        Ok(vec![TensorType::f32(Shape::new(&self.output(&geometry))?)])
+        let dims = self.geometry(inputs)?.dims(self.product);
+        Ok(vec![TensorType::f32(Shape::new(&dims)?)])
     }
 
     fn multiply_adds(&self, inputs: &[TensorType], _: &[TensorType]) -> u64 {
@@ -172,8 +134,7 @@ impl Op for Conv {
 
     fn backward(&self, cx: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
         let (left, right, grad) = (cx.inputs[0], cx.inputs[1], cx.grad());
-        let apply = |product, a, b| cx.graph.apply1(Conv { product, of: self.of }, &[a, b]);
-        use Product::{Forward, Image, Weight};
+        let apply = |product, a, b| cx.graph.apply1(Conv { product, ..*self }, &[a, b]);
         // y = x * w, and each gradient is another of the three products.
         let (left, right) = match self.product {
             Forward => ((Image, right, grad), (Weight, left, grad)),
@@ -187,7 +148,7 @@ impl Op for Conv {
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
         let geometry = self.geometry(cx.inputs)?;
-        route::lower(cx, self.product, &geometry, self.of.route);
+        route::lower(cx, self.product, &geometry, self.route);
         Ok(())
     }
 
@@ -198,7 +159,7 @@ impl Op for Conv {
     fn error_bound(&self, cx: &Reference<'_>, _: &[Array]) -> Vec<Vec<f64>> {
         let (a, b) = (cx.inputs[0].map(f64::abs), cx.inputs[1].map(f64::abs));
         let types = [TensorType::f32(a.shape), TensorType::f32(b.shape)];
-        let terms = self.geometry(&types).map_or(0, |g| g.terms(self.product));
+        let terms = self.geometry(&types).map_or(0, |g| g.sizes(self.product)[2]);
         let mut bound = relative_bound(&self.evaluate(cx, &a, &b), 2.0 + 0.5 * terms as f64);
         // Every product with a subnormal operand may be lost.
         let lost = |x: f64| x - flush(x);

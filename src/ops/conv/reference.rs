@@ -101,15 +101,12 @@ mod tests {
 
     /// Every product by the definition: one loop per index, and nothing else.
     fn by_loops(product: Product, g: &Geometry, left: &[f64], right: &[f64]) -> Vec<f64> {
-        let size: usize = match product {
-            Product::Forward => g.result_dims().iter().product(),
-            Product::Image => g.image_dims().iter().product(),
-            Product::Weight => g.weight_dims().iter().product(),
-        };
+        let size: usize = g.dims(product).iter().product();
         let mut result = vec![0.0; size];
         let at =
             |[_, b, c, d]: [usize; 4], i: usize, j: usize, k: usize, l: usize| ((i * b + j) * c + k) * d + l;
-        let (image, weight, output) = (g.image_dims(), g.weight_dims(), g.result_dims());
+        let (image, weight, output) =
+            (g.dims(Product::Image), g.dims(Product::Weight), g.dims(Product::Forward));
         for n in 0..g.n {
             for o in 0..g.groups * g.o {
                 for c in 0..g.c {
@@ -166,7 +163,11 @@ mod tests {
                 let fill = |dims: [usize; 4], seed: usize| -> Vec<f64> {
                     (0..dims.iter().product()).map(|i| number(i + seed)).collect()
                 };
-                let (x, w, y) = (fill(g.image_dims(), 1), fill(g.weight_dims(), 2), fill(g.result_dims(), 3));
+                let (x, w, y) = (
+                    fill(g.dims(Product::Image), 1),
+                    fill(g.dims(Product::Weight), 2),
+                    fill(g.dims(Product::Forward), 3),
+                );
                 for (kind, left, right) in
                     [(Product::Forward, &x, &w), (Product::Image, &w, &y), (Product::Weight, &x, &y)]
                 {

@@ -103,7 +103,7 @@ const CPU_GRID: usize = 32;
 
 /// The kernel of the implicit product, and into how many parts it splits k.
 fn kernel(profile: &DeviceProfile, product: Product, g: &Geometry) -> (Kernel, usize) {
-    let [m, n, k] = implicit::sizes(product, g);
+    let [m, n, k] = g.sizes(product);
     let (kernel, full) = match profile.kind {
         DeviceKind::Cpu if profile.subgroups != Some((8, 8)) => (ROWS, CPU_GRID),
         DeviceKind::Cpu if m <= LANES_8.rows => (LANES_8, CPU_GRID),

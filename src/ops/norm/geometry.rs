@@ -3,7 +3,8 @@
 use crate::ops::common::*;
 
 crate::params! {
-    pub(super) struct NestParams {
+    #[derive(Default)]
+    struct NestParams {
         n: u32, count: u32, seg: u32, start: u32, seg_step: u32, step: u32,
         splits: u32, part: u32, groups: u32,
         channel_mod: u32, channel_mul: u32, channel_seg: u32,
@@ -12,7 +13,7 @@ crate::params! {
 }
 
 crate::params! {
-    pub(super) struct RunParams {
+    struct RunParams {
         n: u32, run: u32, chunks: u32, groups: u32, group_div: u32, group_mod: u32,
         channel_mod: u32, channel_mul: u32, share: f32, epsilon: f32,
     }
@@ -54,9 +55,17 @@ pub(super) struct Route {
     /// By workgroup, not by thread.
     pub tree: bool,
     /// Parts of a nest.
-    pub splits: usize,
+    splits: usize,
     /// Elements of a part.
     part: usize,
+}
+
+/// How kernels walk nests.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Walk {
+    pub nest: Nest,
+    pub route: Route,
+    params: NestParams,
 }
 
 impl Geometry {
@@ -120,54 +129,44 @@ impl Geometry {
         Nest { n, count, seg: space, start: space, seg_step: n * space, step: 1, contiguous: true }
     }
 
-    /// The parameters of a walk over groups.
-    pub fn group_params(&self, route: Route, epsilon: f32) -> NestParams {
+    /// The walk over groups.
+    pub fn group_walk(&self, kind: DeviceKind, epsilon: f32) -> Walk {
         let nest = self.group_nest();
-        NestParams {
+        let params = NestParams {
             channel_mod: word(self.sections),
             channel_mul: word(self.width),
             channel_seg: u32::from(nest.seg < nest.count && !self.batch),
             group_div: 1,
             epsilon,
-            ..self.params(nest, route)
-        }
+            ..NestParams::default()
+        };
+        self.walk(nest, kind, params)
     }
 
-    /// The parameters of a walk over channels.
-    pub fn channel_params(&self, route: Route) -> NestParams {
+    /// The walk over channels.
+    pub fn channel_walk(&self, kind: DeviceKind) -> Walk {
         let nest = self.channel_nest();
         // The next sample's group.
         let next = if self.batch { 0 } else { word(self.sections) };
-        let by_segment = self.space > 1;
-        NestParams {
+        let [group_seg, group_pos] = if self.space > 1 { [next, 0] } else { [0, next] };
+        let params = NestParams {
             channel_mod: word(nest.n),
             channel_mul: 1,
             group_div: word(self.width),
-            group_seg: if by_segment { next } else { 0 },
-            group_pos: if by_segment { 0 } else { next },
-            ..self.params(nest, route)
-        }
+            group_seg,
+            group_pos,
+            ..NestParams::default()
+        };
+        self.walk(nest, kind, params)
     }
 
-    fn params(&self, nest: Nest, route: Route) -> NestParams {
-        NestParams {
-            n: word(nest.n),
-            count: word(nest.count),
-            seg: word(nest.seg),
-            start: word(nest.start),
-            seg_step: word(nest.seg_step),
-            step: word(nest.step),
-            splits: word(route.splits),
-            part: word(route.part),
-            groups: word(self.groups()),
-            channel_mod: 1,
-            channel_mul: 0,
-            channel_seg: 0,
-            group_div: 1,
-            group_seg: 0,
-            group_pos: 0,
-            epsilon: 0.0,
-        }
+    fn walk(&self, nest: Nest, kind: DeviceKind, params: NestParams) -> Walk {
+        let route = nest.route(kind);
+        let [n, count, seg, groups] = [nest.n, nest.count, nest.seg, self.groups()].map(word);
+        let [start, seg_step, step] = [nest.start, nest.seg_step, nest.step].map(word);
+        let [splits, part] = [route.splits, route.part].map(word);
+        let params = NestParams { n, count, seg, start, seg_step, step, splits, part, groups, ..params };
+        Walk { nest, route, params }
     }
 
     /// An elementwise call over all elements: by runs along the last axis that has statistics or a
@@ -195,8 +194,8 @@ impl Geometry {
             share: 1.0 / self.count() as f32,
             epsilon,
         };
-        call.constant("BY_ELEMENT", flag(by_element))
-            .constant("COLUMNS", flag(columns))
+        call.constant("BY_ELEMENT", f64::from(by_element))
+            .constant("COLUMNS", f64::from(columns))
             .params(&params)
             .loops(run.div_ceil(chunks).div_ceil(4))
             .grid(Grid::linear(n * chunks, 64))
@@ -236,37 +235,40 @@ impl Nest {
     }
 }
 
-impl Route {
+impl Walk {
     /// Whether one call makes both the nests' results and the elements.
     pub fn fused(&self) -> bool {
-        self.splits == 1
+        self.route.splits == 1
     }
 
-    /// Loop iterations of a thread that goes over a part of `nest` twice in blocks of 64 and once more
-    /// by segments, four elements at a time.
-    pub fn loops(&self, nest: Nest) -> usize {
-        if self.tree {
-            return 3 * self.part.div_ceil(256) + 4 * 8;
+    /// Loop iterations of a thread that goes over a part twice in blocks of 64 and once more by
+    /// segments, four elements at a time.
+    fn loops(&self) -> usize {
+        let Route { tree, part, .. } = self.route;
+        if tree {
+            return 3 * part.div_ceil(256) + 4 * 8;
         }
-        let segments = self.part / nest.seg + 2;
-        let segment = nest.seg.min(self.part);
+        let segments = part / self.nest.seg + 2;
+        let segment = self.nest.seg.min(part);
         segments * (segment.div_ceil(64) + 2 * segment.div_ceil(4) + 1 + segment.div_ceil(4))
     }
 
-    /// The grid of a call that makes every part of `nest`.
-    pub fn grid(&self, nest: Nest) -> Grid {
-        Grid::linear(nest.n * self.splits, if self.tree { 1 } else { 64 })
+    /// The call that makes every part of the nests.
+    pub fn parts(&self, call: KernelCall) -> KernelCall {
+        let grid = Grid::linear(self.nest.n * self.route.splits, if self.route.tree { 1 } else { 64 });
+        call.params(&self.params).loops(self.loops()).grid(grid)
     }
 
-    /// Bytes of one number per part.
-    pub fn bytes(&self, nest: Nest) -> u64 {
-        4 * (nest.n * self.splits) as u64
+    /// The call that merges the parts of each nest.
+    pub fn joined(&self, call: KernelCall) -> KernelCall {
+        call.params(&self.params).loops(self.route.splits).grid(Grid::linear(self.nest.n, 64))
     }
-}
 
-/// A Boolean `override` constant.
-pub(super) fn flag(on: bool) -> f64 {
-    f64::from(u8::from(on))
+    /// Scratch for two numbers of every part.
+    pub fn scratch(&self, cx: &mut Lowering<'_>) -> [Slot; 2] {
+        let bytes = 4 * (self.nest.n * self.route.splits) as u64;
+        [cx.scratch(bytes), cx.scratch(bytes)]
+    }
 }
 
 #[cfg(test)]

@@ -8,8 +8,8 @@ mod forward;
 mod geometry;
 
 use super::common::*;
-use crate::graph::Source;
-use forward::{Form, Inference, Normalize, RunningStats};
+use crate::error::Setting;
+use forward::{Form, Normalize, RunningStats};
 use geometry::Geometry;
 
 pub(super) static SHADER: Shader = built_in!(
@@ -83,12 +83,8 @@ impl Kind {
         let space = space.iter().product();
         let sections = if let Kind::Group(groups) = self { groups } else { channels };
         if sections == 0 || !channels.is_multiple_of(sections) {
-            let expected = "groups must divide the channels, axis 1";
-            return Err(Error::Argument {
-                argument: "groups",
-                value: format!("{sections} for shape {x}"),
-                expected,
-            });
+            let value = format!("{sections} for shape {x}");
+            return Err(Error::argument("groups", value, "groups must divide the channels, axis 1"));
         }
         let batch = matches!(self, Kind::Batch | Kind::Inference);
         Ok(Geometry { batch, samples, sections, width: channels / sections, space })
@@ -114,7 +110,7 @@ impl Kind {
         if geometry.count() > 1 {
             return Ok(());
         }
-        Err(Error::Argument { argument, value: format!("1 in shape {x}"), expected })
+        Err(Error::argument(argument, format!("1 in shape {x}"), expected))
     }
 }
 
@@ -176,7 +172,7 @@ impl Graph {
         shift: impl Into<Option<Value>>,
         epsilon: f32,
     ) -> Result<BatchNorm> {
-        let made = self.normalized(Kind::Batch, x, scale.into(), shift.into(), epsilon)?;
+        let made = self.normalized(Kind::Batch, &[x], scale.into(), shift.into(), epsilon)?;
         Ok(BatchNorm { y: made[0], stats: made[1] })
     }
 
@@ -199,19 +195,13 @@ impl Graph {
         const NAME: &str = "update_running_stats";
         let shape = self.operand_shape(NAME, norm.y)?;
         self.operand_shape(NAME, norm.stats)?;
-        if !(0.0..=1.0).contains(&momentum) {
-            let expected = "the share of the new value is from 0 to 1";
-            let error = Error::Argument { argument: "momentum", value: momentum.to_string(), expected };
-            return self.located(NAME, Err(error));
-        }
+        let expected = "the share of the new value is from 0 to 1";
+        let is_share = (0.0..=1.0).contains(&momentum);
+        self.located(NAME, Setting::new("momentum", momentum, is_share, expected).check())?;
         for state in [running_mean, running_variance] {
             self.operand_shape(NAME, state)?;
-            let (name, is_state) = {
-                let recording = self.recording();
-                let source = &recording.values[state.index()].source;
-                (recording.describe(state), matches!(source, Source::State(..)))
-            };
-            if !is_state || running_mean == running_variance {
+            if self.recording().kind(state).is_none() || running_mean == running_variance {
+                let name = self.recording().describe(state);
                 let reason = "running mean and variance are two states";
                 return self.located(NAME, Err(Error::NotWritable { name, reason }));
             }
@@ -239,10 +229,8 @@ impl Graph {
         variance: Value,
         epsilon: f32,
     ) -> Result<Value> {
-        let (scale, shift) = (scale.into(), shift.into());
-        let form = self.form(Kind::Inference, scale, shift, epsilon)?;
-        let inputs: Vec<Value> = [x, mean, variance].into_iter().chain(scale).chain(shift).collect();
-        self.apply1(Inference(form), &inputs)
+        let inputs = [x, mean, variance];
+        Ok(self.normalized(Kind::Inference, &inputs, scale.into(), shift.into(), epsilon)?[0])
     }
 
     /// Layer normalisation (Ba, Kiros and Hinton, arXiv 1607.06450, 2016): as
@@ -262,7 +250,7 @@ impl Graph {
         epsilon: f32,
     ) -> Result<Value> {
         let axis = self.operand_axis("layer_norm", x, axis)?;
-        Ok(self.normalized(Kind::Layer(axis), x, scale.into(), shift.into(), epsilon)?[0])
+        Ok(self.normalized(Kind::Layer(axis), &[x], scale.into(), shift.into(), epsilon)?[0])
     }
 
     /// Group normalisation (Wu and He, ECCV 2018): as [`batch_norm`](Graph::batch_norm), but with
@@ -281,7 +269,7 @@ impl Graph {
         shift: impl Into<Option<Value>>,
         epsilon: f32,
     ) -> Result<Value> {
-        Ok(self.normalized(Kind::Group(groups), x, scale.into(), shift.into(), epsilon)?[0])
+        Ok(self.normalized(Kind::Group(groups), &[x], scale.into(), shift.into(), epsilon)?[0])
     }
 
     /// Instance normalisation (Ulyanov, Vedaldi and Lempitsky, arXiv 1607.08022, 2016): as
@@ -298,30 +286,22 @@ impl Graph {
         shift: impl Into<Option<Value>>,
         epsilon: f32,
     ) -> Result<Value> {
-        Ok(self.normalized(Kind::Instance, x, scale.into(), shift.into(), epsilon)?[0])
+        Ok(self.normalized(Kind::Instance, &[x], scale.into(), shift.into(), epsilon)?[0])
     }
 
+    /// The outputs of the operator, whose inputs are those given, scale and shift.
     #[track_caller]
     fn normalized(
         &self,
         kind: Kind,
-        x: Value,
+        given: &[Value],
         scale: Option<Value>,
         shift: Option<Value>,
         epsilon: f32,
     ) -> Result<Vec<Value>> {
-        let form = self.form(kind, scale, shift, epsilon)?;
-        let inputs: Vec<Value> = [x].into_iter().chain(scale).chain(shift).collect();
+        self.located(kind.name(), Setting::normal("epsilon", epsilon).check())?;
+        let form = Form { kind, scale: scale.is_some(), shift: shift.is_some(), epsilon };
+        let inputs: Vec<Value> = given.iter().copied().chain(scale).chain(shift).collect();
         self.apply(Normalize(form), &inputs)
-    }
-
-    #[track_caller]
-    fn form(&self, kind: Kind, scale: Option<Value>, shift: Option<Value>, epsilon: f32) -> Result<Form> {
-        if !(epsilon.is_normal() && epsilon > 0.0) {
-            let expected = "it must be positive and not subnormal";
-            let error = Error::Argument { argument: "epsilon", value: epsilon.to_string(), expected };
-            return self.located(kind.name(), Err(error));
-        }
-        Ok(Form { kind, scale: scale.is_some(), shift: shift.is_some(), epsilon })
     }
 }
