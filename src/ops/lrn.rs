@@ -1,9 +1,8 @@
 //! Local response normalisation over channels. Shader: `lrn.wgsl`.
 
-use std::ops::RangeInclusive;
-
 use super::common::*;
 use super::runs::Runs;
+use crate::error::Setting;
 
 pub(super) static SHADER: Shader = built_in!("lrn", "../../shaders/lrn.wgsl");
 
@@ -60,21 +59,21 @@ impl Channels {
         let Channels { channels, inner, .. } = *self;
         let channel = i / inner % channels;
         let first = i - channel * inner;
-        let near: RangeInclusive<usize> = channel.saturating_sub(below)..=(channel + above).min(channels - 1);
+        let near = channel.saturating_sub(below)..=(channel + above).min(channels - 1);
         near.map(move |c| first + c * inner)
     }
 }
 
 /// What an element is multiplied with, and the errors of it in f32.
-struct Powers {
-    /// The denominators, before the power.
-    d: Vec<f64>,
-    /// Their relative errors.
-    d_error: Vec<f64>,
-    /// The powers.
-    p: Vec<f64>,
-    /// Their absolute errors.
-    p_error: Vec<f64>,
+struct Power {
+    /// The denominator, before the power.
+    d: f64,
+    /// Its relative error.
+    d_error: f64,
+    /// The power.
+    p: f64,
+    /// Its absolute error.
+    p_error: f64,
 }
 
 impl LocalResponseNorm {
@@ -99,21 +98,18 @@ impl LocalResponseNorm {
         Array::from_fn(x.shape, |i| f64::from(self.k) + self.scale() * squares(i)).data
     }
 
-    fn powers(&self, x: &Array) -> Powers {
-        let (d, beta) = (self.denominators(x), self.beta());
+    fn powers(&self, x: &Array) -> Vec<Power> {
         let count = self.size.min(Channels::new(x.shape).channels) as f64;
-        // Squares and their sum, the scale and its product, k; squares may flush.
-        let finite = |d: f64| (0.5 * count + 2.0) * EPS + (count * self.scale() + 1.0) * FLUSH / d;
-        let d_error: Vec<f64> = d.iter().map(|&d| if self.overflows(d) { 1.0 } else { finite(d) }).collect();
-        let p: Vec<f64> = d.iter().map(|d| d.powf(-beta)).collect();
-        let p_error = d.iter().zip(&d_error).zip(&p).map(|((&d, &d_error), &p)| {
+        let power = |d: f64| {
+            let p = d.powf(-self.beta());
             if self.overflows(d) {
-                return p;
+                return Power { d, d_error: 1.0, p, p_error: p };
             }
-            p * (self.pow_ulps(d) * EPS + beta * d_error) + FLUSH
-        });
-        let p_error = p_error.collect();
-        Powers { d, d_error, p, p_error }
+            // Squares and their sum, the scale and its product, k; squares may flush.
+            let d_error = (0.5 * count + 2.0) * EPS + (count * self.scale() + 1.0) * FLUSH / d;
+            Power { d, d_error, p, p_error: p * (self.pow_ulps(d) * EPS + self.beta() * d_error) + FLUSH }
+        };
+        self.denominators(x).into_iter().map(power).collect()
     }
 
     /// Whether the sum of squares may leave the range of f32, or the denominator that of division.
@@ -136,19 +132,12 @@ impl LocalResponseNorm {
         let Channels { n, channels, inner } = Channels::new(shape);
         let (below, above) = self.reach();
         let runs = Runs::new(profile, n * inner, channels, self.size.min(channels));
+        let [below, above] = [below, above].map(|reach| word(reach.min(channels)));
+        let [n, chunks, span] = [runs.threads, runs.chunks, runs.span].map(word);
+        let ([channels, inner], scale) = ([channels, inner].map(word), self.scale() as f32);
+        let LocalResponseNorm { beta, k, .. } = *self;
         KernelCall::new(&SHADER, entry)
-            .params(&LrnParams {
-                n: word(runs.threads),
-                channels: word(channels),
-                inner: word(inner),
-                chunks: word(runs.chunks),
-                span: word(runs.span),
-                below: word(below.min(channels)),
-                above: word(above.min(channels)),
-                scale: self.scale() as f32,
-                k: self.k,
-                beta: self.beta,
-            })
+            .params(&LrnParams { n, channels, inner, chunks, span, below, above, scale, k, beta })
             .loops(runs.loops)
             .grid(Grid::linear(runs.threads, 64))
     }
@@ -171,19 +160,11 @@ impl Op for LocalResponseNorm {
             return Err(Error::Rank { shape, expected: "at least 2 (batch, channels)" });
         }
         if self.size == 0 {
-            return Err(Error::Argument { argument: "size", value: "0".to_owned(), expected: "at least 1" });
+            return Err(Error::argument("size", 0, "at least 1"));
         }
-        let positive = |v: f32| v.is_normal() && v > 0.0;
-        let factor = self.alpha.is_finite() && self.alpha >= 0.0;
-        for (argument, value, fits, expected) in [
-            ("alpha", self.alpha, factor, "finite and not negative"),
-            ("beta", self.beta, positive(self.beta), "finite, more than 0 and not subnormal"),
-            ("k", self.k, positive(self.k), "finite, more than 0 and not subnormal"),
-        ] {
-            if !fits {
-                return Err(Error::Argument { argument, value: value.to_string(), expected });
-            }
-        }
+        Setting::not_negative("alpha", self.alpha).check()?;
+        Setting::normal("beta", self.beta).check()?;
+        Setting::normal("k", self.k).check()?;
         Ok(vec![inputs[0]])
     }
 
@@ -205,12 +186,11 @@ impl Op for LocalResponseNorm {
     }
 
     fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
-        let of = self.powers(cx.inputs[0]);
-        let bound = |((x, y), (p, p_error)): ((&f64, &f64), (&f64, &f64))| {
+        let elements = cx.inputs[0].data.iter().zip(&results[0].data);
+        let bound = |((x, y), Power { p, p_error, .. }): ((&f64, &f64), Power)| {
             x.abs() * p_error + 0.5 * EPS * y.abs() + (1.0 + p) * FLUSH
         };
-        let elements = cx.inputs[0].data.iter().zip(&results[0].data);
-        vec![elements.zip(of.p.iter().zip(&of.p_error)).map(bound).collect()]
+        vec![elements.zip(self.powers(cx.inputs[0])).map(bound).collect()]
     }
 }
 
@@ -258,12 +238,12 @@ impl Op for LocalResponseNormGrad {
         let of = self.0.powers(cx.inputs[0]);
         // Magnitude and error of dy d^-beta, and of the terms that are added up.
         let direct = |i: usize| {
-            let value = dy[i].abs() * of.p[i];
-            (value, dy[i].abs() * of.p_error[i] + 0.5 * EPS * value + (1.0 + of.p[i]) * FLUSH)
+            let value = dy[i].abs() * of[i].p;
+            (value, dy[i].abs() * of[i].p_error + 0.5 * EPS * value + (1.0 + of[i].p) * FLUSH)
         };
         let term = |i: usize| {
-            let ((a, a_error), q) = (direct(i), x[i].abs() / of.d[i]);
-            let q_error = q * (of.d_error[i] + 2.5 * EPS) + (1.0 + 1.0 / of.d[i]) * FLUSH;
+            let ((a, a_error), q) = (direct(i), x[i].abs() / of[i].d);
+            let q_error = q * (of[i].d_error + 2.5 * EPS) + (1.0 + 1.0 / of[i].d) * FLUSH;
             (a * q, a * q_error + q * a_error + a_error * q_error + 0.5 * EPS * a * q + FLUSH)
         };
         let terms: Vec<(f64, f64)> = (0..x.len()).map(term).collect();

@@ -16,26 +16,40 @@ pub(super) static FAMILY: Family = Family {
     shaders: &[&SHADER],
 };
 
-/// Per row of the last axis, one more than the place of the last index that is not the padding.
+/// What is known of sequences whose padding is this index.
 #[derive(Clone, Copy, Debug)]
-struct SequenceLengths(u32);
+enum Padded {
+    /// Per row of the last axis, one more than the place of the last index that is not the padding.
+    Lengths(u32),
+    /// 1 where an index is not the padding, 0 where it is.
+    Mask(u32),
+}
 
-/// 1 where an index is not the padding, 0 where it is.
-#[derive(Clone, Copy, Debug)]
-struct PaddingMask(u32);
+impl Padded {
+    fn padding(&self) -> u32 {
+        let (Padded::Lengths(padding) | Padded::Mask(padding)) = *self;
+        padding
+    }
+}
 
-impl Op for SequenceLengths {
+impl Op for Padded {
     fn name(&self) -> &'static str {
-        "sequence_lengths"
+        match self {
+            Padded::Lengths(_) => "sequence_lengths",
+            Padded::Mask(_) => "padding_mask",
+        }
     }
 
     fn attributes(&self) -> String {
-        format!("padding={}", self.0)
+        format!("padding={}", self.padding())
     }
 
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
         expect_dtype("the indices operand", inputs[0], DType::U32)?;
         let shape = inputs[0].shape;
+        if let Padded::Mask(_) = self {
+            return Ok(vec![TensorType::f32(shape)]);
+        }
         let Some((_, rows)) = shape.dims().split_last() else {
             return Err(Error::Rank { shape, expected: "at least 1 ([.., time])" });
         };
@@ -44,7 +58,7 @@ impl Op for SequenceLengths {
 
     /// Any index will do; and a bound on the lengths is none on the indices.
     fn index_limit(&self, _: &[TensorType]) -> Option<(usize, u32)> {
-        Some((0, u32::MAX))
+        matches!(self, Padded::Lengths(_)).then_some((0, u32::MAX))
     }
 
     fn backward(&self, _: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
@@ -54,62 +68,23 @@ impl Op for SequenceLengths {
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
         let n = cx.outputs[0].numel();
         let time = cx.inputs[0].numel() / n;
-        let call = KernelCall::new(&SHADER, "sequence_lengths")
-            .params(&SequenceParams { n: word(n), time: word(time), padding: self.0 })
-            .binds([Slot::Input(0), Slot::Output(0)])
-            .loops(time)
-            .grid(Grid::linear(n, 64));
-        cx.call(call);
+        let call = KernelCall::new(&SHADER, self.name())
+            .params(&SequenceParams { n: word(n), time: word(time), padding: self.padding() })
+            .binds([Slot::Input(0), Slot::Output(0)]);
+        cx.call(match self {
+            Padded::Lengths(_) => call.loops(time).grid(Grid::linear(n, 64)),
+            Padded::Mask(_) => call.elementwise("n", n, 1),
+        });
         Ok(())
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
-        let index = cx.inputs[0];
-        let time = index.data.len() / cx.outputs[0].numel();
-        let length = |row: usize| {
-            let row = &index.data[row * time..(row + 1) * time];
-            row.iter().rposition(|&i| i != f64::from(self.0)).map_or(0.0, |last| last as f64 + 1.0)
-        };
+        let (index, n) = (&cx.inputs[0].data, cx.outputs[0].numel());
+        let is_kept = |&i: &f64| i != f64::from(self.padding());
+        // Of the mask, a row is an index.
+        let rows: Vec<&[f64]> = index.chunks(index.len() / n).collect();
+        let length = |row: usize| rows[row].iter().rposition(is_kept).map_or(0.0, |last| last as f64 + 1.0);
         vec![Array::from_fn(cx.outputs[0].shape, length)]
-    }
-
-    fn error_bound(&self, _: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
-        vec![vec![0.0; results[0].data.len()]]
-    }
-}
-
-impl Op for PaddingMask {
-    fn name(&self) -> &'static str {
-        "padding_mask"
-    }
-
-    fn attributes(&self) -> String {
-        format!("padding={}", self.0)
-    }
-
-    fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
-        expect_dtype("the indices operand", inputs[0], DType::U32)?;
-        Ok(vec![TensorType::f32(inputs[0].shape)])
-    }
-
-    fn backward(&self, _: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
-        Some(Ok(vec![None]))
-    }
-
-    fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
-        let n = cx.outputs[0].numel();
-        let call = KernelCall::new(&SHADER, "padding_mask")
-            .params(&SequenceParams { n: word(n), time: 1, padding: self.0 })
-            .binds([Slot::Input(0), Slot::Output(0)])
-            .elementwise("n", n, 1);
-        cx.call(call);
-        Ok(())
-    }
-
-    fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
-        let index = cx.inputs[0];
-        let keep = |i: usize| if index.data[i] == f64::from(self.0) { 0.0 } else { 1.0 };
-        vec![Array::from_fn(index.shape, keep)]
     }
 
     fn error_bound(&self, _: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
@@ -142,7 +117,7 @@ impl Graph {
     /// [`Error::DTypeMismatch`] unless the indices are u32; [`Error::Rank`] for a single index.
     #[track_caller]
     pub fn sequence_lengths(&self, indices: Value, padding: u32) -> Result<Value> {
-        self.apply1(SequenceLengths(padding), &[indices])
+        self.apply1(Padded::Lengths(padding), &[indices])
     }
 
     /// 1 where an index is not `padding` and 0 where it is: u32 `indices` of any shape give f32 of
@@ -152,7 +127,7 @@ impl Graph {
     /// [`Error::DTypeMismatch`] unless the indices are u32.
     #[track_caller]
     pub fn padding_mask(&self, indices: Value, padding: u32) -> Result<Value> {
-        self.apply1(PaddingMask(padding), &[indices])
+        self.apply1(Padded::Mask(padding), &[indices])
     }
 }
 
