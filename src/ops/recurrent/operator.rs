@@ -69,7 +69,7 @@ impl Spec {
 
     /// Operands of the product with the recurrent weight: h, and `r h` beside it where the reset gate
     /// acts before the product.
-    fn previous(&self) -> usize {
+    pub fn previous(&self) -> usize {
         if self.cell == Cell::Gru(GruReset::Before) { 2 } else { 1 }
     }
 

@@ -44,16 +44,12 @@ impl Jitter {
 pub(super) fn bounds(results: &[Array], hidden: usize, run: impl Fn(Jitter) -> Vec<Array>) -> Vec<Vec<f64>> {
     let disturbed = [run(Jitter::seeded(1)), run(Jitter::seeded(2))];
     let of = |(number, result): (usize, &Array)| {
-        let mut all = Vec::with_capacity(result.data.len());
-        for (group, exact) in result.data.chunks(hidden).enumerate() {
-            let gap = |run: &Vec<Array>| {
-                let off = &run[number].data[group * hidden..group * hidden + exact.len()];
-                exact.iter().zip(off).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
-            };
-            let gap = disturbed.iter().map(gap).fold(0.0, f64::max);
-            all.extend(exact.iter().map(|r| 4.0 * gap + 4.0 * EPS * r.abs() + 4.0 * FLUSH));
-        }
-        all
+        let neighbours = |(group, exact): (usize, &[f64])| {
+            let off = disturbed.iter().flat_map(|run| exact.iter().zip(&run[number].data[group * hidden..]));
+            let gap = off.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+            exact.iter().map(move |r| 4.0 * gap + 4.0 * EPS * r.abs() + 4.0 * FLUSH).collect::<Vec<_>>()
+        };
+        result.data.chunks(hidden).enumerate().flat_map(neighbours).collect()
     };
     results.iter().enumerate().map(of).collect()
 }
@@ -74,14 +70,8 @@ impl CellActivation {
         match self {
             CellActivation::Tanh => 1.0 - y * y,
             CellActivation::Sigmoid => y * (1.0 - y),
-            CellActivation::HardSigmoid => {
-                if y > 0.0 && y < 1.0 {
-                    1.0 / 6.0
-                } else {
-                    0.0
-                }
-            }
-            CellActivation::Relu => f64::from(u8::from(y > 0.0)),
+            CellActivation::HardSigmoid => f64::from(y > 0.0 && y < 1.0) / 6.0,
+            CellActivation::Relu => f64::from(y > 0.0),
             CellActivation::Linear => 1.0,
         }
     }
@@ -102,10 +92,6 @@ struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    fn new(spec: &'a Spec, operands: &'a [&'a Array], extents: Extents) -> Self {
-        Parts { spec, operands, extents }
-    }
-
     fn part(&self, part: Part) -> Option<&'a [f64]> {
         let at = self.spec.parts.iter().position(|&p| p == part)?;
         Some(&self.operands[at].data)
@@ -114,19 +100,16 @@ impl<'a> Parts<'a> {
     /// A row `[hidden]` of a part `[batch, hidden]`, all `otherwise` where there is none.
     fn row(&self, part: Part, number: usize, otherwise: f64) -> Vec<f64> {
         let h = self.extents.hidden;
-        self.part(part).map_or(vec![otherwise; h], |p| p[number * h..(number + 1) * h].to_vec())
+        self.part(part).map_or(vec![otherwise; h], |p| p[number * h..][..h].to_vec())
     }
 
     fn length(&self, number: usize) -> usize {
         self.part(Part::Lengths).map_or(self.extents.time, |l| l[number] as usize)
     }
 
-    fn bias(&self, column: usize) -> f64 {
-        self.part(Part::Bias).map_or(0.0, |b| b[column])
-    }
-
-    fn peephole(&self, gate: usize, unit: usize) -> f64 {
-        self.part(Part::Peepholes).map_or(0.0, |p| p[gate * self.extents.hidden + unit])
+    /// An element of a part, 0 where there is none.
+    fn number(&self, part: Part, at: usize) -> f64 {
+        self.part(part).map_or(0.0, |p| p[at])
     }
 
     fn time_of(&self, s: usize) -> usize {
@@ -156,17 +139,25 @@ fn product(
     sum
 }
 
-/// What a sequence leaves.
+/// What a sequence leaves: what there is of every step, in the order of the results, and states.
 struct Trace {
-    y: Vec<f64>,
+    steps: Vec<Vec<f64>>,
     states: [Vec<f64>; 2],
-    previous: Vec<f64>,
-    saved: Vec<f64>,
 }
 
-/// The states of all sequences, `[count, batch, hidden]`.
-fn all_states<'a>(cell: Cell, of: impl Iterator<Item = &'a [Vec<f64>; 2]> + Clone) -> Vec<f64> {
-    (0..cell.states()).flat_map(|number| of.clone().flat_map(move |states| states[number].clone())).collect()
+/// The results of all sequences, among which the states `[count, batch, hidden]` are number `states_at`.
+fn results(
+    parts: &Parts<'_>,
+    types: &[TensorType],
+    states_at: usize,
+    one: impl Fn(usize) -> Trace + Sync + Send,
+) -> Vec<Array> {
+    let traces: Vec<Trace> = (0..parts.extents.batch).into_par_iter().map(one).collect();
+    let steps = |number: usize| traces.iter().flat_map(|t| t.steps[number].clone()).collect();
+    let mut data: Vec<Vec<f64>> = (0..traces[0].steps.len()).map(steps).collect();
+    let states = |number: usize| traces.iter().flat_map(move |t| t.states[number].clone());
+    data.insert(states_at, (0..parts.spec.cell.states()).flat_map(states).collect());
+    types.iter().zip(data).map(|(ty, data)| Array::new(ty.shape, data)).collect()
 }
 
 pub(super) fn forward(
@@ -176,17 +167,12 @@ pub(super) fn forward(
     types: &[TensorType],
     jitter: Jitter,
 ) -> Vec<Array> {
-    let parts = Parts::new(spec, &inputs[2..], extents);
-    let (xw, u) = (&inputs[0].data, &inputs[1].data);
-    let one = |b: usize| {
-        let line = extents.time * spec.cell.gates() * extents.hidden;
-        sequence(&parts, b, &xw[b * line..(b + 1) * line], u, jitter.of_sequence(b))
-    };
-    let traces: Vec<Trace> = (0..extents.batch).into_par_iter().map(one).collect();
-    let join = |pick: &dyn Fn(&Trace) -> &Vec<f64>| traces.iter().flat_map(|t| pick(t).clone()).collect();
-    let states = all_states(spec.cell, traces.iter().map(|t| &t.states));
-    let data = [join(&|t| &t.y), states, join(&|t| &t.previous), join(&|t| &t.saved)];
-    types.iter().zip(data).map(|(ty, data)| Array::new(ty.shape, data)).collect()
+    let parts = Parts { spec, operands: &inputs[2..], extents };
+    let line = extents.time * spec.cell.gates() * extents.hidden;
+    results(&parts, types, 1, |b| {
+        let xw = &inputs[0].data[b * line..][..line];
+        sequence(&parts, b, xw, &inputs[1].data, jitter.of_sequence(b))
+    })
 }
 
 /// One sequence forward in the order its steps are taken.
@@ -196,34 +182,28 @@ fn sequence(parts: &Parts<'_>, number: usize, xw: &[f64], u: &[f64], mut jitter:
     let mut h = parts.row(Part::Hidden, number, 0.0);
     let mut c = parts.row(Part::Cell, number, 0.0);
     let mask = parts.row(Part::Mask, number, 1.0);
-    let wide = if spec.cell == Cell::Gru(GruReset::Before) { 2 } else { 1 };
-    let mut trace = Trace {
-        y: vec![0.0; time * hidden],
-        states: [Vec::new(), Vec::new()],
-        previous: vec![0.0; time * wide * hidden],
-        saved: vec![0.0; time * spec.saved() * hidden],
-    };
+    let (wide, kept) = (spec.previous() * hidden, spec.saved() * hidden);
+    let [mut y, mut previous, mut saved] = [hidden, wide, kept].map(|width| vec![0.0; time * width]);
     for t in (0..time).map(|s| parts.time_of(s)) {
-        let previous = &mut trace.previous[t * wide * hidden..(t + 1) * wide * hidden];
         let masked = h.iter().zip(&mask).map(|(h, m)| jitter.apply(h * m, 0.5, h * m));
         let masked: Vec<f64> = masked.collect();
-        previous[..hidden].copy_from_slice(&masked);
-        let saved = &mut trace.saved[t * spec.saved() * hidden..(t + 1) * spec.saved() * hidden];
-        let step = Step { parts, xw: &xw[t * columns..(t + 1) * columns], u, masked: &masked, h: &h, c: &c };
+        let (operand, scaled) = previous[t * wide..][..wide].split_at_mut(hidden);
+        operand.copy_from_slice(&masked);
+        let saved = &mut saved[t * kept..][..kept];
+        let step = Step { parts, xw: &xw[t * columns..][..columns], u, masked: &masked, h: &h, c: &c };
         let (new_h, new_c) = match spec.cell {
             Cell::Simple => (step.simple(&mut jitter), c.clone()),
             Cell::Lstm => step.lstm(saved, &mut jitter),
-            Cell::Gru(reset) => (step.gru(reset, saved, &mut previous[hidden..], &mut jitter), c.clone()),
+            Cell::Gru(reset) => (step.gru(reset, saved, scaled, &mut jitter), c.clone()),
         };
         if t < parts.length(number) {
             (h, c) = (new_h, new_c);
         } else if spec.cell == Cell::Lstm {
             saved[4 * hidden..].copy_from_slice(&c);
         }
-        trace.y[t * hidden..(t + 1) * hidden].copy_from_slice(&h);
+        y[t * hidden..][..hidden].copy_from_slice(&h);
     }
-    trace.states = [h, c];
-    trace
+    Trace { steps: vec![y, previous, saved], states: [h, c] }
 }
 
 /// A step forward.
@@ -239,7 +219,7 @@ struct Step<'a> {
 impl Step<'_> {
     fn input(&self, gate: usize, j: usize, jitter: &mut Jitter) -> f64 {
         let column = gate * self.parts.extents.hidden + j;
-        let (x, b) = (self.xw[column], self.parts.bias(column));
+        let (x, b) = (self.xw[column], self.parts.number(Part::Bias, column));
         jitter.apply(x + b, 2.0, x.abs() + b.abs())
     }
 
@@ -264,7 +244,7 @@ impl Step<'_> {
         for j in 0..hidden {
             let mut sum = |gate: usize| sums[gate * hidden + j] + self.input(gate, j, jitter);
             let [i, f, g, o] = [sum(0), sum(1), sum(2), sum(3)];
-            let peep = |gate: usize| self.parts.peephole(gate, j);
+            let peep = |gate: usize| self.parts.number(Part::Peepholes, gate * hidden + j);
             let i = spec.gate.rounded(i + peep(0) * self.c[j], jitter);
             let f = spec.gate.rounded(f + peep(1) * self.c[j], jitter);
             let g = spec.activation.rounded(g, jitter);
@@ -280,10 +260,9 @@ impl Step<'_> {
 
     fn gru(&self, reset: GruReset, saved: &mut [f64], scaled: &mut [f64], jitter: &mut Jitter) -> Vec<f64> {
         let (spec, hidden) = (self.parts.spec, self.parts.extents.hidden);
-        let width = 3 * hidden;
-        let recurrent = |gate: usize, j: usize| match reset {
-            GruReset::After => self.parts.bias(width + gate * hidden + j),
-            GruReset::Before => 0.0,
+        let (width, is_after) = (3 * hidden, reset == GruReset::After);
+        let recurrent = |gate: usize, j: usize| {
+            if is_after { self.parts.number(Part::Bias, width + gate * hidden + j) } else { 0.0 }
         };
         let gates = product(self.masked, self.u, width, 0..2 * hidden, jitter);
         let mut gate = |number: usize, j: usize| {
@@ -292,17 +271,13 @@ impl Step<'_> {
         };
         let r: Vec<f64> = (0..hidden).map(|j| gate(0, j)).collect();
         let z: Vec<f64> = (0..hidden).map(|j| gate(1, j)).collect();
-        let q = match reset {
-            GruReset::After => product(self.masked, self.u, width, 2 * hidden..width, jitter),
-            GruReset::Before => {
-                scaled.iter_mut().zip(r.iter().zip(self.masked)).for_each(|(s, (r, h))| *s = r * h);
-                product(scaled, self.u, width, 2 * hidden..width, jitter)
-            }
-        };
+        scaled.iter_mut().zip(r.iter().zip(self.masked)).for_each(|(s, (r, h))| *s = r * h);
+        let operand = if is_after { self.masked } else { scaled };
+        let q = product(operand, self.u, width, 2 * hidden..width, jitter);
         let mut h = vec![0.0; hidden];
         for j in 0..hidden {
             let q = q[j] + recurrent(2, j);
-            let by = if reset == GruReset::After { r[j] } else { 1.0 };
+            let by = if is_after { r[j] } else { 1.0 };
             let n = spec.activation.rounded(self.input(2, j, jitter) + by * q, jitter);
             let (fresh, kept) = ((1.0 - z[j]) * n, z[j] * self.h[j]);
             h[j] = jitter.apply(fresh + kept, 2.0, fresh.abs() + kept.abs());
@@ -316,13 +291,6 @@ impl Step<'_> {
     }
 }
 
-/// What a sequence gets on the way back.
-struct Slopes {
-    input: Vec<f64>,
-    recurrent: Vec<f64>,
-    states: [Vec<f64>; 2],
-}
-
 pub(super) fn backward(
     op: &RecurGrad,
     extents: Extents,
@@ -331,18 +299,9 @@ pub(super) fn backward(
     jitter: Jitter,
 ) -> Vec<Array> {
     let spec = &op.spec;
-    let parts = Parts::new(spec, &inputs[2 + usize::from(op.has_dy)..], extents);
+    let parts = Parts { spec, operands: &inputs[2 + usize::from(op.has_dy)..], extents };
     let one = |b: usize| sequence_back(op, &parts, inputs, b, jitter.of_sequence(b));
-    let all: Vec<Slopes> = (0..extents.batch).into_par_iter().map(one).collect();
-    let join = |pick: &dyn Fn(&Slopes) -> &Vec<f64>| all.iter().flat_map(|s| pick(s).clone()).collect();
-    let mut data: Vec<Vec<f64>> = vec![join(&|s| &s.input)];
-    if spec.splits() {
-        data.push(join(&|s| &s.recurrent));
-    }
-    if op.initial {
-        data.push(all_states(spec.cell, all.iter().map(|s| &s.states)));
-    }
-    types.iter().zip(data).map(|(ty, data)| Array::new(ty.shape, data)).collect()
+    results(&parts, types, 1 + usize::from(spec.splits()), one)
 }
 
 /// One sequence backward.
@@ -352,52 +311,35 @@ fn sequence_back(
     inputs: &[&Array],
     number: usize,
     mut jitter: Jitter,
-) -> Slopes {
+) -> Trace {
     let Extents { batch, time, hidden, .. } = parts.extents;
     let (spec, columns) = (&op.spec, op.spec.cell.gates() * hidden);
-    let saved = spec.saved().max(1) * hidden;
-    let recorded = &inputs[1].data[number * time * saved..(number + 1) * time * saved];
-    let last = |state: usize| match parts.part(Part::Last) {
-        Some(all) => all[(state * batch + number) * hidden..(state * batch + number + 1) * hidden].to_vec(),
-        None => vec![0.0; hidden],
-    };
-    let mut dh = last(0);
-    let mut dc = if spec.cell == Cell::Lstm { last(1) } else { vec![0.0; hidden] };
+    let (kept, is_lstm) = (spec.saved().max(1) * hidden, spec.cell == Cell::Lstm);
+    let recorded = &inputs[1].data[number * time * kept..][..time * kept];
+    let mut dh = parts.row(Part::Last, number, 0.0);
+    let mut dc = if is_lstm { parts.row(Part::Last, batch + number, 0.0) } else { vec![0.0; hidden] };
     let mask = parts.row(Part::Mask, number, 1.0);
     let initial_cell = parts.row(Part::Cell, number, 0.0);
-    let mut all = Slopes {
-        input: vec![0.0; time * columns],
-        recurrent: vec![0.0; time * columns],
-        states: [Vec::new(), Vec::new()],
-    };
+    let [mut input, mut recurrent] = [0, 1].map(|_| vec![0.0; time * columns]);
     for s in (0..time).rev() {
         let t = parts.time_of(s);
         if op.has_dy {
-            let dy = &inputs[2].data[(number * time + t) * hidden..(number * time + t + 1) * hidden];
+            let dy = &inputs[2].data[(number * time + t) * hidden..];
             dh.iter_mut().zip(dy).for_each(|(dh, dy)| *dh = jitter.apply(*dh + dy, 1.0, dh.abs() + dy.abs()));
         }
         if t < parts.length(number) {
             let c_before = match s {
-                1.. if spec.cell == Cell::Lstm => {
-                    let at = parts.time_of(s - 1) * saved;
-                    &recorded[at + 4 * hidden..at + 5 * hidden]
-                }
+                1.. if is_lstm => &recorded[parts.time_of(s - 1) * kept..][4 * hidden..5 * hidden],
                 _ => &initial_cell[..],
             };
-            let step = BackStep {
-                parts,
-                u: &inputs[0].data,
-                saved: &recorded[t * saved..(t + 1) * saved],
-                c_before,
-                mask: &mask,
-            };
-            let input = &mut all.input[t * columns..(t + 1) * columns];
-            let recurrent = &mut all.recurrent[t * columns..(t + 1) * columns];
+            let saved = &recorded[t * kept..][..kept];
+            let step = BackStep { parts, u: &inputs[0].data, saved, c_before, mask: &mask };
+            let input = &mut input[t * columns..][..columns];
+            let recurrent = &mut recurrent[t * columns..][..columns];
             match spec.cell {
                 Cell::Simple => step.simple(&mut dh, input, &mut jitter),
                 Cell::Lstm => step.lstm(&mut dh, &mut dc, input, &mut jitter),
-                Cell::Gru(GruReset::After) => step.gru_after(&mut dh, [input, recurrent], &mut jitter),
-                Cell::Gru(GruReset::Before) => step.gru_before(&mut dh, input, &mut jitter),
+                Cell::Gru(reset) => step.gru(reset, &mut dh, [input, recurrent], &mut jitter),
             }
         }
         if s > 0 && spec.truncate > 0 && s % spec.truncate == 0 {
@@ -405,8 +347,8 @@ fn sequence_back(
             dc.fill(0.0);
         }
     }
-    all.states = [dh, dc];
-    all
+    let steps = if spec.splits() { vec![input, recurrent] } else { vec![input] };
+    Trace { steps, states: [dh, dc] }
 }
 
 /// A step backward: turns the gradients of the states after it into those before it.
@@ -448,7 +390,7 @@ impl BackStep<'_> {
         let (spec, hidden) = (self.parts.spec, self.parts.extents.hidden);
         for j in 0..hidden {
             let [i, f, g, o, c] = [0, 1, 2, 3, 4].map(|part| self.saved(part, j));
-            let peep = |gate: usize| self.parts.peephole(gate, j);
+            let peep = |gate: usize| self.parts.number(Part::Peepholes, gate * hidden + j);
             let shown = spec.activation.rounded(c, jitter);
             let d_o = dh[j] * shown * spec.gate.slope(o);
             let d_o = jitter.apply(d_o, 4.0, dh[j] * shown);
@@ -468,32 +410,25 @@ impl BackStep<'_> {
         (0..hidden).for_each(|j| dh[j] = product[j] * self.mask[j]);
     }
 
-    fn gru_after(&self, dh: &mut [f64], [input, recurrent]: [&mut [f64]; 2], jitter: &mut Jitter) {
+    fn gru(&self, reset: GruReset, dh: &mut [f64], [input, recurrent]: [&mut [f64]; 2], jitter: &mut Jitter) {
         let (spec, hidden) = (self.parts.spec, self.parts.extents.hidden);
-        let mut direct = vec![0.0; hidden];
+        let is_after = reset == GruReset::After;
         for j in 0..hidden {
-            let [r, z, n, q, h] = [0, 1, 2, 3, 4].map(|part| self.saved(part, j));
-            let mut rounded = |d: f64, scale: f64| jitter.apply(d, 4.0, scale);
-            let d_n = rounded(dh[j] * (1.0 - z) * spec.activation.slope(n), dh[j]);
-            let d_z = rounded(dh[j] * (h - n) * spec.gate.slope(z), dh[j] * (h.abs() + n.abs()));
-            let d_r = rounded(d_n * q * spec.gate.slope(r), d_n * q);
-            direct[j] = dh[j] * z;
-            for (gate, [d, of_product]) in [[d_r; 2], [d_z; 2], [d_n, d_n * r]].into_iter().enumerate() {
-                (input[gate * hidden + j], recurrent[gate * hidden + j]) = (d, of_product);
-            }
-        }
-        let product = self.through(recurrent, 0, jitter);
-        (0..hidden).for_each(|j| dh[j] = direct[j] + product[j] * self.mask[j]);
-    }
-
-    fn gru_before(&self, dh: &mut [f64], input: &mut [f64], jitter: &mut Jitter) {
-        let (spec, hidden) = (self.parts.spec, self.parts.extents.hidden);
-        for j in 0..hidden {
-            let [_, z, n, h] = [0, 1, 2, 3].map(|part| self.saved(part, j));
+            let [r, z, n, h] = [0, 1, 2, if is_after { 4 } else { 3 }].map(|part| self.saved(part, j));
             let mut rounded = |d: f64, scale: f64| jitter.apply(d, 4.0, scale);
             let d_n = rounded(dh[j] * (1.0 - z) * spec.activation.slope(n), dh[j]);
             let d_z = rounded(dh[j] * (h - n) * spec.gate.slope(z), dh[j] * (h.abs() + n.abs()));
             (input[hidden + j], input[2 * hidden + j]) = (d_z, d_n);
+            if is_after {
+                let q = self.saved(3, j);
+                input[j] = rounded(d_n * q * spec.gate.slope(r), d_n * q);
+                (recurrent[j], recurrent[hidden + j], recurrent[2 * hidden + j]) = (input[j], d_z, d_n * r);
+            }
+        }
+        if is_after {
+            let product = self.through(recurrent, 0, jitter);
+            (0..hidden).for_each(|j| dh[j] = dh[j] * self.saved(1, j) + product[j] * self.mask[j]);
+            return;
         }
         let scaled = self.through(&input[2 * hidden..], 2 * hidden, jitter);
         for j in 0..hidden {
