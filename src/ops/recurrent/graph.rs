@@ -1,4 +1,4 @@
-use super::operator::{Recur, one_of};
+use super::operator::{Part, Recur, one_of};
 use super::{Cell, Extents, GruReset, Recurrence, RecurrentOptions, RecurrentWeights};
 use crate::ops::common::*;
 
@@ -77,8 +77,15 @@ impl Graph {
         weights: RecurrentWeights,
         options: &RecurrentOptions,
     ) -> Result<Recurrence> {
-        let extents = self.check_recurrence(cell, x, &weights, options)?;
-        self.recurrence_of(cell, extents, x, &weights, options).map_err(|e| e.of_operator(cell.name()))
+        let op = cell.name();
+        let parts = Part::given(&weights, options);
+        let operands =
+            [x, weights.input, weights.recurrent].into_iter().chain(parts.iter().map(|part| part.1));
+        for value in operands.chain(options.initial.iter().copied()) {
+            self.operand_shape(op, value)?;
+        }
+        let extents = self.located(op, self.check_recurrence(cell, x, &weights, &parts, options))?;
+        self.recurrence_of(cell, extents, x, &weights, options).map_err(|e| e.of_operator(op))
     }
 
     /// One product for the input of all steps, then one operator.
@@ -118,74 +125,51 @@ impl Graph {
         self.less(steps, lengths)
     }
 
-    #[track_caller]
     fn check_recurrence(
         &self,
         cell: Cell,
         x: Value,
         weights: &RecurrentWeights,
+        parts: &[(Part, Value)],
         options: &RecurrentOptions,
     ) -> Result<Extents> {
-        let op = cell.name();
-        let operands =
-            [Some(x), Some(weights.input), Some(weights.recurrent), weights.bias, weights.peepholes];
-        let optional = [options.lengths, options.recurrent_mask];
-        for value in operands.into_iter().chain(optional).flatten().chain(options.initial.iter().copied()) {
-            self.operand_shape(op, value)?;
+        let [x, input, recurrent] = [x, weights.input, weights.recurrent].map(|value| self.type_of(value));
+        expect_dtype("the sequence", x, DType::F32)?;
+        let extents = Extents::new(cell, x.shape, input.shape, recurrent.shape)?;
+        let Extents { batch, time, hidden, .. } = extents;
+        expect_dtype("the input weight", input, DType::F32)?;
+        expect_dtype("the recurrent weight", recurrent, DType::F32)?;
+        if let Some(peepholes) = weights.peepholes.filter(|_| cell != Cell::Lstm) {
+            let value = self.type_of(peepholes);
+            return Err(Error::argument("peepholes", value, "only an LSTM has them"));
         }
-        let ty = |value: Value| self.type_of(value);
-        self.located(op, check(cell, ty(x), weights, options, ty))
-    }
-}
-
-fn check(
-    cell: Cell,
-    x: TensorType,
-    weights: &RecurrentWeights,
-    options: &RecurrentOptions,
-    ty: impl Fn(Value) -> TensorType,
-) -> Result<Extents> {
-    expect_dtype("the sequence", x, DType::F32)?;
-    let (input, recurrent) = (ty(weights.input), ty(weights.recurrent));
-    let extents = Extents::new(cell, x.shape, input.shape, recurrent.shape)?;
-    let Extents { batch, time, hidden, .. } = extents;
-    expect_dtype("the input weight", input, DType::F32)?;
-    expect_dtype("the recurrent weight", recurrent, DType::F32)?;
-    let f32 = |dims: &[usize]| Shape::new(dims).map(TensorType::f32);
-    if let Some(bias) = weights.bias {
-        Extents::expect(
-            "bias and gates by hidden units",
-            ty(bias),
-            TensorType::f32(cell.bias_shape(hidden)),
-        )?;
-    }
-    if let Some(peepholes) = weights.peepholes {
-        if cell != Cell::Lstm {
-            let value = ty(peepholes).to_string();
-            return Err(Error::Argument { argument: "peepholes", value, expected: "only an LSTM has them" });
+        let count = options.initial.len();
+        if count != 0 && count != cell.states() {
+            let expected =
+                if cell == Cell::Lstm { "an LSTM has two, h and c" } else { "this cell has one, h" };
+            return Err(Error::argument("initial states", count, expected));
         }
-        Extents::expect("peepholes and 3 by hidden units", ty(peepholes), f32(&[3, hidden])?)?;
+        for &(part, value) in parts {
+            let (what, wanted) = match part {
+                Part::Bias => ("bias and gates by hidden units", TensorType::f32(cell.bias_shape(hidden))),
+                Part::Peepholes => ("peepholes and 3 by hidden units", TensorType::f32([3, hidden])),
+                Part::Mask => ("recurrent mask and batch by hidden units", TensorType::f32([batch, hidden])),
+                Part::Lengths => ("lengths and batch", TensorType::u32([batch])),
+                Part::Hidden | Part::Cell | Part::Last => {
+                    ("initial state and batch by hidden units", TensorType::f32([batch, hidden]))
+                }
+            };
+            let found = self.type_of(value);
+            if found.shape != wanted.shape {
+                return Err(Error::shape_mismatch(what, found.shape, wanted.shape));
+            }
+            expect_dtype(what, found, wanted.dtype)?;
+        }
+        if options.truncate == Some(0) {
+            return Err(Error::argument("truncate", 0, "at least 1 step"));
+        }
+        // A step of no time has no last state.
+        debug_assert!(time > 0, "shapes without elements are refused where they are declared");
+        Ok(extents)
     }
-    let state = f32(&[batch, hidden])?;
-    if !options.initial.is_empty() && options.initial.len() != cell.states() {
-        let expected = if cell == Cell::Lstm { "an LSTM has two, h and c" } else { "this cell has one, h" };
-        let value = options.initial.len().to_string();
-        return Err(Error::Argument { argument: "initial states", value, expected });
-    }
-    for &initial in &options.initial {
-        Extents::expect("initial state and batch by hidden units", ty(initial), state)?;
-    }
-    if let Some(mask) = options.recurrent_mask {
-        Extents::expect("recurrent mask and batch by hidden units", ty(mask), state)?;
-    }
-    if let Some(lengths) = options.lengths {
-        Extents::expect("lengths and batch", ty(lengths), TensorType::u32([batch]))?;
-    }
-    if options.truncate == Some(0) {
-        let value = "0".to_owned();
-        return Err(Error::Argument { argument: "truncate", value, expected: "at least 1 step" });
-    }
-    // A step of no time has no last state.
-    debug_assert!(time > 0, "shapes without elements are refused where they are declared");
-    Ok(extents)
 }

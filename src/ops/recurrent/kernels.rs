@@ -6,41 +6,38 @@
 //! batches, and put large weights into panels first.
 
 use super::operator::{Part, RecurGrad, Spec};
-use super::{Cell, CellActivation, Extents, GruReset, RecurrentRoute};
-use crate::kernel::Bind;
+use super::{Cell, Extents, GruReset, RecurrentRoute};
 use crate::ops::common::*;
 
 /// The shader of a cell with the products for any device, and with those for subgroups of 8.
 macro_rules! cell {
-    ($plain:ident, $lanes:ident, $name:literal, $($path:literal),+) => {
-        pub(in crate::ops) static $plain: Shader = built_in!(
-            $name,
-            $($path,)+
-            "../../../shaders/recurrent_plain.wgsl",
-            "../../../shaders/recurrent.wgsl"
-        );
-        pub(in crate::ops) static $lanes: Shader = built_in!(
-            $name,
-            $($path,)+
-            "../../../shaders/recurrent_lanes.wgsl",
-            "../../../shaders/recurrent.wgsl"
-        );
+    ($name:literal, $($path:literal),+) => {
+        [
+            built_in!(
+                $name,
+                $($path,)+
+                "../../../shaders/recurrent_plain.wgsl",
+                "../../../shaders/recurrent.wgsl"
+            ),
+            built_in!(
+                $name,
+                $($path,)+
+                "../../../shaders/recurrent_lanes.wgsl",
+                "../../../shaders/recurrent.wgsl"
+            ),
+        ]
     };
 }
-cell!(
-    SIMPLE,
-    SIMPLE_LANES,
-    "simple_rnn",
-    "../../../shaders/simple_rnn.wgsl",
-    "../../../shaders/recurrent_steps.wgsl"
-);
-cell!(LSTM, LSTM_LANES, "lstm", "../../../shaders/lstm.wgsl", "../../../shaders/recurrent_steps.wgsl");
-cell!(GRU, GRU_LANES, "gru", "../../../shaders/gru.wgsl", "../../../shaders/recurrent_steps.wgsl");
-cell!(GRU_BEFORE, GRU_BEFORE_LANES, "gru_before", "../../../shaders/gru_before.wgsl");
+static SIMPLE: [Shader; 2] =
+    cell!("simple_rnn", "../../../shaders/simple_rnn.wgsl", "../../../shaders/recurrent_steps.wgsl");
+static LSTM: [Shader; 2] =
+    cell!("lstm", "../../../shaders/lstm.wgsl", "../../../shaders/recurrent_steps.wgsl");
+static GRU: [Shader; 2] = cell!("gru", "../../../shaders/gru.wgsl", "../../../shaders/recurrent_steps.wgsl");
+static GRU_BEFORE: [Shader; 2] = cell!("gru_before", "../../../shaders/gru_before.wgsl");
 
 /// Every shader of the family.
 pub(in crate::ops) const SHADERS: [&Shader; 8] =
-    [&SIMPLE, &LSTM, &GRU, &GRU_BEFORE, &SIMPLE_LANES, &LSTM_LANES, &GRU_LANES, &GRU_BEFORE_LANES];
+    [&SIMPLE[0], &LSTM[0], &GRU[0], &GRU_BEFORE[0], &SIMPLE[1], &LSTM[1], &GRU[1], &GRU_BEFORE[1]];
 
 crate::params! {
     struct StepParams {
@@ -92,13 +89,13 @@ struct Form {
 impl Form {
     fn choose(profile: &DeviceProfile, spec: &Spec, extents: Extents) -> Form {
         let lanes = profile.kind == DeviceKind::Cpu && profile.subgroups == Some((8, 8));
-        let [plain, shuffled]: [&'static Shader; 2] = match spec.cell {
-            Cell::Simple => [&SIMPLE, &SIMPLE_LANES],
-            Cell::Lstm => [&LSTM, &LSTM_LANES],
-            Cell::Gru(GruReset::After) => [&GRU, &GRU_LANES],
-            Cell::Gru(GruReset::Before) => [&GRU_BEFORE, &GRU_BEFORE_LANES],
+        let shaders = match spec.cell {
+            Cell::Simple => &SIMPLE,
+            Cell::Lstm => &LSTM,
+            Cell::Gru(GruReset::After) => &GRU,
+            Cell::Gru(GruReset::Before) => &GRU_BEFORE,
         };
-        let shader = if lanes { shuffled } else { plain };
+        let shader = &shaders[usize::from(lanes)];
         let wide = lanes && extents.batch > NARROW_BATCH;
         let rows = if wide { 16 } else { 8 };
         let whole = extents.hidden.next_multiple_of(32);
@@ -123,14 +120,9 @@ impl Form {
     }
 }
 
-fn kernel_number(activation: CellActivation) -> f64 {
-    let place = CellActivation::ALL.iter().position(|&a| a == activation);
-    place.map_or(f64::NAN, |at| at as f64)
-}
-
 /// The small operands as the kernels take them: a binding, and where in it each part begins.
 struct Small {
-    bind: Bind,
+    bind: Slot,
     parts: Vec<(Part, u32)>,
 }
 
@@ -139,19 +131,15 @@ impl Small {
     /// `stand_in`.
     fn new(cx: &mut Lowering<'_>, form: Form, spec: &Spec, first: usize, stand_in: Slot) -> Self {
         let words: Vec<usize> = cx.inputs[first..].iter().map(|ty| ty.numel()).collect();
-        let mut end = 0;
-        let starts = spec.parts.iter().zip(&words).map(|(&part, &n)| {
-            end += n;
-            (part, word(end - n))
-        });
-        let parts: Vec<(Part, u32)> = starts.collect();
+        let start = |(at, &part): (usize, &Part)| (part, word(words[..at].iter().sum()));
+        let parts = spec.parts.iter().enumerate().map(start).collect();
         let slots: Vec<Slot> = (0..words.len()).map(|i| Slot::Input(first + i)).collect();
         let bind = match slots[..] {
             [] => stand_in,
             [only] => only,
             _ => pack(cx, form.shader, &slots, &words),
         };
-        Small { bind: bind.into(), parts }
+        Small { bind, parts }
     }
 
     fn at(&self, part: Part) -> u32 {
@@ -161,14 +149,8 @@ impl Small {
 
 fn pack(cx: &mut Lowering<'_>, shader: &'static Shader, slots: &[Slot], words: &[usize]) -> Slot {
     let n = words.iter().sum();
-    let mut ends = [word(n); 6];
-    let mut end = 0;
-    for (place, &count) in ends.iter_mut().zip(words) {
-        end += count;
-        *place = word(end);
-    }
-    let params =
-        PackParams { ends_lo: [ends[0], ends[1], ends[2], ends[3]], ends_hi: [ends[4], ends[5]], n: word(n) };
+    let [a, b, c, d, e, f] = [1, 2, 3, 4, 5, 6].map(|count| word(words.iter().take(count).sum()));
+    let params = PackParams { ends_lo: [a, b, c, d], ends_hi: [e, f], n: word(n) };
     let packed = cx.scratch(4 * n as u64);
     let sources = (0..6).map(|i| slots.get(i).copied().unwrap_or(slots[0]));
     let call = KernelCall::new(shader, "pack").params(&params).grid(Grid::linear(n, 64));
@@ -183,18 +165,13 @@ fn arrange(
     form: Form,
     given: Slot,
     [rows, columns]: [usize; 2],
-    [row_stride, column_stride]: [usize; 2],
+    strides: [usize; 2],
     panel: usize,
 ) -> Slot {
     let n = rows * columns.next_multiple_of(panel);
-    let params = ArrangeParams {
-        n: word(n),
-        rows: word(rows),
-        panel: word(panel),
-        columns: word(columns),
-        row_stride: word(row_stride),
-        column_stride: word(column_stride),
-    };
+    let [rows, columns, panel] = [rows, columns, panel].map(word);
+    let [row_stride, column_stride] = strides.map(word);
+    let params = ArrangeParams { n: word(n), rows, panel, columns, row_stride, column_stride };
     let arranged = cx.scratch(4 * n as u64);
     let call = KernelCall::new(form.shader, "arrange").params(&params).grid(Grid::linear(n, 64));
     cx.call(call.binds([given, arranged]));
@@ -240,11 +217,12 @@ impl Calls<'_> {
             lengths_at: small.at(Part::Lengths),
             last_at: small.at(Part::Last),
         };
+        // Shaders know a function by its place among `CellActivation::ALL`.
         let mut call = KernelCall::new(self.form.shader, entry)
             .constant("WIDTH", width as f64)
             .constant("STAGED", (width * self.staged * rows / 4) as f64)
-            .constant("ACTIVATION", kernel_number(spec.activation))
-            .constant("GATE", kernel_number(spec.gate));
+            .constant("ACTIVATION", f64::from(spec.activation as u8))
+            .constant("GATE", f64::from(spec.gate as u8));
         for (name, on) in [
             ("WIDE", rows == 16),
             ("REVERSE", spec.reverse),
@@ -256,7 +234,7 @@ impl Calls<'_> {
             ("HAS_DY", self.has_dy),
             ("HAS_LAST", spec.has(Part::Last)),
         ] {
-            call = call.constant(name, f64::from(u8::from(on)));
+            call = call.constant(name, f64::from(on));
         }
         call.params(&params).grid(Grid::linear(batch.div_ceil(rows) * tiles, 1))
     }
@@ -286,26 +264,25 @@ impl Calls<'_> {
     }
 }
 
-/// The kernels of a step, or of a range of steps, each bound to the operands that it uses.
+/// A kernel of a step, or of a range of steps, by its names forward and backward.
 #[derive(Clone, Copy, Debug)]
-enum Entry {
-    /// All steps of a range.
-    Sequence,
-    /// One step.
-    Step,
-    /// The gates of a step whose candidate waits for them.
-    Gates,
-    /// The candidate of such a step.
-    Candidate,
+struct Entry {
+    names: [&'static str; 2],
+    /// Whether it makes the gates of a step alone, whose candidate waits for them: it makes no states,
+    /// and needs no gradient of `y`.
+    is_partial: bool,
 }
 
 impl Form {
     /// The kernels that a range of steps takes, in the order of the way forward.
     fn entries(&self, cell: Cell) -> &'static [Entry] {
         match (self.sequence, cell) {
-            (true, _) => &[Entry::Sequence],
-            (false, Cell::Gru(GruReset::Before)) => &[Entry::Gates, Entry::Candidate],
-            (false, _) => &[Entry::Step],
+            (true, _) => &[Entry { names: ["forward_sequence", "backward_sequence"], is_partial: false }],
+            (false, Cell::Gru(GruReset::Before)) => &[
+                Entry { names: ["forward_gates", "backward_gates"], is_partial: true },
+                Entry { names: ["forward_candidate", "backward_candidate"], is_partial: false },
+            ],
+            (false, _) => &[Entry { names: ["forward_step", "backward_step"], is_partial: false }],
         }
     }
 }
@@ -319,20 +296,15 @@ pub(super) fn forward(cx: &mut Lowering<'_>, spec: &Spec, extents: Extents) {
         Some(panel) => (arrange(cx, form, Slot::Input(1), [hidden, columns], [columns, 1], panel), panel),
         None => (Slot::Input(1), columns),
     };
-    let passes = if spec.cell == Cell::Gru(GruReset::Before) { 2 } else { 1 };
+    let passes = spec.previous();
     let calls = Calls { spec, extents, form, small, weight, has_dy: false, staged: 1, passes };
     let [y, states, previous, saved] = [0, 1, 2, 3].map(Slot::Output);
     let has_saved = cx.outputs.len() > 3;
     for range in calls.ranges(cx.profile) {
         for entry in form.entries(spec.cell) {
-            let (name, outputs) = match entry {
-                Entry::Sequence => ("forward_sequence", vec![y, states, previous]),
-                Entry::Step => ("forward_step", vec![y, states, previous]),
-                Entry::Gates => ("forward_gates", vec![y, previous]),
-                Entry::Candidate => ("forward_candidate", vec![y, states, previous]),
-            };
-            let call = calls.call(name, range).loops(calls.range_loops(range));
-            let call = call.binds([Slot::Input(0), weight.0]).bind(calls.small.bind).binds(outputs);
+            let call = calls.call(entry.names[0], range).loops(calls.range_loops(range));
+            let call = call.binds([Slot::Input(0), weight.0, calls.small.bind, y]);
+            let call = call.binds((!entry.is_partial).then_some(states)).bind(previous);
             cx.call(call.binds(has_saved.then_some(saved)));
         }
     }
@@ -356,16 +328,10 @@ pub(super) fn backward(cx: &mut Lowering<'_>, op: &RecurGrad, extents: Extents) 
     let dy = if op.has_dy { Slot::Input(2) } else { Slot::Input(0) };
     for range in calls.ranges(cx.profile).into_iter().rev() {
         for entry in form.entries(spec.cell).iter().rev() {
-            let (name, reads_dy) = match entry {
-                Entry::Sequence => ("backward_sequence", true),
-                Entry::Step => ("backward_step", true),
-                Entry::Gates => ("backward_gates", false),
-                Entry::Candidate => ("backward_candidate", true),
-            };
-            let call = calls.call(name, range).loops(calls.range_loops(range));
-            let call = call.bind(weight.0).bind(calls.small.bind).binds([Slot::Input(1)]);
-            let call = call.binds(reads_dy.then_some(dy)).binds(products.iter().copied());
-            cx.call(call.binds([carry]));
+            let call = calls.call(entry.names[1], range).loops(calls.range_loops(range));
+            let call = call.binds([weight.0, calls.small.bind, Slot::Input(1)]);
+            let call = call.binds((!entry.is_partial).then_some(dy)).binds(products.iter().copied());
+            cx.call(call.bind(carry));
         }
     }
     // What the first step's gates give to the initial state; the sequence of a cell with two products
@@ -374,7 +340,6 @@ pub(super) fn backward(cx: &mut Lowering<'_>, op: &RecurGrad, extents: Extents) 
     if op.initial && !complete {
         let calls = Calls { form: Form { width: TILE, ..form }, ..calls };
         let call = calls.call("initial_grad", [0, 0]).loops(calls.step_loops());
-        let call = call.bind(weight.0).bind(calls.small.bind);
-        cx.call(call.binds([products[products.len() - 1], carry]));
+        cx.call(call.binds([weight.0, calls.small.bind, products[products.len() - 1], carry]));
     }
 }

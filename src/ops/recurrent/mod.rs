@@ -87,24 +87,13 @@ impl Extents {
         };
         if Some(columns) != hidden.checked_mul(cell.gates()) {
             let wanted = Shape::from([hidden, hidden.saturating_mul(cell.gates())]);
-            return Err(Error::shape_mismatch(
-                "recurrent weight and gates by hidden units",
-                recurrent,
-                wanted,
-            ));
+            let what = "recurrent weight and gates by hidden units";
+            return Err(Error::shape_mismatch(what, recurrent, wanted));
         }
         let wanted = Shape::from([features, columns]);
         if input != wanted {
             return Err(Error::shape_mismatch("input weight and features by gates", input, wanted));
         }
         Ok(Extents { batch, time, features, hidden })
-    }
-
-    /// Refuses an operand that should have this shape.
-    fn expect(what: &'static str, found: TensorType, wanted: TensorType) -> Result<()> {
-        if found.shape != wanted.shape {
-            return Err(Error::shape_mismatch(what, found.shape, wanted.shape));
-        }
-        super::expect_dtype(what, found, wanted.dtype)
     }
 }

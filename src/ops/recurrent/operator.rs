@@ -18,6 +18,22 @@ pub(super) enum Part {
     Last,
 }
 
+impl Part {
+    /// Those that a recurrence is given, in the order of the operator's inputs.
+    pub fn given(weights: &RecurrentWeights, options: &RecurrentOptions) -> Vec<(Part, Value)> {
+        let mut initial = options.initial.iter().copied();
+        let parts = [
+            (Part::Bias, weights.bias),
+            (Part::Hidden, initial.next()),
+            (Part::Cell, initial.next()),
+            (Part::Mask, options.recurrent_mask),
+            (Part::Peepholes, weights.peepholes),
+            (Part::Lengths, options.lengths),
+        ];
+        parts.into_iter().filter_map(|(part, value)| Some((part, value?))).collect()
+    }
+}
+
 /// What a recurrence computes, apart from its sizes.
 #[derive(Clone, Debug)]
 pub(super) struct Spec {
@@ -110,16 +126,7 @@ impl Recur {
         weights: &RecurrentWeights,
         options: &RecurrentOptions,
     ) -> Result<Vec<Value>> {
-        let mut initial = options.initial.iter().copied();
-        let optional = [
-            (Part::Bias, weights.bias),
-            (Part::Hidden, initial.next()),
-            (Part::Cell, initial.next()),
-            (Part::Mask, options.recurrent_mask),
-            (Part::Peepholes, weights.peepholes),
-            (Part::Lengths, options.lengths),
-        ];
-        let present: Vec<(Part, Value)> = optional.into_iter().filter_map(|(p, v)| Some((p, v?))).collect();
+        let (parts, values): (Vec<Part>, Vec<Value>) = Part::given(weights, options).into_iter().unzip();
         let spec = Spec {
             cell,
             activation: options.activation,
@@ -127,11 +134,13 @@ impl Recur {
             reverse: options.reverse,
             truncate: options.truncate.unwrap_or(0),
             route: options.route,
-            parts: present.iter().map(|&(part, _)| part).collect(),
+            parts,
         };
-        let mut inputs = vec![xw, weights.recurrent];
-        inputs.extend(present.into_iter().map(|(_, value)| value));
-        g.apply(Recur(spec), &inputs)
+        g.apply(Recur(spec), &[vec![xw, weights.recurrent], values].concat())
+    }
+
+    fn extents(&self, products: Shape) -> Extents {
+        extents(products, self.0.cell.gates())
     }
 
     fn part(&self, part: Part) -> Option<usize> {
@@ -252,7 +261,7 @@ impl Op for Recur {
     }
 
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
-        let Extents { batch, time, hidden, .. } = extents(inputs[0].shape, self.0.cell.gates());
+        let Extents { batch, time, hidden, .. } = self.extents(inputs[0].shape);
         let mut outputs = vec![
             TensorType::f32([batch, time, hidden]),
             TensorType::f32([self.0.cell.states(), batch, hidden]),
@@ -279,25 +288,25 @@ impl Op for Recur {
     }
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
-        kernels::forward(cx, &self.0, extents(cx.inputs[0].shape, self.0.cell.gates()));
+        kernels::forward(cx, &self.0, self.extents(cx.inputs[0].shape));
         Ok(())
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
-        let extents = extents(cx.inputs[0].shape, self.0.cell.gates());
+        let extents = self.extents(cx.inputs[0].shape);
         reference::forward(&self.0, extents, &cx.inputs, cx.outputs, Jitter::none())
     }
 
     fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
-        let extents = extents(cx.inputs[0].shape, self.0.cell.gates());
+        let extents = self.extents(cx.inputs[0].shape);
         let run = |jitter| reference::forward(&self.0, extents, &cx.inputs, cx.outputs, jitter);
         reference::bounds(results, extents.hidden, run)
     }
 }
 
 impl RecurGrad {
-    fn extents(&self, inputs: &[TensorType]) -> Extents {
-        extents(inputs[1].shape, self.spec.saved().max(1))
+    fn extents(&self, recorded: Shape) -> Extents {
+        extents(recorded, self.spec.saved().max(1))
     }
 }
 
@@ -315,12 +324,9 @@ impl Op for RecurGrad {
     }
 
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
-        let Extents { batch, time, hidden, .. } = self.extents(inputs);
+        let Extents { batch, time, hidden, .. } = self.extents(inputs[1].shape);
         let products = TensorType::f32([batch, time, self.spec.cell.gates() * hidden]);
-        let mut outputs = vec![products];
-        if self.spec.splits() {
-            outputs.push(products);
-        }
+        let mut outputs = vec![products; 1 + usize::from(self.spec.splits())];
         if self.initial {
             outputs.push(TensorType::f32([self.spec.cell.states(), batch, hidden]));
         }
@@ -328,18 +334,17 @@ impl Op for RecurGrad {
     }
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
-        kernels::backward(cx, self, self.extents(cx.inputs));
+        kernels::backward(cx, self, self.extents(cx.inputs[1].shape));
         Ok(())
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
-        let types: Vec<TensorType> = cx.inputs.iter().map(|a| TensorType::f32(a.shape)).collect();
-        reference::backward(self, self.extents(&types), &cx.inputs, cx.outputs, Jitter::none())
+        let extents = self.extents(cx.inputs[1].shape);
+        reference::backward(self, extents, &cx.inputs, cx.outputs, Jitter::none())
     }
 
     fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
-        let types: Vec<TensorType> = cx.inputs.iter().map(|a| TensorType::f32(a.shape)).collect();
-        let extents = self.extents(&types);
+        let extents = self.extents(cx.inputs[1].shape);
         let run = |jitter| reference::backward(self, extents, &cx.inputs, cx.outputs, jitter);
         reference::bounds(results, extents.hidden, run)
     }
