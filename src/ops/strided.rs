@@ -1,6 +1,8 @@
 //! Index arithmetic that strided kernels share: loop nests over up to six dimensions, merged
 //! where operands are contiguous across them.
 
+use std::array;
+
 use crate::shape::MAX_RANK;
 
 /// A loop nest with one set of strides per operand.
@@ -89,12 +91,9 @@ impl Nest {
 
 /// Six words aligned at the back: the inner four and the outer two.
 fn words(values: &[usize], fill: u32) -> ([u32; 4], [u32; 2]) {
-    let mut all = [fill; MAX_RANK];
     let lead = MAX_RANK - values.len();
-    for (slot, &value) in all[lead..].iter_mut().zip(values) {
-        *slot = super::word(value);
-    }
-    let [a, b, c, d, e, f] = all;
+    let [a, b, c, d, e, f]: [u32; MAX_RANK] =
+        array::from_fn(|axis| axis.checked_sub(lead).map_or(fill, |at| super::word(values[at])));
     ([c, d, e, f], [a, b])
 }
 

@@ -23,22 +23,21 @@ pub(super) fn elements(g: &Geometry) -> usize {
 /// Writes the patches out first, or adds them up last. A pointwise convolution's patches are its
 /// images.
 pub(super) fn lower(cx: &mut Lowering<'_>, product: Product, g: &Geometry) {
-    let columns = |cx: &mut Lowering<'_>| cx.scratch(4 * elements(g) as u64);
     match product {
         Product::Forward => {
-            let patches = spread(cx, g, Slot::Input(0), columns);
+            let patches = spread(cx, g);
             multiply(cx, product, g, [Slot::Input(1), patches, Slot::Output(0)]);
         }
         Product::Image if g.is_pointwise() => {
             multiply(cx, product, g, [Slot::Input(0), Slot::Input(1), Slot::Output(0)]);
         }
         Product::Image => {
-            let patches = columns(cx);
+            let patches = cx.scratch(4 * elements(g) as u64);
             multiply(cx, product, g, [Slot::Input(0), Slot::Input(1), patches]);
             gather(cx, g, patches);
         }
         Product::Weight => {
-            let patches = spread(cx, g, Slot::Input(0), columns);
+            let patches = spread(cx, g);
             let count = g.groups * g.o * g.patch();
             let sums = if g.n > 1 { cx.scratch(4 * (g.n * count) as u64) } else { Slot::Output(0) };
             multiply(cx, product, g, [Slot::Input(1), patches, sums]);
@@ -66,16 +65,13 @@ fn params(g: &Geometry, threads: usize) -> ColumnsParams {
     ColumnsParams { threads: word(threads), ih, iw, oh, ow, top, left }
 }
 
-fn spread(
-    cx: &mut Lowering<'_>,
-    g: &Geometry,
-    image: Slot,
-    columns: impl Fn(&mut Lowering<'_>) -> Slot,
-) -> Slot {
+/// The patches of the images in input 0.
+fn spread(cx: &mut Lowering<'_>, g: &Geometry) -> Slot {
+    let image = Slot::Input(0);
     if g.is_pointwise() {
         return image;
     }
-    let patches = columns(cx);
+    let patches = cx.scratch(4 * elements(g) as u64);
     let (entry, threads) = match cx.profile.kind {
         DeviceKind::Cpu => ("spread", elements(g) / g.w.output),
         DeviceKind::Gpu => ("spread_wide", elements(g)),

@@ -134,16 +134,16 @@ impl Op for Conv {
 
     fn backward(&self, cx: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
         let (left, right, grad) = (cx.inputs[0], cx.inputs[1], cx.grad());
-        let apply = |product, a, b| cx.graph.apply1(Conv { product, ..*self }, &[a, b]);
         // y = x * w, and each gradient is another of the three products.
-        let (left, right) = match self.product {
-            Forward => ((Image, right, grad), (Weight, left, grad)),
-            Image => ((Weight, grad, right), (Forward, grad, left)),
-            Weight => ((Image, grad, right), (Forward, left, grad)),
+        let products = match self.product {
+            Forward => [(Image, right, grad), (Weight, left, grad)],
+            Image => [(Weight, grad, right), (Forward, grad, left)],
+            Weight => [(Image, grad, right), (Forward, left, grad)],
         };
-        let gradient = |needed: bool, (product, a, b)| needed.then(|| apply(product, a, b)).transpose();
-        let left = gradient(cx.needs[0], left);
-        Some(left.and_then(|left| Ok(vec![left, gradient(cx.needs[1], right)?])))
+        let gradient = |((product, a, b), needed): (_, &bool)| {
+            needed.then(|| cx.graph.apply1(Conv { product, ..*self }, &[a, b])).transpose()
+        };
+        Some(products.into_iter().zip(cx.needs).map(gradient).collect())
     }
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {

@@ -107,33 +107,19 @@ fn gradients(form: Form, cx: &Backward<'_>) -> Result<Vec<Option<Value>>> {
     Ok(found)
 }
 
-/// Mean and variance of each group, by two passes.
-fn moments(x: &Array, geometry: Geometry) -> [Vec<f64>; 2] {
-    let count = geometry.count() as f64;
-    let average = |term: &dyn Fn(usize) -> f64| {
-        let mut sums = vec![0.0; geometry.groups()];
-        (0..x.data.len()).for_each(|i| sums[geometry.group_of(i)] += term(i));
-        sums.iter().map(|sum| sum / count).collect::<Vec<f64>>()
+/// Mean and variance of each group, by two passes, and the median of its first, middle and last element.
+fn statistics(x: &Array, geometry: Geometry) -> [Vec<f64>; 3] {
+    let mut groups = vec![Vec::new(); geometry.groups()];
+    x.data.iter().enumerate().for_each(|(i, &value)| groups[geometry.group_of(i)].push(value));
+    let of = |group: &Vec<f64>| {
+        let count = group.len() as f64;
+        let mean = group.iter().sum::<f64>() / count;
+        let variance = group.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / count;
+        let [a, b, c] = [0, group.len() / 2, group.len() - 1].map(|place| group[place]);
+        [mean, variance, f64::max(a.min(b), a.max(b).min(c))]
     };
-    let mean = average(&|i| x.data[i]);
-    let variance = average(&|i| (x.data[i] - mean[geometry.group_of(i)]).powi(2));
-    [mean, variance]
-}
-
-/// The median of the first, middle and last element of each group.
-fn anchors(x: &Array, geometry: Geometry) -> Vec<f64> {
-    let mut members = vec![0; geometry.groups()];
-    let mut picked = vec![[0.0; 3]; geometry.groups()];
-    for (i, &value) in x.data.iter().enumerate() {
-        let group = geometry.group_of(i);
-        for (slot, place) in [0, geometry.count() / 2, geometry.count() - 1].into_iter().enumerate() {
-            if members[group] == place {
-                picked[group][slot] = value;
-            }
-        }
-        members[group] += 1;
-    }
-    picked.into_iter().map(|[a, b, c]| f64::max(a.min(b), a.max(b).min(c))).collect()
+    let all: Vec<[f64; 3]> = groups.iter().map(of).collect();
+    [0, 1, 2].map(|row| all.iter().map(|group| group[row]).collect())
 }
 
 impl Op for Normalize {
@@ -199,9 +185,9 @@ impl Op for Normalize {
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
         let x = cx.inputs[0];
         let Ok(geometry) = self.0.kind.geometry(x.shape) else { return Vec::new() };
-        let [mean, variance] = match self.0.is_given() {
-            true => [1, 2].map(|input| cx.inputs[input].data.clone()),
-            false => moments(x, geometry),
+        let [mean, variance, anchor] = match self.0.is_given() {
+            true => [1, 2, 1].map(|input| cx.inputs[input].data.clone()),
+            false => statistics(x, geometry),
         };
         let epsilon = f64::from(self.0.epsilon);
         let rstd: Vec<f64> = variance.iter().map(|v| 1.0 / (v + epsilon).sqrt()).collect();
@@ -211,13 +197,8 @@ impl Op for Normalize {
             (x.data[i] - mean[group]) * rstd[group] * scale + shift
         };
         let y = Array::from_fn(x.shape, value);
-        let [anchor, shift] = if self.0.is_given() {
-            [mean.clone(), vec![0.0; mean.len()]]
-        } else {
-            let anchor = anchors(x, geometry);
-            let shift = (0..mean.len()).map(|k| (anchor[k] - mean[k]) * rstd[k]).collect();
-            [anchor, shift]
-        };
+        let shift = |k: usize| if self.0.is_given() { 0.0 } else { (anchor[k] - mean[k]) * rstd[k] };
+        let shift = (0..mean.len()).map(shift).collect();
         vec![y, Array::new(cx.outputs[1].shape, [mean, variance, anchor, shift, rstd].concat())]
     }
 

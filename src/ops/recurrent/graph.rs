@@ -98,7 +98,7 @@ impl Graph {
         weights: &RecurrentWeights,
         options: &RecurrentOptions,
     ) -> Result<Recurrence> {
-        let Extents { batch, time, features, hidden } = extents;
+        let Extents { batch, time, hidden } = extents;
         let mut x = x;
         if let Some(lengths) = options.lengths {
             // Padding is zeroed first: a product with what may be infinite there would make the
@@ -106,7 +106,7 @@ impl Graph {
             let steps = self.valid_steps(lengths, batch, time)?;
             x = self.select(self.reshape(steps, [batch, time, 1])?, x, self.scalar_constant(0.0))?;
         }
-        let rows = self.reshape(x, [batch * time, features])?;
+        let rows = self.reshape(x, [batch * time, self.shape_of(x).dims()[2]])?;
         let products = self.matmul(rows, weights.input)?;
         let products = self.reshape(products, [batch, time, cell.gates() * hidden])?;
         let made = Recur::record(self, cell, products, weights, options)?;
@@ -136,7 +136,7 @@ impl Graph {
         let [x, input, recurrent] = [x, weights.input, weights.recurrent].map(|value| self.type_of(value));
         expect_dtype("the sequence", x, DType::F32)?;
         let extents = Extents::new(cell, x.shape, input.shape, recurrent.shape)?;
-        let Extents { batch, time, hidden, .. } = extents;
+        let Extents { batch, time, hidden } = extents;
         expect_dtype("the input weight", input, DType::F32)?;
         expect_dtype("the recurrent weight", recurrent, DType::F32)?;
         if let Some(peepholes) = weights.peepholes.filter(|_| cell != Cell::Lstm) {

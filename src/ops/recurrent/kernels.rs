@@ -100,15 +100,12 @@ impl Form {
         let rows = if wide { 16 } else { 8 };
         let whole = extents.hidden.next_multiple_of(32);
         let bytes = 4 * rows * whole * spec.cell.gates();
-        let most = |limit: u32| usize::try_from(limit).unwrap_or(usize::MAX);
         let sequence = match spec.route {
             RecurrentRoute::Sequence => true,
             RecurrentRoute::Steps => false,
             RecurrentRoute::Auto => {
-                whole <= WIDEST
-                    && whole <= most(profile.max_invocations)
-                    && whole <= most(profile.max_workgroup_size[0])
-                    && bytes <= most(profile.max_workgroup_bytes)
+                let threads = profile.max_invocations.min(profile.max_workgroup_size[0]) as usize;
+                whole <= WIDEST.min(threads) && bytes <= profile.max_workgroup_bytes as usize
             }
         };
         let width = if sequence { whole } else { TILE };
@@ -198,7 +195,7 @@ impl Calls<'_> {
     /// The call of `entry` for steps `first` to `last`.
     fn call(&self, entry: &'static str, [first, last]: [usize; 2]) -> KernelCall {
         let (spec, small, Form { rows, width, .. }) = (self.spec, &self.small, self.form);
-        let Extents { batch, time, hidden, .. } = self.extents;
+        let Extents { batch, time, hidden } = self.extents;
         let tiles = hidden.div_ceil(width);
         let params = StepParams {
             batch: word(batch),

@@ -72,7 +72,6 @@ impl Cell {
 pub(crate) struct Extents {
     pub batch: usize,
     pub time: usize,
-    pub features: usize,
     pub hidden: usize,
 }
 
@@ -94,6 +93,6 @@ impl Extents {
         if input != wanted {
             return Err(Error::shape_mismatch("input weight and features by gates", input, wanted));
         }
-        Ok(Extents { batch, time, features, hidden })
+        Ok(Extents { batch, time, hidden })
     }
 }

@@ -50,24 +50,17 @@ pub(super) struct Spec {
 
 impl Spec {
     fn attributes(&self) -> String {
-        let mut all = Vec::new();
-        if let Cell::Gru(GruReset::Before) = self.cell {
-            all.push("reset before".to_owned());
-        }
-        if self.activation != CellActivation::Tanh {
-            all.push(format!("activation={:?}", self.activation));
-        }
-        if self.cell != Cell::Simple && self.gate != CellActivation::Sigmoid {
-            all.push(format!("recurrent_activation={:?}", self.gate));
-        }
-        if self.reverse {
-            all.push("reverse".to_owned());
-        }
-        if self.truncate > 0 {
-            all.push(format!("truncate={}", self.truncate));
-        }
-        all.extend(self.parts.iter().map(|part| format!("{part:?}").to_lowercase()));
-        all.join(", ")
+        let is_gated = self.cell != Cell::Simple && self.gate != CellActivation::Sigmoid;
+        let given = [
+            (self.cell == Cell::Gru(GruReset::Before), "reset before".to_owned()),
+            (self.activation != CellActivation::Tanh, format!("activation={:?}", self.activation)),
+            (is_gated, format!("recurrent_activation={:?}", self.gate)),
+            (self.reverse, "reverse".to_owned()),
+            (self.truncate > 0, format!("truncate={}", self.truncate)),
+        ];
+        let given = given.into_iter().filter_map(|(is_given, text)| is_given.then_some(text));
+        let parts = self.parts.iter().map(|part| format!("{part:?}").to_lowercase());
+        given.chain(parts).collect::<Vec<_>>().join(", ")
     }
 
     pub fn has(&self, part: Part) -> bool {
@@ -113,7 +106,7 @@ pub(super) struct RecurGrad {
 /// Batch, time and hidden units of an operand `[batch, time, count * hidden]`.
 fn extents(shape: Shape, count: usize) -> Extents {
     let dims = shape.dims();
-    Extents { batch: dims[0], time: dims[1], features: 0, hidden: dims[2] / count }
+    Extents { batch: dims[0], time: dims[1], hidden: dims[2] / count }
 }
 
 impl Recur {
@@ -223,7 +216,7 @@ impl Recur {
     /// Of i and f with the cell before the step, of o with the one after it.
     fn peephole_gradient(&self, cx: &Backward<'_>, dxw: Value) -> Result<Value> {
         let g = cx.graph;
-        let Extents { batch, time, hidden, .. } = extents(g.shape_of(dxw), 4);
+        let Extents { batch, time, hidden } = extents(g.shape_of(dxw), 4);
         let columns = |of: Value, from: usize| g.slice_axis(of, 2, from * hidden..(from + 1) * hidden);
         let after = columns(cx.outputs[3], 4)?;
         let first = match self.part(Part::Cell) {
@@ -261,7 +254,7 @@ impl Op for Recur {
     }
 
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
-        let Extents { batch, time, hidden, .. } = self.extents(inputs[0].shape);
+        let Extents { batch, time, hidden } = self.extents(inputs[0].shape);
         let mut outputs = vec![
             TensorType::f32([batch, time, hidden]),
             TensorType::f32([self.0.cell.states(), batch, hidden]),
@@ -324,7 +317,7 @@ impl Op for RecurGrad {
     }
 
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
-        let Extents { batch, time, hidden, .. } = self.extents(inputs[1].shape);
+        let Extents { batch, time, hidden } = self.extents(inputs[1].shape);
         let products = TensorType::f32([batch, time, self.spec.cell.gates() * hidden]);
         let mut outputs = vec![products; 1 + usize::from(self.spec.splits())];
         if self.initial {

@@ -312,7 +312,7 @@ fn sequence_back(
     number: usize,
     mut jitter: Jitter,
 ) -> Trace {
-    let Extents { batch, time, hidden, .. } = parts.extents;
+    let Extents { batch, time, hidden } = parts.extents;
     let (spec, columns) = (&op.spec, op.spec.cell.gates() * hidden);
     let (kept, is_lstm) = (spec.saved().max(1) * hidden, spec.cell == Cell::Lstm);
     let recorded = &inputs[1].data[number * time * kept..][..time * kept];
