@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::gpu::{GpuContext, Wanted, is_named};
+use crate::gpu::{GpuContext, Wanted, named_by_environment};
 use crate::kernel::DeviceProfile;
 
 /// Where sessions run: a GPU, or the CPU reference path. Cheap to clone; clones are the same
@@ -28,7 +28,7 @@ impl Device {
     /// If a GPU is there but cannot be opened.
     pub fn auto() -> Result<Device> {
         match Device::open(Wanted::Hardware) {
-            Err(Error::NoAdapter { .. }) if !is_named() => Ok(Device::cpu()),
+            Err(Error::NoAdapter { .. }) if named_by_environment().is_none() => Ok(Device::cpu()),
             opened => opened,
         }
     }

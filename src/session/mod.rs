@@ -356,7 +356,7 @@ impl Session {
 
     /// The plan of a GPU session; `None` on the CPU path, which needs none.
     pub fn plan(&self) -> Option<&Plan> {
-        self.executor.gpu().map(|gpu| gpu.plan())
+        self.executor.gpu().map(|gpu| &gpu.plan)
     }
 
     fn named_parameter(&self, name: &str) -> Result<Value> {

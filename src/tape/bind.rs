@@ -71,19 +71,17 @@ impl Binder<'_> {
         if bindings.iter().any(|b| !b.offset.is_multiple_of(u64::from(alignment))) {
             return Err(mismatch(format!("a binding starts off the {alignment}-byte alignment")));
         }
-        let KernelCall { constants, params, scalars, grid, loops, .. } = call;
-        let groups = grid.groups;
         self.plan.dispatches.push(Dispatch {
             op,
             shader,
             entry,
-            constants,
+            constants: call.constants,
             reflected,
             bindings,
-            params,
-            scalars,
-            groups,
-            loops,
+            params: call.params,
+            scalars: call.scalars,
+            groups: call.grid.groups,
+            loops: call.loops,
         });
         Ok(())
     }

@@ -22,11 +22,9 @@ pub(crate) fn differentiate(graph: &Graph, losses: &[Value], wrt: &[Value]) -> R
         pending[loss.index()].push(seed);
     }
     for node in nodes.iter().rev() {
-        if !node.outputs.iter().any(|o| !pending[o.index()].is_empty()) {
-            continue;
-        }
+        let is_reached = node.outputs.iter().any(|o| !pending[o.index()].is_empty());
         let needs: Vec<bool> = node.inputs.iter().map(|i| depends[i.index()]).collect();
-        if !needs.contains(&true) {
+        if !is_reached || !needs.contains(&true) {
             continue;
         }
         let context = Context { layer: node.layer, phase: Phase::Backward, at: Some(node.at) };
@@ -52,14 +50,11 @@ fn step_back(
     let grads: Vec<Option<Value>> =
         node.outputs.iter().map(|o| add_up(graph, &mut pending[o.index()])).collect::<Result<_>>()?;
     let cx = Backward { graph, inputs: &node.inputs, outputs: &node.outputs, grads: &grads, needs };
-    match node.op.backward(&cx) {
-        Some(result) => result,
-        None => {
-            let wrt = needs.iter().position(|&n| n).map(|i| node.inputs[i]);
-            let wrt = wrt.map(|v| graph.recording().describe(v)).unwrap_or_default();
-            graph.located(node.op.name(), Err(Error::NoGradient { op: node.op.name(), wrt }))
-        }
-    }
+    node.op.backward(&cx).unwrap_or_else(|| {
+        let wrt = needs.iter().position(|&n| n).map(|i| graph.recording().describe(node.inputs[i]));
+        let error = Error::NoGradient { op: node.op.name(), wrt: wrt.unwrap_or_default() };
+        graph.located(node.op.name(), Err(error))
+    })
 }
 
 /// The sum of the gradients gathered for one value, which stays behind as the only one.

@@ -24,12 +24,8 @@ fn elided(items: &[String], width: usize) -> String {
         _ if items.len() <= SHOWN && all.len() <= width => all,
         [first, .., last] => {
             let count = format!(" ({})", items.len());
-            let ends = format!("{first} .. {last}");
-            if ends.len() + count.len() <= width {
-                ends + &count
-            } else {
-                cut(first.clone(), width - 12) + " .." + &count
-            }
+            let ends = format!("{first} .. {last}{count}");
+            if ends.len() <= width { ends } else { cut(first.clone(), width - 12) + " .." + &count }
         }
     }
 }

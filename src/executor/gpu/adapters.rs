@@ -1,7 +1,7 @@
 use std::fmt;
 use std::task::{Context, Poll, Waker};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, list};
 
 /// What the engine cannot do without.
 const NEEDED: wgpu::Features = wgpu::Features::IMMEDIATES;
@@ -120,13 +120,9 @@ pub(crate) enum Wanted<'a> {
     Named(&'a str),
 }
 
-fn named_by_environment() -> Option<String> {
+/// The name of the adapter that has to be there, if the environment gives one.
+pub(crate) fn named_by_environment() -> Option<String> {
     std::env::var("WGPU_ADAPTER_NAME").ok().filter(|n| !n.is_empty())
-}
-
-/// Whether the environment names an adapter, which then has to be there.
-pub(crate) fn is_named() -> bool {
-    named_by_environment().is_some()
 }
 
 /// The best adapter of the kind wanted.
@@ -195,9 +191,8 @@ pub(super) fn describe(
         limits.max_compute_invocations_per_workgroup,
         limits.max_compute_workgroup_storage_size / 1024
     )?;
-    write!(f, "  features   ")?;
     let names: Vec<_> = features.iter_names().map(|(name, _)| name.to_lowercase()).collect();
-    f.write_str(&if names.is_empty() { "none".to_owned() } else { names.join(", ") })?;
+    write!(f, "  features   {}", list(&names))?;
     if features.contains(wgpu::Features::SUBGROUP) {
         write!(f, " (subgroups of {} to {})", info.subgroup_min_size, info.subgroup_max_size)?;
     }

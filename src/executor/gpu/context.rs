@@ -12,7 +12,7 @@ pub(crate) struct GpuContext {
     pub device: wgpu::Device,
     pub queue: wgpu::Queue,
     pub profile: DeviceProfile,
-    pub pipelines: PipelineCache,
+    pub pipelines: Mutex<PipelineCache>,
     info: wgpu::AdapterInfo,
     status: Arc<Status>,
     /// Copies to the host so far.
@@ -54,7 +54,7 @@ impl GpuContext {
             device,
             queue,
             profile,
-            pipelines: PipelineCache::default(),
+            pipelines: Mutex::default(),
             info,
             status: Arc::default(),
             reads: AtomicU64::new(0),
@@ -96,6 +96,14 @@ impl GpuContext {
             Some(error) => Err(self.failed(error.to_string())),
             None => self.check().map(|()| result),
         }
+    }
+
+    /// Submits what `record` records.
+    pub fn submit<T>(&self, record: impl FnOnce(&mut wgpu::CommandEncoder) -> T) -> T {
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        let recorded = record(&mut encoder);
+        self.queue.submit([encoder.finish()]);
+        recorded
     }
 
     /// Waits until a submission has run.

@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::executor::{Links, ScalarTable, numbers, words};
 use crate::graph::Value;
 use crate::kernel::Scalar;
-use crate::tape::{BoundBuffer, BufferPlan, BufferRole, Dispatch, Plan, Tape};
+use crate::tape::{BoundBuffer, BufferPlan, BufferRole, Plan, Tape};
 
 /// Bytes after each buffer in a guarded session.
 const GUARD_BYTES: u64 = 256;
@@ -25,7 +25,7 @@ const DISPATCHES_PER_SUBMIT: usize = 4096;
 pub(crate) struct GpuExecutor {
     pub(super) context: Arc<GpuContext>,
     tape: Arc<Tape>,
-    plan: Plan,
+    pub plan: Plan,
     pub(super) buffers: Vec<wgpu::Buffer>,
     commands: Vec<Command>,
     staging: Staging,
@@ -63,27 +63,21 @@ impl GpuExecutor {
         let guard = if guarded { GUARD_BYTES } else { 0 };
         let shared = shared_buffers(&context, &tape, &plan, links)?;
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
-        let buffers = context.scoped(plan.peak_bytes(), || {
-            // Cleared before the first bind group: wgpu then tracks no uninitialised ranges.
-            let mut encoder = context.device.create_command_encoder(&Default::default());
+        let make_buffers = |encoder: &mut wgpu::CommandEncoder| {
             let make = |(index, planned): (usize, &BufferPlan)| {
                 shared.get(&index).cloned().unwrap_or_else(|| {
                     let label = format!("{:?}", planned.role);
                     let buffer = context.make_buffer(&label, planned.bytes + guard, usage);
+                    // Cleared before the first bind group: wgpu then tracks no uninitialised ranges.
                     encoder.clear_buffer(&buffer, 0, None);
                     buffer
                 })
             };
-            let buffers: Vec<_> = plan.buffers.iter().enumerate().map(make).collect();
-            context.queue.submit([encoder.finish()]);
-            buffers
-        })?;
+            plan.buffers.iter().enumerate().map(make).collect::<Vec<_>>()
+        };
+        let buffers = context.scoped(plan.peak_bytes(), || context.submit(make_buffers))?;
         let commands = context.scoped(0, || commands(&context, &plan, &buffers))??;
         Ok(GpuExecutor { context, tape, plan, buffers, commands, staging: Staging::default(), guard })
-    }
-
-    pub fn plan(&self) -> &Plan {
-        &self.plan
     }
 
     pub fn read_async(&self, value: Value) -> Result<impl Future<Output = Result<Vec<u8>>> + use<>> {
@@ -212,12 +206,10 @@ impl GpuExecutor {
     }
 
     pub fn run_op(&mut self, op: usize, scalars: &ScalarTable) -> Result<()> {
-        let mut encoder = self.context.device.create_command_encoder(&Default::default());
-        {
+        self.context.submit(|encoder| {
             let mut pass = encoder.begin_compute_pass(&Default::default());
             self.encode(&mut pass, self.commands.iter().filter(|c| c.op == op), scalars);
-        }
-        self.context.queue.submit([encoder.finish()]);
+        });
         self.context.check_submitted()
     }
 }
@@ -225,29 +217,22 @@ impl GpuExecutor {
 /// The dispatches of a plan with everything looked up, each pipeline and bind group made once.
 fn commands(context: &GpuContext, plan: &Plan, buffers: &[wgpu::Buffer]) -> Result<Vec<Command>> {
     let mut bind_groups: HashMap<&[BoundBuffer], wgpu::BindGroup> = HashMap::new();
-    let mut commands = Vec::with_capacity(plan.dispatches.len());
-    for dispatch in &plan.dispatches {
-        let (pipeline, layout) = context.pipelines.get(&context.device, &context.profile, dispatch)?;
-        // Equal bindings mean equal access patterns, and those have one layout.
-        let make = || make_bind_group(context, buffers, dispatch, &layout);
-        let bind_group = bind_groups.entry(&dispatch.bindings).or_insert_with(make).clone();
-        let (params, groups) = (dispatch.params.clone(), dispatch.groups);
-        let raw = RawDispatch { pipeline, bind_group, params, groups };
-        commands.push(Command { op: dispatch.op, raw, scalars: dispatch.scalars.clone() });
-    }
-    Ok(commands)
-}
-
-fn make_bind_group(
-    context: &GpuContext,
-    buffers: &[wgpu::Buffer],
-    dispatch: &Dispatch,
-    layout: &wgpu::BindGroupLayout,
-) -> wgpu::BindGroup {
     let entry = |&BoundBuffer { binding, buffer, offset, bytes, .. }: &BoundBuffer| {
         let range = BufferRange { buffer: &buffers[buffer], offset, bytes };
         wgpu::BindGroupEntry { binding, resource: range.binding() }
     };
-    let entries: Vec<_> = dispatch.bindings.iter().map(entry).collect();
-    context.device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout, entries: &entries })
+    let mut commands = Vec::with_capacity(plan.dispatches.len());
+    for dispatch in &plan.dispatches {
+        let (pipeline, layout) = context.pipeline(dispatch)?;
+        // Equal bindings mean equal access patterns, and those have one layout.
+        let bind_group = bind_groups.entry(&dispatch.bindings).or_insert_with(|| {
+            let entries: Vec<_> = dispatch.bindings.iter().map(entry).collect();
+            let descriptor = wgpu::BindGroupDescriptor { label: None, layout: &layout, entries: &entries };
+            context.device.create_bind_group(&descriptor)
+        });
+        let (bind_group, params, groups) = (bind_group.clone(), dispatch.params.clone(), dispatch.groups);
+        let raw = RawDispatch { pipeline, bind_group, params, groups };
+        commands.push(Command { op: dispatch.op, raw, scalars: dispatch.scalars.clone() });
+    }
+    Ok(commands)
 }

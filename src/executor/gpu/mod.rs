@@ -12,7 +12,7 @@ mod sharing;
 mod snapshot;
 
 pub use adapters::{AdapterReport, adapters};
-pub(crate) use adapters::{Wanted, is_named};
+pub(crate) use adapters::{Wanted, named_by_environment};
 pub(crate) use chain::GpuChain;
 pub(crate) use context::GpuContext;
 pub(crate) use executor::GpuExecutor;

@@ -1,9 +1,10 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::PoisonError;
 
+use super::context::GpuContext;
 use crate::error::Result;
-use crate::kernel::{Access, DeviceProfile};
+use crate::kernel::Access;
 use crate::tape::Dispatch;
 
 type LayoutKey = Vec<(u32, Access)>;
@@ -14,36 +15,25 @@ type PipelineKey = (usize, &'static str, Vec<(&'static str, u64)>);
 /// per pattern of bindings, so that switching between most kernels rebinds nothing.
 #[derive(Default)]
 pub(crate) struct PipelineCache {
-    inner: Mutex<Inner>,
-}
-
-#[derive(Default)]
-struct Inner {
     layouts: HashMap<LayoutKey, (wgpu::BindGroupLayout, wgpu::PipelineLayout)>,
     pipelines: HashMap<PipelineKey, wgpu::ComputePipeline>,
 }
 
-impl PipelineCache {
+impl GpuContext {
     /// The pipeline of a dispatch and the layout of its bind group.
-    pub fn get(
-        &self,
-        device: &wgpu::Device,
-        profile: &DeviceProfile,
-        dispatch: &Dispatch,
-    ) -> Result<(wgpu::ComputePipeline, wgpu::BindGroupLayout)> {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        let inner = &mut *inner;
+    pub fn pipeline(&self, dispatch: &Dispatch) -> Result<(wgpu::ComputePipeline, wgpu::BindGroupLayout)> {
+        let mut cache = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
+        let PipelineCache { layouts, pipelines } = &mut *cache;
         let pattern = &dispatch.reflected.bindings;
-        let (groups, layout) =
-            inner.layouts.entry(pattern.clone()).or_insert_with(|| make_layout(device, profile, pattern));
+        let (groups, layout) = layouts.entry(pattern.clone()).or_insert_with(|| make_layout(self, pattern));
         let identity = std::ptr::from_ref(dispatch.shader).addr();
         let constants: Vec<_> = dispatch.constants.iter().map(|&(n, v)| (n, v.to_bits())).collect();
         let key = (identity, dispatch.entry, constants);
-        if let Some(known) = inner.pipelines.get(&key) {
+        if let Some(known) = pipelines.get(&key) {
             return Ok((known.clone(), groups.clone()));
         }
-        let module = make_module(device, dispatch)?;
-        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        let module = make_module(&self.device, dispatch)?;
+        let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(dispatch.shader.name()),
             layout: Some(layout),
             module: &module,
@@ -55,7 +45,7 @@ impl PipelineCache {
             },
             cache: None,
         });
-        inner.pipelines.insert(key, pipeline.clone());
+        pipelines.insert(key, pipeline.clone());
         Ok((pipeline, groups.clone()))
     }
 }
@@ -85,23 +75,20 @@ fn make_module(device: &wgpu::Device, dispatch: &Dispatch) -> Result<wgpu::Shade
 }
 
 fn make_layout(
-    device: &wgpu::Device,
-    profile: &DeviceProfile,
+    GpuContext { device, profile, .. }: &GpuContext,
     pattern: &[(u32, Access)],
 ) -> (wgpu::BindGroupLayout, wgpu::PipelineLayout) {
-    let entries: Vec<_> = pattern
-        .iter()
-        .map(|&(binding, access)| wgpu::BindGroupLayoutEntry {
-            binding,
-            visibility: wgpu::ShaderStages::COMPUTE,
-            ty: wgpu::BindingType::Buffer {
-                ty: wgpu::BufferBindingType::Storage { read_only: access == Access::Read },
-                has_dynamic_offset: false,
-                min_binding_size: None,
-            },
-            count: None,
-        })
-        .collect();
+    let entry = |&(binding, access): &(u32, Access)| wgpu::BindGroupLayoutEntry {
+        binding,
+        visibility: wgpu::ShaderStages::COMPUTE,
+        ty: wgpu::BindingType::Buffer {
+            ty: wgpu::BufferBindingType::Storage { read_only: access == Access::Read },
+            has_dynamic_offset: false,
+            min_binding_size: None,
+        },
+        count: None,
+    };
+    let entries: Vec<_> = pattern.iter().map(entry).collect();
     let groups =
         device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries });
     let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {

@@ -32,13 +32,13 @@ impl Staging {
         context.reads.fetch_add(1, Ordering::Relaxed);
         let bytes = sources.iter().map(|range| range.bytes).sum();
         let buffer = self.take(context, bytes)?;
-        let mut encoder = context.device.create_command_encoder(&Default::default());
-        let mut end = 0;
-        for &BufferRange { buffer: source, offset, bytes } in sources {
-            encoder.copy_buffer_to_buffer(source, offset, &buffer, end, bytes);
-            end += bytes;
-        }
-        context.queue.submit([encoder.finish()]);
+        context.submit(|encoder| {
+            let mut end = 0;
+            for &BufferRange { buffer: source, offset, bytes } in sources {
+                encoder.copy_buffer_to_buffer(source, offset, &buffer, end, bytes);
+                end += bytes;
+            }
+        });
         context.check_submitted()?;
         let arrived: Arrived = Arc::default();
         let signal = arrived.clone();

@@ -32,10 +32,10 @@ fn shared_values<'a>(context: &Arc<GpuContext>, links: &Links<'a>) -> Result<Vec
         let other = on_device(context, executor)?;
         let place = |planned: &ValuePlan| Shared {
             buffer: &other.buffers[planned.buffer],
-            bytes: other.plan().buffers[planned.buffer].bytes,
+            bytes: other.plan.buffers[planned.buffer].bytes,
             offset: planned.offset,
         };
-        values.extend(other.plan().value(theirs).map(|planned| (own, place(planned))));
+        values.extend(other.plan.value(theirs).map(|planned| (own, place(planned))));
     }
     Ok(values)
 }
@@ -55,53 +55,37 @@ pub(crate) fn shared_layout(context: &Arc<GpuContext>, links: &Links<'_>) -> Res
     Ok(layout)
 }
 
-/// The buffers of inputs of other sessions that values of this tape stand for, by buffer index.
-fn fed_buffers(
-    context: &Arc<GpuContext>,
-    plan: &Plan,
-    links: &Links<'_>,
-) -> Result<HashMap<usize, wgpu::Buffer>> {
-    let mut fed_buffers = HashMap::new();
-    for fed in &links.fed {
-        let theirs = on_device(context, fed.executor)?.locate(fed.theirs)?;
-        let Some(own) = plan.value(fed.own) else { continue };
-        if own.offset != theirs.offset {
-            return Err(Error::share("a value that is fed lies elsewhere in the other session"));
-        }
-        fed_buffers.insert(own.buffer, theirs.buffer.clone());
-    }
-    Ok(fed_buffers)
-}
-
-/// The buffers that come from the sessions to share with, by buffer index.
+/// The buffers that come from other sessions, by buffer index: with what is shared with them, and with their
+/// inputs that values of this tape stand for.
 pub(super) fn shared_buffers(
     context: &Arc<GpuContext>,
     tape: &Tape,
     plan: &Plan,
     links: &Links<'_>,
 ) -> Result<HashMap<usize, wgpu::Buffer>> {
-    let mut shared = fed_buffers(context, plan, links)?;
-    let is_shared: HashMap<Value, Shared<'_>> = shared_values(context, links)?.into_iter().collect();
-    if is_shared.is_empty() {
-        return Ok(shared);
+    let mut buffers = HashMap::new();
+    for fed in &links.fed {
+        let theirs = on_device(context, fed.executor)?.locate(fed.theirs)?;
+        let Some(own) = plan.value(fed.own) else { continue };
+        if own.offset != theirs.offset {
+            return Err(Error::share("a value that is fed lies elsewhere in the other session"));
+        }
+        buffers.insert(own.buffer, theirs.buffer.clone());
     }
+    let shared: HashMap<Value, Shared<'_>> = shared_values(context, links)?.into_iter().collect();
+    // Whose buffer the first value in each of this session's has; the others have to agree.
     let mut from: HashMap<usize, Option<&wgpu::Buffer>> = HashMap::new();
     for value in tape.persistent() {
-        let (Some(own), theirs) = (plan.value(value), is_shared.get(&value)) else { continue };
-        let buffer = *from.entry(own.buffer).or_insert_with(|| theirs.map(|theirs| theirs.buffer));
-        let fits = theirs.map_or(buffer.is_none(), |theirs| {
-            let bytes = plan.buffers[own.buffer].bytes;
-            buffer == Some(theirs.buffer) && theirs.offset == own.offset && theirs.bytes == bytes
-        });
-        if !fits {
+        let (Some(own), theirs) = (plan.value(value), shared.get(&value)) else { continue };
+        let buffer = theirs.map(|theirs| theirs.buffer);
+        let place = (own.offset, plan.buffers[own.buffer].bytes);
+        let is_elsewhere = theirs.is_some_and(|theirs| (theirs.offset, theirs.bytes) != place);
+        if *from.entry(own.buffer).or_insert(buffer) != buffer || is_elsewhere {
             let name = tape.recording().describe(value);
-            return Err(Error::share(format!(
-                "the plan has `{name}` in another place than the other session"
-            )));
+            let message = format!("the plan has `{name}` in another place than the other session");
+            return Err(Error::share(message));
         }
-        if let Some(theirs) = theirs {
-            shared.insert(own.buffer, theirs.buffer.clone());
-        }
+        buffers.extend(buffer.map(|buffer| (own.buffer, buffer.clone())));
     }
-    Ok(shared)
+    Ok(buffers)
 }

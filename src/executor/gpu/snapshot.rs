@@ -12,27 +12,25 @@ impl GpuExecutor {
         let located: Vec<_> = values.iter().map(|&value| self.locate(value)).collect::<Result<_>>()?;
         let bytes = located.iter().map(|range| range.bytes).sum();
         let usage = wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
-        context.scoped(bytes, || {
-            let mut encoder = context.device.create_command_encoder(&Default::default());
+        let make_copies = |encoder: &mut wgpu::CommandEncoder| {
             let copy = |source: BufferRange<'_>| {
                 let buffer = context.make_buffer("snapshot", source.bytes, usage);
                 encoder.copy_buffer_to_buffer(source.buffer, source.offset, &buffer, 0, source.bytes);
                 buffer
             };
-            let copies = located.into_iter().map(copy).collect();
-            context.queue.submit([encoder.finish()]);
-            copies
-        })
+            located.into_iter().map(copy).collect()
+        };
+        context.scoped(bytes, || context.submit(make_copies))
     }
 
     /// Puts what [`copy`](GpuExecutor::copy) copied into these values, in its order.
     pub fn put_back(&self, copies: &[wgpu::Buffer], values: &[Value]) -> Result<()> {
-        let mut encoder = self.context.device.create_command_encoder(&Default::default());
-        for (copy, &value) in copies.iter().zip(values) {
-            let place = self.locate(value)?;
-            encoder.copy_buffer_to_buffer(copy, 0, place.buffer, place.offset, place.bytes);
-        }
-        self.context.queue.submit([encoder.finish()]);
+        let located: Vec<_> = values.iter().map(|&value| self.locate(value)).collect::<Result<_>>()?;
+        self.context.submit(|encoder| {
+            for (copy, place) in copies.iter().zip(located) {
+                encoder.copy_buffer_to_buffer(copy, 0, place.buffer, place.offset, place.bytes);
+            }
+        });
         self.context.check_submitted()
     }
 
