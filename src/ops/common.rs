@@ -54,3 +54,33 @@ pub fn expect_dtype(what: &str, ty: TensorType, expected: DType) -> Result<()> {
 pub fn word(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
+
+/// The same error allowed to every element.
+pub(super) fn within(bound: f64, results: &[Array]) -> Vec<Vec<f64>> {
+    results.iter().map(|r| vec![bound; r.data.len()]).collect()
+}
+
+impl Backward<'_> {
+    /// The gradient of the first input, which no other has.
+    pub(super) fn first(&self, dx: Result<Value>) -> Option<Result<Vec<Option<Value>>>> {
+        let others = self.inputs.len() - 1;
+        Some(dx.map(|dx| [vec![Some(dx)], vec![None; others]].concat()))
+    }
+
+    /// The gradients of the inputs that need one: `of` the input of a number.
+    pub(super) fn needed(
+        &self,
+        mut of: impl FnMut(usize) -> Result<Value>,
+    ) -> Option<Result<Vec<Option<Value>>>> {
+        let gradient = |(i, &needed): (usize, &bool)| if needed { of(i).map(Some) } else { Ok(None) };
+        Some(self.needs.iter().enumerate().map(gradient).collect())
+    }
+}
+
+impl Lowering<'_> {
+    /// All that an operator of one kernel call lowers to.
+    pub(super) fn only(&mut self, call: KernelCall) -> Result<()> {
+        self.call(call);
+        Ok(())
+    }
+}

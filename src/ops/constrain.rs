@@ -2,7 +2,7 @@
 //! masks. Shader: `constrain.wgsl`.
 
 use super::common::*;
-use super::strided::Nest;
+use super::reduce::{Axes, reduced_axes};
 
 pub(super) static SHADER: Shader =
     built_in!("constrain", "../../shaders/constrain.wgsl", "../../shaders/workgroup.wgsl");
@@ -41,37 +41,13 @@ impl Units {
     /// One unit for each index over the other axes of `view`, which has the parameter's elements in
     /// their order; no axes means all.
     pub fn over(view: Shape, axes: &[isize]) -> Result<Units> {
-        let mut found = Vec::with_capacity(axes.len());
-        for &axis in axes {
-            let index = view.axis(axis)?;
-            if found.contains(&index) {
-                return Err(Error::Axis { axis, shape: view });
-            }
-            found.push(index);
-        }
-        if axes.is_empty() {
-            found = (0..view.rank()).collect();
-        }
-        found.sort_unstable();
-        Ok(Units { view, axes: found })
+        let reduced = reduced_axes(view, axes)?;
+        Ok(Units { view, axes: (0..view.rank()).filter(|&axis| reduced[axis]).collect() })
     }
 
-    /// The axes kept or those reduced, neighbours merged: at most three of either, since they
-    /// alternate.
-    fn nest(&self, reduced: bool) -> Nest {
-        let strides = self.view.strides();
-        let wanted = (0..self.view.rank()).filter(|a| self.axes.contains(a) == reduced);
-        let (dims, strides): (Vec<usize>, Vec<usize>) =
-            wanted.map(|a| (self.view.dims()[a], strides[a])).unzip();
-        Nest::new(&dims, &[strides])
-    }
-
-    /// The offsets that a nest goes through.
-    fn offsets(nest: &Nest) -> impl Fn(usize) -> usize + Sync {
-        // The axes of a valid shape, merged, are a valid shape.
-        let shape = Shape::new(&nest.dims).unwrap_or(Shape::scalar());
-        let indexer = Indexer::new(shape, nest.strides[0].clone());
-        move |i| indexer.offset(i)
+    /// Those kept have an index for each unit.
+    fn split(&self) -> Axes {
+        Axes::new(self.view, |axis| self.axes.contains(&axis))
     }
 }
 
@@ -92,26 +68,16 @@ pub(crate) struct NonNegative;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ApplyMask;
 
-/// How units are dispatched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Route {
-    /// A thread per unit.
-    Lanes,
-    /// A workgroup per unit.
-    Tree,
-}
-
 impl ConstrainNorm {
-    /// A GPU gives each long unit its own workgroup, unless there are units enough, side by side, to
-    /// occupy it with a thread each. A software driver gains nothing from workgroup memory, but limits
-    /// how often a thread may loop.
-    fn route(profile: &DeviceProfile, kept: &Nest, reduced: &Nest) -> Route {
+    /// Whether each unit gets a workgroup, not a thread. A GPU gives each long unit its own, unless there are
+    /// units enough, side by side, to occupy it with a thread each. A software driver gains nothing from
+    /// workgroup memory, but limits how often a thread may loop.
+    fn by_workgroups(profile: &DeviceProfile, Axes { kept, reduced }: &Axes) -> bool {
         let contiguous = reduced.strides[0].last() == Some(&1);
-        let long = match profile.kind {
+        match profile.kind {
             DeviceKind::Gpu => reduced.len() >= 128 && (contiguous || kept.len() <= 16_384),
             DeviceKind::Cpu => reduced.len() > 8192,
-        };
-        if long { Route::Tree } else { Route::Lanes }
+        }
     }
 
     fn factor(&self, norm: f64) -> f64 {
@@ -139,25 +105,16 @@ impl ConstrainNorm {
 
     /// The norm of each unit, and the unit of each element.
     fn norms(&self, w: &Array) -> (Vec<f64>, Vec<usize>) {
-        let (kept, reduced) = (self.units.nest(false), self.units.nest(true));
-        let (base, element) = (Units::offsets(&kept), Units::offsets(&reduced));
-        let inside: Vec<usize> = (0..reduced.len()).map(element).collect();
+        let axes = self.units.split();
+        let (base, inside) = axes.offsets();
         let square = |o: usize| inside.iter().map(|r| w.data[base(o) + r].powi(2)).sum::<f64>();
-        let norms = Array::from_fn([kept.len()], |o| square(o).sqrt()).data;
+        let norms = Array::from_fn([axes.kept.len()], |o| square(o).sqrt()).data;
         let mut unit_of = vec![0; w.data.len()];
-        for o in 0..kept.len() {
+        for o in 0..norms.len() {
             inside.iter().for_each(|r| unit_of[base(o) + r] = o);
         }
         (norms, unit_of)
     }
-}
-
-fn axis_words(values: &[usize], fill: u32) -> [u32; 4] {
-    let mut words = [fill; 4];
-    for (slot, &value) in words[3 - values.len()..3].iter_mut().zip(values) {
-        *slot = word(value);
-    }
-    words
 }
 
 impl Op for ConstrainNorm {
@@ -184,31 +141,16 @@ impl Op for ConstrainNorm {
     }
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
-        let (kept, reduced) = (self.units.nest(false), self.units.nest(true));
-        let (units, count) = (kept.len(), reduced.len());
-        let params = NormParams {
-            kept: axis_words(&kept.dims, 1),
-            kept_s: axis_words(&kept.strides[0], 0),
-            reduced: axis_words(&reduced.dims, 1),
-            reduced_s: axis_words(&reduced.strides[0], 0),
-            n: word(units),
-            low: self.low,
-            high: self.high,
-            rate: self.rate,
+        let axes = self.units.split();
+        let (units, count) = (axes.kept.len(), axes.reduced.len());
+        let &ConstrainNorm { low, high, rate, .. } = self;
+        let [kept, kept_s, reduced, reduced_s] = axes.words();
+        let params = NormParams { kept, kept_s, reduced, reduced_s, n: word(units), low, high, rate };
+        let (entry, grid, loops) = match ConstrainNorm::by_workgroups(cx.profile, &axes) {
+            false => ("norm_lanes", Grid::linear(units, 64), 2 * count + count.div_ceil(64)),
+            true => ("norm_tree", Grid::linear(units, 1), 2 * count.div_ceil(256) + 8),
         };
-        let (entry, grid, loops) = match ConstrainNorm::route(cx.profile, &kept, &reduced) {
-            Route::Lanes => ("norm_lanes", Grid::linear(units, 64), 2 * count + count.div_ceil(64)),
-            Route::Tree => ("norm_tree", Grid::linear(units, 1), 2 * count.div_ceil(256) + 8),
-        };
-        let call = KernelCall::new(&SHADER, entry)
-            .constant("KEPT", kept.rank() as f64)
-            .constant("REDUCED", reduced.rank() as f64)
-            .params(&params)
-            .bind(Slot::Input(0))
-            .loops(loops)
-            .grid(grid);
-        cx.call(call);
-        Ok(())
+        cx.only(axes.call(&SHADER, entry).params(&params).bind(Slot::Input(0)).loops(loops).grid(grid))
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
@@ -220,7 +162,7 @@ impl Op for ConstrainNorm {
     fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
         let w = cx.inputs[0];
         let (norms, unit_of) = self.norms(w);
-        let count = self.units.nest(true).len() as f64;
+        let count = self.units.split().reduced.len() as f64;
         // Half a unit for each addition of a block of 64, of the blocks and of a tree, halved by the root;
         // the root, the quotient, the sum of two terms in it and the product round too.
         let error = EPS * (0.25 * (count.min(64.0) + count / 64.0 + 10.0) + 14.0);
@@ -233,12 +175,13 @@ impl Op for ConstrainNorm {
 }
 
 /// A call over vectors of four, with all inputs bound in order.
-fn elements(cx: &Lowering<'_>, entry: &'static str) -> KernelCall {
+fn lower_elements(cx: &mut Lowering<'_>, entry: &'static str) -> Result<()> {
     let quads = cx.inputs[0].numel().div_ceil(4);
-    KernelCall::new(&SHADER, entry)
+    let call = KernelCall::new(&SHADER, entry)
         .binds((0..cx.inputs.len()).map(Slot::Input))
         .params(&ElementParams { n: word(quads) })
-        .elementwise("n", quads, 4)
+        .elementwise("n", quads, 4);
+    cx.only(call)
 }
 
 impl Op for NonNegative {
@@ -256,9 +199,7 @@ impl Op for NonNegative {
     }
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
-        let call = elements(cx, "non_negative");
-        cx.call(call);
-        Ok(())
+        lower_elements(cx, "non_negative")
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
@@ -266,7 +207,7 @@ impl Op for NonNegative {
     }
 
     fn error_bound(&self, _: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
-        vec![vec![FLUSH; results[0].data.len()]]
+        within(FLUSH, results)
     }
 }
 
@@ -290,9 +231,7 @@ impl Op for ApplyMask {
     }
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
-        let call = elements(cx, "apply_mask");
-        cx.call(call);
-        Ok(())
+        lower_elements(cx, "apply_mask")
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {

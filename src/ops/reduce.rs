@@ -1,6 +1,7 @@
 //! Reductions over axes, and argmax. Shader: `reduce.wgsl`.
 
 use super::common::*;
+use super::strided::Nest;
 
 pub(super) static SHADER: Shader = built_in!("reduce", "../../shaders/reduce.wgsl");
 
@@ -15,52 +16,146 @@ crate::params! {
     struct ArgmaxParams { n: u32, axis: u32, inner: u32 }
 }
 
-pub(super) static FAMILY: Family = Family {
-    operators: &[
-        OperatorInfo::new("sum", Gradient::Yes, "f32"),
-        OperatorInfo::new("mean", Gradient::Yes, "f32"),
-        OperatorInfo::new("max", Gradient::Yes, "f32"),
-        OperatorInfo::new("min", Gradient::Yes, "f32"),
-        OperatorInfo::new("argmax", Gradient::Zero, "f32"),
-    ],
-    shaders: &[&SHADER],
-};
+pub(super) static FAMILY: Family = Family { operators: OPERATORS, shaders: &[&SHADER] };
 
-/// What a reduction computes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Reduction {
-    /// The sum.
-    Sum,
-    /// The arithmetic mean.
-    Mean,
-    /// The largest element.
-    Max,
-    /// The smallest element.
-    Min,
+/// A row: documentation, variant and its number in the shader; documentation and method.
+macro_rules! reductions {
+    ($($(#[$about:meta])* $kind:ident = $number:literal: $(#[$doc:meta])* $method:ident;)*) => {
+        const OPERATORS: &[OperatorInfo] = &[
+            $(OperatorInfo::new(stringify!($method), Gradient::Yes, "f32"),)*
+            OperatorInfo::new("argmax", Gradient::Zero, "f32"),
+        ];
+
+        /// What a reduction computes.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum Reduction {$($(#[$about])* $kind,)*}
+
+        impl Reduction {
+            /// All of them.
+            pub const ALL: &'static [Reduction] = &[$(Reduction::$kind,)*];
+
+            /// The name in listings: the method's.
+            pub fn name(self) -> &'static str {
+                match self {$(Reduction::$kind => stringify!($method),)*}
+            }
+
+            fn number(self) -> f64 {
+                match self {$(Reduction::$kind => $number,)*}
+            }
+        }
+
+        /// # Reductions
+        ///
+        /// `x` is f32 of any shape. `axes` are the axes to reduce, all if empty; negative ones count from the
+        /// back. They are dropped, or stay as dimensions of 1 with `keepdims`.
+        ///
+        /// **Errors**: [`Error::Axis`] for an axis that is not there or named twice, [`Error::DTypeMismatch`].
+        impl Graph {$(
+            $(#[$doc])*
+            #[track_caller]
+            pub fn $method(&self, x: Value, axes: &[isize], keepdims: bool) -> Result<Value> {
+                self.apply1(self.reduction(Reduction::$kind, x, axes, keepdims)?, &[x])
+            }
+        )*}
+    };
 }
 
-impl Reduction {
-    /// All of them.
-    pub const ALL: &'static [Reduction] = &[Reduction::Sum, Reduction::Mean, Reduction::Max, Reduction::Min];
+reductions! {
+    /// The sum.
+    Sum = 0.0:
+    /// The sum over `axes`.
+    ///
+    /// ```
+    /// use retape::prelude::*;
+    /// let mut g = Graph::new();
+    /// let x = g.input("x", [4, 6, 8]);
+    /// let rows = g.sum(x, &[-1], false)?;
+    /// assert_eq!(g.shape(rows)?, Shape::from([4, 6]));
+    /// let all = g.sum(x, &[], false)?;
+    /// assert_eq!(g.shape(all)?, Shape::from([]));
+    /// # Ok::<(), retape::Error>(())
+    /// ```
+    sum;
 
-    /// The name in listings: the method's.
-    pub fn name(self) -> &'static str {
-        match self {
-            Reduction::Sum => "sum",
-            Reduction::Mean => "mean",
-            Reduction::Max => "max",
-            Reduction::Min => "min",
-        }
+    /// The arithmetic mean.
+    Mean = 0.0:
+    /// The arithmetic mean over `axes`.
+    mean;
+
+    /// The largest element.
+    Max = 1.0:
+    /// The largest element over `axes`. Equal maxima share the gradient.
+    max;
+
+    /// The smallest element.
+    Min = 2.0:
+    /// The smallest element over `axes`. Equal minima share the gradient.
+    min;
+}
+
+/// The axes of a shape that are kept and those that are reduced, neighbours merged: at most three of
+/// either, since they alternate.
+pub(super) struct Axes {
+    pub kept: Nest,
+    pub reduced: Nest,
+}
+
+impl Axes {
+    pub fn new(shape: Shape, is_reduced: impl Fn(usize) -> bool) -> Axes {
+        let strides = shape.strides();
+        let nest = |wanted: bool| {
+            let axes = (0..shape.rank()).filter(|&axis| is_reduced(axis) == wanted);
+            let (dims, strides) =
+                axes.map(|axis| (shape.dims()[axis], strides[axis])).unzip::<_, _, Vec<_>, _>();
+            Nest::new(&dims, &[strides])
+        };
+        Axes { kept: nest(false), reduced: nest(true) }
     }
 
-    fn kernel(self) -> f64 {
-        match self {
-            Reduction::Sum | Reduction::Mean => 0.0,
-            Reduction::Max => 1.0,
-            Reduction::Min => 2.0,
+    /// Extents and strides as kernels take them, of the axes kept and of those reduced.
+    pub fn words(&self) -> [[u32; 4]; 4] {
+        let words = |values: &[usize], fill: u32| {
+            let mut words = [fill; 4];
+            (3 - values.len()..3).zip(values).for_each(|(at, &value)| words[at] = word(value));
+            words
+        };
+        let Axes { kept, reduced } = self;
+        [
+            words(&kept.dims, 1),
+            words(&kept.strides[0], 0),
+            words(&reduced.dims, 1),
+            words(&reduced.strides[0], 0),
+        ]
+    }
+
+    /// A call specialised to how many axes there are.
+    pub fn call(&self, shader: &'static Shader, entry: &'static str) -> KernelCall {
+        KernelCall::new(shader, entry)
+            .constant("KEPT", self.kept.rank() as f64)
+            .constant("REDUCED", self.reduced.rank() as f64)
+    }
+
+    /// Where the elements begin that are reduced to each output, and how far each of them is from there.
+    pub fn offsets(&self) -> (impl Fn(usize) -> usize + Sync + use<>, Vec<usize>) {
+        // The axes of a valid shape, merged, are a valid shape.
+        let indexer = |nest: &Nest| {
+            Indexer::new(Shape::new(&nest.dims).unwrap_or(Shape::scalar()), nest.strides[0].clone())
+        };
+        let (base, inside) = (indexer(&self.kept), indexer(&self.reduced));
+        (move |o| base.offset(o), (0..self.reduced.len()).map(|r| inside.offset(r)).collect())
+    }
+}
+
+/// For each axis of a shape, whether it is among those named, of which none means all.
+pub(super) fn reduced_axes(shape: Shape, axes: &[isize]) -> Result<Vec<bool>> {
+    let mut reduced = vec![axes.is_empty(); shape.rank()];
+    for &axis in axes {
+        if std::mem::replace(&mut reduced[shape.axis(axis)?], true) {
+            return Err(Error::Axis { axis, shape });
         }
     }
+    Ok(reduced)
 }
 
 /// A reduction over a set of axes.
@@ -71,9 +166,6 @@ struct Reduce {
     reduced: Vec<bool>,
     keepdims: bool,
 }
-
-/// A merged axis: extent and stride.
-type Axis = (usize, usize);
 
 impl Reduce {
     fn output(&self, input: Shape) -> Result<Shape> {
@@ -88,55 +180,32 @@ impl Reduce {
         Shape::new(&dims)
     }
 
-    /// Elements per output.
-    fn count(&self, input: Shape) -> usize {
-        input.dims().iter().zip(&self.reduced).filter(|(_, r)| **r).map(|(d, _)| d).product()
+    fn axes(&self, input: Shape) -> Axes {
+        Axes::new(input, |axis| self.reduced[axis])
     }
 
-    /// The kept and the reduced axes, neighbours merged: at most three of each, since they
-    /// alternate.
-    fn axes(&self, input: Shape) -> (Vec<Axis>, Vec<Axis>) {
-        let mut merged: Vec<(bool, usize, usize)> = Vec::new();
-        let strides = input.strides();
-        for ((&dim, &stride), &reduced) in input.dims().iter().zip(&strides).zip(&self.reduced) {
-            match merged.last_mut() {
-                _ if dim == 1 => {}
-                Some((kind, extent, step)) if *kind == reduced => {
-                    *extent *= dim;
-                    *step = stride;
-                }
-                _ => merged.push((reduced, dim, stride)),
-            }
-        }
-        let of = |wanted| merged.iter().filter(|m| m.0 == wanted).map(|m| (m.1, m.2)).collect();
-        (of(false), of(true))
+    /// A call for `n` sums, of which so many are parts of an output.
+    fn call(&self, entry: &'static str, axes: &Axes, [n, splits]: [usize; 2], scale: f32) -> KernelCall {
+        let [kept, kept_s, reduced, reduced_s] = axes.words();
+        let (n, splits) = (word(n), word(splits));
+        axes.call(&SHADER, entry).constant("KIND", self.kind.number()).params(&ReduceParams {
+            kept,
+            kept_s,
+            reduced,
+            reduced_s,
+            n,
+            splits,
+            scale,
+            unused: 0,
+        })
     }
 
-    /// A call specialised to the kind and to how many merged axes there are.
-    fn call(&self, entry: &'static str, input: Shape, params: &ReduceParams, grid: Grid) -> KernelCall {
-        let (kept, reduced) = self.axes(input);
-        KernelCall::new(&SHADER, entry)
-            .constant("KIND", self.kind.kernel())
-            .constant("KEPT", kept.len() as f64)
-            .constant("REDUCED", reduced.len() as f64)
-            .params(params)
-            .grid(grid)
+    /// The call that makes each output by a thread.
+    fn lanes(&self, axes: &Axes, scale: f32, io: [Slot; 2]) -> KernelCall {
+        let n = axes.kept.len();
+        let call = self.call("lanes", axes, [n, 1], scale).binds(io);
+        call.loops(iterations(&axes.reduced.dims)).grid(Grid::linear(n, 64))
     }
-
-    fn params(&self, input: Shape, scale: f32) -> ReduceParams {
-        let (kept, reduced) = self.axes(input);
-        let (kept, kept_s) = axis_words(&kept);
-        let (reduced, reduced_s) = axis_words(&reduced);
-        ReduceParams { kept, kept_s, reduced, reduced_s, n: 0, splits: 1, scale, unused: 0 }
-    }
-}
-
-fn axis_words(axes: &[Axis]) -> ([u32; 4], [u32; 4]) {
-    let (mut extents, mut strides) = ([1; 4], [0; 4]);
-    for (slot, &(extent, stride)) in (3 - axes.len()..3).zip(axes) {
-        (extents[slot], strides[slot]) = (word(extent), word(stride));
-    }
-    (extents, strides)
 }
 
 /// Elements that a thread adds up at most: few enough for every driver's limit on loops.
@@ -185,41 +254,29 @@ impl Op for Reduce {
     }
 
     fn backward(&self, cx: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
-        Some(self.gradient(cx).map(|dx| vec![Some(dx)]))
+        cx.first(self.gradient(cx))
     }
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
-        let input = cx.inputs[0].shape;
-        let (outputs, count) = (cx.outputs[0].numel(), self.count(input));
+        let axes = self.axes(cx.inputs[0].shape);
+        let (outputs, count) = (cx.outputs[0].numel(), axes.reduced.len());
         let scale = if self.kind == Reduction::Mean { 1.0 / count as f32 } else { 1.0 };
-        let n = word(outputs);
         let io = [Slot::Input(0), Slot::Output(0)];
         match route(cx.profile, outputs, count) {
-            Route::Lanes => {
-                let params = ReduceParams { n, ..self.params(input, scale) };
-                let call = self.call("lanes", input, &params, Grid::linear(outputs, 64));
-                let reduced: Vec<usize> = self.axes(input).1.into_iter().map(|(extent, _)| extent).collect();
-                cx.call(call.loops(iterations(&reduced)).binds(io));
-            }
+            Route::Lanes => cx.only(self.lanes(&axes, scale, io)),
             Route::Tree => {
-                let params = ReduceParams { n, ..self.params(input, scale) };
-                let call = self.call("tree", input, &params, Grid::linear(outputs, 1));
-                cx.call(call.loops(count / 256 + 9).binds(io));
+                let call = self.call("tree", &axes, [outputs, 1], scale).binds(io);
+                cx.only(call.loops(count / 256 + 9).grid(Grid::linear(outputs, 1)))
             }
             Route::Split(splits) => {
                 let all = outputs * splits;
                 let parts = cx.scratch(4 * all as u64);
-                let params = ReduceParams { n: word(all), splits: word(splits), ..self.params(input, 1.0) };
-                let split = self.call("partial", input, &params, Grid::linear(all, 64));
-                cx.call(split.loops(count.div_ceil(splits)).binds([Slot::Input(0), parts]));
-                let rows = Reduce { kind: self.kind, reduced: vec![false, true], keepdims: false };
-                let shape = Shape::from([outputs, splits]);
-                let params = ReduceParams { n, ..rows.params(shape, scale) };
-                let join = rows.call("lanes", shape, &params, Grid::linear(outputs, 64));
-                cx.call(join.loops(iterations(&[splits])).binds([parts, Slot::Output(0)]));
+                let split = self.call("partial", &axes, [all, splits], 1.0).binds([Slot::Input(0), parts]);
+                cx.call(split.loops(count.div_ceil(splits)).grid(Grid::linear(all, 64)));
+                let rows = Axes::new(Shape::from([outputs, splits]), |axis| axis == 1);
+                cx.only(self.lanes(&rows, scale, [parts, Slot::Output(0)]))
             }
         }
-        Ok(())
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
@@ -228,10 +285,10 @@ impl Op for Reduce {
 
     fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
         match self.kind {
-            Reduction::Max | Reduction::Min => vec![vec![FLUSH; results[0].data.len()]],
+            Reduction::Max | Reduction::Min => within(FLUSH, results),
             Reduction::Sum | Reduction::Mean => {
                 // Each addition rounds by half a unit; a chain is 64 long, then a 64th of the rest.
-                let count = self.count(cx.inputs[0].shape) as f64;
+                let count = self.axes(cx.inputs[0].shape).reduced.len() as f64;
                 let ulps = 4.0 + 0.5 * (count.min(64.0) + count / 64.0);
                 vec![relative_bound(&self.fold(cx, f64::abs), ulps)]
             }
@@ -242,26 +299,13 @@ impl Op for Reduce {
 impl Reduce {
     fn fold(&self, cx: &Reference<'_>, map: impl Fn(f64) -> f64 + Sync) -> Array {
         let x = cx.inputs[0];
-        let strides = x.shape.strides();
-        let pick = |wanted: bool| -> (Vec<usize>, Vec<usize>) {
-            (0..strides.len())
-                .filter(|&a| self.reduced[a] == wanted)
-                .map(|a| (x.shape.dims()[a], strides[a]))
-                .unzip()
-        };
-        let (kept_dims, kept_strides) = pick(false);
-        let (reduced_dims, reduced_strides) = pick(true);
-        // Subsets of a valid shape's axes are valid shapes.
-        let shape = |dims: &[usize]| Shape::new(dims).unwrap_or(Shape::scalar());
-        let (kept, reduced) = (shape(&kept_dims), shape(&reduced_dims));
-        let (outer, inner) = (Indexer::new(kept, kept_strides), Indexer::new(reduced, reduced_strides));
-        let inner: Vec<usize> = (0..reduced.numel()).map(|r| inner.offset(r)).collect();
+        let (base, inside) = self.axes(x.shape).offsets();
         let fold = |o: usize| {
-            let base = outer.offset(o);
-            let elements = inner.iter().map(|r| map(x.data[base + r]));
+            let base = base(o);
+            let elements = inside.iter().map(|r| map(x.data[base + r]));
             match self.kind {
                 Reduction::Sum => elements.sum(),
-                Reduction::Mean => elements.sum::<f64>() / inner.len() as f64,
+                Reduction::Mean => elements.sum::<f64>() / inside.len() as f64,
                 Reduction::Max => elements.fold(f64::NEG_INFINITY, f64::max),
                 Reduction::Min => elements.fold(f64::INFINITY, f64::min),
             }
@@ -272,18 +316,18 @@ impl Reduce {
     fn gradient(&self, cx: &Backward<'_>) -> Result<Value> {
         let (g, x) = (cx.graph, cx.inputs[0]);
         let shape = g.shape_of(x);
-        let kept = Reduce { keepdims: true, ..self.clone() }.output(shape)?;
-        let dy = g.reshape(cx.grad(), kept)?;
+        let kept = Reduce { keepdims: true, ..self.clone() };
+        let kept_shape = kept.output(shape)?;
+        let dy = g.reshape(cx.grad(), kept_shape)?;
         match self.kind {
             Reduction::Sum => g.broadcast_to(dy, shape),
             Reduction::Mean => {
-                let share = g.scalar_constant(1.0 / self.count(shape) as f32);
+                let share = g.scalar_constant(1.0 / self.axes(shape).reduced.len() as f32);
                 g.broadcast_to(g.mul(dy, share)?, shape)
             }
             Reduction::Max | Reduction::Min => {
-                let hit = g.equal(x, g.reshape(cx.outputs[0], kept)?)?;
-                let hits =
-                    g.apply1(Reduce { kind: Reduction::Sum, keepdims: true, ..self.clone() }, &[hit])?;
+                let hit = g.equal(x, g.reshape(cx.outputs[0], kept_shape)?)?;
+                let hits = g.apply1(Reduce { kind: Reduction::Sum, ..kept }, &[hit])?;
                 g.mul(hit, g.div(dy, hits)?)
             }
         }
@@ -323,8 +367,7 @@ impl Op for Argmax {
             .binds([Slot::Input(0), Slot::Output(0)])
             .loops(dims[self.0])
             .grid(Grid::linear(n, 64));
-        cx.call(call);
-        Ok(())
+        cx.only(call)
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
@@ -342,48 +385,8 @@ impl Op for Argmax {
     }
 
     fn error_bound(&self, _: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
-        vec![vec![0.0; results[0].data.len()]]
+        within(0.0, results)
     }
-}
-
-macro_rules! methods {
-    ($($(#[$doc:meta])* $method:ident => $kind:ident;)*) => {
-        /// # Reductions
-        ///
-        /// `x` is f32 of any shape. `axes` are the axes to reduce, all if empty; negative ones count from the
-        /// back. They are dropped, or stay as dimensions of 1 with `keepdims`.
-        ///
-        /// **Errors**: [`Error::Axis`] for an axis that is not there or named twice, [`Error::DTypeMismatch`].
-        impl Graph {$(
-            $(#[$doc])*
-            #[track_caller]
-            pub fn $method(&self, x: Value, axes: &[isize], keepdims: bool) -> Result<Value> {
-                self.apply1(self.reduction(Reduction::$kind, x, axes, keepdims)?, &[x])
-            }
-        )*}
-    };
-}
-
-methods! {
-    /// The sum over `axes`.
-    ///
-    /// ```
-    /// use retape::prelude::*;
-    /// let mut g = Graph::new();
-    /// let x = g.input("x", [4, 6, 8]);
-    /// let rows = g.sum(x, &[-1], false)?;
-    /// assert_eq!(g.shape(rows)?, Shape::from([4, 6]));
-    /// let all = g.sum(x, &[], false)?;
-    /// assert_eq!(g.shape(all)?, Shape::from([]));
-    /// # Ok::<(), retape::Error>(())
-    /// ```
-    sum => Sum;
-    /// The arithmetic mean over `axes`.
-    mean => Mean;
-    /// The largest element over `axes`. Equal maxima share the gradient.
-    max => Max;
-    /// The smallest element over `axes`. Equal minima share the gradient.
-    min => Min;
 }
 
 impl Graph {
@@ -430,13 +433,7 @@ impl Graph {
     #[track_caller]
     fn reduction(&self, kind: Reduction, x: Value, axes: &[isize], keepdims: bool) -> Result<Reduce> {
         let shape = self.operand_shape(kind.name(), x)?;
-        let mut reduced = vec![axes.is_empty(); shape.rank()];
-        for &axis in axes {
-            let index = self.located(kind.name(), shape.axis(axis))?;
-            if std::mem::replace(&mut reduced[index], true) {
-                return self.located(kind.name(), Err(Error::Axis { axis, shape }));
-            }
-        }
+        let reduced = self.located(kind.name(), reduced_axes(shape, axes))?;
         Ok(Reduce { kind, reduced, keepdims })
     }
 }

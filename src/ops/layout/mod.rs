@@ -38,35 +38,33 @@ pub(super) static FAMILY: Family = Family {
     shaders: &[&SHADER],
 };
 
-/// A strided copy: `dims` elements from `x_at` under `from` to `y_at` under `to`.
-struct Move {
-    dims: Vec<usize>,
-    from: Vec<usize>,
-    to: Vec<usize>,
-    x_at: usize,
-    y_at: usize,
+/// Where the elements that one goes through begin, and their strides.
+type Strided = (usize, Vec<usize>);
+
+/// The elements `start`, `start + step`, .. along each axis of a shape.
+fn strided(axes: impl Iterator<Item = (usize, usize)>, shape: Shape) -> Strided {
+    let of_axis = |((start, step), stride): ((usize, usize), usize)| (start * stride, step * stride);
+    let (starts, strides): (Vec<usize>, Vec<usize>) = axes.zip(shape.strides()).map(of_axis).unzip();
+    (starts.iter().sum(), strides)
 }
 
-impl Move {
-    fn call(&self, x: Slot) -> KernelCall {
-        let nest = Nest::new(&self.dims, &[self.from.clone(), self.to.clone()]);
-        let aligned = self.x_at.is_multiple_of(4) && self.y_at.is_multiple_of(4);
-        let quads = nest.by_fours().filter(|_| aligned);
-        let (entry, per, nest) = match quads {
-            Some(quads) => ("move_quads", 4, quads),
-            None => ("move_words", 1, nest),
-        };
-        let (d_lo, d_hi) = nest.dim_words();
-        let (s_lo, s_hi) = nest.stride_words(0);
-        let (t_lo, t_hi) = nest.stride_words(1);
-        let (x_at, y_at) = (word(self.x_at / per), word(self.y_at / per));
-        let n = word(nest.len());
-        KernelCall::new(&SHADER, entry)
-            .constant("RANK", nest.rank() as f64)
-            .params(&MoveParams { d_lo, s_lo, t_lo, d_hi, s_hi, t_hi, x_at, y_at, n, unused: 0 })
-            .binds([x, Slot::Output(0)])
-            .grid(Grid::linear(nest.len(), 64))
-    }
+/// A copy of as many elements as a shape has.
+fn move_call(x: Slot, shape: Shape, (x_at, from): Strided, (y_at, to): Strided) -> KernelCall {
+    let nest = Nest::new(shape.dims(), &[from, to]);
+    let aligned = x_at.is_multiple_of(4) && y_at.is_multiple_of(4);
+    let (entry, per, nest) = match nest.by_fours().filter(|_| aligned) {
+        Some(quads) => ("move_quads", 4, quads),
+        None => ("move_words", 1, nest),
+    };
+    let (d_lo, d_hi) = nest.dim_words();
+    let (s_lo, s_hi) = nest.stride_words(0);
+    let (t_lo, t_hi) = nest.stride_words(1);
+    let [x_at, y_at, n] = [x_at / per, y_at / per, nest.len()].map(word);
+    KernelCall::new(&SHADER, entry)
+        .constant("RANK", nest.rank() as f64)
+        .params(&MoveParams { d_lo, s_lo, t_lo, d_hi, s_hi, t_hi, x_at, y_at, n, unused: 0 })
+        .binds([x, Slot::Output(0)])
+        .grid(Grid::linear(nest.len(), 64))
 }
 
 fn fill_call(output: TensorType, bits: u32) -> KernelCall {
@@ -77,95 +75,75 @@ fn fill_call(output: TensorType, bits: u32) -> KernelCall {
         .grid(Grid::linear(n, 64))
 }
 
-/// The same elements under another shape, without a copy.
+/// The same elements in their order.
 #[derive(Clone, Debug)]
-struct Reshape(Shape);
-
-/// The same elements, through which no gradient flows.
-#[derive(Clone, Debug)]
-struct StopGradient;
+enum Same {
+    /// Under another shape, without a copy.
+    Reshape(Shape),
+    /// Through which no gradient flows, without a copy.
+    StopGradient,
+    /// In a buffer of their own.
+    Copy,
+}
 
 /// The current value of a per-step scalar.
 #[derive(Clone, Debug)]
 struct ReadScalar(Scalar);
 
-/// The same elements in a buffer of their own.
+/// Elements of the operand by their place in it.
 #[derive(Clone, Debug)]
-struct Copy;
-
-/// Axes in another order: output axis `k` is input axis `0[k]`.
-#[derive(Clone, Debug)]
-struct Transpose(Vec<usize>);
-
-/// Stretches dimensions of 1.
-#[derive(Clone, Debug)]
-struct Broadcast(Shape);
-
-fn exact(results: &[Array]) -> Vec<Vec<f64>> {
-    results.iter().map(|r| vec![FLUSH; r.data.len()]).collect()
+enum Read {
+    /// Axes in another order: axis `k` is the operand's axis `0[k]`.
+    Transpose(Vec<usize>),
+    /// Dimensions of 1 stretched.
+    Broadcast(Shape),
+    /// Elements `start, start + step, ..` below `stop`, per axis.
+    Slice(Vec<SliceRange>),
 }
 
-impl Op for Reshape {
+impl Op for Same {
     fn name(&self) -> &'static str {
-        "reshape"
+        match self {
+            Same::Reshape(_) => "reshape",
+            Same::StopGradient => "stop_gradient",
+            Same::Copy => "copy",
+        }
     }
 
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
-        if inputs[0].numel() != self.0.numel() {
-            return Err(Error::Reshape { from: inputs[0].shape, to: self.0 });
+        let Same::Reshape(to) = *self else { return Ok(vec![inputs[0]]) };
+        if inputs[0].numel() != to.numel() {
+            return Err(Error::Reshape { from: inputs[0].shape, to });
         }
-        Ok(vec![TensorType { shape: self.0, ..inputs[0] }])
+        Ok(vec![TensorType { shape: to, ..inputs[0] }])
     }
 
     fn is_view(&self) -> bool {
-        true
+        !matches!(self, Same::Copy)
     }
 
     fn backward(&self, cx: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
-        let back = cx.graph.reshape(cx.grad(), cx.graph.shape_of(cx.inputs[0]));
-        Some(back.map(|dx| vec![Some(dx)]))
+        match self {
+            Same::Reshape(_) => cx.first(cx.graph.reshape(cx.grad(), cx.graph.shape_of(cx.inputs[0]))),
+            Same::StopGradient => Some(Ok(vec![None])),
+            Same::Copy => cx.first(Ok(cx.grad())),
+        }
     }
 
-    fn lower(&self, _: &mut Lowering<'_>) -> Result<()> {
+    fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
+        if let Same::Copy = self {
+            let shape = cx.inputs[0].shape;
+            cx.call(move_call(Slot::Input(0), shape, (0, shape.strides()), (0, shape.strides())));
+        }
         Ok(())
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
-        vec![Array::new(self.0, cx.inputs[0].data.clone())]
+        vec![Array::new(cx.outputs[0].shape, cx.inputs[0].data.clone())]
     }
 
     fn error_bound(&self, _: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
-        exact(results)
-    }
-}
-
-impl Op for StopGradient {
-    fn name(&self) -> &'static str {
-        "stop_gradient"
-    }
-
-    fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
-        Ok(vec![inputs[0]])
-    }
-
-    fn is_view(&self) -> bool {
-        true
-    }
-
-    fn backward(&self, _: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
-        Some(Ok(vec![None]))
-    }
-
-    fn lower(&self, _: &mut Lowering<'_>) -> Result<()> {
-        Ok(())
-    }
-
-    fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
-        vec![cx.inputs[0].clone()]
-    }
-
-    fn error_bound(&self, _: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
-        exact(results)
+        within(FLUSH, results)
     }
 }
 
@@ -179,8 +157,7 @@ impl Op for ReadScalar {
     }
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
-        cx.call(fill_call(cx.outputs[0], 0).scalar("word", self.0));
-        Ok(())
+        cx.only(fill_call(cx.outputs[0], 0).scalar("word", self.0))
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
@@ -189,125 +166,95 @@ impl Op for ReadScalar {
 
     fn error_bound(&self, _: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
         // Rounding to f32.
-        results.iter().map(|r| relative_bound(r, 1.0)).collect()
+        vec![relative_bound(&results[0], 1.0)]
     }
 }
 
-impl Op for Copy {
-    fn name(&self) -> &'static str {
-        "copy"
-    }
-
-    fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
-        Ok(vec![inputs[0]])
-    }
-
-    fn backward(&self, cx: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
-        Some(Ok(vec![Some(cx.grad())]))
-    }
-
-    fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
-        let shape = cx.inputs[0].shape;
-        let (dims, from, to) = (shape.dims().to_vec(), shape.strides(), shape.strides());
-        cx.call(Move { dims, from, to, x_at: 0, y_at: 0 }.call(Slot::Input(0)));
-        Ok(())
-    }
-
-    fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
-        vec![cx.inputs[0].clone()]
-    }
-
-    fn error_bound(&self, _: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
-        exact(results)
+impl Read {
+    /// The elements of an operand of this shape that are read.
+    fn source(&self, x: Shape) -> Strided {
+        match self {
+            Read::Transpose(axes) => {
+                let strides = x.strides();
+                (0, axes.iter().map(|&axis| strides[axis]).collect())
+            }
+            Read::Broadcast(shape) => (0, x.broadcast_strides(*shape)),
+            Read::Slice(ranges) => strided(ranges.iter().map(|r| (r.start, r.step)), x),
+        }
     }
 }
 
-impl Op for Transpose {
+impl Op for Read {
     fn name(&self) -> &'static str {
-        "transpose"
+        match self {
+            Read::Transpose(_) => "transpose",
+            Read::Broadcast(_) => "broadcast_to",
+            Read::Slice(_) => "slice",
+        }
     }
 
     fn attributes(&self) -> String {
-        format!("{:?}", self.0)
+        match self {
+            Read::Transpose(axes) => format!("{axes:?}"),
+            Read::Broadcast(_) => String::new(),
+            Read::Slice(ranges) => ranges.iter().map(SliceRange::text).collect::<Vec<_>>().join(", "),
+        }
     }
 
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
-        let shape = inputs[0].shape;
-        let mut seen = vec![false; shape.rank()];
-        for &axis in &self.0 {
-            if axis >= shape.rank() || std::mem::replace(&mut seen[axis], true) {
-                return Err(Error::Axis { axis: axis as isize, shape });
-            }
-        }
-        if self.0.len() != shape.rank() {
-            return Err(Error::Rank { shape, expected: "as many as axes were named" });
-        }
-        let dims: Vec<_> = self.0.iter().map(|&axis| shape.dims()[axis]).collect();
-        Ok(vec![TensorType { shape: Shape::new(&dims)?, ..inputs[0] }])
+        let found = inputs[0].shape;
+        let shape = match self {
+            Read::Transpose(axes) => transposed(found, axes)?,
+            Read::Broadcast(shape) if found.broadcast(*shape)? == *shape => *shape,
+            Read::Broadcast(shape) => return Err(Error::Broadcast { left: found, right: *shape }),
+            Read::Slice(ranges) => slice::sliced(found, ranges)?,
+        };
+        Ok(vec![TensorType { shape, ..inputs[0] }])
     }
 
     fn backward(&self, cx: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
-        let mut inverse = vec![0; self.0.len()];
-        self.0.iter().enumerate().for_each(|(to, &from)| inverse[from] = to);
-        Some(cx.graph.apply1(Transpose(inverse), &[cx.grad()]).map(|dx| vec![Some(dx)]))
+        let (dy, shape) = (cx.grad(), cx.graph.shape_of(cx.inputs[0]));
+        cx.first(match self {
+            Read::Transpose(axes) => {
+                let mut inverse = vec![0; axes.len()];
+                axes.iter().enumerate().for_each(|(to, &from)| inverse[from] = to);
+                cx.graph.apply1(Read::Transpose(inverse), &[dy])
+            }
+            Read::Broadcast(_) => cx.graph.sum_to(dy, shape),
+            Read::Slice(ranges) => cx.graph.apply1(slice::Pad::back(ranges, shape), &[dy]),
+        })
     }
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
-        let strides = cx.inputs[0].shape.strides();
         let output = cx.outputs[0].shape;
-        let from = self.0.iter().map(|&axis| strides[axis]).collect();
-        let (dims, to) = (output.dims().to_vec(), output.strides());
-        cx.call(Move { dims, from, to, x_at: 0, y_at: 0 }.call(Slot::Input(0)));
-        Ok(())
+        let from = self.source(cx.inputs[0].shape);
+        cx.only(move_call(Slot::Input(0), output, from, (0, output.strides())))
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
-        let x = cx.inputs[0];
-        let strides = x.shape.strides();
-        let from = self.0.iter().map(|&axis| strides[axis]).collect();
-        let at = Indexer::new(cx.outputs[0].shape, from);
-        vec![Array::from_fn(cx.outputs[0].shape, |i| x.data[at.offset(i)])]
+        let (x, output) = (cx.inputs[0], cx.outputs[0].shape);
+        let (start, strides) = self.source(x.shape);
+        let at = Indexer::new(output, strides);
+        vec![Array::from_fn(output, |i| x.data[start + at.offset(i)])]
     }
 
     fn error_bound(&self, _: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
-        exact(results)
+        within(FLUSH, results)
     }
 }
 
-impl Op for Broadcast {
-    fn name(&self) -> &'static str {
-        "broadcast_to"
-    }
-
-    fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
-        let shape = inputs[0].shape;
-        if shape.broadcast(self.0)? != self.0 {
-            return Err(Error::Broadcast { left: shape, right: self.0 });
+/// The shape with its axes in another order.
+fn transposed(shape: Shape, axes: &[usize]) -> Result<Shape> {
+    let mut seen = vec![false; shape.rank()];
+    for &axis in axes {
+        if axis >= shape.rank() || std::mem::replace(&mut seen[axis], true) {
+            return Err(Error::Axis { axis: axis as isize, shape });
         }
-        Ok(vec![TensorType { shape: self.0, ..inputs[0] }])
     }
-
-    fn backward(&self, cx: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
-        let back = cx.graph.sum_to(cx.grad(), cx.graph.shape_of(cx.inputs[0]));
-        Some(back.map(|dx| vec![Some(dx)]))
+    if axes.len() != shape.rank() {
+        return Err(Error::Rank { shape, expected: "as many as axes were named" });
     }
-
-    fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
-        let from = cx.inputs[0].shape.broadcast_strides(self.0);
-        let (dims, to) = (self.0.dims().to_vec(), self.0.strides());
-        cx.call(Move { dims, from, to, x_at: 0, y_at: 0 }.call(Slot::Input(0)));
-        Ok(())
-    }
-
-    fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
-        let x = cx.inputs[0];
-        let at = Indexer::new(self.0, x.shape.broadcast_strides(self.0));
-        vec![Array::from_fn(self.0, |i| x.data[at.offset(i)])]
-    }
-
-    fn error_bound(&self, _: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
-        exact(results)
-    }
+    Shape::new(&axes.iter().map(|&axis| shape.dims()[axis]).collect::<Vec<_>>())
 }
 
 /// # Layout
@@ -329,7 +276,7 @@ impl Graph {
     /// [`Error::Reshape`] with both shapes.
     #[track_caller]
     pub fn reshape(&self, x: Value, shape: impl Into<Shape>) -> Result<Value> {
-        self.apply1(Reshape(shape.into()), &[x])
+        self.apply1(Same::Reshape(shape.into()), &[x])
     }
 
     /// All dimensions but the first merged: `[batch, ..]` to `[batch, features]`.
@@ -340,7 +287,7 @@ impl Graph {
     pub fn flatten(&self, x: Value) -> Result<Value> {
         let shape = self.operand_shape("flatten", x)?;
         let batch = shape.dims().first().copied().unwrap_or(1);
-        self.apply1(Reshape(Shape::from([batch, shape.numel() / batch.max(1)])), &[x])
+        self.apply1(Same::Reshape(Shape::from([batch, shape.numel() / batch.max(1)])), &[x])
     }
 
     /// The same value, treated as a constant by differentiation; no copy is made.
@@ -349,7 +296,7 @@ impl Graph {
     /// [`Error::ForeignValue`].
     #[track_caller]
     pub fn stop_gradient(&self, x: Value) -> Result<Value> {
-        self.apply1(StopGradient, &[x])
+        self.apply1(Same::StopGradient, &[x])
     }
 
     /// The same elements in a buffer of their own. What an in-place operator would do by itself
@@ -359,7 +306,7 @@ impl Graph {
     /// [`Error::ForeignValue`].
     #[track_caller]
     pub fn copy(&self, x: Value) -> Result<Value> {
-        self.apply1(Copy, &[x])
+        self.apply1(Same::Copy, &[x])
     }
 
     /// The current value of an f32 per-step scalar, as a value of shape `[]`: what an optimiser made
@@ -395,7 +342,7 @@ impl Graph {
     /// [`Error::Rank`] unless each axis is named, [`Error::Axis`] for one that is not there or named twice.
     #[track_caller]
     pub fn transpose(&self, x: Value, axes: &[usize]) -> Result<Value> {
-        self.apply1(Transpose(axes.to_vec()), &[x])
+        self.apply1(Read::Transpose(axes.to_vec()), &[x])
     }
 
     /// `x` stretched to `shape` by NumPy's broadcasting rule.
@@ -408,6 +355,6 @@ impl Graph {
         if self.operand_shape("broadcast_to", x)? == shape {
             return Ok(x);
         }
-        self.apply1(Broadcast(shape), &[x])
+        self.apply1(Read::Broadcast(shape), &[x])
     }
 }

@@ -1,11 +1,7 @@
 //! Slices, padding and concatenation.
 
-use super::{Move, exact, fill_call};
+use super::{Read, Strided, fill_call, move_call, strided};
 use crate::ops::common::*;
-
-/// Elements `start, start + step, ..` below `stop`, per axis.
-#[derive(Clone, Debug)]
-struct Slice(Vec<SliceRange>);
 
 /// A region of one axis, as `start..stop` with a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,15 +21,34 @@ impl From<std::ops::Range<usize>> for SliceRange {
 }
 
 impl SliceRange {
-    fn len(&self) -> usize {
-        self.stop.saturating_sub(self.start).div_ceil(self.step.max(1))
+    /// As a listing has it.
+    pub(super) fn text(&self) -> String {
+        let SliceRange { start, stop, step } = self;
+        if *step == 1 { format!("{start}..{stop}") } else { format!("{start}..{stop}:{step}") }
     }
+}
+
+/// The shape of a slice.
+pub(super) fn sliced(shape: Shape, ranges: &[SliceRange]) -> Result<Shape> {
+    if ranges.len() != shape.rank() {
+        return Err(Error::Rank { shape, expected: "one range per axis" });
+    }
+    let mut sliced = shape;
+    for (axis, (range, &dim)) in ranges.iter().zip(shape.dims()).enumerate() {
+        let &SliceRange { start, stop, step } = range;
+        if step == 0 || start >= stop || stop > dim {
+            let value = format!("{range:?} of an axis of {dim}");
+            return Err(Error::argument("range", value, "start < stop <= axis, step >= 1"));
+        }
+        sliced = sliced.with_dim(axis, (stop - start).div_ceil(step));
+    }
+    Ok(sliced)
 }
 
 /// The inputs scattered over zeros (or another number): element `i` of an axis goes to
 /// `before + i * step`. Padding, and the gradient of a slice.
 #[derive(Clone, Debug)]
-struct Pad {
+pub(super) struct Pad {
     before: Vec<usize>,
     step: Vec<usize>,
     output: Shape,
@@ -44,78 +59,23 @@ struct Pad {
 #[derive(Clone, Debug)]
 struct Concat(usize);
 
-impl Op for Slice {
-    fn name(&self) -> &'static str {
-        "slice"
+impl Pad {
+    /// The gradient of a slice of a shape.
+    pub fn back(ranges: &[SliceRange], output: Shape) -> Pad {
+        let (before, step) = ranges.iter().map(|r| (r.start, r.step)).unzip();
+        Pad { before, step, output, value: 0.0 }
     }
 
-    fn attributes(&self) -> String {
-        let range = |r: &SliceRange| {
-            if r.step == 1 {
-                format!("{}..{}", r.start, r.stop)
-            } else {
-                format!("{}..{}:{}", r.start, r.stop, r.step)
-            }
-        };
-        self.0.iter().map(range).collect::<Vec<_>>().join(", ")
-    }
-
-    fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
-        let shape = inputs[0].shape;
-        if self.0.len() != shape.rank() {
-            return Err(Error::Rank { shape, expected: "one range per axis" });
-        }
-        for (range, &dim) in self.0.iter().zip(shape.dims()) {
-            if range.step == 0 || range.start >= range.stop || range.stop > dim {
-                let value = format!("{range:?} of an axis of {dim}");
-                return Err(Error::Argument {
-                    argument: "range",
-                    value,
-                    expected: "start < stop <= axis, step >= 1",
-                });
-            }
-        }
-        let dims: Vec<_> = self.0.iter().map(SliceRange::len).collect();
-        Ok(vec![TensorType { shape: Shape::new(&dims)?, ..inputs[0] }])
-    }
-
-    fn backward(&self, cx: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
-        let pad = Pad {
-            before: self.0.iter().map(|r| r.start).collect(),
-            step: self.0.iter().map(|r| r.step).collect(),
-            output: cx.graph.shape_of(cx.inputs[0]),
-            value: 0.0,
-        };
-        Some(cx.graph.apply1(pad, &[cx.grad()]).map(|dx| vec![Some(dx)]))
-    }
-
-    fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
-        let (x_at, from) = self.source(cx.inputs[0].shape);
-        let output = cx.outputs[0].shape;
-        let (dims, to) = (output.dims().to_vec(), output.strides());
-        cx.call(Move { dims, from, to, x_at, y_at: 0 }.call(Slot::Input(0)));
-        Ok(())
-    }
-
-    fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
-        let x = cx.inputs[0];
-        let (start, strides) = self.source(x.shape);
-        let at = Indexer::new(cx.outputs[0].shape, strides);
-        vec![Array::from_fn(cx.outputs[0].shape, |i| x.data[start + at.offset(i)])]
-    }
-
-    fn error_bound(&self, _: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
-        exact(results)
+    /// The elements of the result that those of the input go to.
+    fn target(&self) -> Strided {
+        strided(self.before.iter().copied().zip(self.step.iter().copied()), self.output)
     }
 }
 
-impl Slice {
-    /// The first element and the strides in the source.
-    fn source(&self, shape: Shape) -> (usize, Vec<usize>) {
-        let strides = shape.strides();
-        let start = self.0.iter().zip(&strides).map(|(r, s)| r.start * s).sum();
-        (start, self.0.iter().zip(&strides).map(|(r, s)| r.step * s).collect())
-    }
+/// Puts the elements of `x` where they go in `y`.
+fn put(x: &Array, y: &mut Array, (start, strides): Strided) {
+    let at = Indexer::new(x.shape, strides);
+    x.data.iter().enumerate().for_each(|(i, &v)| y.data[start + at.offset(i)] = v);
 }
 
 impl Op for Pad {
@@ -137,21 +97,18 @@ impl Op for Pad {
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
         let whole = self.value >= 0.0 && self.value.fract() == 0.0 && self.value < 2f32.powi(32);
         if inputs[0].dtype == DType::U32 && !whole {
-            let value = self.value.to_string();
-            return Err(Error::Argument { argument: "value", value, expected: "u32 is padded with a u32" });
+            return Err(Error::argument("value", self.value, "u32 is padded with a u32"));
         }
         Ok(vec![TensorType { shape: self.output, ..inputs[0] }])
     }
 
     fn backward(&self, cx: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
         let input = cx.graph.shape_of(cx.inputs[0]);
-        let axes = self.before.iter().zip(&self.step).zip(input.dims());
-        let range = |((&start, &step), &dim): ((&usize, &usize), &usize)| SliceRange {
-            start,
-            stop: start + (dim - 1) * step + 1,
-            step,
+        let range = |axis: usize| {
+            let (start, step) = (self.before[axis], self.step[axis]);
+            SliceRange { start, stop: start + (input.dims()[axis] - 1) * step + 1, step }
         };
-        Some(cx.graph.apply1(Slice(axes.map(range).collect()), &[cx.grad()]).map(|dx| vec![Some(dx)]))
+        cx.first(cx.graph.slice(cx.grad(), &(0..input.rank()).map(range).collect::<Vec<_>>()))
     }
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
@@ -160,33 +117,32 @@ impl Op for Pad {
             DType::U32 => self.value as u32,
         };
         cx.call(fill_call(cx.outputs[0], bits));
-        let (y_at, to) = self.target();
         let input = cx.inputs[0].shape;
-        let (dims, from) = (input.dims().to_vec(), input.strides());
-        cx.call(Move { dims, from, to, x_at: 0, y_at }.call(Slot::Input(0)));
-        Ok(())
+        cx.only(move_call(Slot::Input(0), input, (0, input.strides()), self.target()))
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
-        let x = cx.inputs[0];
         let mut y = Array::full(self.output, f64::from(self.value));
-        let (start, strides) = self.target();
-        let at = Indexer::new(x.shape, strides);
-        x.data.iter().enumerate().for_each(|(i, &v)| y.data[start + at.offset(i)] = v);
+        put(cx.inputs[0], &mut y, self.target());
         vec![y]
     }
 
     fn error_bound(&self, _: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
-        exact(results)
+        within(FLUSH, results)
     }
 }
 
-impl Pad {
-    /// The first element and the strides in the destination.
-    fn target(&self) -> (usize, Vec<usize>) {
-        let strides = self.output.strides();
-        let start = self.before.iter().zip(&strides).map(|(b, s)| b * s).sum();
-        (start, self.step.iter().zip(&strides).map(|(step, s)| step * s).collect())
+impl Concat {
+    /// The elements of the result that those of each input go to.
+    fn targets(&self, inputs: impl Iterator<Item = Shape>, output: Shape) -> Vec<Strided> {
+        let strides = output.strides();
+        let mut start = 0;
+        let target = |input: Shape| {
+            let target = (start, strides.clone());
+            start += input.dims()[self.0] * strides[self.0];
+            target
+        };
+        inputs.map(target).collect()
     }
 }
 
@@ -201,8 +157,7 @@ impl Op for Concat {
 
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
         let Some((&first, rest)) = inputs.split_first() else {
-            let value = "none".to_owned();
-            return Err(Error::Argument { argument: "values", value, expected: "at least one is needed" });
+            return Err(Error::argument("values", "none", "at least one is needed"));
         };
         let axis = self.0;
         let mut total = first.shape.dims()[axis];
@@ -219,43 +174,31 @@ impl Op for Concat {
     }
 
     fn backward(&self, cx: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
-        let (graph, axis, dy) = (cx.graph, self.0, cx.grad());
-        let mut start = 0;
-        let part = |(&input, &needed): (&Value, &bool)| {
-            let stop = start + graph.shape_of(input).dims()[axis];
-            let range = start..stop;
-            start = stop;
-            needed.then(|| graph.slice_axis(dy, axis as isize, range)).transpose()
-        };
-        Some(cx.inputs.iter().zip(cx.needs).map(part).collect())
+        let extent = |&input: &Value| cx.graph.shape_of(input).dims()[self.0];
+        cx.needed(|i| {
+            let start = cx.inputs[..i].iter().map(extent).sum::<usize>();
+            cx.graph.slice_axis(cx.grad(), self.0 as isize, start..start + extent(&cx.inputs[i]))
+        })
     }
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
-        let to = cx.outputs[0].shape.strides();
-        let mut y_at = 0;
-        for (index, input) in cx.inputs.iter().enumerate() {
-            let (dims, from) = (input.shape.dims().to_vec(), input.shape.strides());
-            let call = Move { dims, from, to: to.clone(), x_at: 0, y_at }.call(Slot::Input(index));
-            cx.calls.push(call);
-            y_at += input.shape.dims()[self.0] * to[self.0];
+        let shapes = cx.inputs.iter().map(|input| input.shape);
+        let targets = self.targets(shapes.clone(), cx.outputs[0].shape);
+        for (index, (shape, target)) in shapes.zip(targets).enumerate() {
+            cx.call(move_call(Slot::Input(index), shape, (0, shape.strides()), target));
         }
         Ok(())
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
         let mut y = Array::full(cx.outputs[0].shape, 0.0);
-        let strides = y.shape.strides();
-        let mut start = 0;
-        for x in &cx.inputs {
-            let at = Indexer::new(x.shape, strides.clone());
-            x.data.iter().enumerate().for_each(|(i, &v)| y.data[start + at.offset(i)] = v);
-            start += x.shape.dims()[self.0] * strides[self.0];
-        }
+        let targets = self.targets(cx.inputs.iter().map(|x| x.shape), y.shape);
+        cx.inputs.iter().zip(targets).for_each(|(x, target)| put(x, &mut y, target));
         vec![y]
     }
 
     fn error_bound(&self, _: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
-        exact(results)
+        within(FLUSH, results)
     }
 }
 
@@ -281,7 +224,7 @@ impl Graph {
     /// ends past the axis.
     #[track_caller]
     pub fn slice(&self, x: Value, ranges: &[SliceRange]) -> Result<Value> {
-        self.apply1(Slice(ranges.to_vec()), &[x])
+        self.apply1(Read::Slice(ranges.to_vec()), &[x])
     }
 
     /// The elements whose index along `axis` lies in `range`; the other axes stay whole.
@@ -294,7 +237,7 @@ impl Graph {
         let axis = self.located("slice", shape.axis(axis))?;
         let mut ranges: Vec<SliceRange> = shape.dims().iter().map(|&dim| (0..dim).into()).collect();
         ranges[axis] = range.into();
-        self.apply1(Slice(ranges), &[x])
+        self.apply1(Read::Slice(ranges), &[x])
     }
 
     /// `x` surrounded by `value`: `padding[k]` elements before and after along axis `k`.
@@ -308,11 +251,8 @@ impl Graph {
             let error = Error::Rank { shape, expected: "one (before, after) pair per axis" };
             return self.located("pad", Err(error));
         }
-        let padded = shape
-            .dims()
-            .iter()
-            .zip(padding)
-            .map(|(&dim, (before, after))| dim.saturating_add(*before).saturating_add(*after));
+        let padded = shape.dims().iter().zip(padding);
+        let padded = padded.map(|(&dim, (before, after))| dim.saturating_add(*before).saturating_add(*after));
         let output = Shape::new(&padded.collect::<Vec<_>>())?;
         let (before, step) = (padding.iter().map(|p| p.0).collect(), vec![1; shape.rank()]);
         self.apply1(Pad { before, step, output, value }, &[x])
