@@ -1,6 +1,7 @@
 //! Counts that classification metrics are made of. Shader: `counts.wgsl`.
 
 use super::common::*;
+use super::loss::{label_limit, targeted_rows};
 
 pub(super) static SHADER: Shader = built_in!("counts", "../../shaders/counts.wgsl");
 
@@ -26,17 +27,17 @@ pub(super) static FAMILY: Family = Family {
     shaders: &[&SHADER],
 };
 
-/// Whether the target's class is the first largest of each row, or among its `k` largest; inputs
-/// scores and targets: u32 labels or f32 rows.
+/// A number for each row, from its scores and its target's class; inputs scores and targets: u32 labels or
+/// f32 rows.
 #[derive(Clone, Copy, Debug)]
-enum Hits {
+enum OfRows {
+    /// Whether the target's class is the first largest.
     First,
+    /// Whether it is among the `k` largest.
     Top(usize),
+    /// The class that the row is taken for.
+    Predicted,
 }
-
-/// The class that each row is taken for; inputs scores and targets, as those of [`Hits`].
-#[derive(Clone, Copy, Debug)]
-struct PredictedClasses;
 
 /// Positives and negatives above thresholds; inputs scores, targets, mask and thresholds.
 #[derive(Clone, Copy, Debug)]
@@ -45,112 +46,63 @@ struct ThresholdCounts;
 /// Rows that a thread counts at most: few enough for every driver's limit on loops.
 const LONGEST: usize = 16_384;
 
-fn zeros(results: &[Array]) -> Vec<Vec<f64>> {
-    results.iter().map(|r| vec![0.0; r.data.len()]).collect()
-}
-
-/// The dimensions before the classes, and the classes.
-fn classes_of(scores: Shape) -> Result<(Shape, usize)> {
-    match scores.dims().split_last() {
-        Some((&classes, lead)) => Ok((Shape::new(lead)?, classes)),
-        None => Err(Error::Rank { shape: scores, expected: "at least 1, the classes," }),
-    }
-}
-
 fn first_largest(row: &[f64]) -> usize {
     (1..row.len()).fold(0, |best, j| if row[j] > row[best] { j } else { best })
 }
 
-/// The rows of scores and their classes, where the targets fit them: one class per row.
-fn checked_rows(inputs: &[TensorType]) -> Result<(Shape, usize)> {
-    expect_dtype("the scores operand", inputs[0], DType::F32)?;
-    let (scores, targets) = (inputs[0].shape, inputs[1]);
-    let (rows, classes) = classes_of(scores)?;
-    let (wanted, what) = match targets.dtype {
-        DType::U32 => (rows, "u32 labels need the shape of the scores without the last axis"),
-        DType::F32 => (scores, "f32 targets need the shape of the scores"),
-    };
-    if targets.shape != wanted {
-        return Err(Error::shape_mismatch(what, scores, targets.shape));
-    }
-    Ok((rows, classes))
-}
-
-/// The input that holds labels, and how many classes there are.
-fn label_limit(inputs: &[TensorType]) -> Option<(usize, u32)> {
-    let classes = inputs[0].shape.dims().last().map_or(1, |&classes| word(classes));
-    (inputs[1].dtype == DType::U32).then_some((1, classes))
-}
-
-/// A call of a kernel that handles a row per thread; the entries are for labels and for rows of targets.
-fn call_of_rows(cx: &Lowering<'_>, entries: [&'static str; 2], k: usize) -> KernelCall {
-    let n = cx.outputs[0].numel();
-    let classes = cx.inputs[0].numel() / n;
-    let (entry, loops) = match cx.inputs[1].dtype {
-        DType::U32 => (entries[0], classes),
-        DType::F32 => (entries[1], 2 * classes),
-    };
-    KernelCall::new(&SHADER, entry)
-        .params(&RowParams { n: word(n), classes: word(classes), k: word(k) })
-        .binds([Slot::Input(0), Slot::Input(1), Slot::Output(0)])
-        .loops(loops)
-        .grid(Grid::linear(n, 64))
-}
-
-/// A number for each row, from its scores and its target's class.
-fn of_rows(cx: &Reference<'_>, number: impl Fn(&[f64], usize) -> f64 + Sync) -> Vec<Array> {
-    let (x, t) = (cx.inputs[0], cx.inputs[1]);
-    let classes = x.data.len() / cx.outputs[0].numel();
-    let soft = t.shape == x.shape;
-    let of_row = |o: usize| {
-        let row = o * classes..(o + 1) * classes;
-        let label = if soft { first_largest(&t.data[row.clone()]) } else { t.data[o] as usize };
-        number(&x.data[row], label)
-    };
-    vec![Array::from_fn(cx.outputs[0].shape, of_row)]
-}
-
-impl Hits {
+impl OfRows {
+    /// How many classes the target's may be among.
     fn k(self) -> usize {
-        match self {
-            Hits::First => 1,
-            Hits::Top(k) => k,
-        }
+        if let OfRows::Top(k) = self { k } else { 1 }
     }
 
-    fn hit(self, row: &[f64], label: usize) -> f64 {
-        if label >= row.len() || row.iter().any(|v| v.is_nan()) {
+    fn of_row(self, row: &[f64], label: usize) -> f64 {
+        let broken = row.iter().any(|v| v.is_nan());
+        if let OfRows::Predicted = self {
+            return if broken { f64::from(label == 0) } else { first_largest(row) as f64 };
+        }
+        if label >= row.len() || broken {
             return 0.0;
         }
-        let ties = matches!(self, Hits::First);
+        let ties = matches!(self, OfRows::First);
         let ahead = |&(j, &v): &(usize, &f64)| v > row[label] || (ties && j < label && v == row[label]);
-        let hit = row.iter().enumerate().filter(ahead).count() < self.k();
-        f64::from(u8::from(hit))
+        f64::from(row.iter().enumerate().filter(ahead).count() < self.k())
     }
 }
 
-impl Op for Hits {
+impl Op for OfRows {
     fn name(&self) -> &'static str {
         match self {
-            Hits::First => "categorical_accuracy_rows",
-            Hits::Top(_) => "in_top_k",
+            OfRows::First => "categorical_accuracy_rows",
+            OfRows::Top(_) => "in_top_k",
+            OfRows::Predicted => "predicted_classes",
         }
     }
 
     fn attributes(&self) -> String {
-        match self {
-            Hits::First => String::new(),
-            Hits::Top(k) => format!("k={k}"),
-        }
+        if let OfRows::Top(k) = self { format!("k={k}") } else { String::new() }
     }
 
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
-        let (rows, classes) = checked_rows(inputs)?;
-        if !(1..=classes).contains(&self.k()) {
-            let expected = "it must be at least 1 and at most the number of classes";
-            return Err(Error::Argument { argument: "k", value: self.k().to_string(), expected });
+        let rows = targeted_rows(
+            inputs,
+            [
+                "the scores operand",
+                "u32 labels need the shape of the scores without the last axis",
+                "f32 targets need the shape of the scores",
+            ],
+        )?;
+        let classes = inputs[0].shape.dims()[rows.rank()];
+        match *self {
+            OfRows::Top(k) if !(1..=classes).contains(&k) => {
+                Err(Error::argument("k", k, "it must be at least 1 and at most the number of classes"))
+            }
+            OfRows::Predicted if classes < 2 => {
+                Err(Error::argument("number of classes", classes, "at least two are told apart"))
+            }
+            OfRows::Predicted => Ok(vec![TensorType::u32(rows)]),
+            _ => Ok(vec![TensorType::f32(rows)]),
         }
-        Ok(vec![TensorType::f32(rows)])
     }
 
     fn index_limit(&self, inputs: &[TensorType]) -> Option<(usize, u32)> {
@@ -162,58 +114,39 @@ impl Op for Hits {
     }
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
-        let ties = f64::from(u8::from(matches!(self, Hits::First)));
-        let call = call_of_rows(cx, ["labels", "soft"], self.k()).constant("TIES", ties);
-        cx.call(call);
-        Ok(())
+        let n = cx.outputs[0].numel();
+        let classes = cx.inputs[0].numel() / n;
+        let [labels, soft] = match self {
+            OfRows::Predicted => ["predicted_labels", "predicted_soft"],
+            _ => ["labels", "soft"],
+        };
+        let (entry, loops) = match cx.inputs[1].dtype {
+            DType::U32 => (labels, classes),
+            DType::F32 => (soft, 2 * classes),
+        };
+        let call = KernelCall::new(&SHADER, entry)
+            .constant("TIES", f64::from(matches!(self, OfRows::First)))
+            .params(&RowParams { n: word(n), classes: word(classes), k: word(self.k()) })
+            .binds([Slot::Input(0), Slot::Input(1), Slot::Output(0)])
+            .loops(loops)
+            .grid(Grid::linear(n, 64));
+        cx.only(call)
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
-        of_rows(cx, |row, label| self.hit(row, label))
+        let (x, t) = (cx.inputs[0], cx.inputs[1]);
+        let classes = x.data.len() / cx.outputs[0].numel();
+        let soft = t.shape == x.shape;
+        let of_row = |o: usize| {
+            let row = o * classes..(o + 1) * classes;
+            let label = if soft { first_largest(&t.data[row.clone()]) } else { t.data[o] as usize };
+            self.of_row(&x.data[row], label)
+        };
+        vec![Array::from_fn(cx.outputs[0].shape, of_row)]
     }
 
     fn error_bound(&self, _: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
-        zeros(results)
-    }
-}
-
-impl Op for PredictedClasses {
-    fn name(&self) -> &'static str {
-        "predicted_classes"
-    }
-
-    fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
-        let (rows, classes) = checked_rows(inputs)?;
-        if classes < 2 {
-            let (argument, expected) = ("number of classes", "at least two are told apart");
-            return Err(Error::Argument { argument, value: classes.to_string(), expected });
-        }
-        Ok(vec![TensorType::u32(rows)])
-    }
-
-    fn index_limit(&self, inputs: &[TensorType]) -> Option<(usize, u32)> {
-        label_limit(inputs)
-    }
-
-    fn backward(&self, _: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
-        Some(Ok(vec![None; 2]))
-    }
-
-    fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
-        let call = call_of_rows(cx, ["predicted_labels", "predicted_soft"], 1);
-        cx.call(call);
-        Ok(())
-    }
-
-    fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
-        of_rows(cx, |row, label| {
-            let broken = row.iter().any(|v| v.is_nan());
-            if broken { f64::from(u8::from(label == 0)) } else { first_largest(row) as f64 }
-        })
-    }
-
-    fn error_bound(&self, _: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
-        zeros(results)
+        within(0.0, results)
     }
 }
 
@@ -319,7 +252,7 @@ impl Op for ThresholdCounts {
     }
 
     fn error_bound(&self, _: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
-        zeros(results)
+        within(0.0, results)
     }
 }
 
@@ -349,7 +282,7 @@ impl Graph {
     /// [`Error::DTypeMismatch`] unless the scores are f32.
     #[track_caller]
     pub fn categorical_accuracy_rows(&self, scores: Value, targets: Value) -> Result<Value> {
-        self.apply1(Hits::First, &[scores, targets])
+        self.apply1(OfRows::First, &[scores, targets])
     }
 
     /// 1 for each row of f32 scores `[.., classes]` in which fewer than `k` classes score more than
@@ -362,7 +295,7 @@ impl Graph {
     /// `k` of 0 or past the number of classes.
     #[track_caller]
     pub fn in_top_k(&self, scores: Value, targets: Value, k: usize) -> Result<Value> {
-        self.apply1(Hits::Top(k), &[scores, targets])
+        self.apply1(OfRows::Top(k), &[scores, targets])
     }
 
     /// The class that each row of f32 scores `[.., classes]` is taken for: that of the first largest
@@ -375,7 +308,7 @@ impl Graph {
     /// than two classes.
     #[track_caller]
     pub fn predicted_classes(&self, scores: Value, targets: Value) -> Result<Value> {
-        self.apply1(PredictedClasses, &[scores, targets])
+        self.apply1(OfRows::Predicted, &[scores, targets])
     }
 
     /// How many positives and how many negatives of each class score above each threshold:

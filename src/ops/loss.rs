@@ -2,7 +2,7 @@
 //! Shader: `loss.wgsl`.
 
 use super::common::*;
-use super::softmax::{Exponentials, Route, Rows, exp_ulps};
+use super::softmax::{Exponentials, Rows, exp_ulps};
 
 pub(super) static SHADER: Shader =
     built_in!("loss", "../../shaders/loss.wgsl", "../../shaders/workgroup.wgsl");
@@ -41,12 +41,31 @@ struct BinaryElements;
 #[derive(Clone, Copy, Debug)]
 struct BinaryGrad;
 
-/// The shape of the per-row losses: that of the logits without the classes.
-fn row_shape(logits: Shape) -> Result<Shape> {
-    match logits.dims().split_last() {
-        Some((_, lead)) => Shape::new(lead),
-        None => Err(Error::Rank { shape: logits, expected: "at least 1, the classes," }),
+/// The shape of what there is for each row of `[.., classes]` with a target to each row: u32 labels or f32
+/// rows. The messages are for another dtype, other labels and other rows.
+pub(super) fn targeted_rows(
+    inputs: &[TensorType],
+    [operand, labels, soft]: [&'static str; 3],
+) -> Result<Shape> {
+    expect_dtype(operand, inputs[0], DType::F32)?;
+    let (shape, targets) = (inputs[0].shape, inputs[1]);
+    let Some((_, lead)) = shape.dims().split_last() else {
+        return Err(Error::Rank { shape, expected: "at least 1, the classes," });
+    };
+    let rows = Shape::new(lead)?;
+    let (wanted, what) = match targets.dtype {
+        DType::U32 => (rows, labels),
+        DType::F32 => (shape, soft),
+    };
+    if targets.shape != wanted {
+        return Err(Error::shape_mismatch(what, shape, targets.shape));
     }
+    Ok(rows)
+}
+
+/// The input that holds labels of rows, and how many classes there are.
+pub(super) fn label_limit(inputs: &[TensorType]) -> Option<(usize, u32)> {
+    (inputs[1].dtype == DType::U32).then(|| (1, word(rows_of(inputs[0].shape).axis)))
 }
 
 /// The rows of logits, of which the shape rule has made sure that they have classes.
@@ -54,16 +73,12 @@ fn rows_of(logits: Shape) -> Rows {
     Rows::new(logits, logits.rank() - 1)
 }
 
-/// The call of the entry for labels or soft targets, by thread or by workgroup per row.
-fn row_call(profile: &DeviceProfile, inputs: &[TensorType], entries: [[&'static str; 2]; 2]) -> KernelCall {
-    let rows = rows_of(inputs[0].shape);
-    let route = rows.route(profile);
-    let entries = if inputs[1].dtype == DType::U32 { entries[0] } else { entries[1] };
-    let entry = if route == Route::Tree { entries[1] } else { entries[0] };
-    KernelCall::new(&SHADER, entry)
-        .params(&RowParams { n: word(rows.n), classes: word(rows.axis) })
-        .loops(rows.loops(route))
-        .grid(rows.grid(route))
+/// The call of an entry for labels or of one for soft targets, by thread or by workgroup per row.
+fn row_call(cx: &Lowering<'_>, labels: [&'static str; 2], soft: [&'static str; 2]) -> KernelCall {
+    let rows = rows_of(cx.inputs[0].shape);
+    let entries = if cx.inputs[1].dtype == DType::U32 { labels } else { soft };
+    let params = RowParams { n: word(rows.n), classes: word(rows.axis) };
+    rows.call(cx.profile, &SHADER, entries).params(&params)
 }
 
 /// The weight of class `i % classes` in the row of flat index `i`, for either kind of target.
@@ -83,44 +98,45 @@ impl Op for CrossEntropyRows {
     }
 
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
-        expect_dtype("the logits operand", inputs[0], DType::F32)?;
-        let (logits, targets) = (inputs[0].shape, inputs[1]);
-        let rows = row_shape(logits)?;
-        let (wanted, what) = match targets.dtype {
-            DType::U32 => (rows, "u32 labels need the shape of the logits without the last axis"),
-            DType::F32 => (logits, "f32 targets need the shape of the logits"),
-        };
-        if targets.shape != wanted {
-            return Err(Error::shape_mismatch(what, logits, targets.shape));
-        }
+        let rows = targeted_rows(
+            inputs,
+            [
+                "the logits operand",
+                "u32 labels need the shape of the logits without the last axis",
+                "f32 targets need the shape of the logits",
+            ],
+        )?;
         Ok(vec![TensorType::f32(rows)])
     }
 
     fn index_limit(&self, inputs: &[TensorType]) -> Option<(usize, u32)> {
-        (inputs[1].dtype == DType::U32).then(|| (1, word(rows_of(inputs[0].shape).axis)))
+        label_limit(inputs)
     }
 
     fn backward(&self, cx: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
-        Some(self.gradients(cx))
+        let (g, x, t, dy) = (cx.graph, cx.inputs[0], cx.inputs[1], cx.grad());
+        cx.needed(|input| {
+            if input == 0 {
+                return g.apply1(CrossEntropyGrad, &[x, t, dy]);
+            }
+            let shape = g.shape_of(x);
+            let dy = g.reshape(dy, shape.with_dim(shape.rank() - 1, 1))?;
+            g.neg(g.mul(g.log_softmax(x, -1)?, dy)?)
+        })
     }
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
-        let entries = [["labels_lanes", "labels_tree"], ["soft_lanes", "soft_tree"]];
-        let call = row_call(cx.profile, cx.inputs, entries);
-        cx.call(call.binds([Slot::Input(0), Slot::Input(1), Slot::Output(0)]));
-        Ok(())
+        let call = row_call(cx, ["labels_lanes", "labels_tree"], ["soft_lanes", "soft_tree"]);
+        cx.only(call.binds([Slot::Input(0), Slot::Input(1), Slot::Output(0)]))
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
         let x = cx.inputs[0];
         let (rows, t) = (rows_of(x.shape), weights(cx.inputs[1], x.shape));
-        let max = rows.max(x);
-        let sum = rows.sum(|i| (x.data[i] - max[rows.row_of(i)]).exp());
-        let term = |i: usize| {
-            let row = rows.row_of(i);
-            // A class without weight counts nothing, even where its logit is -inf.
-            if t(i) == 0.0 { 0.0 } else { t(i) * (sum[row].ln() - (x.data[i] - max[row])) }
-        };
+        let of = Exponentials::new(x, rows);
+        // A class without weight counts nothing, even where its logit is -inf.
+        let loss = |i: usize| of.sum[rows.row_of(i)].ln() - of.shifted(i);
+        let term = |i: usize| if t(i) == 0.0 { 0.0 } else { t(i) * loss(i) };
         vec![Array::new(cx.outputs[0].shape, rows.sum(term))]
     }
 
@@ -128,33 +144,20 @@ impl Op for CrossEntropyRows {
         let x = cx.inputs[0];
         let (rows, t) = (rows_of(x.shape), weights(cx.inputs[1], x.shape));
         let of = Exponentials::new(x, rows);
+        let log_ulps = of.log_ulps();
         // Soft targets add a product per class and a chain of additions.
         let soft = if cx.inputs[1].shape == x.shape { 0.5 + 0.5 * rows.chain() } else { 0.0 };
         let term = |i: usize| {
             if t(i) == 0.0 {
                 return 0.0;
             }
-            let row = rows.row_of(i);
-            let shifted = x.data[i] - of.max[row];
+            let (row, shifted) = (rows.row_of(i), of.shifted(i));
             let loss = of.sum[row].ln() - shifted;
-            let error = of.log_ulps(row) + 0.5 * shifted.abs() + (0.5 + soft) * loss;
+            let error = log_ulps[row] + 0.5 * shifted.abs() + (0.5 + soft) * loss;
             let flushed = if soft > 0.0 { 1.0 + loss + t(i).abs() } else { t(i) };
             t(i).abs() * error * EPS + flushed * FLUSH
         };
         vec![rows.sum(term)]
-    }
-}
-
-impl CrossEntropyRows {
-    fn gradients(&self, cx: &Backward<'_>) -> Result<Vec<Option<Value>>> {
-        let (g, x, t, dy) = (cx.graph, cx.inputs[0], cx.inputs[1], cx.grad());
-        let logits = || g.apply1(CrossEntropyGrad, &[x, t, dy]);
-        let targets = || {
-            let shape = g.shape_of(x);
-            let dy = g.reshape(dy, shape.with_dim(shape.rank() - 1, 1))?;
-            g.neg(g.mul(g.log_softmax(x, -1)?, dy)?)
-        };
-        Ok(vec![cx.needs[0].then(logits).transpose()?, cx.needs[1].then(targets).transpose()?])
     }
 }
 
@@ -168,21 +171,24 @@ impl Op for CrossEntropyGrad {
     }
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
-        let entries = [["labels_grad_lanes", "labels_grad_tree"], ["soft_grad_lanes", "soft_grad_tree"]];
-        let call = row_call(cx.profile, cx.inputs, entries);
-        cx.call(call.binds([Slot::Input(0), Slot::Input(1), Slot::Input(2), Slot::Output(0)]));
-        Ok(())
+        let (labels, soft) =
+            (["labels_grad_lanes", "labels_grad_tree"], ["soft_grad_lanes", "soft_grad_tree"]);
+        cx.only(row_call(cx, labels, soft).binds([
+            Slot::Input(0),
+            Slot::Input(1),
+            Slot::Input(2),
+            Slot::Output(0),
+        ]))
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
         let (x, dy) = (cx.inputs[0], &cx.inputs[2].data);
         let (rows, t) = (rows_of(x.shape), weights(cx.inputs[1], x.shape));
-        let max = rows.max(x);
-        let sum = rows.sum(|i| (x.data[i] - max[rows.row_of(i)]).exp());
+        let of = Exponentials::new(x, rows);
         let total = rows.sum(&t);
         let slope = |i: usize| {
             let row = rows.row_of(i);
-            let softmax = (x.data[i] - max[row]).exp() / sum[row];
+            let softmax = of.shifted(i).exp() / of.sum[row];
             (softmax * total[row] - t(i)) * dy[row]
         };
         vec![Array::from_fn(x.shape, slope)]
@@ -192,17 +198,16 @@ impl Op for CrossEntropyGrad {
         let (x, dy) = (cx.inputs[0], &cx.inputs[2].data);
         let (rows, t) = (rows_of(x.shape), weights(cx.inputs[1], x.shape));
         let of = Exponentials::new(x, rows);
-        let total = rows.sum(|i| t(i).abs());
+        let (ulps, total) = (of.ulps(), rows.sum(|i| t(i).abs()));
         // The sum of soft targets is a chain of additions; that of a label is 1.
         let soft = cx.inputs[1].shape == x.shape;
         let (chain, hidden) = if soft { (0.5 * rows.chain(), rows.axis as f64) } else { (0.0, 0.0) };
         let bound = |i: usize| {
-            let row = rows.row_of(i);
-            let shifted = x.data[i] - of.max[row];
+            let (row, shifted) = (rows.row_of(i), of.shifted(i));
             let (softmax, t, dy) = (shifted.exp() / of.sum[row], t(i).abs(), dy[row].abs());
             let share = softmax * total[row];
             // The exponential, the quotient (2.5 units) and the product; then difference and product.
-            let ulps = if share > 0.0 { exp_ulps(shifted) + of.ulps[row] + chain + 3.0 } else { 0.0 };
+            let ulps = if share > 0.0 { exp_ulps(shifted) + ulps[row] + chain + 3.0 } else { 0.0 };
             let error = ulps * share + share + t;
             let flushed = 1.0 + share + t + dy * (2.0 + total[row] + hidden * softmax);
             error * dy * EPS + flushed * FLUSH
@@ -211,9 +216,11 @@ impl Op for CrossEntropyGrad {
     }
 }
 
-fn binary_call(ty: TensorType, entry: &'static str) -> KernelCall {
-    let n = ty.numel().div_ceil(4);
-    KernelCall::new(&SHADER, entry).params(&BinaryParams { n: word(n) }).grid(Grid::linear(n, 64))
+/// A call over vectors of four, with all inputs bound in order.
+fn lower_binary(cx: &mut Lowering<'_>, entry: &'static str) -> Result<()> {
+    let n = cx.outputs[0].numel().div_ceil(4);
+    let call = KernelCall::new(&SHADER, entry).params(&BinaryParams { n: word(n) }).grid(Grid::linear(n, 64));
+    cx.only(call.binds((0..cx.inputs.len()).map(Slot::Input).chain([Slot::Output(0)])))
 }
 
 fn sigmoid(x: f64) -> f64 {
@@ -234,15 +241,11 @@ impl Op for BinaryElements {
 
     fn backward(&self, cx: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
         let (g, x, t, dy) = (cx.graph, cx.inputs[0], cx.inputs[1], cx.grad());
-        let logits = cx.needs[0].then(|| g.apply1(BinaryGrad, &[x, t, dy])).transpose();
-        let targets = cx.needs[1].then(|| g.neg(g.mul(x, dy)?)).transpose();
-        Some(logits.and_then(|dx| Ok(vec![dx, targets?])))
+        cx.needed(|input| if input == 0 { g.apply1(BinaryGrad, &[x, t, dy]) } else { g.neg(g.mul(x, dy)?) })
     }
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
-        let call = binary_call(cx.outputs[0], "binary");
-        cx.call(call.binds([Slot::Input(0), Slot::Input(1), Slot::Output(0)]));
-        Ok(())
+        lower_binary(cx, "binary")
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
@@ -276,9 +279,7 @@ impl Op for BinaryGrad {
     }
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
-        let call = binary_call(cx.outputs[0], "binary_grad");
-        cx.call(call.binds([Slot::Input(0), Slot::Input(1), Slot::Input(2), Slot::Output(0)]));
-        Ok(())
+        lower_binary(cx, "binary_grad")
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {

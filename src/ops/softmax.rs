@@ -29,15 +29,6 @@ pub(super) struct Rows {
     inner: usize,
 }
 
-/// How rows are dispatched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Route {
-    /// A thread per row.
-    Lanes,
-    /// A workgroup per row.
-    Tree,
-}
-
 impl Rows {
     pub fn new(shape: Shape, axis: usize) -> Self {
         let (before, after) = shape.dims().split_at(axis);
@@ -72,32 +63,26 @@ impl Rows {
         self.map(|row| self.elements(row).map(|i| x.data[i]).fold(f64::NEG_INFINITY, f64::max))
     }
 
-    /// A GPU gives each long row its own workgroup, whose threads read neighbours. Only where a
-    /// row's elements lie apart and there are rows enough to occupy the device does a thread per
-    /// row read neighbours too. A software driver gains nothing from workgroup memory, but limits
-    /// how often a thread may loop.
-    pub fn route(&self, profile: &DeviceProfile) -> Route {
+    /// A call of the entry that gives a row to a thread, or of the one that gives it to a workgroup. A GPU
+    /// gives each long row its own workgroup, whose threads read neighbours. Only where a row's elements lie
+    /// apart and there are rows enough to occupy the device does a thread per row read neighbours too. A
+    /// software driver gains nothing from workgroup memory, but limits how often a thread may loop: it goes
+    /// over its row three times at most.
+    pub fn call(
+        &self,
+        profile: &DeviceProfile,
+        shader: &'static Shader,
+        entries: [&'static str; 2],
+    ) -> KernelCall {
         let long = match profile.kind {
             DeviceKind::Gpu => self.axis >= 128 && (self.inner == 1 || self.n <= 16_384),
             DeviceKind::Cpu => self.axis > 8192,
         };
-        if long { Route::Tree } else { Route::Lanes }
-    }
-
-    /// Loop iterations of a thread, which goes over its row three times at most.
-    pub fn loops(&self, route: Route) -> usize {
-        match route {
-            Route::Lanes => 3 * (self.axis + self.axis.div_ceil(64)),
-            Route::Tree => 3 * (self.axis.div_ceil(256) + 8),
-        }
-    }
-
-    /// The grid of a route.
-    pub fn grid(&self, route: Route) -> Grid {
-        match route {
-            Route::Lanes => Grid::linear(self.n, 64),
-            Route::Tree => Grid::linear(self.n, 1),
-        }
+        let (entry, threads, loops) = match long {
+            false => (entries[0], 64, self.axis + self.axis.div_ceil(64)),
+            true => (entries[1], 1, self.axis.div_ceil(256) + 8),
+        };
+        KernelCall::new(shader, entry).loops(3 * loops).grid(Grid::linear(self.n, threads))
     }
 
     /// Additions that one number of a row's sum goes through at most: a block of 64 and then the
@@ -107,34 +92,42 @@ impl Rows {
     }
 }
 
-/// What the exponentials of rows come to, and the error of that in f32.
-pub(super) struct Exponentials {
+/// What the exponentials of rows come to.
+pub(super) struct Exponentials<'a> {
+    x: &'a Array,
+    rows: Rows,
     /// The largest element of each row.
-    pub max: Vec<f64>,
+    max: Vec<f64>,
     /// The sum of `exp(x - max)` over each row, at least 1.
     pub sum: Vec<f64>,
-    /// The relative error of each sum, in units of `EPS`.
-    pub ulps: Vec<f64>,
 }
 
-impl Exponentials {
-    pub fn new(x: &Array, rows: Rows) -> Self {
+impl<'a> Exponentials<'a> {
+    pub fn new(x: &'a Array, rows: Rows) -> Self {
         let max = rows.max(x);
         let sum = rows.sum(|i| (x.data[i] - max[rows.row_of(i)]).exp());
-        // The exponentials' errors weighted by their share, and half a unit per addition.
-        let weighted = rows.sum(|i| {
-            let shifted = x.data[i] - max[rows.row_of(i)];
-            let e = shifted.exp();
-            if e > 0.0 { e * exp_ulps(shifted) } else { 0.0 }
-        });
-        let ulps = weighted.iter().zip(&sum).map(|(w, s)| w / s + 0.5 * rows.chain()).collect();
-        Exponentials { max, sum, ulps }
+        Exponentials { x, rows, max, sum }
     }
 
-    /// The absolute error of `log(sum)` of a row, in units of `EPS`: WGSL grants the larger of
-    /// 2^-21, near 1, and three units in the last place (section 15.7.4).
-    pub fn log_ulps(&self, row: usize) -> f64 {
-        self.ulps[row] + (3.0 * self.sum[row].ln()).max(4.0)
+    /// An element less the largest of its row.
+    pub fn shifted(&self, i: usize) -> f64 {
+        self.x.data[i] - self.max[self.rows.row_of(i)]
+    }
+
+    /// The relative error of each sum in f32, in units of `EPS`.
+    pub fn ulps(&self) -> Vec<f64> {
+        // The exponentials' errors weighted by their share, and half a unit per addition.
+        let weighted = self.rows.sum(|i| {
+            let e = self.shifted(i).exp();
+            if e > 0.0 { e * exp_ulps(self.shifted(i)) } else { 0.0 }
+        });
+        weighted.iter().zip(&self.sum).map(|(w, s)| w / s + 0.5 * self.rows.chain()).collect()
+    }
+
+    /// The absolute error of the logarithm of each sum, in units of `EPS`: WGSL grants the larger of 2^-21,
+    /// near 1, and three units in the last place (section 15.7.4).
+    pub fn log_ulps(&self) -> Vec<f64> {
+        self.ulps().iter().zip(&self.sum).map(|(ulps, sum)| ulps + (3.0 * sum.ln()).max(4.0)).collect()
     }
 }
 
@@ -163,16 +156,16 @@ struct Softmax {
 struct SoftmaxGrad(Softmax);
 
 impl Softmax {
-    fn call(&self, profile: &DeviceProfile, shape: Shape, entries: [&'static str; 2]) -> KernelCall {
-        let rows = Rows::new(shape, self.axis);
-        let route = rows.route(profile);
-        let entry = if route == Route::Tree { entries[1] } else { entries[0] };
-        let params = SoftmaxParams { n: word(rows.n), axis: word(rows.axis), inner: word(rows.inner) };
-        KernelCall::new(&SHADER, entry)
+    fn rows(&self, x: Shape) -> Rows {
+        Rows::new(x, self.axis)
+    }
+
+    fn call(&self, cx: &Lowering<'_>, entries: [&'static str; 2]) -> KernelCall {
+        let rows = self.rows(cx.inputs[0].shape);
+        let [n, axis, inner] = [rows.n, rows.axis, rows.inner].map(word);
+        rows.call(cx.profile, &SHADER, entries)
             .constant("KIND", f64::from(self.kind as u32))
-            .params(&params)
-            .loops(rows.loops(route))
-            .grid(rows.grid(route))
+            .params(&SoftmaxParams { n, axis, inner })
     }
 }
 
@@ -194,44 +187,37 @@ impl Op for Softmax {
     }
 
     fn backward(&self, cx: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
-        Some(cx.graph.apply1(SoftmaxGrad(*self), &[cx.outputs[0], cx.grad()]).map(|dx| vec![Some(dx)]))
+        cx.first(cx.graph.apply1(SoftmaxGrad(*self), &[cx.outputs[0], cx.grad()]))
     }
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
-        let call = self.call(cx.profile, cx.inputs[0].shape, ["lanes", "tree"]);
-        cx.call(call.binds([Slot::Input(0), Slot::Output(0)]));
-        Ok(())
+        cx.only(self.call(cx, ["lanes", "tree"]).binds([Slot::Input(0), Slot::Output(0)]))
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
         let x = cx.inputs[0];
-        let rows = Rows::new(x.shape, self.axis);
-        let max = rows.max(x);
-        let sum = rows.sum(|i| (x.data[i] - max[rows.row_of(i)]).exp());
-        let value = |i: usize| {
-            let row = rows.row_of(i);
-            let shifted = x.data[i] - max[row];
-            match self.kind {
-                Kind::Softmax => shifted.exp() / sum[row],
-                Kind::LogSoftmax => shifted - sum[row].ln(),
-            }
+        let rows = self.rows(x.shape);
+        let of = Exponentials::new(x, rows);
+        let value = |i: usize| match self.kind {
+            Kind::Softmax => of.shifted(i).exp() / of.sum[rows.row_of(i)],
+            Kind::LogSoftmax => of.shifted(i) - of.sum[rows.row_of(i)].ln(),
         };
         vec![Array::from_fn(x.shape, value)]
     }
 
     fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
         let (x, y) = (cx.inputs[0], &results[0]);
-        let rows = Rows::new(x.shape, self.axis);
+        let rows = self.rows(x.shape);
         let of = Exponentials::new(x, rows);
+        let (ulps, log_ulps) = (of.ulps(), of.log_ulps());
         let bound = |i: usize| {
-            let row = rows.row_of(i);
-            let (shifted, y) = (x.data[i] - of.max[row], y.data[i].abs());
+            let (row, shifted, y) = (rows.row_of(i), of.shifted(i), y.data[i].abs());
             let error = match self.kind {
                 // The reciprocal is granted 2.5 units, the product rounds by half a one.
-                Kind::Softmax if y > 0.0 => (exp_ulps(shifted) + of.ulps[row] + 3.0) * y,
+                Kind::Softmax if y > 0.0 => (exp_ulps(shifted) + ulps[row] + 3.0) * y,
                 Kind::Softmax => 0.0,
                 // Both differences round.
-                Kind::LogSoftmax => 0.5 * shifted.abs() + of.log_ulps(row) + 0.5 * y,
+                Kind::LogSoftmax => 0.5 * shifted.abs() + log_ulps[row] + 0.5 * y,
             };
             error * EPS + FLUSH
         };
@@ -256,14 +242,13 @@ impl Op for SoftmaxGrad {
     }
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
-        let call = self.0.call(cx.profile, cx.inputs[0].shape, ["lanes_grad", "tree_grad"]);
-        cx.call(call.binds([Slot::Input(0), Slot::Input(1), Slot::Output(0)]));
-        Ok(())
+        let call = self.0.call(cx, ["lanes_grad", "tree_grad"]);
+        cx.only(call.binds([Slot::Input(0), Slot::Input(1), Slot::Output(0)]))
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
         let (y, dy) = (&cx.inputs[0].data, &cx.inputs[1].data);
-        let rows = Rows::new(cx.inputs[0].shape, self.0.axis);
+        let rows = self.0.rows(cx.inputs[0].shape);
         let slope: Box<dyn Fn(usize) -> f64 + Sync> = match self.0.kind {
             Kind::Softmax => {
                 let total = rows.sum(|i| y[i] * dy[i]);
@@ -279,7 +264,7 @@ impl Op for SoftmaxGrad {
 
     fn error_bound(&self, cx: &Reference<'_>, _: &[Array]) -> Vec<Vec<f64>> {
         let (y, dy) = (&cx.inputs[0].data, &cx.inputs[1].data);
-        let rows = Rows::new(cx.inputs[0].shape, self.0.axis);
+        let rows = self.0.rows(cx.inputs[0].shape);
         let softmax = self.0.kind == Kind::Softmax;
         // The magnitudes of the row's sum, and of what denormals flushed in it may hide.
         let total = rows.sum(|i| if softmax { (y[i] * dy[i]).abs() } else { dy[i].abs() });
