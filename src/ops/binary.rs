@@ -115,22 +115,22 @@ functions! {
         slopes |s| s.g.mul(s.dy, s.g.greater_equal(s.a, s.b)?), |s| s.g.mul(s.dy, s.g.less(s.a, s.b)?);
 
     /// 1 where `a == b`, else 0.
-    Equal: equal(a, b) = mask(a == b), within 0.0;
+    Equal: equal(a, b) = f64::from(a == b), within 0.0;
 
     /// 1 where `a != b`, else 0.
-    NotEqual: not_equal(a, b) = mask(a != b), within 0.0;
+    NotEqual: not_equal(a, b) = f64::from(a != b), within 0.0;
 
     /// 1 where `a < b`, else 0.
-    Less: less(a, b) = mask(a < b), within 0.0;
+    Less: less(a, b) = f64::from(a < b), within 0.0;
 
     /// 1 where `a <= b`, else 0.
-    LessEqual: less_equal(a, b) = mask(a <= b), within 0.0;
+    LessEqual: less_equal(a, b) = f64::from(a <= b), within 0.0;
 
     /// 1 where `a > b`, else 0.
-    Greater: greater(a, b) = mask(a > b), within 0.0;
+    Greater: greater(a, b) = f64::from(a > b), within 0.0;
 
     /// 1 where `a >= b`, else 0.
-    GreaterEqual: greater_equal(a, b) = mask(a >= b), within 0.0;
+    GreaterEqual: greater_equal(a, b) = f64::from(a >= b), within 0.0;
 }
 
 /// What a gradient is recorded from.
@@ -163,21 +163,13 @@ fn slope_of_exponent(&Slopes { g, a, y, dy, .. }: &Slopes<'_>) -> Result<Value> 
     g.mul(dy, g.mul(y, g.log(safe)?)?)
 }
 
-fn mask(condition: bool) -> f64 {
-    f64::from(u8::from(condition))
-}
-
 /// `y = f(a, b)`.
 #[derive(Clone, Copy, Debug)]
 struct BinaryOp(Binary);
 
 fn nest(inputs: &[TensorType], output: Shape) -> Nest {
-    let strides = [
-        inputs[0].shape.broadcast_strides(output),
-        inputs[1].shape.broadcast_strides(output),
-        output.strides(),
-    ];
-    Nest::new(output.dims(), &strides)
+    let [a, b] = [0, 1].map(|i: usize| inputs[i].shape.broadcast_strides(output));
+    Nest::new(output.dims(), &[a, b, output.strides()])
 }
 
 impl Op for BinaryOp {
@@ -201,14 +193,9 @@ impl Op for BinaryOp {
 
     fn backward(&self, cx: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
         let Some(slopes) = self.0.slopes() else { return Some(Ok(vec![None, None])) };
-        let [a, b] = [cx.inputs[0], cx.inputs[1]];
-        let of = Slopes { g: cx.graph, a, b, y: cx.outputs[0], dy: cx.grad() };
+        let of = Slopes { g: cx.graph, a: cx.inputs[0], b: cx.inputs[1], y: cx.outputs[0], dy: cx.grad() };
         // Summed over stretched dimensions.
-        let gradient = |i: usize| {
-            let record = || cx.graph.sum_to(slopes[i](&of)?, cx.graph.shape_of(cx.inputs[i]));
-            cx.needs[i].then(record).transpose()
-        };
-        Some(gradient(0).and_then(|da| Ok(vec![da, gradient(1)?])))
+        Some(cx.needed(|i| cx.graph.sum_to(slopes[i](&of)?, cx.graph.shape_of(cx.inputs[i]))))
     }
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
@@ -229,16 +216,14 @@ impl Op for BinaryOp {
         let call = KernelCall::new(&SHADER, entry)
             .constant("KIND", f64::from(self.0 as u32))
             .constant("RANK", nest.rank() as f64)
-            .constant("A_SPLAT", f64::from(u8::from(splat[0])))
-            .constant("B_SPLAT", f64::from(u8::from(splat[1])))
+            .constant("A_SPLAT", f64::from(splat[0]))
+            .constant("B_SPLAT", f64::from(splat[1]))
             .params(&BinaryParams { d_lo, a_lo, b_lo, d_hi, a_hi, b_hi, n, unused: 0 })
             .grid(Grid::linear(nest.len(), 64));
         // One run over operands of one shape, or over one and a single number.
         let flat = nest.rank() == 1 && nest.strides.iter().all(|s| s[0] <= 1);
         let call = if flat { call.elementwise("n", nest.len(), elements) } else { call };
-        let read = (0..2).filter(|&i| cx.in_place != Some(i)).map(Slot::Input);
-        cx.call(call.binds(read.chain([Slot::Output(0)])));
-        Ok(())
+        cx.only(call.binds(cx.operands()))
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {

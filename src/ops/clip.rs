@@ -79,15 +79,17 @@ impl Op for GlobalNorm {
 
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
         if inputs.is_empty() {
-            let (argument, value) = ("number of values", "0".to_owned());
-            return Err(Error::Argument { argument, value, expected: "a norm is of at least one" });
+            return Err(Error::argument("number of values", 0, "a norm is of at least one"));
         }
         inputs.iter().try_for_each(|&ty| expect_dtype("the operand", ty, DType::F32))?;
         Ok(vec![TensorType::f32([])])
     }
 
+    /// `dx = x dnorm / norm`, and 0 where the norm is 0.
     fn backward(&self, cx: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
-        Some(norm_gradients(cx))
+        let (g, norm) = (cx.graph, cx.outputs[0]);
+        let factor = || g.div(cx.grad(), g.add(norm, g.equal(norm, g.scalar_constant(0.0))?)?);
+        Some(factor().and_then(|factor| cx.needed(|i| g.mul(cx.inputs[i], factor))))
     }
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
@@ -117,8 +119,7 @@ impl Op for GlobalNorm {
             .params(&NormParams { n: word(count) })
             .binds([parts, Slot::Output(0)])
             .loops(count.div_ceil(256) + 9);
-        cx.call(call);
-        Ok(())
+        cx.only(call)
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
@@ -138,18 +139,6 @@ impl Op for GlobalNorm {
         let sums = (n / 1024.0).min(64.0) + n / 65_536.0 + cx.inputs.len() as f64 / 256.0 + 24.0;
         vec![vec![(0.25 * sums + 12.0) * EPS * norm + n.sqrt() * FLUSH]]
     }
-}
-
-/// `dx = x dnorm / norm`, and 0 where the norm is 0.
-fn norm_gradients(cx: &Backward<'_>) -> Result<Vec<Option<Value>>> {
-    let (g, norm) = (cx.graph, cx.outputs[0]);
-    let not_zero = g.add(norm, g.equal(norm, g.scalar_constant(0.0))?)?;
-    let factor = g.div(cx.grad(), not_zero)?;
-    let gradient = |(&x, &needed): (&Value, &bool)| match needed {
-        true => g.mul(x, factor).map(Some),
-        false => Ok(None),
-    };
-    cx.inputs.iter().zip(cx.needs).map(gradient).collect()
 }
 
 /// Whether f32 holds the norm.
@@ -186,16 +175,11 @@ impl Op for ClipByNorm {
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
         let quads = cx.outputs[0].numel().div_ceil(4);
-        let (entry, operand) = match cx.in_place {
-            Some(_) => ("clip_in_place", None),
-            None => ("clip", Some(Slot::Input(0))),
-        };
-        let call = KernelCall::new(&SHADER, entry)
-            .binds(operand.into_iter().chain([Slot::Input(1), Slot::Output(0)]))
+        let call = KernelCall::new(&SHADER, cx.entry(["clip", "clip_in_place"]))
+            .binds(cx.operands())
             .params(&ClipParams { n: word(quads), limit: self.limit })
             .elementwise("n", quads, 4);
-        cx.call(call);
-        Ok(())
+        cx.only(call)
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
@@ -214,7 +198,7 @@ impl Op for ClipByNorm {
     fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
         let (norm, limit) = (cx.inputs[1].data[0], f64::from(self.limit));
         if is_finite(norm) && norm <= limit {
-            return vec![vec![0.0; results[0].data.len()]];
+            return within(0.0, results);
         }
         // The reciprocal and two products round; the element, also over the norm, may flush.
         vec![results[0].data.iter().map(|y| 4.0 * EPS * y.abs() + 2.0 * (1.0 + limit) * FLUSH).collect()]
@@ -231,14 +215,14 @@ impl ClipByNorm {
         let scalar = g.reshape(norm, Shape::scalar())?;
         let most = g.maximum(scalar, limit)?;
         let factor = g.div(limit, most)?;
-        let dx = if cx.needs[0] { Some(g.mul(dy, factor)?) } else { None };
-        if !cx.needs[1] {
-            return Ok(vec![dx, None]);
-        }
-        let slope = g.neg(g.mul(g.div(factor, most)?, g.greater(scalar, limit)?)?)?;
-        let along = g.sum(g.mul(x, dy)?, &[], false)?;
-        let dnorm = g.reshape(g.mul(slope, along)?, g.shape_of(norm))?;
-        Ok(vec![dx, Some(dnorm)])
+        cx.needed(|input| {
+            if input == 0 {
+                return g.mul(dy, factor);
+            }
+            let slope = g.neg(g.mul(g.div(factor, most)?, g.greater(scalar, limit)?)?)?;
+            let along = g.sum(g.mul(x, dy)?, &[], false)?;
+            g.reshape(g.mul(slope, along)?, g.shape_of(norm))
+        })
     }
 }
 

@@ -68,16 +68,24 @@ impl Backward<'_> {
     }
 
     /// The gradients of the inputs that need one: `of` the input of a number.
-    pub(super) fn needed(
-        &self,
-        mut of: impl FnMut(usize) -> Result<Value>,
-    ) -> Option<Result<Vec<Option<Value>>>> {
-        let gradient = |(i, &needed): (usize, &bool)| if needed { of(i).map(Some) } else { Ok(None) };
-        Some(self.needs.iter().enumerate().map(gradient).collect())
+    pub(super) fn needed(&self, of: impl Fn(usize) -> Result<Value>) -> Result<Vec<Option<Value>>> {
+        let gradient = |i: usize| self.needs[i].then(|| of(i)).transpose();
+        (0..self.inputs.len()).map(gradient).collect()
     }
 }
 
 impl Lowering<'_> {
+    /// What a kernel binds: the inputs, but the one whose buffer output 0 has taken over, and output 0.
+    pub(super) fn operands(&self) -> impl Iterator<Item = Slot> + use<> {
+        let over = self.in_place;
+        (0..self.inputs.len()).filter(move |&i| Some(i) != over).map(Slot::Input).chain([Slot::Output(0)])
+    }
+
+    /// One of two entry points: the plain one, or the one that works in place.
+    pub(super) fn entry(&self, entries: [&'static str; 2]) -> &'static str {
+        entries[usize::from(self.in_place.is_some())]
+    }
+
     /// All that an operator of one kernel call lowers to.
     pub(super) fn only(&mut self, call: KernelCall) -> Result<()> {
         self.call(call);

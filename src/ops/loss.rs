@@ -115,14 +115,14 @@ impl Op for CrossEntropyRows {
 
     fn backward(&self, cx: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
         let (g, x, t, dy) = (cx.graph, cx.inputs[0], cx.inputs[1], cx.grad());
-        cx.needed(|input| {
+        Some(cx.needed(|input| {
             if input == 0 {
                 return g.apply1(CrossEntropyGrad, &[x, t, dy]);
             }
             let shape = g.shape_of(x);
             let dy = g.reshape(dy, shape.with_dim(shape.rank() - 1, 1))?;
             g.neg(g.mul(g.log_softmax(x, -1)?, dy)?)
-        })
+        }))
     }
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
@@ -220,7 +220,7 @@ impl Op for CrossEntropyGrad {
 fn lower_binary(cx: &mut Lowering<'_>, entry: &'static str) -> Result<()> {
     let n = cx.outputs[0].numel().div_ceil(4);
     let call = KernelCall::new(&SHADER, entry).params(&BinaryParams { n: word(n) }).grid(Grid::linear(n, 64));
-    cx.only(call.binds((0..cx.inputs.len()).map(Slot::Input).chain([Slot::Output(0)])))
+    cx.only(call.binds(cx.operands()))
 }
 
 fn sigmoid(x: f64) -> f64 {
@@ -241,7 +241,9 @@ impl Op for BinaryElements {
 
     fn backward(&self, cx: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
         let (g, x, t, dy) = (cx.graph, cx.inputs[0], cx.inputs[1], cx.grad());
-        cx.needed(|input| if input == 0 { g.apply1(BinaryGrad, &[x, t, dy]) } else { g.neg(g.mul(x, dy)?) })
+        Some(cx.needed(
+            |input| if input == 0 { g.apply1(BinaryGrad, &[x, t, dy]) } else { g.neg(g.mul(x, dy)?) },
+        ))
     }
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {

@@ -1,12 +1,15 @@
 //! Dropout and additive noise: operators that draw numbers. Shader: `noise.wgsl`.
 
 use super::common::*;
+use crate::error::Setting;
 use crate::graph::Scalar;
+use crate::kernel::Params;
 use crate::random::{self, Stream};
 
 pub(super) static SHADER: Shader = built_in!("noise", "../../shaders/noise.wgsl");
 
 crate::params! {
+    #[derive(Default)]
     struct DropoutParams {
         n: u32, plane: u32, threshold: u32, scale: f32, stream: u32, step: u32, seed: u32,
     }
@@ -48,12 +51,14 @@ pub(super) fn stream_at(cx: &Reference<'_>, stream: u32) -> Stream {
 }
 
 /// A call of the plain or the in-place entry, over vectors of four.
-fn call(cx: &Lowering<'_>, entry: &'static str, in_place: &'static str) -> KernelCall {
-    let grid = Grid::linear(quads(cx), 64);
-    match cx.in_place {
-        Some(_) => KernelCall::new(&SHADER, in_place).bind(Slot::Output(0)).grid(grid),
-        None => KernelCall::new(&SHADER, entry).binds([Slot::Input(0), Slot::Output(0)]).grid(grid),
-    }
+fn lower(cx: &mut Lowering<'_>, entries: [&'static str; 2], params: &impl Params) -> Result<()> {
+    let call = KernelCall::new(&SHADER, cx.entry(entries))
+        .params(params)
+        .scalar("step", Scalar::STEP)
+        .scalar("seed", Scalar::SEED)
+        .binds(cx.operands())
+        .grid(Grid::linear(quads(cx), 64));
+    cx.only(call)
 }
 
 fn quads(cx: &Lowering<'_>) -> usize {
@@ -89,10 +94,8 @@ impl Op for Dropout {
 
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
         expect_dtype("the operand", inputs[0], DType::F32)?;
-        if !(self.rate >= 0.0 && self.rate < 1.0) {
-            let expected = "a share of at least 0 and below 1 is dropped";
-            return Err(Error::Argument { argument: "rate", value: self.rate.to_string(), expected });
-        }
+        let expected = "a share of at least 0 and below 1 is dropped";
+        Setting::new("rate", self.rate, (0.0..1.0).contains(&self.rate), expected).check()?;
         if self.spatial && inputs[0].shape.rank() < 3 {
             return Err(Error::Rank { shape: inputs[0].shape, expected: "at least 3" });
         }
@@ -104,7 +107,7 @@ impl Op for Dropout {
     }
 
     fn backward(&self, cx: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
-        Some(cx.graph.apply1(*self, &[cx.grad()]).map(|dx| vec![Some(dx)]))
+        cx.first(cx.graph.apply1(*self, &[cx.grad()]))
     }
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
@@ -114,16 +117,13 @@ impl Op for Dropout {
             threshold: self.threshold(),
             scale: self.scale(),
             stream: self.stream,
-            step: 0,
-            seed: 0,
+            ..DropoutParams::default()
         };
-        let call = if self.spatial {
-            call(cx, "spatial_dropout", "spatial_dropout_in_place")
-        } else {
-            call(cx, "dropout", "dropout_in_place")
+        let entries = match self.spatial {
+            false => ["dropout", "dropout_in_place"],
+            true => ["spatial_dropout", "spatial_dropout_in_place"],
         };
-        cx.call(call.params(&params).scalar("step", Scalar::STEP).scalar("seed", Scalar::SEED));
-        Ok(())
+        lower(cx, entries, &params)
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
@@ -168,10 +168,8 @@ impl Op for GaussianNoise {
 
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
         expect_dtype("the operand", inputs[0], DType::F32)?;
-        if !(self.std >= 0.0 && self.std.is_finite()) {
-            let expected = "a standard deviation is finite and at least 0";
-            return Err(Error::Argument { argument: "std", value: self.std.to_string(), expected });
-        }
+        let valid = self.std >= 0.0 && self.std.is_finite();
+        Setting::new("std", self.std, valid, "a standard deviation is finite and at least 0").check()?;
         Ok(vec![inputs[0]])
     }
 
@@ -180,15 +178,13 @@ impl Op for GaussianNoise {
     }
 
     fn backward(&self, cx: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
-        Some(Ok(vec![Some(cx.grad())]))
+        cx.first(Ok(cx.grad()))
     }
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
         let &GaussianNoise { std, stream } = self;
         let params = NoiseParams { n: word(quads(cx)), deviation: std, stream, step: 0, seed: 0 };
-        let call = call(cx, "gaussian_noise", "gaussian_noise_in_place").params(&params);
-        cx.call(call.scalar("step", Scalar::STEP).scalar("seed", Scalar::SEED));
-        Ok(())
+        lower(cx, ["gaussian_noise", "gaussian_noise_in_place"], &params)
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {

@@ -6,6 +6,7 @@ use super::strided::Nest;
 pub(super) static SHADER: Shader = built_in!("select", "../../shaders/select.wgsl");
 
 crate::params! {
+    #[derive(Default)]
     struct SelectParams {
         d_lo: [u32; 4], c_lo: [u32; 4], a_lo: [u32; 4], b_lo: [u32; 4],
         d_hi: [u32; 2], c_hi: [u32; 2], a_hi: [u32; 2], b_hi: [u32; 2],
@@ -41,8 +42,7 @@ impl Op for Select {
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
         let shape = cx.outputs[0].shape;
-        let strides: Vec<_> = cx.inputs.iter().map(|t| t.shape.broadcast_strides(shape)).collect();
-        let mut with_output = strides;
+        let mut with_output: Vec<_> = cx.inputs.iter().map(|t| t.shape.broadcast_strides(shape)).collect();
         with_output.push(shape.strides());
         let nest = Nest::new(shape.dims(), &with_output);
         let (d_lo, d_hi) = nest.dim_words();
@@ -50,27 +50,14 @@ impl Op for Select {
         let (a_lo, a_hi) = nest.stride_words(1);
         let (b_lo, b_hi) = nest.stride_words(2);
         let n = word(nest.len());
-        let params = SelectParams {
-            d_lo,
-            c_lo,
-            a_lo,
-            b_lo,
-            d_hi,
-            c_hi,
-            a_hi,
-            b_hi,
-            n,
-            unused_0: 0,
-            unused_1: 0,
-            unused_2: 0,
-        };
+        let unused = SelectParams::default();
+        let params = SelectParams { d_lo, c_lo, a_lo, b_lo, d_hi, c_hi, a_hi, b_hi, n, ..unused };
         let call = KernelCall::new(&SHADER, "main")
             .constant("RANK", nest.rank() as f64)
             .params(&params)
-            .binds([Slot::Input(0), Slot::Input(1), Slot::Input(2), Slot::Output(0)])
+            .binds(cx.operands())
             .grid(Grid::linear(nest.len(), 64));
-        cx.call(call);
-        Ok(())
+        cx.only(call)
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
@@ -82,7 +69,7 @@ impl Op for Select {
     }
 
     fn error_bound(&self, _: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
-        results.iter().map(|r| vec![FLUSH; r.data.len()]).collect()
+        within(FLUSH, results)
     }
 }
 

@@ -7,6 +7,7 @@
 use std::f64::consts::TAU;
 
 use super::common::*;
+
 pub(super) static FAMILY: Family = Family { operators: FORWARD, shaders: &[&SHADER] };
 pub(super) static DERIVATIVES: Family = Family { operators: BACKWARD, shaders: &[] };
 
@@ -136,7 +137,7 @@ macro_rules! functions {
                     $(let fits: bool = $fits;
                     if !fits {
                         let value = self.given(&p, |_, value| value.to_string()).join("..");
-                        return Err(Error::Argument { argument: $argument, value, expected: $expected });
+                        return Err(Error::argument($argument, value, $expected));
                     })?
                 })*}
                 Ok(())
@@ -339,13 +340,15 @@ impl UnaryOp {
         self.p.map(f64::from)
     }
 
-    fn call(&self, entry: &'static str, ty: TensorType) -> KernelCall {
-        let n = ty.numel().div_ceil(4);
+    fn lower_by(&self, cx: &mut Lowering<'_>, entries: [&'static str; 2]) -> Result<()> {
+        let n = cx.outputs[0].numel().div_ceil(4);
         let [a, b] = self.p;
-        KernelCall::new(&SHADER, entry)
+        let call = KernelCall::new(&SHADER, cx.entry(entries))
             .constant("KIND", f64::from(self.kind as u32))
             .params(&UnaryParams { n: word(n), a, b })
-            .elementwise("n", n, 4)
+            .binds(cx.operands())
+            .elementwise("n", n, 4);
+        cx.only(call)
     }
 }
 
@@ -374,16 +377,11 @@ impl Op for UnaryOp {
             Some(Saved::Input) => cx.inputs[0],
             Some(Saved::Output) => cx.outputs[0],
         };
-        Some(cx.graph.apply1(UnaryGrad(*self), &[saved, cx.grad()]).map(|dx| vec![Some(dx)]))
+        cx.first(cx.graph.apply1(UnaryGrad(*self), &[saved, cx.grad()]))
     }
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
-        let call = match cx.in_place {
-            Some(_) => self.call("forward_in_place", cx.outputs[0]).bind(Slot::Output(0)),
-            None => self.call("forward", cx.outputs[0]).binds([Slot::Input(0), Slot::Output(0)]),
-        };
-        cx.call(call);
-        Ok(())
+        self.lower_by(cx, ["forward", "forward_in_place"])
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
@@ -417,14 +415,7 @@ impl Op for UnaryGrad {
     }
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
-        let (entry, dy) = match cx.in_place {
-            Some(_) => ("backward_in_place", None),
-            None => ("backward", Some(Slot::Input(1))),
-        };
-        let operands = [Slot::Input(0)].into_iter().chain(dy).chain([Slot::Output(0)]);
-        let call = self.0.call(entry, cx.outputs[0]).binds(operands);
-        cx.call(call);
-        Ok(())
+        self.0.lower_by(cx, ["backward", "backward_in_place"])
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
@@ -453,8 +444,8 @@ impl Graph {
     #[track_caller]
     pub fn unary(&self, kind: Unary, x: Value, parameters: &[f32]) -> Result<Value> {
         if parameters.len() != kind.parameters().len() {
-            let (argument, value) = ("number of parameters", parameters.len().to_string());
-            let error = Error::Argument { argument, value, expected: "it must be the function's" };
+            let error =
+                Error::argument("number of parameters", parameters.len(), "it must be the function's");
             return self.located(kind.name(), Err(error));
         }
         let mut p = [0.0; 2];

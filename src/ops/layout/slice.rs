@@ -175,10 +175,10 @@ impl Op for Concat {
 
     fn backward(&self, cx: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
         let extent = |&input: &Value| cx.graph.shape_of(input).dims()[self.0];
-        cx.needed(|i| {
+        Some(cx.needed(|i| {
             let start = cx.inputs[..i].iter().map(extent).sum::<usize>();
             cx.graph.slice_axis(cx.grad(), self.0 as isize, start..start + extent(&cx.inputs[i]))
-        })
+        }))
     }
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
