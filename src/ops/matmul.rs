@@ -4,6 +4,7 @@
 mod route;
 
 use super::common::*;
+use crate::array::gemm;
 
 pub use route::MatmulRoute;
 pub(super) use route::{
@@ -79,8 +80,7 @@ impl Matmul {
             return Err(Error::shape_mismatch("inner dimensions of the product", a, b));
         }
         let counts = [a_lead.iter().product::<usize>(), b_lead.iter().product::<usize>()];
-        let compatible = a_lead == b_lead || a_lead.is_empty() || b_lead.is_empty();
-        if !compatible {
+        if !(a_lead == b_lead || a_lead.is_empty() || b_lead.is_empty()) {
             return Err(Error::shape_mismatch("batch dimensions of the product", a, b));
         }
         let transposed = [self.transpose_a, self.transpose_b];
@@ -118,7 +118,20 @@ impl Op for Matmul {
     }
 
     fn backward(&self, cx: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
-        Some(self.gradients(cx))
+        let (g, a, b, dy) = (cx.graph, cx.inputs[0], cx.inputs[1], cx.grad());
+        let Matmul { transpose_a, transpose_b, route } = *self;
+        let product = |left, right, transpose_a, transpose_b| {
+            g.apply1(Matmul { transpose_a, transpose_b, route }, &[left, right])
+        };
+        Some(cx.needed(|input| {
+            let grad = match (input, [transpose_a, transpose_b][input]) {
+                (0, true) => product(b, dy, transpose_b, true),
+                (0, false) => product(dy, b, false, !transpose_b),
+                (_, true) => product(dy, a, true, transpose_a),
+                (_, false) => product(a, dy, !transpose_a, false),
+            };
+            g.sum_to(grad?, g.shape_of(cx.inputs[input]))
+        }))
     }
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
@@ -150,44 +163,12 @@ impl Matmul {
     fn product(&self, a: &Array, b: &Array, shape: Shape) -> Array {
         let mut y = Array::full(shape, 0.0);
         let Ok(product) = self.resolve(a.shape, b.shape) else { return y };
-        let Product { batch, m, n, k, .. } = product;
-        let ([a_strides, b_strides], [a_count, b_count]) = (product.strides(), product.counts);
-        for i in 0..batch {
-            let (a, b) = (&a.data[i % a_count * m * k..], &b.data[i % b_count * k * n..]);
-            crate::array::gemm(
-                [m, k, n],
-                a,
-                a_strides,
-                b,
-                b_strides,
-                &mut y.data[i * m * n..(i + 1) * m * n],
-            );
+        let (Product { m, n, k, counts, .. }, [a_strides, b_strides]) = (product, product.strides());
+        for (i, y) in y.data.chunks_mut(m * n).enumerate() {
+            let (a, b) = (&a.data[i % counts[0] * m * k..], &b.data[i % counts[1] * k * n..]);
+            gemm([m, k, n], a, a_strides, b, b_strides, y);
         }
         y
-    }
-
-    fn gradients(&self, cx: &Backward<'_>) -> Result<Vec<Option<Value>>> {
-        let (g, a, b, dy) = (cx.graph, cx.inputs[0], cx.inputs[1], cx.grad());
-        let product = |left, right, transpose_a, transpose_b| {
-            g.apply1(Matmul { transpose_a, transpose_b, route: self.route }, &[left, right])
-        };
-        let left = || {
-            let grad = if self.transpose_a {
-                product(b, dy, self.transpose_b, true)?
-            } else {
-                product(dy, b, false, !self.transpose_b)?
-            };
-            g.sum_to(grad, g.shape_of(a))
-        };
-        let right = || {
-            let grad = if self.transpose_b {
-                product(dy, a, true, self.transpose_a)?
-            } else {
-                product(a, dy, !self.transpose_a, false)?
-            };
-            g.sum_to(grad, g.shape_of(b))
-        };
-        Ok(vec![cx.needs[0].then(left).transpose()?, cx.needs[1].then(right).transpose()?])
     }
 }
 

@@ -1,7 +1,7 @@
 //! The gradient of a gather with respect to its table, by two routes that depend on sizes alone.
 //! Shaders: `gather.wgsl`, `gather_sorted.wgsl`.
 
-use super::{Picks, SORTED};
+use super::{Picks, SORTED, padding_text};
 use crate::ops::common::*;
 
 crate::params! {
@@ -27,25 +27,6 @@ const DIRECT_STEPS: usize = 1 << 18;
 /// the dispatches of a sort.
 const DIRECT_ALWAYS: usize = 32;
 
-/// How the gradient is summed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Route {
-    /// Every thread looks through all indices: one dispatch.
-    Direct,
-    /// The indices are sorted first. Runs of one row are summed in pieces of `chunk`.
-    Sorted { chunk: usize },
-}
-
-/// By sizes only, so that the bound on errors knows the order of the sum. `threads` is what the
-/// table has of elements, or of quads.
-fn route(threads: usize, count: usize) -> Route {
-    let few = count <= DIRECT_COUNT && threads.saturating_mul(count) <= DIRECT_STEPS;
-    if few || count <= DIRECT_ALWAYS {
-        return Route::Direct;
-    }
-    Route::Sorted { chunk: count.isqrt().next_power_of_two().max(DIRECT_ALWAYS) }
-}
-
 /// The gradient of a gather with respect to the table; inputs indices and `dy`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct GatherGrad {
@@ -60,16 +41,19 @@ impl GatherGrad {
         Picks::new(self.table, self.axis, indices)
     }
 
-    fn route(&self, picks: Picks) -> Route {
-        let elements = picks.outer * picks.rows * picks.inner;
-        route(if picks.by_fours() { elements / 4 } else { elements }, picks.count)
+    /// Indices of a piece of the sorted route; `None` for the direct one, in which every thread looks through
+    /// all of them. By sizes only, so that the bound on errors knows the order of the sum.
+    fn piece(&self, picks: Picks) -> Option<usize> {
+        let Picks { outer, rows, count, .. } = picks;
+        let steps = (outer * rows * picks.units()).saturating_mul(count);
+        let direct = (count <= DIRECT_COUNT && steps <= DIRECT_STEPS) || count <= DIRECT_ALWAYS;
+        (!direct).then(|| count.isqrt().next_power_of_two().max(DIRECT_ALWAYS))
     }
 
     fn lower_direct(&self, cx: &mut Lowering<'_>, picks: Picks) {
-        let entry = if picks.by_fours() { "gather_grad_quads" } else { "gather_grad" };
-        let call = picks.call(entry, picks.rows, self.padding);
+        let call = picks.call(["gather_grad", "gather_grad_quads"], picks.rows, self.padding);
         let loops = picks.count + picks.count.div_ceil(64);
-        cx.call(call.loops(loops).binds([Slot::Input(0), Slot::Input(1), Slot::Output(0)]));
+        cx.call(call.loops(loops).binds(cx.operands()));
     }
 
     fn lower_sorted(&self, cx: &mut Lowering<'_>, picks: Picks, chunk: usize) {
@@ -79,15 +63,15 @@ impl GatherGrad {
         let pieces = count / chunk;
         let run_start = cx.scratch(4 * rows as u64);
         let part = cx.scratch(4 * (outer * pieces * picks.inner) as u64);
-        let inner = if picks.by_fours() { picks.inner / 4 } else { picks.inner };
+        let inner = picks.units();
         let call = |entry, n: usize| {
-            let (rows, count, inner, chunk) = (word(rows), word(count), word(inner), word(chunk));
+            let [rows, count, inner, chunk] = [rows, count, inner, chunk].map(word);
             let padding = self.padding.unwrap_or(u32::MAX);
             KernelCall::new(&SORTED, entry)
                 .params(&SumParams { n: word(n), rows, count, inner, chunk, padding })
                 .grid(Grid::linear(n, 64))
         };
-        let [parts, sums] = if picks.by_fours() { ["parts_quads", "sums_quads"] } else { ["parts", "sums"] };
+        let (parts, sums) = (picks.entry(["parts", "parts_quads"]), picks.entry(["sums", "sums_quads"]));
         let bisections = count.ilog2() as usize + 1;
         cx.call(call("starts", rows).loops(bisections).binds([index, order, run_start]));
         cx.call(call(parts, outer * pieces * inner).loops(chunk).binds([index, order, dy, part]));
@@ -134,10 +118,7 @@ fn sort(cx: &mut Lowering<'_>, index: Slot, rows: usize, count: usize) -> Slot {
                 .params(&SortParams { rows, count, blocks, shift: word(pass * DIGIT_BITS) })
                 .grid(grid)
         };
-        let on_blocks = |entry| {
-            let first = if pass == 0 { 1.0 } else { 0.0 };
-            call(entry, Grid::linear(blocks, 1)).constant("FIRST", first)
-        };
+        let on_blocks = |entry| call(entry, Grid::linear(blocks, 1)).constant("FIRST", f64::from(pass == 0));
         let scan = 2 * (DIGITS * blocks).div_ceil(256) + 8;
         cx.call(on_blocks("count").loops(DIGITS + RUN + LANES).binds([index, from, counts]));
         cx.call(call("scan", Grid::linear(1, 1)).loops(scan).binds([counts]));
@@ -153,8 +134,7 @@ impl Op for GatherGrad {
     }
 
     fn attributes(&self) -> String {
-        let padding = self.padding.map(|row| format!(", padding={row}")).unwrap_or_default();
-        format!("axis={}, table {}{padding}", self.axis, self.table)
+        format!("axis={}, table {}{}", self.axis, self.table, padding_text(self.padding))
     }
 
     fn outputs(&self, _: &[TensorType]) -> Result<Vec<TensorType>> {
@@ -163,9 +143,9 @@ impl Op for GatherGrad {
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
         let picks = self.picks(cx.inputs[0].shape);
-        match self.route(picks) {
-            Route::Direct => self.lower_direct(cx, picks),
-            Route::Sorted { chunk } => self.lower_sorted(cx, picks, chunk),
+        match self.piece(picks) {
+            None => self.lower_direct(cx, picks),
+            Some(chunk) => self.lower_sorted(cx, picks, chunk),
         }
         Ok(())
     }
@@ -179,9 +159,9 @@ impl Op for GatherGrad {
         // a block of 64 indices and then the blocks; adding zero is exact, so only indices that hit
         // count. Sorted, those of a piece or of an end of the run, then the pieces and the rest.
         let picks = self.picks(cx.inputs[0].shape);
-        let chain = |hits: f64| match self.route(picks) {
-            Route::Direct => hits.min(64.0) + hits.min(picks.count.div_ceil(64) as f64),
-            Route::Sorted { chunk } => hits.min(chunk as f64) + (hits / chunk as f64).ceil() + 1.0,
+        let chain = |hits: f64| match self.piece(picks) {
+            None => hits.min(64.0) + hits.min(picks.count.div_ceil(64) as f64),
+            Some(chunk) => hits.min(chunk as f64) + (hits / chunk as f64).ceil() + 1.0,
         };
         let (magnitude, hits) = (self.scatter(cx, f64::abs), self.scatter(cx, |_| 1.0));
         let bound = |(m, &h): (&f64, &f64)| 0.5 * chain(h) * EPS * m + (1.0 + h) * FLUSH;

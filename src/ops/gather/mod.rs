@@ -47,13 +47,22 @@ impl Picks {
         self.inner.is_multiple_of(4)
     }
 
+    /// What threads take of a row: its elements, or fours of them.
+    fn units(&self) -> usize {
+        if self.by_fours() { self.inner / 4 } else { self.inner }
+    }
+
+    /// One of two entry points: for elements, or for fours of them.
+    fn entry(&self, entries: [&'static str; 2]) -> &'static str {
+        entries[usize::from(self.by_fours())]
+    }
+
     /// A call over `outer * lines * inner` elements, or a quarter as many quads.
-    fn call(&self, entry: &'static str, lines: usize, padding: Option<u32>) -> KernelCall {
-        let inner = if self.by_fours() { self.inner / 4 } else { self.inner };
-        let n = self.outer * lines * inner;
-        let (rows, count, inner) = (word(self.rows), word(self.count), word(inner));
+    fn call(&self, entries: [&'static str; 2], lines: usize, padding: Option<u32>) -> KernelCall {
+        let n = self.outer * lines * self.units();
+        let [rows, count, inner] = [self.rows, self.count, self.units()].map(word);
         let padding = padding.unwrap_or(u32::MAX);
-        KernelCall::new(&SHADER, entry)
+        KernelCall::new(&SHADER, self.entry(entries))
             .params(&GatherParams { n: word(n), rows, count, inner, padding })
             .grid(Grid::linear(n, 64))
     }
@@ -72,6 +81,11 @@ struct Gather {
     padding: Option<u32>,
 }
 
+/// The end of a listing's attributes.
+fn padding_text(padding: Option<u32>) -> String {
+    padding.map(|row| format!(", padding={row}")).unwrap_or_default()
+}
+
 /// Rows of `0` classes with a single 1.
 #[derive(Clone, Copy, Debug)]
 struct OneHot(usize);
@@ -82,8 +96,7 @@ impl Op for Gather {
     }
 
     fn attributes(&self) -> String {
-        let padding = self.padding.map(|row| format!(", padding={row}")).unwrap_or_default();
-        format!("axis={}{padding}", self.axis)
+        format!("axis={}{}", self.axis, padding_text(self.padding))
     }
 
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
@@ -91,7 +104,7 @@ impl Op for Gather {
         let rows = inputs[0].shape.dims()[self.axis];
         if let Some(padding) = self.padding.filter(|&row| row as usize >= rows) {
             let value = format!("{padding}, with {rows} rows");
-            return Err(Error::Argument { argument: "padding", value, expected: "a row of the table" });
+            return Err(Error::argument("padding", value, "a row of the table"));
         }
         let (before, after) = inputs[0].shape.dims().split_at(self.axis);
         let dims = [before, inputs[1].shape.dims(), &after[1..]].concat();
@@ -105,15 +118,12 @@ impl Op for Gather {
     fn backward(&self, cx: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
         let Gather { axis, padding } = *self;
         let grad = GatherGrad { axis, table: cx.graph.shape_of(cx.inputs[0]), padding };
-        Some(cx.graph.apply1(grad, &[cx.inputs[1], cx.grad()]).map(|dx| vec![Some(dx), None]))
+        cx.first(cx.graph.apply1(grad, &[cx.inputs[1], cx.grad()]))
     }
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
         let picks = Picks::new(cx.inputs[0].shape, self.axis, cx.inputs[1].shape);
-        let entry = if picks.by_fours() { "gather_quads" } else { "gather" };
-        let call = picks.call(entry, picks.count, None);
-        cx.call(call.binds([Slot::Input(0), Slot::Input(1), Slot::Output(0)]));
-        Ok(())
+        cx.only(picks.call(["gather", "gather_quads"], picks.count, None).binds(cx.operands()))
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
@@ -128,7 +138,7 @@ impl Op for Gather {
     }
 
     fn error_bound(&self, _: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
-        vec![vec![0.0; results[0].data.len()]]
+        within(0.0, results)
     }
 }
 
@@ -160,22 +170,17 @@ impl Op for OneHot {
         let params =
             GatherParams { n: word(n), rows: word(self.0), count: word(count), inner: 1, padding: u32::MAX };
         let call = KernelCall::new(&SHADER, "one_hot").params(&params).grid(Grid::linear(n, 64));
-        cx.call(call.binds([Slot::Input(0), Slot::Output(0)]));
-        Ok(())
+        cx.only(call.binds(cx.operands()))
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
-        let mut y = Array::full(cx.outputs[0].shape, 0.0);
-        for (row, &index) in y.data.chunks_mut(self.0).zip(&cx.inputs[0].data) {
-            if let Some(hot) = row.get_mut(index as usize) {
-                *hot = 1.0;
-            }
-        }
-        vec![y]
+        let index = &cx.inputs[0].data;
+        let hot = |e: usize| f64::from(index[e / self.0] as usize == e % self.0);
+        vec![Array::from_fn(cx.outputs[0].shape, hot)]
     }
 
     fn error_bound(&self, _: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
-        vec![vec![0.0; results[0].data.len()]]
+        within(0.0, results)
     }
 }
 

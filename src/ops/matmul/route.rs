@@ -44,61 +44,57 @@ crate::params! {
     struct JoinParams { n: u32, parts: u32 }
 }
 
-/// How a product is computed, for tests and benches that want a certain kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum MatmulRoute {
-    /// What the rule chooses.
-    Auto,
-    /// A thread per element.
-    Naive,
-    /// Tiles of 16x16 through workgroup memory.
-    Tile16,
-    /// 32x32 per subgroup of 8; `Rows` where subgroups have other sizes.
-    Lanes,
-    /// `Lanes` computing the transpose.
-    LanesSwapped,
-    /// 16x32 per subgroup of 8; `Rows` where subgroups have other sizes.
-    Lanes16,
-    /// `Lanes16` computing the transpose.
-    Lanes16Swapped,
-    /// 8x32 per subgroup of 8; `Rows` where subgroups have other sizes.
-    Lanes8,
-    /// `Lanes8` computing the transpose.
-    Lanes8Swapped,
-    /// 16x32 per 8 lanes, without shuffles.
-    Rows,
-    /// `Rows` computing the transpose.
-    RowsSwapped,
-    /// Tiles of 64x64 through workgroup memory.
-    Tiles64,
-    /// Tiles of 128x128 through workgroup memory.
-    Tiles128,
-    /// `Tiles64` with k in parts.
-    Split64,
-    /// `Tiles128` with k in parts.
-    Split128,
+/// A row: documentation, route and, unless the rule chooses, what it is.
+macro_rules! routes {
+    ($($(#[$doc:meta])* $route:ident $(= $choice:expr)?;)*) => {
+        /// How a product is computed, for tests and benches that want a certain kernel.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum MatmulRoute {$($(#[$doc])* $route,)*}
+
+        impl MatmulRoute {
+            /// All of them.
+            pub const ALL: &'static [MatmulRoute] = &[$(MatmulRoute::$route,)*];
+
+            /// What it is on a device whose subgroups have 8 lanes; `None` for what the rule chooses.
+            fn choice(self) -> Option<Choice> {
+                match self {$(MatmulRoute::$route => [$($choice)?].into_iter().next(),)*}
+            }
+        }
+    };
 }
 
-impl MatmulRoute {
-    /// All of them.
-    pub const ALL: &'static [MatmulRoute] = &[
-        MatmulRoute::Auto,
-        MatmulRoute::Naive,
-        MatmulRoute::Tile16,
-        MatmulRoute::Lanes,
-        MatmulRoute::LanesSwapped,
-        MatmulRoute::Lanes16,
-        MatmulRoute::Lanes16Swapped,
-        MatmulRoute::Lanes8,
-        MatmulRoute::Lanes8Swapped,
-        MatmulRoute::Rows,
-        MatmulRoute::RowsSwapped,
-        MatmulRoute::Tiles64,
-        MatmulRoute::Tiles128,
-        MatmulRoute::Split64,
-        MatmulRoute::Split128,
-    ];
+routes! {
+    /// What the rule chooses.
+    Auto;
+    /// A thread per element.
+    Naive = Choice::Naive;
+    /// Tiles of 16x16 through workgroup memory.
+    Tile16 = Choice::Tile16;
+    /// 32x32 per subgroup of 8; `Rows` where subgroups have other sizes.
+    Lanes = Choice::blocks(LANES);
+    /// `Lanes` computing the transpose.
+    LanesSwapped = Choice::swapped(LANES);
+    /// 16x32 per subgroup of 8; `Rows` where subgroups have other sizes.
+    Lanes16 = Choice::blocks(LANES_16);
+    /// `Lanes16` computing the transpose.
+    Lanes16Swapped = Choice::swapped(LANES_16);
+    /// 8x32 per subgroup of 8; `Rows` where subgroups have other sizes.
+    Lanes8 = Choice::blocks(LANES_8);
+    /// `Lanes8` computing the transpose.
+    Lanes8Swapped = Choice::swapped(LANES_8);
+    /// 16x32 per 8 lanes, without shuffles.
+    Rows = Choice::blocks(ROWS);
+    /// `Rows` computing the transpose.
+    RowsSwapped = Choice::swapped(ROWS);
+    /// Tiles of 64x64 through workgroup memory.
+    Tiles64 = Choice::blocks(TILES_64);
+    /// Tiles of 128x128 through workgroup memory.
+    Tiles128 = Choice::blocks(TILES_128);
+    /// `Tiles64` with k in parts.
+    Split64 = Choice::Blocks { kernel: TILES_64, swap: false, parts: 3 };
+    /// `Tiles128` with k in parts.
+    Split128 = Choice::Blocks { kernel: TILES_128, swap: false, parts: 3 };
 }
 
 /// A kernel of `gemm.wgsl`: its entry point and the rows, columns and depth that a workgroup takes
@@ -165,45 +161,37 @@ impl Choice {
     fn blocks(kernel: Kernel) -> Choice {
         Choice::Blocks { kernel, swap: false, parts: 1 }
     }
-}
 
-fn choose(profile: &DeviceProfile, product: &Product, route: MatmulRoute) -> Choice {
-    let shuffles = profile.subgroups == Some((8, 8));
-    let lanes = |kernel| if shuffles { kernel } else { ROWS };
-    let swapped = |kernel| Choice::Blocks { kernel, swap: true, parts: 1 };
-    match route {
-        MatmulRoute::Naive => Choice::Naive,
-        MatmulRoute::Tile16 => Choice::Tile16,
-        MatmulRoute::Lanes => Choice::blocks(lanes(LANES)),
-        MatmulRoute::LanesSwapped => swapped(lanes(LANES)),
-        MatmulRoute::Lanes16 => Choice::blocks(lanes(LANES_16)),
-        MatmulRoute::Lanes16Swapped => swapped(lanes(LANES_16)),
-        MatmulRoute::Lanes8 => Choice::blocks(lanes(LANES_8)),
-        MatmulRoute::Lanes8Swapped => swapped(lanes(LANES_8)),
-        MatmulRoute::Rows => Choice::blocks(ROWS),
-        MatmulRoute::RowsSwapped => swapped(ROWS),
-        MatmulRoute::Tiles64 => Choice::blocks(TILES_64),
-        MatmulRoute::Tiles128 => Choice::blocks(TILES_128),
-        MatmulRoute::Split64 => Choice::Blocks { kernel: TILES_64, swap: false, parts: 3 },
-        MatmulRoute::Split128 => Choice::Blocks { kernel: TILES_128, swap: false, parts: 3 },
-        MatmulRoute::Auto => match profile.kind {
-            DeviceKind::Cpu => for_cpu(shuffles, product),
-            DeviceKind::Gpu => for_gpu(profile, product),
-        },
+    fn swapped(kernel: Kernel) -> Choice {
+        Choice::Blocks { kernel, swap: true, parts: 1 }
     }
 }
 
-fn for_cpu(shuffles: bool, product: &Product) -> Choice {
+fn choose(profile: &DeviceProfile, product: &Product, route: MatmulRoute) -> Choice {
+    let choice = route.choice().unwrap_or_else(|| match profile.kind {
+        DeviceKind::Cpu => for_cpu(product),
+        DeviceKind::Gpu => for_gpu(profile, product),
+    });
+    match choice {
+        // Lanes that cannot shuffle go by rows.
+        Choice::Blocks { kernel: LANES | LANES_16 | LANES_8, swap, parts }
+            if profile.subgroups != Some((8, 8)) =>
+        {
+            Choice::Blocks { kernel: ROWS, swap, parts }
+        }
+        choice => choice,
+    }
+}
+
+fn for_cpu(product: &Product) -> Choice {
     let &Product { m, n, .. } = product;
     if product.multiplications() <= 1024 {
         return Choice::Naive;
     }
-    let narrow = m.min(n);
-    let kernel = match shuffles {
-        true if narrow <= LANES_8.rows => LANES_8,
-        true if narrow <= LANES_16.rows => LANES_16,
-        true => LANES,
-        false => ROWS,
+    let kernel = match m.min(n) {
+        narrow if narrow <= LANES_8.rows => LANES_8,
+        narrow if narrow <= LANES_16.rows => LANES_16,
+        _ => LANES,
     };
     Choice::Blocks { kernel, swap: n < m && n <= LANES_16.rows, parts: 1 }
 }
@@ -252,26 +240,16 @@ fn elements(cx: &mut Lowering<'_>, product: &Product, entry: &'static str, size:
     let [(a_row, a_col), (b_row, b_col)] = product.strides();
     let (tiles_m, tiles_n) = (m.div_ceil(size), n.div_ceil(size));
     let tiles = batch * tiles_m * tiles_n;
-    let params = ElementParams {
-        m: word(m),
-        n: word(n),
-        k: word(k),
-        a_row: word(a_row),
-        a_col: word(a_col),
-        b_row: word(b_row),
-        b_col: word(b_col),
-        a_count: word(counts[0]),
-        b_count: word(counts[1]),
-        tiles_m: word(tiles_m),
-        tiles_n: word(tiles_n),
-        tiles: word(tiles),
-    };
     let call = KernelCall::new(&ELEMENTS, entry)
-        .params(&params)
         .loops(k + k.div_ceil(16))
         .binds(operands)
         .grid(Grid::linear(tiles, 1));
-    cx.call(call);
+    let [a_count, b_count] = counts.map(word);
+    let [a_row, a_col, b_row, b_col] = [a_row, a_col, b_row, b_col].map(word);
+    let [m, n, k, tiles_m, tiles_n, tiles] = [m, n, k, tiles_m, tiles_n, tiles].map(word);
+    let params =
+        ElementParams { m, n, k, a_row, a_col, b_row, b_col, a_count, b_count, tiles_m, tiles_n, tiles };
+    cx.call(call.params(&params));
 }
 
 /// A product by a kernel that works in blocks.
@@ -327,8 +305,9 @@ impl Blocks {
     /// device allows.
     fn steps(&self, limit: u64) -> [usize; 3] {
         let &Product { batch, m, n, k, transposed: [a, b], .. } = &self.product;
+        let sizes = [m, n, k];
         if batch > 1 {
-            return [m, n, k];
+            return sizes;
         }
         let rows = |rows: usize, columns: usize| {
             let row = 4 * columns as u64;
@@ -338,22 +317,14 @@ impl Blocks {
             // Multiples of 64 rows begin at multiples of 256 bytes, as bindings must.
             (usize::try_from(limit / row).unwrap_or(usize::MAX) / 64 * 64).max(64)
         };
-        let mut steps = [m, n, k];
-        let mut bound = |axis: usize, rows: usize| steps[axis] = steps[axis].min(rows);
-        if a {
-            bound(2, rows(k, m))
-        } else {
-            bound(0, rows(m, k))
-        }
-        if b {
-            bound(1, rows(n, k))
-        } else {
-            bound(2, rows(k, n))
-        }
-        if self.swap {
-            bound(1, rows(n, m))
-        } else {
-            bound(0, rows(m, n))
+        let mut steps = sizes;
+        // The axis that the rows of each matrix lie along, and the other one.
+        for [along, across] in [
+            if a { [2, 0] } else { [0, 2] },
+            if b { [1, 2] } else { [2, 1] },
+            if self.swap { [1, 0] } else { [0, 1] },
+        ] {
+            steps[along] = steps[along].min(rows(sizes[along], sizes[across]));
         }
         steps
     }
@@ -401,15 +372,14 @@ impl Blocks {
             y_batch: word(m * n),
             y_part: word(batch * m * n),
         };
-        let flag = |set: bool| f64::from(u8::from(set));
         KernelCall::new(&BLOCKS, kernel.entry)
-            .constant("TRANSPOSE_A", flag(transposed[0]))
-            .constant("TRANSPOSE_B", flag(transposed[1]))
-            .constant("QUADS_A", flag(a_row.is_multiple_of(4)))
-            .constant("QUADS_B", flag(b_row.is_multiple_of(4)))
-            .constant("RAGGED", flag(!depth.len().is_multiple_of(kernel.depth)))
-            .constant("SWAP", flag(swap))
-            .constant("ACCUMULATE", flag(depth.start > 0))
+            .constant("TRANSPOSE_A", f64::from(transposed[0]))
+            .constant("TRANSPOSE_B", f64::from(transposed[1]))
+            .constant("QUADS_A", f64::from(a_row.is_multiple_of(4)))
+            .constant("QUADS_B", f64::from(b_row.is_multiple_of(4)))
+            .constant("RAGGED", f64::from(!depth.len().is_multiple_of(kernel.depth)))
+            .constant("SWAP", f64::from(swap))
+            .constant("ACCUMULATE", f64::from(depth.start > 0))
             .params(&params)
             .loops(kernel.loops(part))
             .bind(a.bind)
