@@ -28,10 +28,6 @@ impl Grid {
     pub fn linear(threads: usize, workgroup: usize) -> Self {
         let groups = threads.div_ceil(workgroup.max(1)).max(1);
         let fold = FOLD as usize;
-        if groups <= fold {
-            Grid::groups([groups, 1, 1])
-        } else {
-            Grid::groups([fold, groups.div_ceil(fold), 1])
-        }
+        Grid::groups([groups.min(fold), groups.div_ceil(fold), 1])
     }
 }

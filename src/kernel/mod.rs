@@ -120,15 +120,19 @@ impl KernelCall {
     /// Writes the current value of a per-step scalar into the parameter field `field` each time
     /// the call is encoded. An unknown field name is reported when the call is planned.
     pub fn scalar(mut self, field: &'static str, scalar: Scalar) -> Self {
-        let offset = self.fields.iter().find(|f| f.name == field).map_or(usize::MAX, |f| f.offset);
-        self.scalars.push((offset, scalar));
+        self.scalars.push((self.offset_of(field).unwrap_or(usize::MAX), scalar));
         self
+    }
+
+    /// Where the parameter field of this name begins, if there is one.
+    fn offset_of(&self, field: &str) -> Option<usize> {
+        self.fields.iter().find(|f| f.name == field).map(|f| f.offset)
     }
 
     /// Sets the f32 parameter field of this name, if there is one.
     pub(crate) fn number(mut self, field: &str, value: f32) -> Self {
-        if let Some(f) = self.fields.iter().find(|f| f.name == field) {
-            self.params[f.offset..f.offset + 4].copy_from_slice(&value.to_le_bytes());
+        if let Some(offset) = self.offset_of(field) {
+            self.params[offset..offset + 4].copy_from_slice(&value.to_le_bytes());
         }
         self
     }
@@ -151,9 +155,8 @@ impl KernelCall {
     /// and nothing else, or the one element of a binding that holds a single number. Bindings larger
     /// than the device allows are then worked on in ranges.
     pub fn elementwise(mut self, count: &'static str, invocations: usize, elements: usize) -> Self {
-        let count_at = self.fields.iter().find(|f| f.name == count).map(|f| f.offset);
-        self.elementwise =
-            count_at.map(|count_at| Elementwise { count_at, invocations, bytes: 4 * elements });
+        let over = |count_at| Elementwise { count_at, invocations, bytes: 4 * elements };
+        self.elementwise = self.offset_of(count).map(over);
         self.grid(Grid::linear(invocations, 64))
     }
 

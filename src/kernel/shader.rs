@@ -79,13 +79,7 @@ impl Shader {
     /// A module from its name, for messages, and its source. It runs under wgpu's run-time checks
     /// of bounds and loops.
     pub const fn new(name: &'static str, source: &'static str) -> Self {
-        Shader {
-            name,
-            source,
-            unchecked: false,
-            parsed: OnceLock::new(),
-            reflected: Mutex::new(BTreeMap::new()),
-        }
+        Shader::from_parts(name, source, false)
     }
 
     /// A module that runs without wgpu's run-time checks, unless `RETAPE_CHECKED=1` asks for them.
@@ -94,13 +88,11 @@ impl Shader {
     /// Every call that an operator lowers to must keep each index within its binding (the bytes of a
     /// value or a run, padded to 16), and every loop must end.
     pub const unsafe fn new_unchecked(name: &'static str, source: &'static str) -> Self {
-        Shader {
-            name,
-            source,
-            unchecked: true,
-            parsed: OnceLock::new(),
-            reflected: Mutex::new(BTreeMap::new()),
-        }
+        Shader::from_parts(name, source, true)
+    }
+
+    const fn from_parts(name: &'static str, source: &'static str, unchecked: bool) -> Self {
+        Shader { name, source, unchecked, parsed: OnceLock::new(), reflected: Mutex::new(BTreeMap::new()) }
     }
 
     /// Whether its author vouches for its indices and loops.
@@ -141,12 +133,11 @@ impl Shader {
     }
 
     fn reflect(&self, entry: &'static str, constants: &[(&str, f64)]) -> Result<EntryPoint> {
-        let fail = |message: String| Error::KernelMismatch { shader: self.name, entry, message };
         let (module, info) = self.specialised(entry, constants)?;
-        let index = module.entry_points.iter().position(|e| e.name == entry);
-        let index = index.ok_or_else(|| fail("no such entry point".to_owned()))?;
-        let uses = info.get_entry_point(index);
-        let point = &module.entry_points[index];
+        // A module without it is refused above.
+        let index = module.entry_points.iter().position(|e| e.name == entry).unwrap_or_default();
+        let (uses, point) = (info.get_entry_point(index), &module.entry_points[index]);
+        let size = |ty: naga::Handle<naga::Type>| module.types[ty].inner.size(module.to_ctx());
 
         let mut found = EntryPoint {
             workgroup_size: point.workgroup_size,
@@ -158,30 +149,20 @@ impl Shader {
             if uses[handle].is_empty() {
                 continue;
             }
-            let inner = &module.types[global.ty].inner;
             match global.space {
                 naga::AddressSpace::Storage { access } => {
-                    let access = if access.contains(naga::StorageAccess::STORE) {
-                        Access::ReadWrite
-                    } else {
-                        Access::Read
-                    };
+                    let writes = access.contains(naga::StorageAccess::STORE);
+                    let access = if writes { Access::ReadWrite } else { Access::Read };
                     let binding = global.binding.as_ref().map_or(u32::MAX, |b| b.binding);
                     found.bindings.push((binding, access));
                 }
-                naga::AddressSpace::WorkGroup => {
-                    found.workgroup_bytes += inner.size(module.to_ctx());
-                }
+                naga::AddressSpace::WorkGroup => found.workgroup_bytes += size(global.ty),
                 naga::AddressSpace::Immediate => {
-                    if let naga::TypeInner::Struct { members, .. } = inner {
-                        found.params = members
-                            .iter()
-                            .map(|m| {
-                                let bytes = module.types[m.ty].inner.size(module.to_ctx());
-                                let name = m.name.clone().unwrap_or_default();
-                                (name, m.offset as usize, bytes as usize)
-                            })
-                            .collect();
+                    if let naga::TypeInner::Struct { members, .. } = &module.types[global.ty].inner {
+                        let name = |m: &naga::StructMember| m.name.clone().unwrap_or_default();
+                        let params =
+                            members.iter().map(|m| (name(m), m.offset as usize, size(m.ty) as usize));
+                        found.params = params.collect();
                     }
                 }
                 _ => {}
@@ -202,10 +183,8 @@ impl Shader {
         if !parsed.module.entry_points.iter().any(|e| e.name == entry) {
             return Err(fail("no such entry point".to_owned()));
         }
-        let mut values = PipelineConstants::default();
-        for &(name, value) in constants {
-            values.insert(name.to_owned(), value);
-        }
+        let values: PipelineConstants =
+            constants.iter().map(|&(name, value)| (name.to_owned(), value)).collect();
         let stage = (naga::ShaderStage::Compute, entry);
         process_overrides(&parsed.module, &parsed.info, Some(stage), &values).map_err(|e| fail(e.to_string()))
     }

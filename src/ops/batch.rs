@@ -106,10 +106,7 @@ impl Copying {
 
     /// Words that a thread moves at a time.
     fn unit(self) -> usize {
-        match self {
-            Copying::Elements | Copying::Rows => 1,
-            Copying::Quads => 4,
-        }
+        if self == Copying::Quads { 4 } else { 1 }
     }
 
     /// Makes a call that moves `rows` rows of `inner` units.
@@ -218,8 +215,8 @@ impl LoadBatch {
         if copy != Copying::Elements {
             call = call.bind(more.unwrap_or(first).bind(of_data(column.index)));
         }
-        if let Some(words) = words {
-            call = call.bind(Slot::Input(words.index)).bind(of_data(words.index));
+        if let Some(Column { index, .. }) = words {
+            call = call.binds([Slot::Input(index), of_data(index)]);
         }
         copy.over(call.params(&params).scalar("step", Scalar::STEP), batch.count, inner, cx.profile.kind)
     }
@@ -303,7 +300,7 @@ impl Op for LoadBatch {
     }
 
     fn error_bound(&self, _: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
-        results.iter().map(|batch| vec![0.0; batch.data.len()]).collect()
+        within(0.0, results)
     }
 }
 
@@ -372,31 +369,27 @@ impl Graph {
     /// twice, or is the data of another.
     #[track_caller]
     pub fn load_batches(&self, columns: &[(Value, Value)], order: Value, stride: u32) -> Result<()> {
-        let batches = columns.iter().map(|column| column.0);
-        let inputs: Vec<Value> =
-            batches.chain(columns.iter().map(|column| column.1)).chain([order]).collect();
+        let (batches, data): (Vec<Value>, Vec<Value>) = columns.iter().copied().unzip();
+        let inputs = [batches, data, vec![order]].concat();
         for &operand in &inputs {
             self.operand_shape("load_batch", operand)?;
         }
         if columns.is_empty() {
-            let (value, expected) = ("none".to_owned(), "at least one column");
-            let none = Error::Argument { argument: "columns", value, expected };
-            return self.located("load_batch", Err(none));
+            return self
+                .located("load_batch", Err(Error::argument("columns", "none", "at least one column")));
         }
         for (index, &batch) in inputs[..columns.len()].iter().enumerate() {
-            let (name, is_state, is_own, is_again) = {
-                let recording = self.recording();
-                let is_state = matches!(recording.values[batch.index()].source, Source::State(..));
-                let is_it = |&v: &Value| recording.root(v) == batch;
-                let is_own = inputs[columns.len()..].iter().any(is_it);
-                (recording.describe(batch), is_state, is_own, inputs[..index].contains(&batch))
+            let recording = self.recording();
+            let reason = if !matches!(recording.values[batch.index()].source, Source::State(..)) {
+                "a batch is loaded into a state"
+            } else if inputs[columns.len()..].iter().any(|&v| recording.root(v) == batch) {
+                "a batch is not loaded from itself"
+            } else if inputs[..index].contains(&batch) {
+                "a batch is loaded once"
+            } else {
+                continue;
             };
-            let reason = match (is_state, is_own, is_again) {
-                (false, ..) => "a batch is loaded into a state",
-                (true, true, _) => "a batch is not loaded from itself",
-                (true, false, true) => "a batch is loaded once",
-                (true, false, false) => continue,
-            };
+            let name = recording.describe(batch);
             return self.located("load_batch", Err(Error::NotWritable { name, reason }));
         }
         let batches = (0..columns.len()).collect();

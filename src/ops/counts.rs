@@ -2,6 +2,7 @@
 
 use super::common::*;
 use super::loss::{label_limit, targeted_rows};
+use super::matmul::join;
 
 pub(super) static SHADER: Shader = built_in!("counts", "../../shaders/counts.wgsl");
 
@@ -11,10 +12,6 @@ crate::params! {
 
 crate::params! {
     struct CountParams { n: u32, classes: u32, levels: u32, batch: u32, steps: u32, parts: u32 }
-}
-
-crate::params! {
-    struct JoinParams { n: u32, parts: u32 }
 }
 
 pub(super) static FAMILY: Family = Family {
@@ -150,20 +147,11 @@ impl Op for OfRows {
     }
 }
 
-/// The sizes of scores `[batch, .., classes]`.
-struct Extents {
-    batch: usize,
-    steps: usize,
-    classes: usize,
-}
-
-impl Extents {
-    /// Of a shape that the shape rule has accepted.
-    fn new(scores: Shape) -> Self {
-        let dims = scores.dims();
-        let (batch, classes) = (dims[0], dims[dims.len() - 1]);
-        Extents { batch, classes, steps: scores.numel() / (batch * classes) }
-    }
+/// Batch, steps and classes of scores `[batch, .., classes]`, which the shape rule has accepted.
+fn extents(scores: Shape) -> [usize; 3] {
+    let dims = scores.dims();
+    let (batch, classes) = (dims[0], dims[dims.len() - 1]);
+    [batch, scores.numel() / (batch * classes), classes]
 }
 
 impl Op for ThresholdCounts {
@@ -184,7 +172,7 @@ impl Op for ThresholdCounts {
         if targets != scores {
             return Err(Error::shape_mismatch("the targets need the shape of the scores", scores, targets));
         }
-        let Extents { batch, classes, .. } = Extents::new(scores);
+        let [batch, _, classes] = extents(scores);
         if mask != Shape::from([batch]) {
             return Err(Error::shape_mismatch("the mask needs a number per sample", scores, mask));
         }
@@ -199,7 +187,7 @@ impl Op for ThresholdCounts {
     }
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
-        let Extents { batch, steps, classes } = Extents::new(cx.inputs[0].shape);
+        let [batch, steps, classes] = extents(cx.inputs[0].shape);
         let numbers = cx.outputs[0].numel();
         let parts = (batch * steps).div_ceil(LONGEST).clamp(1, batch);
         let n = numbers / 2 * parts;
@@ -215,24 +203,19 @@ impl Op for ThresholdCounts {
         let samples = batch.div_ceil(parts);
         let call = KernelCall::new(&SHADER, "count")
             .params(&params)
-            .binds([Slot::Input(0), Slot::Input(1), Slot::Input(2), Slot::Input(3), counted])
+            .binds((0..4).map(Slot::Input).chain([counted]))
             .loops(samples * (1 + steps))
             .grid(Grid::linear(n, 64));
         cx.call(call);
         if parts > 1 {
-            let call = KernelCall::new(&SHADER, "join")
-                .params(&JoinParams { n: word(numbers), parts: word(parts) })
-                .binds([counted, Slot::Output(0)])
-                .loops(parts)
-                .grid(Grid::linear(numbers, 64));
-            cx.call(call);
+            cx.call(join(&SHADER, numbers, parts, [counted, Slot::Output(0)]));
         }
         Ok(())
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
         let [scores, targets, mask, thresholds] = [0, 1, 2, 3].map(|i: usize| cx.inputs[i]);
-        let Extents { steps, classes, .. } = Extents::new(scores.shape);
+        let [_, steps, classes] = extents(scores.shape);
         let levels = thresholds.data.len() + 1;
         let mut counts = Array::full(cx.outputs[0].shape, 0.0);
         for (i, (&score, &target)) in scores.data.iter().zip(&targets.data).enumerate() {

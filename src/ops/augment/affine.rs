@@ -52,13 +52,13 @@ fn one_of(whole: Whole, word: u32) -> i64 {
 }
 
 impl FillMode {
-    /// Its number in the shader, and what pixels outside the image are where none stands for them.
-    fn parameters(self) -> (u32, f32) {
+    /// What pixels outside the image are where none stands for them, and its number in the shader.
+    pub(super) fn parameters(self) -> (f32, u32) {
         match self {
-            FillMode::Constant(value) => (0, value),
-            FillMode::Nearest => (1, 0.0),
-            FillMode::Reflect => (2, 0.0),
-            FillMode::Wrap => (3, 0.0),
+            FillMode::Constant(value) => (value, 0),
+            FillMode::Nearest => (0.0, 1),
+            FillMode::Reflect => (0.0, 2),
+            FillMode::Wrap => (0.0, 3),
         }
     }
 }
@@ -78,10 +78,10 @@ struct Plane<'a> {
 
 impl Plane<'_> {
     /// The pixel that a row and a column stand for.
-    fn at(&self, row: i64, column: i64) -> f64 {
+    fn at(&self, [row, column]: [i64; 2]) -> f64 {
         match (self.tap(row, self.size[0]), self.tap(column, self.size[1])) {
             (Some(row), Some(column)) => self.data[row * self.size[1] + column],
-            _ => f64::from(self.fill.parameters().1),
+            _ => f64::from(self.fill.parameters().0),
         }
     }
 
@@ -104,7 +104,7 @@ impl Plane<'_> {
         let (top, left) = (row.floor(), column.floor());
         let (down, right) = (row - top, column - left);
         let line = |row: i64| {
-            let (a, b) = (self.at(row, left as i64), self.at(row, left as i64 + 1));
+            let (a, b) = (self.at([row, left as i64]), self.at([row, left as i64 + 1]));
             a + right * (b - a)
         };
         let (above, below) = (line(top as i64), line(top as i64 + 1));
@@ -118,12 +118,9 @@ impl Plane<'_> {
             let first = (center - distance).floor() as i64;
             first..=(center + distance).floor() as i64 + 1
         };
-        let pixels = around(row).flat_map(|r| around(column).map(move |c| (r, c)));
-        let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
-        for (r, c) in pixels {
-            let value = self.at(r, c);
-            (low, high) = (low.min(value), high.max(value));
-        }
+        let pixels = around(row).flat_map(|r| around(column).map(move |c| self.at([r, c])));
+        let both = |(low, high): (f64, f64), value: f64| (low.min(value), high.max(value));
+        let (low, high) = pixels.fold((f64::INFINITY, f64::NEG_INFINITY), both);
         2.0 * distance * (high - low) + 8.0 * EPS * low.abs().max(high.abs()) + 4.0 * FLUSH
     }
 }
@@ -156,12 +153,11 @@ impl RandomAffine {
         f: impl Fn(&Plane<'_>, &Draw, [usize; 2], [usize; 2]) -> f64 + Sync,
     ) -> Array {
         let x = cx.inputs[0];
-        let [n, channels, height, width] = [0, 1, 2, 3].map(|axis| x.shape.dims()[axis]);
-        let size = [height, width];
+        let [n, channels, size @ ..] = [0, 1, 2, 3].map(|axis| x.shape.dims()[axis]);
         let [rows, columns] = self.options.output(size);
         let stream = stream_at(cx, self.stream);
         let draws: Vec<Draw> = (0..n).map(|sample| self.draw(stream, sample, size)).collect();
-        let pixels = height * width;
+        let pixels = size[0] * size[1];
         Array::from_fn(cx.outputs[0].shape, |e| {
             let (plane, row, column) = (e / (rows * columns), e / columns % rows, e % columns);
             let data = &x.data[plane * pixels..][..pixels];
@@ -190,10 +186,8 @@ impl Draw {
             if self.mirrored[axis] { plane.size[axis] as f64 - 1.0 - from } else { from }
         });
         let reach = self.zoom * (u.abs() + v.abs());
-        let sizes: f64 = [0, 1]
-            .map(|axis| (plane.size[axis] + output[axis]) as f64 + self.offset[axis].abs() as f64)
-            .into_iter()
-            .sum();
+        let size = |axis: usize| (plane.size[axis] + output[axis]) as f64 + self.offset[axis].abs() as f64;
+        let sizes = size(0) + size(1);
         // Cosine, sine and zoom are good to 4 units each; the rest are roundings on the way.
         (at, EPS * (12.0 * reach + 2.0 * sizes))
     }
@@ -207,15 +201,9 @@ impl Op for RandomAffine {
     fn attributes(&self) -> String {
         let AffineOptions { horizontal, vertical, shift, crop, rotation, zoom, fill } = self.options;
         let mut text = Vec::new();
-        if horizontal {
-            text.push("horizontal".to_owned());
-        }
-        if vertical {
-            text.push("vertical".to_owned());
-        }
-        if shift != [0, 0] {
-            text.push(format!("shift={shift:?}"));
-        }
+        text.extend(horizontal.then(|| "horizontal".to_owned()));
+        text.extend(vertical.then(|| "vertical".to_owned()));
+        text.extend((shift != [0, 0]).then(|| format!("shift={shift:?}")));
         text.extend(crop.map(|(size, padding)| format!("crop={size:?}, padding={padding}")));
         text.extend(rotation.map(|range| format!("rotation={range:?}")));
         text.extend(zoom.map(|range| format!("zoom={range:?}")));
@@ -236,7 +224,7 @@ impl Op for RandomAffine {
         let [samples, channels, height, width] = image(cx.inputs[0].shape)?;
         let [out_height, out_width] = options.output([height, width]);
         let [rows, columns] = [0, 1].map(|axis| options.offsets([height, width], axis));
-        let (mode, value) = options.fill.parameters();
+        let (value, mode) = options.fill.parameters();
         let turns = options.turns();
         let [zoom_low, zoom_span] = options.zooms();
         let n = samples * out_height * out_width;
@@ -265,26 +253,21 @@ impl Op for RandomAffine {
         let entry = if options.is_whole() { "random_affine" } else { "random_affine_bilinear" };
         let call = KernelCall::new(&SHADER, entry).binds([Slot::Input(0), Slot::Output(0)]).params(&params);
         let call = call.scalar("step", Scalar::STEP).scalar("seed", Scalar::SEED);
-        cx.call(call.grid(Grid::linear(n, 64)).loops(channels));
-        Ok(())
+        cx.only(call.grid(Grid::linear(n, 64)).loops(channels))
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
-        if self.options.is_whole() {
-            let pixel = |plane: &Plane<'_>, draw: &Draw, to, _| {
-                let [row, column] = draw.pixel(plane, to);
-                plane.at(row, column)
-            };
-            return vec![self.each(cx, pixel)];
-        }
-        let pixel =
-            |plane: &Plane<'_>, draw: &Draw, to, output| plane.between(draw.position(plane, to, output).0);
+        let whole = self.options.is_whole();
+        let pixel = |plane: &Plane<'_>, draw: &Draw, to, output| match whole {
+            true => plane.at(draw.pixel(plane, to)),
+            false => plane.between(draw.position(plane, to, output).0),
+        };
         vec![self.each(cx, pixel)]
     }
 
     fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
         if self.options.is_whole() {
-            return vec![vec![0.0; results[0].data.len()]];
+            return within(0.0, results);
         }
         let bound = |plane: &Plane<'_>, draw: &Draw, to, output| {
             let (at, distance) = draw.position(plane, to, output);

@@ -35,15 +35,6 @@ struct RandomUniform {
     stream: u32,
 }
 
-/// Refuses a range that is not finite or not in order.
-fn check_range(argument: &'static str, [low, high]: [f32; 2]) -> Result<()> {
-    if low <= high && (high - low).is_finite() {
-        return Ok(());
-    }
-    let value = format!("[{low}, {high}]");
-    Err(Error::Argument { argument, value, expected: "a range is finite, its smaller end first" })
-}
-
 impl Op for RandomUniform {
     fn name(&self) -> &'static str {
         "random_uniform"
@@ -54,7 +45,11 @@ impl Op for RandomUniform {
     }
 
     fn outputs(&self, _: &[TensorType]) -> Result<Vec<TensorType>> {
-        check_range("range", [self.low, self.high])?;
+        let &RandomUniform { low, high, .. } = self;
+        if !(low <= high && (high - low).is_finite()) {
+            let expected = "a range is finite, its smaller end first";
+            return Err(Error::argument("range", format!("[{low}, {high}]"), expected));
+        }
         Ok(vec![TensorType::f32(self.shape)])
     }
 
@@ -64,8 +59,7 @@ impl Op for RandomUniform {
         let params = UniformParams { n: word(quads), low, span: high - low, high, stream, step: 0, seed: 0 };
         let call = KernelCall::new(&SHADER, "random_uniform").bind(Slot::Output(0)).params(&params);
         let call = call.scalar("step", Scalar::STEP).scalar("seed", Scalar::SEED);
-        cx.call(call.grid(Grid::linear(quads, 64)));
-        Ok(())
+        cx.only(call.grid(Grid::linear(quads, 64)))
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {

@@ -1,3 +1,4 @@
+use crate::error::Setting;
 use crate::ops::common::*;
 
 /// What an image under an affine map shows outside its borders: Keras's fill modes, here for a row
@@ -81,11 +82,12 @@ impl AffineOptions {
         self
     }
 
-    /// Moves images by up to so many pixels up or down, and left or right: each distance is as likely
-    /// as any other.
-    pub fn shift(mut self, [rows, columns]: [usize; 2]) -> Self {
-        self.shift = [rows, columns];
-        self
+    setters! {
+        /// Moves images by up to so many pixels up or down, and left or right: each distance is as likely
+        /// as any other.
+        shift: [usize; 2] => shift;
+        /// What the result shows outside the image.
+        fill: FillMode => fill;
     }
 
     /// Cuts out `[height, width]` pixels anywhere in the image with `padding` pixels on each side, as
@@ -106,12 +108,6 @@ impl AffineOptions {
     /// out, so that 0.5 shows one and a half times the height and width; below 0 in.
     pub fn zoom(mut self, low: f32, high: f32) -> Self {
         self.zoom = Some([low, high]);
-        self
-    }
-
-    /// What the result shows outside the image.
-    pub fn fill(mut self, fill: FillMode) -> Self {
-        self.fill = fill;
         self
     }
 
@@ -154,54 +150,43 @@ impl AffineOptions {
 
     /// Refuses what does not fit images of this size.
     pub(crate) fn check(&self, image: [usize; 2]) -> Result<()> {
-        let argument = |argument, value: String, expected| Err(Error::Argument { argument, value, expected });
         if image.iter().any(|&side| side > MAX_SIDE) {
             let expected = "an image has at most 2^24 rows and columns";
-            return argument("image", format!("{image:?}"), expected);
+            return Err(Error::argument("image", format!("{image:?}"), expected));
         }
         if (0..2).any(|axis| self.shift[axis] > image[axis]) {
             let value = format!("{:?} for images of {image:?}", self.shift);
-            return argument("shift", value, "an image moves by its own size at most");
+            return Err(Error::argument("shift", value, "an image moves by its own size at most"));
         }
-        if let FillMode::Constant(value) = self.fill
-            && !value.is_finite()
-        {
-            return argument("fill", value.to_string(), "a fill value is finite");
-        }
+        let (outside, _) = self.fill.parameters();
+        Setting::new("fill", outside, outside.is_finite(), "a fill value is finite").check()?;
         if let Some((size, padding)) = self.crop {
             check_crop(image, size, padding)?;
         }
-        let between = |range: Option<[f32; 2]>, least: f32| {
-            range.is_none_or(|[low, high]| least <= low && low <= high && high <= 1.0)
+        let between = |argument, range: Option<[f32; 2]>, least: f32, expected| match range {
+            Some([low, high]) if !(least <= low && low <= high && high <= 1.0) => {
+                Err(Error::argument(argument, format!("{:?}", [low, high]), expected))
+            }
+            _ => Ok(()),
         };
-        let text = |range: Option<[f32; 2]>| format!("{:?}", range.unwrap_or_default());
-        if !between(self.rotation, -1.0) {
-            let expected = "angles are between -1 and 1 turns, the smaller one first";
-            return argument("rotation", text(self.rotation), expected);
-        }
-        if !between(self.zoom, -0.99) {
-            let expected = "a zoom is between -0.99 and 1, the smaller one first";
-            return argument("zoom", text(self.zoom), expected);
-        }
-        Ok(())
+        let angles = "angles are between -1 and 1 turns, the smaller one first";
+        between("rotation", self.rotation, -1.0, angles)?;
+        between("zoom", self.zoom, -0.99, "a zoom is between -0.99 and 1, the smaller one first")
     }
 }
 
 /// Refuses a crop that is empty or larger than the padded image.
 pub(crate) fn check_crop(image: [usize; 2], size: [usize; 2], padding: usize) -> Result<()> {
     if size.contains(&0) {
-        let (argument, value) = ("size", format!("{size:?}"));
-        return Err(Error::Argument { argument, value, expected: "a crop has at least one pixel" });
+        return Err(Error::argument("size", format!("{size:?}"), "a crop has at least one pixel"));
     }
     if padding > MAX_SIDE {
-        let (argument, value) = ("padding", padding.to_string());
-        return Err(Error::Argument { argument, value, expected: "padding is at most 2^24 pixels" });
+        return Err(Error::argument("padding", padding, "padding is at most 2^24 pixels"));
     }
-    for (axis, name) in ["height", "width"].into_iter().enumerate() {
-        let padded = image[axis] + 2 * padding;
-        if size[axis] > padded {
-            let (extent, input) = (size[axis], image[axis]);
-            return Err(Error::Window { axis: name, extent, input, padded, hint: "" });
+    for (axis, (extent, input)) in ["height", "width"].into_iter().zip(size.into_iter().zip(image)) {
+        let padded = input + 2 * padding;
+        if extent > padded {
+            return Err(Error::Window { axis, extent, input, padded, hint: "" });
         }
     }
     Ok(())

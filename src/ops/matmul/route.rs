@@ -225,12 +225,11 @@ pub(in crate::ops) fn lower(
     match choose(cx.profile, product, route) {
         Choice::Naive => elements(cx, product, "naive", 8, [a, b, y]),
         Choice::Tile16 => elements(cx, product, "tile_16", 16, [a, b, y]),
-        Choice::Blocks { kernel, swap: false, parts } => {
-            Blocks { product: *product, kernel, parts, swap: false, operands: [a, b, y] }.lower(cx);
-        }
-        // y^T = op(b)^T op(a)^T
-        Choice::Blocks { kernel, swap: true, parts } => {
-            Blocks { product: product.swapped(), kernel, parts, swap: true, operands: [b, a, y] }.lower(cx);
+        Choice::Blocks { kernel, swap, parts } => {
+            // y^T = op(b)^T op(a)^T
+            let (product, operands) =
+                if swap { (product.swapped(), [b, a, y]) } else { (*product, [a, b, y]) };
+            Blocks { product, kernel, parts, swap, operands }.lower(cx);
         }
     }
 }
@@ -262,12 +261,6 @@ struct Blocks {
     /// Whether y is stored transposed.
     swap: bool,
     operands: [Slot; 3],
-}
-
-/// A part of a matrix: what is bound, and the element of that which it begins with.
-struct View {
-    bind: Bind,
-    first: usize,
 }
 
 /// Ranges of m, n and k.
@@ -333,20 +326,20 @@ impl Blocks {
         let &Blocks { product, kernel, swap, operands, .. } = self;
         let Product { batch, m, n, k, transposed, counts } = product;
         let [rows, columns, depth] = piece;
-        // A part of a matrix, which is stored the other way round if `flip` is set.
+        // What is bound of a part of a matrix, which is stored the other way round if `flip` is set, and the
+        // element of that which the part begins with.
         let view = |slot: Slot, [r, c]: [usize; 2], [rows, columns]: [&Range<usize>; 2], flip: bool| {
             let [(all, rows), (stride, columns)] =
                 if flip { [(c, columns), (r, rows)] } else { [(r, rows), (c, columns)] };
             let bytes = |rows: usize| 4 * (rows * stride) as u64;
             if batch > 1 || bytes(all) <= limit || matches!(slot, Slot::Scratch(_)) {
-                return View { bind: slot.into(), first: rows.start * stride + columns.start };
+                return (slot.into(), rows.start * stride + columns.start);
             }
-            let bind = Bind { slot, offset: bytes(rows.start), bytes: Some(bytes(rows.len())) };
-            View { bind, first: columns.start }
+            (Bind { slot, offset: bytes(rows.start), bytes: Some(bytes(rows.len())) }, columns.start)
         };
-        let a = view(operands[0], [m, k], [rows, depth], transposed[0]);
-        let b = view(operands[1], [k, n], [depth, columns], transposed[1]);
-        let y = view(sums, [m, n], [rows, columns], swap);
+        let (a, a_first) = view(operands[0], [m, k], [rows, depth], transposed[0]);
+        let (b, b_first) = view(operands[1], [k, n], [depth, columns], transposed[1]);
+        let (y, y_first) = view(sums, [m, n], [rows, columns], swap);
         let [a_row, b_row] = product.stored_columns();
         let (tiles_m, tiles_n) = (rows.len().div_ceil(kernel.rows), columns.len().div_ceil(kernel.columns));
         let tiles = depth.len().div_ceil(part) * kernel.tiles(batch, rows.len(), columns.len());
@@ -359,15 +352,15 @@ impl Blocks {
             tiles: word(tiles),
             batch: word(batch),
             part: word(part),
-            a_first: word(a.first),
+            a_first: word(a_first),
             a_row: word(a_row),
             a_batch: word(m * k),
             a_cycle: word(counts[0]),
-            b_first: word(b.first),
+            b_first: word(b_first),
             b_row: word(b_row),
             b_batch: word(k * n),
             b_cycle: word(counts[1]),
-            y_first: word(y.first),
+            y_first: word(y_first),
             y_row: word(if swap { m } else { n }),
             y_batch: word(m * n),
             y_part: word(batch * m * n),
@@ -382,15 +375,15 @@ impl Blocks {
             .constant("ACCUMULATE", f64::from(depth.start > 0))
             .params(&params)
             .loops(kernel.loops(part))
-            .bind(a.bind)
-            .bind(b.bind)
-            .bind(y.bind)
+            .bind(a)
+            .bind(b)
+            .bind(y)
             .grid(Grid::linear(tiles, 1))
     }
 }
 
-/// The call that adds up `parts` arrays of `count` elements each, in order. `shader` has the kernels
-/// of `gemm.wgsl`.
+/// The call that adds up `parts` arrays of `count` elements each, in order, by the kernel `join` of a
+/// shader, such as those with `gemm.wgsl`.
 pub(in crate::ops) fn join(shader: &'static Shader, count: usize, parts: usize, io: [Slot; 2]) -> KernelCall {
     KernelCall::new(shader, "join")
         .params(&JoinParams { n: word(count), parts: word(parts) })
