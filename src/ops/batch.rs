@@ -93,14 +93,12 @@ impl Copying {
         }
     }
 
-    /// The entry point, or the one that moves a column of words too.
-    fn entry(self, and_words: bool) -> &'static str {
-        match (self, and_words) {
-            (Copying::Elements, _) => "load_batch",
-            (Copying::Rows, false) => "load_rows",
-            (Copying::Rows, true) => "load_rows_and_words",
-            (Copying::Quads, false) => "load_quads",
-            (Copying::Quads, true) => "load_quads_and_words",
+    /// The entry point, and the one that moves a column of words too.
+    fn entries(self) -> [&'static str; 2] {
+        match self {
+            Copying::Elements => ["load_batch"; 2],
+            Copying::Rows => ["load_rows", "load_rows_and_words"],
+            Copying::Quads => ["load_quads", "load_quads_and_words"],
         }
     }
 
@@ -132,14 +130,16 @@ struct Column {
     data: Vec<Rows>,
 }
 
+/// What a call moves: a range of the batch, and of the data one, or two of long rows.
+type Piece<'a> = (Rows, &'a [Rows]);
+
 impl Column {
     /// Whether another column's dispatch can move it too: a word for each sample, in one binding.
     fn is_words(&self) -> bool {
         self.words == 1 && self.batches.len() == 1 && self.data.len() == 1
     }
 
-    /// What each call moves: a range of the batch, and of the data one, or two of long rows.
-    fn pieces(&self) -> impl Iterator<Item = (Rows, &[Rows])> {
+    fn pieces(&self) -> impl Iterator<Item = Piece<'_>> {
         let at_once = if self.copy == Copying::Elements { 1 } else { 2 };
         let data = move || self.data.chunks(at_once);
         self.batches.iter().flat_map(move |&batch| data().map(move |data| (batch, data)))
@@ -176,16 +176,15 @@ impl LoadBatch {
         Column { index, words, copy: Copying::of(words), batches: cut(batch), data: cut(data) }
     }
 
-    /// The call that copies to `batch` the rows that lie in `data`, one range or two, and `words` beside
-    /// them.
+    /// The call that copies a piece of a column, and `words` beside it.
     fn call(
         &self,
         cx: &Lowering<'_>,
         column: &Column,
-        batch: Rows,
-        data: &[Rows],
+        piece: Piece<'_>,
         words: Option<Column>,
     ) -> KernelCall {
+        let (batch, data) = piece;
         let of_data = |index: usize| Slot::Input(self.columns() + index);
         let order = Slot::Input(2 * self.columns());
         let (copy, inner) = (column.copy, column.words / column.copy.unit());
@@ -208,7 +207,7 @@ impl LoadBatch {
             stride: self.stride,
             step: 0,
         };
-        let mut call = KernelCall::new(&SHADER, copy.entry(words.is_some()))
+        let mut call = KernelCall::new(&SHADER, copy.entries()[usize::from(words.is_some())])
             .bind(batch.bind(Slot::Input(column.index)))
             .bind(first.bind(of_data(column.index)))
             .bind(order);
@@ -270,15 +269,15 @@ impl Op for LoadBatch {
         let (long, short): (Vec<_>, Vec<_>) = columns.partition(|column| column.copy != Copying::Elements);
         let (mut words, short): (Vec<_>, Vec<_>) = short.into_iter().partition(Column::is_words);
         for column in &long {
-            for (batch, data) in column.pieces() {
+            for piece in column.pieces() {
                 // One call covers all of the batch's rows, whichever of them it moves.
                 let beside = if column.batches.len() == 1 { words.pop() } else { None };
-                cx.call(self.call(cx, column, batch, data, beside));
+                cx.call(self.call(cx, column, piece, beside));
             }
         }
         for column in words.iter().chain(&short) {
-            for (batch, data) in column.pieces() {
-                cx.call(self.call(cx, column, batch, data, None));
+            for piece in column.pieces() {
+                cx.call(self.call(cx, column, piece, None));
             }
         }
         Ok(())

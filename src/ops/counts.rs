@@ -3,6 +3,7 @@
 use super::common::*;
 use super::loss::{label_limit, targeted_rows};
 use super::matmul::join;
+use super::reduce::first_largest;
 
 pub(super) static SHADER: Shader = built_in!("counts", "../../shaders/counts.wgsl");
 
@@ -43,10 +44,6 @@ struct ThresholdCounts;
 /// Rows that a thread counts at most: few enough for every driver's limit on loops.
 const LONGEST: usize = 16_384;
 
-fn first_largest(row: &[f64]) -> usize {
-    (1..row.len()).fold(0, |best, j| if row[j] > row[best] { j } else { best })
-}
-
 impl OfRows {
     /// How many classes the target's may be among.
     fn k(self) -> usize {
@@ -56,7 +53,7 @@ impl OfRows {
     fn of_row(self, row: &[f64], label: usize) -> f64 {
         let broken = row.iter().any(|v| v.is_nan());
         if let OfRows::Predicted = self {
-            return if broken { f64::from(label == 0) } else { first_largest(row) as f64 };
+            return if broken { f64::from(label == 0) } else { first_largest(row.iter().copied()) as f64 };
         }
         if label >= row.len() || broken {
             return 0.0;
@@ -136,7 +133,8 @@ impl Op for OfRows {
         let soft = t.shape == x.shape;
         let of_row = |o: usize| {
             let row = o * classes..(o + 1) * classes;
-            let label = if soft { first_largest(&t.data[row.clone()]) } else { t.data[o] as usize };
+            let label =
+                if soft { first_largest(t.data[row.clone()].iter().copied()) } else { t.data[o] as usize };
             self.of_row(&x.data[row], label)
         };
         vec![Array::from_fn(cx.outputs[0].shape, of_row)]

@@ -1,6 +1,7 @@
 //! Reductions over axes, and argmax. Shader: `reduce.wgsl`.
 
 use super::common::*;
+use super::softmax::Rows;
 use super::strided::Nest;
 
 pub(super) static SHADER: Shader = built_in!("reduce", "../../shaders/reduce.wgsl");
@@ -338,6 +339,11 @@ impl Reduce {
 #[derive(Clone, Copy, Debug)]
 struct Argmax(usize);
 
+pub(super) fn first_largest(row: impl Iterator<Item = f64>) -> usize {
+    let better = |best: (usize, f64), next: (usize, f64)| if next.1 > best.1 { next } else { best };
+    row.enumerate().reduce(better).map_or(0, |best| best.0)
+}
+
 impl Op for Argmax {
     fn name(&self) -> &'static str {
         "argmax"
@@ -359,29 +365,21 @@ impl Op for Argmax {
     }
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
-        let dims = cx.inputs[0].shape.dims();
-        let inner: usize = dims[self.0 + 1..].iter().product();
-        let n = cx.outputs[0].numel();
+        let rows = Rows::new(cx.inputs[0].shape, self.0);
+        let [n, axis, inner] = rows.words();
         let call = KernelCall::new(&SHADER, "argmax")
-            .params(&ArgmaxParams { n: word(n), axis: word(dims[self.0]), inner: word(inner) })
-            .binds([Slot::Input(0), Slot::Output(0)])
-            .loops(dims[self.0])
-            .grid(Grid::linear(n, 64));
+            .params(&ArgmaxParams { n, axis, inner })
+            .binds(cx.operands())
+            .loops(rows.axis)
+            .grid(Grid::linear(rows.n, 64));
         cx.only(call)
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
         let x = cx.inputs[0];
-        let axis = x.shape.dims()[self.0];
-        let inner: usize = x.shape.dims()[self.0 + 1..].iter().product();
-        let first_largest = |o: usize| {
-            let base = o / inner * axis * inner + o % inner;
-            let better = |best: usize, k: usize| {
-                if x.data[base + k * inner] > x.data[base + best * inner] { k } else { best }
-            };
-            (1..axis).fold(0, better) as f64
-        };
-        vec![Array::from_fn(cx.outputs[0].shape, first_largest)]
+        let rows = Rows::new(x.shape, self.0);
+        let index = |row: usize| first_largest(rows.elements(row).map(|i| x.data[i])) as f64;
+        vec![Array::from_fn(cx.outputs[0].shape, index)]
     }
 
     fn error_bound(&self, _: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {

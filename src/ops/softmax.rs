@@ -36,6 +36,11 @@ impl Rows {
         Rows { n: before.iter().product::<usize>() * inner, axis: after[0], inner }
     }
 
+    /// How many there are, their elements and how far these lie apart, as kernels take them.
+    pub fn words(&self) -> [u32; 3] {
+        [self.n, self.axis, self.inner].map(word)
+    }
+
     /// The row that flat index `i` belongs to.
     pub fn row_of(&self, i: usize) -> usize {
         i / (self.axis * self.inner) * self.inner + i % self.inner
@@ -162,7 +167,7 @@ impl Softmax {
 
     fn call(&self, cx: &Lowering<'_>, entries: [&'static str; 2]) -> KernelCall {
         let rows = self.rows(cx.inputs[0].shape);
-        let [n, axis, inner] = [rows.n, rows.axis, rows.inner].map(word);
+        let [n, axis, inner] = rows.words();
         rows.call(cx.profile, &SHADER, entries)
             .constant("KIND", f64::from(self.kind as u32))
             .params(&SoftmaxParams { n, axis, inner })

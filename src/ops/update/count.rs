@@ -1,10 +1,6 @@
 use super::{SHADER, UpdateParams};
-use crate::array::Array;
-use crate::error::Result;
-use crate::graph::{Graph, Scalar, Value};
-use crate::kernel::{KernelCall, Slot};
-use crate::ops::{Lowering, Op, Reference, relative_bound};
-use crate::shape::TensorType;
+use crate::graph::Scalar;
+use crate::ops::common::*;
 
 /// The number of the update, from 1.
 #[derive(Clone, Copy, Debug)]
@@ -24,8 +20,7 @@ impl Op for UpdateCount {
             .params(&UpdateParams { n: 1, ..UpdateParams::default() })
             .scalar("updates", Scalar::UPDATES)
             .bind(Slot::Output(0));
-        cx.call(call);
-        Ok(())
+        cx.only(call)
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {

@@ -1,8 +1,8 @@
 use super::Update;
 use super::rules::{Accumulate, Assign, MovingAverage};
-use crate::error::{Error, Result, Setting};
-use crate::graph::{Graph, Init, StateKind, Value};
-use crate::shape::{Shape, TensorType};
+use crate::error::Setting;
+use crate::graph::{Init, StateKind};
+use crate::ops::common::*;
 
 /// # States and what overwrites them
 impl Graph {
@@ -92,8 +92,8 @@ impl Graph {
     /// Moves averages, the first of each pair, towards what the others hold once the updates recorded so
     /// far have run.
     pub(crate) fn moving_averages(&self, pairs: &[(Value, Value)], rho: f32) -> Result<()> {
-        let operands: Vec<Value> =
-            pairs.iter().map(|pair| pair.0).chain(pairs.iter().map(|pair| pair.1)).collect();
+        let (averages, others): (Vec<Value>, Vec<Value>) = pairs.iter().copied().unzip();
+        let operands = [averages, others].concat();
         let settings = vec![Setting::decay("rho", rho)];
         self.apply(Update::new(MovingAverage { rho }, settings, pairs.len()), &operands).map(|_| ())
     }
@@ -111,8 +111,7 @@ impl Graph {
     }
 
     fn is_state(&self, value: Value) -> bool {
-        let recording = self.recording();
-        recording.kind(value).is_some()
+        self.recording().kind(value).is_some()
     }
 
     /// A value as it is when the step begins: a copy of a state or parameter, which another update may

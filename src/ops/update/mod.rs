@@ -12,14 +12,9 @@ pub(crate) use number::{Approximate, Number, numbers};
 use std::fmt;
 use std::ops::Range;
 
-use super::common::Family;
-use super::{Gradient, Lowering, Op, OperatorInfo, Reference, expect_dtype, word};
-use crate::array::Array;
-use crate::dtype::DType;
-use crate::error::{Error, Result, Setting};
+use super::common::*;
+use crate::error::Setting;
 use crate::graph::{Init, Scalar};
-use crate::kernel::{KernelCall, Shader};
-use crate::shape::TensorType;
 
 pub(super) static SHADER: Shader = built_in!("update", "../../../shaders/update.wgsl");
 
@@ -152,7 +147,7 @@ impl<N: Number> Step<N> {
 /// `1 - beta^t`, as the kernels compute it without cancellation.
 pub(crate) fn correction<N: Number>(beta: f32, t: f64) -> N {
     let rest = -(t * f64::from(beta).ln()).exp_m1();
-    N::within(rest, 12.0 * super::EPS * rest)
+    N::within(rest, 12.0 * EPS * rest)
 }
 
 /// The operator of a rule, over one or several parameters: `w_1 .. w_k`, then the first state of each,
@@ -196,9 +191,7 @@ impl<R: UpdateRule> Update<R> {
             Array::from_fn(of(0).shape, |i| {
                 let mut x = [N::exact(0.0); OPERANDS];
                 let x = &mut x[..self.operands];
-                for (class, x) in x.iter_mut().enumerate() {
-                    *x = N::exact(of(class).data[i]);
-                }
+                x.iter_mut().enumerate().for_each(|(class, x)| *x = N::exact(of(class).data[i]));
                 self.rule.formula(&step, x);
                 pick(x[class])
             })
@@ -224,10 +217,7 @@ impl<R: UpdateRule> Op for Update<R> {
             if !R::ANY_DTYPE {
                 expect_dtype("the operand", *ty, DType::F32)?;
             }
-            if ty.dtype != parameter.dtype {
-                let (what, found) = ("the new value".to_owned(), ty.dtype);
-                return Err(Error::DTypeMismatch { what, found, expected: parameter.dtype });
-            }
+            expect_dtype("the new value", *ty, parameter.dtype)?;
             if ty.shape != parameter.shape {
                 let what = "an update needs the shape of what it overwrites";
                 return Err(Error::shape_mismatch(what, parameter.shape, ty.shape));

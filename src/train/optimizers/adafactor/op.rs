@@ -138,24 +138,7 @@ struct Phase {
     entry: &'static str,
     groups: fn(&Matrices) -> usize,
     iterations: fn(&Matrices) -> usize,
-    binds: &'static [Operand],
 }
-
-/// What a phase binds.
-#[derive(Clone, Copy, Debug)]
-enum Operand {
-    Table,
-    W,
-    /// Second moments of the rows, or whole ones.
-    Moment,
-    C,
-    Down,
-    Across,
-    Parts,
-    Dw,
-}
-
-use Operand::{Across, C, Down, Dw, Moment, Parts, Table, W};
 
 /// Iterations of a sum over the lanes of a line, or over a workgroup.
 const FOLDS: usize = 8;
@@ -165,31 +148,26 @@ const FACTORED: [Phase; 5] = [
         entry: "rows",
         groups: Matrices::row_groups,
         iterations: |m| m.of_row() + FOLDS,
-        binds: &[Table, W, Moment, Dw],
     },
     Phase {
         entry: "columns",
         groups: |m| m.column_groups(m.count * m.columns.div_ceil(if m.columns % 4 == 0 { 4 } else { 1 })),
         iterations: |m| m.of_column() + 4 + FOLDS,
-        binds: &[Table, W, C, Across, Dw],
     },
     Phase {
         entry: "factors",
         groups: |m| m.column_groups(m.count),
         iterations: |m| 2 * m.of_column() + FOLDS,
-        binds: &[Table, Moment, Down],
     },
     Phase {
         entry: "sizes",
         groups: Matrices::parts,
         iterations: |m| m.row_groups().div_ceil(m.parts()) * (1 + m.of_row()) + 5 * m.of_part() + FOLDS,
-        binds: &[Table, W, Down, Across, Parts, Dw],
     },
     Phase {
         entry: "step_factored",
         groups: Matrices::step_groups,
         iterations: |m| 1 + m.of_row() + 5 * m.quads().div_ceil(m.step_groups() * WORKGROUP) + FOLDS,
-        binds: &[Table, W, Down, Across, Parts, Dw],
     },
 ];
 
@@ -198,13 +176,11 @@ const WHOLE: [Phase; 2] = [
         entry: "whole_sizes",
         groups: Matrices::parts,
         iterations: |m| m.of_part() + FOLDS,
-        binds: &[Table, W, Moment, Parts, Dw],
     },
     Phase {
         entry: "step_whole",
         groups: |m| m.quads().div_ceil(STEP_QUADS * WORKGROUP),
         iterations: |_| STEP_QUADS + FOLDS,
-        binds: &[Table, W, Moment, Parts, Dw],
     },
 ];
 
@@ -278,11 +254,12 @@ impl Update {
     }
 
     /// The calls for parameters that lie side by side.
-    fn lower_stretch(&self, cx: &mut Lowering<'_>, which: Range<usize>, slots: &[Slot], alignment: usize) {
+    fn lower_stretch(&self, cx: &mut Lowering<'_>, which: Range<usize>, slots: &[Slot], alignment: usize) -> Result<()> {
         let parameters = &self.parameters[which.clone()];
         let parts = cx.scratch(8 * (PARTS * parameters.len()) as u64);
         let table = Slot::Input(self.classes() * self.parameters.len());
         let phases: &[Phase] = if self.factored { &FACTORED } else { &WHOLE };
+        // By the numbers of their bindings in the shader.
         let operands: [Slot; 8] = if self.factored {
             let mut lines = |lines: fn(&Matrices) -> usize| {
                 let elements = parameters.iter().map(|m| lines(m).next_multiple_of(alignment));
@@ -304,8 +281,9 @@ impl Update {
                 groups: word(groups),
                 ..Params::default()
             };
+            let bindings = &SHADER.entry(phase.entry, &[])?.bindings;
             let mut call = KernelCall::new(&SHADER, phase.entry)
-                .binds(phase.binds.iter().map(|&operand| operands[operand as usize]))
+                .binds(bindings.iter().map(|&(number, _)| operands[number as usize]))
                 .params(&params)
                 .scalar("lr", self.lr)
                 .scalar("updates", Scalar::UPDATES)
@@ -316,6 +294,7 @@ impl Update {
             }
             cx.call(call);
         }
+        Ok(())
     }
 
     /// For each overwritten operand of each parameter, in the order of the operator's inputs, `pick` of
@@ -422,7 +401,7 @@ impl Op for Update {
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
         for run in cx.runs() {
             for (which, slots) in self.stretches(run) {
-                self.lower_stretch(cx, which, &slots, run.alignment);
+                self.lower_stretch(cx, which, &slots, run.alignment)?;
             }
         }
         Ok(())
