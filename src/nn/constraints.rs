@@ -3,7 +3,7 @@ use std::sync::Arc;
 use crate::dtype::DType;
 use crate::error::{Error, Result, Setting};
 use crate::graph::{Graph, Op, Rule, Value};
-use crate::ops::{ApplyMask, ConstrainNorm, NonNegative, Units, expect_dtype};
+use crate::ops::{ConstrainNorm, Elements, Units, expect_dtype};
 use crate::shape::Shape;
 
 /// What a parameter is held to after every update. Norms are L2 norms, each over the elements of a unit:
@@ -72,7 +72,7 @@ impl Constraint {
     /// The operator that overwrites a parameter.
     fn operator(self, units: Units) -> Arc<dyn Op> {
         let (low, high, rate) = match self {
-            Constraint::NonNegative => return Arc::new(NonNegative),
+            Constraint::NonNegative => return Arc::new(Elements::NonNegative),
             Constraint::MaxNorm { limit } => (0.0, limit, 1.0),
             Constraint::UnitNorm => (1.0, 1.0, 1.0),
             Constraint::MinMaxNorm { min, max, rate } => (min, max, rate),
@@ -142,7 +142,7 @@ impl Graph {
     pub fn mask(&self, parameter: Value, mask: Value) -> Result<()> {
         self.expect_source("mask", parameter, false)?;
         self.expect_mask("mask", parameter, mask)?;
-        self.note_rule(Rule { parameter, op: Arc::new(ApplyMask), others: vec![mask] });
+        self.note_rule(Rule { parameter, op: Arc::new(Elements::Masked), others: vec![mask] });
         Ok(())
     }
 
@@ -175,7 +175,7 @@ impl Graph {
             // A parameter that masks itself is read as the step began.
             let own = self.recording().root(mask) == self.recording().root(parameter);
             let mask = if own { self.copy(mask)? } else { mask };
-            self.apply(ApplyMask, &[parameter, mask]).map(|_| ())
+            self.apply(Elements::Masked, &[parameter, mask]).map(|_| ())
         })
     }
 

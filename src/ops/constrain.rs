@@ -60,13 +60,14 @@ pub(crate) struct ConstrainNorm {
     pub units: Units,
 }
 
-/// `w = max(w, 0)`.
+/// Elements of a parameter overwritten one by one.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct NonNegative;
-
-/// `w = w mask` over `w, mask`.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ApplyMask;
+pub(crate) enum Elements {
+    /// `w = max(w, 0)`.
+    NonNegative,
+    /// `w = w mask` over `w, mask`.
+    Masked,
+}
 
 impl ConstrainNorm {
     /// Whether each unit gets a workgroup, not a thread. A GPU gives each long unit its own, unless there are
@@ -174,54 +175,22 @@ impl Op for ConstrainNorm {
     }
 }
 
-/// A call over vectors of four, with all inputs bound in order.
-fn lower_elements(cx: &mut Lowering<'_>, entry: &'static str) -> Result<()> {
-    let quads = cx.inputs[0].numel().div_ceil(4);
-    let call = KernelCall::new(&SHADER, entry)
-        .binds((0..cx.inputs.len()).map(Slot::Input))
-        .params(&ElementParams { n: word(quads) })
-        .elementwise("n", quads, 4);
-    cx.only(call)
-}
-
-impl Op for NonNegative {
+impl Op for Elements {
     fn name(&self) -> &'static str {
-        "non_negative"
+        match self {
+            Elements::NonNegative => "non_negative",
+            Elements::Masked => "apply_mask",
+        }
     }
 
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
         expect_dtype("the parameter", inputs[0], DType::F32)?;
-        Ok(Vec::new())
-    }
-
-    fn mutates(&self) -> &[usize] {
-        &[0]
-    }
-
-    fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
-        lower_elements(cx, "non_negative")
-    }
-
-    fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
-        vec![cx.inputs[0].map(|w| if w < 0.0 { 0.0 } else { w })]
-    }
-
-    fn error_bound(&self, _: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
-        within(FLUSH, results)
-    }
-}
-
-impl Op for ApplyMask {
-    fn name(&self) -> &'static str {
-        "apply_mask"
-    }
-
-    fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
-        expect_dtype("the parameter", inputs[0], DType::F32)?;
-        expect_dtype("the mask", inputs[1], DType::F32)?;
-        if inputs[0].shape != inputs[1].shape {
-            let what = "a mask needs the shape of its parameter";
-            return Err(Error::shape_mismatch(what, inputs[0].shape, inputs[1].shape));
+        if let Elements::Masked = self {
+            expect_dtype("the mask", inputs[1], DType::F32)?;
+            if inputs[0].shape != inputs[1].shape {
+                let what = "a mask needs the shape of its parameter";
+                return Err(Error::shape_mismatch(what, inputs[0].shape, inputs[1].shape));
+            }
         }
         Ok(Vec::new())
     }
@@ -230,16 +199,26 @@ impl Op for ApplyMask {
         &[0]
     }
 
+    /// A call over vectors of four, with all inputs bound in order.
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
-        lower_elements(cx, "apply_mask")
+        let quads = cx.inputs[0].numel().div_ceil(4);
+        let call = KernelCall::new(&SHADER, self.name())
+            .binds((0..cx.inputs.len()).map(Slot::Input))
+            .params(&ElementParams { n: word(quads) })
+            .elementwise("n", quads, 4);
+        cx.only(call)
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
-        let (w, mask) = (cx.inputs[0], cx.inputs[1]);
-        vec![Array::from_fn(w.shape, |i| w.data[i] * mask.data[i])]
+        let w = cx.inputs[0];
+        vec![match self {
+            Elements::NonNegative => w.map(|w| if w < 0.0 { 0.0 } else { w }),
+            Elements::Masked => Array::from_fn(w.shape, |i| w.data[i] * cx.inputs[1].data[i]),
+        }]
     }
 
     fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
+        let Elements::Masked = self else { return within(FLUSH, results) };
         let factors = cx.inputs[0].data.iter().zip(&cx.inputs[1].data);
         let bound =
             |((w, mask), y): ((&f64, &f64), &f64)| EPS * y.abs() + (1.0 + w.abs() + mask.abs()) * FLUSH;

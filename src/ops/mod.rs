@@ -48,7 +48,7 @@ pub use augment::{AffineOptions, FillMode};
 pub use binary::Binary;
 pub(crate) use clip::check_limit;
 pub use common::{Gradient, OperatorInfo, expect_dtype, word};
-pub(crate) use constrain::{ApplyMask, ConstrainNorm, NonNegative, Units};
+pub(crate) use constrain::{ConstrainNorm, Elements, Units};
 pub use conv::{ConvOptions, ConvRoute};
 pub use layout::SliceRange;
 use noise::stream_at;
