@@ -144,11 +144,7 @@ struct Phase {
 const FOLDS: usize = 8;
 
 const FACTORED: [Phase; 5] = [
-    Phase {
-        entry: "rows",
-        groups: Matrices::row_groups,
-        iterations: |m| m.of_row() + FOLDS,
-    },
+    Phase { entry: "rows", groups: Matrices::row_groups, iterations: |m| m.of_row() + FOLDS },
     Phase {
         entry: "columns",
         groups: |m| m.column_groups(m.count * m.columns.div_ceil(if m.columns % 4 == 0 { 4 } else { 1 })),
@@ -172,11 +168,7 @@ const FACTORED: [Phase; 5] = [
 ];
 
 const WHOLE: [Phase; 2] = [
-    Phase {
-        entry: "whole_sizes",
-        groups: Matrices::parts,
-        iterations: |m| m.of_part() + FOLDS,
-    },
+    Phase { entry: "whole_sizes", groups: Matrices::parts, iterations: |m| m.of_part() + FOLDS },
     Phase {
         entry: "step_whole",
         groups: |m| m.quads().div_ceil(STEP_QUADS * WORKGROUP),
@@ -254,7 +246,13 @@ impl Update {
     }
 
     /// The calls for parameters that lie side by side.
-    fn lower_stretch(&self, cx: &mut Lowering<'_>, which: Range<usize>, slots: &[Slot], alignment: usize) -> Result<()> {
+    fn lower_stretch(
+        &self,
+        cx: &mut Lowering<'_>,
+        which: Range<usize>,
+        slots: &[Slot],
+        alignment: usize,
+    ) -> Result<()> {
         let parameters = &self.parameters[which.clone()];
         let parts = cx.scratch(8 * (PARTS * parameters.len()) as u64);
         let table = Slot::Input(self.classes() * self.parameters.len());
