@@ -234,13 +234,11 @@ impl Op for LoadBatch {
         let (batches, rest) = inputs.split_at(self.columns());
         let (columns, order) = rest.split_at(self.columns());
         expect_dtype("the order", order[0], DType::U32)?;
-        if order[0].shape.rank() != 1 {
-            return Err(Error::Rank { shape: order[0].shape, expected: "1" });
-        }
+        expect_rank(order[0].shape, order[0].shape.rank() == 1, "1")?;
         for (batch, data) in batches.iter().zip(columns) {
             expect_dtype("the data", *data, batch.dtype)?;
-            if let Some(scalar) = [batch, data].into_iter().find(|ty| ty.shape.rank() == 0) {
-                return Err(Error::Rank { shape: scalar.shape, expected: "at least 1" });
+            for ty in [batch, data] {
+                expect_rank(ty.shape, ty.shape.rank() > 0, "at least 1")?;
             }
             if batch.shape.dims()[1..] != data.shape.dims()[1..] {
                 let what = "the samples of a batch have the shape of those of its data";

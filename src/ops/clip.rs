@@ -49,23 +49,16 @@ fn groups(profile: &DeviceProfile, quads: usize) -> usize {
     quads.div_ceil(256 * each).clamp(1, most)
 }
 
-/// A range of an input that one dispatch sums up.
-struct Range {
-    input: usize,
-    /// Its first element, and how many.
-    start: usize,
-    elements: usize,
-    groups: usize,
-}
-
-/// Every input in ranges that a binding holds.
-fn ranges(profile: &DeviceProfile, inputs: &[TensorType]) -> Vec<Range> {
+/// Every input in ranges that a binding holds: what is bound, of how many elements, for how many workgroups.
+fn ranges(profile: &DeviceProfile, inputs: &[TensorType]) -> Vec<(Bind, usize, usize)> {
     let largest = usize::try_from(profile.max_binding_bytes / 256 * 64).unwrap_or(usize::MAX).max(64);
     let of = |(input, ty): (usize, &TensorType)| {
         let n = ty.numel();
         let range = move |start: usize| {
             let elements = largest.min(n - start);
-            Range { input, start, elements, groups: groups(profile, elements.div_ceil(4)) }
+            let (offset, bytes) = (4 * start as u64, Some(4 * elements as u64));
+            let bind = Bind { slot: Slot::Input(input), offset, bytes };
+            (bind, elements, groups(profile, elements.div_ceil(4)))
         };
         (0..n).step_by(largest).map(range).collect::<Vec<_>>()
     };
@@ -94,21 +87,20 @@ impl Op for GlobalNorm {
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
         let ranges = ranges(cx.profile, cx.inputs);
-        let count: usize = ranges.iter().map(|r| r.groups).sum();
+        let count: usize = ranges.iter().map(|range| range.2).sum();
         let parts = cx.scratch(PART * count as u64);
         let mut first = 0;
-        for Range { input, start, elements, groups } in ranges {
+        for (bind, elements, groups) in ranges {
             let params = SquaresParams {
                 quads: word(elements / 4),
                 tail: word(elements % 4),
                 groups: word(groups),
                 first: word(first),
             };
-            let (offset, bytes) = (4 * start as u64, Some(4 * elements as u64));
             // Elements of unusual size are gone through twice.
             let call = KernelCall::new(&SHADER, "squares")
                 .params(&params)
-                .bind(Bind { slot: Slot::Input(input), offset, bytes })
+                .bind(bind)
                 .bind(parts)
                 .loops(2 * (elements / 4).div_ceil(256 * groups) + 9)
                 .grid(Grid::linear(groups, 1));

@@ -49,6 +49,16 @@ pub fn expect_dtype(what: &str, ty: TensorType, expected: DType) -> Result<()> {
     Err(Error::DTypeMismatch { what: what.to_owned(), found: ty.dtype, expected })
 }
 
+/// Fails unless a shape has a rank that fits.
+pub(super) fn expect_rank(shape: Shape, fits: bool, expected: &'static str) -> Result<()> {
+    if fits { Ok(()) } else { Err(Error::Rank { shape, expected }) }
+}
+
+/// Fails unless two shapes are the same.
+pub(crate) fn same_shape(what: &'static str, left: Shape, right: Shape) -> Result<()> {
+    if left == right { Ok(()) } else { Err(Error::shape_mismatch(what, left, right)) }
+}
+
 /// An index as the shaders take it. Values past `u32` are refused by the plan's size limits, so
 /// saturation never reaches a kernel.
 pub fn word(n: usize) -> u32 {

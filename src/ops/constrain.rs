@@ -187,10 +187,7 @@ impl Op for Elements {
         expect_dtype("the parameter", inputs[0], DType::F32)?;
         if let Elements::Masked = self {
             expect_dtype("the mask", inputs[1], DType::F32)?;
-            if inputs[0].shape != inputs[1].shape {
-                let what = "a mask needs the shape of its parameter";
-                return Err(Error::shape_mismatch(what, inputs[0].shape, inputs[1].shape));
-            }
+            same_shape("a mask needs the shape of its parameter", inputs[0].shape, inputs[1].shape)?;
         }
         Ok(Vec::new())
     }

@@ -164,19 +164,13 @@ impl Op for ThresholdCounts {
             expect_dtype(name, ty, DType::F32)?;
         }
         let [scores, targets, mask, thresholds] = [0, 1, 2, 3].map(|i: usize| inputs[i].shape);
-        if scores.rank() < 2 {
-            return Err(Error::Rank { shape: scores, expected: "at least 2 ([batch, .., classes])" });
-        }
-        if targets != scores {
-            return Err(Error::shape_mismatch("the targets need the shape of the scores", scores, targets));
-        }
+        expect_rank(scores, scores.rank() >= 2, "at least 2 ([batch, .., classes])")?;
+        same_shape("the targets need the shape of the scores", scores, targets)?;
         let [batch, _, classes] = extents(scores);
         if mask != Shape::from([batch]) {
             return Err(Error::shape_mismatch("the mask needs a number per sample", scores, mask));
         }
-        if thresholds.rank() != 1 {
-            return Err(Error::Rank { shape: thresholds, expected: "1 ([thresholds])" });
-        }
+        expect_rank(thresholds, thresholds.rank() == 1, "1 ([thresholds])")?;
         Ok(vec![TensorType::f32([classes, thresholds.numel() + 1, 2])])
     }
 

@@ -3,6 +3,7 @@
 
 use super::common::*;
 use super::softmax::{Exponentials, Rows, exp_ulps};
+use super::unary::sigmoid;
 
 pub(super) static SHADER: Shader =
     built_in!("loss", "../../shaders/loss.wgsl", "../../shaders/workgroup.wgsl");
@@ -223,10 +224,6 @@ fn lower_binary(cx: &mut Lowering<'_>, entry: &'static str) -> Result<()> {
     cx.only(call.binds(cx.operands()))
 }
 
-fn sigmoid(x: f64) -> f64 {
-    1.0 / (1.0 + (-x).exp())
-}
-
 impl Op for BinaryElements {
     fn name(&self) -> &'static str {
         "sigmoid_binary_cross_entropy_elements"
@@ -301,10 +298,6 @@ impl Op for BinaryGrad {
         };
         vec![(0..x.data.len()).map(bound).collect()]
     }
-}
-
-fn same_shape(what: &'static str, left: Shape, right: Shape) -> Result<()> {
-    if left == right { Ok(()) } else { Err(Error::shape_mismatch(what, left, right)) }
 }
 
 /// # Losses

@@ -65,9 +65,7 @@ impl Product {
 impl Matmul {
     fn resolve(&self, a: Shape, b: Shape) -> Result<Product> {
         for shape in [a, b] {
-            if shape.rank() < 2 {
-                return Err(Error::Rank { shape, expected: "at least 2" });
-            }
+            expect_rank(shape, shape.rank() >= 2, "at least 2")?;
         }
         let split = |s: Shape, transposed: bool| {
             let (lead, last) = s.dims().split_at(s.rank() - 2);

@@ -47,6 +47,7 @@ pub(crate) use augment::check_crop;
 pub use augment::{AffineOptions, FillMode};
 pub use binary::Binary;
 pub(crate) use clip::check_limit;
+pub(crate) use common::same_shape;
 pub use common::{Gradient, OperatorInfo, expect_dtype, word};
 pub(crate) use constrain::{ConstrainNorm, Elements, Units};
 pub use conv::{ConvOptions, ConvRoute};

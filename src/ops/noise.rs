@@ -96,9 +96,7 @@ impl Op for Dropout {
         expect_dtype("the operand", inputs[0], DType::F32)?;
         let expected = "a share of at least 0 and below 1 is dropped";
         Setting::new("rate", self.rate, (0.0..1.0).contains(&self.rate), expected).check()?;
-        if self.spatial && inputs[0].shape.rank() < 3 {
-            return Err(Error::Rank { shape: inputs[0].shape, expected: "at least 3" });
-        }
+        expect_rank(inputs[0].shape, !self.spatial || inputs[0].shape.rank() >= 3, "at least 3")?;
         Ok(vec![inputs[0]])
     }
 

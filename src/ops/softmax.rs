@@ -254,15 +254,11 @@ impl Op for SoftmaxGrad {
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
         let (y, dy) = (&cx.inputs[0].data, &cx.inputs[1].data);
         let rows = self.0.rows(cx.inputs[0].shape);
-        let slope: Box<dyn Fn(usize) -> f64 + Sync> = match self.0.kind {
-            Kind::Softmax => {
-                let total = rows.sum(|i| y[i] * dy[i]);
-                Box::new(move |i| y[i] * (dy[i] - total[rows.row_of(i)]))
-            }
-            Kind::LogSoftmax => {
-                let total = rows.sum(|i| dy[i]);
-                Box::new(move |i| dy[i] - y[i].exp() * total[rows.row_of(i)])
-            }
+        let softmax = self.0.kind == Kind::Softmax;
+        let total = rows.sum(|i| if softmax { y[i] * dy[i] } else { dy[i] });
+        let slope = |i: usize| {
+            let total = total[rows.row_of(i)];
+            if softmax { y[i] * (dy[i] - total) } else { dy[i] - y[i].exp() * total }
         };
         vec![Array::from_fn(cx.inputs[0].shape, slope)]
     }

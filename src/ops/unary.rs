@@ -265,7 +265,7 @@ fn sign(x: f64) -> f64 {
     if x == 0.0 || x.is_nan() { 0.0 } else { x.signum() }
 }
 
-fn sigmoid(x: f64) -> f64 {
+pub(super) fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
 }
 

@@ -149,10 +149,7 @@ impl Graph {
     #[track_caller]
     pub fn random_contrast(&self, x: Value, low: f32, high: f32) -> Result<Value> {
         let each = self.per_sample("random_contrast", x)?;
-        if each.rank() < 3 {
-            let shape = self.shape_of(x);
-            return self.located("random_contrast", Err(Error::Rank { shape, expected: "at least 3" }));
-        }
+        self.located("random_contrast", expect_rank(self.shape_of(x), each.rank() >= 3, "at least 3"))?;
         let axes: Vec<isize> = (2..each.rank() as isize).collect();
         let mean = self.mean(x, &axes, true)?;
         let factor = self.random_uniform(each, low, high)?;
@@ -163,8 +160,7 @@ impl Graph {
     #[track_caller]
     fn per_sample(&self, op: &'static str, x: Value) -> Result<Shape> {
         let shape = self.operand_shape(op, x)?;
-        let each = (1..shape.rank()).fold(shape, |each, axis| each.with_dim(axis, 1));
-        let expected = "at least 1";
-        self.located(op, if each.rank() > 0 { Ok(each) } else { Err(Error::Rank { shape, expected }) })
+        self.located(op, expect_rank(shape, shape.rank() > 0, "at least 1"))?;
+        Ok((1..shape.rank()).fold(shape, |each, axis| each.with_dim(axis, 1)))
     }
 }

@@ -251,9 +251,7 @@ fn transposed(shape: Shape, axes: &[usize]) -> Result<Shape> {
             return Err(Error::Axis { axis: axis as isize, shape });
         }
     }
-    if axes.len() != shape.rank() {
-        return Err(Error::Rank { shape, expected: "as many as axes were named" });
-    }
+    expect_rank(shape, axes.len() == shape.rank(), "as many as axes were named")?;
     Shape::new(&axes.iter().map(|&axis| shape.dims()[axis]).collect::<Vec<_>>())
 }
 

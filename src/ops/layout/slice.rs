@@ -30,9 +30,7 @@ impl SliceRange {
 
 /// The shape of a slice.
 pub(super) fn sliced(shape: Shape, ranges: &[SliceRange]) -> Result<Shape> {
-    if ranges.len() != shape.rank() {
-        return Err(Error::Rank { shape, expected: "one range per axis" });
-    }
+    expect_rank(shape, ranges.len() == shape.rank(), "one range per axis")?;
     let mut sliced = shape;
     for (axis, (range, &dim)) in ranges.iter().zip(shape.dims()).enumerate() {
         let &SliceRange { start, stop, step } = range;
@@ -247,10 +245,8 @@ impl Graph {
     #[track_caller]
     pub fn pad(&self, x: Value, padding: &[(usize, usize)], value: f32) -> Result<Value> {
         let shape = self.operand_shape("pad", x)?;
-        if padding.len() != shape.rank() {
-            let error = Error::Rank { shape, expected: "one (before, after) pair per axis" };
-            return self.located("pad", Err(error));
-        }
+        let fits = padding.len() == shape.rank();
+        self.located("pad", expect_rank(shape, fits, "one (before, after) pair per axis"))?;
         let padded = shape.dims().iter().zip(padding);
         let padded = padded.map(|(&dim, (before, after))| dim.saturating_add(*before).saturating_add(*after));
         let output = Shape::new(&padded.collect::<Vec<_>>())?;

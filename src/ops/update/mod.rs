@@ -218,10 +218,7 @@ impl<R: UpdateRule> Op for Update<R> {
                 expect_dtype("the operand", *ty, DType::F32)?;
             }
             expect_dtype("the new value", *ty, parameter.dtype)?;
-            if ty.shape != parameter.shape {
-                let what = "an update needs the shape of what it overwrites";
-                return Err(Error::shape_mismatch(what, parameter.shape, ty.shape));
-            }
+            same_shape("an update needs the shape of what it overwrites", parameter.shape, ty.shape)?;
         }
         Ok(Vec::new())
     }

@@ -7,12 +7,12 @@ use rayon::prelude::*;
 use super::Adafactor;
 use crate::array::Array;
 use crate::dtype::DType;
-use crate::error::{Error, Result, Setting};
+use crate::error::{Result, Setting};
 use crate::graph::{Graph, Init, Scalar, Value};
 use crate::kernel::{Grid, KernelCall, Shader, Slot};
 use crate::ops::{
     Approximate, EPS, Gradient, Lowering, Number, Op, OperatorInfo, Reference, Run, Step, built_in,
-    expect_dtype, numbers, word,
+    expect_dtype, numbers, same_shape, word,
 };
 use crate::shape::{Shape, TensorType};
 
@@ -378,10 +378,7 @@ impl Op for Update {
             expect_dtype("the operand", *ty, DType::F32)?;
         }
         for (w, dw) in inputs.iter().zip(&inputs[count * (self.classes() - 1)..]).take(count) {
-            if w.shape != dw.shape {
-                let what = "an update needs the shape of what it overwrites";
-                return Err(Error::shape_mismatch(what, w.shape, dw.shape));
-            }
+            same_shape("an update needs the shape of what it overwrites", w.shape, dw.shape)?;
         }
         Ok(Vec::new())
     }
