@@ -13,6 +13,8 @@ pub use profile::{DeviceKind, DeviceProfile};
 pub use scalar::{Scalar, ScalarInfo};
 pub use shader::{Access, EntryPoint, Shader};
 
+use crate::error::Setting;
+
 /// Which buffer of an operator a kernel binding takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -129,10 +131,12 @@ impl KernelCall {
         self.fields.iter().find(|f| f.name == field).map(|f| f.offset)
     }
 
-    /// Sets the f32 parameter field of this name, if there is one.
-    pub(crate) fn number(mut self, field: &str, value: f32) -> Self {
-        if let Some(offset) = self.offset_of(field) {
-            self.params[offset..offset + 4].copy_from_slice(&value.to_le_bytes());
+    /// Sets the f32 parameter fields of the settings' names, where there are any.
+    pub(crate) fn settings(mut self, settings: &[Setting]) -> Self {
+        for Setting { name, value, .. } in settings {
+            if let Some(offset) = self.offset_of(name) {
+                self.params[offset..offset + 4].copy_from_slice(&value.to_le_bytes());
+            }
         }
         self
     }

@@ -213,11 +213,8 @@ impl EntryPoint {
 
     /// Compares the shader's parameter block with the Rust struct's fields.
     pub(crate) fn check_params(&self, rust: &[Field]) -> Result<(), String> {
-        let same = self.params.len() == rust.len()
-            && self.params.iter().zip(rust).all(|((name, offset, bytes), f)| {
-                (name.as_str(), *offset, *bytes) == (f.name, f.offset, f.bytes)
-            });
-        if same {
+        let found = self.params.iter().map(|(name, offset, bytes)| (name.as_str(), *offset, *bytes));
+        if found.eq(rust.iter().map(|f| (f.name, f.offset, f.bytes))) {
             return Ok(());
         }
         let wgsl: Vec<_> = self.params.iter().map(|(n, o, b)| format!("{n}@{o}+{b}")).collect();

@@ -65,7 +65,8 @@ macro_rules! functions {
             }
 
             fn slopes(self) -> Option<[Slope; 2]> {
-                match self {$(Binary::$kind => [$(pair($left, $right))?].into_iter().next(),)*}
+                let slopes: &[[Slope; 2]] = match self {$(Binary::$kind => &[$([$left, $right])?],)*};
+                slopes.first().copied()
             }
         }
 
@@ -144,10 +145,6 @@ struct Slopes<'a> {
 
 /// Records a gradient in the shape of the result, with elementary operators.
 type Slope = fn(&Slopes<'_>) -> Result<Value>;
-
-fn pair(left: Slope, right: Slope) -> [Slope; 2] {
-    [left, right]
-}
 
 /// `d(a^b)/da = b a^(b-1)`, which is 0 for b = 0 even where a is 0.
 fn slope_of_base(&Slopes { g, a, b, dy, .. }: &Slopes<'_>) -> Result<Value> {

@@ -133,11 +133,6 @@ impl Op for GlobalNorm {
     }
 }
 
-/// Whether f32 holds the norm.
-fn is_finite(norm: f64) -> bool {
-    (norm as f32).is_finite()
-}
-
 impl Op for ClipByNorm {
     fn name(&self) -> &'static str {
         "clip_by_norm"
@@ -176,20 +171,16 @@ impl Op for ClipByNorm {
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
         let (norm, limit) = (cx.inputs[1].data[0], f64::from(self.limit));
-        vec![cx.inputs[0].map(|x| {
-            if !is_finite(norm) {
-                f64::NAN
-            } else if norm > limit {
-                x * limit / norm
-            } else {
-                x
-            }
+        vec![cx.inputs[0].map(|x| match norm {
+            _ if !(norm as f32).is_finite() => f64::NAN,
+            _ if norm > limit => x * limit / norm,
+            _ => x,
         })]
     }
 
     fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
         let (norm, limit) = (cx.inputs[1].data[0], f64::from(self.limit));
-        if is_finite(norm) && norm <= limit {
+        if norm <= limit {
             return within(0.0, results);
         }
         // The reciprocal and two products round; the element, also over the norm, may flush.

@@ -92,12 +92,8 @@ impl Op for Matmul {
     }
 
     fn attributes(&self) -> String {
-        match (self.transpose_a, self.transpose_b) {
-            (false, false) => String::new(),
-            (true, false) => "a^T".to_owned(),
-            (false, true) => "b^T".to_owned(),
-            (true, true) => "a^T, b^T".to_owned(),
-        }
+        let sides = [("a^T", self.transpose_a), ("b^T", self.transpose_b)];
+        sides.iter().filter(|side| side.1).map(|side| side.0).collect::<Vec<_>>().join(", ")
     }
 
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {

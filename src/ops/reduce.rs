@@ -56,7 +56,7 @@ macro_rules! reductions {
             $(#[$doc])*
             #[track_caller]
             pub fn $method(&self, x: Value, axes: &[isize], keepdims: bool) -> Result<Value> {
-                self.apply1(self.reduction(Reduction::$kind, x, axes, keepdims)?, &[x])
+                self.reduce(Reduction::$kind, x, axes, keepdims)
             }
         )*}
     };
@@ -425,13 +425,8 @@ impl Graph {
     /// As the method of that name.
     #[track_caller]
     pub fn reduce(&self, kind: Reduction, x: Value, axes: &[isize], keepdims: bool) -> Result<Value> {
-        self.apply1(self.reduction(kind, x, axes, keepdims)?, &[x])
-    }
-
-    #[track_caller]
-    fn reduction(&self, kind: Reduction, x: Value, axes: &[isize], keepdims: bool) -> Result<Reduce> {
         let shape = self.operand_shape(kind.name(), x)?;
         let reduced = self.located(kind.name(), reduced_axes(shape, axes))?;
-        Ok(Reduce { kind, reduced, keepdims })
+        self.apply1(Reduce { kind, reduced, keepdims }, &[x])
     }
 }

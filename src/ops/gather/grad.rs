@@ -50,12 +50,6 @@ impl GatherGrad {
         (!direct).then(|| count.isqrt().next_power_of_two().max(DIRECT_ALWAYS))
     }
 
-    fn lower_direct(&self, cx: &mut Lowering<'_>, picks: Picks) {
-        let call = picks.call(["gather_grad", "gather_grad_quads"], picks.rows, self.padding);
-        let loops = picks.count + picks.count.div_ceil(64);
-        cx.call(call.loops(loops).binds(cx.operands()));
-    }
-
     fn lower_sorted(&self, cx: &mut Lowering<'_>, picks: Picks, chunk: usize) {
         let Picks { outer, rows, count, .. } = picks;
         let (index, dy, dx) = (Slot::Input(0), Slot::Input(1), Slot::Output(0));
@@ -143,11 +137,12 @@ impl Op for GatherGrad {
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
         let picks = self.picks(cx.inputs[0].shape);
-        match self.piece(picks) {
-            None => self.lower_direct(cx, picks),
-            Some(chunk) => self.lower_sorted(cx, picks, chunk),
+        if let Some(chunk) = self.piece(picks) {
+            self.lower_sorted(cx, picks, chunk);
+            return Ok(());
         }
-        Ok(())
+        let call = picks.call(["gather_grad", "gather_grad_quads"], picks.rows, self.padding);
+        cx.only(call.loops(picks.count + picks.count.div_ceil(64)).binds(cx.operands()))
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {

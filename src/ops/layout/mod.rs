@@ -315,14 +315,10 @@ impl Graph {
     #[track_caller]
     pub fn scalar_value(&self, scalar: Scalar) -> Result<Value> {
         let info = self.recording().scalars.get(scalar.index()).cloned();
-        match info {
-            None => self.located("scalar", Err(Error::ForeignValue)),
-            Some(info) if info.dtype != DType::F32 => {
-                let (what, found) = (format!("the scalar `{}`", info.name), info.dtype);
-                self.located("scalar", Err(Error::DTypeMismatch { what, found, expected: DType::F32 }))
-            }
-            Some(_) => self.apply1(ReadScalar(scalar), &[]),
-        }
+        let Some(info) = info else { return self.located("scalar", Err(Error::ForeignValue)) };
+        let ty = TensorType { shape: Shape::scalar(), dtype: info.dtype };
+        self.located("scalar", expect_dtype(&format!("the scalar `{}`", info.name), ty, DType::F32))?;
+        self.apply1(ReadScalar(scalar), &[])
     }
 
     /// Axes in another order: axis `k` of the result is axis `axes[k]` of `x`.

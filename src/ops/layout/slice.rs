@@ -134,13 +134,11 @@ impl Concat {
     /// The elements of the result that those of each input go to.
     fn targets(&self, inputs: impl Iterator<Item = Shape>, output: Shape) -> Vec<Strided> {
         let strides = output.strides();
-        let mut start = 0;
-        let target = |input: Shape| {
-            let target = (start, strides.clone());
-            start += input.dims()[self.0] * strides[self.0];
-            target
+        let target = |start: &mut usize, input: Shape| {
+            let next = *start + input.dims()[self.0] * strides[self.0];
+            Some((std::mem::replace(start, next), strides.clone()))
         };
-        inputs.map(target).collect()
+        inputs.scan(0, target).collect()
     }
 }
 

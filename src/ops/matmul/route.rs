@@ -263,9 +263,6 @@ struct Blocks {
     operands: [Slot; 3],
 }
 
-/// Ranges of m, n and k.
-type Piece = [Range<usize>; 3];
-
 impl Blocks {
     fn lower(&self, cx: &mut Lowering<'_>) {
         let &Product { batch, m, n, k, .. } = &self.product;
@@ -322,10 +319,10 @@ impl Blocks {
         steps
     }
 
-    fn call(&self, limit: u64, piece: &Piece, part: usize, sums: Slot) -> KernelCall {
+    fn call(&self, limit: u64, ranges: &[Range<usize>; 3], part: usize, sums: Slot) -> KernelCall {
         let &Blocks { product, kernel, swap, operands, .. } = self;
         let Product { batch, m, n, k, transposed, counts } = product;
-        let [rows, columns, depth] = piece;
+        let [rows, columns, depth] = ranges;
         // What is bound of a part of a matrix, which is stored the other way round if `flip` is set, and the
         // element of that which the part begins with.
         let view = |slot: Slot, [r, c]: [usize; 2], [rows, columns]: [&Range<usize>; 2], flip: bool| {

@@ -102,7 +102,7 @@ impl Graph {
     #[track_caller]
     fn check_writable(&self, op: &'static str, state: Value) -> Result<()> {
         self.operand_shape(op, state)?;
-        if self.is_state(state) {
+        if self.recording().kind(state).is_some() {
             return Ok(());
         }
         let (name, reason) =
@@ -110,16 +110,15 @@ impl Graph {
         self.located(op, Err(Error::NotWritable { name, reason }))
     }
 
-    fn is_state(&self, value: Value) -> bool {
-        self.recording().kind(value).is_some()
-    }
-
     /// A value as it is when the step begins: a copy of a state or parameter, which another update may
     /// overwrite first.
     #[track_caller]
     fn as_begun(&self, op: &'static str, value: Value) -> Result<Value> {
         self.operand_shape(op, value)?;
-        let root = self.recording().root(value);
-        if self.is_state(root) { self.copy(value) } else { Ok(value) }
+        let is_state = {
+            let recording = self.recording();
+            recording.kind(recording.root(value)).is_some()
+        };
+        if is_state { self.copy(value) } else { Ok(value) }
     }
 }

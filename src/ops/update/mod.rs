@@ -240,11 +240,9 @@ impl<R: UpdateRule> Op for Update<R> {
             let mut call = KernelCall::new(&SHADER, self.rule.entry())
                 .binds(run.slots.iter().copied())
                 .params(&UpdateParams { n: word(quads), ..UpdateParams::default() })
+                .settings(&self.settings)
                 .loops(R::LOOPS)
                 .elementwise("n", quads, 4);
-            for setting in &self.settings {
-                call = call.number(setting.name, setting.value);
-            }
             if let Some(lr) = self.lr {
                 call = call.scalar("lr", lr);
             }

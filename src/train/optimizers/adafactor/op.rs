@@ -280,16 +280,14 @@ impl Update {
                 ..Params::default()
             };
             let bindings = &SHADER.entry(phase.entry, &[])?.bindings;
-            let mut call = KernelCall::new(&SHADER, phase.entry)
+            let call = KernelCall::new(&SHADER, phase.entry)
                 .binds(bindings.iter().map(|&(number, _)| operands[number as usize]))
                 .params(&params)
+                .settings(&self.settings())
                 .scalar("lr", self.lr)
                 .scalar("updates", Scalar::UPDATES)
                 .loops(parameters.len() - 1 + iterations.max().unwrap_or(0))
                 .grid(Grid::groups([groups, parameters.len(), 1]));
-            for setting in self.settings() {
-                call = call.number(setting.name, setting.value);
-            }
             cx.call(call);
         }
         Ok(())
