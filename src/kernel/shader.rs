@@ -45,10 +45,7 @@ pub struct Shader {
 /// An entry point and the bits of its constants.
 type ReflectionKey = (&'static str, Vec<(&'static str, u64)>);
 
-struct Parsed {
-    module: naga::Module,
-    info: ModuleInfo,
-}
+type Parsed = (naga::Module, ModuleInfo);
 
 type Specialised<'a> = (Cow<'a, naga::Module>, Cow<'a, ModuleInfo>);
 
@@ -112,12 +109,12 @@ impl Shader {
 
     /// The names of its entry points in source order.
     pub fn entries(&self) -> Result<Vec<String>> {
-        Ok(self.parsed()?.module.entry_points.iter().map(|e| e.name.clone()).collect())
+        Ok(self.parsed()?.0.entry_points.iter().map(|e| e.name.clone()).collect())
     }
 
     /// The validated naga module and its analysis.
     pub(crate) fn module(&self) -> Result<(&naga::Module, &ModuleInfo)> {
-        self.parsed().map(|p| (&p.module, &p.info))
+        self.parsed().map(|(module, info)| (module, info))
     }
 
     /// Reflects one entry point with its `override` constants set. Each is worked out once.
@@ -179,14 +176,14 @@ impl Shader {
 
     fn specialised(&self, entry: &'static str, constants: &[(&str, f64)]) -> Result<Specialised<'_>> {
         let fail = |message: String| Error::KernelMismatch { shader: self.name, entry, message };
-        let parsed = self.parsed()?;
-        if !parsed.module.entry_points.iter().any(|e| e.name == entry) {
+        let (module, info) = self.module()?;
+        if !module.entry_points.iter().any(|e| e.name == entry) {
             return Err(fail("no such entry point".to_owned()));
         }
         let values: PipelineConstants =
             constants.iter().map(|&(name, value)| (name.to_owned(), value)).collect();
         let stage = (naga::ShaderStage::Compute, entry);
-        process_overrides(&parsed.module, &parsed.info, Some(stage), &values).map_err(|e| fail(e.to_string()))
+        process_overrides(module, info, Some(stage), &values).map_err(|e| fail(e.to_string()))
     }
 
     fn parsed(&self) -> Result<&Parsed> {
@@ -199,7 +196,7 @@ impl Shader {
                 .subgroup_operations(SubgroupOperationSet::all())
                 .validate(&module)
                 .map_err(|e| e.emit_to_string_with_path(&source, self.name))?;
-            Ok(Parsed { module, info })
+            Ok((module, info))
         });
         parsed.as_ref().map_err(|message| Error::Shader { shader: self.name, message: message.clone() })
     }

@@ -11,10 +11,6 @@ crate::params! {
 }
 
 crate::params! {
-    struct NormParams { n: u32 }
-}
-
-crate::params! {
     struct ClipParams { n: u32, limit: f32 }
 }
 
@@ -108,7 +104,7 @@ impl Op for GlobalNorm {
             first += groups;
         }
         let call = KernelCall::new(&SHADER, "norm")
-            .params(&NormParams { n: word(count) })
+            .params(&Length { n: word(count) })
             .binds([parts, Slot::Output(0)])
             .loops(count.div_ceil(256) + 9);
         cx.only(call)

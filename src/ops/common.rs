@@ -7,6 +7,11 @@ pub(super) use crate::graph::{Backward, Graph, Lowering, Op, Reference, Value};
 pub(super) use crate::kernel::{DeviceKind, DeviceProfile, Grid, KernelCall, Shader, Slot};
 pub(super) use crate::shape::{Shape, TensorType};
 
+crate::params! {
+    /// What a kernel takes that needs to know nothing but how much there is.
+    pub(super) struct Length { pub(super) n: u32 }
+}
+
 /// Whether gradients flow through an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gradient {

@@ -3,6 +3,7 @@
 
 use super::common::*;
 use super::reduce::{Axes, reduced_axes};
+use super::softmax::by_workgroups;
 
 pub(super) static SHADER: Shader =
     built_in!("constrain", "../../shaders/constrain.wgsl", "../../shaders/workgroup.wgsl");
@@ -12,10 +13,6 @@ crate::params! {
         kept: [u32; 4], kept_s: [u32; 4], reduced: [u32; 4], reduced_s: [u32; 4],
         n: u32, low: f32, high: f32, rate: f32,
     }
-}
-
-crate::params! {
-    struct ElementParams { n: u32 }
 }
 
 pub(super) static FAMILY: Family = Family {
@@ -70,17 +67,6 @@ pub(crate) enum Elements {
 }
 
 impl ConstrainNorm {
-    /// Whether each unit gets a workgroup, not a thread. A GPU gives each long unit its own, unless there are
-    /// units enough, side by side, to occupy it with a thread each. A software driver gains nothing from
-    /// workgroup memory, but limits how often a thread may loop.
-    fn by_workgroups(profile: &DeviceProfile, Axes { kept, reduced }: &Axes) -> bool {
-        let contiguous = reduced.strides[0].last() == Some(&1);
-        match profile.kind {
-            DeviceKind::Gpu => reduced.len() >= 128 && (contiguous || kept.len() <= 16_384),
-            DeviceKind::Cpu => reduced.len() > 8192,
-        }
-    }
-
     fn factor(&self, norm: f64) -> f64 {
         let [low, high, rate] = [self.low, self.high, self.rate].map(f64::from);
         if !((norm * norm) as f32).is_finite() {
@@ -147,7 +133,8 @@ impl Op for ConstrainNorm {
         let &ConstrainNorm { low, high, rate, .. } = self;
         let [kept, kept_s, reduced, reduced_s] = axes.words();
         let params = NormParams { kept, kept_s, reduced, reduced_s, n: word(units), low, high, rate };
-        let (entry, grid, loops) = match ConstrainNorm::by_workgroups(cx.profile, &axes) {
+        let contiguous = axes.reduced.strides[0].last() == Some(&1);
+        let (entry, grid, loops) = match by_workgroups(cx.profile, units, count, contiguous) {
             false => ("norm_lanes", Grid::linear(units, 64), 2 * count + count.div_ceil(64)),
             true => ("norm_tree", Grid::linear(units, 1), 2 * count.div_ceil(256) + 8),
         };
@@ -201,7 +188,7 @@ impl Op for Elements {
         let quads = cx.inputs[0].numel().div_ceil(4);
         let call = KernelCall::new(&SHADER, self.name())
             .binds((0..cx.inputs.len()).map(Slot::Input))
-            .params(&ElementParams { n: word(quads) })
+            .params(&Length { n: word(quads) })
             .elementwise("n", quads, 4);
         cx.only(call)
     }

@@ -12,10 +12,6 @@ crate::params! {
     struct RowParams { n: u32, classes: u32 }
 }
 
-crate::params! {
-    struct BinaryParams { n: u32 }
-}
-
 pub(super) static FAMILY: Family = Family {
     operators: &[
         OperatorInfo::new("softmax_cross_entropy_rows", Gradient::Yes, "f32"),
@@ -220,7 +216,7 @@ impl Op for CrossEntropyGrad {
 /// A call over vectors of four, with all inputs bound in order.
 fn lower_binary(cx: &mut Lowering<'_>, entry: &'static str) -> Result<()> {
     let n = cx.outputs[0].numel().div_ceil(4);
-    let call = KernelCall::new(&SHADER, entry).params(&BinaryParams { n: word(n) }).grid(Grid::linear(n, 64));
+    let call = KernelCall::new(&SHADER, entry).params(&Length { n: word(n) }).grid(Grid::linear(n, 64));
     cx.only(call.binds(cx.operands()))
 }
 

@@ -13,10 +13,6 @@ crate::params! {
     }
 }
 
-crate::params! {
-    struct ArgmaxParams { n: u32, axis: u32, inner: u32 }
-}
-
 pub(super) static FAMILY: Family = Family { operators: OPERATORS, shaders: &[&SHADER] };
 
 /// A row: documentation, variant and its number in the shader; documentation and method.
@@ -366,9 +362,8 @@ impl Op for Argmax {
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
         let rows = Rows::new(cx.inputs[0].shape, self.0);
-        let [n, axis, inner] = rows.words();
         let call = KernelCall::new(&SHADER, "argmax")
-            .params(&ArgmaxParams { n, axis, inner })
+            .params(&rows.params())
             .binds(cx.operands())
             .loops(rows.axis)
             .grid(Grid::linear(rows.n, 64));

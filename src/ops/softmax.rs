@@ -6,7 +6,8 @@ pub(super) static SHADER: Shader =
     built_in!("softmax", "../../shaders/softmax.wgsl", "../../shaders/workgroup.wgsl");
 
 crate::params! {
-    struct SoftmaxParams { n: u32, axis: u32, inner: u32 }
+    /// Of rows along an axis.
+    pub(super) struct RowsParams { n: u32, axis: u32, inner: u32 }
 }
 
 pub(super) static FAMILY: Family = Family {
@@ -36,9 +37,9 @@ impl Rows {
         Rows { n: before.iter().product::<usize>() * inner, axis: after[0], inner }
     }
 
-    /// How many there are, their elements and how far these lie apart, as kernels take them.
-    pub fn words(&self) -> [u32; 3] {
-        [self.n, self.axis, self.inner].map(word)
+    /// What kernels take.
+    pub fn params(&self) -> RowsParams {
+        RowsParams { n: word(self.n), axis: word(self.axis), inner: word(self.inner) }
     }
 
     /// The row that flat index `i` belongs to.
@@ -68,22 +69,15 @@ impl Rows {
         self.map(|row| self.elements(row).map(|i| x.data[i]).fold(f64::NEG_INFINITY, f64::max))
     }
 
-    /// A call of the entry that gives a row to a thread, or of the one that gives it to a workgroup. A GPU
-    /// gives each long row its own workgroup, whose threads read neighbours. Only where a row's elements lie
-    /// apart and there are rows enough to occupy the device does a thread per row read neighbours too. A
-    /// software driver gains nothing from workgroup memory, but limits how often a thread may loop: it goes
-    /// over its row three times at most.
+    /// A call of the entry that gives a row to a thread, or of the one that gives it to a workgroup; either
+    /// goes over its row three times at most.
     pub fn call(
         &self,
         profile: &DeviceProfile,
         shader: &'static Shader,
         entries: [&'static str; 2],
     ) -> KernelCall {
-        let long = match profile.kind {
-            DeviceKind::Gpu => self.axis >= 128 && (self.inner == 1 || self.n <= 16_384),
-            DeviceKind::Cpu => self.axis > 8192,
-        };
-        let (entry, threads, loops) = match long {
+        let (entry, threads, loops) = match by_workgroups(profile, self.n, self.axis, self.inner == 1) {
             false => (entries[0], 64, self.axis + self.axis.div_ceil(64)),
             true => (entries[1], 1, self.axis.div_ceil(256) + 8),
         };
@@ -94,6 +88,17 @@ impl Rows {
     /// blocks. A tree's are fewer where it is chosen.
     pub fn chain(&self) -> f64 {
         self.axis.min(64) as f64 + self.axis as f64 / 64.0
+    }
+}
+
+/// Whether each of many rows gets a workgroup, not a thread. A GPU gives each long row its own, whose threads
+/// read neighbours. Only where a row's elements lie apart and there are rows enough to occupy the device does
+/// a thread per row read neighbours too. A software driver gains nothing from workgroup memory, but limits how
+/// often a thread may loop.
+pub(super) fn by_workgroups(profile: &DeviceProfile, rows: usize, length: usize, contiguous: bool) -> bool {
+    match profile.kind {
+        DeviceKind::Gpu => length >= 128 && (contiguous || rows <= 16_384),
+        DeviceKind::Cpu => length > 8192,
     }
 }
 
@@ -167,10 +172,9 @@ impl Softmax {
 
     fn call(&self, cx: &Lowering<'_>, entries: [&'static str; 2]) -> KernelCall {
         let rows = self.rows(cx.inputs[0].shape);
-        let [n, axis, inner] = rows.words();
         rows.call(cx.profile, &SHADER, entries)
             .constant("KIND", f64::from(self.kind as u32))
-            .params(&SoftmaxParams { n, axis, inner })
+            .params(&rows.params())
     }
 }
 
