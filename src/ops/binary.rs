@@ -70,10 +70,13 @@ macro_rules! functions {
             }
         }
 
+        /// # Functions of two operands
+        ///
+        /// Elementwise, of f32 operands that broadcast together.
         impl Graph {$(
             $(#[$doc])+
             ///
-            /// Operands are f32 and broadcast together as in NumPy.
+            /// Operands are f32 and broadcast together as in NumPy; the result is f32 of the shape they do to.
             ///
             /// # Errors
             /// [`Error::Broadcast`](crate::Error::Broadcast) with both shapes;
@@ -88,6 +91,15 @@ macro_rules! functions {
 
 functions! {
     /// `a + b`.
+    ///
+    /// ```
+    /// use retape::prelude::*;
+    /// let mut g = Graph::new();
+    /// let (x, bias) = (g.input("x", [32, 10]), g.parameter("bias", [10], Init::Zeros));
+    /// let y = g.add(x, bias)?;
+    /// assert_eq!(g.shape(y)?, Shape::from([32, 10]));
+    /// # Ok::<(), retape::Error>(())
+    /// ```
     Add: add(a, b) = a + b, within 1.0;
         slopes |s| Ok(s.dy), |s| Ok(s.dy);
 
@@ -249,8 +261,13 @@ fn zip(cx: &Reference<'_>, f: impl Fn(f64, f64) -> f64 + Sync) -> Array {
     Array::from_fn(shape, |i| f(a.data[at_a.offset(i)], b.data[at_b.offset(i)]))
 }
 
+/// # Functions of two operands, by enumeration
 impl Graph {
-    /// A function by its enumeration.
+    /// A function by its enumeration. Operands are f32 and broadcast together; the result is f32 of the shape
+    /// they do to.
+    ///
+    /// # Errors
+    /// [`Error::Broadcast`] with both shapes; [`Error::DTypeMismatch`] unless both are f32.
     #[track_caller]
     pub fn binary(&self, kind: Binary, a: Value, b: Value) -> Result<Value> {
         self.apply1(BinaryOp(kind), &[a, b])

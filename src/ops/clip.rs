@@ -212,8 +212,8 @@ pub(crate) fn check_limit(limit: f32) -> Result<()> {
 
 /// # Norms
 impl Graph {
-    /// The L2 norm over all elements of all `values` together, a scalar:
-    /// `sqrt(sum of x^2)`.
+    /// The L2 norm over all elements of all `values` together, `sqrt(sum of x^2)`: f32 of any shapes give a
+    /// scalar.
     ///
     /// It neither overflows nor loses small elements on the way: every norm that f32 holds comes out to
     /// rounding, whether its elements are 1e-30 or 1e38. A larger one is infinite; a NaN among the
@@ -241,7 +241,8 @@ impl Graph {
 
     /// `x` scaled down so that what has this `norm` has at most the norm `limit`:
     /// `x limit / max(norm, limit)` (Pascanu, Mikolov and Bengio, ICML 2013). The norm is a value of one
-    /// element, such as [`global_norm`](Graph::global_norm) of `x`, or of `x` and others.
+    /// element, such as [`global_norm`](Graph::global_norm) of `x`, or of `x` and others. f32 of any shape; the
+    /// result has that of `x`.
     ///
     /// Up to the limit, `x` keeps its bits. Where the norm is infinite or NaN, the result is all NaN, as
     /// in TensorFlow's `clip_by_global_norm`: a broken gradient shows, where `x limit / norm` would have
@@ -249,7 +250,7 @@ impl Graph {
     ///
     /// # Errors
     /// [`Error::Argument`] for a limit that is not positive, not finite or subnormal;
-    /// [`Error::NotScalar`] for a norm of more than one element; [`Error::DTypeMismatch`].
+    /// [`Error::NotScalar`] for a norm of more than one element; [`Error::DTypeMismatch`] unless both are f32.
     #[track_caller]
     pub fn clip_by_norm(&self, x: Value, norm: Value, limit: f32) -> Result<Value> {
         self.apply1(ClipByNorm { limit }, &[x, norm])

@@ -189,7 +189,8 @@ impl Graph {
         self.matmul_with(a, b, false, false)
     }
 
-    /// [`matmul`](Graph::matmul) with either side's last two axes swapped first.
+    /// [`matmul`](Graph::matmul) with either side's last two axes swapped first: `a` is `[.., k, m]` with
+    /// `transpose_a`, and `b` is `[.., n, k]` with `transpose_b`.
     ///
     /// # Errors
     /// As [`matmul`](Graph::matmul).

@@ -46,10 +46,14 @@ macro_rules! reductions {
         ///
         /// `x` is f32 of any shape. `axes` are the axes to reduce, all if empty; negative ones count from the
         /// back. They are dropped, or stay as dimensions of 1 with `keepdims`.
-        ///
-        /// **Errors**: [`Error::Axis`] for an axis that is not there or named twice, [`Error::DTypeMismatch`].
         impl Graph {$(
             $(#[$doc])*
+            ///
+            /// f32 `x` of any shape gives f32 of the axes that are left, or of as many as `x` has with `keepdims`.
+            ///
+            /// # Errors
+            /// [`Error::Axis`] for an axis that is not there or named twice; [`Error::DTypeMismatch`] unless
+            /// `x` is f32.
             #[track_caller]
             pub fn $method(&self, x: Value, axes: &[isize], keepdims: bool) -> Result<Value> {
                 self.reduce(Reduction::$kind, x, axes, keepdims)
@@ -382,11 +386,12 @@ impl Op for Argmax {
     }
 }
 
+/// # Reductions to an index, to a shape and by enumeration
 impl Graph {
     /// The index of the first largest element of f32 `x` along `axis`, as u32; the axis is dropped.
     ///
     /// # Errors
-    /// [`Error::Axis`], [`Error::DTypeMismatch`].
+    /// [`Error::Axis`] for an axis that is not there; [`Error::DTypeMismatch`] unless `x` is f32.
     #[track_caller]
     pub fn argmax(&self, x: Value, axis: isize) -> Result<Value> {
         let axis = self.operand_axis("argmax", x, axis)?;
@@ -394,10 +399,10 @@ impl Graph {
     }
 
     /// `x` summed over the dimensions that broadcasting to its shape would stretch: the gradient
-    /// of a broadcast.
+    /// of a broadcast. f32 of a shape that `shape` broadcasts to gives f32 of `shape`.
     ///
     /// # Errors
-    /// [`Error::Broadcast`] with both shapes.
+    /// [`Error::Broadcast`] with both shapes; [`Error::DTypeMismatch`] unless `x` is f32.
     #[track_caller]
     pub fn sum_to(&self, x: Value, shape: impl Into<Shape>) -> Result<Value> {
         let (from, to) = (self.operand_shape("sum", x)?, shape.into());
@@ -414,10 +419,10 @@ impl Graph {
         self.reshape(summed, to)
     }
 
-    /// A reduction by its enumeration.
+    /// A reduction by its enumeration: `x` and the result are those of the method of that name.
     ///
     /// # Errors
-    /// As the method of that name.
+    /// As that method: [`Error::Axis`], [`Error::DTypeMismatch`].
     #[track_caller]
     pub fn reduce(&self, kind: Reduction, x: Value, axes: &[isize], keepdims: bool) -> Result<Value> {
         let shape = self.operand_shape(kind.name(), x)?;

@@ -144,6 +144,9 @@ macro_rules! functions {
             }
         }
 
+        /// # Functions of one operand
+        ///
+        /// Elementwise, of f32 operands.
         impl Graph {$(
             $(#[$doc])+
             ///
@@ -436,11 +439,14 @@ impl Op for UnaryGrad {
     }
 }
 
+/// # Functions of one operand, by enumeration
 impl Graph {
-    /// A function by its enumeration, with its [parameters](Unary::parameters).
+    /// A function by its enumeration, with its [parameters](Unary::parameters). f32 of any shape; the result
+    /// has the same.
     ///
     /// # Errors
-    /// Those of the function's method; [`Error::Argument`] for another number of parameters.
+    /// [`Error::DTypeMismatch`] unless `x` is f32; [`Error::Argument`] for parameters that the function's
+    /// method refuses, or another number of them.
     #[track_caller]
     pub fn unary(&self, kind: Unary, x: Value, parameters: &[f32]) -> Result<Value> {
         if parameters.len() != kind.parameters().len() {

@@ -133,7 +133,8 @@ impl Graph {
     /// The formula of Keras's `RandomBrightness`, without its clipping. Its gradient is that of `x`.
     ///
     /// # Errors
-    /// As [`random_uniform`](Graph::random_uniform); [`Error::Rank`] for a scalar.
+    /// As [`random_uniform`](Graph::random_uniform); [`Error::Rank`] for a scalar; [`Error::DTypeMismatch`]
+    /// unless `x` is f32.
     #[track_caller]
     pub fn random_brightness(&self, x: Value, low: f32, high: f32) -> Result<Value> {
         let each = self.per_sample("random_brightness", x)?;
@@ -145,7 +146,8 @@ impl Graph {
     /// clipping. Gradients flow, through the mean too.
     ///
     /// # Errors
-    /// As [`random_uniform`](Graph::random_uniform); [`Error::Rank`] for less than three dimensions.
+    /// As [`random_uniform`](Graph::random_uniform); [`Error::Rank`] for less than three dimensions;
+    /// [`Error::DTypeMismatch`] unless `x` is f32.
     #[track_caller]
     pub fn random_contrast(&self, x: Value, low: f32, high: f32) -> Result<Value> {
         let each = self.per_sample("random_contrast", x)?;

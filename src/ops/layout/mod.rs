@@ -288,7 +288,8 @@ impl Graph {
         self.apply1(Same::Reshape(Shape::from([batch, shape.numel() / batch.max(1)])), &[x])
     }
 
-    /// The same value, treated as a constant by differentiation; no copy is made.
+    /// The same value, treated as a constant by differentiation; no copy is made. f32 or u32 of any shape;
+    /// the result has the same.
     ///
     /// # Errors
     /// [`Error::ForeignValue`].
@@ -298,7 +299,8 @@ impl Graph {
     }
 
     /// The same elements in a buffer of their own. What an in-place operator would do by itself
-    /// needs no copy; one is useful to keep what a parameter was when the step began.
+    /// needs no copy; one is useful to keep what a parameter was when the step began. f32 or u32 of any
+    /// shape; the result has the same.
     ///
     /// # Errors
     /// [`Error::ForeignValue`].
@@ -311,7 +313,8 @@ impl Graph {
     /// of graph operators reads its learning rate with.
     ///
     /// # Errors
-    /// [`Error::DTypeMismatch`] for the step, the seed and the updates, which are u32.
+    /// [`Error::DTypeMismatch`] for the step, the seed and the updates, which are u32;
+    /// [`Error::ForeignValue`] for a scalar that this graph has not declared.
     #[track_caller]
     pub fn scalar_value(&self, scalar: Scalar) -> Result<Value> {
         let info = self.recording().scalars.get(scalar.index()).cloned();

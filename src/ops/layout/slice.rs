@@ -236,10 +236,12 @@ impl Graph {
         self.apply1(Read::Slice(ranges), &[x])
     }
 
-    /// `x` surrounded by `value`: `padding[k]` elements before and after along axis `k`.
+    /// `x` surrounded by `value`: `padding[k]` elements before and after along axis `k`, by which the
+    /// result's is longer.
     ///
     /// # Errors
-    /// [`Error::Rank`] unless there is one pair per axis.
+    /// [`Error::Rank`] unless there is one pair per axis; [`Error::Argument`] for a `value` that is no u32
+    /// around u32 elements; [`Error::TooManyElements`].
     #[track_caller]
     pub fn pad(&self, x: Value, padding: &[(usize, usize)], value: f32) -> Result<Value> {
         let shape = self.operand_shape("pad", x)?;

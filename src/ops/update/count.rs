@@ -33,9 +33,10 @@ impl Op for UpdateCount {
     }
 }
 
+/// # The number of the update
 impl Graph {
-    /// The number of the update being computed, from 1 (the `t` of an optimiser's formula), as a value
-    /// of shape `[]`: [`Scalar::UPDATES`] and one. f32 counts to 2^24 = 16,777,216 without rounding.
+    /// The number of the update being computed, from 1 (the `t` of an optimiser's formula), as an f32
+    /// value of shape `[]`: [`Scalar::UPDATES`] and one. f32 counts to 2^24 = 16,777,216 without rounding.
     ///
     /// ```
     /// use retape::prelude::*;
@@ -46,6 +47,9 @@ impl Graph {
     /// assert_eq!(session.read_scalar(t)?, 3.0);
     /// # Ok::<(), retape::Error>(())
     /// ```
+    ///
+    /// # Errors
+    /// None: it has no operands that could be wrong.
     #[track_caller]
     pub fn update_count(&self) -> Result<Value> {
         self.apply1(UpdateCount, &[])

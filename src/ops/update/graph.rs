@@ -6,7 +6,7 @@ use crate::ops::common::*;
 
 /// # States and what overwrites them
 impl Graph {
-    /// A zero-initialised state beside a parameter, for an optimiser: `w` has `w.momentum`.
+    /// A zero-initialised f32 state of a parameter's shape beside it, for an optimiser: `w` has `w.momentum`.
     /// Recording a second training step on the same graph makes states of its own.
     ///
     /// # Errors
@@ -41,10 +41,12 @@ impl Graph {
     }
 
     /// Overwrites a state or a parameter with `value` at the end of the step: every operator of the
-    /// step, other assignments included, reads the old contents.
+    /// step, other assignments included, reads the old contents. Either is f32 or u32 of any shape, and the
+    /// other has the same.
     ///
     /// # Errors
-    /// [`Error::NotWritable`] unless `state` is a state or a parameter; [`Error::ShapeMismatch`].
+    /// [`Error::NotWritable`] unless `state` is a state or a parameter; [`Error::ShapeMismatch`] with both
+    /// shapes; [`Error::DTypeMismatch`].
     #[track_caller]
     pub fn assign(&self, state: Value, value: Value) -> Result<()> {
         self.check_writable("assign", state)?;
