@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::fmt;
 
 use crate::session::NonFinite;
@@ -71,13 +72,8 @@ impl History {
 
     /// The names of all figures, in the order they first appear.
     pub fn names(&self) -> Vec<&str> {
-        let mut names: Vec<&str> = Vec::new();
-        for name in self.epochs.iter().flat_map(Logs::names) {
-            if !names.contains(&name) {
-                names.push(name);
-            }
-        }
-        names
+        let mut seen = HashSet::new();
+        self.epochs.iter().flat_map(Logs::names).filter(|&name| seen.insert(name)).collect()
     }
 
     /// The last figure of this name.

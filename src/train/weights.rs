@@ -26,6 +26,14 @@ impl Weights {
     pub fn get(&self, name: &str) -> Option<&WeightArray> {
         self.arrays.iter().find(|array| array.name == name)
     }
+
+    /// The same, or an error with the names there are.
+    pub(super) fn find(&self, name: &str) -> Result<&WeightArray> {
+        self.get(name).ok_or_else(|| {
+            let known = self.arrays.iter().map(|array| array.name.clone()).collect();
+            Error::Unknown { what: "weight", name: name.to_owned(), known }
+        })
+    }
 }
 
 impl Trainer {
@@ -53,10 +61,7 @@ impl Trainer {
         let mut found = Vec::with_capacity(values.len());
         for value in values {
             let name = session.name_of(value);
-            let Some(array) = weights.get(&name) else {
-                let known = weights.arrays.iter().map(|array| array.name.clone()).collect();
-                return Err(Error::Unknown { what: "weight", name, known });
-            };
+            let array = weights.find(&name)?;
             let shape = session.shape_of(value);
             if array.shape != shape || array.data.len() != shape.numel() {
                 let (expected, found) = (TensorType::f32(shape), array.data.len());

@@ -32,7 +32,7 @@ pub struct ModelCheckpoint {
     folder: PathBuf,
     every_epochs: usize,
     every_steps: Option<u32>,
-    monitor: Option<Monitor>,
+    figure: Option<String>,
     mode: Direction,
     keep_all: bool,
     threshold: Option<f64>,
@@ -51,7 +51,7 @@ impl ModelCheckpoint {
             folder: folder.as_ref().to_owned(),
             every_epochs: 1,
             every_steps: None,
-            monitor: None,
+            figure: None,
             mode: Direction::Auto,
             keep_all: false,
             threshold: None,
@@ -71,19 +71,14 @@ impl ModelCheckpoint {
         /// Keeps the checkpoint of each epoch that one is written after, in files of their own as well:
         /// `epoch_0001.safetensors` after the first.
         keep_all => keep_all = true;
+        /// Whether small or large figures are better for [`best`](ModelCheckpoint::best); told from the name
+        /// by default.
+        mode: Direction => mode;
     }
 
     /// Keeps the best training so far by this figure, such as `val_loss`, in a file of its own.
     pub fn best(mut self, figure: &str) -> Self {
-        self.monitor = Some(Monitor::new(figure).mode(self.mode));
-        self
-    }
-
-    /// Whether small or large figures are better for [`best`](ModelCheckpoint::best); told from the name
-    /// by default.
-    pub fn mode(mut self, mode: Direction) -> Self {
-        self.mode = mode;
-        self.monitor = self.monitor.map(|monitor| monitor.mode(mode));
+        self.figure = Some(figure.to_owned());
         self
     }
 
@@ -127,7 +122,8 @@ impl Callback for ModelCheckpoint {
 
     fn on_epoch_end(&mut self, run: &mut Run<'_>) -> Result<()> {
         let epoch = run.epoch();
-        if let Some(monitor) = &self.monitor {
+        if let Some(name) = &self.figure {
+            let monitor = Monitor::new(name).mode(self.mode);
             let figure = monitor.figure(run.logs()?)?;
             if monitor.is_better(figure, self.best.or(self.threshold)) {
                 self.best = Some(figure);
@@ -145,7 +141,7 @@ impl Callback for ModelCheckpoint {
 
     fn identity(&self) -> String {
         let name = "ModelCheckpoint";
-        self.monitor.as_ref().map_or(name.to_owned(), |monitor| format!("{name}({})", monitor.name()))
+        self.figure.as_ref().map_or(name.to_owned(), |figure| format!("{name}({figure})"))
     }
 
     fn save(&self, _: &Trainer) -> Result<CallbackState> {

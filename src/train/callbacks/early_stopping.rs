@@ -1,4 +1,4 @@
-use super::monitor::{Monitor, monitor_methods};
+use super::monitor::{Direction, Monitor};
 use super::{Callback, CallbackState, Run};
 use crate::error::Result;
 use crate::session::Snapshot;
@@ -69,6 +69,10 @@ impl EarlyStopping {
     }
 
     setters! {
+        /// By how much a figure has to be better to count.
+        min_delta: f64 => monitor.min_delta;
+        /// Whether small or large figures are better; told from the name by default.
+        mode: Direction => monitor.mode;
         /// How many epochs in a row may bring nothing better before training stops.
         patience: usize => patience;
         /// Stops as well where the figure does not become better than this.
@@ -81,8 +85,7 @@ impl EarlyStopping {
     }
 
     fn reason(&self) -> String {
-        let (name, epochs) = (self.monitor.name(), self.waited);
-        format!("`{name}` has not become better for {epochs} epochs")
+        format!("`{}` has not become better for {} epochs", self.monitor.name(), self.waited)
     }
 
     /// The best figure so far; none before the first that is a number.
@@ -95,8 +98,6 @@ impl EarlyStopping {
         self.best.map(|_| self.best_epoch)
     }
 }
-
-monitor_methods!(EarlyStopping);
 
 impl Callback for EarlyStopping {
     fn on_train_begin(&mut self, run: &mut Run<'_>) -> Result<()> {
@@ -125,7 +126,7 @@ impl Callback for EarlyStopping {
                 self.best_weights = Some(run.trainer().weights_snapshot()?);
             }
             // What is the best so far, but not better than the baseline, is waited through.
-            if self.baseline.is_none() || self.monitor.is_better(figure, self.baseline) {
+            if self.monitor.is_better(figure, self.baseline) {
                 self.waited = 0;
             }
         }

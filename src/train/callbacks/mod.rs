@@ -101,19 +101,15 @@ pub trait Callback {
 
 /// The name of a type without its path and its parameters.
 fn plain_name(full: &str) -> String {
-    let (mut name, mut depth, mut before) = (String::new(), 0_usize, ' ');
-    for letter in full.chars() {
-        match letter {
-            '<' => depth += 1,
-            // Not the arrow of a function's type.
-            '>' if before != '-' => depth = depth.saturating_sub(1),
-            _ if depth > 0 => {}
-            ':' => name.clear(),
-            _ => name.push(letter),
-        }
-        before = letter;
-    }
-    name
+    // The arrow of a function's type closes no parameters.
+    let (mut name, mut depth) = (full.replace("->", ""), 0_usize);
+    name.retain(|letter| {
+        depth += usize::from(letter == '<');
+        let is_outside = depth == 0;
+        depth = depth.saturating_sub(usize::from(letter == '>'));
+        is_outside
+    });
+    name.rsplit(':').next().unwrap_or_default().to_owned()
 }
 
 /// The hooks of the callback that is pointed to.

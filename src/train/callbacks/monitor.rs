@@ -23,7 +23,8 @@ const TO_GROW: [&str; 9] =
 pub struct Monitor {
     name: String,
     pub(super) mode: Direction,
-    min_delta: f64,
+    /// Either sign means the same.
+    pub(super) min_delta: f64,
 }
 
 impl Monitor {
@@ -35,12 +36,8 @@ impl Monitor {
     setters! {
         /// Whether small or large figures are better.
         mode: Direction => mode;
-    }
-
-    /// By how much a figure has to be better to count.
-    pub fn min_delta(mut self, delta: f64) -> Self {
-        self.min_delta = delta.abs();
-        self
+        /// By how much a figure has to be better to count.
+        min_delta: f64 => min_delta;
     }
 
     /// The figure's name.
@@ -55,10 +52,11 @@ impl Monitor {
             Direction::Min => false,
             Direction::Max => true,
         };
+        let least = self.min_delta.abs();
         match best {
             None => !figure.is_nan(),
-            Some(best) if grows => figure > best + self.min_delta,
-            Some(best) => figure < best - self.min_delta,
+            Some(best) if grows => figure > best + least,
+            Some(best) => figure < best - least,
         }
     }
 
@@ -74,25 +72,6 @@ impl Monitor {
         })
     }
 }
-
-/// The options that a callback with a field `monitor` passes on to it.
-macro_rules! monitor_methods {
-    ($callback:ident) => {
-        impl $callback {
-            /// By how much a figure has to be better to count.
-            pub fn min_delta(mut self, delta: f64) -> Self {
-                self.monitor = self.monitor.min_delta(delta);
-                self
-            }
-
-            setters! {
-                /// Whether small or large figures are better; told from the name by default.
-                mode: crate::train::callbacks::Direction => monitor.mode;
-            }
-        }
-    };
-}
-pub(super) use monitor_methods;
 
 #[cfg(test)]
 mod tests {

@@ -1,4 +1,4 @@
-use super::monitor::{Monitor, monitor_methods};
+use super::monitor::{Direction, Monitor};
 use super::{Callback, CallbackState, Run};
 use crate::error::{Result, Setting};
 use crate::train::Trainer;
@@ -38,6 +38,10 @@ impl ReduceOnPlateau {
     }
 
     setters! {
+        /// By how much a figure has to be better to count.
+        min_delta: f64 => monitor.min_delta;
+        /// Whether small or large figures are better; told from the name by default.
+        mode: Direction => monitor.mode;
         /// What the rate is multiplied by, between 0 and 1.
         factor: f32 => factor;
         /// How many epochs in a row may bring nothing better.
@@ -48,8 +52,6 @@ impl ReduceOnPlateau {
         min_rate: f32 => min_rate;
     }
 }
-
-monitor_methods!(ReduceOnPlateau);
 
 impl Callback for ReduceOnPlateau {
     fn on_train_begin(&mut self, run: &mut Run<'_>) -> Result<()> {
@@ -70,18 +72,13 @@ impl Callback for ReduceOnPlateau {
         }
         if self.monitor.is_better(figure, self.best) {
             (self.best, self.waited) = (Some(figure), 0);
-            return Ok(());
+        } else if self.cooling == 0 {
+            self.waited += 1;
         }
-        if self.cooling > 0 {
-            return Ok(());
-        }
-        self.waited += 1;
-        if self.waited >= self.patience.max(1) {
-            let rate = run.trainer().learning_rate();
-            if rate > self.min_rate {
-                run.trainer().scale_learning_rate(self.factor.max(self.min_rate / rate))?;
-                (self.cooling, self.waited) = (self.cooldown, 0);
-            }
+        let rate = run.trainer().learning_rate();
+        if self.waited >= self.patience.max(1) && rate > self.min_rate {
+            run.trainer().scale_learning_rate(self.factor.max(self.min_rate / rate))?;
+            (self.cooling, self.waited) = (self.cooldown, 0);
         }
         Ok(())
     }

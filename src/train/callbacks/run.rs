@@ -1,4 +1,3 @@
-use std::fmt;
 #[cfg(feature = "checkpoints")]
 use std::path::{Path, PathBuf};
 
@@ -9,6 +8,7 @@ use crate::error::Result;
 use crate::train::{History, Logs, Trainer};
 
 /// The training that a callback is called from: where it is, its figures, and what may be asked of it.
+#[derive(Debug)]
 pub struct Run<'a> {
     pub(crate) trainer: &'a mut Trainer,
     pub(crate) position: Position,
@@ -39,15 +39,6 @@ pub(crate) struct Requests {
     pub stop: Option<String>,
     #[cfg(feature = "checkpoints")]
     pub checkpoints: Vec<PathBuf>,
-}
-
-impl fmt::Debug for Run<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Run")
-            .field("position", &self.position)
-            .field("logs", &self.logs)
-            .finish_non_exhaustive()
-    }
 }
 
 impl Run<'_> {

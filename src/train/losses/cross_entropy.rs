@@ -123,15 +123,13 @@ impl CrossEntropy {
 /// Refuses probabilities where logits are taken: a second softmax would train, and badly.
 fn check_logits(g: &Graph, output: Value) -> Result<()> {
     let recording = g.recording();
-    let made_by = match recording.values[recording.root(output).index()].source {
-        Source::Op { node, .. } => recording.nodes[node].op.name(),
-        _ => return Ok(()),
-    };
-    if !["softmax", "sigmoid"].contains(&made_by) {
-        return Ok(());
+    match recording.values[recording.root(output).index()].source {
+        Source::Op { node, .. } if let by @ ("softmax" | "sigmoid") = recording.nodes[node].op.name() => {
+            let expected = "this loss takes logits; say `.from_probabilities()`, or leave the activation out";
+            Err(Error::argument("output", format!("the result of {by}"), expected))
+        }
+        _ => Ok(()),
     }
-    let expected = "this loss takes logits; say `.from_probabilities()`, or leave the activation out";
-    Err(Error::argument("output", format!("the result of {made_by}"), expected))
 }
 
 impl LossFunction for CrossEntropy {

@@ -1,7 +1,5 @@
 //! The losses in terms of graph operators, and what they ask of their operands.
 
-use std::panic::Location;
-
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
@@ -29,7 +27,8 @@ pub(super) enum TargetRule {
 }
 
 impl TargetRule {
-    fn targets(self, output: Shape) -> Result<TensorType> {
+    /// The targets that go with outputs of this shape.
+    pub(super) fn targets(self, output: Shape) -> Result<TensorType> {
         let (least, expected) = match self {
             TargetRule::Elements => (1, "at least 1 ([batch, ..])"),
             _ => (2, "at least 2 ([batch, .., classes])"),
@@ -39,16 +38,6 @@ impl TargetRule {
             (TargetRule::Labels, [rows @ .., _]) => Ok(TensorType::u32(Shape::new(rows)?)),
             _ => Ok(TensorType::f32(output)),
         }
-    }
-
-    /// The targets, or an error under the loss's name.
-    #[track_caller]
-    pub(super) fn targets_located(self, loss: &'static str, output: Shape) -> Result<TensorType> {
-        let at = Location::caller();
-        self.targets(output).map_err(|error| {
-            let source = Box::new(error);
-            Error::Record { op: loss, layer: String::new(), at, source }
-        })
     }
 
     /// Fails unless outputs and targets fit each other.

@@ -1,6 +1,8 @@
+use std::panic::Location;
+
 use super::formulas::{self, TargetRule};
 use super::{CrossEntropy, LossFunction, Scores};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::shape::{Shape, TensorType};
 
@@ -155,7 +157,9 @@ impl Loss {
 impl LossFunction for Loss {
     #[track_caller]
     fn targets(&self, output: Shape) -> Result<TensorType> {
-        self.target_rule().targets_located(self.name(), output)
+        let (op, at) = (self.name(), Location::caller());
+        let located = |error| Error::Record { op, layer: String::new(), at, source: Box::new(error) };
+        self.target_rule().targets(output).map_err(located)
     }
 
     #[track_caller]

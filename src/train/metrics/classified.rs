@@ -59,12 +59,11 @@ impl<'a> Classified<'a> {
     /// The same for a metric of one class per sample.
     pub fn of_one_class(judged: Judged<'a>) -> Result<Self> {
         let classified = Self::new(judged)?;
-        if classified.are_independent() {
-            return judged.refuse(
-                "several outputs that are each a yes or no, as this loss has them, make no one class: take \
-                 `BinaryAccuracy`, or scores of each output by `Precision`, `Recall` or `F1`",
-            );
-        }
+        judged.require(
+            !classified.are_independent(),
+            "several outputs that are each a yes or no, as this loss has them, make no one class: take \
+             `BinaryAccuracy`, or scores of each output by `Precision`, `Recall` or `F1`",
+        )?;
         Ok(classified)
     }
 
@@ -75,10 +74,9 @@ impl<'a> Classified<'a> {
 
     /// Refuses an average that such classes have not.
     fn check_average(&self, average: Average) -> Result<()> {
-        if average != Average::Binary || self.classes == 1 || (self.classes == 2 && !self.are_independent()) {
-            return Ok(());
-        }
-        self.judged.refuse("`Average::Binary` is for one output, or two classes of which a sample has one")
+        let has_one = self.classes == 1 || (self.classes == 2 && !self.are_independent());
+        let expected = "`Average::Binary` is for one output, or two classes of which a sample has one";
+        self.judged.require(average != Average::Binary || has_one, expected)
     }
 
     /// The threshold of yes or no where the program has set one; refuses numbers out of range, and classes
@@ -86,11 +84,9 @@ impl<'a> Classified<'a> {
     fn checked_threshold(&self, threshold: Option<f32>) -> Result<f32> {
         let Some(threshold) = threshold else { return Ok(0.5) };
         self.judged.check_threshold(threshold)?;
-        if self.classes == 1 || self.are_independent() {
-            return Ok(threshold);
-        }
-        self.judged
-            .refuse("a threshold is for one output, or for several that are each a yes or no by the loss")
+        let expected = "a threshold is for one output, or for several that are each a yes or no by the loss";
+        self.judged.require(self.classes == 1 || self.are_independent(), expected)?;
+        Ok(threshold)
     }
 
     /// The targets as numbers, f32 `[batch, steps, classes]`.
@@ -109,7 +105,8 @@ impl<'a> Classified<'a> {
     /// [`Graph::threshold_counts`](crate::Graph::threshold_counts) of scores `[batch, steps, classes]`.
     fn counts(&self, scores: Value, thresholds: &[f32]) -> Result<Value> {
         let graph = self.judged.graph;
-        let mask = self.judged.mask_or_ones(self.batch)?;
+        let ones = || graph.constant([self.batch], &vec![1.0f32; self.batch]);
+        let mask = self.judged.inputs.mask.map_or_else(ones, Ok)?;
         let thresholds = graph.constant([thresholds.len()], thresholds)?;
         graph.threshold_counts(scores, self.target_rows()?, mask, thresholds)
     }
@@ -142,17 +139,15 @@ impl<'a> Classified<'a> {
 
     /// How many elements of each output are on the right side of a threshold, and how many there are.
     pub fn binary_accuracy(&self, threshold: f32) -> Result<Value> {
-        if self.classes > 1 && self.are_labels {
-            return self.judged.refuse("several outputs, each a yes or no, take f32 targets of their shape");
-        }
+        self.judged.check_threshold(threshold)?;
+        let expected = "several outputs, each a yes or no, take f32 targets of their shape";
+        self.judged.require(self.classes == 1 || !self.are_labels, expected)?;
         self.decisions(threshold, RIGHT_AND_ALL)
     }
 
     /// Of how many samples the class is among the `k` that score most, and how many there are.
     pub fn in_top_k(&self, k: usize) -> Result<Value> {
-        if self.classes == 1 {
-            return self.judged.refuse("it takes scores of two classes or more");
-        }
+        self.judged.require(self.classes > 1, "it takes scores of two classes or more")?;
         self.judged.totals(self.judged.graph.in_top_k(self.scores, self.targets, k)?)
     }
 

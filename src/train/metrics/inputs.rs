@@ -28,6 +28,11 @@ impl Judged<'_> {
         Err(Error::MetricMismatch { metric: self.name.to_owned(), types: Box::new(types), expected })
     }
 
+    /// Refuses inputs that the metric does not fit.
+    pub fn require(&self, fits: bool, expected: &'static str) -> Result<()> {
+        if fits { Ok(()) } else { self.refuse(expected) }
+    }
+
     /// Refuses a threshold that is no probability between 0 and 1, or no number, as the scores are.
     pub fn check_threshold(&self, threshold: f32) -> Result<()> {
         let allowed = match self.inputs.scores {
@@ -42,9 +47,8 @@ impl Judged<'_> {
     pub fn output(&self) -> Result<Shape> {
         let output = self.graph.ty(self.inputs.output)?;
         self.graph.ty(self.inputs.targets)?;
-        if output.dtype != DType::F32 || output.shape.rank() == 0 {
-            return self.refuse("the outputs must be f32 [batch, ..]");
-        }
+        let has_batch = output.dtype == DType::F32 && output.shape.rank() > 0;
+        self.require(has_batch, "the outputs must be f32 [batch, ..]")?;
         if let Some(mask) = self.inputs.mask {
             let found = self.graph.ty(mask)?;
             let wanted = Shape::from([output.shape.dims()[0]]);
@@ -54,11 +58,6 @@ impl Judged<'_> {
             expect_dtype("the mask", found, DType::F32)?;
         }
         Ok(output.shape)
-    }
-
-    /// The mask, or one that counts every sample.
-    pub fn mask_or_ones(&self, batch: usize) -> Result<Value> {
-        self.inputs.mask.map_or_else(|| self.graph.constant([batch], &vec![1.0f32; batch]), Ok)
     }
 
     /// The sums over the samples that count of each of a sample's numbers; `x` is `[batch, m]`, the

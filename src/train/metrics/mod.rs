@@ -187,10 +187,7 @@ impl Metric {
     fn record_at(&self, judged: Judged<'_>, threshold: Option<f32>) -> Result<Value> {
         match self {
             Metric::Accuracy => Classified::of_one_class(judged)?.accuracy(),
-            Metric::BinaryAccuracy { threshold } => {
-                judged.check_threshold(*threshold)?;
-                Classified::new(judged)?.binary_accuracy(*threshold)
-            }
+            Metric::BinaryAccuracy { threshold } => Classified::new(judged)?.binary_accuracy(*threshold),
             Metric::TopKAccuracy { k } => Classified::of_one_class(judged)?.in_top_k(*k),
             Metric::Precision(average)
             | Metric::Recall(average)
@@ -199,9 +196,9 @@ impl Metric {
             Metric::ConfusionMatrix => Classified::of_one_class(judged)?.confusion(threshold),
             &Metric::RocAuc { average, thresholds } => roc_counts(judged, average, thresholds),
             Metric::MeanSquaredError | Metric::RootMeanSquaredError | Metric::SumOfSquaredErrors => {
-                Regressed::new(judged)?.squared_errors()
+                Regressed::new(judged)?.total(Graph::square)
             }
-            Metric::MeanAbsoluteError => Regressed::new(judged)?.absolute_errors(),
+            Metric::MeanAbsoluteError => Regressed::new(judged)?.total(Graph::abs),
             Metric::RSquared => Regressed::new(judged)?.r_squared(),
             Metric::AtThreshold { metric, threshold } => match **metric {
                 Metric::Precision(_)
@@ -237,7 +234,7 @@ impl MetricFunction for Metric {
             Metric::MeanAbsoluteError => "mean_absolute_error",
             Metric::SumOfSquaredErrors => "sum_of_squared_errors",
             Metric::RSquared => "r_squared",
-            Metric::AtThreshold { metric, threshold } => return at(metric.name(), *threshold),
+            Metric::AtThreshold { metric, threshold } => return format!("{}_at_{threshold}", metric.name()),
             Metric::Custom(function) => return function.name(),
         };
         name.to_owned()
@@ -258,7 +255,8 @@ impl MetricFunction for Metric {
                 (0..classes * classes).map(|i| format!("{name}_{}_{}", i / classes, i % classes)).collect()
             }
             Metric::AtThreshold { metric, threshold } => {
-                metric.result_names(output).into_iter().map(|name| at(name, *threshold)).collect()
+                let names = metric.result_names(output).into_iter();
+                names.map(|name| format!("{name}_at_{threshold}")).collect()
             }
             Metric::Custom(function) => function.result_names(output),
             _ => vec![name],
@@ -299,9 +297,4 @@ impl MetricFunction for Metric {
         };
         vec![number]
     }
-}
-
-/// What a metric or result of this name is called at a threshold.
-fn at(name: String, threshold: f32) -> String {
-    format!("{name}_at_{threshold}")
 }

@@ -2,7 +2,7 @@
 
 use super::inputs::Judged;
 use crate::error::Result;
-use crate::graph::{Init, StateKind, Value};
+use crate::graph::{Graph, Init, StateKind, Value};
 use crate::shape::TensorType;
 
 /// The outputs and targets of a regression, `[batch, numbers]`.
@@ -19,9 +19,8 @@ impl<'a> Regressed<'a> {
     pub fn new(judged: Judged<'a>) -> Result<Self> {
         let (graph, inputs) = (judged.graph, judged.inputs);
         let shape = judged.output()?;
-        if graph.ty(inputs.targets)? != TensorType::f32(shape) {
-            return judged.refuse("it takes f32 targets of the outputs' shape");
-        }
+        let fits = graph.ty(inputs.targets)? == TensorType::f32(shape);
+        judged.require(fits, "it takes f32 targets of the outputs' shape")?;
         let batch = shape.dims()[0];
         let numbers = shape.numel() / batch;
         let [output, targets] = [inputs.output, inputs.targets].map(|v| graph.reshape(v, [batch, numbers]));
@@ -30,14 +29,9 @@ impl<'a> Regressed<'a> {
         Ok(Regressed { judged, targets, errors, numbers })
     }
 
-    /// The sums of the squared errors, and how many there are.
-    pub fn squared_errors(&self) -> Result<Value> {
-        self.judged.totals(self.judged.graph.square(self.errors)?)
-    }
-
-    /// The sums of the errors' absolute values, and how many there are.
-    pub fn absolute_errors(&self) -> Result<Value> {
-        self.judged.totals(self.judged.graph.abs(self.errors)?)
+    /// The sums of the errors' squares or absolute values, and how many there are.
+    pub fn total(&self, of: fn(&Graph, Value) -> Result<Value>) -> Result<Value> {
+        self.judged.totals(of(self.judged.graph, self.errors)?)
     }
 
     /// How many samples count, and the sums of each number's shifted targets, of their squares and of the

@@ -68,7 +68,7 @@ impl GradualPruning {
         let is_due =
             (self.begin..self.end).contains(&update) && (update - self.begin).is_multiple_of(self.every);
         if is_due || update == self.end {
-            trainer.prune(&self.pruning.with(self.sparsity(update)))?;
+            trainer.prune(&Pruning { sparsity: self.sparsity(update), ..self.pruning.clone() })?;
         }
         Ok(())
     }

@@ -47,11 +47,6 @@ impl Pruning {
         self
     }
 
-    /// The same with another share.
-    fn with(&self, sparsity: f64) -> Self {
-        Pruning { sparsity, ..self.clone() }
-    }
-
     /// Those of the names that are wanted.
     fn choose(&self, names: &[String]) -> Result<Vec<String>> {
         let Some(layers) = &self.layers else { return Ok(names.to_vec()) };

@@ -52,7 +52,7 @@ pub fn prune_units(
         let mut spec = stage.spec.clone();
         match stage.spec.layer().units() {
             UnitFlow::Own { count, outputs, inputs } => {
-                let weight = find(&kept_weights, &stage.name, "weight")?;
+                let weight = kept_weights.find(&format!("{}.weight", stage.name))?;
                 check_axis(weight, outputs.max(inputs), 1)?;
                 let chosen = passes_on(&stages, index).then(|| strongest(weight, outputs, fraction));
                 let chosen = chosen.filter(|units| units.len() < count);
@@ -71,18 +71,15 @@ pub fn prune_units(
                 kept = chosen;
             }
             UnitFlow::Flattened => {
-                let first = stage.input.dims().first().copied().unwrap_or(1).max(1);
-                let run = stage.input.numel() / first;
+                let run: usize = stage.input.dims().iter().skip(1).product();
                 kept = kept.map(|units| units.iter().flat_map(|u| u * run..(u + 1) * run).collect());
             }
-            UnitFlow::Kept => {
-                if let Some(units) = &kept {
-                    for array in own(&mut kept_weights, &stage.name) {
-                        *array = select(array, 0, units)?;
-                    }
+            UnitFlow::Kept if let Some(units) = &kept => {
+                for array in own(&mut kept_weights, &stage.name) {
+                    *array = select(array, 0, units)?;
                 }
             }
-            UnitFlow::Mixed => {}
+            UnitFlow::Kept | UnitFlow::Mixed => {}
         }
         smaller = smaller.add(spec.named(&stage.name));
     }
@@ -180,12 +177,4 @@ fn select(array: &WeightArray, axis: usize, indices: &[usize]) -> Result<WeightA
 /// The arrays of a layer.
 fn own<'a>(weights: &'a mut Weights, layer: &str) -> impl Iterator<Item = &'a mut WeightArray> {
     weights.arrays.iter_mut().filter(move |array| is_in(&array.name, layer))
-}
-
-fn find<'a>(weights: &'a Weights, layer: &str, name: &str) -> Result<&'a WeightArray> {
-    let name = format!("{layer}.{name}");
-    weights.get(&name).ok_or_else(|| {
-        let known = weights.arrays.iter().map(|array| array.name.clone()).collect();
-        Error::Unknown { what: "weight", name, known }
-    })
 }
