@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::samples::{Column, Samples};
+use super::samples::Samples;
 use super::split::{check_fraction, shuffled_indices, split_indices, stratified_indices};
 use super::{check_labels, gather};
 use crate::error::{Error, Result};
@@ -184,11 +184,7 @@ impl Dataset {
     /// The samples with one-hot targets, f32 `[classes]`, instead of labels. The inputs are borrowed.
     pub fn one_hot(&self) -> Samples<'_> {
         let targets = hot_rows(&self.labels, self.classes);
-        Samples {
-            inputs: vec![Column::new(self.shape, &self.inputs)],
-            targets: Some(Column::new([self.classes as usize], targets)),
-            weights: None,
-        }
+        Samples::new().input(self.shape, &self.inputs).target([self.classes as usize], targets)
     }
 
     /// Other samples of the same shape and classes.
@@ -241,10 +237,6 @@ pub fn one_hot(labels: &[u32], classes: u32) -> Result<Vec<f32>> {
 
 /// The rows of [`one_hot`] for labels that are below `classes`.
 fn hot_rows(labels: &[u32], classes: u32) -> Vec<f32> {
-    let classes = classes as usize;
-    let mut rows = vec![0.0; labels.len() * classes];
-    for (index, &label) in labels.iter().enumerate() {
-        rows[index * classes + label as usize] = 1.0;
-    }
-    rows
+    let row = |&label: &u32| (0..classes).map(move |class| if class == label { 1.0 } else { 0.0 });
+    labels.iter().flat_map(row).collect()
 }

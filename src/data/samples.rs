@@ -76,18 +76,12 @@ impl ColumnData<'_> {
 
     /// The elements, if they are f32.
     pub fn as_f32(&self) -> Option<&[f32]> {
-        match self {
-            ColumnData::F32(data) => Some(data),
-            ColumnData::U32(_) => None,
-        }
+        if let ColumnData::F32(data) = self { Some(data) } else { None }
     }
 
     /// The elements, if they are u32.
     pub fn as_u32(&self) -> Option<&[u32]> {
-        match self {
-            ColumnData::U32(data) => Some(data),
-            ColumnData::F32(_) => None,
-        }
+        if let ColumnData::U32(data) = self { Some(data) } else { None }
     }
 
     fn slice(&self, range: Range<usize>) -> ColumnData<'_> {

@@ -86,8 +86,8 @@ impl Standardize {
         Ok(Standardize { mean, std: squares.into_iter().map(|s: f64| (s / rows).sqrt()).collect() })
     }
 
-    fn affine(&self) -> Vec<Affine> {
-        self.mean.iter().zip(&self.std).map(|(&offset, &width)| Affine::new(offset, width)).collect()
+    fn affine(&self) -> Vec<(f64, f64)> {
+        self.mean.iter().copied().zip(self.std.iter().copied()).collect()
     }
 }
 
@@ -109,12 +109,12 @@ impl MinMax {
         Ok(MinMax { min, max })
     }
 
-    fn affine(&self) -> Vec<Affine> {
-        self.min.iter().zip(&self.max).map(|(&min, &max)| Affine::new(min, max - min)).collect()
+    fn affine(&self) -> Vec<(f64, f64)> {
+        self.min.iter().zip(&self.max).map(|(&min, &max)| (min, max - min)).collect()
     }
 }
 
-/// What scalers have in common: all scale each feature by an [`Affine`].
+/// What scalers have in common: all scale each feature by an offset and a width, `(x - offset) / width`.
 macro_rules! scaler_methods {
     ($scaler:ident) => {
         impl $scaler {
@@ -131,7 +131,7 @@ macro_rules! scaler_methods {
             /// # Errors
             /// [`Error::Features`] if the values do not make whole rows.
             pub fn transform(&self, values: &mut [f32]) -> Result<()> {
-                apply(values, &self.affine(), |x, a| (x - a.offset) / a.width)
+                apply(values, &self.affine(), |x, offset, width| (x - offset) / width)
             }
 
             /// Scales a data set's inputs.
@@ -216,7 +216,7 @@ macro_rules! scaler_methods {
             /// # Errors
             /// [`Error::Features`] if the values do not make whole rows.
             pub fn inverse(&self, values: &mut [f32]) -> Result<()> {
-                apply(values, &self.affine(), |x, a| x * a.width + a.offset)
+                apply(values, &self.affine(), |x, offset, width| x * width + offset)
             }
         }
     };
@@ -225,23 +225,13 @@ macro_rules! scaler_methods {
 scaler_methods!(Standardize);
 scaler_methods!(MinMax);
 
-/// One feature's `(x - offset) / width`.
-struct Affine {
-    offset: f64,
-    width: f64,
-}
-
-impl Affine {
-    fn new(offset: f64, width: f64) -> Self {
-        Affine { offset, width: if width == 0.0 { 1.0 } else { width } }
-    }
-}
-
-fn apply(values: &mut [f32], features: &[Affine], change: impl Fn(f64, &Affine) -> f64) -> Result<()> {
+/// Changes rows by the offset and the width of each feature; a width of 0 is taken as 1.
+fn apply(values: &mut [f32], features: &[(f64, f64)], change: impl Fn(f64, f64, f64) -> f64) -> Result<()> {
     check_whole(values.len(), features.len())?;
     for row in values.chunks_exact_mut(features.len()) {
-        for (x, feature) in row.iter_mut().zip(features) {
-            *x = change(f64::from(*x), feature) as f32;
+        for (x, &(offset, width)) in row.iter_mut().zip(features) {
+            let width = if width == 0.0 { 1.0 } else { width };
+            *x = change(f64::from(*x), offset, width) as f32;
         }
     }
     Ok(())

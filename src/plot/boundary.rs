@@ -66,7 +66,13 @@ pub fn decision_boundary(
         return Err(Error::argument("scores", value, "the same number of scores is needed for every point"));
     }
     let scores = Scores { each: scores.len() / plane.len(), numbers: scores };
-    scores.check()?;
+    // Infinite ones are of no class.
+    let no_probability = |score: &&f32| score.is_finite() && !(0.0..=1.0).contains(*score);
+    if let Some(score) = scores.numbers.iter().find(no_probability).filter(|_| scores.each == 1) {
+        let expected = "a single score must be the probability of class 1, in [0, 1]: of a logit, its sigmoid, \
+                        which `Trainer::predict_probabilities` gives";
+        return Err(Error::argument("scores", score, expected));
+    }
     Plane { ranges, scores, points }.save(&target)
 }
 
@@ -89,19 +95,6 @@ struct Scores {
 }
 
 impl Scores {
-    /// Refuses single scores that are numbers and no probabilities; infinite ones are of no class.
-    fn check(&self) -> Result<()> {
-        let no_probability = |score: &&f32| score.is_finite() && !(0.0..=1.0).contains(*score);
-        match self.numbers.iter().find(no_probability) {
-            Some(score) if self.each == 1 => {
-                let expected = "a single score must be the probability of class 1, in [0, 1]: of a logit, its \
-                                sigmoid, which `Trainer::predict_probabilities` gives";
-                Err(Error::argument("scores", score, expected))
-            }
-            _ => Ok(()),
-        }
-    }
-
     fn node(&self, node: usize) -> Option<&[f32]> {
         let scores = &self.numbers[node * self.each..][..self.each];
         scores.iter().all(|score| score.is_finite()).then_some(scores)

@@ -133,17 +133,12 @@ fn number(count: f64) -> String {
 
 /// A count in at most four characters or so.
 fn rounded(count: f64) -> String {
-    let scaled = |unit: f64, letter: &str| {
-        let share = count / unit;
-        if share < 9.95 { format!("{share:.1}{letter}") } else { format!("{share:.0}{letter}") }
+    let units = [(1e9, "G"), (1e6, "M"), (1e3, "k")];
+    let (share, letter, decimals) = match units.into_iter().find(|&(unit, _)| count >= unit) {
+        Some((unit, letter)) => (count / unit, letter, usize::from(count / unit < 9.95)),
+        None => (count, "", usize::from(count.fract() != 0.0)),
     };
-    match count {
-        c if c >= 1e9 => scaled(1e9, "G"),
-        c if c >= 1e6 => scaled(1e6, "M"),
-        c if c >= 1e3 => scaled(1e3, "k"),
-        c if c.fract() == 0.0 => format!("{c:.0}"),
-        _ => format!("{count:.1}"),
-    }
+    format!("{share:.decimals$}{letter}")
 }
 
 /// The counts as texts that fit a cell, and their em; rounded where they would be too small in full,

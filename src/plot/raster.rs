@@ -19,8 +19,7 @@ pub(super) fn attribute<'a>(tag: &'a str, name: &str) -> Option<&'a str> {
 /// An element or a number that is not understood.
 pub(super) fn png(svg: &str, [width, height]: [u32; 2], scale: u32) -> io::Result<Vec<u8>> {
     let mut raster = Raster {
-        width: width as usize,
-        pixels: vec![WHITE; width as usize * height as usize],
+        rows: vec![vec![WHITE; width as usize]; height as usize],
         scale: 1.0 / scale as f32,
         scratch: Scratch::new(),
     };
@@ -31,13 +30,12 @@ pub(super) fn png(svg: &str, [width, height]: [u32; 2], scale: u32) -> io::Resul
     let mut encoder = png::Encoder::new(&mut bytes, width, height);
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_depth(png::BitDepth::Eight);
-    encoder.write_header()?.write_image_data(raster.pixels.as_flattened())?;
+    encoder.write_header()?.write_image_data(raster.rows.concat().as_flattened())?;
     Ok(bytes)
 }
 
 struct Raster {
-    width: usize,
-    pixels: Vec<Colour>,
+    rows: Vec<Vec<Colour>>,
     /// Pixels in a unit of the SVG.
     scale: f32,
     scratch: Scratch,
@@ -115,11 +113,10 @@ impl Raster {
     fn paint(&mut self, path: impl PathData, style: Style, place: Transform, colour: Colour) {
         let mut mask = Mask::with_scratch(path, &mut self.scratch);
         let (covered, at) = mask.style(style).transform(Some(place)).render();
-        let rows = self.pixels.len() / self.width;
         for (y, row) in (i64::from(at.top)..).zip(covered.chunks_exact(at.width.max(1) as usize)) {
+            let Some(pixels) = usize::try_from(y).ok().and_then(|y| self.rows.get_mut(y)) else { continue };
             for (x, &share) in (i64::from(at.left)..).zip(row).filter(|(_, share)| **share > 0) {
-                if (0..self.width as i64).contains(&x) && (0..rows as i64).contains(&y) {
-                    let pixel = &mut self.pixels[y as usize * self.width + x as usize];
+                if let Some(pixel) = usize::try_from(x).ok().and_then(|x| pixels.get_mut(x)) {
                     *pixel = mix(*pixel, colour, f64::from(share) / 255.0);
                 }
             }

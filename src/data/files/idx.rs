@@ -51,8 +51,7 @@ fn parse(source: &mut dyn Read) -> Result<IdxArray, String> {
         return Err("it has 0 dimensions, at least 1 expected".to_owned());
     }
     let sizes = header(source, 4 * usize::from(rank))?;
-    let dims: Vec<u32> =
-        sizes.chunks_exact(4).map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]])).collect();
+    let dims: Vec<u32> = sizes.as_chunks().0.iter().map(|&bytes| u32::from_be_bytes(bytes)).collect();
     if dims.contains(&0) {
         return Err(format!("its header says {dims:?}: it holds no elements"));
     }

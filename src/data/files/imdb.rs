@@ -90,14 +90,13 @@ fn read(path: &Path) -> Result<(PathBuf, Files)> {
 /// The archive in a folder that may have several, or none.
 fn find_archive(folder: &Path) -> Option<PathBuf> {
     let whole = folder.join(format!("{FOLDER}_v1.tar.gz"));
-    if whole.is_file() {
-        return Some(whole);
-    }
     let is_archive = |path: &PathBuf| {
         let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
         name.starts_with(FOLDER) && name.ends_with(".tar.gz") && path.is_file()
     };
-    std::fs::read_dir(folder).ok()?.filter_map(|entry| Some(entry.ok()?.path())).filter(is_archive).min()
+    let archives =
+        std::fs::read_dir(folder).ok()?.filter_map(|entry| Some(entry.ok()?.path()).filter(is_archive));
+    archives.min_by_key(|path| (*path != whole, path.clone()))
 }
 
 fn read_folder(folder: &Path) -> Result<Files> {

@@ -23,6 +23,10 @@ pub const FASHION_MNIST_CLASSES: [&str; 10] = [
 /// The number of classes of MNIST and of the sets that took over its format.
 const MNIST_CLASSES: u32 = 10;
 
+/// The files of images and labels.
+const TRAIN: [&str; 2] = ["train-images-idx3-ubyte", "train-labels-idx1-ubyte"];
+const TEST: [&str; 2] = ["t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"];
+
 /// Reads MNIST, or a set in its format, from a folder that holds
 /// `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte` and
 /// `t10k-labels-idx1-ubyte`, each plain or with `.gz`.
@@ -52,12 +56,12 @@ pub fn fashion_mnist(folder: impl AsRef<Path>) -> Result<TrainTest> {
 
 /// The four files of a set in MNIST's format; `source` ends the message about a missing one.
 fn read_set(folder: &Path, source: &str) -> Result<TrainTest> {
-    let part = |prefix: &str| {
-        let images = find(folder, &format!("{prefix}-images-idx3-ubyte"), source)?;
-        let labels = find(folder, &format!("{prefix}-labels-idx1-ubyte"), source)?;
-        read_images(&images, &labels, MNIST_CLASSES).map(|data| (data, images))
+    let part = |names: [&str; 2]| {
+        let [images, labels] = names.map(|name| find(folder, name, source));
+        let images = images?;
+        read_images(&images, &labels?, MNIST_CLASSES).map(|data| (data, images))
     };
-    let ((train, _), (test, test_images)) = (part("train")?, part("t10k")?);
+    let ((train, _), (test, test_images)) = (part(TRAIN)?, part(TEST)?);
     let (found, expected) = (test.input_shape(), train.input_shape());
     if found != expected {
         let message = format!("its samples are {found}, {expected} expected as in training");
@@ -68,9 +72,7 @@ fn read_set(folder: &Path, source: &str) -> Result<TrainTest> {
 
 /// Whether a folder holds any of the four files.
 pub(super) fn any_file(folder: &Path) -> bool {
-    let there = |name: String| find(folder, &name, "").is_ok();
-    let pair = |prefix| [format!("{prefix}-images-idx3-ubyte"), format!("{prefix}-labels-idx1-ubyte")];
-    ["train", "t10k"].into_iter().flat_map(pair).any(there)
+    [TRAIN, TEST].as_flattened().iter().any(|name| find(folder, name, "").is_ok())
 }
 
 /// The file of this name, plain or else packed.

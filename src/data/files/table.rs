@@ -343,7 +343,11 @@ fn number_classes<T: Ord + ToString>(labels: &[T]) -> (Vec<u32>, Vec<String>) {
 }
 
 fn parse(path: PathBuf, bytes: Vec<u8>, options: &TableOptions) -> Result<Table> {
-    check_delimiter(options.delimiter)?;
+    let delimiter = options.delimiter;
+    if !delimiter.is_ascii() || b"\"\r\n".contains(&delimiter) {
+        let expected = "it must be ASCII, no quote and no line end";
+        return Err(Error::argument("delimiter", format!("0x{delimiter:02x}"), expected));
+    }
     let text = decode(&path, bytes)?;
     let mut rows = records(&path, text.strip_prefix('\u{feff}').unwrap_or(&text), options)?.into_iter();
     let Some(first) = rows.next() else {
@@ -361,14 +365,6 @@ fn parse(path: PathBuf, bytes: Vec<u8>, options: &TableOptions) -> Result<Table>
         return Err(Error::CsvFields { path, line: *line, found: fields.len(), expected });
     }
     Ok(Table { name: path, names, rows, missing: options.missing.clone() })
-}
-
-fn check_delimiter(delimiter: u8) -> Result<()> {
-    if delimiter.is_ascii() && !b"\"\r\n".contains(&delimiter) {
-        return Ok(());
-    }
-    let expected = "it must be ASCII, no quote and no line end";
-    Err(Error::argument("delimiter", format!("0x{delimiter:02x}"), expected))
 }
 
 fn decode(path: &Path, bytes: Vec<u8>) -> Result<String> {

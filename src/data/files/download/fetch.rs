@@ -53,12 +53,13 @@ pub fn fetch(
     if let Some(folder) = destination.parent() {
         fs::create_dir_all(folder).map_err(Error::io(folder))?;
     }
-    let _lock = lock(&beside(destination, ".lock"))?;
+    let _lock = lock(&destination.with_added_extension("lock"))?;
     // Another process may have had the lock, and fetched the file.
     if is_right(destination, md5)? {
         return Ok(());
     }
-    let mut transfer = Transfer { destination, part: beside(destination, ".part"), md5, progress };
+    let mut transfer =
+        Transfer { destination, part: destination.with_added_extension("part"), md5, progress };
     let (mut failures, mut wrong) = (Vec::new(), None);
     for &url in urls {
         match transfer.complete_from(url) {
@@ -207,13 +208,6 @@ fn lock(path: &Path) -> Result<File> {
         Err(e) if e.kind() != ErrorKind::Unsupported => Err(Error::io(path)(e)),
         _ => Ok(file),
     }
-}
-
-/// The file of this name with an ending added.
-fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(ending);
-    PathBuf::from(name)
 }
 
 /// Whether a file is there and has this sum.

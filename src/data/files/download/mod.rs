@@ -94,19 +94,11 @@ impl Set<'_> {
         let folder = base.join(self.folder);
         let (there, missing): (Vec<_>, Vec<_>) =
             self.files.iter().partition(|(name, _)| folder.join(name).exists());
-        if there.is_empty() || missing.is_empty() {
-            return Ok(false);
-        }
         let unpacked = |name: &str| folder.join(name.trim_end_matches(".gz")).exists();
-        if missing.iter().any(|(name, _)| unpacked(name)) {
+        if there.is_empty() || missing.is_empty() || missing.iter().any(|(name, _)| unpacked(name)) {
             return Ok(false);
         }
-        for (name, md5) in there {
-            if !is_right(&folder.join(name), md5)? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        there.into_iter().try_fold(true, |all, (name, md5)| Ok(all && is_right(&folder.join(name), md5)?))
     }
 
     /// The set as it is in `base`; nothing where it is not, or where fetching it broke off.
