@@ -6,7 +6,7 @@ pub use crate::executor::gpu::executor::RawDispatch;
 pub use crate::ops::matmul::MatmulRoute;
 
 use crate::error::Result;
-use crate::executor::{Backend, Device, GpuExecutor};
+use crate::executor::{Device, GpuExecutor};
 use crate::graph::{Graph, Value};
 use crate::kernel::Shader;
 use crate::session::{Session, SessionOptions};
@@ -79,10 +79,7 @@ impl Inspect for Session {
 
 /// How often anything was read back from a device; 0 on the CPU path.
 pub fn readbacks(device: &Device) -> u64 {
-    match &device.backend {
-        Backend::Cpu => 0,
-        Backend::Gpu(context) => context.reads.load(Ordering::Relaxed),
-    }
+    device.context().map_or(0, |context| context.reads.load(Ordering::Relaxed))
 }
 
 /// The training steps that a trainer has recorded.

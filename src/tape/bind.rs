@@ -1,13 +1,11 @@
-use super::Tape;
 use super::pack::Packing;
 use super::plan::{BoundBuffer, Dispatch, Plan, pad};
 use crate::error::{Error, Result};
 use crate::graph::Value;
-use crate::kernel::{Access, Bind, EntryPoint, KernelCall, Slot};
+use crate::kernel::{Access, Bind, KernelCall, Slot};
 
 /// Turns kernel calls into dispatches, checking each against its shader and the device.
 pub(super) struct Binder<'a> {
-    pub tape: &'a Tape,
     pub plan: Plan,
     pub packing: &'a Packing<'a>,
     /// What kept the calls so far from being bound.
@@ -66,12 +64,7 @@ impl Binder<'_> {
             return Err(mismatch("a per-step scalar names no parameter field".to_owned()));
         }
         let bindings = self.bindings(op, &call, &reflected.bindings, scratch).map_err(mismatch)?;
-        self.check_limits(op, &call, &reflected, &bindings)?;
-        let alignment = self.plan.profile.offset_alignment;
-        if bindings.iter().any(|b| !b.offset.is_multiple_of(u64::from(alignment))) {
-            return Err(mismatch(format!("a binding starts off the {alignment}-byte alignment")));
-        }
-        self.plan.dispatches.push(Dispatch {
+        let dispatch = Dispatch {
             op,
             shader,
             entry,
@@ -82,7 +75,13 @@ impl Binder<'_> {
             scalars: call.scalars,
             groups: call.grid.groups,
             loops: call.loops,
-        });
+        };
+        self.check_limits(&dispatch)?;
+        let alignment = self.plan.profile.offset_alignment;
+        if dispatch.bindings.iter().any(|b| !b.offset.is_multiple_of(u64::from(alignment))) {
+            return Err(mismatch(format!("a binding starts off the {alignment}-byte alignment")));
+        }
+        self.plan.dispatches.push(dispatch);
         Ok(())
     }
 
@@ -99,7 +98,7 @@ impl Binder<'_> {
             let located = self.locate(op, bind.slot, scratch)?;
             let whole = located.bytes;
             let inputs = self.packing.inputs(op, bind.slot).unwrap_or_default();
-            let mutates = self.tape.ops[op].op.mutates();
+            let mutates = self.packing.tape.ops[op].op.mutates();
             if access == Access::ReadWrite && inputs.iter().any(|input| !mutates.contains(input)) {
                 return Err(format!("binding {binding} writes an input that the operator does not mutate"));
             }
@@ -138,7 +137,7 @@ impl Binder<'_> {
     }
 
     fn locate(&self, op: usize, slot: Slot, scratch: &[(usize, u64)]) -> Result<Located, String> {
-        let node = &self.tape.ops[op];
+        let node = &self.packing.tape.ops[op];
         let missing = || format!("no {slot:?}");
         let values: Vec<Value> = match slot {
             Slot::Scratch(i) => {
@@ -155,20 +154,15 @@ impl Binder<'_> {
         let (first, last) = (placed(values.first())?, placed(values.last())?);
         let (buffer, offset) = (first.buffer, first.offset);
         let bytes = last.offset + last.bytes - offset;
-        Ok(Located { buffer, offset, bytes, values: values.iter().map(|&v| self.tape.root(v)).collect() })
+        let values = values.iter().map(|&v| self.packing.tape.root(v)).collect();
+        Ok(Located { buffer, offset, bytes, values })
     }
 
-    fn check_limits(
-        &self,
-        op: usize,
-        call: &KernelCall,
-        entry: &EntryPoint,
-        bindings: &[BoundBuffer],
-    ) -> Result<()> {
-        let profile = &self.plan.profile;
-        let largest = bindings.iter().map(|b| b.bytes).max().unwrap_or(0);
-        let groups = call.grid.groups.into_iter().max().unwrap_or(0);
-        let (params, buffers) = (call.params.len() as u32, bindings.len() as u32);
+    fn check_limits(&self, dispatch: &Dispatch) -> Result<()> {
+        let (profile, entry) = (&self.plan.profile, &dispatch.reflected);
+        let largest = dispatch.bindings.iter().map(|b| b.bytes).max().unwrap_or(0);
+        let groups = dispatch.groups.into_iter().max().unwrap_or(0);
+        let (params, buffers) = (dispatch.params.len() as u32, dispatch.bindings.len() as u32);
         let ([x, y, z], [max_x, max_y, max_z]) = (entry.workgroup_size, profile.max_workgroup_size);
         let counts: [(&'static str, u32, u32); 8] = [
             ("storage buffers of a kernel", buffers, profile.max_storage_buffers),
@@ -182,13 +176,15 @@ impl Binder<'_> {
         ];
         let counts = counts.map(|(what, needed, limit)| (what, u64::from(needed), u64::from(limit)));
         let bytes = ("storage binding size in bytes", largest, profile.max_binding_bytes);
-        let loops = ("loop iterations of an invocation", call.loops, u64::from(profile.max_loop_iterations));
+        let loops =
+            ("loop iterations of an invocation", dispatch.loops, u64::from(profile.max_loop_iterations));
         let mut needs = [bytes].into_iter().chain(counts).chain([loops]);
         let Some((what, needed, limit)) = needs.find(|(_, needed, limit)| needed > limit) else {
             return Ok(());
         };
-        let node = &self.tape.ops[op];
-        let (op, layer) = (node.op.name().to_owned(), self.tape.layer(node).to_owned());
+        let tape = self.packing.tape;
+        let node = &tape.ops[dispatch.op];
+        let (op, layer) = (node.op.name().to_owned(), tape.layer(node).to_owned());
         Err(Error::Limit { op, layer, what, needed, limit, device: profile.name.clone() })
     }
 }

@@ -151,16 +151,12 @@ impl<'a> Packing<'a> {
             let repeated = operands.iter().filter(|operand| !seen.insert(operand.0)).count() > 0;
             let homes: Option<Vec<Home>> = operands.iter().map(|operand| self.home(operand.0)).collect();
             let homes = homes.filter(|_| !repeated && operands.iter().all(|&(_, size)| size <= limits.bytes));
-            let open = homes
-                .as_ref()
-                .and_then(|homes| chunks.iter_mut().rfind(|chunk| chunk.takes(homes, operands, limits)));
-            match open {
-                Some(chunk) => chunk.add(position, operands, limits),
-                None => {
-                    let bytes = operands.iter().map(|&(_, size)| size).collect();
-                    chunks.push(Chunk { positions: vec![position], homes, bytes });
-                }
+            let taking = |homes: &Vec<Home>| chunks.iter().rposition(|c| c.takes(homes, operands, limits));
+            let open = homes.as_ref().and_then(taking).unwrap_or(chunks.len());
+            if open == chunks.len() {
+                chunks.push(Chunk { positions: Vec::new(), homes, bytes: vec![0; classes.len()] });
             }
+            chunks[open].add(position, operands, limits);
         }
         for chunk in chunks.iter().filter(|chunk| chunk.positions.len() > 1) {
             for (class, home) in chunk.homes.iter().flatten().enumerate() {

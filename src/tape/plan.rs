@@ -190,7 +190,7 @@ impl Tape {
         values.iter_mut().for_each(|value| value.buffer = buffer_of[value.buffer]);
         let plan = Plan { profile: profile.clone(), buffers, values, dispatches: Vec::new(), by_value };
         self.check_buffers(&plan)?;
-        let mut binder = Binder { tape: self, plan, packing, clashes: Vec::new() };
+        let mut binder = Binder { plan, packing, clashes: Vec::new() };
         for (op, calls, scratch) in lowered {
             let scratch: Vec<_> =
                 scratch.into_iter().map(|group| (buffer_of[group], all[group].bytes)).collect();
