@@ -42,11 +42,8 @@ impl Logs {
 /// `loss 0.0357  accuracy 0.9883`.
 impl fmt::Display for Logs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, (name, value)) in self.iter().enumerate() {
-            let gap = if index == 0 { "" } else { "  " };
-            write!(f, "{gap}{} {value:.4}", name.replace('_', " "))?;
-        }
-        Ok(())
+        let figure = |(name, value): (&str, f64)| format!("{} {value:.4}", name.replace('_', " "));
+        f.write_str(&self.iter().map(figure).collect::<Vec<_>>().join("  "))
     }
 }
 

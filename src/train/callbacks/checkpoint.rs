@@ -107,8 +107,7 @@ impl Callback for ModelCheckpoint {
         if self.threshold.is_some_and(f64::is_nan) {
             return Err(Error::argument("initial_value_threshold", "NaN", "a number"));
         }
-        std::fs::create_dir_all(&self.folder)
-            .map_err(|source| Error::Io { path: self.folder.clone(), source })
+        std::fs::create_dir_all(&self.folder).map_err(Error::io(&self.folder))
     }
 
     fn every_steps(&self) -> Option<u32> {

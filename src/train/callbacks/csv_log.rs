@@ -33,10 +33,6 @@ impl CsvLog {
         append => append = true;
     }
 
-    fn io(&self, source: std::io::Error) -> Error {
-        Error::Io { path: self.path.clone(), source }
-    }
-
     /// The lines that new ones are added to, the header first; none if the file is missing or empty.
     fn before(&self, run: &Run<'_>) -> Result<Vec<csv::StringRecord>> {
         if !self.append && run.epoch() == 0 {
@@ -45,11 +41,11 @@ impl CsvLog {
         let file = match File::open(&self.path) {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(self.io(error)),
+            Err(error) => return Err(Error::io(&self.path)(error)),
         };
         let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(file);
         let lines: Result<Vec<csv::StringRecord>, _> = reader.records().collect();
-        let mut lines = lines.map_err(|e| self.io(e.into()))?;
+        let mut lines = lines.map_err(|e| Error::io(&self.path)(e.into()))?;
         // Epochs that were logged before an interruption, and come again, are logged once.
         lines.retain(|line| {
             let epoch = line.get(0).and_then(|cell| cell.parse::<usize>().ok());
@@ -62,9 +58,9 @@ impl CsvLog {
         let lines = self.before(run)?;
         let Some(header) = lines.first() else {
             self.columns = run.logs()?.names().map(str::to_owned).collect();
-            let mut writer = writer(File::create(&self.path).map_err(|e| self.io(e))?);
+            let mut writer = writer(File::create(&self.path).map_err(Error::io(&self.path))?);
             let header = std::iter::once("epoch").chain(self.columns.iter().map(String::as_str));
-            writer.write_record(header).map_err(|e| self.io(e.into()))?;
+            writer.write_record(header).map_err(|e| Error::io(&self.path)(e.into()))?;
             return Ok(writer);
         };
         self.columns = header.iter().skip(1).map(str::to_owned).collect();
@@ -73,7 +69,7 @@ impl CsvLog {
             lines.iter().try_for_each(|line| writer.write_record(line))?;
             writer.flush()
         })?;
-        let file = OpenOptions::new().append(true).open(&self.path).map_err(|e| self.io(e))?;
+        let file = OpenOptions::new().append(true).open(&self.path).map_err(Error::io(&self.path))?;
         Ok(writer(file))
     }
 }
@@ -99,8 +95,8 @@ impl Callback for CsvLog {
         let logs = run.logs()?;
         let cell = |name: &String| logs.get(name).map(|value| value.to_string()).unwrap_or_default();
         let cells = std::iter::once(epoch).chain(self.columns.iter().map(cell));
-        writer.write_record(cells).map_err(|e| self.io(e.into()))?;
-        writer.flush().map_err(|e| self.io(e))?;
+        writer.write_record(cells).map_err(|e| Error::io(&self.path)(e.into()))?;
+        writer.flush().map_err(Error::io(&self.path))?;
         self.writer = Some(writer);
         Ok(())
     }

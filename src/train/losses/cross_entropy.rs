@@ -70,40 +70,32 @@ impl CrossEntropy {
 
     /// The losses before the mean over a sample.
     fn terms(&self, g: &Graph, y: Value, t: Value) -> Result<Value> {
+        let classes = g.shape_of(y).dims().last().copied().unwrap_or(1);
+        let even = 1.0 / classes as f32;
         match (self.loss, self.from_probabilities) {
             (loss, false) if self.smoothing() == 0.0 => loss.terms(g, y, t),
-            (Loss::BinaryCrossEntropy, _) => self.binary(g, y, t),
-            (_, true) => self.categorical_of_probabilities(g, y, t),
-            (_, false) => self.categorical(g, y, t),
+            (Loss::BinaryCrossEntropy, false) => {
+                g.sigmoid_binary_cross_entropy_elements(y, self.towards(g, t, 0.5)?)
+            }
+            (Loss::CategoricalCrossEntropy, false) => {
+                g.softmax_cross_entropy_rows(y, self.towards(g, t, even)?)
+            }
+            (_, false) => self.smoothed_labels(g, y, t),
+            (Loss::BinaryCrossEntropy, true) => {
+                formulas::binary_cross_entropy(g, y, self.towards(g, t, 0.5)?)
+            }
+            (loss, true) => {
+                let is_labels = loss == Loss::SparseCategoricalCrossEntropy;
+                let rows = if is_labels { g.one_hot(t, classes)? } else { t };
+                formulas::categorical_cross_entropy(g, y, self.towards(g, rows, even)?)
+            }
         }
     }
 
-    fn binary(&self, g: &Graph, y: Value, t: Value) -> Result<Value> {
-        let t = self.towards(g, t, 0.5)?;
-        if self.from_probabilities {
-            formulas::binary_cross_entropy(g, formulas::within_limits(g, y)?, t)
-        } else {
-            g.sigmoid_binary_cross_entropy_elements(y, t)
-        }
-    }
-
-    fn categorical_of_probabilities(&self, g: &Graph, p: Value, t: Value) -> Result<Value> {
-        let classes = g.shape_of(p).dims().last().copied().unwrap_or(1);
-        let logs = g.log(formulas::within_limits(g, formulas::over_sums(g, p)?)?)?;
-        let is_labels = self.loss == Loss::SparseCategoricalCrossEntropy;
-        let rows = if is_labels { g.one_hot(t, classes)? } else { t };
-        let rows = self.towards(g, rows, 1.0 / classes as f32)?;
-        g.neg(g.sum(g.mul(rows, logs)?, &[-1], false)?)
-    }
-
-    fn categorical(&self, g: &Graph, logits: Value, t: Value) -> Result<Value> {
-        if self.loss == Loss::CategoricalCrossEntropy {
-            let classes = g.shape_of(logits).dims().last().copied().unwrap_or(1);
-            return g.softmax_cross_entropy_rows(logits, self.towards(g, t, 1.0 / classes as f32)?);
-        }
-        let labels = g.softmax_cross_entropy_rows(logits, t)?;
+    /// The cross-entropy is linear in the targets: that of the label and that of even ones.
+    fn smoothed_labels(&self, g: &Graph, logits: Value, t: Value) -> Result<Value> {
         let smoothing = self.smoothing();
-        // The cross-entropy is linear in the targets: that of the label and that of even ones.
+        let labels = g.softmax_cross_entropy_rows(logits, t)?;
         let even = g.mean(g.log_softmax(logits, -1)?, &[-1], false)?;
         let kept = g.mul(labels, g.scalar_constant(1.0 - smoothing))?;
         g.sub(kept, g.mul(even, g.scalar_constant(smoothing))?)

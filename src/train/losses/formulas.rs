@@ -104,14 +104,15 @@ pub(super) fn negative_log_likelihood(g: &Graph, y: Value, labels: Value) -> Res
     g.neg(g.sum(chosen, &[-1], false)?)
 }
 
-/// Each row over its sum.
-pub(super) fn over_sums(g: &Graph, p: Value) -> Result<Value> {
-    let sums = g.sum(p, &[-1], true)?;
-    g.div(p, g.maximum(sums, g.scalar_constant(SMALLEST_SUM))?)
+/// `-sum t log(p)` of rows of probabilities, each over its sum.
+pub(super) fn categorical_cross_entropy(g: &Graph, p: Value, t: Value) -> Result<Value> {
+    let sums = g.maximum(g.sum(p, &[-1], true)?, g.scalar_constant(SMALLEST_SUM))?;
+    let logs = g.log(within_limits(g, g.div(p, sums)?)?)?;
+    g.neg(g.sum(g.mul(t, logs)?, &[-1], false)?)
 }
 
 /// Probabilities of which neither they nor their complements are 0.
-pub(super) fn within_limits(g: &Graph, p: Value) -> Result<Value> {
+fn within_limits(g: &Graph, p: Value) -> Result<Value> {
     g.clip(p, SMALLEST, 1.0 - SMALLEST)
 }
 
@@ -125,9 +126,10 @@ pub(super) fn cosine_similarity(g: &Graph, y: Value, t: Value) -> Result<Value> 
     g.neg(g.sum(g.mul(direction(y)?, direction(t)?)?, &[-1], false)?)
 }
 
-/// `-t log(p) - (1 - t) log(1 - p)` of probabilities within `(0, 1)`. By way of the logit, the gradient
-/// would lose to rounding what it divides by `1 - p`.
+/// `-t log(p) - (1 - t) log(1 - p)` of probabilities. By way of the logit, the gradient would lose to
+/// rounding what it divides by `1 - p`.
 pub(super) fn binary_cross_entropy(g: &Graph, p: Value, t: Value) -> Result<Value> {
+    let p = within_limits(g, p)?;
     let one = g.scalar_constant(1.0);
     let positive = g.mul(t, g.log(p)?)?;
     let negative = g.mul(g.sub(one, t)?, g.log(g.sub(one, p)?)?)?;
