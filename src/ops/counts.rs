@@ -78,14 +78,12 @@ impl Op for OfRows {
     }
 
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
-        let rows = targeted_rows(
-            inputs,
-            [
-                "the scores operand",
-                "u32 labels need the shape of the scores without the last axis",
-                "f32 targets need the shape of the scores",
-            ],
-        )?;
+        let messages = [
+            "the scores operand",
+            "u32 labels need the shape of the scores without the last axis",
+            "f32 targets need the shape of the scores",
+        ];
+        let rows = targeted_rows(inputs, messages)?;
         let classes = inputs[0].shape.dims()[rows.rank()];
         match *self {
             OfRows::Top(k) if !(1..=classes).contains(&k) => {

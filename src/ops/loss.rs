@@ -95,14 +95,12 @@ impl Op for CrossEntropyRows {
     }
 
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
-        let rows = targeted_rows(
-            inputs,
-            [
-                "the logits operand",
-                "u32 labels need the shape of the logits without the last axis",
-                "f32 targets need the shape of the logits",
-            ],
-        )?;
+        let messages = [
+            "the logits operand",
+            "u32 labels need the shape of the logits without the last axis",
+            "f32 targets need the shape of the logits",
+        ];
+        let rows = targeted_rows(inputs, messages)?;
         Ok(vec![TensorType::f32(rows)])
     }
 

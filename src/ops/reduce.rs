@@ -116,18 +116,13 @@ impl Axes {
 
     /// Extents and strides as kernels take them, of the axes kept and of those reduced.
     pub fn words(&self) -> [[u32; 4]; 4] {
-        let words = |values: &[usize], fill: u32| {
-            let mut words = [fill; 4];
+        let Axes { kept, reduced } = self;
+        let all = [(&kept.dims, 1), (&kept.strides[0], 0), (&reduced.dims, 1), (&reduced.strides[0], 0)];
+        all.map(|(values, unused)| {
+            let mut words = [unused; 4];
             (3 - values.len()..3).zip(values).for_each(|(at, &value)| words[at] = word(value));
             words
-        };
-        let Axes { kept, reduced } = self;
-        [
-            words(&kept.dims, 1),
-            words(&kept.strides[0], 0),
-            words(&reduced.dims, 1),
-            words(&reduced.strides[0], 0),
-        ]
+        })
     }
 
     /// A call specialised to how many axes there are.
@@ -171,14 +166,9 @@ struct Reduce {
 impl Reduce {
     fn output(&self, input: Shape) -> Result<Shape> {
         let axes = input.dims().iter().zip(&self.reduced);
-        let dims: Vec<usize> = axes
-            .filter_map(|(&dim, &reduced)| match (reduced, self.keepdims) {
-                (false, _) => Some(dim),
-                (true, true) => Some(1),
-                (true, false) => None,
-            })
-            .collect();
-        Shape::new(&dims)
+        let left = axes.filter(|&(_, reduced)| !reduced || self.keepdims);
+        let dims = left.map(|(&dim, &reduced)| if reduced { 1 } else { dim });
+        Shape::new(&dims.collect::<Vec<_>>())
     }
 
     fn axes(&self, input: Shape) -> Axes {
@@ -189,16 +179,8 @@ impl Reduce {
     fn call(&self, entry: &'static str, axes: &Axes, [n, splits]: [usize; 2], scale: f32) -> KernelCall {
         let [kept, kept_s, reduced, reduced_s] = axes.words();
         let (n, splits) = (word(n), word(splits));
-        axes.call(&SHADER, entry).constant("KIND", self.kind.number()).params(&ReduceParams {
-            kept,
-            kept_s,
-            reduced,
-            reduced_s,
-            n,
-            splits,
-            scale,
-            unused: 0,
-        })
+        let params = ReduceParams { kept, kept_s, reduced, reduced_s, n, splits, scale, unused: 0 };
+        axes.call(&SHADER, entry).constant("KIND", self.kind.number()).params(&params)
     }
 
     /// The call that makes each output by a thread.

@@ -117,10 +117,8 @@ impl Graph {
     #[track_caller]
     fn as_begun(&self, op: &'static str, value: Value) -> Result<Value> {
         self.operand_shape(op, value)?;
-        let is_state = {
-            let recording = self.recording();
-            recording.kind(recording.root(value)).is_some()
-        };
-        if is_state { self.copy(value) } else { Ok(value) }
+        let root = self.recording().root(value);
+        let kind = self.recording().kind(root);
+        if kind.is_some() { self.copy(value) } else { Ok(value) }
     }
 }
