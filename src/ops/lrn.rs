@@ -265,7 +265,7 @@ impl Op for LocalResponseNormGrad {
 /// # Local response normalisation
 impl Graph {
     /// Local response normalisation (Krizhevsky, Sutskever and Hinton, NeurIPS 2012) of `[n, c, ..]`
-    /// in f32: each element over a power of its neighbours in `size` channels,
+    /// in f32, which gives f32 of that shape: each element over a power of its neighbours in `size` channels,
     ///
     /// `y[c] = x[c] / (k + alpha / size * sum of x[i]^2)^beta`, `i` from `c - (size - 1) / 2` to
     /// `c + size / 2`
@@ -280,7 +280,7 @@ impl Graph {
     /// # Errors
     /// [`Error::Rank`] below two dimensions, [`Error::DTypeMismatch`] unless `x` is f32;
     /// [`Error::Argument`] for a `size` of 0, an `alpha` that is negative, a `beta` or `k` that is not
-    /// positive, and for any of them that is not finite.
+    /// positive, and for any of them that is not finite; [`Error::ForeignValue`].
     #[track_caller]
     pub fn local_response_norm(&self, x: Value, size: usize, alpha: f32, beta: f32, k: f32) -> Result<Value> {
         self.apply1(LocalResponseNorm { size, alpha, beta, k }, &[x])

@@ -16,38 +16,28 @@ pub(super) static FAMILY: Family = Family {
     shaders: &[&SHADER],
 };
 
-/// What is known of sequences whose padding is this index.
+/// What is known of sequences that are padded with an index.
 #[derive(Clone, Copy, Debug)]
-enum Padded {
-    /// Per row of the last axis, one more than the place of the last index that is not the padding.
-    Lengths(u32),
-    /// 1 where an index is not the padding, 0 where it is.
-    Mask(u32),
-}
-
-impl Padded {
-    fn padding(&self) -> u32 {
-        let (Padded::Lengths(padding) | Padded::Mask(padding)) = *self;
-        padding
-    }
+struct Padded {
+    padding: u32,
+    /// Whether it is, per row of the last axis, one more than the place of the last index that is not the
+    /// padding; otherwise 1 where an index is not the padding, 0 where it is.
+    lengths: bool,
 }
 
 impl Op for Padded {
     fn name(&self) -> &'static str {
-        match self {
-            Padded::Lengths(_) => "sequence_lengths",
-            Padded::Mask(_) => "padding_mask",
-        }
+        if self.lengths { "sequence_lengths" } else { "padding_mask" }
     }
 
     fn attributes(&self) -> String {
-        format!("padding={}", self.padding())
+        format!("padding={}", self.padding)
     }
 
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
         expect_dtype("the indices operand", inputs[0], DType::U32)?;
         let shape = inputs[0].shape;
-        if let Padded::Mask(_) = self {
+        if !self.lengths {
             return Ok(vec![TensorType::f32(shape)]);
         }
         let Some((_, rows)) = shape.dims().split_last() else {
@@ -58,7 +48,7 @@ impl Op for Padded {
 
     /// Any index will do; and a bound on the lengths is none on the indices.
     fn index_limit(&self, _: &[TensorType]) -> Option<(usize, u32)> {
-        matches!(self, Padded::Lengths(_)).then_some((0, u32::MAX))
+        self.lengths.then_some((0, u32::MAX))
     }
 
     fn backward(&self, _: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
@@ -69,18 +59,18 @@ impl Op for Padded {
         let n = cx.outputs[0].numel();
         let time = cx.inputs[0].numel() / n;
         let call = KernelCall::new(&SHADER, self.name())
-            .params(&SequenceParams { n: word(n), time: word(time), padding: self.padding() })
+            .params(&SequenceParams { n: word(n), time: word(time), padding: self.padding })
             .binds([Slot::Input(0), Slot::Output(0)]);
-        cx.call(match self {
-            Padded::Lengths(_) => call.loops(time).grid(Grid::linear(n, 64)),
-            Padded::Mask(_) => call.elementwise("n", n, 1),
+        cx.call(match self.lengths {
+            true => call.loops(time).grid(Grid::linear(n, 64)),
+            false => call.elementwise("n", n, 1),
         });
         Ok(())
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
         let (index, n) = (&cx.inputs[0].data, cx.outputs[0].numel());
-        let is_kept = |&i: &f64| i != f64::from(self.padding());
+        let is_kept = |&i: &f64| i != f64::from(self.padding);
         // Of the mask, a row is an index.
         let rows: Vec<&[f64]> = index.chunks(index.len() / n).collect();
         let length = |row: usize| rows[row].iter().rposition(is_kept).map_or(0.0, |last| last as f64 + 1.0);
@@ -114,20 +104,21 @@ impl Graph {
     /// ```
     ///
     /// # Errors
-    /// [`Error::DTypeMismatch`] unless the indices are u32; [`Error::Rank`] for a single index.
+    /// [`Error::DTypeMismatch`] unless the indices are u32; [`Error::Rank`] for a single index;
+    /// [`Error::ForeignValue`].
     #[track_caller]
     pub fn sequence_lengths(&self, indices: Value, padding: u32) -> Result<Value> {
-        self.apply1(Padded::Lengths(padding), &[indices])
+        self.apply1(Padded { padding, lengths: true }, &[indices])
     }
 
     /// 1 where an index is not `padding` and 0 where it is: u32 `indices` of any shape give f32 of
     /// that shape, which masks what was looked up for them. No gradient flows.
     ///
     /// # Errors
-    /// [`Error::DTypeMismatch`] unless the indices are u32.
+    /// [`Error::DTypeMismatch`] unless the indices are u32; [`Error::ForeignValue`].
     #[track_caller]
     pub fn padding_mask(&self, indices: Value, padding: u32) -> Result<Value> {
-        self.apply1(Padded::Mask(padding), &[indices])
+        self.apply1(Padded { padding, lengths: false }, &[indices])
     }
 }
 

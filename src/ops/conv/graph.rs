@@ -82,9 +82,10 @@ impl Graph {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Rank`], [`Error::ShapeMismatch`] where channels disagree, [`Error::Window`] where the
-    /// filters exceed the padded image, [`Error::Argument`] for groups that do not divide the
-    /// channels and for strides and dilations of 0.
+    /// [`Error::Rank`], [`Error::ShapeMismatch`] where channels disagree, [`Error::DTypeMismatch`] unless
+    /// all are f32, [`Error::Window`] where the filters exceed the padded image, [`Error::Argument`] for
+    /// groups that do not divide the channels and for strides and dilations of 0,
+    /// [`Error::ForeignValue`].
     #[track_caller]
     pub fn conv2d(&self, x: Value, w: Value, bias: Option<Value>, options: ConvOptions) -> Result<Value> {
         let image = self.plane("conv2d", x)?;
@@ -93,11 +94,12 @@ impl Graph {
         self.add_bias("conv2d", y, bias)
     }
 
-    /// [`conv2d`](Graph::conv2d) along one axis: `x` `[n, c, l]`, `w` `[o, c / groups, k]`, result
-    /// `[n, o, ol]`. Of the options' pairs, the second numbers count.
+    /// [`conv2d`](Graph::conv2d) along one axis: `x` `[n, c, l]`, `w` `[o, c / groups, k]` and `bias` `[o]`
+    /// give `[n, o, ol]`, all f32. Of the options' pairs, the second numbers count.
     ///
     /// # Errors
-    /// As [`conv2d`](Graph::conv2d).
+    /// As [`conv2d`](Graph::conv2d): [`Error::Rank`], [`Error::ShapeMismatch`],
+    /// [`Error::DTypeMismatch`], [`Error::Window`], [`Error::Argument`], [`Error::ForeignValue`].
     #[track_caller]
     pub fn conv1d(&self, x: Value, w: Value, bias: Option<Value>, options: ConvOptions) -> Result<Value> {
         self.composed("conv1d", || {
@@ -119,14 +121,17 @@ impl Graph {
     }
 
     /// The transpose of [`conv2d`](Graph::conv2d) (Zeiler et al., CVPR 2010; Dumoulin and Visin,
-    /// arXiv 1603.07285): `x` `[n, c, h, w]` and filters `w` `[c, o / groups, kh, kw]` give
-    /// `[n, o, oh, ow]`, the gradient with respect to its image of the convolution that has these
+    /// arXiv 1603.07285): `x` `[n, c, h, w]`, filters `w` `[c, o / groups, kh, kw]` and `bias` `[o]` give
+    /// `[n, o, oh, ow]`, all f32, the gradient with respect to its image of the convolution that has these
     /// filters and a result like `x`. With `k` the window's extent, an axis grows from `in` to
     /// `(in - 1) stride + k - padding + output_padding`; with [`Padding::Same`] to `in stride`.
     ///
     /// # Errors
-    /// As [`conv2d`](Graph::conv2d); [`Error::Argument`] for an `output_padding` of a stride and more,
-    /// and for any with [`Padding::Same`]: no convolution of such a result gives `x`.
+    /// As [`conv2d`](Graph::conv2d): [`Error::Rank`], [`Error::ShapeMismatch`],
+    /// [`Error::DTypeMismatch`], [`Error::Window`], [`Error::Argument`], [`Error::ForeignValue`];
+    /// [`Error::Argument`] too for an `output_padding` of a stride and more, for any with
+    /// [`Padding::Same`], as no convolution of such a result gives `x`, and for padding that leaves
+    /// nothing of the result.
     #[track_caller]
     pub fn conv_transpose2d(
         &self,

@@ -69,29 +69,22 @@ fn image(g: &Geometry, w: &[f64], dy: &[f64]) -> Vec<f64> {
 
 fn weight(g: &Geometry, x: &[f64], dy: &[f64]) -> Vec<f64> {
     let (k, p) = (g.patch(), g.positions());
-    let of_image = |n: usize, dw: &mut [f64]| {
-        let mut product = vec![0.0; g.o * k];
-        for group in 0..g.groups {
-            let part = n * g.groups + group;
+    let zeros = || vec![0.0; g.groups * g.o * k];
+    let add =
+        |sums: &mut [f64], terms: &[f64]| sums.iter_mut().zip(terms).for_each(|(sum, term)| *sum += term);
+    let of_images = |batch: usize| {
+        let (mut dw, mut product) = (zeros(), vec![0.0; g.o * k]);
+        for part in batch * IMAGES * g.groups..g.n.min((batch + 1) * IMAGES) * g.groups {
             let columns = patches(g, &x[part * g.c * g.pixels()..]);
             gemm([g.o, p, k], &dy[part * g.o * p..], (p, 1), &columns, (1, p), &mut product);
-            let own = &mut dw[group * g.o * k..];
-            own.iter_mut().zip(&product).for_each(|(sum, term)| *sum += term);
+            add(&mut dw[part % g.groups * g.o * k..], &product);
         }
+        dw
     };
-    let zeros = || vec![0.0; g.groups * g.o * k];
-    let batches: Vec<Vec<f64>> = (0..g.n.div_ceil(IMAGES))
-        .into_par_iter()
-        .map(|batch| {
-            let mut dw = zeros();
-            (batch * IMAGES..g.n.min((batch + 1) * IMAGES)).for_each(|n| of_image(n, &mut dw));
-            dw
-        })
-        .collect();
-    batches.into_iter().fold(zeros(), |mut sum, dw| {
-        sum.iter_mut().zip(dw).for_each(|(sum, term)| *sum += term);
-        sum
-    })
+    let batches: Vec<Vec<f64>> = (0..g.n.div_ceil(IMAGES)).into_par_iter().map(of_images).collect();
+    let mut sum = zeros();
+    batches.iter().for_each(|dw| add(&mut sum, dw));
+    sum
 }
 
 #[cfg(test)]

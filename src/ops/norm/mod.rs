@@ -142,8 +142,8 @@ impl Graph {
     /// samples and positions, is brought to mean 0 and variance 1, then scaled and shifted:
     /// `y = (x - mean) / sqrt(variance + epsilon) * scale + shift`, with the biased variance.
     ///
-    /// `x` is f32 `[n, c]` or `[n, c, ...]`; `scale` and `shift` are `[c]`, or `None` for 1 and 0.
-    /// The usual epsilon is 1e-5. A mean far larger than the deviations from it does no harm;
+    /// `x` is f32 `[n, c]` or `[n, c, ...]`, and so is `y`; `scale` and `shift` are f32 `[c]`, or `None` for
+    /// 1 and 0. The usual epsilon is 1e-5. A mean far larger than the deviations from it does no harm;
     /// the sum of squared deviations must be within f32's range.
     ///
     /// ```
@@ -163,7 +163,8 @@ impl Graph {
     ///
     /// # Errors
     /// [`Error::Argument`] if a channel has only one value, or for an epsilon that is not positive;
-    /// [`Error::Rank`] below two axes; [`Error::ShapeMismatch`], [`Error::DTypeMismatch`].
+    /// [`Error::Rank`] below two axes; [`Error::ShapeMismatch`] unless scale and shift are `[c]`;
+    /// [`Error::DTypeMismatch`] unless all are f32; [`Error::ForeignValue`].
     #[track_caller]
     pub fn batch_norm(
         &self,
@@ -178,12 +179,13 @@ impl Graph {
 
     /// Makes each step move the running statistics of a batch norm towards those of its batch:
     /// `running = (1 - momentum) * running + momentum * new`, where the new variance is the unbiased
-    /// one, as in PyTorch. Both are states of `[c]`, usually 0 and 1 at first; the usual momentum is
+    /// one, as in PyTorch. Both are f32 states of `[c]`, usually 0 and 1 at first; the usual momentum is
     /// 0.1. [`batch_norm_inference`](Graph::batch_norm_inference) normalises by them.
     ///
     /// # Errors
-    /// [`Error::ShapeMismatch`]; [`Error::NotWritable`] for what is no state; [`Error::Argument`]
-    /// for a momentum outside 0 to 1.
+    /// [`Error::ShapeMismatch`]; [`Error::DTypeMismatch`]; [`Error::NotWritable`] for what is no state,
+    /// and for one state as both; [`Error::Argument`] for a momentum outside 0 to 1;
+    /// [`Error::ForeignValue`].
     #[track_caller]
     pub fn update_running_stats(
         &self,
@@ -214,11 +216,12 @@ impl Graph {
     /// Batch normalisation by given statistics, as in evaluation:
     /// `y = (x - mean) / sqrt(variance + epsilon) * scale + shift`.
     ///
-    /// `x` is f32 `[n, c]` or `[n, c, ...]`, everything else `[c]`; `scale` and `shift` may be `None`
-    /// for 1 and 0. Mean and variance count as constants: no gradient flows to them.
+    /// `x` is f32 `[n, c]` or `[n, c, ...]`, and so is the result; everything else is f32 `[c]`; `scale` and
+    /// `shift` may be `None` for 1 and 0. Mean and variance count as constants: no gradient flows to them.
     ///
     /// # Errors
-    /// As [`batch_norm`](Graph::batch_norm), but a channel may have one value.
+    /// As [`batch_norm`](Graph::batch_norm), but a channel may have one value: [`Error::Argument`],
+    /// [`Error::Rank`], [`Error::ShapeMismatch`], [`Error::DTypeMismatch`], [`Error::ForeignValue`].
     #[track_caller]
     pub fn batch_norm_inference(
         &self,
@@ -235,11 +238,13 @@ impl Graph {
 
     /// Layer normalisation (Ba, Kiros and Hinton, arXiv 1607.06450, 2016): as
     /// [`batch_norm`](Graph::batch_norm), but with mean and variance of each sample's own elements,
-    /// over all axes from `axis` on (usually -1, the last). `scale` and `shift` have the shape of
-    /// those axes.
+    /// over all axes from `axis` on (usually -1, the last). `x` is f32 of any shape that has this axis, and
+    /// so is the result; `scale` and `shift` are f32 and have the shape of those axes.
     ///
     /// # Errors
-    /// [`Error::Axis`]; otherwise as [`batch_norm`](Graph::batch_norm), but one value is enough.
+    /// [`Error::Axis`]; otherwise as [`batch_norm`](Graph::batch_norm), but one value is enough:
+    /// [`Error::Argument`], [`Error::ShapeMismatch`], [`Error::DTypeMismatch`],
+    /// [`Error::ForeignValue`].
     #[track_caller]
     pub fn layer_norm(
         &self,
@@ -255,11 +260,13 @@ impl Graph {
 
     /// Group normalisation (Wu and He, ECCV 2018): as [`batch_norm`](Graph::batch_norm), but with
     /// mean and variance over each of `groups` equal groups of a sample's channels and all
-    /// positions. `scale` and `shift` are `[c]`.
+    /// positions. `x` is f32 `[n, c]` or `[n, c, ...]`, and so is the result; `scale` and `shift` are f32
+    /// `[c]`.
     ///
     /// # Errors
     /// [`Error::Argument`] if the groups do not divide the channels; otherwise as
-    /// [`batch_norm`](Graph::batch_norm), but one value is enough.
+    /// [`batch_norm`](Graph::batch_norm), but one value is enough: [`Error::Rank`],
+    /// [`Error::ShapeMismatch`], [`Error::DTypeMismatch`], [`Error::ForeignValue`].
     #[track_caller]
     pub fn group_norm(
         &self,
@@ -274,10 +281,12 @@ impl Graph {
 
     /// Instance normalisation (Ulyanov, Vedaldi and Lempitsky, arXiv 1607.08022, 2016): as
     /// [`batch_norm`](Graph::batch_norm), but with mean and variance of each channel of each sample
-    /// over its positions. `scale` and `shift` are `[c]`.
+    /// over its positions. `x` is f32 `[n, c, ...]`, and so is the result; `scale` and `shift` are f32
+    /// `[c]`.
     ///
     /// # Errors
-    /// As [`batch_norm`](Graph::batch_norm), for a single position too.
+    /// As [`batch_norm`](Graph::batch_norm), for a single position too: [`Error::Argument`],
+    /// [`Error::Rank`], [`Error::ShapeMismatch`], [`Error::DTypeMismatch`], [`Error::ForeignValue`].
     #[track_caller]
     pub fn instance_norm(
         &self,

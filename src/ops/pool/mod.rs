@@ -279,14 +279,15 @@ fn every_window_meets_the_image(axis: &WindowAxis) -> bool {
 ///
 /// Images are `[n, c, h, w]`, sequences `[n, c, l]`, all f32.
 impl Graph {
-    /// The largest element under each window of `options`, of images `[n, c, h, w]` in f32. Padding
-    /// counts as minus infinity, and a NaN as larger than all numbers. The gradient goes to the
-    /// first of equal maxima, row by row, as in PyTorch and ONNX.
+    /// The largest element under each window of `options`, of images `[n, c, h, w]` in f32: f32
+    /// `[n, c, oh, ow]`, whose sizes are in [`Padding`](crate::ops::Padding). Padding counts as minus
+    /// infinity, and a NaN as larger than all numbers. The gradient goes to the first of equal maxima, row
+    /// by row, as in PyTorch and ONNX.
     ///
     /// # Errors
     /// [`Error::Rank`], [`Error::DTypeMismatch`]; [`Error::Window`] if the window is larger than the
     /// padded image; [`Error::Argument`] for sizes, strides or dilations of 0, and for padding in
-    /// which some window lies as a whole.
+    /// which some window lies as a whole; [`Error::ForeignValue`].
     ///
     /// ```
     /// use retape::prelude::*;
@@ -305,11 +306,13 @@ impl Graph {
         self.apply1(op, &[x])
     }
 
-    /// The mean of the elements under each window of `options`, of images `[n, c, h, w]` in f32.
-    /// Padding is not counted unless [`PoolOptions::count_include_pad`] says so.
+    /// The mean of the elements under each window of `options`, of images `[n, c, h, w]` in f32: f32
+    /// `[n, c, oh, ow]`. Padding is not counted unless [`PoolOptions::count_include_pad`] says so.
     ///
     /// # Errors
-    /// Those of [`max_pool2d`](Graph::max_pool2d); [`Error::Argument`] for a dilation.
+    /// Those of [`max_pool2d`](Graph::max_pool2d): [`Error::Rank`], [`Error::DTypeMismatch`],
+    /// [`Error::Window`], [`Error::Argument`], [`Error::ForeignValue`]; [`Error::Argument`] for a
+    /// dilation too.
     #[track_caller]
     pub fn avg_pool2d(&self, x: Value, options: PoolOptions) -> Result<Value> {
         let shape = self.declared_shape("avg_pool2d", x)?;
@@ -317,8 +320,12 @@ impl Graph {
         self.apply1(LinearPool { windows, back: false }, &[x])
     }
 
-    /// The sum of the elements under each window of `options`, of images `[n, c, h, w]` in f32.
-    /// Errors are those of [`avg_pool2d`](Graph::avg_pool2d).
+    /// The sum of the elements under each window of `options`, of images `[n, c, h, w]` in f32: f32
+    /// `[n, c, oh, ow]`.
+    ///
+    /// # Errors
+    /// Those of [`avg_pool2d`](Graph::avg_pool2d): [`Error::Rank`], [`Error::DTypeMismatch`],
+    /// [`Error::Window`], [`Error::Argument`], [`Error::ForeignValue`].
     #[track_caller]
     pub fn sum_pool2d(&self, x: Value, options: PoolOptions) -> Result<Value> {
         let shape = self.declared_shape("sum_pool2d", x)?;
@@ -326,13 +333,14 @@ impl Graph {
         self.apply1(LinearPool { windows, back: false }, &[x])
     }
 
-    /// Images `[n, c, h, w]` in f32 averaged down to `[n, c, oh, ow]`, whatever their size: the
+    /// Images `[n, c, h, w]` in f32 averaged down to f32 `[n, c, oh, ow]`, whatever their size: the
     /// result at row `i` is the mean of rows `floor(i h / oh) .. ceil((i + 1) h / oh)`, and alike for
     /// columns (PyTorch). Windows may overlap, and `oh` may exceed `h`.
     ///
     /// # Errors
     /// [`Error::Rank`], [`Error::DTypeMismatch`]; [`Error::Argument`] for a size of 0, for sizes of
-    /// 2^21 and more, and where the product of a side's sizes before and after reaches 2^31.
+    /// 2^21 and more, and where the product of a side's sizes before and after reaches 2^31;
+    /// [`Error::ForeignValue`].
     #[track_caller]
     pub fn adaptive_avg_pool2d(&self, x: Value, size: [usize; 2]) -> Result<Value> {
         let shape = self.declared_shape("adaptive_avg_pool2d", x)?;
@@ -340,10 +348,10 @@ impl Graph {
         self.apply1(LinearPool { windows, back: false }, &[x])
     }
 
-    /// The mean of each image: `[n, c, h, w]` in f32 becomes `[n, c]`.
+    /// The mean of each image: `[n, c, h, w]` in f32 becomes f32 `[n, c]`.
     ///
     /// # Errors
-    /// [`Error::Rank`], [`Error::DTypeMismatch`].
+    /// [`Error::Rank`], [`Error::DTypeMismatch`], [`Error::ForeignValue`].
     #[track_caller]
     pub fn global_avg_pool2d(&self, x: Value) -> Result<Value> {
         let shape = self.declared_shape("global_avg_pool2d", x)?;
@@ -351,12 +359,13 @@ impl Graph {
         self.mean(x, &[2, 3], false)
     }
 
-    /// The largest element of each image: `[n, c, h, w]` in f32 becomes `[n, c]`. The gradient goes to
+    /// The largest element of each image: `[n, c, h, w]` in f32 becomes f32 `[n, c]`. The gradient goes to
     /// the first of equal maxima, as that of [`max_pool2d`](Graph::max_pool2d), which computes it: first
     /// of each row, then of the rows.
     ///
     /// # Errors
-    /// [`Error::Rank`], [`Error::DTypeMismatch`].
+    /// [`Error::Rank`], [`Error::DTypeMismatch`], [`Error::Argument`] for a side of 2^31 and more,
+    /// [`Error::ForeignValue`].
     #[track_caller]
     pub fn global_max_pool2d(&self, x: Value) -> Result<Value> {
         let shape = self.declared_shape("global_max_pool2d", x)?;
@@ -366,11 +375,12 @@ impl Graph {
         self.reshape(y, Shape::new(&shape.dims()[..2])?)
     }
 
-    /// [`max_pool2d`](Graph::max_pool2d) over sequences `[n, c, l]`, by the horizontal part of
-    /// `options`.
+    /// [`max_pool2d`](Graph::max_pool2d) over sequences `[n, c, l]` in f32, by the horizontal part of
+    /// `options`: f32 `[n, c, ol]`.
     ///
     /// # Errors
-    /// Those of [`max_pool2d`](Graph::max_pool2d), for three dimensions.
+    /// Those of [`max_pool2d`](Graph::max_pool2d), for three dimensions: [`Error::Rank`],
+    /// [`Error::DTypeMismatch`], [`Error::Window`], [`Error::Argument`], [`Error::ForeignValue`].
     #[track_caller]
     pub fn max_pool1d(&self, x: Value, options: PoolOptions) -> Result<Value> {
         let row = self.with_row("max_pool1d", x, SEQUENCES)?;
@@ -378,11 +388,12 @@ impl Graph {
         self.without_row(y)
     }
 
-    /// [`avg_pool2d`](Graph::avg_pool2d) over sequences `[n, c, l]`, by the horizontal part of
-    /// `options`.
+    /// [`avg_pool2d`](Graph::avg_pool2d) over sequences `[n, c, l]` in f32, by the horizontal part of
+    /// `options`: f32 `[n, c, ol]`.
     ///
     /// # Errors
-    /// Those of [`avg_pool2d`](Graph::avg_pool2d), for three dimensions.
+    /// Those of [`avg_pool2d`](Graph::avg_pool2d), for three dimensions: [`Error::Rank`],
+    /// [`Error::DTypeMismatch`], [`Error::Window`], [`Error::Argument`], [`Error::ForeignValue`].
     #[track_caller]
     pub fn avg_pool1d(&self, x: Value, options: PoolOptions) -> Result<Value> {
         let row = self.with_row("avg_pool1d", x, SEQUENCES)?;

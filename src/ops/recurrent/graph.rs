@@ -11,9 +11,12 @@ impl Graph {
     ///
     /// `h[t] = f(x[t] W + h[t - 1] U + b)`
     ///
+    /// It gives f32 `[batch, time, hidden]` and the last states, each f32 `[batch, hidden]`. The shapes of
+    /// weights are in [`RecurrentWeights`], those of other operands in [`RecurrentOptions`].
+    ///
     /// # Errors
     /// [`Error::Rank`] and [`Error::ShapeMismatch`] with both shapes; [`Error::DTypeMismatch`];
-    /// [`Error::Argument`] for options that the cell does not have.
+    /// [`Error::Argument`] for options that the cell does not have; [`Error::ForeignValue`].
     #[track_caller]
     pub fn simple_rnn(
         &self,
@@ -33,10 +36,12 @@ impl Graph {
     /// o = s(x[t] Wo + h[t-1] Uo + bo + po c[t])        h[t] = o a(c[t])
     /// ```
     ///
-    /// with the peepholes p, if there are any, of Gers and Schmidhuber (IJCNN 2000).
+    /// with the peepholes p, if there are any, of Gers and Schmidhuber (IJCNN 2000). It gives f32
+    /// `[batch, time, hidden]` and the last h and c, each f32 `[batch, hidden]`.
     ///
     /// # Errors
-    /// As [`simple_rnn`](Graph::simple_rnn).
+    /// As [`simple_rnn`](Graph::simple_rnn): [`Error::Rank`], [`Error::ShapeMismatch`],
+    /// [`Error::DTypeMismatch`], [`Error::Argument`], [`Error::ForeignValue`].
     #[track_caller]
     pub fn lstm(
         &self,
@@ -54,10 +59,12 @@ impl Graph {
     /// n = a(x[t] Wn + bn + r (h[t-1] Un + cn))         h[t] = (1 - z) n + z h[t-1]
     /// ```
     ///
-    /// or, with [`GruReset::Before`], `n = a(x[t] Wn + bn + (r h[t-1]) Un)`.
+    /// or, with [`GruReset::Before`], `n = a(x[t] Wn + bn + (r h[t-1]) Un)`. It gives f32
+    /// `[batch, time, hidden]` and the last h, f32 `[batch, hidden]`.
     ///
     /// # Errors
-    /// As [`simple_rnn`](Graph::simple_rnn).
+    /// As [`simple_rnn`](Graph::simple_rnn): [`Error::Rank`], [`Error::ShapeMismatch`],
+    /// [`Error::DTypeMismatch`], [`Error::Argument`], [`Error::ForeignValue`].
     #[track_caller]
     pub fn gru(
         &self,
