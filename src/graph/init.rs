@@ -97,10 +97,8 @@ impl Init {
         let (fan_in, fan_out) = fans(shape);
         let draw = |f: &dyn Fn(u32) -> f64| (0..n).map(|i| f(i as u32) as f32).collect::<Vec<f32>>();
         let uniform = |bound: f64| draw(&|i| bound * (2.0 * stream.uniform(i) - 1.0));
-        let normal = |variance: f64| {
-            let std = variance.sqrt() / TRUNCATED_STD;
-            draw(&|i| std * stream.truncated_normal(i))
-        };
+        let truncated = |mean: f64, std: f64| draw(&|i| mean + std * stream.truncated_normal(i));
+        let normal = |variance: f64| truncated(0.0, variance.sqrt() / TRUNCATED_STD);
         match self {
             Init::Zeros => vec![0.0; n],
             Init::Ones => vec![1.0; n],
@@ -111,9 +109,7 @@ impl Init {
                 draw(&|i| low + (high - low) * stream.uniform(i))
             }
             &Init::Normal { mean, std } => draw(&|i| f64::from(mean) + f64::from(std) * stream.normal(i)),
-            &Init::TruncatedNormal { mean, std } => {
-                draw(&|i| f64::from(mean) + f64::from(std) * stream.truncated_normal(i))
-            }
+            &Init::TruncatedNormal { mean, std } => truncated(mean.into(), std.into()),
             Init::GlorotUniform => uniform((6.0 / (fan_in + fan_out)).sqrt()),
             Init::GlorotNormal => normal(2.0 / (fan_in + fan_out)),
             Init::HeUniform => uniform((6.0 / fan_in).sqrt()),

@@ -25,12 +25,10 @@ impl Graph {
             if info.ty.dtype != DType::U32 || info.limit.is_some_and(|own| own <= limit) {
                 continue;
             }
-            if let (Source::Constant(_), Some(own)) = (&info.source, info.limit)
-                && own > limit
-            {
+            if let (Source::Constant(_), Some(own)) = (&info.source, info.limit) {
                 return Err(Error::LabelOutOfRange { name, index: 0, label: own - 1, limit });
             }
-            info.limit = Some(info.limit.map_or(limit, |l| l.min(limit)));
+            info.limit = Some(limit);
             let writes = |node: &&Node| node.op.mutates().iter().any(|&i| node.inputs[i] == value);
             let sources: Vec<&Node> = match info.source {
                 Source::Op { node, .. } => vec![&data.nodes[node]],

@@ -24,7 +24,7 @@ use crate::error::{Error, Result};
 pub use crate::kernel::{Scalar, ScalarInfo};
 use crate::shape::{Shape, TensorType};
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Recording {
     pub id: u32,
     pub values: Vec<ValueInfo>,
@@ -44,15 +44,16 @@ pub(crate) struct Recording {
     /// The lengths of the sequences that a value holds, as layers announce them.
     lengths: BTreeMap<Value, Value>,
     context: Context,
-    deferred: Vec<(Value, &'static Location<'static>, usize, Deferred)>,
+    mistaken: Vec<Mistaken>,
 }
 
-/// A declaration error, raised by the first operator that uses the value.
+/// A declaration with a mistake, which the first operator that uses the value reports.
 #[derive(Clone, Debug)]
-enum Deferred {
-    Size,
-    Duplicate,
-    Init(String),
+struct Mistaken {
+    value: Value,
+    is_new: bool,
+    layer: usize,
+    at: &'static Location<'static>,
 }
 
 /// Records values and operators.
@@ -90,25 +91,13 @@ impl Default for Graph {
 impl Graph {
     /// An empty graph.
     pub fn new() -> Self {
-        let scalar = ScalarInfo::count;
-        Graph {
-            data: RefCell::new(Recording {
-                id: NEXT_GRAPH.fetch_add(1, Ordering::Relaxed),
-                values: Vec::new(),
-                nodes: Vec::new(),
-                layers: vec![String::new()],
-                scalars: vec![scalar("step"), scalar("seed"), scalar("updates")],
-                kept: Vec::new(),
-                gradient_norm: None,
-                penalties: Vec::new(),
-                rules: Vec::new(),
-                averages: Vec::new(),
-                random_streams: 0,
-                lengths: BTreeMap::new(),
-                context: Context::default(),
-                deferred: Vec::new(),
-            }),
-        }
+        let data = Recording {
+            id: NEXT_GRAPH.fetch_add(1, Ordering::Relaxed),
+            layers: vec![String::new()],
+            scalars: ["step", "seed", "updates"].map(ScalarInfo::count).to_vec(),
+            ..Recording::default()
+        };
+        Graph { data: RefCell::new(data) }
     }
 
     /// An empty graph; what this crate records in it is attributed to a line of the program's.
@@ -179,19 +168,16 @@ impl Graph {
     #[track_caller]
     pub fn constant<T: Element>(&self, shape: impl Into<Shape>, data: &[T]) -> Result<Value> {
         let ty = TensorType { shape: shape.into(), dtype: T::DTYPE };
-        let at = Location::caller();
-        ty.shape.check_size("constant").map_err(|e| self.wrap("constant", at, e))?;
+        self.located("constant", ty.shape.check_size("constant"))?;
         if ty.numel() != data.len() {
             let name = "constant".to_owned();
-            let error = Error::Length { name, expected: ty, found: data.len() };
-            return Err(self.wrap("constant", at, error));
+            return self.located("constant", Err(Error::Length { name, expected: ty, found: data.len() }));
         }
         let data: Arc<[f64]> = data.iter().map(|&v| v.to_f64()).collect();
         let limit = (ty.dtype == DType::U32)
             .then(|| data.iter().fold(0.0f64, |m, &v| m.max(v)) as u32)
             .map(|largest| largest.saturating_add(1));
-        let value = self.push_value(ValueInfo { limit, ..ValueInfo::unnamed(ty, Source::Constant(data)) });
-        Ok(value)
+        Ok(self.push_value(ValueInfo { limit, ..ValueInfo::unnamed(ty, Source::Constant(data)) }))
     }
 
     /// A constant of one number, which broadcasts against anything.
@@ -225,22 +211,21 @@ impl Graph {
         at: Option<&'static Location<'static>>,
         body: impl FnOnce(&mut Graph) -> T,
     ) -> T {
-        let outer = {
-            let mut data = self.data.borrow_mut();
-            let outer = data.context;
-            let layer = match data.layers.iter().position(|l| *l == full) {
-                Some(known) => known,
-                None => {
-                    data.layers.push(full);
-                    data.layers.len() - 1
-                }
-            };
-            let at = at.filter(|at| !types::is_own(at)).or(outer.at);
-            data.context = Context { layer, at, ..outer };
-            outer
-        };
+        let data = self.data.get_mut();
+        let layer = data.layers.iter().position(|l| *l == full).unwrap_or(data.layers.len());
+        if layer == data.layers.len() {
+            data.layers.push(full);
+        }
+        let at = at.filter(|at| !types::is_own(at)).or(data.context.at);
+        let context = Context { layer, at, ..data.context };
+        self.within(context, body)
+    }
+
+    /// Runs `body` with everything it records put under `context`.
+    fn within<T>(&mut self, context: Context, body: impl FnOnce(&mut Graph) -> T) -> T {
+        let outer = std::mem::replace(&mut self.data.get_mut().context, context);
         let result = body(self);
-        self.data.borrow_mut().context = outer;
+        self.data.get_mut().context = outer;
         result
     }
 
@@ -347,88 +332,60 @@ impl Graph {
         self.apply_shared(Arc::new(op), inputs)
     }
 
-    #[track_caller]
-    pub(crate) fn apply_shared(&self, op: Arc<dyn Op>, inputs: &[Value]) -> Result<Vec<Value>> {
-        self.apply_at(op, inputs, Location::caller())
-    }
-
     /// [`apply`](Graph::apply) for an operator with one output.
     ///
     /// # Errors
     /// As [`apply`](Graph::apply); [`Error::Argument`] for an operator without outputs.
     #[track_caller]
     pub fn apply1(&self, op: impl Op, inputs: &[Value]) -> Result<Value> {
-        let at = Location::caller();
         let name = op.name();
-        let outputs = self.apply_at(Arc::new(op), inputs, at)?;
-        outputs.first().copied().ok_or_else(|| {
-            let value = "none".to_owned();
-            self.wrap(name, at, Error::Argument { argument: "outputs", value, expected: "apply1 needs one" })
-        })
+        let outputs = self.apply(op, inputs)?;
+        let first = outputs.first().copied();
+        self.located(name, first.ok_or_else(|| Error::argument("outputs", "none", "apply1 needs one")))
     }
 
-    fn apply_at(
-        &self,
-        op: Arc<dyn Op>,
-        inputs: &[Value],
-        at: &'static Location<'static>,
-    ) -> Result<Vec<Value>> {
-        let name = op.name();
-        self.check_inputs(name, inputs, at)?;
-        let types: Vec<_> = inputs.iter().map(|&v| self.type_of(v)).collect();
-        let outputs = op.outputs(&types).map_err(|e| self.wrap(name, at, e))?;
-        outputs.iter().try_for_each(|t| t.shape.check_size(name)).map_err(|e| self.wrap(name, at, e))?;
-        if let Some((input, limit)) = op.index_limit(&types).filter(|&(_, limit)| limit < u32::MAX) {
-            self.tighten(inputs[input], limit).map_err(|e| self.wrap(name, at, e))?;
-        }
-        self.tighten_sources(op.as_ref(), inputs, &types).map_err(|e| self.wrap(name, at, e))?;
-        let node = self.data.borrow().nodes.len();
-        let outputs: Vec<_> = outputs
-            .into_iter()
-            .enumerate()
-            .map(|(output, ty)| {
-                let source = Source::Op { node, output };
-                self.push_value(ValueInfo::unnamed(ty, source))
-            })
-            .collect();
+    #[track_caller]
+    pub(crate) fn apply_shared(&self, op: Arc<dyn Op>, inputs: &[Value]) -> Result<Vec<Value>> {
+        let types = self.located(op.name(), self.output_types(op.as_ref(), inputs))?;
+        let node = self.recording().nodes.len();
+        let sources = (0..).map(|output| Source::Op { node, output });
+        let infos = types.into_iter().zip(sources).map(|(ty, source)| ValueInfo::unnamed(ty, source));
+        let outputs: Vec<_> = infos.map(|info| self.push_value(info)).collect();
         let mut data = self.data.borrow_mut();
         let Context { layer, phase, .. } = data.context;
-        let (inputs, at) = (inputs.to_vec(), data.context.line(at));
+        let (inputs, at) = (inputs.to_vec(), data.context.line(Location::caller()));
         data.nodes.push(Node { op, inputs, outputs: outputs.clone(), layer, at, phase });
         Ok(outputs)
     }
 
-    fn check_inputs(&self, op: &'static str, inputs: &[Value], at: &'static Location<'static>) -> Result<()> {
+    /// What an operator makes of inputs, or why it refuses them. Lowers the bounds on its indices.
+    fn output_types(&self, op: &dyn Op, inputs: &[Value]) -> Result<Vec<TensorType>> {
         for &input in inputs {
             if !self.owns(input) {
-                return Err(self.wrap(op, at, Error::ForeignValue));
+                return Err(Error::ForeignValue);
             }
-            self.data.borrow().check_declaration(input)?;
+            self.recording().check_declaration(input)?;
         }
-        Ok(())
+        let types: Vec<_> = inputs.iter().map(|&v| self.type_of(v)).collect();
+        let outputs = op.outputs(&types)?;
+        outputs.iter().try_for_each(|ty| ty.shape.check_size(op.name()))?;
+        if let Some((input, limit)) = op.index_limit(&types).filter(|&(_, limit)| limit < u32::MAX) {
+            self.tighten(inputs[input], limit)?;
+        }
+        self.tighten_sources(op, inputs, &types)?;
+        Ok(outputs)
     }
 
     #[track_caller]
     fn declare(&self, name: &str, ty: TensorType, source: Source) -> Value {
         let at = Location::caller();
         let (key, is_new) = self.recording().new_key(name, &source);
-        let name = key.to_string();
-        let problem = if ty.shape.check_size(&name).is_err() {
-            Some(Deferred::Size)
-        } else if !is_new {
-            Some(Deferred::Duplicate)
-        } else if let Source::State(_, init) = &source {
-            (!init.fits(ty.shape)).then(|| Deferred::Init(format!("{init} for shape {}", ty.shape)))
-        } else {
-            None
-        };
-        let (name, key) = (Some(name), Some(Arc::new(key)));
-        let layer = self.recording().context.layer;
+        let context = self.recording().context;
+        let (name, key, layer) = (Some(key.to_string()), Some(Arc::new(key)), context.layer);
         let value = self.push_value(ValueInfo { name, key, layer, ..ValueInfo::unnamed(ty, source) });
-        if let Some(problem) = problem {
-            let mut data = self.data.borrow_mut();
-            let context = data.context;
-            data.deferred.push((value, context.line(at), context.layer, problem));
+        let mut data = self.data.borrow_mut();
+        if data.check_declared(value, is_new).is_err() {
+            data.mistaken.push(Mistaken { value, is_new, layer, at: context.line(at) });
         }
         value
     }
@@ -440,22 +397,20 @@ impl Graph {
     }
 
     pub(crate) fn owns(&self, value: Value) -> bool {
-        let data = self.data.borrow();
-        value.graph == data.id && value.index() < data.values.len()
-    }
-
-    fn wrap(&self, op: &'static str, at: &'static Location<'static>, source: Error) -> Error {
-        let data = self.data.borrow();
-        let layer = data.layers[data.context.layer].clone();
-        let at = data.context.line(at);
-        Error::Record { op, layer, at, source: Box::new(source) }
+        self.recording().owns(value)
     }
 
     /// Puts the operator, the layer and the caller's line on an error of an argument.
     #[track_caller]
     pub(crate) fn located<T>(&self, op: &'static str, result: Result<T>) -> Result<T> {
         let at = Location::caller();
-        result.map_err(|e| if matches!(e, Error::Record { .. }) { e } else { self.wrap(op, at, e) })
+        result.map_err(|error| match error {
+            Error::Record { .. } => error,
+            _ => {
+                let (layer, at) = (self.layer_name(), self.recording().context.line(at));
+                Error::Record { op, layer, at, source: Box::new(error) }
+            }
+        })
     }
 
     /// The shape of an operand, or an error for a value of another graph.
@@ -500,8 +455,9 @@ impl Recording {
     fn new_key(&self, name: &str, source: &Source) -> (StateKey, bool) {
         let kind = source.state_kind().unwrap_or(StateKind::Own);
         let is_input = matches!(source, Source::Input | Source::Labels);
-        let role = if is_input { Role::Input } else { kind.role() };
-        let of = kind.of().and_then(|of| self.values[of.index()].key.clone());
+        let (role, of) = kind.relation();
+        let role = if is_input { Role::Input } else { role };
+        let of = of.and_then(|of| self.values[of.index()].key.clone());
         let mut key = StateKey { role, name: name.to_owned(), of };
         let is_new = |key: &StateKey| self.values.iter().all(|info| info.key.as_deref() != Some(key));
         let mut count = 2;
@@ -523,29 +479,33 @@ impl Recording {
         self.values[value.index()].key.as_ref()
     }
 
-    /// The mistake in a value's declaration, if there is one.
+    /// Fails where the declaration of a value has a mistake, with its line.
     pub(crate) fn check_declaration(&self, value: Value) -> Result<()> {
-        let Some((_, at, layer, what)) = self.deferred.iter().find(|(v, ..)| *v == value) else {
-            return Ok(());
-        };
-        let name = self.describe(value);
-        let source = Box::new(match what {
-            Deferred::Size => match self.ty(value).shape.check_size(&name) {
-                Err(error) => error,
-                Ok(()) => return Ok(()),
-            },
-            Deferred::Duplicate => {
-                let cure = "; `Graph::layer` keeps the names of two models apart, and a layer called twice with \
-                            the same weights is `shared()`";
-                Error::DuplicateName { name, cure }
+        let found = self.mistaken.iter().find(|mistaken| mistaken.value == value);
+        let Some(&Mistaken { is_new, layer, at, .. }) = found else { return Ok(()) };
+        self.check_declared(value, is_new).map_err(|error| {
+            let layer = self.layers[layer].clone();
+            Error::Record { op: "declaration", layer, at, source: Box::new(error) }
+        })
+    }
+
+    /// The mistake in a declaration, under a new name or not.
+    fn check_declared(&self, value: Value, is_new: bool) -> Result<()> {
+        let (name, ValueInfo { ty, source, .. }) = (self.describe(value), &self.values[value.index()]);
+        ty.shape.check_size(&name)?;
+        if !is_new {
+            let cure = "; `Graph::layer` keeps the names of two models apart, and a layer called twice with \
+                        the same weights is `shared()`";
+            return Err(Error::DuplicateName { name, cure });
+        }
+        match source {
+            Source::State(_, init) if !init.fits(ty.shape) => {
+                let value = format!("{init} for shape {}", ty.shape);
+                let expected = "an initialiser fits the shape, and its numbers are finite";
+                Err(Error::argument("init", value, expected))
             }
-            Deferred::Init(value) => Error::Argument {
-                argument: "init",
-                value: value.clone(),
-                expected: "an initialiser fits the shape, and its numbers are finite",
-            },
-        });
-        Err(Error::Record { op: "declaration", layer: self.layers[*layer].clone(), at, source })
+            _ => Ok(()),
+        }
     }
 
     pub(crate) fn owns(&self, value: Value) -> bool {
@@ -580,9 +540,7 @@ impl Recording {
 
     /// The value's name, or `%index`.
     pub(crate) fn describe(&self, value: Value) -> String {
-        match self.values.get(value.index()).and_then(|v| v.name.as_ref()) {
-            Some(name) => name.clone(),
-            None => format!("{value:?}"),
-        }
+        let name = self.values.get(value.index()).and_then(|info| info.name.clone());
+        name.unwrap_or_else(|| format!("{value:?}"))
     }
 }

@@ -75,10 +75,7 @@ impl Graph {
         at: &'static Location<'static>,
         body: impl FnOnce(&mut Graph) -> T,
     ) -> T {
-        let context = self.data.borrow().context.called_at(at);
-        let outer = std::mem::replace(&mut self.data.borrow_mut().context, context);
-        let result = body(self);
-        self.data.borrow_mut().context = outer;
-        result
+        let context = self.data.get_mut().context.called_at(at);
+        self.within(context, body)
     }
 }

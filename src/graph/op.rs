@@ -8,6 +8,7 @@ use crate::kernel::{DeviceProfile, KernelCall, Scalar, Slot};
 use crate::shape::TensorType;
 
 /// An operator: everything the engine needs to know about it.
+#[expect(unused_variables, reason = "what an operator says of itself by default needs no arguments")]
 pub trait Op: fmt::Debug + Send + Sync + 'static {
     /// Its name in listings and errors.
     fn name(&self) -> &'static str;
@@ -32,7 +33,6 @@ pub trait Op: fmt::Debug + Send + Sync + 'static {
 
     /// The inputs whose buffer output 0 may take over, when it is as large and not read again.
     fn in_place(&self, inputs: &[TensorType]) -> Vec<usize> {
-        let _ = inputs;
         Vec::new()
     }
 
@@ -40,14 +40,12 @@ pub trait Op: fmt::Debug + Send + Sync + 'static {
     /// bound, `u32::MAX` for none. Data written to that input is checked against it; bounds on
     /// the results do not reach it.
     fn index_limit(&self, inputs: &[TensorType]) -> Option<(usize, u32)> {
-        let _ = inputs;
         None
     }
 
     /// Multiply-adds that the formula takes, for summaries of models: those of products and
     /// convolutions are counted, the rest is not.
     fn multiply_adds(&self, inputs: &[TensorType], outputs: &[TensorType]) -> u64 {
-        let _ = (inputs, outputs);
         0
     }
 
@@ -55,7 +53,6 @@ pub trait Op: fmt::Debug + Send + Sync + 'static {
     /// per input, `None` where there is no dependence. `None` for the operator as a whole means
     /// that it has no gradient at all.
     fn backward(&self, cx: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
-        let _ = cx;
         None
     }
 
@@ -80,7 +77,6 @@ pub trait Op: fmt::Debug + Send + Sync + 'static {
     /// The error allowed to an f32 kernel, absolute and per element, for each array that
     /// [`reference`](Op::reference) returned.
     fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
-        let _ = cx;
         results.iter().map(|r| relative_bound(r, 4.0)).collect()
     }
 }

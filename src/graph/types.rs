@@ -117,13 +117,7 @@ pub enum StateKind {
 impl StateKind {
     /// The value that the state is there for.
     pub fn of(self) -> Option<Value> {
-        match self {
-            StateKind::Slot { of }
-            | StateKind::Mask { of }
-            | StateKind::Average { of }
-            | StateKind::GradientSum { of } => Some(of),
-            _ => None,
-        }
+        self.relation().1
     }
 
     /// Whether it belongs to a model: what weights files hold.
@@ -131,16 +125,15 @@ impl StateKind {
         matches!(self, StateKind::Weight { .. } | StateKind::Statistic)
     }
 
-    pub(super) fn role(self) -> Role {
+    /// Which names it is apart from, and the value that it is there for.
+    pub(super) fn relation(self) -> (Role, Option<Value>) {
         match self {
-            StateKind::Weight { .. } | StateKind::Statistic | StateKind::Own | StateKind::Carried => {
-                Role::Named
-            }
-            StateKind::Slot { .. } => Role::Slot,
-            StateKind::Mask { .. } => Role::Mask,
-            StateKind::Average { .. } => Role::Average,
-            StateKind::GradientSum { .. } => Role::GradientSum,
-            StateKind::Accumulator => Role::Accumulator,
+            Self::Slot { of } => (Role::Slot, Some(of)),
+            Self::Mask { of } => (Role::Mask, Some(of)),
+            Self::Average { of } => (Role::Average, Some(of)),
+            Self::GradientSum { of } => (Role::GradientSum, Some(of)),
+            Self::Accumulator => (Role::Accumulator, None),
+            Self::Weight { .. } | Self::Statistic | Self::Own | Self::Carried => (Role::Named, None),
         }
     }
 

@@ -84,6 +84,7 @@ pub enum Mode {
 /// );
 /// # Ok::<(), retape::Error>(())
 /// ```
+#[expect(unused_variables, reason = "what a layer says of itself by default needs no arguments")]
 pub trait Layer: fmt::Debug + Send + Sync + 'static {
     /// What the layer is called where the program gives it no name: `conv2d`, and `conv2d_1`,
     /// `conv2d_2` for those that follow it in the same model.
@@ -122,13 +123,11 @@ pub trait Layer: fmt::Debug + Send + Sync + 'static {
 
     /// The same layer with another number of units, for one with [`UnitFlow::Own`].
     fn with_units(&self, units: usize) -> Option<LayerSpec> {
-        let _ = units;
         None
     }
 
     /// The dtype of an input: what reads word numbers says `u32` here.
     fn input_dtype(&self, input: usize) -> DType {
-        let _ = input;
         DType::F32
     }
 
