@@ -1,74 +1,25 @@
-//! What errors are made of and say of themselves, and the parts that their messages share.
+//! The parts that messages of errors are made of.
 
-use std::fmt;
-#[cfg(any(feature = "checkpoints", feature = "data", feature = "plots"))]
-use std::{io, path::Path};
+use std::path::Path;
 
-use super::Error;
 use crate::dtype::DType;
 use crate::shape::{Shape, TensorType};
-
-impl Error {
-    /// [`Error::ShapeMismatch`] of two shapes.
-    pub fn shape_mismatch(what: &'static str, left: Shape, right: Shape) -> Error {
-        Error::ShapeMismatch { what, shapes: Box::new([left, right]) }
-    }
-
-    /// [`Error::Argument`] with a value as it prints itself.
-    pub(crate) fn argument(argument: &'static str, value: impl ToString, expected: &'static str) -> Error {
-        Error::Argument { argument, value: value.to_string(), expected }
-    }
-
-    /// [`Error::Io`] of a file, as `map_err` takes it.
-    #[cfg(any(feature = "checkpoints", feature = "data", feature = "plots"))]
-    pub(crate) fn io(path: &Path) -> impl Fn(io::Error) -> Error + Copy {
-        move |source| Error::Io { path: path.to_owned(), source }
-    }
-
-    /// [`Error::Corrupt`] of a file.
-    #[cfg(any(feature = "checkpoints", feature = "data"))]
-    pub(crate) fn corrupt(path: &Path, message: impl Into<String>) -> Error {
-        Error::Corrupt { path: path.to_owned(), message: message.into() }
-    }
-
-    /// [`Error::Share`].
-    pub(crate) fn share(message: impl Into<String>) -> Error {
-        Error::Share { message: message.into() }
-    }
-
-    /// The error without the operator, layer and line that wrap a recording error.
-    pub fn root(&self) -> &Error {
-        match self {
-            Error::Record { source, .. } => source.root(),
-            other => other,
-        }
-    }
-
-    /// The error as that of the operator which the program called, where that goes by another one.
-    pub(crate) fn of_operator(self, name: &'static str) -> Error {
-        match self {
-            Error::Record { layer, at, source, .. } => Error::Record { op: name, layer, at, source },
-            other => other,
-        }
-    }
-}
-
-/// The sentence: what `fn main() -> retape::Result<()>` ends with.
-impl fmt::Debug for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
 
 /// Where a layer is named, its place in a sentence.
 pub(crate) fn in_layer(layer: &str) -> String {
     if layer.is_empty() { String::new() } else { format!(" in layer `{layer}`") }
 }
 
-/// What may be done about targets of one type where a loss takes another.
-pub(super) fn target_cure(found: TensorType, expected: TensorType) -> &'static str {
+/// What a shared weight has been, and what a call needs it to be.
+pub(super) fn misfit(inputs: &[Shape; 2], weights: &[Shape; 2]) -> String {
+    let ([first, now], [shape, needed]) = (inputs, weights);
+    format!("has been {shape} since its call with an input {first}, and an input {now} needs {needed}")
+}
+
+/// What a target is and what it is to be, and what may be done about it.
+pub(super) fn target_mismatch(&[found, output, expected]: &[TensorType; 3]) -> String {
     let dims = |ty: TensorType| ty.shape.dims().iter().filter(|&&dim| dim != 1).count();
-    match (found.dtype, expected.dtype) {
+    let cure = match (found.dtype, expected.dtype) {
         (DType::U32, DType::F32) => {
             "; labels are for Loss::SparseCategoricalCrossEntropy, or made rows by Dataset::one_hot(); other \
              targets must be f32"
@@ -78,8 +29,19 @@ pub(super) fn target_cure(found: TensorType, expected: TensorType) -> &'static s
         }
         _ if dims(expected) > dims(found) => "; is a Flatten missing in the model?",
         _ => "",
-    }
+    };
+    format!("a sample's target is {found}, but for an output of {output} the loss takes {expected}{cure}")
 }
+
+/// Height and width of an image where those of the first one are needed.
+pub(super) fn other_size(found: [usize; 2], expected: [usize; 2], first: &Path) -> String {
+    let ([h, w], [height, width], first) = (found, expected, first.display());
+    format!("{h} x {w} pixels, {height} x {width} expected as in {first}; name a size to have images resized")
+}
+
+/// How a machine without a GPU comes to an adapter.
+pub(super) const SOFTWARE_ADAPTER: &str =
+    "On Debian or Ubuntu a software one comes with `apt-get install mesa-vulkan-drivers`";
 
 /// Names with commas between them.
 pub(crate) fn list(names: &[String]) -> String {
