@@ -4,7 +4,7 @@
 
 use super::macros::one_input;
 use super::{LayerContext, Mode, image};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Setting};
 use crate::graph::{Graph, Value};
 use crate::ops::{AffineOptions, FillMode, check_crop};
 
@@ -144,10 +144,8 @@ impl RandomTranslation {
     /// Moves by up to these shares of the height, up or down, and of the width, left or right; from 0
     /// to 1, and rounded to whole pixels.
     pub fn new(height_factor: f32, width_factor: f32) -> Self {
-        RandomTranslation {
-            distance: Distance::Share([height_factor, width_factor]),
-            fill: FillMode::Reflect,
-        }
+        let distance = Distance::Share([height_factor, width_factor]);
+        RandomTranslation { distance, fill: FillMode::Reflect }
     }
 
     /// Moves by up to so many pixels up or down, and left or right.
@@ -155,19 +153,16 @@ impl RandomTranslation {
         RandomTranslation { distance: Distance::Pixels(pixels), fill: FillMode::Reflect }
     }
 
-    /// What shows where the image has left: [`FillMode::Reflect`] by default.
-    pub fn fill(mut self, fill: FillMode) -> Self {
-        self.fill = fill;
-        self
+    setters! {
+        /// What shows where the image has left: [`FillMode::Reflect`] by default.
+        fill: FillMode => fill;
     }
 
     fn options(&self, image: [usize; 2]) -> Result<AffineOptions> {
         let pixels = match self.distance {
             Distance::Pixels(pixels) => pixels,
             Distance::Share(shares) => {
-                if let Some(share) = shares.into_iter().find(|share| !(0.0..=1.0).contains(share)) {
-                    return Err(Error::argument("factor", share, "it must be from 0 to 1"));
-                }
+                shares.iter().try_for_each(|&share| Setting::share("factor", share).check())?;
                 [0, 1].map(|axis| (f64::from(shares[axis]) * image[axis] as f64).round() as usize)
             }
         };
@@ -181,10 +176,9 @@ impl RandomCrop {
         RandomCrop { size, padding: 0 }
     }
 
-    /// Adds so many zeros on each side of the image first, in training.
-    pub fn padding(mut self, padding: usize) -> Self {
-        self.padding = padding;
-        self
+    setters! {
+        /// Adds so many zeros on each side of the image first, in training.
+        padding: usize => padding;
     }
 
     /// The middle of `x`, with zeros where it is larger than the image.
@@ -314,25 +308,19 @@ one_input! {
     RandomFlip, "random_flip", |layer, cx, x| affine(cx, x, &layer.0);
     RandomRotation, "random_rotation", |layer, cx, x| affine(cx, x, &layer.0);
     RandomZoom, "random_zoom", |layer, cx, x| affine(cx, x, &layer.0);
-}
 
-one_input! {
     RandomAffine, "random_affine", |layer, cx, x| {
         if layer.0.has_crop() {
             return Err(Error::argument("options", "a crop", "a layer that crops is RandomCrop"));
         }
         affine(cx, x, &layer.0)
     };
-}
 
-one_input! {
     RandomTranslation, "random_translation", |layer, cx, x| {
         let [_, _, height, width] = image(cx.graph().shape(x)?)?;
         affine(cx, x, &layer.options([height, width])?)
     };
-}
 
-one_input! {
     RandomCrop, "random_crop", |layer, cx, x| {
         let [_, _, height, width] = image(cx.graph().shape(x)?)?;
         check_crop([height, width], layer.size, layer.padding)?;
@@ -342,9 +330,7 @@ one_input! {
             Mode::Evaluation => layer.middle(cx, x),
         }
     };
-}
 
-one_input! {
     RandomBrightness, "random_brightness", |layer, cx, x| {
         let [low, high] = layer.range.unwrap_or([0.0, 1.0]);
         check_range("value_range", [low, high], f32::MIN)?;
@@ -352,9 +338,7 @@ one_input! {
         let [darkest, brightest] = layer.between.map(|share| share * (high - low));
         cx.in_training(x, |g| clipped(g, g.random_brightness(x, darkest, brightest)?, layer.range))
     };
-}
 
-one_input! {
     RandomContrast, "random_contrast", |layer, cx, x| {
         check_range("value_range", layer.range.unwrap_or_default(), f32::MIN)?;
         let [low, high] = layer.between;

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use crate::dtype::DType;
 use crate::error::{Error, Result, Setting};
-use crate::graph::{Graph, Op, Rule, Value};
+use crate::graph::{Graph, Op, Rule, StateKind, Value};
 use crate::ops::{ConstrainNorm, Elements, Units, expect_dtype};
 use crate::shape::Shape;
 
@@ -55,29 +55,26 @@ pub enum Constraint {
 }
 
 impl Constraint {
-    fn check(self) -> Result<()> {
-        match self {
-            Constraint::UnitNorm | Constraint::NonNegative => Ok(()),
-            Constraint::MaxNorm { limit } => Setting::normal("limit", limit).check(),
+    /// The operator that overwrites a parameter, whose units lie along these axes of a view of it.
+    fn operator(self, view: Shape, axes: &[isize]) -> Result<Arc<dyn Op>> {
+        let units = Units::over(view, axes)?;
+        let (low, high, rate) = match self {
+            Constraint::NonNegative => return Ok(Arc::new(Elements::NonNegative)),
+            Constraint::UnitNorm => (1.0, 1.0, 1.0),
+            Constraint::MaxNorm { limit } => {
+                Setting::normal("limit", limit).check()?;
+                (0.0, limit, 1.0)
+            }
             Constraint::MinMaxNorm { min, max, rate } => {
                 let within = (0.0..=max).contains(&min);
                 Setting::normal("max", max).check()?;
                 Setting::normal("rate", rate).check()?;
                 Setting::new("min", min, within, "it must be at least 0 and at most max").check()?;
-                Setting::new("rate", rate, rate <= 1.0, "it must be at most 1").check()
+                Setting::new("rate", rate, rate <= 1.0, "it must be at most 1").check()?;
+                (min, max, rate)
             }
-        }
-    }
-
-    /// The operator that overwrites a parameter.
-    fn operator(self, units: Units) -> Arc<dyn Op> {
-        let (low, high, rate) = match self {
-            Constraint::NonNegative => return Arc::new(Elements::NonNegative),
-            Constraint::MaxNorm { limit } => (0.0, limit, 1.0),
-            Constraint::UnitNorm => (1.0, 1.0, 1.0),
-            Constraint::MinMaxNorm { min, max, rate } => (min, max, rate),
         };
-        Arc::new(ConstrainNorm { low, high, rate, units })
+        Ok(Arc::new(ConstrainNorm { low, high, rate, units }))
     }
 }
 
@@ -125,8 +122,8 @@ impl Graph {
         axes: &[isize],
     ) -> Result<()> {
         self.expect_source("constrain", parameter, false)?;
-        let units = self.located("constrain", constraint.check().and_then(|()| Units::over(view, axes)))?;
-        self.note_rule(Rule { parameter, op: constraint.operator(units), others: Vec::new() });
+        let op = self.located("constrain", constraint.operator(view, axes))?;
+        self.note_rule(Rule { parameter, op, others: Vec::new() });
         Ok(())
     }
 
@@ -156,9 +153,8 @@ impl Graph {
     pub fn apply_constraint(&self, parameter: Value, constraint: Constraint, axes: &[isize]) -> Result<()> {
         const NAME: &str = "apply_constraint";
         self.expect_source(NAME, parameter, true)?;
-        let view = self.shape_of(parameter);
-        let units = self.located(NAME, constraint.check().and_then(|()| Units::over(view, axes)))?;
-        self.composed(NAME, || self.apply_shared(constraint.operator(units), &[parameter])).map(|_| ())
+        let op = self.located(NAME, constraint.operator(self.shape_of(parameter), axes))?;
+        self.composed(NAME, || self.apply_shared(op, &[parameter])).map(|_| ())
     }
 
     /// Multiplies a parameter or a state with a mask once in every replay, as
@@ -183,16 +179,15 @@ impl Graph {
     #[track_caller]
     fn expect_source(&self, op: &'static str, value: Value, or_state: bool) -> Result<()> {
         self.operand_shape(op, value)?;
-        let (name, fits) = {
-            let recording = self.recording();
-            let source = &recording.values[value.index()].source;
-            let fits = source.is_trained() || (or_state && source.state_kind().is_some());
-            (recording.describe(value), fits)
+        let kind = self.recording().kind(value);
+        let (fits, reason) = match or_state {
+            true => (kind.is_some(), "only parameters and states are overwritten"),
+            false => (
+                kind == Some(StateKind::Weight { trained: true }),
+                "only parameters are held to a constraint or a mask",
+            ),
         };
-        let reason = match or_state {
-            true => "only parameters and states are overwritten",
-            false => "only parameters are held to a constraint or a mask",
-        };
+        let name = self.recording().describe(value);
         self.located(op, if fits { Ok(()) } else { Err(Error::NotWritable { name, reason }) })
     }
 

@@ -31,16 +31,10 @@ pub(crate) fn record_frozen(
     let at = Location::caller();
     g.recorded_at(at, |g| {
         let mut log = Log::default();
-        let before = Marker::here(g);
         let plan = RecordingPlan { mode, frozen };
-        let mut cx = LayerContext::new(g, &mut log, plan, None);
-        let outputs = model.record_all(&mut cx, inputs);
-        let outputs = g.located(model.kind(), outputs)?;
-        pass_lengths_on(g, model, inputs, &outputs);
-        let (parameters, states) = before.declared_since(g);
-        states.iter().for_each(|&state| g.note_kind(state, StateKind::Statistic));
-        let nodes = before.nodes..g.recording().nodes.len();
-        Ok(Recorded { outputs, parameters, states, layers: log.layers, nodes })
+        let recorded = LayerContext::new(g, &mut log, plan, None).record(model, inputs)?;
+        recorded.states.iter().for_each(|&state| g.note_kind(state, StateKind::Statistic));
+        Ok(Recorded { layers: log.layers, ..recorded })
     })
 }
 
@@ -52,9 +46,7 @@ pub struct LayerContext<'a> {
     plan: RecordingPlan<'a>,
     /// The layer among those of the log; none for the model itself.
     layer: Option<usize>,
-    trainable: bool,
-    /// How many layers of each kind were named after it.
-    counts: BTreeMap<&'static str, usize>,
+    /// Those of the layers it is made of.
     names: BTreeSet<String>,
     /// The shared layers among those that were named.
     shared: BTreeSet<u32>,
@@ -82,9 +74,23 @@ struct RecordingPlan<'a> {
 
 impl<'a> LayerContext<'a> {
     fn new(graph: &'a mut Graph, log: &'a mut Log, plan: RecordingPlan<'a>, layer: Option<usize>) -> Self {
-        let (counts, names, shared) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
-        let trainable = layer.is_none_or(|layer| log.layers[layer].trainable);
-        LayerContext { graph, log, plan, layer, trainable, counts, names, shared, misfit: None }
+        let (names, shared) = (BTreeSet::new(), BTreeSet::new());
+        LayerContext { graph, log, plan, layer, names, shared, misfit: None }
+    }
+
+    /// Records the layer itself and tells what that made and declared.
+    fn record(&mut self, layer: &dyn Layer, inputs: &[Value]) -> Result<Recorded> {
+        let held = |graph: &Graph| (graph.recording().values.len(), graph.recording().nodes.len());
+        let before = held(self.graph);
+        let outputs = layer.record_all(self, inputs);
+        let outputs = self.graph.located(layer.kind(), self.fits(inputs).and(outputs))?;
+        pass_lengths_on(self.graph, layer, inputs, &outputs);
+        let after = held(self.graph);
+        let recording = self.graph.recording();
+        let values = (before.0..after.0).map(|index| recording.value(index));
+        let declared = values.filter(|&value| recording.kind(value).is_some());
+        let (parameters, states) = declared.partition(|v| recording.values[v.index()].source.is_trained());
+        Ok(Recorded { outputs, parameters, states, layers: Vec::new(), nodes: before.1..after.1 })
     }
 
     /// The layer as it was recorded by earlier calls.
@@ -98,17 +104,18 @@ impl<'a> LayerContext<'a> {
         let recording = self.graph.recording();
         let is_it = |v: &&Value| recording.values[v.index()].name.as_deref() == Some(name);
         let value = *layer.parameters.iter().chain(&layer.states).find(is_it)?;
-        let fits = recording.ty(value).shape == shape;
-        drop(recording);
-        if !fits {
+        if recording.ty(value).shape != shape {
             self.misfit.get_or_insert((value, shape));
         }
         Some(value)
     }
 
-    /// Whether an earlier call of the layer declared a value.
-    fn is_declared(&self, value: Value) -> bool {
-        self.earlier().is_some_and(|layer| layer.parameters.contains(&value) || layer.states.contains(&value))
+    /// Whether penalties and constraints of a value are recorded: in training, unless the layer is frozen
+    /// or an earlier call of it has declared the value.
+    fn restrains(&self, value: Value) -> bool {
+        let declares =
+            |layer: &RecordedLayer| layer.parameters.contains(&value) || layer.states.contains(&value);
+        self.plan.mode == Mode::Training && self.is_trainable() && !self.earlier().is_some_and(declares)
     }
 
     /// The graph to record into.
@@ -123,7 +130,7 @@ impl<'a> LayerContext<'a> {
 
     /// Whether the layer's parameters are trained; not for a frozen layer.
     pub fn is_trainable(&self) -> bool {
-        self.trainable
+        self.layer.is_none_or(|layer| self.log.layers[layer].trainable)
     }
 
     /// The layer's full name.
@@ -158,22 +165,23 @@ impl<'a> LayerContext<'a> {
     /// frozen layer is not trained.
     #[track_caller]
     pub fn parameter(&mut self, name: &str, shape: impl Into<Shape>, init: Init) -> Value {
-        let (name, shape) = (self.graph.name_within(name), shape.into());
-        let kind = StateKind::Weight { trained: self.trainable };
-        match self.declared(&name, shape) {
-            Some(parameter) => parameter,
-            None => self.graph.state_of_kind(&name, TensorType::f32(shape), kind, init),
-        }
+        let kind = StateKind::Weight { trained: self.is_trainable() };
+        self.state_of_kind(name, shape.into(), kind, init)
     }
 
     /// Declares a state that is not trained: the tape itself advances it, through
     /// [`Graph::assign`]. Summaries count its elements as parameters that are not trained.
     #[track_caller]
     pub fn state(&mut self, name: &str, shape: impl Into<Shape>, init: Init) -> Value {
-        let (name, shape) = (self.graph.name_within(name), shape.into());
+        self.state_of_kind(name, shape.into(), StateKind::Own, init)
+    }
+
+    #[track_caller]
+    fn state_of_kind(&mut self, name: &str, shape: Shape, kind: StateKind, init: Init) -> Value {
+        let name = self.graph.name_within(name);
         match self.declared(&name, shape) {
             Some(state) => state,
-            None => self.graph.state(&name, shape, init),
+            None => self.graph.state_of_kind(&name, TensorType::f32(shape), kind, init),
         }
     }
 
@@ -207,11 +215,7 @@ impl<'a> LayerContext<'a> {
     /// As [`Graph::penalize`].
     #[track_caller]
     pub fn penalize(&mut self, value: Value, penalty: Penalty) -> Result<()> {
-        if self.plan.mode == Mode::Training && self.trainable && !self.is_declared(value) {
-            self.graph.penalize(value, penalty)
-        } else {
-            Ok(())
-        }
+        if self.restrains(value) { self.graph.penalize(value, penalty) } else { Ok(()) }
     }
 
     /// Holds a parameter to a constraint after every update ([`Graph::constrain`]): in training, and
@@ -234,11 +238,10 @@ impl<'a> LayerContext<'a> {
         view: Shape,
         axes: &[isize],
     ) -> Result<()> {
-        if self.plan.mode == Mode::Training && self.trainable && !self.is_declared(parameter) {
-            self.graph.constrain_view(parameter, constraint, view, axes)
-        } else {
-            Ok(())
+        if self.restrains(parameter) {
+            self.graph.constrain_view(parameter, constraint, view, axes)?;
         }
+        Ok(())
     }
 
     /// Says how many steps of each sequence of `sequence` `[batch, time, ..]` count: `lengths`, u32
@@ -262,8 +265,7 @@ impl<'a> LayerContext<'a> {
     /// What that layer refuses, with its name; [`Error::DuplicateName`] for a name given twice.
     #[track_caller]
     pub fn add(&mut self, layer: impl Into<LayerSpec>, inputs: impl Into<Vec<Value>>) -> Result<Value> {
-        let spec = layer.into().added_at(Location::caller());
-        self.add_spec(&spec, inputs.into()).map(|outputs| outputs[0])
+        self.add_all(layer, inputs).map(|outputs| outputs[0])
     }
 
     /// [`add`](LayerContext::add) for a layer of several outputs.
@@ -292,21 +294,15 @@ impl<'a> LayerContext<'a> {
         };
         let (plan, log) = (self.plan, &mut *self.log);
         self.graph.layer_at(log.layers[layer].name.clone(), spec.at, |graph| {
-            let before = Marker::here(graph);
-            let mut cx = LayerContext::new(graph, log, plan, Some(layer));
-            let outputs = spec.layer().record_all(&mut cx, &inputs);
-            let fits = cx.fits(&inputs);
-            let outputs = fits.and(outputs).and_then(|made| expect_outputs(spec.layer().outputs(), made));
-            let outputs = graph.located(kind, outputs)?;
-            pass_lengths_on(graph, spec.layer(), &inputs, &outputs);
-            let (parameters, states) = before.declared_since(graph);
+            let made = LayerContext::new(graph, log, plan, Some(layer)).record(spec.layer(), &inputs)?;
+            let outputs = graph.located(kind, expect_outputs(spec.layer().outputs(), made.outputs))?;
             let entry = &mut log.layers[layer];
             if entry.calls.is_empty() {
                 entry.outputs.clone_from(&outputs);
             }
-            entry.parameters.extend(parameters);
-            entry.states.extend(states);
-            entry.calls.push(before.nodes..graph.recording().nodes.len());
+            entry.parameters.extend(made.parameters);
+            entry.states.extend(made.states);
+            entry.calls.push(made.nodes);
             log.shared.extend(spec.shared.map(|id| (id, layer)));
             Ok(outputs)
         })
@@ -378,48 +374,14 @@ impl<'a> LayerContext<'a> {
                 return Err(Error::DuplicateName { name: name.clone(), cure });
             }
             Some(name) => name.clone(),
-            None => self.automatic_name(kind),
+            None => {
+                let numbered = (1..).map(|count| format!("{kind}_{count}"));
+                let mut names = std::iter::once(kind.to_owned()).chain(numbered);
+                names.find(|name| !self.names.contains(name)).unwrap_or_default()
+            }
         };
         self.names.insert(name.clone());
         Ok(name)
-    }
-
-    fn automatic_name(&mut self, kind: &'static str) -> String {
-        let count = self.counts.entry(kind).or_default();
-        loop {
-            let name = if *count == 0 { kind.to_owned() } else { format!("{kind}_{count}") };
-            *count += 1;
-            if !self.names.contains(&name) {
-                return name;
-            }
-        }
-    }
-}
-
-/// How much a graph held before a layer was recorded.
-struct Marker {
-    values: usize,
-    nodes: usize,
-}
-
-impl Marker {
-    fn here(graph: &Graph) -> Self {
-        let recording = graph.recording();
-        Marker { values: recording.values.len(), nodes: recording.nodes.len() }
-    }
-
-    /// The parameters and the states declared since.
-    fn declared_since(&self, graph: &Graph) -> (Vec<Value>, Vec<Value>) {
-        let (mut parameters, mut states) = (Vec::new(), Vec::new());
-        let recording = graph.recording();
-        for (index, info) in recording.values.iter().enumerate().skip(self.values) {
-            if info.source.is_trained() {
-                parameters.push(recording.value(index));
-            } else if info.source.state_kind().is_some() {
-                states.push(recording.value(index));
-            }
-        }
-        (parameters, states)
     }
 }
 

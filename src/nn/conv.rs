@@ -32,7 +32,6 @@ use crate::ops::{ConvOptions, Padding, Pair};
 pub struct Conv2d {
     filters: usize,
     kernel: Pair,
-    groups: usize,
     options: ConvOptions,
     weights: Weights,
 }
@@ -72,7 +71,6 @@ pub struct DepthwiseConv2d {
 pub struct ConvTranspose2d {
     filters: usize,
     kernel: Pair,
-    groups: usize,
     options: ConvOptions,
     output_padding: Pair,
     weights: Weights,
@@ -93,7 +91,6 @@ pub struct ConvTranspose2d {
 pub struct Conv1d {
     filters: usize,
     kernel: usize,
-    groups: usize,
     options: ConvOptions,
     weights: Weights,
 }
@@ -101,8 +98,7 @@ pub struct Conv1d {
 impl Conv2d {
     /// This many filters of this height and width.
     pub fn new(filters: usize, kernel: impl Into<Pair>) -> Self {
-        let (options, weights) = (ConvOptions::new(), Weights::default());
-        Conv2d { filters, kernel: kernel.into(), groups: 1, options, weights }
+        Conv2d { filters, kernel: kernel.into(), options: ConvOptions::new(), weights: Weights::default() }
     }
 }
 
@@ -113,10 +109,9 @@ impl DepthwiseConv2d {
         DepthwiseConv2d { kernel: kernel.into(), multiplier: 1, options, weights }
     }
 
-    /// Filters for each channel: 1 by default.
-    pub fn multiplier(mut self, multiplier: usize) -> Self {
-        self.multiplier = multiplier;
-        self
+    setters! {
+        /// Filters for each channel: 1 by default.
+        multiplier: usize => multiplier;
     }
 }
 
@@ -125,22 +120,20 @@ impl ConvTranspose2d {
     pub fn new(filters: usize, kernel: impl Into<Pair>) -> Self {
         let (options, weights) = (ConvOptions::new(), Weights::default());
         let output_padding = Pair([0; 2]);
-        ConvTranspose2d { filters, kernel: kernel.into(), groups: 1, options, output_padding, weights }
+        ConvTranspose2d { filters, kernel: kernel.into(), options, output_padding, weights }
     }
 
-    /// Rows and columns added at the bottom and right, where a stride leaves several sizes to
-    /// choose from; 0 by default.
-    pub fn output_padding(mut self, padding: impl Into<Pair>) -> Self {
-        self.output_padding = padding.into();
-        self
+    setters! {
+        /// Rows and columns added at the bottom and right, where a stride leaves several sizes to
+        /// choose from; 0 by default.
+        output_padding: impl Into<Pair> => output_padding;
     }
 }
 
 impl Conv1d {
     /// This many filters of this length.
     pub fn new(filters: usize, kernel: usize) -> Self {
-        let (options, weights) = (ConvOptions::new(), Weights::default());
-        Conv1d { filters, kernel, groups: 1, options, weights }
+        Conv1d { filters, kernel, options: ConvOptions::new(), weights: Weights::default() }
     }
 }
 
@@ -151,57 +144,44 @@ weight_methods!(ConvTranspose2d);
 
 /// How the windows move.
 macro_rules! window_methods {
-    ($layer:ident, $pair:ty) => {
-        impl $layer {
+    ($($layer:ident: $pair:ty;)+) => {$(
+        setters! {
+            $layer,
             /// Elements from one window to the next: 1 by default.
-            pub fn stride(mut self, stride: $pair) -> Self {
-                self.options = self.options.stride(stride);
-                self
-            }
-
+            stride: $pair => options.stride;
             /// Elements from one tap of a window to the next: 1 by default.
-            pub fn dilation(mut self, dilation: $pair) -> Self {
-                self.options = self.options.dilation(dilation);
-                self
-            }
-
+            dilation: $pair => options.dilation;
             /// What surrounds the input: [`Padding::Valid`], nothing, by default.
-            pub fn padding(mut self, padding: Padding) -> Self {
-                self.options = self.options.padding(padding);
-                self
-            }
+            padding: Padding => options.padding;
         }
-    };
+    )+};
 }
 
-window_methods!(Conv1d, usize);
-window_methods!(Conv2d, impl Into<Pair>);
-window_methods!(DepthwiseConv2d, impl Into<Pair>);
-window_methods!(ConvTranspose2d, impl Into<Pair>);
+window_methods! {
+    Conv1d: usize;
+    Conv2d: impl Into<Pair>;
+    DepthwiseConv2d: impl Into<Pair>;
+    ConvTranspose2d: impl Into<Pair>;
+}
 
 macro_rules! group_methods {
-    ($layer:ident) => {
-        impl $layer {
+    ($($layer:ident)+) => {$(
+        setters! {
+            $layer,
             /// Splits the channels into groups that do not see each other: 1 by default.
-            pub fn groups(mut self, groups: usize) -> Self {
-                self.groups = groups;
-                self.options = self.options.groups(groups);
-                self
-            }
+            groups: usize => options.groups;
         }
-    };
+    )+};
 }
 
-group_methods!(Conv1d);
-group_methods!(Conv2d);
-group_methods!(ConvTranspose2d);
+group_methods! { Conv1d Conv2d ConvTranspose2d }
 
-/// Refuses what makes no weight.
-fn check_filters(filters: usize, channels: usize, groups: usize) -> Result<()> {
+/// The groups, unless they make no weight.
+fn check_groups(filters: usize, channels: usize, ConvOptions { groups, .. }: ConvOptions) -> Result<usize> {
     at_least_one("filters", filters)?;
     at_least_one("groups", groups)?;
     if filters.is_multiple_of(groups) && channels.is_multiple_of(groups) {
-        return Ok(());
+        return Ok(groups);
     }
     let value = format!("{groups}, with {channels} channels and {filters} filters");
     Err(Error::argument("groups", value, "it must divide both"))
@@ -213,7 +193,7 @@ impl Layer for Conv2d {
     }
 
     fn units(&self) -> UnitFlow {
-        unit_flow::own(self.filters, self.groups, [0, 1])
+        unit_flow::own(self.filters, self.options.groups, [0, 1])
     }
 
     fn with_units(&self, filters: usize) -> Option<LayerSpec> {
@@ -223,8 +203,8 @@ impl Layer for Conv2d {
     fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
         let x = cx.one(inputs)?;
         let [_, channels, ..] = image(cx.graph().shape(x)?)?;
-        let &Conv2d { filters, kernel: Pair([kh, kw]), groups, options, .. } = self;
-        check_filters(filters, channels, groups)?;
+        let &Conv2d { filters, kernel: Pair([kh, kw]), options, .. } = self;
+        let groups = check_groups(filters, channels, options)?;
         let w = self.weights.weight(cx, [filters, channels / groups, kh, kw], &[1, 2, 3])?;
         let bias = self.weights.bias(cx, filters)?;
         let y = cx.graph().conv2d(x, w, bias, options)?;
@@ -257,8 +237,8 @@ impl Layer for ConvTranspose2d {
     fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
         let x = cx.one(inputs)?;
         let [_, channels, ..] = image(cx.graph().shape(x)?)?;
-        let &ConvTranspose2d { filters, kernel: Pair([kh, kw]), groups, options, .. } = self;
-        check_filters(filters, channels, groups)?;
+        let &ConvTranspose2d { filters, kernel: Pair([kh, kw]), options, .. } = self;
+        let groups = check_groups(filters, channels, options)?;
         let shape = [channels, filters / groups, kh, kw];
         let w = cx.parameter("weight", shape, self.weights.weight_init.clone());
         // A filter sees the channels of its group only.
@@ -276,7 +256,7 @@ impl Layer for Conv1d {
     }
 
     fn units(&self) -> UnitFlow {
-        unit_flow::own(self.filters, self.groups, [0, 1])
+        unit_flow::own(self.filters, self.options.groups, [0, 1])
     }
 
     fn with_units(&self, filters: usize) -> Option<LayerSpec> {
@@ -289,8 +269,8 @@ impl Layer for Conv1d {
         let &[_, channels, _] = shape.dims() else {
             return Err(Error::Rank { shape, expected: "3 ([batch, channels, length])" });
         };
-        let &Conv1d { filters, kernel, groups, options, .. } = self;
-        check_filters(filters, channels, groups)?;
+        let &Conv1d { filters, kernel, options, .. } = self;
+        let groups = check_groups(filters, channels, options)?;
         let w = self.weights.weight(cx, [filters, channels / groups, kernel], &[1, 2])?;
         let bias = self.weights.bias(cx, filters)?;
         let y = cx.graph().conv1d(x, w, bias, options)?;

@@ -2,7 +2,6 @@ use super::weights::{Weights, at_least_one, weight_methods};
 use super::{Layer, LayerContext, LayerSpec, UnitFlow};
 use crate::error::{Error, Result};
 use crate::graph::Value;
-use crate::shape::Shape;
 
 /// A fully connected layer: `y = f(x w + b)` along the last axis.
 ///
@@ -53,9 +52,7 @@ impl Layer for Dense {
             y = g.add(y, b)?;
         }
         if lead.len() > 1 {
-            let mut dims = lead.to_vec();
-            dims.push(self.units);
-            y = g.reshape(y, Shape::new(&dims)?)?;
+            y = g.reshape(y, shape.with_dim(lead.len(), self.units))?;
         }
         self.weights.activation.apply(g, y, -1)
     }

@@ -2,7 +2,7 @@
 
 use super::UnitFlow;
 use super::macros::one_input;
-use crate::error::{Error, Result};
+use crate::error::Setting;
 
 /// Sets each element to 0 with a probability, and scales the others so that the mean stays:
 /// [`Graph::dropout`](crate::Graph::dropout).
@@ -56,29 +56,20 @@ impl GaussianNoise {
     }
 }
 
-/// A mistake shows in evaluation too, where nothing is recorded.
-pub(super) fn check_rate(argument: &'static str, rate: f32) -> Result<()> {
-    if (0.0..1.0).contains(&rate) {
-        return Ok(());
-    }
-    Err(Error::argument(argument, rate, "it must be at least 0 and below 1"))
-}
-
+// A mistake shows in evaluation too, where nothing is recorded.
 one_input! {
     Dropout, "dropout", units: UnitFlow::Kept, keeps_steps: true, |layer, cx, x| {
-        check_rate("rate", layer.rate)?;
+        Setting::decay("rate", layer.rate).check()?;
         cx.in_training(x, |g| g.dropout(x, layer.rate))
     };
 
     SpatialDropout, "spatial_dropout", units: UnitFlow::Kept, keeps_steps: true, |layer, cx, x| {
-        check_rate("rate", layer.rate)?;
+        Setting::decay("rate", layer.rate).check()?;
         cx.in_training(x, |g| g.spatial_dropout(x, layer.rate))
     };
 
     GaussianNoise, "gaussian_noise", units: UnitFlow::Kept, keeps_steps: true, |layer, cx, x| {
-        if !(layer.std.is_finite() && layer.std >= 0.0) {
-            return Err(Error::argument("std", layer.std, "it must be finite and not negative"));
-        }
+        Setting::not_negative("std", layer.std).check()?;
         cx.in_training(x, |g| g.gaussian_noise(x, layer.std))
     };
 }

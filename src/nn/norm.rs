@@ -105,10 +105,9 @@ impl BatchNorm {
         BatchNorm { momentum: 0.1, form: Form::default() }
     }
 
-    /// The weight of the batch in the running statistics: 0.1 by default.
-    pub fn momentum(mut self, momentum: f32) -> Self {
-        self.momentum = momentum;
-        self
+    setters! {
+        /// The weight of the batch in the running statistics: 0.1 by default.
+        momentum: f32 => momentum;
     }
 }
 
@@ -124,10 +123,9 @@ impl LayerNorm {
         LayerNorm { axis: -1, form: Form::default() }
     }
 
-    /// Over all axes from this one on; negative ones count from the back. Not the batch, axis 0.
-    pub fn axis(mut self, axis: isize) -> Self {
-        self.axis = axis;
-        self
+    setters! {
+        /// Over all axes from this one on; negative ones count from the back. Not the batch, axis 0.
+        axis: isize => axis;
     }
 }
 
@@ -227,9 +225,7 @@ one_input! {
         let (scale, shift) = layer.form.declare(cx, channels);
         cx.graph().group_norm(x, layer.groups, scale, shift, layer.form.epsilon)
     };
-}
 
-one_input! {
     InstanceNorm, "instance_norm", |layer, cx, x| {
         let channels = per_channel(cx.graph().shape(x)?)?;
         let (scale, shift) = layer.form.declare(cx, channels);

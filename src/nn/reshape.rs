@@ -18,10 +18,6 @@ use crate::shape::Shape;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Flatten;
 
-one_input! {
-    Flatten, "flatten", units: UnitFlow::Flattened, |_, cx, x| cx.graph().flatten(x);
-}
-
 /// Each example under another shape of as many elements.
 ///
 /// | | shape |
@@ -38,17 +34,6 @@ impl Reshape {
     pub fn new(shape: impl Into<Shape>) -> Self {
         Reshape(shape.into())
     }
-}
-
-one_input! {
-    Reshape, "reshape", |layer, cx, x| {
-        let from = cx.graph().shape(x)?;
-        let Some(&batch) = from.dims().first() else {
-            return Err(Error::Rank { shape: from, expected: "at least 1 ([batch, ..])" });
-        };
-        let dims: Vec<usize> = std::iter::once(batch).chain(layer.0.dims().iter().copied()).collect();
-        cx.graph().reshape(x, Shape::new(&dims)?)
-    };
 }
 
 /// Each example as a sequence of copies of itself: one input for many steps, as a decoder that sees
@@ -70,18 +55,6 @@ impl RepeatVector {
     pub fn new(n: usize) -> Self {
         RepeatVector { n }
     }
-}
-
-one_input! {
-    RepeatVector, "repeat_vector", |layer, cx, x| {
-        at_least_one("n", layer.n)?;
-        let shape = cx.graph().shape(x)?;
-        let &[batch, features] = shape.dims() else {
-            return Err(Error::Rank { shape, expected: "2 ([batch, features])" });
-        };
-        let one = cx.graph().reshape(x, [batch, 1, features])?;
-        cx.graph().broadcast_to(one, [batch, layer.n, features])
-    };
 }
 
 /// Rows and columns of zeros around an image.
@@ -112,6 +85,26 @@ impl ZeroPad2d {
 }
 
 one_input! {
+    Flatten, "flatten", units: UnitFlow::Flattened, |_, cx, x| cx.graph().flatten(x);
+
+    Reshape, "reshape", |layer, cx, x| {
+        let from = cx.graph().shape(x)?;
+        let Some(&batch) = from.dims().first() else {
+            return Err(Error::Rank { shape: from, expected: "at least 1 ([batch, ..])" });
+        };
+        cx.graph().reshape(x, Shape::new(&[&[batch], layer.0.dims()].concat())?)
+    };
+
+    RepeatVector, "repeat_vector", |layer, cx, x| {
+        at_least_one("n", layer.n)?;
+        let shape = cx.graph().shape(x)?;
+        let &[batch, features] = shape.dims() else {
+            return Err(Error::Rank { shape, expected: "2 ([batch, features])" });
+        };
+        let one = cx.graph().reshape(x, [batch, 1, features])?;
+        cx.graph().broadcast_to(one, [batch, layer.n, features])
+    };
+
     ZeroPad2d, "zero_pad2d", |layer, cx, x| {
         super::image(cx.graph().shape(x)?)?;
         cx.graph().pad(x, &[(0, 0), (0, 0), layer.rows, layer.columns], 0.0)

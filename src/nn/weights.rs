@@ -25,10 +25,8 @@ impl Restraint {
         if let Some(penalty) = self.penalty {
             cx.penalize(parameter, penalty)?;
         }
-        match self.constraint {
-            Some(constraint) => cx.constrain_view(parameter, constraint, view.into(), axes),
-            None => Ok(()),
-        }
+        let Some(constraint) = self.constraint else { return Ok(()) };
+        cx.constrain_view(parameter, constraint, view.into(), axes)
     }
 }
 

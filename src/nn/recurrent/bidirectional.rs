@@ -1,8 +1,8 @@
-use super::{RecurrentLayer, Settings};
+use super::RecurrentLayer;
+use super::settings::{Settings, sequence};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::nn::{Layer, LayerContext, LayerSpec};
-use crate::ops::RecurrentCell;
 
 /// How [`Bidirectional`] joins the outputs of its two directions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -43,20 +43,18 @@ impl Bidirectional {
         Bidirectional { layer: layer.into().0, merge: Merge::Concat }
     }
 
-    /// How the outputs are joined: [`Merge::Concat`] by default.
-    pub fn merge(mut self, merge: Merge) -> Self {
-        self.merge = merge;
-        self
+    setters! {
+        /// How the outputs are joined: [`Merge::Concat`] by default.
+        merge: Merge => merge;
     }
 
     fn directions(&self) -> [LayerSpec; 2] {
-        let [forward, backward] = match self.layer.cell {
-            RecurrentCell::Simple => ["forward_simple_rnn", "backward_simple_rnn"],
-            RecurrentCell::Lstm => ["forward_lstm", "backward_lstm"],
-            RecurrentCell::Gru(_) => ["forward_gru", "backward_gru"],
-        };
-        let turned = Settings { go_backwards: !self.layer.go_backwards, ..self.layer.clone() };
-        [RecurrentLayer(self.layer.clone()).named(forward), RecurrentLayer(turned).named(backward)]
+        let [forward, mut backward] = [self.layer.clone(), self.layer.clone()];
+        backward.options.reverse ^= true;
+        [("forward", forward), ("backward", backward)].map(|(direction, layer)| {
+            let name = format!("{direction}_{}", layer.cell.name());
+            RecurrentLayer(layer).named(&name)
+        })
     }
 }
 
@@ -85,9 +83,7 @@ impl Layer for Bidirectional {
     }
 
     fn record_all(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Vec<Value>> {
-        let Some((&x, initial)) = inputs.split_first() else {
-            return Err(Error::argument("inputs", 0, "a sequence, then initial states if there are any"));
-        };
+        let (&x, initial) = sequence(inputs)?;
         let states = self.layer.cell.states();
         if !initial.is_empty() && initial.len() != 2 * states {
             let expected = "each direction has its own: h for each; h and c for each LSTM";

@@ -125,12 +125,10 @@ impl Gru {
 
 macro_rules! gate_methods {
     ($layer:ident) => {
-        impl $layer {
+        setters! {
+            $layer,
             /// The function of the gates: sigmoid by default.
-            pub fn recurrent_activation(mut self, activation: CellActivation) -> Self {
-                self.0.recurrent_activation = activation;
-                self
-            }
+            recurrent_activation: CellActivation => 0.options.recurrent_activation;
         }
     };
 }
@@ -143,7 +141,7 @@ macro_rules! recurrent_methods {
         setters! {
             $layer,
             /// The function of the candidate, and of an LSTM's cell: tanh by default.
-            activation: CellActivation => 0.activation;
+            activation: CellActivation => 0.options.activation;
             /// Whether a bias is added; it is by default.
             bias: bool => 0.has_bias;
             /// Whether the output is that of every step; by default it is the last one's. Needed by a
@@ -154,7 +152,7 @@ macro_rules! recurrent_methods {
             return_state: bool => 0.return_state;
             /// Whether steps are taken from the last to the first; not by default. The output of a
             /// step stays at its place, as in PyTorch and ONNX, where Keras turns the sequence round.
-            go_backwards: bool => 0.go_backwards;
+            go_backwards: bool => 0.options.reverse;
             /// Whether each replay starts from the states that the one before ended with, on the
             /// device and without a gradient across; not by default.
             ///
@@ -172,7 +170,7 @@ macro_rules! recurrent_methods {
             recurrent_dropout: f32 => 0.recurrent_dropout;
             /// Cuts the gradient's way back after every so many steps: truncated back-propagation
             /// through time. It goes all the way by default.
-            truncate: usize => 0.truncate;
+            truncate: usize => 0.options.truncate;
             /// Takes every step, though the input may have lengths
             /// ([`LayerContext::lengths`]); lengths count by default.
             ignore_lengths: bool => 0.ignore_lengths;
@@ -183,7 +181,7 @@ macro_rules! recurrent_methods {
             /// How the bias starts: zeros by default, but for an LSTM's forget gate.
             bias_init: Init => 0.bias_init;
             /// How the recurrence is computed: the numbers are the same to rounding.
-            route: RecurrentRoute => 0.route;
+            route: RecurrentRoute => 0.options.route;
         }
 
         restraint_methods! {

@@ -1,14 +1,11 @@
 //! What the recurrent layers share.
 
 use crate::dtype::DType;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Setting};
 use crate::graph::{Init, Value};
-use crate::nn::noise::check_rate;
 use crate::nn::weights::{Restraint, at_least_one};
 use crate::nn::{LayerContext, Mode};
-use crate::ops::{
-    CellActivation, RecurrentCell, RecurrentOptions, RecurrentRoute, RecurrentWeights, expect_dtype,
-};
+use crate::ops::{RecurrentCell, RecurrentOptions, RecurrentWeights, expect_dtype};
 use crate::shape::Shape;
 
 /// A recurrent layer of any cell.
@@ -16,18 +13,15 @@ use crate::shape::Shape;
 pub(super) struct Settings {
     pub cell: RecurrentCell,
     pub units: usize,
-    pub activation: CellActivation,
-    pub recurrent_activation: CellActivation,
+    pub options: RecurrentOptions,
     pub has_bias: bool,
     pub unit_forget_bias: bool,
     pub peepholes: bool,
     pub return_sequences: bool,
     pub return_state: bool,
-    pub go_backwards: bool,
     pub stateful: bool,
     pub dropout: f32,
     pub recurrent_dropout: f32,
-    pub truncate: Option<usize>,
     pub ignore_lengths: bool,
     pub weight_init: Init,
     pub recurrent_init: Init,
@@ -35,7 +29,6 @@ pub(super) struct Settings {
     pub weight: Restraint,
     pub recurrent: Restraint,
     pub bias: Restraint,
-    pub route: RecurrentRoute,
 }
 
 impl Settings {
@@ -43,18 +36,15 @@ impl Settings {
         Settings {
             cell,
             units,
-            activation: CellActivation::Tanh,
-            recurrent_activation: CellActivation::Sigmoid,
+            options: RecurrentOptions::new(),
             has_bias: true,
             unit_forget_bias: true,
             peepholes: false,
             return_sequences: false,
             return_state: false,
-            go_backwards: false,
             stateful: false,
             dropout: 0.0,
             recurrent_dropout: 0.0,
-            truncate: None,
             ignore_lengths: false,
             weight_init: Init::GlorotUniform,
             recurrent_init: Init::Orthogonal { gain: 1.0 },
@@ -62,7 +52,6 @@ impl Settings {
             weight: Restraint::default(),
             recurrent: Restraint::default(),
             bias: Restraint::default(),
-            route: RecurrentRoute::Auto,
         }
     }
 
@@ -72,16 +61,10 @@ impl Settings {
 
     /// Records the layer: the output, then the last states if they are returned.
     pub fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Vec<Value>> {
-        let Some((&x, initial)) = inputs.split_first() else {
-            return Err(Error::argument(
-                "inputs",
-                "0",
-                "a sequence, then its initial states if there are any",
-            ));
-        };
+        let (&x, initial) = sequence(inputs)?;
         at_least_one("units", self.units)?;
-        check_rate("dropout", self.dropout)?;
-        check_rate("recurrent_dropout", self.recurrent_dropout)?;
+        Setting::decay("dropout", self.dropout).check()?;
+        Setting::decay("recurrent_dropout", self.recurrent_dropout).check()?;
         let ty = cx.graph().ty(x)?;
         expect_dtype("the sequence, which an embedding makes of indices,", ty, DType::F32)?;
         let shape = ty.shape;
@@ -92,10 +75,15 @@ impl Settings {
         let lengths = cx.lengths(x).filter(|_| !self.ignore_lengths);
         let weights = self.declare(cx, features)?;
         let states = self.states(cx, batch, initial)?;
-        let dropped = self.drop_input(cx, x, batch, features)?;
+        let dropped = match mask(cx, self.dropout, [batch, 1, features].into())? {
+            Some(mask) => cx.graph().mul(x, mask)?,
+            None => x,
+        };
         let carried: Vec<Value> = states.iter().map(|&state| cx.carried(state)).collect();
         let initial = if states.is_empty() { initial } else { &carried };
-        let options = self.options(cx, batch, lengths, initial)?;
+        let recurrent_mask = mask(cx, self.recurrent_dropout, [batch, self.units].into())?;
+        let initial = initial.to_vec();
+        let options = RecurrentOptions { initial, lengths, recurrent_mask, ..self.options.clone() };
         let made = cx.graph().recurrence(self.cell, dropped, weights, &options)?;
         for (&state, &last) in states.iter().zip(&made.states) {
             cx.carry(state, last)?;
@@ -160,38 +148,12 @@ impl Settings {
             .map(|n| cx.carried_state(&format!("{n}_{batch}"), [batch, self.units], Init::Zeros))
             .collect())
     }
+}
 
-    fn drop_input(&self, cx: &LayerContext<'_>, x: Value, batch: usize, features: usize) -> Result<Value> {
-        match mask(cx, self.dropout, Shape::from([batch, 1, features]))? {
-            Some(mask) => cx.graph().mul(x, mask),
-            None => Ok(x),
-        }
-    }
-
-    fn options(
-        &self,
-        cx: &LayerContext<'_>,
-        batch: usize,
-        lengths: Option<Value>,
-        initial: &[Value],
-    ) -> Result<RecurrentOptions> {
-        let mut options = RecurrentOptions::new()
-            .initial(initial)
-            .reverse(self.go_backwards)
-            .activation(self.activation)
-            .recurrent_activation(self.recurrent_activation)
-            .route(self.route);
-        if let Some(lengths) = lengths {
-            options = options.lengths(lengths);
-        }
-        if let Some(mask) = mask(cx, self.recurrent_dropout, Shape::from([batch, self.units]))? {
-            options = options.recurrent_mask(mask);
-        }
-        if let Some(steps) = self.truncate {
-            options = options.truncate(steps);
-        }
-        Ok(options)
-    }
+/// A sequence and the initial states that follow it among the inputs.
+pub(super) fn sequence(inputs: &[Value]) -> Result<(&Value, &[Value])> {
+    let expected = "a sequence, then its initial states if there are any";
+    inputs.split_first().ok_or_else(|| Error::argument("inputs", 0, expected))
 }
 
 /// Factors that drop with this probability, `0` or `1 / (1 - rate)`; none where nothing is dropped.

@@ -15,10 +15,10 @@ use crate::ops::{Padding, Pair, Window};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[must_use]
 pub struct ConvOptions {
-    stride: Pair,
-    dilation: Pair,
-    padding: Padding,
-    groups: usize,
+    pub(crate) stride: Pair,
+    pub(crate) dilation: Pair,
+    pub(crate) padding: Padding,
+    pub(crate) groups: usize,
     route: ConvRoute,
 }
 

@@ -86,14 +86,14 @@ impl RecurrentWeights {
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct RecurrentOptions {
-    pub(super) initial: Vec<Value>,
-    pub(super) lengths: Option<Value>,
-    pub(super) reverse: bool,
-    pub(super) activation: CellActivation,
-    pub(super) recurrent_activation: CellActivation,
-    pub(super) recurrent_mask: Option<Value>,
-    pub(super) truncate: Option<usize>,
-    pub(super) route: RecurrentRoute,
+    pub(crate) initial: Vec<Value>,
+    pub(crate) lengths: Option<Value>,
+    pub(crate) reverse: bool,
+    pub(crate) activation: CellActivation,
+    pub(crate) recurrent_activation: CellActivation,
+    pub(crate) recurrent_mask: Option<Value>,
+    pub(crate) truncate: Option<usize>,
+    pub(crate) route: RecurrentRoute,
 }
 
 impl Default for RecurrentOptions {
