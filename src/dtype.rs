@@ -35,7 +35,9 @@ pub trait Element: bytemuck::Pod + sealed::Sealed {
     const DTYPE: DType;
 
     #[doc(hidden)]
-    fn to_f64(self) -> f64;
+    fn to_f64(self) -> f64 {
+        self.into()
+    }
 
     #[doc(hidden)]
     fn from_f64(value: f64) -> Self;
@@ -43,10 +45,6 @@ pub trait Element: bytemuck::Pod + sealed::Sealed {
 
 impl Element for f32 {
     const DTYPE: DType = DType::F32;
-
-    fn to_f64(self) -> f64 {
-        f64::from(self)
-    }
 
     fn from_f64(value: f64) -> Self {
         value as f32
@@ -56,17 +54,13 @@ impl Element for f32 {
 impl Element for u32 {
     const DTYPE: DType = DType::U32;
 
-    fn to_f64(self) -> f64 {
-        f64::from(self)
-    }
-
     fn from_f64(value: f64) -> Self {
         value as u32
     }
 }
 
 mod sealed {
-    pub trait Sealed {}
+    pub trait Sealed: Into<f64> {}
     impl Sealed for f32 {}
     impl Sealed for u32 {}
 }

@@ -31,9 +31,14 @@ impl Shape {
         if dims.len() > MAX_RANK {
             return Err(Error::RankLimit { rank: dims.len(), limit: MAX_RANK });
         }
-        let mut shape = Shape { rank: dims.len() as u8, dims: [1; MAX_RANK] };
+        Ok(Shape::of(dims))
+    }
+
+    /// A shape of no more than [`MAX_RANK`] dimensions.
+    fn of(dims: &[usize]) -> Self {
+        let mut shape = Shape { rank: dims.len() as u8, ..Shape::scalar() };
         shape.dims[..dims.len()].copy_from_slice(dims);
-        Ok(shape)
+        shape
     }
 
     /// The shape of a scalar: no dimensions, one element.
@@ -96,45 +101,32 @@ impl Shape {
     /// assert_eq!(both.unwrap(), Shape::from([4, 5, 3]));
     /// ```
     pub fn broadcast(self, other: Shape) -> Result<Shape> {
-        let rank = self.rank().max(other.rank());
-        let mut dims = [1; MAX_RANK];
-        for back in 1..=rank {
-            let left = self.back_dim(back);
-            let right = other.back_dim(back);
-            dims[rank - back] = match (left, right) {
-                (l, r) if l == r => l,
-                (1, r) => r,
-                (l, 1) => l,
+        let (mut wide, narrow) = if self.rank() >= other.rank() { (self, other) } else { (other, self) };
+        let lead = wide.rank() - narrow.rank();
+        for (dim, &with) in wide.dims[lead..].iter_mut().zip(narrow.dims()) {
+            match *dim {
+                1 => *dim = with,
+                dim if with == dim || with == 1 => {}
                 _ => return Err(Error::Broadcast { left: self, right: other }),
-            };
+            }
         }
-        Shape::new(&dims[..rank])
+        Ok(wide)
     }
 
     /// Strides, in elements, that read a value of this shape as if it had shape `to`:
     /// 0 along every stretched dimension. `self` must broadcast to `to`.
     pub fn broadcast_strides(&self, to: Shape) -> Vec<usize> {
-        let own = self.strides();
-        let lead = to.rank() - self.rank();
-        (0..to.rank())
-            .map(|axis| match axis.checked_sub(lead) {
-                Some(at) if self.dims[at] != 1 => own[at],
-                _ => 0,
-            })
-            .collect()
-    }
-
-    fn back_dim(&self, back: usize) -> usize {
-        if back <= self.rank() { self.dims[self.rank() - back] } else { 1 }
+        let mut strides = vec![0; to.rank() - self.rank()];
+        let own = self.strides().into_iter().zip(self.dims());
+        strides.extend(own.map(|(stride, &dim)| if dim == 1 { 0 } else { stride }));
+        strides
     }
 }
 
 impl<const N: usize> From<[usize; N]> for Shape {
     fn from(dims: [usize; N]) -> Self {
         const { assert!(N <= MAX_RANK, "a value has at most six dimensions") };
-        let mut shape = Shape { rank: N as u8, dims: [1; MAX_RANK] };
-        shape.dims[..N].copy_from_slice(&dims);
-        shape
+        Shape::of(&dims)
     }
 }
 

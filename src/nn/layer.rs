@@ -331,7 +331,11 @@ impl Recorded {
     /// # Errors
     /// [`Error::Argument`] for a model of no outputs.
     pub fn output(&self) -> Result<Value> {
-        let none = || Error::argument("outputs", "0", "a model has at least one");
-        self.outputs.first().copied().ok_or_else(none)
+        first_output(&self.outputs)
     }
+}
+
+/// The first output of a model.
+pub(super) fn first_output(outputs: &[Value]) -> Result<Value> {
+    outputs.first().copied().ok_or_else(|| Error::argument("outputs", 0, "a model has at least one"))
 }

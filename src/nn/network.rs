@@ -1,6 +1,7 @@
 use std::panic::Location;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::layer::first_output;
 use super::{Layer, LayerContext, LayerSpec, Mode, Sequential, Summary};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -46,17 +47,11 @@ impl From<Node> for Vec<Node> {
 #[derive(Clone, Debug)]
 pub struct Network {
     id: u32,
-    /// Where each node comes from.
-    nodes: Vec<Origin>,
+    /// How many there are.
+    nodes: usize,
+    /// Those that are inputs.
+    inputs: Vec<Node>,
     placed: Vec<Placed>,
-    inputs: usize,
-}
-
-/// Where a node of a network comes from.
-#[derive(Clone, Copy, Debug)]
-enum Origin {
-    Input(usize),
-    Layer,
 }
 
 /// A layer with its inputs.
@@ -80,20 +75,20 @@ impl Network {
     /// A network without inputs and layers.
     pub fn new() -> Self {
         let id = NEXT_NETWORK.fetch_add(1, Ordering::Relaxed);
-        Network { id, nodes: Vec::new(), placed: Vec::new(), inputs: 0 }
+        Network { id, nodes: 0, inputs: Vec::new(), placed: Vec::new() }
     }
 
     /// The next input of the model.
     pub fn input(&mut self) -> Node {
-        self.inputs += 1;
-        self.node(Origin::Input(self.inputs - 1))
+        let node = self.node();
+        self.inputs.push(node);
+        node
     }
 
     /// Places a layer on one input, or on an array of them, and returns its first output.
     #[track_caller]
     pub fn add(&mut self, layer: impl Into<LayerSpec>, inputs: impl Into<Vec<Node>>) -> Node {
-        let spec = layer.into().added_at(Location::caller());
-        self.place(spec, inputs.into())[0]
+        self.add_all(layer, inputs)[0]
     }
 
     /// [`add`](Network::add) for a layer of several outputs.
@@ -114,15 +109,14 @@ impl Network {
     }
 
     fn place(&mut self, spec: LayerSpec, inputs: Vec<Node>) -> Vec<Node> {
-        let first = self.nodes.len();
-        let outputs = spec.layer().outputs().max(1);
-        self.placed.push(Placed { spec, inputs, first });
-        (0..outputs).map(|_| self.node(Origin::Layer)).collect()
+        let outputs = (0..spec.layer().outputs().max(1)).map(|_| self.node()).collect::<Vec<_>>();
+        self.placed.push(Placed { spec, inputs, first: outputs[0].index });
+        outputs
     }
 
-    fn node(&mut self, origin: Origin) -> Node {
-        self.nodes.push(origin);
-        Node { network: self.id, index: self.nodes.len() - 1 }
+    fn node(&mut self) -> Node {
+        self.nodes += 1;
+        Node { network: self.id, index: self.nodes - 1 }
     }
 }
 
@@ -185,8 +179,7 @@ impl Layer for Model {
     }
 
     fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
-        let outputs = self.record_all(cx, inputs)?;
-        outputs.first().copied().ok_or_else(|| Error::argument("outputs", 0, "a model has at least one"))
+        first_output(&self.record_all(cx, inputs)?)
     }
 
     fn outputs(&self) -> usize {
@@ -195,14 +188,12 @@ impl Layer for Model {
 
     fn record_all(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Vec<Value>> {
         let network = &self.network;
-        if inputs.len() != network.inputs {
+        if inputs.len() != network.inputs.len() {
             return Err(Error::argument("inputs", inputs.len(), "a model takes as many as its network has"));
         }
-        let mut known = vec![None; network.nodes.len()];
-        for (value, origin) in known.iter_mut().zip(&network.nodes) {
-            if let Origin::Input(input) = *origin {
-                *value = Some(inputs[input]);
-            }
+        let mut known = vec![None; network.nodes];
+        for (node, &value) in network.inputs.iter().zip(inputs) {
+            known[node.index] = Some(value);
         }
         for placed in &network.placed {
             let inputs = self.values(&placed.inputs, &known);
@@ -213,11 +204,9 @@ impl Layer for Model {
     }
 
     fn input_dtype(&self, input: usize) -> DType {
-        let network = &self.network;
-        let is_it =
-            |node: &Node| matches!(network.nodes.get(node.index), Some(&Origin::Input(i)) if i == input);
-        let mut readers = network.placed.iter().filter_map(|placed| {
-            let position = placed.inputs.iter().position(is_it)?;
+        let node = self.network.inputs.get(input);
+        let mut readers = self.network.placed.iter().filter_map(|placed| {
+            let position = placed.inputs.iter().position(|read| Some(read) == node)?;
             Some(placed.spec.layer().input_dtype(position))
         });
         readers.next().unwrap_or(DType::F32)

@@ -55,7 +55,6 @@ pub struct LayerSummary {
 struct Probe {
     graph: Graph,
     recorded: Recorded,
-    batch: usize,
 }
 
 /// Batches of two sizes: what differs between their recordings is per example. One example alone
@@ -69,8 +68,10 @@ impl Summary {
     /// What a layer refuses, with the layer's name and the line that added it.
     #[track_caller]
     pub fn of(model: &dyn Layer, inputs: &[Shape]) -> Result<Summary> {
-        let probes = [Probe::new(model, inputs, BATCHES[0])?, Probe::new(model, inputs, BATCHES[1])?];
-        let [small, large] = &probes;
+        let [small, large] = [Probe::new(model, inputs, BATCHES[0])?, Probe::new(model, inputs, BATCHES[1])?];
+        let multiply_adds = |small_calls: &[Range<usize>], large_calls: &[Range<usize>]| {
+            large.multiply_adds(large_calls).saturating_sub(small.multiply_adds(small_calls))
+        };
         let both = small.recorded.layers.iter().zip(&large.recorded.layers);
         let layers = both.map(|(a, b)| LayerSummary {
             name: a.name.clone(),
@@ -80,7 +81,7 @@ impl Summary {
             outputs: a.outputs.iter().map(|&v| small.per_example(v)).collect(),
             trainable: small.elements(&a.parameters),
             non_trainable: small.elements(&a.states),
-            multiply_adds: large.multiply_adds(&b.calls).saturating_sub(small.multiply_adds(&a.calls)),
+            multiply_adds: multiply_adds(&a.calls, &b.calls),
         });
         let (a, b) = (&small.recorded, &large.recorded);
         let (trainable, non_trainable) = (small.elements(&a.parameters), small.elements(&a.states));
@@ -89,9 +90,7 @@ impl Summary {
             parameters: trainable.saturating_add(non_trainable),
             trainable,
             non_trainable,
-            multiply_adds: large
-                .multiply_adds(slice::from_ref(&b.nodes))
-                .saturating_sub(small.multiply_adds(slice::from_ref(&a.nodes))),
+            multiply_adds: multiply_adds(slice::from_ref(&a.nodes), slice::from_ref(&b.nodes)),
             activation_bytes: large.bytes(&b.nodes).saturating_sub(small.bytes(&a.nodes)),
         })
     }
@@ -102,8 +101,8 @@ impl Probe {
     fn new(model: &dyn Layer, inputs: &[Shape], batch: usize) -> Result<Probe> {
         let mut graph = Graph::new();
         let declare = |(index, shape): (usize, &Shape)| {
-            let dims: Vec<usize> = std::iter::once(batch).chain(shape.dims().iter().copied()).collect();
-            let (name, shape) = (format!("input {index}"), Shape::new(&dims)?);
+            let shape = Shape::new(&[&[batch], shape.dims()].concat())?;
+            let name = format!("input {index}");
             Ok(match model.input_dtype(index) {
                 DType::F32 => graph.input(&name, shape),
                 DType::U32 => graph.indices(&name, shape),
@@ -111,14 +110,14 @@ impl Probe {
         };
         let inputs: Vec<Value> = inputs.iter().enumerate().map(declare).collect::<Result<_>>()?;
         let recorded = super::record(model, &mut graph, &inputs, Mode::Training)?;
-        Ok(Probe { graph, recorded, batch })
+        Ok(Probe { graph, recorded })
     }
 
-    /// The shape of a value without the batch, where that is its first dimension.
+    /// The shape of a value of the smaller batch without it, where that is its first dimension.
     fn per_example(&self, value: Value) -> Shape {
         let shape = self.graph.shape_of(value);
         match shape.dims().split_first() {
-            Some((&batch, rest)) if batch == self.batch => Shape::new(rest).unwrap_or(shape),
+            Some((&batch, rest)) if batch == BATCHES[0] => Shape::new(rest).unwrap_or(shape),
             _ => shape,
         }
     }
@@ -197,13 +196,8 @@ fn total(numbers: impl Iterator<Item = u64>) -> u64 {
 
 /// Digits in groups of three: `38,390`.
 fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
+    match number {
+        0..1000 => number.to_string(),
+        _ => format!("{},{:03}", grouped(number / 1000), number % 1000),
     }
-    text
 }
