@@ -37,7 +37,7 @@
 
 use super::weights::at_least_one;
 use crate::error::{Error, Result};
-use crate::ops::{GruReset, RecurrentCell};
+use crate::ops::GruReset;
 use crate::session::Session;
 use crate::shape::{Shape, TensorType};
 
@@ -132,34 +132,23 @@ impl PyTorchWeights<'_> {
     /// [`GruReset::Before`], which PyTorch has none of, and for one bias without the other.
     pub fn convert(&self, kind: CellKind, features: usize, units: usize) -> Result<LayerWeights> {
         if kind == CellKind::Gru(GruReset::Before) {
-            let value = format!("{kind:?}");
-            return Err(Error::Argument { argument: "kind", value, expected: "PyTorch resets after" });
+            return Err(Error::argument("kind", format!("{kind:?}"), "PyTorch resets after"));
         }
-        let sizes = Sizes::new(kind, features, units)?;
         // The same gates in the same order.
-        let order: Vec<usize> = (0..sizes.gates).collect();
-        let rows = sizes.columns;
-        expect("weight_ih", self.weight_ih, &[rows, features])?;
-        expect("weight_hh", self.weight_hh, &[rows, units])?;
-        let biases = match (self.bias_ih, self.bias_hh) {
+        let gates = Gates::new(kind, features, units, [0, 1, 2, 3], [0, 1, 2])?;
+        let rows = gates.columns();
+        let weight_ih = expect("weight_ih", self.weight_ih, &[rows, features])?;
+        let weight_hh = expect("weight_hh", self.weight_hh, &[rows, units])?;
+        let bias = match (self.bias_ih, self.bias_hh) {
             (None, None) => None,
             (Some(input), Some(recurrent)) => {
-                expect("bias_ih", input, &[rows])?;
-                expect("bias_hh", recurrent, &[rows])?;
-                Some((input, recurrent))
+                let input = expect("bias_ih", input, &[rows])?;
+                Some(gates.joined(input, expect("bias_hh", recurrent, &[rows])?))
             }
-            _ => {
-                let value = "given alone".to_owned();
-                let expected = "PyTorch has both biases or none";
-                return Err(Error::Argument { argument: "bias", value, expected });
-            }
+            _ => return Err(Error::argument("bias", "given alone", "PyTorch has both biases or none")),
         };
-        Ok(LayerWeights {
-            weight: sizes.transposed(&order, self.weight_ih, features),
-            recurrent_weight: sizes.transposed(&order, self.weight_hh, units),
-            bias: biases.map(|(input, recurrent)| sizes.joined(kind, &order, input, recurrent)),
-            peepholes: None,
-        })
+        let (weight, recurrent_weight) = (gates.transposed(weight_ih), gates.transposed(weight_hh));
+        Ok(LayerWeights { weight, recurrent_weight, bias, peepholes: None })
     }
 }
 
@@ -169,24 +158,16 @@ impl KerasWeights<'_> {
     /// # Errors
     /// [`Error::Length`] with the weight's name; [`Error::Argument`] for sizes of 0.
     pub fn convert(&self, kind: CellKind, features: usize, units: usize) -> Result<LayerWeights> {
-        let sizes = Sizes::new(kind, features, units)?;
-        let order: &[usize] = match kind {
-            CellKind::SimpleRnn => &[0],
-            CellKind::Lstm => &[0, 1, 2, 3],
-            CellKind::Gru(_) => &[1, 0, 2],
-        };
-        let columns = sizes.columns;
-        expect("kernel", self.kernel, &[features, columns])?;
-        expect("recurrent_kernel", self.recurrent_kernel, &[units, columns])?;
-        if let Some(bias) = self.bias {
-            let rows: &[usize] =
-                if kind == CellKind::Gru(GruReset::After) { &[2, columns] } else { &[columns] };
-            expect("bias", bias, rows)?;
-        }
+        let gates = Gates::new(kind, features, units, [0, 1, 2, 3], [1, 0, 2])?;
+        let columns = gates.columns();
+        let kernel = expect("kernel", self.kernel, &[features, columns])?;
+        let recurrent_kernel = expect("recurrent_kernel", self.recurrent_kernel, &[units, columns])?;
+        let rows: &[usize] = if gates.are_apart() { &[2, columns] } else { &[columns] };
+        let bias = self.bias.map(|bias| expect("bias", bias, rows)).transpose()?;
         Ok(LayerWeights {
-            weight: sizes.reordered(order, self.kernel),
-            recurrent_weight: sizes.reordered(order, self.recurrent_kernel),
-            bias: self.bias.map(|bias| sizes.reordered(order, bias)),
+            weight: gates.reordered(kernel),
+            recurrent_weight: gates.reordered(recurrent_kernel),
+            bias: bias.map(|bias| gates.reordered(bias)),
             peepholes: None,
         })
     }
@@ -207,92 +188,92 @@ impl OnnxWeights<'_> {
         units: usize,
         direction: usize,
     ) -> Result<LayerWeights> {
-        let sizes = Sizes::new(kind, features, units)?;
-        let order: &[usize] = match kind {
-            CellKind::SimpleRnn => &[0],
-            CellKind::Lstm => &[0, 2, 3, 1],
-            CellKind::Gru(_) => &[1, 0, 2],
-        };
+        let gates = Gates::new(kind, features, units, [0, 2, 3, 1], [1, 0, 2])?;
         if self.p.is_some() && kind != CellKind::Lstm {
-            let value = format!("given for {kind:?}");
-            return Err(Error::Argument { argument: "p", value, expected: "only an LSTM has peepholes" });
+            return Err(Error::argument("p", format!("given for {kind:?}"), "only an LSTM has peepholes"));
         }
-        let rows = sizes.columns;
+        let rows = gates.columns();
         let directions = (self.w.len() / rows.saturating_mul(features)).max(1);
         if direction >= directions {
             let value = format!("{direction} of {directions}");
-            return Err(Error::Argument { argument: "direction", value, expected: "it is counted from 0" });
+            return Err(Error::argument("direction", value, "it is counted from 0"));
         }
         let of = |name, data, shape: &[usize]| -> Result<&[f32]> {
-            expect(name, data, &[&[directions], shape].concat())?;
+            let data = expect(name, data, &[&[directions], shape].concat())?;
             let one = data.len() / directions;
             Ok(&data[direction * one..][..one])
         };
         let bias = self.b.map(|b| of("b", b, &[2, rows])).transpose()?;
         let peepholes = self.p.map(|p| of("p", p, &[3, units])).transpose()?;
         Ok(LayerWeights {
-            weight: sizes.transposed(order, of("w", self.w, &[rows, features])?, features),
-            recurrent_weight: sizes.transposed(order, of("r", self.r, &[rows, units])?, units),
-            bias: bias.map(|b| {
-                let (input, recurrent) = b.split_at(rows);
-                sizes.joined(kind, order, input, recurrent)
-            }),
+            weight: gates.transposed(of("w", self.w, &[rows, features])?),
+            recurrent_weight: gates.transposed(of("r", self.r, &[rows, units])?),
+            bias: bias.map(|b| gates.joined(&b[..rows], &b[rows..])),
             peepholes: peepholes.map(|p| [0, 2, 1].map(|gate| &p[gate * units..][..units]).concat()),
         })
     }
 }
 
 /// Refuses data of another length than the shape's.
-fn expect(name: &str, data: &[f32], dims: &[usize]) -> Result<()> {
+fn expect<'a>(name: &str, data: &'a [f32], dims: &[usize]) -> Result<&'a [f32]> {
     let expected = TensorType::f32(Shape::new(dims)?);
     if expected.numel() == data.len() {
-        return Ok(());
+        return Ok(data);
     }
     Err(Error::Length { name: name.to_owned(), expected, found: data.len() })
 }
 
-struct Sizes {
+/// Where other weights have the gates of ours.
+struct Gates {
+    kind: CellKind,
     units: usize,
-    gates: usize,
-    columns: usize,
+    /// Their gate for each of ours.
+    order: Vec<usize>,
 }
 
-impl Sizes {
-    fn new(kind: CellKind, features: usize, units: usize) -> Result<Self> {
+impl Gates {
+    fn new(kind: CellKind, features: usize, units: usize, lstm: [usize; 4], gru: [usize; 3]) -> Result<Self> {
         at_least_one("features", features)?;
         at_least_one("units", units)?;
-        let gates = match kind {
-            CellKind::SimpleRnn => RecurrentCell::Simple,
-            CellKind::Lstm => RecurrentCell::Lstm,
-            CellKind::Gru(reset) => RecurrentCell::Gru(reset),
-        }
-        .gates();
-        Ok(Sizes { units, gates, columns: units.saturating_mul(gates) })
+        let order = match kind {
+            CellKind::SimpleRnn => vec![0],
+            CellKind::Lstm => lstm.to_vec(),
+            CellKind::Gru(_) => gru.to_vec(),
+        };
+        Ok(Gates { kind, units, order })
     }
 
-    /// The column of other weights that ours comes from; `order` has their gate for each of ours.
-    fn source(&self, order: &[usize], column: usize) -> usize {
-        order[column / self.units] * self.units + column % self.units
+    fn columns(&self) -> usize {
+        self.units.saturating_mul(self.order.len())
+    }
+
+    /// Whether the biases of input and recurrence stay apart: the reset gate comes between them.
+    fn are_apart(&self) -> bool {
+        self.kind == CellKind::Gru(GruReset::After)
+    }
+
+    /// The columns of other weights that ours come from.
+    fn sources(&self) -> impl Iterator<Item = usize> {
+        self.order.iter().flat_map(|gate| gate * self.units..(gate + 1) * self.units)
     }
 
     /// From `[gates units, n]` to `[n, gates units]`.
-    fn transposed(&self, order: &[usize], data: &[f32], n: usize) -> Vec<f32> {
-        let row = |k| (0..self.columns).map(move |column| data[self.source(order, column) * n + k]);
-        (0..n).flat_map(row).collect()
+    fn transposed(&self, data: &[f32]) -> Vec<f32> {
+        let n = data.len() / self.columns();
+        (0..n).flat_map(|k| self.sources().map(move |column| data[column * n + k])).collect()
     }
 
     /// `[.., gates units]` in our order.
-    fn reordered(&self, order: &[usize], data: &[f32]) -> Vec<f32> {
-        let row = |row: &[f32]| (0..self.columns).map(|c| row[self.source(order, c)]).collect::<Vec<_>>();
-        data.chunks(self.columns).flat_map(row).collect()
+    fn reordered(&self, data: &[f32]) -> Vec<f32> {
+        data.chunks(self.columns()).flat_map(|row| self.sources().map(|column| row[column])).collect()
     }
 
-    /// The biases of input and recurrence: side by side where the reset gate comes between them.
-    fn joined(&self, kind: CellKind, order: &[usize], input: &[f32], recurrent: &[f32]) -> Vec<f32> {
-        let (input, recurrent) = (self.reordered(order, input), self.reordered(order, recurrent));
-        match kind {
-            CellKind::Gru(GruReset::After) => [input, recurrent].concat(),
-            _ => input.iter().zip(&recurrent).map(|(a, b)| a + b).collect(),
+    /// The biases of input and recurrence: side by side, or their sum.
+    fn joined(&self, input: &[f32], recurrent: &[f32]) -> Vec<f32> {
+        let (input, recurrent) = (self.reordered(input), self.reordered(recurrent));
+        if self.are_apart() {
+            return [input, recurrent].concat();
         }
+        input.iter().zip(&recurrent).map(|(a, b)| a + b).collect()
     }
 }

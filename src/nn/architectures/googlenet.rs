@@ -4,43 +4,19 @@ use crate::nn::{
 };
 use crate::ops::Padding;
 
-/// The filters of an inception module, as table 1 of the paper lists them.
-struct Inception {
-    name: &'static str,
-    /// The 1x1 convolution.
-    single: usize,
-    /// The 1x1 reduction before the 3x3 convolution, and that.
-    triple: [usize; 2],
-    /// The 1x1 reduction before the 5x5 convolution, and that.
-    quintuple: [usize; 2],
-    /// The 1x1 projection after the pool.
-    pool: usize,
-}
-
-const fn inception(
-    name: &'static str,
-    single: usize,
-    triple: [usize; 2],
-    quintuple: [usize; 2],
-    pool: usize,
-) -> Inception {
-    Inception { name, single, triple, quintuple, pool }
-}
-
-const STAGE_3: [Inception; 2] = [
-    inception("inception_3a", 64, [96, 128], [16, 32], 32),
-    inception("inception_3b", 128, [128, 192], [32, 96], 64),
-];
-const STAGE_4: [Inception; 5] = [
-    inception("inception_4a", 192, [96, 208], [16, 48], 64),
-    inception("inception_4b", 160, [112, 224], [24, 64], 64),
-    inception("inception_4c", 128, [128, 256], [24, 64], 64),
-    inception("inception_4d", 112, [144, 288], [32, 64], 64),
-    inception("inception_4e", 256, [160, 320], [32, 128], 128),
-];
-const STAGE_5: [Inception; 2] = [
-    inception("inception_5a", 256, [160, 320], [32, 128], 128),
-    inception("inception_5b", 384, [192, 384], [48, 128], 128),
+/// The inception modules, as table 1 of the paper lists their filters: the 1x1 convolution; the 1x1
+/// reduction before the 3x3 convolution, and that; the 1x1 reduction before the 5x5 convolution, and
+/// that; the 1x1 projection after the pool.
+const MODULES: [(&str, [usize; 6]); 9] = [
+    ("inception_3a", [64, 96, 128, 16, 32, 32]),
+    ("inception_3b", [128, 128, 192, 32, 96, 64]),
+    ("inception_4a", [192, 96, 208, 16, 48, 64]),
+    ("inception_4b", [160, 112, 224, 24, 64, 64]),
+    ("inception_4c", [128, 128, 256, 24, 64, 64]),
+    ("inception_4d", [112, 144, 288, 32, 64, 64]),
+    ("inception_4e", [256, 160, 320, 32, 128, 128]),
+    ("inception_5a", [256, 160, 320, 32, 128, 128]),
+    ("inception_5b", [384, 192, 384, 48, 128, 128]),
 ];
 
 /// GoogLeNet, also called Inception v1 (Szegedy et al., Going deeper with convolutions, CVPR 2015),
@@ -52,8 +28,8 @@ const STAGE_5: [Inception; 2] = [
 pub fn googlenet(classes: usize) -> Model {
     let mut net = Network::new();
     let x = net.input();
-    let stages = trunk(&mut net, x);
-    let logits = head(&mut net, stages.last, classes);
+    let [.., last] = trunk(&mut net, x);
+    let logits = head(&mut net, last, classes);
     net.output(logits)
 }
 
@@ -75,21 +51,15 @@ pub fn googlenet(classes: usize) -> Model {
 pub fn googlenet_with_auxiliary(classes: usize) -> Model {
     let mut net = Network::new();
     let x = net.input();
-    let stages = trunk(&mut net, x);
-    let first = net.add(auxiliary(classes).named("auxiliary_1"), stages.module_4a);
-    let second = net.add(auxiliary(classes).named("auxiliary_2"), stages.module_4d);
-    let logits = head(&mut net, stages.last, classes);
+    let [module_4a, module_4d, last] = trunk(&mut net, x);
+    let first = net.add(auxiliary(classes).named("auxiliary_1"), module_4a);
+    let second = net.add(auxiliary(classes).named("auxiliary_2"), module_4d);
+    let logits = head(&mut net, last, classes);
     net.outputs([logits, first, second])
 }
 
-/// Where the classifiers begin.
-struct Stages {
-    module_4a: Node,
-    module_4d: Node,
-    last: Node,
-}
-
-fn trunk(net: &mut Network, x: Node) -> Stages {
+/// The outputs of modules 4a, 4d and 5b, where the classifiers begin.
+fn trunk(net: &mut Network, x: Node) -> [Node; 3] {
     let pool = || MaxPool2d::new(3).stride(2).ceil_mode();
     let stem = Sequential::new()
         .add(conv(64, 7).stride(2).named("conv1"))
@@ -100,19 +70,14 @@ fn trunk(net: &mut Network, x: Node) -> Stages {
         .add(LocalResponseNorm::new(5))
         .add(pool());
     let mut x = net.add(stem.named("stem"), x);
-    for module in &STAGE_3 {
-        x = module.add_to(net, x);
-    }
-    x = net.add(pool(), x);
-    let [a, b, c, d, e] = &STAGE_4;
-    let module_4a = a.add_to(net, x);
-    let module_4d = [b, c, d].into_iter().fold(module_4a, |x, module| module.add_to(net, x));
-    x = e.add_to(net, module_4d);
-    x = net.add(pool(), x);
-    for module in &STAGE_5 {
-        x = module.add_to(net, x);
-    }
-    Stages { module_4a, module_4d, last: x }
+    let outputs = MODULES.map(|(name, filters)| {
+        if ["inception_4a", "inception_5a"].contains(&name) {
+            x = net.add(pool(), x);
+        }
+        x = net.add(inception(filters).named(name), x);
+        x
+    });
+    [outputs[2], outputs[5], outputs[8]]
 }
 
 fn head(net: &mut Network, x: Node, classes: usize) -> Node {
@@ -139,23 +104,17 @@ fn conv(filters: usize, kernel: usize) -> Conv2d {
     Conv2d::new(filters, kernel).padding(padding).activation(Activation::Relu)
 }
 
-impl Inception {
-    /// Places the module: four branches side by side.
-    fn add_to(&self, net: &mut Network, x: Node) -> Node {
-        net.add(self.model().named(self.name), x)
-    }
-
-    fn model(&self) -> Model {
-        let mut net = Network::new();
-        let x = net.input();
-        let a = net.add(conv(self.single, 1).named("conv1x1"), x);
-        let b = net.add(conv(self.triple[0], 1).named("conv3x3_reduce"), x);
-        let b = net.add(conv(self.triple[1], 3).named("conv3x3"), b);
-        let c = net.add(conv(self.quintuple[0], 1).named("conv5x5_reduce"), x);
-        let c = net.add(conv(self.quintuple[1], 5).named("conv5x5"), c);
-        let d = net.add(MaxPool2d::new(3).stride(1).padding(Padding::symmetric(1)), x);
-        let d = net.add(conv(self.pool, 1).named("pool_projection"), d);
-        let y = net.add(Concat::channels(), [a, b, c, d]);
-        net.output(y)
-    }
+/// Four branches side by side.
+fn inception([single, reduced_3, triple, reduced_5, quintuple, projected]: [usize; 6]) -> Model {
+    let mut net = Network::new();
+    let x = net.input();
+    let a = net.add(conv(single, 1).named("conv1x1"), x);
+    let b = net.add(conv(reduced_3, 1).named("conv3x3_reduce"), x);
+    let b = net.add(conv(triple, 3).named("conv3x3"), b);
+    let c = net.add(conv(reduced_5, 1).named("conv5x5_reduce"), x);
+    let c = net.add(conv(quintuple, 5).named("conv5x5"), c);
+    let d = net.add(MaxPool2d::new(3).stride(1).padding(Padding::symmetric(1)), x);
+    let d = net.add(conv(projected, 1).named("pool_projection"), d);
+    let y = net.add(Concat::channels(), [a, b, c, d]);
+    net.output(y)
 }

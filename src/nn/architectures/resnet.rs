@@ -2,7 +2,7 @@ use crate::error::Result;
 use crate::graph::{Init, Value};
 use crate::nn::{
     Activation, Add, BatchNorm, Conv2d, Dense, GlobalAvgPool2d, Layer, LayerContext, MaxPool2d, Model,
-    Network, Node, Sequential, image,
+    Network, Sequential, image,
 };
 use crate::ops::{Padding, SliceRange};
 
@@ -12,12 +12,12 @@ use crate::ops::{Padding, SliceRange};
 /// Blocks of two 3x3 convolutions, each with batch normalisation and without a bias; projections
 /// where a block changes the shape (option B of the paper); He initialisation.
 pub fn resnet18(classes: usize) -> Model {
-    imagenet(classes, Block::Basic, [2, 2, 2, 2])
+    imagenet(classes, BASIC, [2, 2, 2, 2])
 }
 
 /// ResNet-34, of the same blocks as [`resnet18`]: 21,797,672 parameters with 1,000 classes.
 pub fn resnet34(classes: usize) -> Model {
-    imagenet(classes, Block::Basic, [3, 4, 6, 3])
+    imagenet(classes, BASIC, [3, 4, 6, 3])
 }
 
 /// ResNet-50, of bottleneck blocks: a 1x1 convolution that reduces the channels, a 3x3 and a 1x1
@@ -26,17 +26,17 @@ pub fn resnet34(classes: usize) -> Model {
 /// The first 1x1 convolution of a block has the stride, as in the paper; some later
 /// implementations put it on the 3x3.
 pub fn resnet50(classes: usize) -> Model {
-    imagenet(classes, Block::Bottleneck, [3, 4, 6, 3])
+    imagenet(classes, BOTTLENECK, [3, 4, 6, 3])
 }
 
 /// ResNet-101, of the same blocks as [`resnet50`]: 44,549,160 parameters with 1,000 classes.
 pub fn resnet101(classes: usize) -> Model {
-    imagenet(classes, Block::Bottleneck, [3, 4, 23, 3])
+    imagenet(classes, BOTTLENECK, [3, 4, 23, 3])
 }
 
 /// ResNet-152, of the same blocks as [`resnet50`]: 60,192,808 parameters with 1,000 classes.
 pub fn resnet152(classes: usize) -> Model {
-    imagenet(classes, Block::Bottleneck, [3, 8, 36, 3])
+    imagenet(classes, BOTTLENECK, [3, 8, 36, 3])
 }
 
 /// What passes by a block that halves the image and doubles the channels.
@@ -54,18 +54,7 @@ pub enum Shortcut {
 /// CIFAR-10's: `6n + 2` layers, three stages of `n` blocks with 16, 32 and 64 filters. The paper
 /// takes identity shortcuts.
 pub fn resnet_cifar(n: usize, classes: usize, shortcut: Shortcut) -> Model {
-    let mut model =
-        Sequential::new().add(conv(16, 3, 1).named("conv1")).add(BatchNorm::new()).add(Activation::Relu);
-    let mut channels = 16;
-    for (stage, filters) in [16, 32, 64].into_iter().enumerate() {
-        for index in 0..n {
-            let stride = if stage > 0 && index == 0 { 2 } else { 1 };
-            let block = residual(Block::Basic, filters, stride, channels != filters, shortcut);
-            model = model.add(block.named(&format!("conv{}_{}", stage + 2, index + 1)));
-            channels = filters;
-        }
-    }
-    model.add(GlobalAvgPool2d).add(classifier(classes)).into()
+    stages(stem(16, 3, 1), 16, BASIC, &[n; 3], shortcut, classes)
 }
 
 /// [`resnet_cifar`] with three blocks in a stage and identity shortcuts: 20 layers, 269,722
@@ -74,44 +63,52 @@ pub fn resnet20(classes: usize) -> Model {
     resnet_cifar(3, classes, Shortcut::Identity)
 }
 
-/// The two kinds of blocks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Block {
-    Basic,
-    Bottleneck,
+/// The convolutions of a block.
+#[derive(Clone, Copy, Debug)]
+struct Block {
+    /// The kernels of those before the last one.
+    inner: &'static [usize],
+    last: usize,
+    /// Output channels for each filter.
+    expansion: usize,
 }
 
-impl Block {
-    /// Output channels for each filter.
-    fn expansion(self) -> usize {
-        match self {
-            Block::Basic => 1,
-            Block::Bottleneck => 4,
-        }
-    }
-}
+const BASIC: Block = Block { inner: &[3], last: 3, expansion: 1 };
+const BOTTLENECK: Block = Block { inner: &[1, 3], last: 1, expansion: 4 };
 
 fn imagenet(classes: usize, block: Block, counts: [usize; 4]) -> Model {
-    let mut model = Sequential::new()
-        .add(conv(64, 7, 2).named("conv1"))
-        .add(BatchNorm::new())
-        .add(Activation::Relu)
-        .add(MaxPool2d::new(3).stride(2).padding(Padding::symmetric(1)));
-    let mut channels = 64;
-    for (stage, (count, filters)) in counts.into_iter().zip([64, 128, 256, 512]).enumerate() {
+    let stem = stem(64, 7, 2).add(MaxPool2d::new(3).stride(2).padding(Padding::symmetric(1)));
+    stages(stem, 64, block, &counts, Shortcut::Projection, classes)
+}
+
+/// What comes before the first block.
+fn stem(filters: usize, kernel: usize, stride: usize) -> Sequential {
+    let conv = conv(filters, kernel, stride).named("conv1");
+    Sequential::new().add(conv).add(BatchNorm::new()).add(Activation::Relu)
+}
+
+/// Stages of so many blocks after a stem, the first one with as many filters as that, each later one with
+/// twice those of the one before; and the classifier.
+fn stages(
+    mut model: Sequential,
+    filters: usize,
+    block: Block,
+    counts: &[usize],
+    shortcut: Shortcut,
+    classes: usize,
+) -> Model {
+    let mut channels = filters;
+    for (stage, &count) in counts.iter().enumerate() {
+        let filters = filters << stage;
         for index in 0..count {
             let stride = if stage > 0 && index == 0 { 2 } else { 1 };
-            let output = filters * block.expansion();
-            let residual = residual(block, filters, stride, channels != output, Shortcut::Projection);
+            let output = filters * block.expansion;
+            let residual = residual(block, filters, stride, channels != output, shortcut);
             model = model.add(residual.named(&format!("conv{}_{}", stage + 2, index + 1)));
             channels = output;
         }
     }
-    model.add(GlobalAvgPool2d).add(classifier(classes)).into()
-}
-
-fn classifier(classes: usize) -> Dense {
-    Dense::new(classes).weight_init(Init::HeNormal)
+    model.add(GlobalAvgPool2d).add(Dense::new(classes).weight_init(Init::HeNormal)).into()
 }
 
 /// A convolution of an odd kernel, padded to keep height and width but for the stride.
@@ -127,26 +124,15 @@ fn conv(filters: usize, kernel: usize, stride: usize) -> Conv2d {
 fn residual(block: Block, filters: usize, stride: usize, widens: bool, shortcut: Shortcut) -> Model {
     let mut net = Network::new();
     let x = net.input();
-    let normalised = |net: &mut Network, conv: Conv2d, x: Node| {
-        let y = net.add(conv, x);
-        net.add(BatchNorm::new(), y)
-    };
-    let rectified = |net: &mut Network, conv: Conv2d, x: Node| {
-        let y = normalised(net, conv, x);
-        net.add(Activation::Relu, y)
-    };
-    let output = filters * block.expansion();
-    let y = match block {
-        Block::Basic => {
-            let y = rectified(&mut net, conv(filters, 3, stride), x);
-            normalised(&mut net, conv(output, 3, 1), y)
-        }
-        Block::Bottleneck => {
-            let y = rectified(&mut net, conv(filters, 1, stride), x);
-            let y = rectified(&mut net, conv(filters, 3, 1), y);
-            normalised(&mut net, conv(output, 1, 1), y)
-        }
-    };
+    let output = filters * block.expansion;
+    let mut y = x;
+    for (index, &kernel) in block.inner.iter().enumerate() {
+        y = net.add(conv(filters, kernel, if index == 0 { stride } else { 1 }), y);
+        y = net.add(BatchNorm::new(), y);
+        y = net.add(Activation::Relu, y);
+    }
+    y = net.add(conv(output, block.last, 1), y);
+    y = net.add(BatchNorm::new(), y);
     let past = match shortcut {
         _ if !widens && stride == 1 => x,
         Shortcut::Identity => net.add(PaddedShortcut { channels: output, stride }, x),
