@@ -57,12 +57,10 @@ pub fn compare(got: &[f64], want: &[f64], bound: &[f64]) -> Comparison {
     elements.fold(Comparison::exact(), |worst, (index, ((&got, &want), &bound))| {
         let want = if want.abs() > f64::from(f32::MAX) { f64::from(want as f32) } else { want };
         let same = got == want || (got.is_nan() && want.is_nan());
-        let error = if same {
-            0.0
-        } else if got.is_finite() && want.is_finite() {
-            (got - want).abs()
-        } else {
-            f64::INFINITY
+        let error = match (got - want).abs() {
+            _ if same => 0.0,
+            error if error.is_nan() => f64::INFINITY,
+            error => error,
         };
         let bound = if bound >= 0.0 { bound.max(f64::MIN_POSITIVE) } else { f64::MIN_POSITIVE };
         worst.worse_of(Comparison { index, got, want, error, bound })

@@ -157,17 +157,6 @@ impl RandomTranslation {
         /// What shows where the image has left: [`FillMode::Reflect`] by default.
         fill: FillMode => fill;
     }
-
-    fn options(&self, image: [usize; 2]) -> Result<AffineOptions> {
-        let pixels = match self.distance {
-            Distance::Pixels(pixels) => pixels,
-            Distance::Share(shares) => {
-                shares.iter().try_for_each(|&share| Setting::share("factor", share).check())?;
-                [0, 1].map(|axis| (f64::from(shares[axis]) * image[axis] as f64).round() as usize)
-            }
-        };
-        Ok(AffineOptions::new().shift(pixels).fill(self.fill))
-    }
 }
 
 impl RandomCrop {
@@ -318,7 +307,15 @@ one_input! {
 
     RandomTranslation, "random_translation", |layer, cx, x| {
         let [_, _, height, width] = image(cx.graph().shape(x)?)?;
-        affine(cx, x, &layer.options([height, width])?)
+        let pixels = match layer.distance {
+            Distance::Pixels(pixels) => pixels,
+            Distance::Share([up, left]) => {
+                Setting::share("factor", up).check()?;
+                Setting::share("factor", left).check()?;
+                [(up, height), (left, width)].map(|(share, of)| (f64::from(share) * of as f64).round() as usize)
+            }
+        };
+        affine(cx, x, &AffineOptions::new().shift(pixels).fill(layer.fill))
     };
 
     RandomCrop, "random_crop", |layer, cx, x| {

@@ -84,7 +84,15 @@ impl<'a> LayerContext<'a> {
         let before = held(self.graph);
         let outputs = layer.record_all(self, inputs);
         let outputs = self.graph.located(layer.kind(), self.fits(inputs).and(outputs))?;
-        pass_lengths_on(self.graph, layer, inputs, &outputs);
+        // Of a layer that works step by step, the outputs have the lengths of its input.
+        if layer.keeps_steps()
+            && let Some(lengths) = inputs.iter().find_map(|&x| self.lengths(x))
+        {
+            for &output in &outputs {
+                let lengths = self.lengths(output).unwrap_or(lengths);
+                self.set_lengths(output, lengths);
+            }
+        }
         let after = held(self.graph);
         let recording = self.graph.recording();
         let values = (before.0..after.0).map(|index| recording.value(index));
@@ -382,18 +390,6 @@ impl<'a> LayerContext<'a> {
         };
         self.names.insert(name.clone());
         Ok(name)
-    }
-}
-
-/// Gives the outputs of a layer that works step by step the lengths of its input.
-fn pass_lengths_on(graph: &mut Graph, layer: &dyn Layer, inputs: &[Value], outputs: &[Value]) {
-    let Some(lengths) = inputs.iter().find_map(|&x| graph.lengths(x)).filter(|_| layer.keeps_steps()) else {
-        return;
-    };
-    for &output in outputs {
-        if graph.lengths(output).is_none() {
-            graph.set_lengths(output, lengths);
-        }
     }
 }
 

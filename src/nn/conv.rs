@@ -1,9 +1,9 @@
 //! Convolutions.
 
+use super::macros::one_input;
 use super::weights::{Weights, at_least_one, weight_methods};
-use super::{Layer, LayerContext, LayerSpec, UnitFlow, image, unit_flow};
+use super::{dims, image, unit_flow};
 use crate::error::{Error, Result};
-use crate::graph::Value;
 use crate::ops::{ConvOptions, Padding, Pair};
 
 /// Filters sliding over images: [`Graph::conv2d`](crate::Graph::conv2d).
@@ -187,93 +187,54 @@ fn check_groups(filters: usize, channels: usize, ConvOptions { groups, .. }: Con
     Err(Error::argument("groups", value, "it must divide both"))
 }
 
-impl Layer for Conv2d {
-    fn kind(&self) -> &'static str {
-        "conv2d"
-    }
-
-    fn units(&self) -> UnitFlow {
-        unit_flow::own(self.filters, self.options.groups, [0, 1])
-    }
-
-    fn with_units(&self, filters: usize) -> Option<LayerSpec> {
-        Some(Conv2d { filters, ..self.clone() }.into())
-    }
-
-    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
-        let x = cx.one(inputs)?;
+one_input! {
+    Conv2d, "conv2d",
+    units: |layer| unit_flow::own(layer.filters, layer.options.groups, [0, 1]),
+    with_units: |layer, filters| Conv2d { filters, ..layer.clone() },
+    |layer, cx, x| {
         let [_, channels, ..] = image(cx.graph().shape(x)?)?;
-        let &Conv2d { filters, kernel: Pair([kh, kw]), options, .. } = self;
+        let &Conv2d { filters, kernel: Pair([kh, kw]), options, .. } = layer;
         let groups = check_groups(filters, channels, options)?;
-        let w = self.weights.weight(cx, [filters, channels / groups, kh, kw], &[1, 2, 3])?;
-        let bias = self.weights.bias(cx, filters)?;
+        let w = layer.weights.weight(cx, [filters, channels / groups, kh, kw], &[1, 2, 3])?;
+        let bias = layer.weights.bias(cx, filters)?;
         let y = cx.graph().conv2d(x, w, bias, options)?;
-        self.weights.activation.apply(cx.graph(), y, 1)
-    }
-}
+        layer.weights.activation.apply(cx.graph(), y, 1)
+    };
 
-impl Layer for DepthwiseConv2d {
-    fn kind(&self) -> &'static str {
-        "depthwise_conv2d"
-    }
-
-    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
-        let x = cx.one(inputs)?;
+    DepthwiseConv2d, "depthwise_conv2d", |layer, cx, x| {
         let [_, channels, ..] = image(cx.graph().shape(x)?)?;
-        at_least_one("multiplier", self.multiplier)?;
-        let (filters, Pair([kh, kw])) = (channels.saturating_mul(self.multiplier), self.kernel);
-        let w = self.weights.weight(cx, [filters, 1, kh, kw], &[1, 2, 3])?;
-        let bias = self.weights.bias(cx, filters)?;
-        let y = cx.graph().conv2d(x, w, bias, self.options.groups(channels))?;
-        self.weights.activation.apply(cx.graph(), y, 1)
-    }
-}
+        at_least_one("multiplier", layer.multiplier)?;
+        let (filters, Pair([kh, kw])) = (channels.saturating_mul(layer.multiplier), layer.kernel);
+        let w = layer.weights.weight(cx, [filters, 1, kh, kw], &[1, 2, 3])?;
+        let bias = layer.weights.bias(cx, filters)?;
+        let y = cx.graph().conv2d(x, w, bias, layer.options.groups(channels))?;
+        layer.weights.activation.apply(cx.graph(), y, 1)
+    };
 
-impl Layer for ConvTranspose2d {
-    fn kind(&self) -> &'static str {
-        "conv_transpose2d"
-    }
-
-    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
-        let x = cx.one(inputs)?;
+    ConvTranspose2d, "conv_transpose2d", |layer, cx, x| {
         let [_, channels, ..] = image(cx.graph().shape(x)?)?;
-        let &ConvTranspose2d { filters, kernel: Pair([kh, kw]), options, .. } = self;
+        let &ConvTranspose2d { filters, kernel: Pair([kh, kw]), options, .. } = layer;
         let groups = check_groups(filters, channels, options)?;
         let shape = [channels, filters / groups, kh, kw];
-        let w = cx.parameter("weight", shape, self.weights.weight_init.clone());
+        let w = cx.parameter("weight", shape, layer.weights.weight_init.clone());
         // A filter sees the channels of its group only.
         let view = [groups, channels / groups, filters / groups, kh, kw];
-        self.weights.weight.apply(cx, w, view, &[1, 3, 4])?;
-        let bias = self.weights.bias(cx, filters)?;
-        let y = cx.graph().conv_transpose2d(x, w, bias, options, self.output_padding)?;
-        self.weights.activation.apply(cx.graph(), y, 1)
-    }
-}
+        layer.weights.weight.apply(cx, w, view, &[1, 3, 4])?;
+        let bias = layer.weights.bias(cx, filters)?;
+        let y = cx.graph().conv_transpose2d(x, w, bias, options, layer.output_padding)?;
+        layer.weights.activation.apply(cx.graph(), y, 1)
+    };
 
-impl Layer for Conv1d {
-    fn kind(&self) -> &'static str {
-        "conv1d"
-    }
-
-    fn units(&self) -> UnitFlow {
-        unit_flow::own(self.filters, self.options.groups, [0, 1])
-    }
-
-    fn with_units(&self, filters: usize) -> Option<LayerSpec> {
-        Some(Conv1d { filters, ..self.clone() }.into())
-    }
-
-    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
-        let x = cx.one(inputs)?;
-        let shape = cx.graph().shape(x)?;
-        let &[_, channels, _] = shape.dims() else {
-            return Err(Error::Rank { shape, expected: "3 ([batch, channels, length])" });
-        };
-        let &Conv1d { filters, kernel, options, .. } = self;
+    Conv1d, "conv1d",
+    units: |layer| unit_flow::own(layer.filters, layer.options.groups, [0, 1]),
+    with_units: |layer, filters| Conv1d { filters, ..layer.clone() },
+    |layer, cx, x| {
+        let [_, channels, _] = dims(cx.graph().shape(x)?, "3 ([batch, channels, length])")?;
+        let &Conv1d { filters, kernel, options, .. } = layer;
         let groups = check_groups(filters, channels, options)?;
-        let w = self.weights.weight(cx, [filters, channels / groups, kernel], &[1, 2])?;
-        let bias = self.weights.bias(cx, filters)?;
+        let w = layer.weights.weight(cx, [filters, channels / groups, kernel], &[1, 2])?;
+        let bias = layer.weights.bias(cx, filters)?;
         let y = cx.graph().conv1d(x, w, bias, options)?;
-        self.weights.activation.apply(cx.graph(), y, 1)
-    }
+        layer.weights.activation.apply(cx.graph(), y, 1)
+    };
 }

@@ -1,7 +1,7 @@
+use super::UnitFlow;
+use super::macros::one_input;
 use super::weights::{Weights, at_least_one, weight_methods};
-use super::{Layer, LayerContext, LayerSpec, UnitFlow};
-use crate::error::{Error, Result};
-use crate::graph::Value;
+use crate::error::Error;
 
 /// A fully connected layer: `y = f(x w + b)` along the last axis.
 ///
@@ -29,21 +29,20 @@ impl Dense {
 
 weight_methods!(Dense);
 
-impl Layer for Dense {
-    fn kind(&self) -> &'static str {
-        "dense"
-    }
-
-    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
-        let x = cx.one(inputs)?;
-        at_least_one("units", self.units)?;
+one_input! {
+    Dense, "dense",
+    units: |layer| UnitFlow::Own { count: layer.units, outputs: 1, inputs: 0 },
+    with_units: |layer, units| Dense { units, ..layer.clone() },
+    keeps_steps: |_| true,
+    |layer, cx, x| {
+        at_least_one("units", layer.units)?;
         let shape = cx.graph().shape(x)?;
         let (&features, lead) = match shape.dims().split_last() {
             Some((features, lead)) if !lead.is_empty() => (features, lead),
             _ => return Err(Error::Rank { shape, expected: "at least 2 ([batch, .., features])" }),
         };
-        let w = self.weights.weight(cx, [features, self.units], &[0])?;
-        let b = self.weights.bias(cx, self.units)?;
+        let w = layer.weights.weight(cx, [features, layer.units], &[0])?;
+        let b = layer.weights.bias(cx, layer.units)?;
         let g = cx.graph();
         // One product of all rows, whatever the dimensions before the last.
         let rows = if lead.len() == 1 { x } else { g.reshape(x, [lead.iter().product(), features])? };
@@ -52,20 +51,8 @@ impl Layer for Dense {
             y = g.add(y, b)?;
         }
         if lead.len() > 1 {
-            y = g.reshape(y, shape.with_dim(lead.len(), self.units))?;
+            y = g.reshape(y, shape.with_dim(lead.len(), layer.units))?;
         }
-        self.weights.activation.apply(g, y, -1)
-    }
-
-    fn units(&self) -> UnitFlow {
-        UnitFlow::Own { count: self.units, outputs: 1, inputs: 0 }
-    }
-
-    fn with_units(&self, units: usize) -> Option<LayerSpec> {
-        Some(Dense { units, ..self.clone() }.into())
-    }
-
-    fn keeps_steps(&self) -> bool {
-        true
-    }
+        layer.weights.activation.apply(g, y, -1)
+    };
 }

@@ -1,10 +1,13 @@
 //! What the layers repeat: `Layer` for one input.
 
-/// A layer of one input: its kind, how its units flow if they do, whether it treats each step by itself,
-/// and what it records.
+/// A layer of one input: its kind, how its units flow if they do, the layer with another number of them,
+/// whether it treats each step by itself, and what it records.
 macro_rules! one_input {
     ($(
-        $layer:ty, $kind:literal, $(units: $units:expr,)? $(keeps_steps: $steps:literal,)?
+        $layer:ty, $kind:literal,
+        $(units: |$own:pat_param| $flow:expr,)?
+        $(with_units: |$old:pat_param, $units:ident| $resized:expr,)?
+        $(keeps_steps: |$stepwise:pat_param| $steps:expr,)?
         |$this:pat_param, $cx:ident, $x:ident| $body:expr;
     )+) => {$(
         impl $crate::nn::Layer for $layer {
@@ -14,12 +17,21 @@ macro_rules! one_input {
 
             $(
                 fn units(&self) -> $crate::nn::UnitFlow {
-                    $units
+                    let $own = self;
+                    $flow
+                }
+            )?
+
+            $(
+                fn with_units(&self, $units: usize) -> Option<$crate::nn::LayerSpec> {
+                    let $old = self;
+                    Some($resized.into())
                 }
             )?
 
             $(
                 fn keeps_steps(&self) -> bool {
+                    let $stepwise = self;
                     $steps
                 }
             )?

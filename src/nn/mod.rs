@@ -107,6 +107,10 @@ use crate::shape::Shape;
 
 /// The dimensions of an image: batch, channels, height and width.
 fn image(shape: Shape) -> Result<[usize; 4]> {
-    let expected = "4 ([batch, channels, height, width])";
-    <[usize; 4]>::try_from(shape.dims()).map_err(|_| Error::Rank { shape, expected })
+    dims(shape, "4 ([batch, channels, height, width])")
+}
+
+/// The dimensions of a shape that has as many as expected.
+fn dims<const N: usize>(shape: Shape, expected: &'static str) -> Result<[usize; N]> {
+    shape.dims().try_into().map_err(|_| Error::Rank { shape, expected })
 }

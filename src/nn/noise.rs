@@ -58,17 +58,17 @@ impl GaussianNoise {
 
 // A mistake shows in evaluation too, where nothing is recorded.
 one_input! {
-    Dropout, "dropout", units: UnitFlow::Kept, keeps_steps: true, |layer, cx, x| {
+    Dropout, "dropout", units: |_| UnitFlow::Kept, keeps_steps: |_| true, |layer, cx, x| {
         Setting::decay("rate", layer.rate).check()?;
         cx.in_training(x, |g| g.dropout(x, layer.rate))
     };
 
-    SpatialDropout, "spatial_dropout", units: UnitFlow::Kept, keeps_steps: true, |layer, cx, x| {
+    SpatialDropout, "spatial_dropout", units: |_| UnitFlow::Kept, keeps_steps: |_| true, |layer, cx, x| {
         Setting::decay("rate", layer.rate).check()?;
         cx.in_training(x, |g| g.spatial_dropout(x, layer.rate))
     };
 
-    GaussianNoise, "gaussian_noise", units: UnitFlow::Kept, keeps_steps: true, |layer, cx, x| {
+    GaussianNoise, "gaussian_noise", units: |_| UnitFlow::Kept, keeps_steps: |_| true, |layer, cx, x| {
         Setting::not_negative("std", layer.std).check()?;
         cx.in_training(x, |g| g.gaussian_noise(x, layer.std))
     };

@@ -1,7 +1,7 @@
 //! Normalisations.
 
 use super::macros::one_input;
-use super::{Layer, LayerContext, Mode, UnitFlow};
+use super::{LayerContext, Mode, UnitFlow};
 use crate::error::{Error, Result};
 use crate::graph::{Init, Value};
 use crate::shape::Shape;
@@ -181,7 +181,7 @@ fn per_channel(shape: Shape) -> Result<Shape> {
 }
 
 one_input! {
-    BatchNorm, "batch_norm", units: UnitFlow::Kept, |layer, cx, x| {
+    BatchNorm, "batch_norm", units: |_| UnitFlow::Kept, |layer, cx, x| {
         let channels = per_channel(cx.graph().shape(x)?)?;
         let (scale, shift) = layer.form.declare(cx, channels);
         let mean = cx.state("running_mean", channels, Init::Zeros);
@@ -195,31 +195,18 @@ one_input! {
             g.batch_norm_inference(x, scale, shift, mean, variance, epsilon)
         }
     };
-}
 
-impl Layer for LayerNorm {
-    fn kind(&self) -> &'static str {
-        "layer_norm"
-    }
-
-    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
-        let x = cx.one(inputs)?;
+    LayerNorm, "layer_norm", keeps_steps: |layer| layer.axis == -1 || layer.axis > 1, |layer, cx, x| {
         let shape = cx.graph().shape(x)?;
-        let axis = shape.axis(self.axis)?;
+        let axis = shape.axis(layer.axis)?;
         if axis == 0 {
             let expected = "an example is normalised over axes other than the batch";
-            return Err(Error::argument("axis", self.axis, expected));
+            return Err(Error::argument("axis", layer.axis, expected));
         }
-        let (scale, shift) = self.form.declare(cx, Shape::new(&shape.dims()[axis..])?);
-        cx.graph().layer_norm(x, axis as isize, scale, shift, self.form.epsilon)
-    }
+        let (scale, shift) = layer.form.declare(cx, Shape::new(&shape.dims()[axis..])?);
+        cx.graph().layer_norm(x, axis as isize, scale, shift, layer.form.epsilon)
+    };
 
-    fn keeps_steps(&self) -> bool {
-        self.axis == -1 || self.axis > 1
-    }
-}
-
-one_input! {
     GroupNorm, "group_norm", |layer, cx, x| {
         let channels = per_channel(cx.graph().shape(x)?)?;
         let (scale, shift) = layer.form.declare(cx, channels);

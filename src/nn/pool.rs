@@ -103,22 +103,22 @@ impl AvgPool2d {
 }
 
 one_input! {
-    MaxPool2d, "max_pool2d", units: UnitFlow::Kept, |layer, cx, x| {
+    MaxPool2d, "max_pool2d", units: |_| UnitFlow::Kept, |layer, cx, x| {
         image(cx.graph().shape(x)?)?;
         cx.graph().max_pool2d(x, layer.0)
     };
 
-    AvgPool2d, "avg_pool2d", units: UnitFlow::Kept, |layer, cx, x| {
+    AvgPool2d, "avg_pool2d", units: |_| UnitFlow::Kept, |layer, cx, x| {
         image(cx.graph().shape(x)?)?;
         cx.graph().avg_pool2d(x, layer.0)
     };
 
-    GlobalAvgPool2d, "global_avg_pool2d", units: UnitFlow::Kept, |_, cx, x| {
+    GlobalAvgPool2d, "global_avg_pool2d", units: |_| UnitFlow::Kept, |_, cx, x| {
         image(cx.graph().shape(x)?)?;
         cx.graph().global_avg_pool2d(x)
     };
 
-    GlobalMaxPool2d, "global_max_pool2d", units: UnitFlow::Kept, |_, cx, x| {
+    GlobalMaxPool2d, "global_max_pool2d", units: |_| UnitFlow::Kept, |_, cx, x| {
         image(cx.graph().shape(x)?)?;
         cx.graph().global_max_pool2d(x)
     };

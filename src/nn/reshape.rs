@@ -1,8 +1,8 @@
 //! Layers that change the shape only.
 
-use super::UnitFlow;
 use super::macros::one_input;
 use super::weights::at_least_one;
+use super::{UnitFlow, dims};
 use crate::error::Error;
 use crate::ops::Pair;
 use crate::shape::Shape;
@@ -85,7 +85,7 @@ impl ZeroPad2d {
 }
 
 one_input! {
-    Flatten, "flatten", units: UnitFlow::Flattened, |_, cx, x| cx.graph().flatten(x);
+    Flatten, "flatten", units: |_| UnitFlow::Flattened, |_, cx, x| cx.graph().flatten(x);
 
     Reshape, "reshape", |layer, cx, x| {
         let from = cx.graph().shape(x)?;
@@ -97,10 +97,7 @@ one_input! {
 
     RepeatVector, "repeat_vector", |layer, cx, x| {
         at_least_one("n", layer.n)?;
-        let shape = cx.graph().shape(x)?;
-        let &[batch, features] = shape.dims() else {
-            return Err(Error::Rank { shape, expected: "2 ([batch, features])" });
-        };
+        let [batch, features] = dims(cx.graph().shape(x)?, "2 ([batch, features])")?;
         let one = cx.graph().reshape(x, [batch, 1, features])?;
         cx.graph().broadcast_to(one, [batch, layer.n, features])
     };

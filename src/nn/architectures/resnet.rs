@@ -1,8 +1,8 @@
-use crate::error::Result;
-use crate::graph::{Init, Value};
+use crate::graph::Init;
+use crate::nn::macros::one_input;
 use crate::nn::{
-    Activation, Add, BatchNorm, Conv2d, Dense, GlobalAvgPool2d, Layer, LayerContext, MaxPool2d, Model,
-    Network, Sequential, image,
+    Activation, Add, BatchNorm, Conv2d, Dense, GlobalAvgPool2d, Layer, MaxPool2d, Model, Network, Sequential,
+    image,
 };
 use crate::ops::{Padding, SliceRange};
 
@@ -153,18 +153,13 @@ struct PaddedShortcut {
     stride: usize,
 }
 
-impl Layer for PaddedShortcut {
-    fn kind(&self) -> &'static str {
-        "padded_shortcut"
-    }
-
-    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
-        let x = cx.one(inputs)?;
+one_input! {
+    PaddedShortcut, "padded_shortcut", |layer, cx, x| {
         let [n, c, h, w] = image(cx.graph().shape(x)?)?;
-        let step = self.stride;
+        let step = layer.stride;
         let sparse = |stop| SliceRange { start: 0, stop, step };
         let x = cx.graph().slice(x, &[(0..n).into(), (0..c).into(), sparse(h), sparse(w)])?;
-        let added = self.channels.saturating_sub(c);
+        let added = layer.channels.saturating_sub(c);
         cx.graph().pad(x, &[(0, 0), (0, added), (0, 0), (0, 0)], 0.0)
-    }
+    };
 }

@@ -36,11 +36,8 @@ impl Layer for SequenceLengths {
 
     fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
         let &[x, lengths] = inputs else {
-            return Err(Error::argument(
-                "inputs",
-                inputs.len(),
-                "this layer takes a sequence and its lengths",
-            ));
+            let expected = "this layer takes a sequence and its lengths";
+            return Err(Error::argument("inputs", inputs.len(), expected));
         };
         let (shape, found) = (cx.graph().shape(x)?, cx.graph().ty(lengths)?);
         let &[batch, _, ..] = shape.dims() else {

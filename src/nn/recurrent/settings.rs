@@ -4,7 +4,7 @@ use crate::dtype::DType;
 use crate::error::{Error, Result, Setting};
 use crate::graph::{Init, Value};
 use crate::nn::weights::{Restraint, at_least_one};
-use crate::nn::{LayerContext, Mode};
+use crate::nn::{LayerContext, Mode, dims};
 use crate::ops::{RecurrentCell, RecurrentOptions, RecurrentWeights, expect_dtype};
 use crate::shape::Shape;
 
@@ -67,11 +67,8 @@ impl Settings {
         Setting::decay("recurrent_dropout", self.recurrent_dropout).check()?;
         let ty = cx.graph().ty(x)?;
         expect_dtype("the sequence, which an embedding makes of indices,", ty, DType::F32)?;
-        let shape = ty.shape;
-        let &[batch, _, features] = shape.dims() else {
-            let expected = "3 ([batch, time, features], as return_sequences gives it to the next layer)";
-            return Err(Error::Rank { shape, expected });
-        };
+        let expected = "3 ([batch, time, features], as return_sequences gives it to the next layer)";
+        let [batch, _, features] = dims(ty.shape, expected)?;
         let lengths = cx.lengths(x).filter(|_| !self.ignore_lengths);
         let weights = self.declare(cx, features)?;
         let states = self.states(cx, batch, initial)?;
@@ -107,27 +104,20 @@ impl Settings {
         let shape = recurrent;
         let recurrent = cx.parameter("recurrent_weight", shape, self.recurrent_init.clone());
         self.recurrent.apply(cx, recurrent, shape, &[0])?;
-        let mut weights = RecurrentWeights::new(input, recurrent);
-        if self.has_bias {
-            let shape = self.cell.bias_shape(units);
-            let bias = cx.parameter("bias", shape, self.start_of_bias());
+        let shape = self.cell.bias_shape(units);
+        let bias = self.has_bias.then(|| cx.parameter("bias", shape, self.start_of_bias()));
+        if let Some(bias) = bias {
             self.bias.apply(cx, bias, shape, &[])?;
-            weights = weights.bias(bias);
         }
-        if self.peepholes {
-            weights = weights.peepholes(cx.parameter("peepholes", [3, units], Init::Zeros));
-        }
-        Ok(weights)
+        let peepholes = self.peepholes.then(|| cx.parameter("peepholes", [3, units], Init::Zeros));
+        Ok(RecurrentWeights { input, recurrent, bias, peepholes })
     }
 
     fn start_of_bias(&self) -> Init {
-        let units = self.units;
         match &self.bias_init {
             Some(init) => init.clone(),
             None if self.cell == RecurrentCell::Lstm && self.unit_forget_bias => {
-                let forget = units..2 * units;
-                let start = |i: usize| if forget.contains(&i) { 1.0 } else { 0.0 };
-                Init::Values((0..4 * units).map(start).collect())
+                Init::Values([0.0, 1.0, 0.0, 0.0].map(|start| vec![start; self.units]).concat())
             }
             None => Init::Zeros,
         }
