@@ -52,15 +52,8 @@ impl Graph {
         let data = &mut *self.data.borrow_mut();
         let of_step = data.context.phase == Phase::Update;
         let initial = f64::from(initial);
-        let info = ScalarInfo {
-            name: name.to_owned(),
-            dtype: DType::F32,
-            initial,
-            is_rate,
-            of_step,
-            retired: false,
-        };
-        data.scalars.push(info);
+        let (name, dtype, retired) = (name.to_owned(), DType::F32, false);
+        data.scalars.push(ScalarInfo { name, dtype, initial, is_rate, of_step, retired });
         Scalar(data.scalars.len() as u32 - 1)
     }
 

@@ -46,13 +46,29 @@ macro_rules! activations {
                 }
             }
 
-            fn name(self) -> &'static str {
+        }
+
+        impl Layer for Activation {
+            fn kind(&self) -> &'static str {
                 match self {
                     Activation::Linear => "linear",
                     $(Activation::$variant { .. } => stringify!($method),)+
                     Activation::Softmax => "softmax",
                     Activation::LogSoftmax => "log_softmax",
                 }
+            }
+
+            fn units(&self) -> UnitFlow {
+                UnitFlow::Kept
+            }
+
+            fn keeps_steps(&self) -> bool {
+                true
+            }
+
+            fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
+                let x = cx.one(inputs)?;
+                self.apply(cx.graph(), x, -1)
             }
         }
     };
@@ -74,23 +90,4 @@ activations! {
     Exp, exp ".";
     Step, step ", whose gradient is 0.";
     Clip(min: f32, max: f32), clip " to this range; `Clip(0.0, 6.0)` is ReLU6.";
-}
-
-impl Layer for Activation {
-    fn kind(&self) -> &'static str {
-        self.name()
-    }
-
-    fn units(&self) -> UnitFlow {
-        UnitFlow::Kept
-    }
-
-    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
-        let x = cx.one(inputs)?;
-        self.apply(cx.graph(), x, -1)
-    }
-
-    fn keeps_steps(&self) -> bool {
-        true
-    }
 }

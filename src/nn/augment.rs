@@ -174,17 +174,15 @@ impl RandomCrop {
     fn middle(&self, cx: &LayerContext<'_>, x: Value) -> Result<Value> {
         let [_, _, height, width] = image(cx.graph().shape(x)?)?;
         let mut middle = x;
-        for (axis, (has, wants)) in [(height, self.size[0]), (width, self.size[1])].into_iter().enumerate() {
-            let mut margins = [(0, 0); 4];
-            let missing = wants.saturating_sub(has);
-            // The first row, (has - wants) / 2 rounded down, is a negative one then.
-            margins[2 + axis] = (missing.div_ceil(2), missing / 2);
-            if missing > 0 {
+        for (axis, has, wants) in [(2, height, self.size[0]), (3, width, self.size[1])] {
+            if has < wants {
+                let (missing, mut margins) = (wants - has, [(0, 0); 4]);
+                // The first row, (has - wants) / 2 rounded down, is a negative one.
+                margins[axis] = (missing.div_ceil(2), missing / 2);
                 middle = cx.graph().pad(middle, &margins, 0.0)?;
-            }
-            let first = has.saturating_sub(wants) / 2;
-            if has > wants {
-                middle = cx.graph().slice_axis(middle, 2 + axis as isize, first..first + wants)?;
+            } else if has > wants {
+                let first = (has - wants) / 2;
+                middle = cx.graph().slice_axis(middle, axis as isize, first..first + wants)?;
             }
         }
         Ok(middle)

@@ -225,10 +225,9 @@ impl LayerSpec {
         self
     }
 
-    /// Trains or freezes the layer's parameters; see [`Layer::trainable`].
-    pub fn trainable(mut self, trainable: bool) -> Self {
-        self.trainable = trainable;
-        self
+    setters! {
+        /// Trains or freezes the layer's parameters; see [`Layer::trainable`].
+        trainable: bool => trainable;
     }
 
     /// Whether a model that calls it several times uses the same weights.

@@ -95,7 +95,9 @@ impl Network {
     #[track_caller]
     pub fn add_all(&mut self, layer: impl Into<LayerSpec>, inputs: impl Into<Vec<Node>>) -> Vec<Node> {
         let spec = layer.into().added_at(Location::caller());
-        self.place(spec, inputs.into())
+        let outputs = (0..spec.layer().outputs().max(1)).map(|_| self.node()).collect::<Vec<_>>();
+        self.placed.push(Placed { spec, inputs: inputs.into(), first: outputs[0].index });
+        outputs
     }
 
     /// The model that ends in this node.
@@ -106,12 +108,6 @@ impl Network {
     /// The model that ends in these nodes.
     pub fn outputs(self, nodes: impl Into<Vec<Node>>) -> Model {
         Model { network: self, outputs: nodes.into() }
-    }
-
-    fn place(&mut self, spec: LayerSpec, inputs: Vec<Node>) -> Vec<Node> {
-        let outputs = (0..spec.layer().outputs().max(1)).map(|_| self.node()).collect::<Vec<_>>();
-        self.placed.push(Placed { spec, inputs, first: outputs[0].index });
-        outputs
     }
 
     fn node(&mut self) -> Node {
@@ -167,7 +163,7 @@ impl From<Sequential> for Model {
         let x = net.input();
         let mut outputs = vec![x];
         for spec in sequential.layers {
-            outputs = net.place(spec, vec![outputs[0]]);
+            outputs = net.add_all(spec, outputs[0]);
         }
         net.outputs(outputs)
     }

@@ -26,9 +26,7 @@ const MODULES: [(&str, [usize; 6]); 9] = [
 /// ceil mode, dropout of 0.4 before the only dense layer. The last pool covers whatever is left of
 /// the image, 7x7 at the paper's resolution. For images of 31x31 and more.
 pub fn googlenet(classes: usize) -> Model {
-    let mut net = Network::new();
-    let x = net.input();
-    let [.., last] = trunk(&mut net, x);
+    let (mut net, [.., last]) = trunk();
     let logits = head(&mut net, last, classes);
     net.output(logits)
 }
@@ -49,17 +47,17 @@ pub fn googlenet(classes: usize) -> Model {
 /// # Ok::<(), retape::Error>(())
 /// ```
 pub fn googlenet_with_auxiliary(classes: usize) -> Model {
-    let mut net = Network::new();
-    let x = net.input();
-    let [module_4a, module_4d, last] = trunk(&mut net, x);
+    let (mut net, [module_4a, module_4d, last]) = trunk();
     let first = net.add(auxiliary(classes).named("auxiliary_1"), module_4a);
     let second = net.add(auxiliary(classes).named("auxiliary_2"), module_4d);
     let logits = head(&mut net, last, classes);
     net.outputs([logits, first, second])
 }
 
-/// The outputs of modules 4a, 4d and 5b, where the classifiers begin.
-fn trunk(net: &mut Network, x: Node) -> [Node; 3] {
+/// All modules; the outputs of 4a, 4d and 5b, where the classifiers begin.
+fn trunk() -> (Network, [Node; 3]) {
+    let mut net = Network::new();
+    let x = net.input();
     let pool = || MaxPool2d::new(3).stride(2).ceil_mode();
     let stem = Sequential::new()
         .add(conv(64, 7).stride(2).named("conv1"))
@@ -77,7 +75,7 @@ fn trunk(net: &mut Network, x: Node) -> [Node; 3] {
         x = net.add(inception(filters).named(name), x);
         x
     });
-    [outputs[2], outputs[5], outputs[8]]
+    (net, [outputs[2], outputs[5], outputs[8]])
 }
 
 fn head(net: &mut Network, x: Node, classes: usize) -> Node {
