@@ -32,18 +32,19 @@ pub(crate) struct Recording {
     pub layers: Vec<String>,
     pub scalars: Vec<ScalarInfo>,
     pub kept: Vec<Value>,
-    /// The norm that the update being recorded clips all gradients by.
-    gradient_norm: Option<Value>,
+    /// The norm that the update being recorded clips all gradients by; of several, the first.
+    pub gradient_norm: Option<Value>,
     /// Terms that training steps add to their losses.
-    penalties: Vec<Value>,
+    pub penalties: Vec<Value>,
     /// What parameters are held to after each update.
-    rules: Vec<Rule>,
+    pub rules: Vec<Rule>,
     /// Averages to be recorded at the end of the step.
     averages: Vec<Average>,
     random_streams: u32,
     /// The lengths of the sequences that a value holds, as layers announce them.
-    lengths: BTreeMap<Value, Value>,
-    context: Context,
+    pub lengths: BTreeMap<Value, Value>,
+    /// What operators are recorded under.
+    pub context: Context,
     mistaken: Vec<Mistaken>,
 }
 
@@ -227,16 +228,6 @@ impl Graph {
         let result = body(self);
         self.data.get_mut().context = outer;
         result
-    }
-
-    /// Announces how many steps of each sequence of a value count.
-    pub(crate) fn set_lengths(&mut self, sequence: Value, lengths: Value) {
-        self.data.get_mut().lengths.insert(sequence, lengths);
-    }
-
-    /// The lengths announced for a value.
-    pub(crate) fn lengths(&self, sequence: Value) -> Option<Value> {
-        self.data.borrow().lengths.get(&sequence).copied()
     }
 
     /// The name of the layer being recorded; empty for none.
@@ -427,14 +418,9 @@ impl Graph {
         self.located(op, shape.axis(axis))
     }
 
-    /// Remembers the norm that all gradients of an update are clipped by; of several, the first.
-    pub(crate) fn note_gradient_norm(&self, norm: Value) {
-        self.data.borrow_mut().gradient_norm.get_or_insert(norm);
-    }
-
-    /// The norm noted since the last call.
-    pub(crate) fn take_gradient_norm(&self) -> Option<Value> {
-        self.data.borrow_mut().gradient_norm.take()
+    /// Notes something in the recording, or takes what was noted.
+    pub(crate) fn noted<T>(&self, note: impl FnOnce(&mut Recording) -> T) -> T {
+        note(&mut self.data.borrow_mut())
     }
 
     pub(crate) fn recording(&self) -> Ref<'_, Recording> {
@@ -519,11 +505,6 @@ impl Recording {
 
     pub(crate) fn ty(&self, value: Value) -> TensorType {
         self.values[value.index()].ty
-    }
-
-    /// What operators are recorded under.
-    pub(crate) fn context(&self) -> Context {
-        self.context
     }
 
     /// The value whose buffer `value` is a view of; itself if it is none.

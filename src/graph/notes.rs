@@ -8,21 +8,11 @@ use crate::error::Result;
 use crate::shape::TensorType;
 
 impl Graph {
-    /// Adds a term of the loss.
-    pub(crate) fn note_penalty(&self, term: Value) {
-        self.data.borrow_mut().penalties.push(term);
-    }
-
     /// The penalties noted by [`penalize`](Graph::penalize) and by layers that have one, scalars in the
     /// order they were recorded. A training step adds them to its loss where the program names them:
     /// `training_step([&[loss], &g.penalties()[..]].concat(), ..)`.
     pub fn penalties(&self) -> Vec<Value> {
         self.data.borrow().penalties.clone()
-    }
-
-    /// Adds a rule that a parameter is held to after each update.
-    pub(crate) fn note_rule(&self, rule: Rule) {
-        self.data.borrow_mut().rules.push(rule);
     }
 
     /// Notes an average to be recorded when everything that moves the parameter in a training step is,

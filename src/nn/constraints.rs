@@ -123,7 +123,7 @@ impl Graph {
     ) -> Result<()> {
         self.expect_source("constrain", parameter, false)?;
         let op = self.located("constrain", constraint.operator(view, axes))?;
-        self.note_rule(Rule { parameter, op, others: Vec::new() });
+        self.noted(|data| data.rules.push(Rule { parameter, op, others: Vec::new() }));
         Ok(())
     }
 
@@ -139,7 +139,8 @@ impl Graph {
     pub fn mask(&self, parameter: Value, mask: Value) -> Result<()> {
         self.expect_source("mask", parameter, false)?;
         self.expect_mask("mask", parameter, mask)?;
-        self.note_rule(Rule { parameter, op: Arc::new(Elements::Masked), others: vec![mask] });
+        let rule = Rule { parameter, op: Arc::new(Elements::Masked), others: vec![mask] };
+        self.noted(|data| data.rules.push(rule));
         Ok(())
     }
 

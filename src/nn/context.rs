@@ -257,13 +257,13 @@ impl<'a> LayerContext<'a> {
     /// ([`Layer::keeps_steps`]), in this model and in those that the graph records later, until a
     /// recurrent layer uses them.
     pub fn set_lengths(&mut self, sequence: Value, lengths: Value) {
-        self.graph.set_lengths(sequence, lengths);
+        self.graph.noted(|data| data.lengths.insert(sequence, lengths));
     }
 
     /// The lengths of a sequence, u32 `[batch]`, if a layer has said how long its sequences are: an
     /// embedding with a padding index, a [`SequenceLengths`](super::SequenceLengths).
     pub fn lengths(&self, sequence: Value) -> Option<Value> {
-        self.graph.lengths(sequence)
+        self.graph.recording().lengths.get(&sequence).copied()
     }
 
     /// Records a layer that this one is made of, under this layer's name, and returns its first

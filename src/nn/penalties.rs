@@ -100,7 +100,7 @@ impl Graph {
         self.located(NAME, penalty.check())?;
         self.located(NAME, expect_dtype("what is penalised", self.type_of(value), DType::F32))?;
         if let Some(term) = self.composed(NAME, || penalty.record(self, value))? {
-            self.note_penalty(term);
+            self.noted(|data| data.penalties.push(term));
         }
         Ok(())
     }

@@ -36,7 +36,7 @@ pub(crate) fn differentiate(graph: &Graph, losses: &[Value], wrt: &[Value]) -> R
             }
         }
     }
-    let at = graph.recording().context().at;
+    let at = graph.recording().context.at;
     let context = Context { phase: Phase::Backward, at, ..Context::default() };
     graph.recording_as(context, || wrt.iter().map(|v| add_up(graph, &mut pending[v.index()])).collect())
 }

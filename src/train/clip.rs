@@ -50,7 +50,7 @@ impl<O: Optimizer> Optimizer for Clipped<O> {
             let clipped = match self.clip {
                 Clip::GlobalNorm(limit) if !found.is_empty() => {
                     let norm = graph.global_norm(&found)?;
-                    graph.note_gradient_norm(norm);
+                    graph.noted(|data| *data.gradient_norm.get_or_insert(norm));
                     by_norm(graph, &found, norm, limit)?
                 }
                 clip => graph.clip_gradients(&found, clip)?,

@@ -88,9 +88,9 @@ impl Graph {
     fn training_tape(&self, groups: &[ParameterGroup<'_>]) -> Result<Tape> {
         let found = self.group_gradients(groups)?;
         let first_update = self.recording().nodes.len();
-        let at = self.recording().context().at;
+        let at = self.recording().context.at;
         let context = Context { phase: Phase::Update, at, ..Context::default() };
-        self.take_gradient_norm();
+        self.noted(|data| data.gradient_norm.take());
         self.take_averages();
         self.retire_scalars();
         for (group, gradients) in groups.iter().zip(&found) {
@@ -98,7 +98,7 @@ impl Graph {
         }
         self.recording_as(context, || hold_to_rules(self, first_update))?;
         self.recording_as(context, || record_averages(self, &self.take_averages()))?;
-        let norm = self.take_gradient_norm();
+        let norm = self.noted(|data| data.gradient_norm.take());
         let updates: Vec<_> = (first_update..self.recording().nodes.len()).collect();
         let mut losses: Vec<Value> = Vec::new();
         for &loss in groups.iter().flat_map(|group| &group.losses) {

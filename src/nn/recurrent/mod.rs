@@ -86,20 +86,6 @@ pub struct Gru(Settings);
 #[derive(Clone, Debug)]
 pub struct RecurrentLayer(Settings);
 
-impl SimpleRnn {
-    /// A layer of this many units.
-    pub fn new(units: usize) -> Self {
-        SimpleRnn(Settings::new(RecurrentCell::Simple, units))
-    }
-}
-
-impl Lstm {
-    /// A layer of this many units.
-    pub fn new(units: usize) -> Self {
-        Lstm(Settings::new(RecurrentCell::Lstm, units))
-    }
-}
-
 setters! {
     Lstm,
     /// Whether the bias of the forget gate starts at 1 (Jozefowicz et al., ICML 2015); it does by
@@ -111,11 +97,6 @@ setters! {
 }
 
 impl Gru {
-    /// A layer of this many units.
-    pub fn new(units: usize) -> Self {
-        Gru(Settings::new(RecurrentCell::Gru(GruReset::After), units))
-    }
-
     /// Where the reset gate acts: [`GruReset::After`] by default.
     pub fn reset(mut self, reset: GruReset) -> Self {
         self.0.cell = RecurrentCell::Gru(reset);
@@ -137,7 +118,14 @@ gate_methods!(Lstm);
 gate_methods!(Gru);
 
 macro_rules! recurrent_methods {
-    ($layer:ident) => {
+    ($layer:ident, $cell:expr) => {
+        impl $layer {
+            /// A layer of this many units.
+            pub fn new(units: usize) -> Self {
+                $layer(Settings::new($cell, units))
+            }
+        }
+
         setters! {
             $layer,
             /// The function of the candidate, and of an LSTM's cell: tanh by default.
@@ -205,9 +193,9 @@ macro_rules! recurrent_methods {
     };
 }
 
-recurrent_methods!(SimpleRnn);
-recurrent_methods!(Lstm);
-recurrent_methods!(Gru);
+recurrent_methods!(SimpleRnn, RecurrentCell::Simple);
+recurrent_methods!(Lstm, RecurrentCell::Lstm);
+recurrent_methods!(Gru, RecurrentCell::Gru(GruReset::After));
 
 macro_rules! recurrent_layer {
     ($layer:ident) => {
