@@ -28,7 +28,7 @@ pub(crate) fn write_atomically(path: &Path, write: impl FnOnce(&mut File) -> io:
         temporary.persist(path)?;
         Ok(())
     })();
-    written.map_err(|source| Error::Io { path: path.to_owned(), source })?;
+    written.map_err(Error::io(path))?;
     sync_renaming(path);
     Ok(())
 }

@@ -13,17 +13,10 @@ use crate::session::{Session, SessionOptions};
 use crate::tape::{Plan, Tape};
 use crate::train::Trainer;
 
-/// Products by a certain kernel.
-pub trait RoutedProduct {
-    /// [`Graph::matmul_with`] by a certain kernel, and its gradients likewise.
-    #[track_caller]
-    fn matmul_routed(&self, a: Value, b: Value, ta: bool, tb: bool, route: MatmulRoute) -> Result<Value>;
-}
-
-impl RoutedProduct for Graph {
-    fn matmul_routed(&self, a: Value, b: Value, ta: bool, tb: bool, route: MatmulRoute) -> Result<Value> {
-        self.matmul_by(a, b, [ta, tb], route)
-    }
+/// [`Graph::matmul_with`] by a certain kernel, and its gradients likewise.
+#[track_caller]
+pub fn matmul_routed(g: &Graph, [a, b]: [Value; 2], transposed: [bool; 2], by: MatmulRoute) -> Result<Value> {
+    g.matmul_by(a, b, transposed, by)
 }
 
 /// Sessions with guards around their buffers, over plans of the caller's.

@@ -39,6 +39,6 @@ fn product([m, k, n]: [usize; 3], [ta, tb]: [bool; 2], route: MatmulRoute) -> Ro
     Row::arithmetic(name, 2 * (m * n * k) as u64, move |g| {
         let a = uniform(g, "a", if ta { [k, m] } else { [m, k] }, [-1.0, 1.0]);
         let b = uniform(g, "b", if tb { [n, k] } else { [k, n] }, [-1.0, 1.0]);
-        Ok(step(g.matmul_routed(a.0, b.0, ta, tb, route)?, vec![a, b]))
+        Ok(step(matmul_routed(g, [a.0, b.0], [ta, tb], route)?, vec![a, b]))
     })
 }

@@ -4,42 +4,33 @@ use super::Optimizer;
 use crate::error::Result;
 use crate::graph::{Graph, Init, StateKind, Value};
 
-/// Which of the batches a step is for.
-#[derive(Debug)]
-pub(super) enum Part<'a> {
-    /// One whose gradients are added to those before.
-    Add,
-    /// The last one: the optimiser is given the mean of all, and the sum starts again.
-    Update(&'a dyn Optimizer),
-}
-
 /// Takes the mean gradient of several batches: `sum of dw / batches`.
 #[derive(Debug)]
 pub(super) struct GradientSum<'a> {
     pub batches: usize,
-    pub part: Part<'a>,
+    /// What the last of the batches gives the mean of all to, before the sum starts again; the gradients of
+    /// the others are only added to those before.
+    pub optimizer: Option<&'a dyn Optimizer>,
 }
 
 impl Optimizer for GradientSum<'_> {
     fn record(&self, graph: &Graph, gradients: &[(Value, Value)]) -> Result<()> {
+        if let (1, Some(optimizer)) = (self.batches, self.optimizer) {
+            return optimizer.record(graph, gradients);
+        }
         let share = graph.scalar_constant(1.0 / self.batches as f32);
         let mut means = Vec::with_capacity(gradients.len());
         for &(w, dw) in gradients {
             let (ty, kind) = (graph.ty(w)?, StateKind::GradientSum { of: w });
             let so_far = graph.state_of_kind("gradient", ty, kind, Init::Zeros);
             let sum = graph.add(so_far, graph.mul(dw, share)?)?;
-            match self.part {
-                Part::Add => graph.assign(so_far, sum)?,
-                Part::Update(_) => {
-                    let zeros = graph.broadcast_to(graph.scalar_constant(0.0), graph.shape(w)?)?;
-                    graph.assign(so_far, zeros)?;
-                }
-            }
+            let next = match self.optimizer {
+                None => sum,
+                Some(_) => graph.broadcast_to(graph.scalar_constant(0.0), ty.shape)?,
+            };
+            graph.assign(so_far, next)?;
             means.push((w, sum));
         }
-        match self.part {
-            Part::Add => Ok(()),
-            Part::Update(optimizer) => optimizer.record(graph, &means),
-        }
+        self.optimizer.map_or(Ok(()), |optimizer| optimizer.record(graph, &means))
     }
 }

@@ -34,19 +34,17 @@ const TOGETHER: usize = 1 << 20;
 pub fn update_groups(graph: &Graph, gradients: &[(Value, Value)]) -> Vec<Vec<(Value, Value)>> {
     let recording = graph.recording();
     let root = |gradient: Value| recording.owns(gradient).then(|| recording.root(gradient));
-    let mut uses: HashMap<Option<Value>, usize> = HashMap::new();
-    for &(_, gradient) in gradients {
-        *uses.entry(root(gradient)).or_default() += 1;
+    let mut uses: HashMap<Value, usize> = HashMap::new();
+    for from in gradients.iter().filter_map(|&(_, gradient)| root(gradient)) {
+        *uses.entry(from).or_default() += 1;
     }
-    let elements = |parameter: Value| {
-        if recording.owns(parameter) { recording.ty(parameter).numel() } else { usize::MAX }
+    let elements = |(parameter, gradient): (Value, Value)| {
+        let from = root(gradient)?;
+        let computed = !recording.values[from.index()].source.is_persistent();
+        let together = computed && uses[&from] == 1 && recording.owns(parameter);
+        together.then(|| recording.ty(parameter).numel())
     };
-    let small = |(parameter, gradient): (Value, Value)| {
-        let from = root(gradient);
-        let computed = from.is_some_and(|v| !recording.values[v.index()].source.is_persistent());
-        (computed && uses[&from] == 1).then(|| elements(parameter))
-    };
-    gather(gradients, small)
+    gather(gradients, elements)
 }
 
 /// Items of at most 2^16 elements together, in their order and up to 2^20 elements to a group; alone those

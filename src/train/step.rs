@@ -133,22 +133,21 @@ impl Graph {
         let rest = || self.parameters().into_iter().filter(|p| !named.contains(p)).collect();
         let wrt: Vec<Vec<Value>> =
             groups.iter().map(|group| group.parameters.clone().unwrap_or_else(rest)).collect();
-        let mut found: Vec<Vec<(Value, Value)>> = vec![Vec::new(); groups.len()];
+        let mut gradients: BTreeMap<Value, Option<Value>> = BTreeMap::new();
         for (first, group) in groups.iter().enumerate() {
-            let alike: Vec<usize> =
-                (0..groups.len()).filter(|&other| groups[other].losses == group.losses).collect();
-            if alike[0] != first {
+            if groups[..first].iter().any(|before| before.losses == group.losses) {
                 continue;
             }
-            let all: Vec<Value> = alike.iter().flat_map(|&other| wrt[other].iter().copied()).collect();
-            let gradients = differentiate(self, &group.losses, &all)?;
-            let of: BTreeMap<Value, Option<Value>> = all.into_iter().zip(gradients).collect();
-            for &other in &alike {
-                found[other] = wrt[other].iter().filter_map(|&p| Some((p, of[&p]?))).collect();
-            }
+            let alike = groups.iter().zip(&wrt).filter(|(other, _)| other.losses == group.losses);
+            let all: Vec<Value> = alike.flat_map(|(_, wrt)| wrt.iter().copied()).collect();
+            let found = differentiate(self, &group.losses, &all)?;
+            gradients.extend(all.into_iter().zip(found));
         }
+        let with_gradient = |parameter| Some((parameter, gradients[&parameter]?));
+        let found: Vec<Vec<(Value, Value)>> =
+            wrt.into_iter().map(|wrt| wrt.into_iter().filter_map(with_gradient).collect()).collect();
         let lacks = |(group, found): (&ParameterGroup<'_>, &Vec<_>)| {
-            found.is_empty() && !group.may_rest && group.parameters.as_ref().is_none_or(|all| !all.is_empty())
+            found.is_empty() && !group.may_rest && group.parameters.as_deref() != Some(&[])
         };
         if found.iter().all(Vec::is_empty) || groups.iter().zip(&found).any(lacks) {
             return Err(Error::NothingToTrain);
@@ -167,27 +166,23 @@ impl Graph {
 fn hold_to_rules(g: &Graph, first_update: usize) -> Result<()> {
     let moved: BTreeSet<Value> = {
         let recording = g.recording();
-        let written = |node: &Node| node.op.mutates().iter().map(|&i| node.inputs[i]).collect::<Vec<_>>();
-        let all = recording.nodes[first_update..].iter().flat_map(written);
-        all.map(|value| recording.root(value)).collect()
+        let overwritten = recording.nodes[first_update..].iter().flat_map(Node::mutated);
+        overwritten.map(|value| recording.root(value)).collect()
     };
     for Rule { parameter, op, others } in g.rules() {
         if !moved.contains(&parameter) {
             continue;
         }
-        let mut inputs = vec![parameter];
-        for other in others {
-            inputs.push(as_begun(g, parameter, other)?);
-        }
+        // What is read beside a parameter that is overwritten: the parameter itself as the step began.
+        let as_begun = |other| {
+            let same = g.recording().root(other) == g.recording().root(parameter);
+            if same { g.copy(other) } else { Ok(other) }
+        };
+        let others = others.into_iter().map(as_begun);
+        let inputs: Vec<Value> = std::iter::once(Ok(parameter)).chain(others).collect::<Result<_>>()?;
         g.apply_shared(op, &inputs)?;
     }
     Ok(())
-}
-
-/// What an operator that overwrites a parameter reads beside it: the parameter itself as the step began.
-fn as_begun(g: &Graph, parameter: Value, other: Value) -> Result<Value> {
-    let same = g.recording().root(other) == g.recording().root(parameter);
-    if same { g.copy(other) } else { Ok(other) }
 }
 
 /// Records averages, small ones together.

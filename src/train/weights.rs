@@ -1,7 +1,7 @@
 use super::Trainer;
 use crate::error::{Error, Result};
 use crate::graph::Value;
-use crate::shape::{Shape, TensorType};
+use crate::shape::Shape;
 
 /// The weights of a model by name: parameters, trained or frozen, and running statistics.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -62,10 +62,9 @@ impl Trainer {
         for value in values {
             let name = session.name_of(value);
             let array = weights.find(&name)?;
-            let shape = session.shape_of(value);
-            if array.shape != shape || array.data.len() != shape.numel() {
-                let (expected, found) = (TensorType::f32(shape), array.data.len());
-                return Err(Error::Length { name, expected, found });
+            let expected = session.type_of(value);
+            if array.shape != expected.shape || array.data.len() != expected.numel() {
+                return Err(Error::Length { name, expected, found: array.data.len() });
             }
             found.push((value, array));
         }

@@ -442,6 +442,38 @@ fn averages_take_the_place_of_weights_and_give_it_back() {
     assert!(matches!(refused, Err(Error::Unknown { .. })));
 }
 
+#[test]
+fn layers_frozen_between_two_exchanges_of_averages_keep_what_they_were_trained_to() {
+    let data = points(40);
+    for device in [gpu(), &Device::cpu()] {
+        let mut trainer = builder(network(), 8).optimizer(Sgd::new(0.5).ema(0.9)).build(device).unwrap();
+        trainer.fit(&data, Fit::epochs(3)).unwrap();
+        let own = weights(&trainer);
+        trainer.swap_averages().unwrap();
+        let averages = weights(&trainer);
+        trainer.freeze(["dense"]).unwrap();
+        // As if it had been frozen before.
+        let between = weights(&trainer);
+        assert_eq!((&between[..2], &between[2..]), (&own[..2], &averages[2..]));
+        assert!(own.iter().zip(&averages).all(|(own, average)| own != average));
+        trainer.swap_averages().unwrap();
+        assert_eq!(weights(&trainer), own);
+        trainer.swap_averages().unwrap();
+        assert_eq!(weights(&trainer), between);
+        // What is unfrozen begins without averages, so that what was trained is there at once.
+        trainer.unfreeze(["dense"]).unwrap();
+        assert_eq!(weights(&trainer), own);
+        trainer.swap_averages().unwrap();
+        assert_eq!(weights(&trainer), own);
+        // A layer that cannot be frozen changes nothing.
+        trainer.fit(&data, Fit::epochs(1)).unwrap();
+        trainer.swap_averages().unwrap();
+        let between = weights(&trainer);
+        assert!(trainer.freeze(["dense", "dense_1"]).is_err());
+        assert_eq!(weights(&trainer), between);
+    }
+}
+
 /// `x + sqrt(p)` with `p` at 0: a number, whose gradient is none.
 #[derive(Debug)]
 struct Root;

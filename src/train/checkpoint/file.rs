@@ -61,7 +61,7 @@ pub(super) struct TensorFile {
     bytes: Vec<u8>,
     /// Where the tensors begin.
     start: usize,
-    stored: BTreeMap<String, TensorInfo>,
+    pub stored: BTreeMap<String, TensorInfo>,
     /// This crate's own entry, and the part of it that every file has.
     pub metadata: Option<(String, Stamp)>,
 }
@@ -73,11 +73,9 @@ impl TensorFile {
     /// [`Error::Io`]; [`Error::Corrupt`] for a file that is no safetensors file, or cut off;
     /// [`Error::CheckpointVersion`].
     pub fn open(path: &Path) -> Result<TensorFile> {
-        let bytes = fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
-        let (header, info) = SafeTensors::read_metadata(&bytes).map_err(|error| {
-            let message = format!("not a whole safetensors file: {error}");
-            Error::Corrupt { path: path.to_owned(), message }
-        })?;
+        let bytes = fs::read(path).map_err(Error::io(path))?;
+        let (header, info) = SafeTensors::read_metadata(&bytes)
+            .map_err(|error| Error::corrupt(path, format!("not a whole safetensors file: {error}")))?;
         let stored = info.tensors().into_iter().map(|(name, tensor)| (name, tensor.clone())).collect();
         let own = info.metadata().as_ref().and_then(|entries| entries.get(KEY));
         let metadata = own.map(|text| Ok((text.clone(), Stamp::read(text, path)?))).transpose()?;
@@ -85,19 +83,10 @@ impl TensorFile {
         Ok(TensorFile { path: path.to_owned(), bytes, start: 8 + header, stored, metadata })
     }
 
-    /// The names of all tensors.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.stored.keys().map(String::as_str)
-    }
-
     /// What a tensor is.
     pub fn stored_type(&self, name: &str) -> Option<StoredType> {
         let stored = self.stored.get(name)?;
         Some(StoredType { dtype: stored.dtype.to_string(), shape: stored.shape.clone() })
-    }
-
-    pub fn dtype(&self, name: &str) -> Option<Dtype> {
-        Some(self.stored.get(name)?.dtype)
     }
 
     /// The numbers of a tensor, without loss; `None` for types other than the floating-point ones and

@@ -105,8 +105,7 @@ fn parse<T: DeserializeOwned>(metadata: &str, path: &Path) -> Result<T> {
         let line = metadata.lines().nth(error.line().saturating_sub(1)).unwrap_or_default().as_bytes();
         let end = error.column().min(line.len());
         let shown = String::from_utf8_lossy(&line[end.saturating_sub(SHOWN)..end]);
-        let message = format!("its metadata is not what it should be: {error}, after `{shown}`");
-        Error::Corrupt { path: path.to_owned(), message }
+        Error::corrupt(path, format!("its metadata is not what it should be: {error}, after `{shown}`"))
     })
 }
 
@@ -140,8 +139,7 @@ impl Header {
         let header: Header = parse(text, path)?;
         let Position { step, steps, .. } = header.journey.position;
         if step > steps {
-            let message = format!("its metadata has {step} steps done of {steps}");
-            return Err(Error::Corrupt { path: path.to_owned(), message });
+            return Err(Error::corrupt(path, format!("its metadata has {step} steps done of {steps}")));
         }
         Ok(header)
     }

@@ -25,10 +25,9 @@ impl LoadOptions {
         LoadOptions::default()
     }
 
-    /// Takes the tensors that fit by name and shape, and reports the others instead of refusing the file.
-    pub fn partial(mut self) -> Self {
-        self.partial = true;
-        self
+    setters! {
+        /// Takes the tensors that fit by name and shape, and reports the others instead of refusing the file.
+        partial => partial = true;
     }
 
     /// Looks only at the weights of these layers, in the model and in the file: full names, as in the
@@ -76,14 +75,14 @@ pub struct SkippedTensor {
 impl fmt::Display for LoadReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "loaded {}", self.loaded.len())?;
-        for (what, names) in [("missing", &self.missing), ("unexpected", &self.unexpected)] {
+        let skipped =
+            |SkippedTensor { name, found, expected }: &_| format!("{name} ({found}, here {expected})");
+        let skipped = self.skipped.iter().map(skipped).collect();
+        let parts = [("missing", &self.missing), ("unexpected", &self.unexpected), ("skipped", &skipped)];
+        for (what, names) in parts {
             if !names.is_empty() {
                 write!(f, "; {what}: {}", names.join(", "))?;
             }
-        }
-        for (index, SkippedTensor { name, found, expected }) in self.skipped.iter().enumerate() {
-            let before = if index == 0 { "; skipped: " } else { ", " };
-            write!(f, "{before}{name} ({found}, here {expected})")?;
         }
         Ok(())
     }

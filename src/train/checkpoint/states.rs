@@ -69,34 +69,30 @@ pub(crate) fn save(path: &Path, sessions: &[&Session], mut header: Header) -> Re
     let mut of_session: Vec<Vec<(String, Value)>> = vec![Vec::new(); sessions.len()];
     // Weights come first, whose names are their own.
     for (key, (_, index, value)) in owners(sessions) {
-        let name = header.call(key.to_string(), Meaning::State(key));
+        let name = call(&mut header.tensors, key.to_string(), Meaning::State(key));
         of_session[index].push((name, value));
     }
     let mut tensors = BTreeMap::new();
     for (session, values) in sessions.iter().zip(of_session) {
         tensors.extend(tensors_of(session, values)?);
     }
-    let callbacks = header.journey.callbacks.take();
-    for (index, callback) in callbacks.iter().flatten().enumerate() {
+    for (index, callback) in header.journey.callbacks.iter().flatten().enumerate() {
         for (array, data) in &callback.state.arrays {
             let meaning = Meaning::Callback(index, array.clone());
-            let name = header.call(format!("callback/{index}/{array}"), meaning);
+            let name = call(&mut header.tensors, format!("callback/{index}/{array}"), meaning);
             tensors.insert(name, Tensor::new(Dtype::F64, &[data.len()], data));
         }
     }
-    header.journey.callbacks = callbacks;
     file::save(path, &tensors, Some(&header))
 }
 
-impl Header {
-    /// Says what a tensor is, and returns its name: this one unless another has it.
-    fn call(&mut self, mut name: String, meaning: Meaning) -> String {
-        while self.tensors.contains_key(&name) {
-            name.push('\'');
-        }
-        self.tensors.insert(name.clone(), meaning);
-        name
+/// Says what a tensor is, and returns its name: this one unless another has it.
+fn call(tensors: &mut BTreeMap<String, Meaning>, mut name: String, meaning: Meaning) -> String {
+    while tensors.contains_key(&name) {
+        name.push('\'');
     }
+    tensors.insert(name.clone(), meaning);
+    name
 }
 
 /// A checkpoint that was read.
@@ -137,23 +133,21 @@ impl Opened {
         let mut owners = owners(sessions);
         owners.retain(|key, _| counts(key));
         let callbacks = self.header.journey.callbacks.as_ref().map_or(0, Vec::len);
-        let is_array = |name: &str| self.file.dtype(name) == Some(Dtype::F64);
         let (mut there, mut unexpected) = (BTreeMap::new(), Vec::new());
-        for name in self.file.names() {
+        for (name, tensor) in &self.file.stored {
             match self.header.tensors.get(name) {
                 Some(Meaning::State(key)) if owners.contains_key(key) => _ = there.insert(key, name),
                 Some(Meaning::State(key)) if !counts(key) => {}
-                Some(Meaning::Callback(index, _)) if *index < callbacks && is_array(name) => {}
-                _ => unexpected.push(name.to_owned()),
+                Some(Meaning::Callback(index, _)) if *index < callbacks && tensor.dtype == Dtype::F64 => {}
+                _ => unexpected.push(name.clone()),
             }
         }
         let mut missing: Vec<String> =
             owners.keys().filter(|key| !there.contains_key(key)).map(|key| key.to_string()).collect();
-        let of_callbacks =
-            self.header.tensors.iter().filter(|(_, what)| matches!(what, Meaning::Callback(..)));
-        missing.extend(
-            of_callbacks.map(|(name, _)| name.clone()).filter(|name| self.file.dtype(name).is_none()),
-        );
+        let lacks = |(name, meaning): &(&String, &Meaning)| {
+            matches!(meaning, Meaning::Callback(..)) && !self.file.stored.contains_key(*name)
+        };
+        missing.extend(self.header.tensors.iter().filter(lacks).map(|(name, _)| name.clone()));
         if !missing.is_empty() || !unexpected.is_empty() {
             return Err(Error::TensorNames { path: self.file.path.clone(), missing, unexpected });
         }

@@ -76,12 +76,11 @@ impl Session {
         let own = self.wanted_weights(options)?;
         let file = TensorFile::open(path.as_ref())?;
         let of_model = file.metadata.as_ref().and_then(|(_, stamp)| stamp.weights.as_ref());
-        let is_weight =
-            |name: &str| of_model.is_none_or(|weights| weights.iter().any(|weight| weight == name));
-        let unexpected =
-            file.names().filter(|name| options.wants(name) && !own.contains_key(*name) && is_weight(name));
-        let mut report =
-            LoadReport { unexpected: unexpected.map(str::to_owned).collect(), ..LoadReport::default() };
+        let is_weight = |name: &String| of_model.is_none_or(|weights| weights.contains(name));
+        let is_unexpected =
+            |name: &&String| options.wants(name) && !own.contains_key(*name) && is_weight(name);
+        let unexpected = file.stored.keys().filter(is_unexpected).cloned().collect();
+        let mut report = LoadReport { unexpected, ..LoadReport::default() };
         let mut data = Vec::new();
         for (name, &value) in &own {
             let Some(found) = file.stored_type(name) else {
@@ -89,7 +88,7 @@ impl Session {
                 continue;
             };
             let expected = type_here(self, value);
-            let fits = is_float(file.dtype(name)) && found.shape == expected.shape;
+            let fits = found.dtype != Dtype::U32.to_string() && found.shape == expected.shape;
             match file.numbers(name).filter(|_| fits) {
                 Some(numbers) => {
                     report.loaded.push(name.clone());
@@ -120,23 +119,16 @@ impl Session {
 
     fn wanted_weights(&self, options: &LoadOptions) -> Result<BTreeMap<String, Value>> {
         for layer in options.layers.iter().flatten() {
-            if !self.weights().any(|(name, _)| is_within(&name, layer)) {
-                return Err(self.unknown_layer(layer));
+            let names = self.weight_names();
+            if !names.iter().any(|name| is_within(name, layer)) {
+                let layers = names.iter().filter_map(|name| name.rsplit_once('.'));
+                let mut known: Vec<String> = layers.map(|(layer, _)| layer.to_owned()).collect();
+                known.dedup();
+                return Err(Error::Unknown { what: "layer with weights", name: layer.clone(), known });
             }
         }
         Ok(self.weights().filter(|(name, _)| options.wants(name)).collect())
     }
-
-    fn unknown_layer(&self, layer: &str) -> Error {
-        let layer_of = |(name, _): (String, Value)| name.rsplit_once('.').map(|(layer, _)| layer.to_owned());
-        let mut known: Vec<String> = self.weights().filter_map(layer_of).collect();
-        known.dedup();
-        Error::Unknown { what: "layer with weights", name: layer.to_owned(), known }
-    }
-}
-
-fn is_float(dtype: Option<Dtype>) -> bool {
-    matches!(dtype, Some(Dtype::F16 | Dtype::BF16 | Dtype::F32 | Dtype::F64))
 }
 
 /// Turns what does not fit into an error.

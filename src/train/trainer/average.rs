@@ -1,12 +1,18 @@
 use super::Trainer;
 use crate::error::{Error, Result};
-use crate::graph::{StateKind, Value};
+use crate::graph::{Role, Value};
 use crate::train::AVERAGE;
 
 impl Trainer {
     /// Exchanges the weights and their moving averages, as an optimiser with
     /// [`ema`](crate::train::Optimizer::ema) keeps them: Keras's `SwapEMAWeights`. Between two calls, the
     /// model computes with the averages.
+    ///
+    /// Layers that are frozen in between go back to the weights they were trained to, as if they had been
+    /// frozen before: a frozen layer has no average. Where layers are unfrozen in between, the optimiser starts
+    /// anew and all of its averages with it, so that the model has its trained weights again. A checkpoint that
+    /// is written in between holds weights and averages as they are then: after it is loaded, the next call
+    /// comes before any freezing.
     ///
     /// ```
     /// use retape::prelude::*;
@@ -27,25 +33,33 @@ impl Trainer {
     /// # Errors
     /// [`Error::Unknown`] if the optimiser keeps no averages.
     pub fn swap_averages(&mut self) -> Result<()> {
-        let session = self.session();
-        let pair = |(_, average): (_, Value)| match session.kind(average)? {
-            StateKind::Average { of } => Some((average, of)),
-            _ => None,
-        };
-        let pairs: Vec<(Value, Value)> = session.advanced().filter_map(pair).collect();
-        if pairs.is_empty() {
+        if self.states_of_weights(Role::Average).is_empty() {
             let (name, known) = (AVERAGE.to_owned(), Vec::new());
             return Err(Error::Unknown { what: "state of the optimiser", name, known });
         }
-        if self.optimizer_updates == 0 {
-            // Before the first update an average is the weight itself.
+        self.exchange_averages()
+    }
+
+    /// Exchanges the averages that there are and their weights.
+    pub(super) fn exchange_averages(&mut self) -> Result<()> {
+        let averages = self.states_of_weights(Role::Average);
+        // Before the first update an average is the weight itself.
+        if averages.is_empty() || self.optimizer_updates == 0 {
             return Ok(());
         }
-        for (average, weight) in pairs {
+        for (average, weight) in averages {
             let both = self.session().executor.read_f64(&[average, weight])?;
             self.session_mut().write_f64(weight, &both[0])?;
             self.session_mut().write_f64(average, &both[1])?;
         }
+        self.swapped = !self.swapped;
         Ok(())
+    }
+
+    /// The states of a role that are there for weights, each with its weight.
+    pub(super) fn states_of_weights(&self, role: Role) -> Vec<(Value, Value)> {
+        let session = self.session();
+        let states = session.advanced().filter(|(key, _)| key.role == role);
+        states.filter_map(|(_, state)| Some((state, session.kind(state)?.of()?))).collect()
     }
 }

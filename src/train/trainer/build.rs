@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::Trainer;
 use super::journey::Journey;
-use super::rates::Rates;
 use super::recipe::{Group, Recipe, Variant, WeightInfo};
 use crate::error::{Error, Result};
 use crate::executor::Device;
@@ -131,17 +130,12 @@ impl TrainerBuilder {
     /// planning the step refuse.
     #[track_caller]
     pub fn build(self, device: &Device) -> Result<Trainer> {
-        let missing = |argument| Error::Argument {
-            argument,
-            value: "missing".to_owned(),
-            expected: "a trainer needs one",
-        };
-        let at_least_one = |argument, value: usize| match value {
-            0 => Err(Error::Argument { argument, value: "0".to_owned(), expected: "at least 1" }),
-            _ => Ok(()),
-        };
-        at_least_one("batch_size", self.batch)?;
-        at_least_one("accumulate", self.accumulate)?;
+        for (argument, value) in [("batch_size", self.batch), ("accumulate", self.accumulate)] {
+            if value == 0 {
+                return Err(Error::argument(argument, value, "at least 1"));
+            }
+        }
+        let missing = |argument| Error::argument(argument, "missing", "a trainer needs one");
         let mut recipe = Recipe {
             model: self.model,
             inputs: self.inputs,
@@ -163,22 +157,21 @@ impl TrainerBuilder {
             recipe,
             batch: self.batch,
             seed: self.seed,
-            rates: Rates::default(),
-            optimizer_updates: 0,
+            rates: Vec::new(),
             training: Vec::new(),
-            recent: Vec::new(),
-            evaluation: None,
-            prediction: None,
+            beside: [None, None],
             health: None,
             steps: 0,
             updates: 0,
+            optimizer_updates: 0,
+            swapped: false,
             journey: Journey::default(),
         };
         self.schedules.iter().try_for_each(|(_, schedule)| schedule.check())?;
         trainer.prepare(Variant { rows: self.batch, weighted: false, updates: true })?;
         trainer.take_in_rates();
         for (name, schedule) in self.schedules {
-            trainer.rates.of_mut(name.as_deref())?.begin(schedule, 0);
+            trainer.begin_schedule(name.as_deref(), schedule)?;
         }
         Ok(trainer)
     }

@@ -2,14 +2,13 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::Trainer;
-use super::feed::{Columns, Feed};
+use super::feed::Feed;
 use super::recipe::{Recipe, Step};
-use crate::data::{Column, ColumnData, Samples};
-use crate::dtype::DType;
+use crate::data::{ColumnData, Samples};
 use crate::error::{Error, Result};
-use crate::session::{Chain, SessionOptions};
+use crate::graph::Value;
+use crate::session::Chain;
 use crate::shape::{Shape, TensorType};
-use crate::tape::Tape;
 use crate::train::Logs;
 
 /// Loss and metrics over a data set: what [`Trainer::evaluate`] returns.
@@ -39,11 +38,11 @@ impl fmt::Display for Evaluation {
     }
 }
 
-/// A data set to be judged by, ready on its device.
-pub(super) struct Judge<'a> {
-    weighted: bool,
-    feed: Feed<'a>,
-    samples: usize,
+/// What is recorded beside the training.
+#[derive(Clone, Copy, Debug)]
+enum Stage {
+    Evaluation,
+    Prediction,
 }
 
 impl Trainer {
@@ -55,88 +54,58 @@ impl Trainer {
     /// As [`fit`](Trainer::fit).
     pub fn evaluate<'a>(&mut self, data: impl Into<Samples<'a>>) -> Result<Evaluation> {
         let samples = data.into();
-        let mut judge = self.judge(&samples, 0)?;
-        let logs = self.evaluate_with(&mut judge, "")?;
+        let mut feed = self.judge(&samples, 0)?;
+        let logs = self.evaluate_with(&mut feed, "")?;
         Ok(Evaluation { loss: logs.get("loss").unwrap_or(f64::NAN), logs })
     }
 
     /// Gets a data set ready for [`evaluate_with`](Trainer::evaluate_with).
-    pub(super) fn judge<'a>(&mut self, samples: &'a Samples<'_>, limit: u64) -> Result<Judge<'a>> {
+    pub(super) fn judge<'a>(&mut self, samples: &'a Samples<'_>, limit: u64) -> Result<Feed<'a>> {
         self.check(samples)?;
-        let count = samples.len();
-        let step = self.evaluation_step()?;
-        // Whether a sample counts is not a column: it is written with each size of a batch.
-        let columns = Columns::new(samples, samples.weights.as_deref().map(Cow::Borrowed));
-        columns.check(step)?;
-        let longest = count.next_multiple_of(step.rows);
-        let (device, step) = (self.device.clone(), self.evaluation_step()?);
-        let weighted = samples.weights.is_some();
-        Ok(Judge { weighted, feed: Feed::new(&device, columns, step, longest, limit)?, samples: count })
+        let device = self.device.clone();
+        Feed::new(&device, samples, self.beside_training(Stage::Evaluation)?, limit)
     }
 
-    pub(super) fn evaluate_with(&mut self, judge: &mut Judge<'_>, prefix: &str) -> Result<Logs> {
-        let device = self.device.clone();
-        let samples = judge.samples;
-        let mut chain = Chain::new(&device);
-        judge.feed.set_order((0..samples as u32).collect(), &mut chain)?;
-        let step = self.evaluation_step()?;
+    pub(super) fn evaluate_with(&mut self, feed: &mut Feed<'_>, prefix: &str) -> Result<Logs> {
+        let samples = feed.samples;
+        let mut chain = Chain::new(&self.device);
+        let step = self.beside_training(Stage::Evaluation)?;
         step.reset_sums()?;
-        let rows = step.rows;
-        step.set_counted(rows)?;
-        if !judge.weighted {
-            step.set_weights_to_one()?;
+        let (rows, mask) = (step.rows, step.values.mask);
+        // Whether a sample counts is not a column: it is written with each size of a batch.
+        step.write_ones(mask, rows)?;
+        if !feed.weighted {
+            step.write_ones(step.values.weights, rows)?;
         }
         for batch in 0..samples.div_ceil(rows) {
             let counted = rows.min(samples - batch * rows);
             if counted < rows {
                 chain.submit()?;
-                step.set_counted(counted)?;
+                step.write_ones(mask, counted)?;
             }
-            judge.feed.load(&device, step, batch, &mut chain)?;
+            feed.load(step, batch, &mut chain)?;
             chain.step(&mut step.session)?;
         }
         chain.submit()?;
-        self.evaluation_logs(samples, prefix)
+        step.logs(samples, prefix)
     }
 
-    /// The number of classes that the model's outputs tell apart.
-    pub(super) fn classes(&self) -> u32 {
-        let step = self.main();
-        let output = step.session.shape_of(step.values.output);
-        let scores = output.dims().get(1..).and_then(|dims| dims.last());
-        scores.map_or(2, |&scores| scores.max(2) as u32)
-    }
-
-    fn evaluation_logs(&self, samples: usize, prefix: &str) -> Result<Logs> {
-        let step = self.evaluation.as_ref().ok_or(Error::ForeignValue)?;
-        self.recipe.logs(step, samples, prefix)
-    }
-
-    fn evaluation_step(&mut self) -> Result<&mut Step> {
-        if self.evaluation.is_none() {
-            let (tape, values) = self.recipe.evaluation(self.batch)?;
-            self.evaluation = Some(self.beside_training(&tape, values)?);
-        }
-        let step = self.evaluation.as_mut().ok_or(Error::ForeignValue)?;
+    /// A step over the parameters of the training, recorded when it is first asked for.
+    fn beside_training(&mut self, stage: Stage) -> Result<&mut Step> {
+        let index = stage as usize;
+        let step = match self.beside[index].take() {
+            Some(step) => step,
+            None => {
+                let recorded = match stage {
+                    Stage::Evaluation => self.recipe.evaluation(self.batch)?,
+                    Stage::Prediction => self.recipe.prediction(self.batch)?,
+                };
+                self.on_device(recorded, self.batch, &[self.session()])?
+            }
+        };
+        let step = self.beside[index].insert(step);
         step.session.scalars.adopt(&self.training[0].1.session.scalars);
         Ok(step)
-    }
-
-    fn prediction_step(&mut self) -> Result<&mut Step> {
-        if self.prediction.is_none() {
-            let (tape, values) = self.recipe.prediction(self.batch)?;
-            self.prediction = Some(self.beside_training(&tape, values)?);
-        }
-        let step = self.prediction.as_mut().ok_or(Error::ForeignValue)?;
-        step.session.scalars.adopt(&self.training[0].1.session.scalars);
-        Ok(step)
-    }
-
-    /// A step over the parameters of the training.
-    fn beside_training(&self, tape: &Tape, values: super::recipe::StepValues) -> Result<Step> {
-        let options = SessionOptions::new().seed(self.seed).share_parameters(&self.main().session);
-        let session = tape.session_with(&self.device, options)?;
-        Ok(Step { session, rows: self.batch, values })
     }
 
     /// The model's first output for every sample, row-major; targets and weights are not looked at.
@@ -150,25 +119,21 @@ impl Trainer {
         (samples.targets, samples.weights) = (None, None);
         samples.check()?;
         self.recipe.check_inputs(&samples)?;
-        let (device, count) = (self.device.clone(), samples.len());
-        let step = self.prediction_step()?;
-        let columns = Columns::new(&samples, None);
-        columns.check(step)?;
-        let rows = step.rows;
-        let shape = step.session.shape_of(step.values.output);
-        let sample = Shape::new(&shape.dims()[1..])?;
-        let mut feed = Feed::new(&device, columns, step, count, 0)?;
+        let device = self.device.clone();
         let mut chain = Chain::new(&device);
-        feed.set_order((0..count as u32).collect(), &mut chain)?;
-        let mut data = Vec::with_capacity(count * sample.numel());
-        for batch in 0..count.div_ceil(rows) {
-            feed.load(&device, step, batch, &mut chain)?;
+        let step = self.beside_training(Stage::Prediction)?;
+        let mut feed = Feed::new(&device, &samples, step, 0)?;
+        let count = samples.len();
+        let shape = of_sample(step.session.type_of(step.values.output))?.shape;
+        let mut data = Vec::with_capacity(count * shape.numel());
+        for batch in 0..count.div_ceil(step.rows) {
+            feed.load(step, batch, &mut chain)?;
             chain.step(&mut step.session)?;
             chain.submit()?;
             data.extend(step.session.read(step.values.output)?);
         }
-        data.truncate(count * sample.numel());
-        Ok(Predictions { shape: sample, data })
+        data.truncate(count * shape.numel());
+        Ok(Predictions { shape, data })
     }
 
     /// The class that each sample is taken for: that of the largest output, the first of equal ones;
@@ -180,20 +145,16 @@ impl Trainer {
     /// class: their predictions are those above [`Scores::threshold`](crate::train::Scores::threshold).
     pub fn predict_classes<'a>(&mut self, data: impl Into<Samples<'a>>) -> Result<Vec<u32>> {
         let scores = self.recipe.loss.scores();
-        let step = self.prediction_step()?;
-        let classes = match step.session.shape_of(step.values.output).dims() {
-            [_, .., classes] => *classes,
-            _ => 1,
-        };
+        let classes = self.beside_training(Stage::Prediction)?.scores();
         if classes > 1 && scores.are_independent() {
             let value = format!("{classes}, each a yes or no of its own by the loss");
             let expected = "one class is that of one output, or of several that exclude each other: \
                             compare what `predict` gives with the threshold";
-            return Err(Error::Argument { argument: "number of outputs", value, expected });
+            return Err(Error::argument("number of outputs", value, expected));
         }
         let class = |row: &[f32]| match row {
             &[score] => u32::from(score > scores.threshold()),
-            _ => (1..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best }) as u32,
+            _ => largest(row),
         };
         let predictions = self.predict(data)?;
         Ok(predictions.data.chunks_exact(classes).map(class).collect())
@@ -227,41 +188,45 @@ impl Predictions {
     }
 }
 
-impl Step {
-    fn set_weights_to_one(&mut self) -> Result<()> {
-        let Some(weights) = self.values.weights else { return Ok(()) };
-        self.session.write(weights, &vec![1.0f32; self.rows])
-    }
-
-    /// Lets the first `counted` samples of the batches to come count, and no others.
-    fn set_counted(&mut self, counted: usize) -> Result<()> {
-        let Some(mask) = self.values.mask else { return Ok(()) };
-        let counts: Vec<f32> = (0..self.rows).map(|row| if row < counted { 1.0 } else { 0.0 }).collect();
-        self.session.write(mask, &counts)
-    }
-}
-
 impl Recipe {
     /// Refuses inputs of other shapes or dtypes than the model's.
     pub(super) fn check_inputs(&self, samples: &Samples<'_>) -> Result<()> {
         if samples.inputs.len() != self.inputs.len() {
             let value = format!("{} of samples", samples.inputs.len());
-            return Err(Error::Argument { argument: "inputs", value, expected: "as many as the model has" });
+            return Err(Error::argument("inputs", value, "as many as the model has"));
         }
         for (index, (column, &shape)) in samples.inputs.iter().zip(&self.inputs).enumerate() {
             let what = "a sample and the model's input";
-            check_column(column, shape, self.model.input_dtype(index), what)?;
+            let (found, expected) = (column.data.dtype(), self.model.input_dtype(index));
+            if found != expected {
+                return Err(Error::DTypeMismatch { what: what.to_owned(), found, expected });
+            }
+            if wide(column.shape) != wide(shape) {
+                return Err(Error::shape_mismatch(what, column.shape, shape));
+            }
         }
         Ok(())
     }
 }
 
 impl Step {
+    /// The numbers of the last axis of the output, one score each; 1 where there is none beside the batch.
+    pub(super) fn scores(&self) -> usize {
+        let output = self.session.shape_of(self.values.output);
+        output.dims().get(1..).and_then(<[usize]>::last).copied().unwrap_or(1)
+    }
+
+    /// Writes 1 for the first `count` samples of the batches to come, and 0 for the others.
+    fn write_ones(&mut self, to: Option<Value>, count: usize) -> Result<()> {
+        let Some(to) = to else { return Ok(()) };
+        let ones: Vec<f32> = (0..self.rows).map(|row| if row < count { 1.0 } else { 0.0 }).collect();
+        self.session.write(to, &ones)
+    }
+
     /// Refuses targets of another shape or dtype than the loss's.
     pub(super) fn check_targets(&self, samples: &Samples<'_>) -> Result<()> {
         let Some(targets) = &samples.targets else {
-            let value = "missing".to_owned();
-            return Err(Error::Argument { argument: "targets", value, expected: "the loss needs them" });
+            return Err(Error::argument("targets", "missing", "the loss needs them"));
         };
         let Some(ty) = self.values.targets.map(|value| self.session.type_of(value)) else { return Ok(()) };
         let found = TensorType { shape: targets.shape, dtype: targets.data.dtype() };
@@ -285,59 +250,47 @@ fn wide(shape: Shape) -> Vec<usize> {
     shape.dims().iter().copied().filter(|&dim| dim != 1).collect()
 }
 
-fn check_column(column: &Column<'_>, shape: Shape, dtype: DType, what: &'static str) -> Result<()> {
-    let found = column.data.dtype();
-    if found != dtype {
-        return Err(Error::DTypeMismatch { what: what.to_owned(), found, expected: dtype });
-    }
-    if wide(column.shape) != wide(shape) {
-        return Err(Error::shape_mismatch(what, column.shape, shape));
-    }
-    Ok(())
+/// The index of the largest of these, the first of equal ones.
+fn largest(row: &[f32]) -> u32 {
+    (1..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best }) as u32
 }
 
-/// Weights of samples from those of their classes, `limit` in all, times their own.
-pub(super) fn sample_weights<'a>(
-    samples: &'a Samples<'_>,
-    classes: &[(u32, f32)],
-    limit: u32,
-) -> Result<Option<Cow<'a, [f32]>>> {
-    let own = samples.weights.as_deref();
+/// Multiplies the weights of samples with those of their classes, `limit` in all.
+pub(super) fn weigh_classes(samples: &mut Samples<'_>, classes: &[(u32, f32)], limit: usize) -> Result<()> {
     if classes.is_empty() {
-        return Ok(own.map(Cow::Borrowed));
+        return Ok(());
     }
     if let Some((class, weight)) = classes.iter().find(|(_, weight)| !(weight.is_finite() && *weight >= 0.0))
     {
-        let (value, expected) = (format!("{weight} for class {class}"), "finite and not negative");
-        return Err(Error::Argument { argument: "class_weights", value, expected });
+        let value = format!("{weight} for class {class}");
+        return Err(Error::argument("class_weights", value, "finite and not negative"));
     }
-    if let Some(index) = classes.iter().position(|&(class, _)| class >= limit) {
-        let (name, label) = ("class_weights".to_owned(), classes[index].0);
+    if let Some(index) = classes.iter().position(|&(class, _)| class as usize >= limit) {
+        let (name, label, limit) = ("class_weights".to_owned(), classes[index].0, limit as u32);
         return Err(Error::LabelOutOfRange { name, index, label, limit });
     }
     let labels = labels(samples)?;
     let of_class = |label: &u32| classes.iter().find(|(class, _)| class == label).map_or(1.0, |&(_, w)| w);
-    let weights = labels.iter().enumerate().map(|(i, label)| of_class(label) * own.map_or(1.0, |w| w[i]));
-    Ok(Some(Cow::Owned(weights.collect())))
+    let own = |i: usize| samples.weights.as_ref().map_or(1.0, |weights| weights[i]);
+    let weights = labels.iter().enumerate().map(|(i, label)| of_class(label) * own(i)).collect();
+    samples.weights = Some(weights);
+    Ok(())
 }
 
 /// The class of each sample: its label, 0 or 1 of a single f32 target, the largest of a one-hot row.
 fn labels<'a>(samples: &'a Samples<'_>) -> Result<Cow<'a, [u32]>> {
-    let classes = samples.targets.as_ref().map(|targets| targets.shape.numel());
-    match (samples.targets.as_ref().map(|targets| &targets.data), classes) {
-        (Some(ColumnData::U32(labels)), Some(1)) => Ok(Cow::Borrowed(labels)),
-        (Some(ColumnData::F32(targets)), Some(1)) if targets.iter().all(|&t| t == 0.0 || t == 1.0) => {
-            Ok(Cow::Owned(targets.iter().map(|&t| t as u32).collect()))
+    let targets = samples.targets.as_ref().map(|targets| (&targets.data, targets.shape.numel()));
+    match targets {
+        Some((ColumnData::U32(labels), 1)) => Ok(Cow::Borrowed(labels)),
+        Some((ColumnData::F32(targets), 1)) if targets.iter().all(|&t| t == 0.0 || t == 1.0) => {
+            Ok(targets.iter().map(|&t| t as u32).collect())
         }
-        (Some(ColumnData::F32(rows)), Some(classes)) if classes > 1 => {
-            let class =
-                |row: &[f32]| (1..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best });
-            Ok(Cow::Owned(rows.chunks_exact(classes).map(|row| class(row) as u32).collect()))
+        Some((ColumnData::F32(rows), classes)) if classes > 1 => {
+            Ok(rows.chunks_exact(classes).map(largest).collect())
         }
         _ => {
-            let value = "given for targets that are no classes".to_owned();
             let expected = "a label, 0 or 1, or a one-hot row for each sample";
-            Err(Error::Argument { argument: "class_weights", value, expected })
+            Err(Error::argument("class_weights", "given for targets that are no classes", expected))
         }
     }
 }

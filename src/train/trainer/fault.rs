@@ -1,8 +1,8 @@
 //! The search for the first NaN or infinity of a training.
 
 use super::Trainer;
-use super::fit::{Sources, Training};
-use super::recipe::Variant;
+use super::fit::Training;
+use super::recipe::{Step, Variant};
 use crate::error::Result;
 use crate::session::{Chain, NonFinite, Snapshot};
 use crate::train::callbacks::Position;
@@ -15,8 +15,8 @@ pub(super) struct Guard {
     others: Vec<(Variant, Snapshot)>,
     position: Position,
     steps: u32,
-    /// Of the training, and of its optimiser.
-    updates: [u32; 2],
+    updates: u32,
+    optimizer_updates: u32,
 }
 
 impl Guard {
@@ -29,18 +29,15 @@ impl Guard {
 impl Training<'_, '_> {
     /// The moment at hand, if the program wants a guard.
     pub(super) fn guard(&self) -> Result<Option<Guard>> {
-        self.nan_guard.map(|every| self.guard_every(every)).transpose()
-    }
-
-    fn guard_every(&self, every: u32) -> Result<Guard> {
+        let Some(every) = self.nan_guard else { return Ok(None) };
         let good = self.trainer.session().snapshot()?;
         let others = self.trainer.snapshots_of_others()?;
-        let (steps, updates) = (self.trainer.steps, self.trainer.update_counts());
-        Ok(Guard { every, good, others, position: self.position, steps, updates })
+        let Trainer { steps, updates, optimizer_updates, .. } = *self.trainer;
+        Ok(Some(Guard { every, good, others, position: self.position, steps, updates, optimizer_updates }))
     }
 
     /// If anything is not finite, goes back to the step that spoilt it, and ends training there.
-    pub(super) fn look(&mut self, guard: &Guard, sources: &mut Sources<'_>) -> Result<()> {
+    pub(super) fn look(&mut self, guard: &Guard) -> Result<()> {
         if self.trainer.is_sound()? {
             return Ok(());
         }
@@ -49,7 +46,7 @@ impl Training<'_, '_> {
         // What a callback spoilt was so before any step.
         let fault = match self.trainer.held_fault()? {
             Some(held) => Some(held),
-            None => self.first_fault(sources, last)?,
+            None => self.first_fault(last)?,
         };
         let at = format!("epoch {}, step {}", self.position.epoch + 1, self.position.step + 1);
         self.stopped = Some(match &fault {
@@ -64,18 +61,19 @@ impl Training<'_, '_> {
         self.trainer.restore_others(&guard.others)?;
         self.trainer.session_mut().restore(&guard.good)?;
         self.position = guard.position;
-        self.trainer.steps = guard.steps;
-        [self.trainer.updates, self.trainer.optimizer_updates] = guard.updates;
+        (self.trainer.steps, self.trainer.updates) = (guard.steps, guard.updates);
+        self.trainer.optimizer_updates = guard.optimizer_updates;
         Ok(())
     }
 
     /// Runs the steps up to `last` one by one, and goes back before the first that leaves anything that
     /// is not finite.
-    fn first_fault(&mut self, sources: &mut Sources<'_>, last: usize) -> Result<Option<NonFinite>> {
+    fn first_fault(&mut self, last: usize) -> Result<Option<NonFinite>> {
         let mut chain = Chain::new(self.trainer.device());
-        while self.position.step < last {
-            let before = self.guard_every(1)?;
-            let index = self.step(sources, &mut chain)?;
+        while self.position.step < last
+            && let Some(before) = self.guard()?
+        {
+            let index = self.step(&mut chain)?;
             chain.submit()?;
             if self.trainer.is_sound()? {
                 continue;
@@ -92,29 +90,23 @@ impl Training<'_, '_> {
 impl Trainer {
     /// Copies of what training steps have that the first one does not.
     fn snapshots_of_others(&self) -> Result<Vec<(Variant, Snapshot)>> {
-        let mut copies = Vec::new();
-        for (index, (variant, step)) in self.training.iter().enumerate().skip(1) {
-            let own = self.own_values(index);
-            if !own.is_empty() {
-                copies.push((*variant, step.session.snapshot_of(&own)?));
-            }
-        }
-        Ok(copies)
+        let others = self.training.iter().enumerate().skip(1);
+        let copy = |(index, (variant, step)): (usize, &(Variant, Step))| {
+            Ok((*variant, step.session.snapshot_of(&self.own_values(index))?))
+        };
+        others.map(copy).collect()
     }
 
     /// Puts the copies back; what a step has that was not there yet starts again.
     fn restore_others(&mut self, copies: &[(Variant, Snapshot)]) -> Result<()> {
-        let copy_of = |variant| copies.iter().find(|(of, _)| *of == variant).map(|(_, copy)| copy);
         for index in 1..self.training.len() {
             let own = self.own_values(index);
-            let (variant, step) = &mut self.training[index];
-            if copy_of(*variant).is_none() {
-                step.session.reset(|value, _| own.contains(&value))?;
-            }
+            self.training[index].1.session.reset(|value, _| own.contains(&value))?;
         }
         // Last, for steps that were not there yet may share with others that were.
-        for (variant, step) in &mut self.training {
-            copy_of(*variant).map_or(Ok(()), |copy| step.session.restore_contents(copy))?;
+        for (of, copy) in copies {
+            let step = self.training.iter_mut().find(|(variant, _)| variant == of);
+            step.map_or(Ok(()), |(_, step)| step.session.restore_contents(copy))?;
         }
         Ok(())
     }

@@ -1,12 +1,11 @@
-use std::borrow::Cow;
 use std::fmt;
 #[cfg(feature = "checkpoints")]
 use std::path::{Path, PathBuf};
 
 use super::Trainer;
-use super::evaluate::sample_weights;
+use super::evaluate::weigh_classes;
 use super::fault::Guard;
-use super::feed::{Columns, Feed, epoch_order};
+use super::feed::{Feed, bytes_of, epoch_order};
 use super::pace::Pace;
 use crate::data::Samples;
 use crate::error::{Error, Result};
@@ -23,7 +22,7 @@ const RESIDENT_BYTES: u64 = 2 << 30;
 #[must_use]
 pub struct Fit<'a> {
     pub(super) epochs: usize,
-    pub(super) initial_epoch: Option<usize>,
+    pub(super) initial_epoch: usize,
     pub(super) steps_per_epoch: Option<usize>,
     pub(super) shuffle: bool,
     pub(super) drop_last: bool,
@@ -53,7 +52,7 @@ impl<'a> Fit<'a> {
     pub fn epochs(epochs: usize) -> Self {
         Fit {
             epochs,
-            initial_epoch: None,
+            initial_epoch: 0,
             steps_per_epoch: None,
             shuffle: true,
             drop_last: false,
@@ -83,6 +82,15 @@ impl<'a> Fit<'a> {
         drop_last: bool => drop_last;
         /// Whether the samples are in another order in each epoch, by seed and epoch; they are by default.
         shuffle: bool => shuffle;
+        /// Sets the last samples aside for validation: this fraction of them, before any shuffling.
+        validation_split: f64 => validation_split;
+        /// How many bytes of data, for training and validation together, may stay on the device (2 GiB by
+        /// default). What does not fit is uploaded batch by batch while the device works.
+        resident_bytes: u64 => resident_bytes;
+        /// Whether a bar shows how training goes, if standard error is a terminal; it does by default.
+        #[cfg(feature = "progress")]
+        #[cfg_attr(docsrs, doc(cfg(feature = "progress")))]
+        progress: bool => progress;
     }
 
     /// Judges the model by these samples after each epoch; the figures are called `val_loss` and so on. The
@@ -93,23 +101,10 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// Sets the last samples aside for validation: this fraction of them, before any shuffling.
-    pub fn validation_split(mut self, fraction: f64) -> Self {
-        self.validation_split = Some(fraction);
-        self
-    }
-
     /// The weight of each class in the training loss, 1 for those not named: by label, by 0 or 1 of a single
     /// f32 target, or by the largest element of a one-hot row.
     pub fn class_weights(mut self, weights: impl IntoIterator<Item = (u32, f32)>) -> Self {
         self.class_weights = weights.into_iter().collect();
-        self
-    }
-
-    /// How many bytes of data, for training and validation together, may stay on the device (2 GiB by
-    /// default). What does not fit is uploaded batch by batch while the device works.
-    pub fn resident_bytes(mut self, bytes: u64) -> Self {
-        self.resident_bytes = bytes;
         self
     }
 
@@ -132,14 +127,6 @@ impl<'a> Fit<'a> {
     /// Calls a function a few times a second.
     pub fn on_refresh(self, function: impl FnMut(&mut Run<'_>) -> Result<()> + 'a) -> Self {
         self.callback(OnRefresh(function))
-    }
-
-    /// Whether a bar shows how training goes, if standard error is a terminal; it does by default.
-    #[cfg(feature = "progress")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "progress")))]
-    pub fn progress(mut self, progress: bool) -> Self {
-        self.progress = progress;
-        self
     }
 
     /// Looks for a NaN or an infinity in the loss, the weights, summed gradients
@@ -182,6 +169,9 @@ impl<'a> Fit<'a> {
 /// A training under way.
 pub(super) struct Training<'a, 'f> {
     pub trainer: &'a mut Trainer,
+    feed: Feed<'a>,
+    /// What the model is judged by after each epoch.
+    validation: Option<Feed<'a>>,
     pub callbacks: Vec<Box<dyn Callback + 'f>>,
     pub position: Position,
     pub history: History,
@@ -193,15 +183,6 @@ pub(super) struct Training<'a, 'f> {
     /// How many of the callbacks the program gave: the first ones.
     pub given: usize,
     pace: Pace,
-}
-
-/// The data of a training, where its device reads it.
-pub(super) struct Sources<'a> {
-    pub feed: Feed<'a>,
-    pub weighted: bool,
-    pub samples: usize,
-    shuffle: bool,
-    judge: Option<super::evaluate::Judge<'a>>,
 }
 
 /// What callbacks are told.
@@ -238,111 +219,104 @@ impl Trainer {
         let fit = if fit.progress { fit.callback(Progress::new()) } else { fit };
         let samples = data.into();
         self.check(&samples)?;
-        let (train, held_out) = split(&samples, fit.validation_split)?;
+        let (mut train, held_out) = split(&samples, fit.validation_split)?;
         if fit.validation.is_some() && held_out.is_some() {
-            let value = "given beside validation data".to_owned();
-            return Err(Error::Argument { argument: "validation_split", value, expected: "one of the two" });
+            let value = "given beside validation data";
+            return Err(Error::argument("validation_split", value, "one of the two"));
         }
         if fit.steps_per_epoch == Some(0) {
-            let (value, expected) = ("0".to_owned(), "an epoch has at least one step");
-            return Err(Error::Argument { argument: "steps_per_epoch", value, expected });
+            return Err(Error::argument("steps_per_epoch", 0, "an epoch has at least one step"));
         }
-        let validation = fit.validation.as_ref().or(held_out.as_ref());
         if fit.drop_last && train.len() < self.batch {
             let value = format!("true for {} samples in batches of {}", train.len(), self.batch);
-            return Err(Error::Argument {
-                argument: "drop_last",
-                value,
-                expected: "one whole batch is needed",
-            });
+            return Err(Error::argument("drop_last", value, "one whole batch is needed"));
         }
-        let weights = sample_weights(&train, &fit.class_weights, self.classes())?;
-        let mut sources = self.sources(&train, weights, validation, &fit)?;
-        let count = train.len();
-        let whole = count.div_ceil(self.batch);
-        let whole = if fit.drop_last { count / self.batch } else { whole };
-        let steps = fit.steps_per_epoch.map_or(whole, |steps| steps.min(whole));
-        let position = Position {
-            epochs: fit.epochs,
-            steps,
-            epoch: fit.initial_epoch.unwrap_or(0),
-            ..Position::default()
+        weigh_classes(&mut train, &fit.class_weights, self.main().scores().max(2))?;
+        let samples = train.len();
+        let all = if fit.drop_last { samples / self.batch } else { samples.div_ceil(self.batch) };
+        let steps = fit.steps_per_epoch.map_or(all, |steps| steps.min(all));
+        let validation = fit.validation.as_ref().or(held_out.as_ref());
+        let (feed, validation) = self.feeds(&train, validation, steps, fit.resident_bytes)?;
+        let mut training = Training {
+            trainer: self,
+            feed,
+            validation,
+            pace: Pace::new(fit.callbacks.iter().any(|callback| callback.refreshes())),
+            callbacks: fit.callbacks,
+            position: Position { epoch: fit.initial_epoch, epochs: fit.epochs, steps, ..Position::default() },
+            history: History { initial_epoch: fit.initial_epoch, ..History::default() },
+            stopped: None,
+            nan_guard: fit.nan_guard,
+            data: (samples, fit.shuffle),
+            given,
         };
-        let history = History { initial_epoch: position.epoch, ..History::default() };
-        let Fit { callbacks, nan_guard, .. } = fit;
-        let (stopped, data) = (None, (count, fit.shuffle));
-        let pace = Pace::new(callbacks.iter().any(|c| c.refreshes()));
-        let mut training =
-            Training { trainer: self, callbacks, position, history, stopped, nan_guard, data, given, pace };
         #[cfg(feature = "checkpoints")]
         if let Some(path) = fit.resume {
             training.resume(&path)?;
         }
         training.note(false);
-        let ended = training.run(&mut sources);
+        let ended = training.run();
         training.note(ended.is_err());
         ended.map(|()| training.history)
     }
 
-    fn sources<'a>(
+    /// The data of a training of so many steps to an epoch, where its device reads it.
+    fn feeds<'a>(
         &mut self,
         train: &'a Samples<'_>,
-        weights: Option<Cow<'a, [f32]>>,
         validation: Option<&'a Samples<'_>>,
-        fit: &Fit<'_>,
-    ) -> Result<Sources<'a>> {
-        let weighted = weights.is_some();
-        let columns = Columns::new(train, weights);
+        steps: usize,
+        resident_bytes: u64,
+    ) -> Result<(Feed<'a>, Option<Feed<'a>>)> {
+        let weighted = train.weights.is_some();
         // Training data comes first; validation data has what it leaves, or all where it is uploaded itself.
-        let left = fit.resident_bytes.checked_sub(columns.bytes()).unwrap_or(fit.resident_bytes);
-        let judge = validation.map(|data| self.judge(data, left)).transpose()?;
+        let left = resident_bytes.checked_sub(bytes_of(train)).unwrap_or(resident_bytes);
+        let validation = validation.map(|data| self.judge(data, left)).transpose()?;
         // A last batch that the model refuses is refused before anything is trained, if training reaches it.
-        let (whole, rest) = (train.len() / self.batch, train.len() % self.batch);
-        let is_reached = !fit.drop_last && fit.steps_per_epoch.is_none_or(|steps| steps > whole);
-        if rest > 0 && is_reached {
-            self.prepare(self.variant(rest, weighted))?;
+        if steps > train.len() / self.batch {
+            self.prepare(self.variant(train.len() % self.batch, weighted))?;
         }
         let index = self.prepare(self.variant(self.batch, weighted))?;
-        let step = &self.training[index].1;
-        columns.check(step)?;
-        let samples = train.len();
-        let longest = samples.next_multiple_of(self.batch);
-        let feed = Feed::new(&self.device, columns, step, longest, fit.resident_bytes)?;
-        Ok(Sources { feed, weighted, samples, shuffle: fit.shuffle, judge })
+        let feed = Feed::new(&self.device, train, &self.training[index].1, resident_bytes)?;
+        Ok((feed, validation))
     }
 }
 
 /// The samples to train on, and those set aside.
 fn split<'a>(samples: &'a Samples<'_>, fraction: Option<f64>) -> Result<(Samples<'a>, Option<Samples<'a>>)> {
     let Some(fraction) = fraction else { return Ok((samples.slice(0..samples.len()), None)) };
-    let argument = |argument, value: String, expected| Err(Error::Argument { argument, value, expected });
     if !(fraction > 0.0 && fraction < 1.0) {
-        return argument("validation_split", fraction.to_string(), "it must be between 0 and 1");
+        return Err(Error::argument("validation_split", fraction, "it must be between 0 and 1"));
     }
     let count = samples.len();
     if count < 2 {
-        return argument("number of samples", count.to_string(), "a split needs at least two");
+        return Err(Error::argument("number of samples", count, "a split needs at least two"));
     }
     let held_out = ((count as f64 * fraction).round() as usize).clamp(1, count - 1);
     let first = count - held_out;
     Ok((samples.slice(0..first), Some(samples.slice(first..count))))
 }
 
+/// Whether a callback is called after this step of the training.
+fn is_due(callback: &dyn Callback, step: u32) -> bool {
+    callback.every_steps().is_some_and(|every| step.is_multiple_of(every.max(1)))
+}
+
 impl Training<'_, '_> {
-    fn run(&mut self, sources: &mut Sources<'_>) -> Result<()> {
+    fn run(&mut self) -> Result<()> {
         self.tell(Event::TrainBegin, &mut None)?;
         while self.position.epoch < self.position.epochs && self.stopped.is_none() {
             if self.position.step == 0 {
-                self.trainer.reset_sums()?;
+                self.trainer.training[0].1.reset_sums()?;
                 self.tell(Event::EpochBegin, &mut None)?;
             }
-            self.steps(sources)?;
+            self.steps()?;
             if self.position.step < self.position.steps {
                 break;
             }
             let mut logs = self.trainer.running_logs(self.position.samples)?;
-            if let Some(judge) = &mut sources.judge {
-                for (name, value) in self.trainer.evaluate_with(judge, "val_")?.iter() {
+            if let Some(feed) = &mut self.validation {
+                for (name, value) in self.trainer.evaluate_with(feed, "val_")?.iter() {
                     logs.set(name, value);
                 }
             }
@@ -366,74 +340,60 @@ impl Training<'_, '_> {
     }
 
     /// The steps of an epoch that are left.
-    fn steps(&mut self, sources: &mut Sources<'_>) -> Result<()> {
-        let (seed, epoch) = (self.trainer.seed, self.position.epoch);
-        let device = self.trainer.device.clone();
-        let mut chain = Chain::new(&device);
-        sources.feed.set_order(epoch_order(sources.samples, sources.shuffle, seed, epoch), &mut chain)?;
-        let intervals: Vec<u32> = self.callbacks.iter().filter_map(|c| c.every_steps()).collect();
+    fn steps(&mut self) -> Result<()> {
+        let (samples, shuffle) = self.data;
+        let mut chain = Chain::new(&self.trainer.device);
+        let order = epoch_order(samples, shuffle, self.trainer.seed, self.position.epoch);
+        self.feed.set_order(order, &mut chain)?;
         self.pace.restart();
         let mut guard = self.guard()?;
         while self.position.step < self.position.steps && self.stopped.is_none() {
-            self.step(sources, &mut chain)?;
+            self.step(&mut chain)?;
             let now = self.trainer.steps;
-            let calls = intervals.iter().any(|&every| now.is_multiple_of(every.max(1)));
+            let calls = self.callbacks.iter().any(|callback| is_due(callback.as_ref(), now));
+            let ends = self.position.step == self.position.steps;
             // No checkpoint is written of what has not been looked at.
-            let looks = calls || self.position.step == self.position.steps;
-            let due = guard.as_ref().filter(|g| looks || g.is_due(now));
-            let moves = due.is_some();
-            let mut is_submitted = moves;
-            if let Some(guard) = due {
-                chain.submit()?;
-                self.look(guard, sources)?;
-            }
-            if calls && self.stopped.is_none() {
-                chain.submit()?;
-                self.tell(Event::Step, &mut None)?;
-                is_submitted = true;
-            }
-            if moves && self.stopped.is_none() {
-                guard = self.guard()?;
-            }
-            if is_submitted {
-                self.pace.restart();
+            if calls || guard.as_ref().is_some_and(|guard| ends || guard.is_due(now)) {
+                self.pause(&mut guard, calls.then_some(Event::Step), &mut chain)?;
             } else {
                 self.pace.submits(&mut chain)?;
             }
             if self.stopped.is_none() && self.pace.refreshes() {
-                chain.submit()?;
-                guard = self.refresh(guard, sources)?;
-                self.pace.restart();
+                self.pause(&mut guard, Some(Event::Refresh), &mut chain)?;
             }
         }
         chain.submit()
     }
 
-    /// Tells callbacks how far training is, after a look, and moves the guard past what they do.
-    fn refresh(&mut self, guard: Option<Guard>, sources: &mut Sources<'_>) -> Result<Option<Guard>> {
-        if let Some(guard) = &guard {
-            self.look(guard, sources)?;
+    /// Submits what is encoded, looks for what is not finite, tells callbacks how far training is, and moves
+    /// the guard past what they do.
+    fn pause(&mut self, guard: &mut Option<Guard>, event: Option<Event>, chain: &mut Chain) -> Result<()> {
+        chain.submit()?;
+        if let Some(guard) = guard {
+            self.look(guard)?;
         }
-        if self.stopped.is_some() {
-            return Ok(guard);
+        if let Some(event) = event.filter(|_| self.stopped.is_none()) {
+            self.tell(event, &mut None)?;
         }
-        self.tell(Event::Refresh, &mut None)?;
-        self.guard()
+        if self.stopped.is_none() {
+            *guard = self.guard()?;
+        }
+        self.pace.restart();
+        Ok(())
     }
 
     /// Adds the next step of the epoch to a chain.
-    pub(super) fn step(&mut self, sources: &mut Sources<'_>, chain: &mut Chain) -> Result<usize> {
+    pub(super) fn step(&mut self, chain: &mut Chain) -> Result<usize> {
         let (step, batch) = (self.position.step, self.trainer.batch);
-        let rows = batch.min(sources.samples - step * batch);
-        let variant = self.trainer.variant(rows, sources.weighted);
+        let rows = batch.min(self.feed.samples - step * batch);
+        let variant = self.trainer.variant(rows, self.feed.weighted);
         let prepared = self.trainer.prepare(variant);
         if prepared.is_err() {
             // The steps that are counted are done.
             chain.submit()?;
         }
         let index = prepared?;
-        let Trainer { device, training, .. } = &mut *self.trainer;
-        sources.feed.load(device, &mut training[index].1, step, chain)?;
+        self.feed.load(&mut self.trainer.training[index].1, step, chain)?;
         self.trainer.train(index, chain)?;
         self.position.step += 1;
         self.position.samples += rows;
@@ -463,9 +423,7 @@ impl Training<'_, '_> {
                 Event::TrainBegin => callback.on_train_begin(&mut run),
                 Event::EpochBegin => callback.on_epoch_begin(&mut run),
                 Event::Refresh if callback.refreshes() => callback.on_refresh(&mut run),
-                Event::Step if callback.every_steps().is_some_and(|n| now.is_multiple_of(n.max(1))) => {
-                    callback.on_step(&mut run)
-                }
+                Event::Step if is_due(callback.as_ref(), now) => callback.on_step(&mut run),
                 Event::Refresh | Event::Step => Ok(()),
                 Event::EpochEnd => callback.on_epoch_end(&mut run),
                 Event::TrainEnd => callback.on_train_end(&mut run),

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use super::Trainer;
 use crate::error::Result;
-use crate::graph::{StateKind, Value};
+use crate::graph::{Role, StateKind};
 
 impl Trainer {
     /// Freezes layers from now on, those nested in them included: their parameters stay as they are, no
@@ -70,32 +70,29 @@ impl Trainer {
         if self.recipe.frozen == frozen {
             return Ok(());
         }
+        // Averages go with their layers: what was trained must be in the weights by then.
+        let swapped = self.swapped;
+        if swapped {
+            self.exchange_averages()?;
+        }
         let before = std::mem::replace(&mut self.recipe.frozen, frozen);
-        if let Err(error) = self.record_again() {
+        let recorded = self.record_again();
+        if recorded.is_err() {
             self.recipe.frozen = before;
-            return Err(error);
+        } else if !before.is_subset(&self.recipe.frozen) {
+            // The optimiser's states begin anew.
+            self.optimizer_updates = 0;
+            self.session_mut().reset(|_, kind| kind.is_of_optimizer())?;
         }
-        if !before.is_subset(&self.recipe.frozen) {
-            self.restart_optimizer()?;
+        if swapped {
+            self.exchange_averages()?;
         }
-        Ok(())
-    }
-
-    /// Lets the optimiser's states begin anew.
-    fn restart_optimizer(&mut self) -> Result<()> {
-        self.optimizer_updates = 0;
-        self.session_mut().reset(|_, kind| kind.is_of_optimizer())
+        recorded
     }
 
     /// Sets what is pruned to zero again, where weights were put in from elsewhere; averages too.
     pub(crate) fn hold_to_masks(&mut self) -> Result<()> {
-        let session = self.session();
-        let pair = |(_, mask): (_, Value)| match session.kind(mask)? {
-            StateKind::Mask { of } => Some((mask, of)),
-            _ => None,
-        };
-        let masks: Vec<(Value, Value)> = session.advanced().filter_map(pair).collect();
-        for (mask, of) in masks {
+        for (mask, of) in self.states_of_weights(Role::Mask) {
             let mask = self.session().read_f64(mask)?;
             if !mask.contains(&0.0) {
                 continue;

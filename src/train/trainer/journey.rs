@@ -1,6 +1,6 @@
 //! How far a training is, and what the parts of it remember.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 #[cfg(feature = "checkpoints")]
@@ -46,11 +46,6 @@ impl Trainer {
         &self.journey.history
     }
 
-    /// Forgets how far an epoch was, where something else is trained on.
-    pub(super) fn leave_epoch(&mut self) {
-        self.journey = between_epochs(&self.journey);
-    }
-
     /// The sessions that parameters and states are in, the owner of most first.
     pub(super) fn sessions(&self) -> Vec<&Session> {
         self.training.iter().map(|(_, step)| &step.session).collect()
@@ -58,9 +53,8 @@ impl Trainer {
 
     /// The training steps that have states of their own.
     pub(super) fn variants_with_states(&self) -> Vec<Variant> {
-        let own = own_something(&self.sessions());
-        let steps = self.training.iter().zip(own).skip(1);
-        steps.filter(|&(_, own)| own).map(|(&(variant, _), _)| variant).collect()
+        let owners: BTreeSet<usize> = owners(&self.sessions()).into_values().map(|(_, i, _)| i).collect();
+        owners.into_iter().filter(|&index| index > 0).map(|index| self.training[index].0).collect()
     }
 }
 
@@ -79,15 +73,6 @@ pub(crate) fn owners<'a>(sessions: &[&'a Session]) -> BTreeMap<Arc<StateKey>, (&
         }
     }
     owners
-}
-
-/// Of these sessions, which have parameters or states that none before them has.
-fn own_something(sessions: &[&Session]) -> Vec<bool> {
-    let mut own = vec![false; sessions.len()];
-    for (_, index, _) in owners(sessions).into_values() {
-        own[index] = true;
-    }
-    own
 }
 
 impl Training<'_, '_> {

@@ -31,16 +31,17 @@ pub(crate) use rates::SavedRate;
 pub(crate) use recipe::Variant;
 pub use recipe::WeightInfo;
 
-use self::feed::Columns;
-use self::health::Health;
-use self::rates::Rates;
-use self::recipe::{Recipe, Step, Sums};
+use self::feed::Feed;
+use self::journey::between_epochs;
+use self::rates::Rate;
+use self::recipe::{Recipe, Step, StepValues, Sums};
 use crate::data::Samples;
 use crate::error::{Error, Result};
 use crate::executor::Device;
 use crate::graph::{StateKind, Value};
 use crate::session::{Chain, Session, SessionOptions, Snapshot};
 use crate::shape::Shape;
+use crate::tape::Tape;
 use crate::train::Logs;
 
 /// A model with everything that its training needs, on a device.
@@ -71,21 +72,23 @@ pub struct Trainer {
     recipe: Recipe,
     batch: usize,
     seed: u32,
-    rates: Rates,
-    /// The training steps; the first one is for whole batches and owns the parameters.
+    /// The rates of all optimisers; the first is that of the optimiser of all that no group has.
+    rates: Vec<Rate>,
+    /// The training steps; the first one is for whole batches and owns the parameters. Of the others, the
+    /// one used last is last.
     training: Vec<(Variant, Step)>,
-    /// Which of them were used, the last one last.
-    recent: Vec<Variant>,
-    evaluation: Option<Step>,
-    prediction: Option<Step>,
-    /// The tape of the guard against NaN.
-    health: Option<Health>,
+    /// Those of evaluation and prediction.
+    beside: [Option<Step>; 2],
+    /// Of the guard against NaN: a tape for each training step with something of its own, and its norm.
+    health: Option<Vec<(Session, Value)>>,
     /// Batches trained on so far.
     steps: u32,
     /// Updates made so far.
     updates: u32,
     /// Those since the optimiser's states began: what its formulas count.
     optimizer_updates: u32,
+    /// Whether the averages of weights are in place of the weights, and those in place of the averages.
+    swapped: bool,
     /// How far the last `fit` went.
     journey: Journey,
 }
@@ -149,7 +152,7 @@ impl Trainer {
     /// What the device reports.
     pub fn reset_states(&mut self) -> Result<()> {
         let steps = self.training.iter_mut().map(|(_, step)| step);
-        let mut steps = steps.chain(&mut self.evaluation).chain(&mut self.prediction);
+        let mut steps = steps.chain(self.beside.iter_mut().flatten());
         steps.try_for_each(|step| step.session.reset(|_, kind| kind == StateKind::Carried))
     }
 
@@ -158,7 +161,7 @@ impl Trainer {
     /// # Errors
     /// [`Error::OutOfMemory`] if the device has no room for it.
     pub fn weights_snapshot(&self) -> Result<Snapshot> {
-        self.session().snapshot_of(&self.main().values.weights_of_model)
+        self.session().snapshot_of(&self.main().values.model)
     }
 
     /// Puts back what [`weights_snapshot`](Trainer::weights_snapshot) copied. The optimiser's states and
@@ -173,7 +176,7 @@ impl Trainer {
 
     /// The parameters and states of the model in the training session.
     pub(crate) fn weight_values(&self) -> &[Value] {
-        &self.main().values.weights_of_model
+        &self.main().values.model
     }
 
     /// The weights that pruning applies to.
@@ -195,11 +198,7 @@ impl Trainer {
             return Ok(());
         }
         self.recipe.masked.extend(more);
-        let recorded = self.record_again();
-        if recorded.is_err() {
-            self.recipe.masked.truncate(known);
-        }
-        recorded
+        self.record_again().inspect_err(|_| self.recipe.masked.truncate(known))
     }
 
     /// Records all steps anew, with the parameters and states that there are. Those for smaller batches
@@ -212,7 +211,7 @@ impl Trainer {
             training.push((variant, step));
         }
         self.training = training;
-        (self.evaluation, self.prediction, self.health) = (None, None, None);
+        (self.beside, self.health) = ([None, None], None);
         self.take_in_rates();
         Ok(())
     }
@@ -228,10 +227,14 @@ impl Trainer {
 
     /// The training step of a variant, with the parameters and states of earlier ones.
     fn recorded(&self, variant: Variant, earlier: &[&Session]) -> Result<Step> {
-        let (tape, values) = self.recipe.training(variant)?;
+        self.on_device(self.recipe.training(variant)?, variant.rows, earlier)
+    }
+
+    /// A recorded step with the parameters and states of earlier ones.
+    fn on_device(&self, step: (Tape, StepValues), rows: usize, earlier: &[&Session]) -> Result<Step> {
+        let (tape, values) = step;
         let options = SessionOptions::new().seed(self.seed).share_with(earlier);
-        let session = tape.session_with(&self.device, options)?;
-        Ok(Step { session, rows: variant.rows, values })
+        Ok(Step { session: tape.session_with(&self.device, options)?, rows, values })
     }
 
     fn main(&self) -> &Step {
@@ -255,11 +258,6 @@ impl Trainer {
         Ok(())
     }
 
-    /// The updates of the training, and of its optimiser.
-    fn update_counts(&self) -> [u32; 2] {
-        [self.updates, self.optimizer_updates]
-    }
-
     /// Trains on one batch, with its weights if it has them, and returns its loss and metrics as they were
     /// before the update. A size that has not come before records a step of its own.
     ///
@@ -268,29 +266,26 @@ impl Trainer {
     pub fn train_on_batch<'a>(&mut self, batch: impl Into<Samples<'a>>) -> Result<Logs> {
         let samples = batch.into();
         self.check(&samples)?;
-        let weights = samples.weights.as_deref().map(std::borrow::Cow::Borrowed);
-        let columns = Columns::new(&samples, weights);
         // A callback may train within an epoch, whose sums go on.
         let &Sums { total, carry, .. } = self.main().sums()?;
         let sums = self.session().snapshot_of(&[total, carry])?;
-        let logs = self.train_on_columns(columns, samples.len(), samples.weights.is_some());
+        let logs = self.train_on_samples(&samples);
         self.session_mut().restore_contents(&sums)?;
         logs
     }
 
-    fn train_on_columns(&mut self, columns: Columns<'_>, samples: usize, weighted: bool) -> Result<Logs> {
-        let index = self.prepare(self.variant(samples, weighted))?;
-        self.leave_epoch();
-        self.reset_sums()?;
+    fn train_on_samples(&mut self, samples: &Samples<'_>) -> Result<Logs> {
+        let count = samples.len();
+        let index = self.prepare(self.variant(count, samples.weights.is_some()))?;
+        self.journey = between_epochs(&self.journey);
+        self.training[0].1.reset_sums()?;
         let mut chain = Chain::new(&self.device);
         let step = &mut self.training[index].1;
-        columns.check(step)?;
-        let mut feed = feed::Feed::new(&self.device, columns, step, samples, 0)?;
-        feed.set_order((0..samples as u32).collect(), &mut chain)?;
-        feed.load(&self.device, step, 0, &mut chain)?;
+        let mut feed = Feed::new(&self.device, samples, step, 0)?;
+        feed.load(step, 0, &mut chain)?;
         self.train(index, &mut chain)?;
         chain.submit()?;
-        self.running_logs(samples)
+        self.running_logs(count)
     }
 
     /// Refuses samples that are not what the model and the loss take.
@@ -300,25 +295,9 @@ impl Trainer {
         self.main().check_targets(samples)
     }
 
-    /// Whether the loss of the epoch so far is a number.
-    fn loss_is_finite(&self) -> Result<bool> {
-        let step = self.main();
-        Ok(step.session.read_f64(step.sums()?.total)?.first().is_none_or(|loss| loss.is_finite()))
-    }
-
-    /// Sets the sums of the training steps to zero.
-    fn reset_sums(&mut self) -> Result<()> {
-        let step = &mut self.training[0].1;
-        step.reset_sums()
-    }
-
     /// The figures of an epoch in which `samples` samples were seen; none before the first.
     pub(crate) fn running_logs(&mut self, samples: usize) -> Result<Logs> {
-        if samples == 0 {
-            return Ok(Logs::new());
-        }
-        let step = &self.training[0].1;
-        self.recipe.logs(step, samples, "")
+        if samples == 0 { Ok(Logs::new()) } else { self.main().logs(samples, "") }
     }
 }
 
@@ -328,25 +307,23 @@ impl Step {
     }
 
     fn reset_sums(&mut self) -> Result<()> {
-        let &Sums { total, carry, ref lengths } = self.sums()?;
-        let zeros = vec![0.0; 1 + lengths.iter().sum::<usize>()];
+        let &Sums { total, carry, .. } = self.sums()?;
+        let zeros = vec![0.0; self.session.shape_of(total).numel()];
         self.session.write(total, &zeros)?;
         self.session.write(carry, &zeros)
     }
-}
 
-impl Recipe {
-    /// Reads the sums of a step and says what they come to.
-    fn logs(&self, step: &Step, samples: usize, prefix: &str) -> Result<Logs> {
-        let sums = step.sums()?;
-        let parts = step.session.executor.read_f64(&[sums.total, sums.carry])?;
+    /// Reads the sums and says what they come to.
+    fn logs(&self, samples: usize, prefix: &str) -> Result<Logs> {
+        let Sums { total, carry, metrics } = self.sums()?;
+        let parts = self.session.executor.read_f64(&[*total, *carry])?;
         let totals: Vec<f64> = parts[0].iter().zip(&parts[1]).map(|(total, carry)| total + carry).collect();
         let mut logs = Logs::new();
         logs.set(&format!("{prefix}loss"), totals[0] / samples as f64);
-        let output = step.session.shape_of(step.values.output);
+        let output = self.session.shape_of(self.values.output);
         let mut rest = &totals[1..];
-        for (metric, &length) in self.metrics.iter().zip(&sums.lengths) {
-            let (own, after) = rest.split_at(length);
+        for (metric, length) in metrics {
+            let (own, after) = rest.split_at(*length);
             rest = after;
             for (name, result) in metric.result_names(output).iter().zip(metric.results(own)) {
                 logs.set(&format!("{prefix}{name}"), result);

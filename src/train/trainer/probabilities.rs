@@ -37,7 +37,7 @@ impl Trainer {
                 let value = format!("{:?}", self.recipe.loss);
                 let expected = "probabilities are what the outputs of a cross-entropy stand for; `predict` \
                                 gives outputs as they are";
-                return Err(Error::Argument { argument: "loss", value, expected });
+                return Err(Error::argument("loss", value, expected));
             }
         };
         let mut predictions = self.predict(data)?;

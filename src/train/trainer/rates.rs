@@ -1,18 +1,13 @@
 //! The rates of a training: each optimiser's own, or by a schedule.
 
 use super::Trainer;
-use crate::error::{Error, Result};
-use crate::session::Session;
+use crate::error::{Error, Result, Setting};
 use crate::train::Schedule;
-
-/// The rates of all optimisers; the first is that of the optimiser of all that no group has.
-#[derive(Debug, Default)]
-pub(super) struct Rates(Vec<Rate>);
 
 /// The rate of an optimiser.
 #[derive(Debug)]
 pub(super) struct Rate {
-    name: String,
+    pub name: String,
     /// Without a schedule.
     base: f32,
     /// What it is multiplied with.
@@ -32,72 +27,47 @@ pub(crate) struct SavedRate {
     pub from: u32,
 }
 
-impl Rates {
-    /// Adds those of a training step that are new.
-    pub fn take_in(&mut self, session: &Session) {
-        for (name, base) in session.scalars.rates() {
-            if self.0.iter().all(|rate| rate.name != name) {
-                let (name, base) = (name.to_owned(), base as f32);
-                self.0.push(Rate { name, base, scale: 1.0, schedule: None, from: 0 });
-            }
-        }
-    }
-
-    /// The rate of this name; the first for none.
-    pub fn of_mut(&mut self, name: Option<&str>) -> Result<&mut Rate> {
-        let found = self.0.iter().position(|rate| name.is_none_or(|name| rate.name == name));
-        match found {
-            Some(index) => Ok(&mut self.0[index]),
-            None => {
-                let known = self.0.iter().map(|rate| rate.name.clone()).collect();
-                let name = name.unwrap_or(crate::train::LEARNING_RATE).to_owned();
-                Err(Error::Unknown { what: "scalar", name, known })
-            }
-        }
-    }
-
-    /// The rate of this name after so many updates.
-    pub fn value(&self, name: &str, updates: u32) -> Option<f32> {
-        self.0.iter().find(|rate| rate.name == name).map(|rate| rate.value(updates))
-    }
-
-    #[cfg(feature = "checkpoints")]
-    pub fn saved(&self) -> Vec<SavedRate> {
-        let saved = |rate: &Rate| SavedRate {
-            name: rate.name.clone(),
-            base: rate.base.into(),
-            scale: rate.scale.into(),
-            from: rate.from,
-        };
-        self.0.iter().map(saved).collect()
-    }
-
-    /// Goes on with the rates of a checkpoint.
-    #[cfg(feature = "checkpoints")]
-    pub fn take_up(&mut self, saved: &[SavedRate]) {
-        for rate in &mut self.0 {
-            if let Some(saved) = saved.iter().find(|saved| saved.name == rate.name) {
-                (rate.base, rate.scale, rate.from) = (saved.base as f32, saved.scale as f32, saved.from);
-            }
-        }
-    }
-}
-
 impl Rate {
-    pub fn begin(&mut self, schedule: Box<dyn Schedule>, from: u32) {
-        (self.schedule, self.scale, self.from) = (Some(schedule), 1.0, from);
-    }
-
-    fn value(&self, updates: u32) -> f32 {
+    /// The rate after so many updates.
+    pub fn value(&self, updates: u32) -> f32 {
         let scheduled = updates.saturating_sub(self.from);
         self.schedule.as_ref().map_or(self.base, |schedule| schedule.rate(scheduled)) * self.scale
+    }
+
+    #[cfg(feature = "checkpoints")]
+    pub fn saved(&self) -> SavedRate {
+        let (base, scale) = (self.base.into(), self.scale.into());
+        SavedRate { name: self.name.clone(), base, scale, from: self.from }
+    }
+
+    /// Goes on with what a checkpoint has of this rate.
+    #[cfg(feature = "checkpoints")]
+    pub fn take_up(&mut self, saved: &[SavedRate]) {
+        if let Some(saved) = saved.iter().find(|saved| saved.name == self.name) {
+            (self.base, self.scale, self.from) = (saved.base as f32, saved.scale as f32, saved.from);
+        }
     }
 }
 
 impl Trainer {
     /// Adds the rates of the training step that are new.
     pub(super) fn take_in_rates(&mut self) {
-        self.rates.take_in(&self.training[0].1.session);
+        for (name, base) in self.training[0].1.session.scalars.rates() {
+            if self.rates.iter().all(|rate| rate.name != name) {
+                let (name, base) = (name.to_owned(), base as f32);
+                self.rates.push(Rate { name, base, scale: 1.0, schedule: None, from: 0 });
+            }
+        }
+    }
+
+    /// The rate of this name; the first for none.
+    fn rate_mut(&mut self, name: Option<&str>) -> Result<&mut Rate> {
+        let known = self.rates.iter().map(|rate| rate.name.clone()).collect();
+        let found = self.rates.iter_mut().find(|rate| name.is_none_or(|name| rate.name == name));
+        found.ok_or_else(|| {
+            let name = name.unwrap_or(crate::train::LEARNING_RATE).to_owned();
+            Error::Unknown { what: "scalar", name, known }
+        })
     }
 
     /// The learning rate of the next update; with groups of parameters, that of those that no group has.
@@ -107,7 +77,7 @@ impl Trainer {
 
     /// The rates of the next update, each with its name.
     pub fn rates(&self) -> impl Iterator<Item = (&str, f32)> {
-        self.rates.0.iter().map(|rate| (rate.name.as_str(), rate.value(self.updates)))
+        self.rates.iter().map(|rate| (rate.name.as_str(), rate.value(self.updates)))
     }
 
     /// Sets the learning rate from the next update on; that of a group by
@@ -122,13 +92,11 @@ impl Trainer {
     }
 
     pub(super) fn set_rate(&mut self, name: Option<&str>, value: f32) -> Result<()> {
-        let argument = |value, expected| Err(Error::Argument { argument: "learning_rate", value, expected });
-        if !(value.is_finite() && value >= 0.0) {
-            return argument(value.to_string(), "it must be finite and not negative");
-        }
-        let rate = self.rates.of_mut(name)?;
+        Setting::not_negative("learning_rate", value).check()?;
+        let rate = self.rate_mut(name)?;
         if rate.schedule.is_some() {
-            return argument(value.to_string(), "the schedule gives it; `set_schedule` begins another");
+            let expected = "the schedule gives it; `set_schedule` begins another";
+            return Err(Error::argument("learning_rate", value, expected));
         }
         (rate.base, rate.scale) = (value, 1.0);
         Ok(())
@@ -140,12 +108,10 @@ impl Trainer {
     /// [`Error::Argument`] for a factor that is negative or not finite, or makes all factors together
     /// infinite.
     pub fn scale_learning_rate(&mut self, factor: f32) -> Result<()> {
-        let fits = |rate: &Rate| factor >= 0.0 && (rate.scale * factor).is_finite();
-        if !(factor >= 0.0 && self.rates.0.iter().all(fits)) {
-            let (argument, value) = ("factor", factor.to_string());
-            return Err(Error::Argument { argument, value, expected: "it must be finite and not negative" });
-        }
-        self.rates.0.iter_mut().for_each(|rate| rate.scale *= factor);
+        let fits = |rate: &Rate| (rate.scale * factor).is_finite();
+        let valid = factor >= 0.0 && self.rates.iter().all(fits);
+        Setting::new("factor", factor, valid, "it must be finite and not negative").check()?;
+        self.rates.iter_mut().for_each(|rate| rate.scale *= factor);
         Ok(())
     }
 
@@ -192,9 +158,11 @@ impl Trainer {
         self.begin_schedule(Some(rate), Box::new(schedule))
     }
 
-    fn begin_schedule(&mut self, name: Option<&str>, schedule: Box<dyn Schedule>) -> Result<()> {
+    pub(super) fn begin_schedule(&mut self, name: Option<&str>, schedule: Box<dyn Schedule>) -> Result<()> {
         schedule.check()?;
-        self.rates.of_mut(name)?.begin(schedule, self.updates);
+        let from = self.updates;
+        let rate = self.rate_mut(name)?;
+        (rate.schedule, rate.scale, rate.from) = (Some(schedule), 1.0, from);
         Ok(())
     }
 }

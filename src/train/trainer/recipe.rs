@@ -15,7 +15,7 @@ use crate::nn::{self, Layer, Mode, RecordedLayer};
 use crate::session::Session;
 use crate::shape::Shape;
 use crate::tape::Tape;
-use crate::train::accumulation::{GradientSum, Part};
+use crate::train::accumulation::GradientSum;
 use crate::train::weights::is_within;
 use crate::train::{LossFunction, MetricFunction, MetricInputs, Optimizer, ParameterGroup};
 
@@ -92,7 +92,7 @@ pub(super) struct StepValues {
     pub mask: Option<Value>,
     pub output: Value,
     /// The parameters and states of the model: its weights.
-    pub weights_of_model: Vec<Value>,
+    pub model: Vec<Value>,
     pub sums: Option<Sums>,
 }
 
@@ -101,60 +101,50 @@ pub(super) struct StepValues {
 pub(super) struct Sums {
     pub total: Value,
     pub carry: Value,
-    /// How many numbers each metric has.
-    pub lengths: Vec<usize>,
+    /// Each metric, and how many numbers it has.
+    pub metrics: Vec<(Arc<dyn MetricFunction>, usize)>,
 }
 
 /// A graph with the model in it.
 struct Recording {
     graph: Graph,
-    inputs: Vec<Value>,
-    output: Value,
-    model: Vec<Value>,
+    /// Of the model alone: its inputs, its output and its weights.
+    values: StepValues,
     layers: Vec<RecordedLayer>,
 }
 
 impl Recipe {
     /// The tape of a training step.
     pub fn training(&self, variant: Variant) -> Result<(Tape, StepValues)> {
-        let Recording { mut graph, inputs, output, model, .. } = self.record(variant.rows, Mode::Training)?;
+        let Recording { mut graph, mut values, .. } = self.record(variant.rows, Mode::Training)?;
         let g = &mut graph;
-        let targets = self.targets(g, output)?;
-        let weights = variant.weighted.then(|| g.input("sample_weight", [variant.rows]));
-        let rows = self.loss_rows(g, output, targets, variant.rows)?;
-        let rows = weights.map_or(Ok(rows), |w| g.mul(rows, w))?;
+        let targets = self.targets(g, &mut values)?;
+        values.weights = variant.weighted.then(|| g.input("sample_weight", [variant.rows]));
+        let rows = self.loss_rows(g, values.output, targets, variant.rows)?;
+        let rows = values.weights.map_or(Ok(rows), |w| g.mul(rows, w))?;
         let sum = g.sum(rows, &[], false)?;
         let loss = g.mul(sum, g.scalar_constant(1.0 / variant.rows as f32))?;
-        let metrics = MetricInputs { output, targets, scores: self.loss.scores(), mask: None };
         let penalties = g.penalties();
         let mut total = sum;
         for &penalty in &penalties {
             total = g.add(total, g.mul(penalty, g.scalar_constant(variant.rows as f32))?)?;
         }
-        let sums = self.sums(g, "training", total, metrics)?;
+        values.sums = Some(self.sums(g, "training", total, targets, &values)?);
         // Weights that the loss does not depend on are weights all the same.
-        model.iter().try_for_each(|&weight| g.keep(weight).map(|_| ()))?;
-        self.mask(g, &model)?;
-        let losses: Vec<Value> = std::iter::once(loss).chain(penalties).collect();
-        let tape = self.step(g, losses, variant.updates)?;
-        let (targets, sums) = (Some(targets), Some(sums));
-        Ok((tape, StepValues { inputs, targets, weights, mask: None, output, weights_of_model: model, sums }))
+        values.model.iter().try_for_each(|&weight| g.keep(weight).map(drop))?;
+        self.mask(g, &values.model)?;
+        let losses = std::iter::once(loss).chain(penalties).collect();
+        Ok((self.step(g, losses, variant.updates)?, values))
     }
 
     /// The step of an update, or that sums up gradients for one.
     fn step(&self, g: &Graph, losses: Vec<Value>, updates: bool) -> Result<Tape> {
-        let optimizers: Vec<&dyn Optimizer> = std::iter::once(&self.optimizer)
-            .chain(self.groups.iter().map(|group| &group.optimizer))
-            .map(Box::as_ref)
-            .collect();
-        let part = |&optimizer| if updates { Part::Update(optimizer) } else { Part::Add };
+        let optimizers = std::iter::once(&self.optimizer).chain(self.groups.iter().map(|g| &g.optimizer));
+        let batches = self.accumulate;
         let sums: Vec<GradientSum<'_>> = optimizers
-            .iter()
-            .map(|optimizer| GradientSum { batches: self.accumulate, part: part(optimizer) })
+            .map(|optimizer| GradientSum { batches, optimizer: updates.then_some(&**optimizer) })
             .collect();
-        let parameters = self.parameters_of_groups(g)?;
-        let groups = parameters.into_iter().enumerate().map(|(index, parameters)| {
-            let optimizer = if self.accumulate == 1 { optimizers[index] } else { &sums[index] };
+        let groups = sums.iter().zip(self.parameters_of_groups(g)?).map(|(optimizer, parameters)| {
             ParameterGroup::new(losses.clone(), optimizer).parameters(parameters).may_rest()
         });
         g.training_groups(&groups.collect::<Vec<_>>())
@@ -179,61 +169,41 @@ impl Recipe {
             }
         }
         if let Some(empty) = chosen.iter().position(|chosen| !chosen) {
-            let (argument, value) = ("parameter_group", format!("group {empty}"));
-            return Err(Error::Argument { argument, value, expected: "it chooses a weight of the model" });
+            let expected = "it chooses a weight of the model";
+            return Err(Error::argument("parameter_group", format!("group {empty}"), expected));
         }
         Ok(parameters)
     }
 
     /// The tape of an evaluation; a sample counts as its mask says, 1 or 0.
     pub fn evaluation(&self, rows: usize) -> Result<(Tape, StepValues)> {
-        let Recording { mut graph, inputs, output, model, .. } = self.record(rows, Mode::Evaluation)?;
+        let Recording { mut graph, mut values, .. } = self.record(rows, Mode::Evaluation)?;
         let g = &mut graph;
-        let targets = self.targets(g, output)?;
+        let targets = self.targets(g, &mut values)?;
         let mask = g.input("sample_mask", [rows]);
-        let losses = self.loss_rows(g, output, targets, rows)?;
+        let losses = self.loss_rows(g, values.output, targets, rows)?;
         let weights = g.input("sample_weight", [rows]);
         // A sample that does not count may have any loss, an infinite one too.
         let counted = g.select(mask, g.mul(losses, weights)?, g.scalar_constant(0.0))?;
         let sum = g.sum(counted, &[], false)?;
-        let metrics = MetricInputs { output, targets, scores: self.loss.scores(), mask: Some(mask) };
-        let sums = self.sums(g, "evaluation", sum, metrics)?;
-        let tape = g.forward([])?;
-        let (targets, weights, mask) = (Some(targets), Some(weights), Some(mask));
-        let sums = Some(sums);
-        Ok((tape, StepValues { inputs, targets, weights, mask, output, weights_of_model: model, sums }))
+        (values.weights, values.mask) = (Some(weights), Some(mask));
+        values.sums = Some(self.sums(g, "evaluation", sum, targets, &values)?);
+        Ok((g.forward([])?, values))
     }
 
     /// The tape of a prediction.
     pub fn prediction(&self, rows: usize) -> Result<(Tape, StepValues)> {
-        let Recording { graph, inputs, output, model, .. } = self.record(rows, Mode::Evaluation)?;
-        let tape = graph.forward([output])?;
-        Ok((
-            tape,
-            StepValues {
-                inputs,
-                targets: None,
-                weights: None,
-                mask: None,
-                output,
-                weights_of_model: model,
-                sums: None,
-            },
-        ))
+        let Recording { graph, values, .. } = self.record(rows, Mode::Evaluation)?;
+        Ok((graph.forward([values.output])?, values))
     }
 
     /// Gives each parameter that may be pruned its mask. A frozen one stays as it is anyway; its mask stays
     /// in the tape, for when it is trained again.
     fn mask(&self, g: &Graph, model: &[Value]) -> Result<()> {
-        for &weight in model {
-            let name = g.recording().describe(weight);
-            if !self.masked.contains(&name) {
-                continue;
-            }
+        for &weight in model.iter().filter(|&&weight| self.masked.contains(&g.recording().describe(weight))) {
             let kind = StateKind::Mask { of: weight };
             let mask = g.keep(g.state_of_kind("mask", g.ty(weight)?, kind, Init::Ones))?;
-            let is_trained = g.recording().values[weight.index()].source.is_trained();
-            if is_trained {
+            if g.recording().values[weight.index()].source.is_trained() {
                 g.mask(weight, mask)?;
             }
         }
@@ -250,12 +220,10 @@ impl Recipe {
         let mut chosen = BTreeSet::new();
         for name in names {
             let name = name.as_ref();
-            let within = known.iter().filter(|layer| is_within(layer, name));
-            let before = chosen.len();
-            chosen.extend(within.cloned());
-            if chosen.len() == before && !chosen.contains(name) {
+            if !known.iter().any(|layer| is_within(layer, name)) {
                 return Err(Error::Unknown { what: "layer", name: name.to_owned(), known });
             }
+            chosen.extend(known.iter().filter(|layer| is_within(layer, name)).cloned());
         }
         Ok(chosen)
     }
@@ -274,8 +242,7 @@ impl Recipe {
         let mut graph = Graph::on_behalf_of(self.at);
         let mut inputs = Vec::new();
         for (index, sample) in self.inputs.iter().enumerate() {
-            let dims: Vec<usize> = std::iter::once(rows).chain(sample.dims().iter().copied()).collect();
-            let shape = Shape::new(&dims)?;
+            let shape = Shape::new(&[&[rows], sample.dims()].concat())?;
             let name = if index == 0 { "input".to_owned() } else { format!("input_{index}") };
             inputs.push(match self.model.input_dtype(index) {
                 DType::F32 => graph.input(&name, shape),
@@ -285,20 +252,21 @@ impl Recipe {
         let recorded = nn::record_frozen(self.model.as_ref(), &mut graph, &inputs, mode, frozen)?;
         let output = recorded.output()?;
         let declared = recorded.parameters.into_iter().chain(recorded.states);
-        let mut model: Vec<Value> = declared
-            .filter(|&value| graph.recording().kind(value).is_some_and(StateKind::is_weight))
-            .collect();
+        let is_weight = |&value: &Value| graph.recording().kind(value).is_some_and(StateKind::is_weight);
+        let mut model: Vec<Value> = declared.filter(is_weight).collect();
         // In the order of their declaration, whether frozen or not.
         model.sort_unstable();
-        Ok(Recording { graph, inputs, output, model, layers: recorded.layers })
+        let values =
+            StepValues { inputs, targets: None, weights: None, mask: None, output, model, sums: None };
+        Ok(Recording { graph, values, layers: recorded.layers })
     }
 
-    fn targets(&self, g: &mut Graph, output: Value) -> Result<Value> {
-        let ty = self.loss.targets(g.shape(output)?)?;
-        Ok(match ty.dtype {
+    fn targets(&self, g: &mut Graph, values: &mut StepValues) -> Result<Value> {
+        let ty = self.loss.targets(g.shape(values.output)?)?;
+        Ok(*values.targets.insert(match ty.dtype {
             DType::U32 => g.labels("target", ty.shape),
             DType::F32 => g.targets("target", ty.shape),
-        })
+        }))
     }
 
     /// The loss of each sample.
@@ -312,20 +280,22 @@ impl Recipe {
     }
 
     /// Adds the loss and the metrics of a batch to states that hold the sums of all batches.
-    fn sums(&self, g: &Graph, stage: &str, loss: Value, inputs: MetricInputs) -> Result<Sums> {
+    fn sums(&self, g: &Graph, stage: &str, loss: Value, targets: Value, values: &StepValues) -> Result<Sums> {
+        let &StepValues { output, mask, .. } = values;
         let mut parts = vec![g.reshape(loss, [1])?];
-        let mut lengths = Vec::new();
+        let mut metrics = Vec::new();
         for metric in &self.metrics {
-            let sums = metric.record(g, inputs)?;
+            let sums =
+                metric.record(g, MetricInputs { output, targets, scores: self.loss.scores(), mask })?;
             let length = g.shape(sums)?.numel();
             parts.push(g.reshape(sums, [length])?);
-            lengths.push(length);
+            metrics.push((metric.clone(), length));
         }
         let all = if parts.len() == 1 { parts[0] } else { g.concat(&parts, 0)? };
         let ty = g.ty(all)?;
         let sum = |part| g.state_of_kind(&format!("{stage}.{part}"), ty, StateKind::Accumulator, Init::Zeros);
         let (total, carry) = (sum("total"), sum("carry"));
         g.accumulate(total, carry, all)?;
-        Ok(Sums { total, carry, lengths })
+        Ok(Sums { total, carry, metrics })
     }
 }

@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
+use std::mem::replace;
 use std::path::Path;
 
 use super::Trainer;
 use super::fit::Training;
 use super::journey::{Journey, Remembered, between_epochs};
-use super::recipe::Step;
+use super::rates::Rate;
+use super::recipe::Recipe;
 use crate::error::{Error, Result, list};
 use crate::session::Session;
 use crate::train::callbacks::{Callback, Position};
@@ -96,18 +98,14 @@ impl Trainer {
 
     /// Writes the trainer as it is, at this point of a journey.
     fn write(&self, path: &Path, journey: Journey) -> Result<()> {
-        checkpoint::save(path, &self.sessions(), self.header(journey))
-    }
-
-    fn header(&self, journey: Journey) -> Header {
-        Header {
+        let header = Header {
             seed: self.seed,
             batch: self.batch,
             accumulate: self.recipe.accumulate,
             steps: self.steps,
             updates: self.updates,
             optimizer_updates: self.optimizer_updates,
-            rates: self.rates.saved(),
+            rates: self.rates.iter().map(Rate::saved).collect(),
             scalars: self.scalars(),
             masked: self.recipe.masked.clone(),
             frozen: self.recipe.frozen.clone(),
@@ -116,7 +114,8 @@ impl Trainer {
             tensors: BTreeMap::new(),
             metrics: self.metric_names(),
             journey,
-        }
+        };
+        checkpoint::save(path, &self.sessions(), header)
     }
 
     /// The scalars of the training as they are now, all but the rates.
@@ -128,8 +127,7 @@ impl Trainer {
 
     /// The names of the figures of all metrics.
     fn metric_names(&self) -> Vec<String> {
-        let step = self.main();
-        let output = step.session.shape_of(step.values.output);
+        let output = self.session().shape_of(self.main().values.output);
         self.recipe.metrics.iter().flat_map(|metric| metric.result_names(output)).collect()
     }
 
@@ -153,24 +151,21 @@ impl Trainer {
         before_writing: impl FnOnce(&mut Trainer) -> Result<()>,
     ) -> Result<()> {
         let header = &opened.header;
-        let recipe = &mut self.recipe;
-        let before = (recipe.masked.clone(), recipe.frozen.clone());
-        let recorded_alike = before == (header.masked.clone(), header.frozen.clone());
+        let Recipe { masked, frozen, .. } = &mut self.recipe;
+        let recorded_alike = *masked == header.masked && *frozen == header.frozen;
+        let before = (replace(masked, header.masked.clone()), replace(frozen, header.frozen.clone()));
         let known = self.training.len();
         let mut replaced = None;
         let placed = (|| {
             if !recorded_alike {
-                self.recipe.masked.clone_from(&header.masked);
-                self.recipe.frozen.clone_from(&header.frozen);
                 let main = self.recorded_again()?;
-                replaced = Some(std::mem::replace(&mut self.training, vec![main]));
+                replaced = Some(replace(&mut self.training, vec![main]));
             }
-            let indices = header.variants.iter().map(|&variant| self.add(variant));
-            let mut indices: Vec<usize> = indices.collect::<Result<_>>()?;
-            indices.insert(0, 0);
+            let others = header.variants.iter().map(|&variant| self.add(variant));
+            let indices: Vec<usize> = std::iter::once(Ok(0)).chain(others).collect::<Result<_>>()?;
             let sessions: Vec<&Session> = indices.iter().map(|&i| &self.training[i].1.session).collect();
             let placement = opened.place(&sessions, within)?;
-            header.scalars.iter().try_for_each(|(name, _)| self.session().scalar(name).map(|_| ()))?;
+            header.scalars.iter().try_for_each(|(name, _)| self.session().scalar(name).map(drop))?;
             before_writing(self)?;
             Ok((indices, placement))
         })();
@@ -186,29 +181,23 @@ impl Trainer {
             }
         };
         if replaced.is_some() {
-            (self.evaluation, self.prediction, self.health) = (None, None, None);
+            self.beside = [None, None];
         }
         for (index, value, data) in placement {
             self.training[indices[index]].1.session.write_f64(value, &data)?;
         }
-        self.forget_states_but(&indices);
-        for (name, value) in &header.scalars {
-            self.session_mut().scalars.restore(name, *value);
-        }
+        // Steps with states that those of the checkpoint do not have start as they would have then.
+        let known: BTreeSet<_> = indices.iter().flat_map(|&i| self.training[i].1.keys()).collect();
+        self.training.retain(|(_, step)| step.keys().is_subset(&known));
+        self.health = None;
+        let scalars = &mut self.session_mut().scalars;
+        header.scalars.iter().for_each(|(name, value)| scalars.restore(name, *value));
         (self.steps, self.updates) = (header.steps, header.updates);
         self.optimizer_updates = header.optimizer_updates;
         self.take_in_rates();
-        self.rates.take_up(&header.rates);
+        self.rates.iter_mut().for_each(|rate| rate.take_up(&header.rates));
+        self.swapped = false;
         Ok(())
-    }
-
-    /// Drops the steps with states that those of a checkpoint do not have: they start as they would have
-    /// then.
-    fn forget_states_but(&mut self, kept: &[usize]) {
-        let names = |step: &Step| step.session.advanced().map(|(key, _)| key).collect::<BTreeSet<_>>();
-        let known: BTreeSet<_> = kept.iter().flat_map(|&i| names(&self.training[i].1)).collect();
-        self.training.retain(|(_, step)| names(step).is_subset(&known));
-        self.health = None;
     }
 }
 
@@ -240,8 +229,7 @@ fn matched(path: &Path, there: &[Remembered], here: &[(String, bool)]) -> Result
 impl Training<'_, '_> {
     /// Writes where training is, with everything that the callbacks remember.
     pub(super) fn write_checkpoint(&mut self, path: &Path) -> Result<()> {
-        let callbacks = Some(self.remembered()?);
-        self.trainer.write(path, self.journey(callbacks))
+        self.trainer.write(path, self.journey(Some(self.remembered()?)))
     }
 
     /// What each callback that the program gave is, and whether it remembers anything.
@@ -264,9 +252,7 @@ impl Training<'_, '_> {
         }
         let within = journey.position.step > 0;
         if within {
-            let [there, here] =
-                [&opened.header.metrics, &self.trainer.metric_names()].map(|names| list(names));
-            same(path, "the metrics", there, here)?;
+            same(path, "the metrics", list(&opened.header.metrics), list(&self.trainer.metric_names()))?;
         }
         let states = opened.callbacks();
         let pairs = match journey.callbacks {

@@ -42,18 +42,15 @@ impl Trainer {
     /// Tells a training step how far training is.
     pub(super) fn set_scalars(&mut self, index: usize) {
         let (rates, updates) = (&self.rates, self.updates);
-        let (main, others) = self.training.split_at_mut(1);
-        let main = &mut main[0].1.session;
-        let session = match index.checked_sub(1) {
-            None => main,
-            Some(other) => {
-                let session = &mut others[other].1.session;
-                session.scalars.adopt(&main.scalars);
-                session
-            }
-        };
+        let (before, from) = self.training.split_at_mut(index);
+        let session = &mut from[0].1.session;
+        if let Some((_, main)) = before.first() {
+            session.scalars.adopt(&main.session.scalars);
+        }
         session.set_step(self.steps);
         session.set_updates(self.optimizer_updates);
-        session.scalars.put_rates(|name| rates.value(name, updates));
+        session
+            .scalars
+            .put_rates(|name| rates.iter().find(|rate| rate.name == name).map(|rate| rate.value(updates)));
     }
 }

@@ -1,6 +1,6 @@
 //! The training steps that a trainer keeps beside the one for whole batches.
 
-use std::collections::HashMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Trainer;
@@ -15,13 +15,19 @@ impl Trainer {
     /// Makes the training step of a variant, unless it exists. Where there are too many, those that were
     /// used longest ago go, so what an earlier call returned is no longer the place of a step.
     pub(super) fn prepare(&mut self, variant: Variant) -> Result<usize> {
-        if self.position_of(variant).is_none() {
-            self.drop_spare_steps();
+        while self.position_of(variant).is_none()
+            && let spare = self.spare_steps()
+            && spare.len() >= KEPT
+        {
+            self.training.remove(spare[0]);
+            self.health = None;
         }
         let index = self.add(variant)?;
-        self.recent.retain(|&other| other != variant);
-        self.recent.push(variant);
-        Ok(index)
+        if index == 0 {
+            return Ok(0);
+        }
+        self.training[index..].rotate_left(1);
+        Ok(self.training.len() - 1)
     }
 
     /// [`prepare`](Trainer::prepare) with all steps that there are kept in their places.
@@ -32,6 +38,7 @@ impl Trainer {
         // A state of the layers for so many rows is that of every step for them.
         let step = self.recorded(variant, &self.sessions())?;
         self.training.push((variant, step));
+        self.health = None;
         Ok(self.training.len() - 1)
     }
 
@@ -39,33 +46,22 @@ impl Trainer {
         self.training.iter().position(|&(known, _)| known == variant)
     }
 
-    /// Makes room for one more step.
-    fn drop_spare_steps(&mut self) {
-        loop {
-            let spare = self.spare_steps();
-            if spare.len() < KEPT {
-                break;
-            }
-            let used = |index: usize| self.recent.iter().position(|&v| v == self.training[index].0);
-            let Some(oldest) = spare.into_iter().min_by_key(|&index| used(index)) else { break };
-            self.training.remove(oldest);
-        }
-        let training = &self.training;
-        self.recent.retain(|recent| training.iter().any(|(variant, _)| variant == recent));
-    }
-
     /// The steps, but for the first, whose parameters and states others have too.
     fn spare_steps(&self) -> Vec<usize> {
-        let keys = |(_, step): &(Variant, Step)| step.session.advanced().map(|(key, _)| key).collect();
-        let keys: Vec<Vec<Arc<StateKey>>> = self.training.iter().map(keys).collect();
-        let mut owners: HashMap<&StateKey, usize> = HashMap::new();
-        keys.iter().flatten().for_each(|key| *owners.entry(key).or_default() += 1);
-        let has_others = |key: &Arc<StateKey>| owners.get(&**key).is_some_and(|&count| count > 1);
+        let keys: Vec<_> = self.training.iter().map(|(_, step)| step.keys()).collect();
+        let has_others = |key| keys.iter().filter(|keys| keys.contains(key)).nth(1).is_some();
         (1..keys.len()).filter(|&index| keys[index].iter().all(has_others)).collect()
     }
 
     /// The number of training steps that are recorded.
     pub(crate) fn recorded_steps(&self) -> usize {
         self.training.len()
+    }
+}
+
+impl Step {
+    /// What the parameters and states of the step are called across steps.
+    pub fn keys(&self) -> BTreeSet<Arc<StateKey>> {
+        self.session.advanced().map(|(key, _)| key).collect()
     }
 }
