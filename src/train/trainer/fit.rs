@@ -169,7 +169,7 @@ impl<'a> Fit<'a> {
 /// A training under way.
 pub(super) struct Training<'a, 'f> {
     pub trainer: &'a mut Trainer,
-    feed: Feed<'a>,
+    pub feed: Feed<'a>,
     /// What the model is judged by after each epoch.
     validation: Option<Feed<'a>>,
     pub callbacks: Vec<Box<dyn Callback + 'f>>,
@@ -178,8 +178,7 @@ pub(super) struct Training<'a, 'f> {
     /// Why to stop, if a callback asked for it.
     pub stopped: Option<String>,
     pub nan_guard: Option<u32>,
-    /// The number of samples, and whether they are shuffled.
-    pub data: (usize, bool),
+    pub shuffle: bool,
     /// How many of the callbacks the program gave: the first ones.
     pub given: usize,
     pace: Pace,
@@ -247,7 +246,7 @@ impl Trainer {
             history: History { initial_epoch: fit.initial_epoch, ..History::default() },
             stopped: None,
             nan_guard: fit.nan_guard,
-            data: (samples, fit.shuffle),
+            shuffle: fit.shuffle,
             given,
         };
         #[cfg(feature = "checkpoints")]
@@ -341,9 +340,8 @@ impl Training<'_, '_> {
 
     /// The steps of an epoch that are left.
     fn steps(&mut self) -> Result<()> {
-        let (samples, shuffle) = self.data;
         let mut chain = Chain::new(&self.trainer.device);
-        let order = epoch_order(samples, shuffle, self.trainer.seed, self.position.epoch);
+        let order = epoch_order(self.feed.samples, self.shuffle, self.trainer.seed, self.position.epoch);
         self.feed.set_order(order, &mut chain)?;
         self.pace.restart();
         let mut guard = self.guard()?;

@@ -95,6 +95,7 @@ impl Training<'_, '_> {
     }
 
     pub(super) fn journey(&self, callbacks: Option<Vec<Remembered>>) -> Journey {
-        Journey { position: self.position, history: self.history.clone(), data: Some(self.data), callbacks }
+        let data = Some((self.feed.samples, self.shuffle));
+        Journey { position: self.position, history: self.history.clone(), data, callbacks }
     }
 }

@@ -153,9 +153,8 @@ impl Recipe {
     /// The trained parameters that no group has, then those of each group.
     fn parameters_of_groups(&self, g: &Graph) -> Result<Vec<Vec<Value>>> {
         let recording = g.recording();
-        let mut parameters = vec![Vec::new(); 1 + self.groups.len()];
-        let mut chosen = vec![false; parameters.len()];
-        chosen[0] = true;
+        let mut parameters = vec![None; 1 + self.groups.len()];
+        parameters[0] = Some(Vec::new());
         for (index, info) in recording.values.iter().enumerate() {
             let Some(StateKind::Weight { trained }) = info.source.state_kind() else { continue };
             let layer = recording.layers[info.layer].as_str();
@@ -163,16 +162,14 @@ impl Recipe {
                 WeightInfo { name: info.name.as_deref().unwrap_or_default(), layer, shape: info.ty.shape };
             let group =
                 self.groups.iter().position(|group| (group.which)(&weight)).map_or(0, |group| 1 + group);
-            chosen[group] = true;
-            if trained {
-                parameters[group].push(recording.value(index));
-            }
+            let parameters = parameters[group].get_or_insert_default();
+            parameters.extend(trained.then(|| recording.value(index)));
         }
-        if let Some(empty) = chosen.iter().position(|chosen| !chosen) {
+        let chosen = |(group, parameters): (usize, Option<_>)| {
             let expected = "it chooses a weight of the model";
-            return Err(Error::argument("parameter_group", format!("group {empty}"), expected));
-        }
-        Ok(parameters)
+            parameters.ok_or_else(|| Error::argument("parameter_group", format!("group {group}"), expected))
+        };
+        parameters.into_iter().enumerate().map(chosen).collect()
     }
 
     /// The tape of an evaluation; a sample counts as its mask says, 1 or 0.

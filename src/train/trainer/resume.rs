@@ -246,8 +246,8 @@ impl Training<'_, '_> {
         self.trainer.check_checkpoint(&opened, path)?;
         let journey = &opened.header.journey;
         if let Some((samples, shuffle)) = journey.data {
-            same(path, "the number of samples", samples, self.data.0)?;
-            same(path, "shuffling", u8::from(shuffle), u8::from(self.data.1))?;
+            same(path, "the number of samples", samples, self.feed.samples)?;
+            same(path, "shuffling", u8::from(shuffle), u8::from(self.shuffle))?;
             same(path, "the number of steps to an epoch", journey.position.steps, self.position.steps)?;
         }
         let within = journey.position.step > 0;
