@@ -161,14 +161,12 @@ fn check_shape(argument: &'static str, found: usize, shape: [usize; 4], count: u
 /// What is drawn of a filter: all of it, of one or three channels; else one number for each place.
 fn plane(filter: &[f32], [_, channels, height, width]: [usize; 4], channel: Option<usize>) -> Vec<f64> {
     let size = height * width;
-    let numbers = |channel: usize| filter[channel * size..][..size].iter().copied().map(f64::from);
-    match (channel, channels) {
-        (Some(channel), _) => numbers(channel).collect(),
-        (None, 1 | 3) => filter.iter().copied().map(f64::from).collect(),
-        (None, _) => (0..size)
-            .map(|at| filter[at..].iter().step_by(size).map(|&w| f64::from(w)).sum::<f64>() / channels as f64)
-            .collect(),
+    let shown = channel.map_or(filter, |channel| &filter[channel * size..][..size]);
+    if [size, 3 * size].contains(&shown.len()) {
+        return shown.iter().copied().map(f64::from).collect();
     }
+    let sum = |at: usize| filter[at..].iter().step_by(size).copied().map(f64::from).sum::<f64>();
+    (0..size).map(|at| sum(at) / channels as f64).collect()
 }
 
 /// The ends of the colours for these numbers; without a map they are red, green and blue.

@@ -102,11 +102,8 @@ impl Panel {
 
     fn with(mut self, name: String, points: impl IntoIterator<Item = (f64, f64)>, mark: Mark) -> Self {
         let coloured = self.series.iter().filter(|series| series.look.is_coloured()).count();
-        self.series.push(Series {
-            name,
-            points: points.into_iter().collect(),
-            look: Look::new(mark, coloured),
-        });
+        let (points, look) = (points.into_iter().collect(), Look::new(mark, coloured));
+        self.series.push(Series { name, points, look });
         self
     }
 

@@ -63,7 +63,12 @@ pub fn fetch(
     let (mut failures, mut wrong) = (Vec::new(), None);
     for &url in urls {
         match transfer.complete_from(url) {
-            Ok(()) => return transfer.finish(),
+            // The part is on the disk already.
+            Ok(()) => {
+                fs::rename(&transfer.part, destination).map_err(Error::io(destination))?;
+                sync_renaming(destination);
+                return Ok(());
+            }
             Err(Failure::Local(error)) => return Err(error),
             Err(Failure::Remote(reason) | Failure::Broken(reason)) => {
                 failures.push(format!("{url}: {reason}"))
@@ -161,13 +166,6 @@ impl Transfer<'_> {
             }
             _ => Ok(file.sync_all().map_err(failed)?),
         }
-    }
-
-    /// Gives the part, which is on the disk already, its name.
-    fn finish(self) -> Result<()> {
-        fs::rename(&self.part, self.destination).map_err(Error::io(self.destination))?;
-        sync_renaming(self.destination);
-        Ok(())
     }
 
     fn discard(&self) -> Result<(), Failure> {
