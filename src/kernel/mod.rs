@@ -57,7 +57,7 @@ pub struct KernelCall {
     pub(crate) binds: Vec<Bind>,
     pub(crate) params: Vec<u8>,
     pub(crate) fields: &'static [Field],
-    pub(crate) scalars: Vec<(usize, Scalar)>,
+    pub(crate) scalars: Vec<(&'static str, Scalar)>,
     pub(crate) grid: Grid,
     elementwise: Option<Elementwise>,
     pub(crate) loops: u64,
@@ -122,12 +122,12 @@ impl KernelCall {
     /// Writes the current value of a per-step scalar into the parameter field `field` each time
     /// the call is encoded. An unknown field name is reported when the call is planned.
     pub fn scalar(mut self, field: &'static str, scalar: Scalar) -> Self {
-        self.scalars.push((self.offset_of(field).unwrap_or(usize::MAX), scalar));
+        self.scalars.push((field, scalar));
         self
     }
 
     /// Where the parameter field of this name begins, if there is one.
-    fn offset_of(&self, field: &str) -> Option<usize> {
+    pub(crate) fn offset_of(&self, field: &str) -> Option<usize> {
         self.fields.iter().find(|f| f.name == field).map(|f| f.offset)
     }
 

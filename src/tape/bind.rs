@@ -2,7 +2,7 @@ use super::pack::Packing;
 use super::plan::{BoundBuffer, Dispatch, Plan, pad};
 use crate::error::{Error, Result};
 use crate::graph::Value;
-use crate::kernel::{Access, Bind, KernelCall, Slot};
+use crate::kernel::{Access, Bind, Grid, KernelCall, Slot};
 
 /// Turns kernel calls into dispatches, checking each against its shader and the device.
 pub(super) struct Binder<'a> {
@@ -60,22 +60,15 @@ impl Binder<'_> {
         if used != given {
             return Err(mismatch(format!("{used} bindings used, {given} given")));
         }
-        if call.scalars.iter().any(|&(offset, _)| offset + 4 > call.params.len()) {
+        let fits = |&at: &usize| at + 4 <= call.params.len();
+        let placed = |&(field, scalar)| Some((call.offset_of(field).filter(fits)?, scalar));
+        let Some(scalars) = call.scalars.iter().map(placed).collect() else {
             return Err(mismatch("a per-step scalar names no parameter field".to_owned()));
-        }
-        let bindings = self.bindings(op, &call, &reflected.bindings, scratch).map_err(mismatch)?;
-        let dispatch = Dispatch {
-            op,
-            shader,
-            entry,
-            constants: call.constants,
-            reflected,
-            bindings,
-            params: call.params,
-            scalars: call.scalars,
-            groups: call.grid.groups,
-            loops: call.loops,
         };
+        let bindings = self.bindings(op, &call, &reflected.bindings, scratch).map_err(mismatch)?;
+        let KernelCall { constants, params, grid: Grid { groups }, loops, .. } = call;
+        let dispatch =
+            Dispatch { op, shader, entry, constants, reflected, bindings, params, scalars, groups, loops };
         self.check_limits(&dispatch)?;
         let alignment = self.plan.profile.offset_alignment;
         if dispatch.bindings.iter().any(|b| !b.offset.is_multiple_of(u64::from(alignment))) {
