@@ -56,6 +56,11 @@ impl Shape {
         usize::from(self.rank)
     }
 
+    /// The extents of a shape that has as many as expected.
+    pub(crate) fn extents<const N: usize>(self, expected: &'static str) -> Result<[usize; N]> {
+        self.dims().try_into().map_err(|_| Error::Rank { shape: self, expected })
+    }
+
     /// How many elements there are; `usize::MAX` where the product does not fit.
     pub fn numel(&self) -> usize {
         self.dims().iter().fold(1usize, |n, &d| n.saturating_mul(d))

@@ -2,7 +2,7 @@
 
 use super::macros::one_input;
 use super::weights::{Weights, at_least_one, weight_methods};
-use super::{dims, image, unit_flow};
+use super::{image, unit_flow};
 use crate::error::{Error, Result};
 use crate::ops::{ConvOptions, Padding, Pair};
 
@@ -229,7 +229,7 @@ one_input! {
     units: |layer| unit_flow::own(layer.filters, layer.options.groups, [0, 1]),
     with_units: |layer, filters| Conv1d { filters, ..layer.clone() },
     |layer, cx, x| {
-        let [_, channels, _] = dims(cx.graph().shape(x)?, "3 ([batch, channels, length])")?;
+        let [_, channels, _] = cx.graph().shape(x)?.extents("3 ([batch, channels, length])")?;
         let &Conv1d { filters, kernel, options, .. } = layer;
         let groups = check_groups(filters, channels, options)?;
         let w = layer.weights.weight(cx, [filters, channels / groups, kernel], &[1, 2])?;

@@ -102,15 +102,10 @@ pub use sequential::Sequential;
 pub use summary::{LayerSummary, Summary};
 pub use unit_flow::UnitFlow;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::shape::Shape;
 
 /// The dimensions of an image: batch, channels, height and width.
 fn image(shape: Shape) -> Result<[usize; 4]> {
-    dims(shape, "4 ([batch, channels, height, width])")
-}
-
-/// The dimensions of a shape that has as many as expected.
-fn dims<const N: usize>(shape: Shape, expected: &'static str) -> Result<[usize; N]> {
-    shape.dims().try_into().map_err(|_| Error::Rank { shape, expected })
+    shape.extents("4 ([batch, channels, height, width])")
 }

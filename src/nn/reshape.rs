@@ -1,8 +1,8 @@
 //! Layers that change the shape only.
 
+use super::UnitFlow;
 use super::macros::one_input;
 use super::weights::at_least_one;
-use super::{UnitFlow, dims};
 use crate::error::Error;
 use crate::ops::Pair;
 use crate::shape::Shape;
@@ -97,7 +97,7 @@ one_input! {
 
     RepeatVector, "repeat_vector", |layer, cx, x| {
         at_least_one("n", layer.n)?;
-        let [batch, features] = dims(cx.graph().shape(x)?, "2 ([batch, features])")?;
+        let [batch, features] = cx.graph().shape(x)?.extents("2 ([batch, features])")?;
         let one = cx.graph().reshape(x, [batch, 1, features])?;
         cx.graph().broadcast_to(one, [batch, layer.n, features])
     };

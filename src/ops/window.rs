@@ -202,10 +202,8 @@ impl Graph {
     #[track_caller]
     pub(super) fn with_row(&self, op: &'static str, x: Value, expected: &'static str) -> Result<Value> {
         let shape = self.declared_shape(op, x)?;
-        match *shape.dims() {
-            [n, c, l] => self.reshape(x, [n, c, 1, l]),
-            _ => self.located(op, Err(Error::Rank { shape, expected })),
-        }
+        let [n, c, l] = self.located(op, shape.extents(expected))?;
+        self.reshape(x, [n, c, 1, l])
     }
 
     /// `[n, c, 1, l]` as `[n, c, l]`.

@@ -4,7 +4,7 @@ use crate::dtype::DType;
 use crate::error::{Error, Result, Setting};
 use crate::graph::{Init, Value};
 use crate::nn::weights::{Restraint, at_least_one};
-use crate::nn::{LayerContext, Mode, dims};
+use crate::nn::{LayerContext, Mode};
 use crate::ops::{RecurrentCell, RecurrentOptions, RecurrentWeights, expect_dtype};
 use crate::shape::Shape;
 
@@ -68,7 +68,7 @@ impl Settings {
         let ty = cx.graph().ty(x)?;
         expect_dtype("the sequence, which an embedding makes of indices,", ty, DType::F32)?;
         let expected = "3 ([batch, time, features], as return_sequences gives it to the next layer)";
-        let [batch, _, features] = dims(ty.shape, expected)?;
+        let [batch, _, features] = ty.shape.extents(expected)?;
         let lengths = cx.lengths(x).filter(|_| !self.ignore_lengths);
         let weights = self.declare(cx, features)?;
         let states = self.states(cx, batch, initial)?;

@@ -65,8 +65,7 @@ impl FillMode {
 
 /// `[samples, channels, height, width]`.
 fn image(shape: Shape) -> Result<[usize; 4]> {
-    let expected = "4 ([batch, channels, height, width])";
-    <[usize; 4]>::try_from(shape.dims()).map_err(|_| Error::Rank { shape, expected })
+    shape.extents("4 ([batch, channels, height, width])")
 }
 
 /// One image while the reference works on it.

@@ -52,10 +52,8 @@ fn planes(shape: Shape) -> usize {
 
 /// Height and width of a batch of images.
 fn sides(shape: Shape) -> Result<[usize; 2]> {
-    match *shape.dims() {
-        [_, _, height, width] => Ok([height, width]),
-        _ => Err(Error::Rank { shape, expected: "4 (batch, channels, height, width)" }),
-    }
+    let [_, _, height, width] = shape.extents("4 (batch, channels, height, width)")?;
+    Ok([height, width])
 }
 
 /// Windows over the planes of a batch of images.

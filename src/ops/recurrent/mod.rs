@@ -78,21 +78,15 @@ pub(crate) struct Extents {
 impl Extents {
     /// From the sequence, the weight of the input and that of the recurrence.
     fn new(cell: Cell, x: Shape, input: Shape, recurrent: Shape) -> Result<Self> {
-        let &[batch, time, features] = x.dims() else {
-            return Err(Error::Rank { shape: x, expected: "3 ([batch, time, features])" });
-        };
-        let &[hidden, columns] = recurrent.dims() else {
-            return Err(Error::Rank { shape: recurrent, expected: "2 ([hidden, gates * hidden])" });
-        };
+        let [batch, time, features] = x.extents("3 ([batch, time, features])")?;
+        let [hidden, columns] = recurrent.extents("2 ([hidden, gates * hidden])")?;
         if Some(columns) != hidden.checked_mul(cell.gates()) {
             let wanted = Shape::from([hidden, hidden.saturating_mul(cell.gates())]);
             let what = "recurrent weight and gates by hidden units";
             return Err(Error::shape_mismatch(what, recurrent, wanted));
         }
         let wanted = Shape::from([features, columns]);
-        if input != wanted {
-            return Err(Error::shape_mismatch("input weight and features by gates", input, wanted));
-        }
+        same_shape("input weight and features by gates", input, wanted)?;
         Ok(Extents { batch, time, hidden })
     }
 }
