@@ -75,6 +75,23 @@ pub(super) fn within(bound: f64, results: &[Array]) -> Vec<Vec<f64>> {
     results.iter().map(|r| vec![bound; r.data.len()]).collect()
 }
 
+/// The error of sums of `terms` products of the two operands' elements, which `product` makes.
+pub(super) fn product_bound(
+    cx: &Reference<'_>,
+    terms: usize,
+    product: impl Fn(&Array, &Array) -> Array,
+) -> Vec<f64> {
+    let (a, b) = (cx.inputs[0].map(f64::abs), cx.inputs[1].map(f64::abs));
+    let mut bound = relative_bound(&product(&a, &b), 2.0 + 0.5 * terms as f64);
+    // Every product with a subnormal operand may be lost.
+    let lost = |x: f64| x - flush(x);
+    for (a, b) in [(&a.map(lost), &b), (&a, &b.map(lost))] {
+        let lost = product(a, b).data;
+        bound.iter_mut().zip(lost).for_each(|(bound, lost)| *bound += lost);
+    }
+    bound
+}
+
 impl Backward<'_> {
     /// The gradient of the first input, which no other has.
     pub(super) fn first(&self, dx: Result<Value>) -> Option<Result<Vec<Option<Value>>>> {

@@ -2,7 +2,7 @@
 
 use super::common::*;
 use super::loss::{label_limit, targeted_rows};
-use super::matmul::join;
+use super::matmul::joined;
 use super::reduce::first_largest;
 
 pub(super) static SHADER: Shader = built_in!("counts", "../../shaders/counts.wgsl");
@@ -181,25 +181,17 @@ impl Op for ThresholdCounts {
         let numbers = cx.outputs[0].numel();
         let parts = (batch * steps).div_ceil(LONGEST).clamp(1, batch);
         let n = numbers / 2 * parts;
-        let counted = if parts == 1 { Slot::Output(0) } else { cx.scratch(8 * n as u64) };
-        let params = CountParams {
-            n: word(n),
-            classes: word(classes),
-            levels: word(cx.inputs[3].numel() + 1),
-            batch: word(batch),
-            steps: word(steps),
-            parts: word(parts),
-        };
-        let samples = batch.div_ceil(parts);
         let call = KernelCall::new(&SHADER, "count")
-            .params(&params)
-            .binds((0..4).map(Slot::Input).chain([counted]))
-            .loops(samples * (1 + steps))
+            .binds((0..4).map(Slot::Input))
+            .loops(batch.div_ceil(parts) * (1 + steps))
             .grid(Grid::linear(n, 64));
-        cx.call(call);
-        if parts > 1 {
-            cx.call(join(&SHADER, numbers, parts, [counted, Slot::Output(0)]));
-        }
+        joined(cx, &SHADER, [numbers, parts], Slot::Output(0), |cx, counts| {
+            let levels = cx.inputs[3].numel() + 1;
+            let [n, classes, levels, batch, steps, parts] =
+                [n, classes, levels, batch, steps, parts].map(word);
+            let params = CountParams { n, classes, levels, batch, steps, parts };
+            cx.call(call.params(&params).bind(counts));
+        });
         Ok(())
     }
 

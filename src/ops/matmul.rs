@@ -8,7 +8,7 @@ use crate::array::gemm;
 
 pub use route::MatmulRoute;
 pub(super) use route::{
-    BLOCKS, ELEMENTS, FULL_GRID, Kernel, LANES, LANES_8, LANES_16, ROWS, TILES_64, TILES_128, join, lower,
+    BLOCKS, ELEMENTS, FULL_GRID, Kernel, LANES, LANES_8, LANES_16, ROWS, TILES_64, TILES_128, joined, lower,
     runs_tiles,
 };
 
@@ -139,17 +139,9 @@ impl Op for Matmul {
     }
 
     fn error_bound(&self, cx: &Reference<'_>, _: &[Array]) -> Vec<Vec<f64>> {
-        let shape = cx.outputs[0].shape;
-        let (a, b) = (cx.inputs[0].map(f64::abs), cx.inputs[1].map(f64::abs));
-        let k = a.shape.dims()[a.shape.rank() - if self.transpose_a { 2 } else { 1 }];
-        let mut bound = relative_bound(&self.product(&a, &b, shape), 2.0 + 0.5 * k as f64);
-        // Every product with a subnormal operand may be lost.
-        let lost = |x: f64| x - flush(x);
-        for (a, b) in [(&a.map(lost), &b), (&a, &b.map(lost))] {
-            let lost = self.product(a, b, shape).data;
-            bound.iter_mut().zip(lost).for_each(|(bound, lost)| *bound += lost);
-        }
-        vec![bound]
+        let a = cx.inputs[0].shape;
+        let k = a.dims()[a.rank() - if self.transpose_a { 2 } else { 1 }];
+        vec![product_bound(cx, k, |a, b| self.product(a, b, cx.outputs[0].shape))]
     }
 }
 

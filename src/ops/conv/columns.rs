@@ -3,7 +3,7 @@
 use super::geometry::{Geometry, Product};
 use super::{BLOCKS, route};
 use crate::ops::common::*;
-use crate::ops::matmul::{self, MatmulRoute, join};
+use crate::ops::matmul::{self, MatmulRoute, joined};
 
 pub(in crate::ops) static SHADER: Shader = built_in!("conv_columns", "../../../shaders/conv_columns.wgsl");
 
@@ -38,12 +38,9 @@ pub(super) fn lower(cx: &mut Lowering<'_>, product: Product, g: &Geometry) {
         }
         Product::Weight => {
             let patches = spread(cx, g);
-            let count = g.groups * g.o * g.patch();
-            let sums = if g.n > 1 { cx.scratch(4 * (g.n * count) as u64) } else { Slot::Output(0) };
-            multiply(cx, product, g, [Slot::Input(1), patches, sums]);
-            if g.n > 1 {
-                cx.call(join(&BLOCKS, count, g.n, [sums, Slot::Output(0)]));
-            }
+            joined(cx, &BLOCKS, [g.groups * g.o * g.patch(), g.n], Slot::Output(0), |cx, sums| {
+                multiply(cx, product, g, [Slot::Input(1), patches, sums]);
+            });
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::geometry::{Geometry, Product};
 use super::{BLOCKS, route};
 use crate::ops::common::*;
-use crate::ops::matmul::join;
+use crate::ops::matmul::joined;
 
 pub(in crate::ops) static SHADER: Shader = built_in!("conv", "../../../shaders/conv.wgsl");
 
@@ -35,29 +35,17 @@ pub(super) fn lower(cx: &mut Lowering<'_>, product: Product, g: &Geometry) {
             ("weight", elements * parts, parts, rows.div_ceil(parts) * (1 + ow.div_ceil(4)))
         }
     };
-    let to = if parts > 1 { cx.scratch(4 * threads as u64) } else { Slot::Output(0) };
-    let [n, groups, c, o] = [g.n, g.groups, g.c, g.o].map(word);
-    let [ih, iw, oh, ow, top, left] = g.words();
     let call = route::windowed(KernelCall::new(&SHADER, entry), g)
-        .params(&DirectParams {
-            threads: word(threads),
-            parts: word(parts),
-            n,
-            groups,
-            c,
-            o,
-            ih,
-            iw,
-            oh,
-            ow,
-            top,
-            left,
-        })
+        .params(&params(g, threads, parts))
         .loops(loops)
-        .binds([Slot::Input(0), Slot::Input(1), to])
         .grid(Grid::linear(threads, 64));
-    cx.call(call);
-    if parts > 1 {
-        cx.call(join(&BLOCKS, elements, parts, [to, Slot::Output(0)]));
-    }
+    joined(cx, &BLOCKS, [elements, parts], Slot::Output(0), |cx, to| {
+        cx.call(call.binds([Slot::Input(0), Slot::Input(1), to]));
+    });
+}
+
+fn params(g: &Geometry, threads: usize, parts: usize) -> DirectParams {
+    let [threads, parts, n, groups, c, o] = [threads, parts, g.n, g.groups, g.c, g.o].map(word);
+    let [ih, iw, oh, ow, top, left] = g.words();
+    DirectParams { threads, parts, n, groups, c, o, ih, iw, oh, ow, top, left }
 }

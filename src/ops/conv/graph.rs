@@ -155,11 +155,8 @@ impl Graph {
     /// Height and width of an operand of four dimensions.
     #[track_caller]
     fn plane(&self, op: &'static str, value: Value) -> Result<[usize; 2]> {
-        let shape = self.operand_shape(op, value)?;
-        match *shape.dims() {
-            [_, _, h, w] => Ok([h, w]),
-            _ => self.located(op, Err(Error::Rank { shape, expected: "4" })),
-        }
+        let [_, _, h, w] = self.located(op, self.operand_shape(op, value)?.extents("4"))?;
+        Ok([h, w])
     }
 
     /// Adds a number per channel.
@@ -168,10 +165,7 @@ impl Graph {
         let Some(bias) = bias else { return Ok(y) };
         let (found, channels) = (self.operand_shape(op, bias)?, self.shape_of(y).dims()[1]);
         self.located(op, expect_dtype("the bias", self.type_of(bias), DType::F32))?;
-        if found != Shape::from([channels]) {
-            let error = Error::shape_mismatch("bias and output channels", found, Shape::from([channels]));
-            return self.located(op, Err(error));
-        }
+        self.located(op, same_shape("bias and output channels", found, Shape::from([channels])))?;
         self.add(y, self.reshape(bias, [channels, 1, 1])?)
     }
 }

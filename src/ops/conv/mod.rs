@@ -59,7 +59,7 @@ fn check_groups<const N: usize>(groups: usize, channels: [(&'static str, usize);
 /// The four dimensions of an operand, which must be f32.
 fn dims(what: &str, ty: TensorType) -> Result<[usize; 4]> {
     expect_dtype(what, ty, DType::F32)?;
-    <[usize; 4]>::try_from(ty.shape.dims()).map_err(|_| Error::Rank { shape: ty.shape, expected: "4" })
+    ty.shape.extents("4")
 }
 
 impl Conv {
@@ -157,19 +157,8 @@ impl Op for Conv {
     }
 
     fn error_bound(&self, cx: &Reference<'_>, _: &[Array]) -> Vec<Vec<f64>> {
-        let (a, b) = (cx.inputs[0].map(f64::abs), cx.inputs[1].map(f64::abs));
-        let types = [TensorType::f32(a.shape), TensorType::f32(b.shape)];
+        let types = [0, 1].map(|i: usize| TensorType::f32(cx.inputs[i].shape));
         let terms = self.geometry(&types).map_or(0, |g| g.sizes(self.product)[2]);
-        let mut bound = relative_bound(&self.evaluate(cx, &a, &b), 2.0 + 0.5 * terms as f64);
-        // Every product with a subnormal operand may be lost.
-        let lost = |x: f64| x - flush(x);
-        for (a, b) in [(&a.map(lost), &b), (&a, &b.map(lost))] {
-            if a.data.iter().chain(&b.data).all(|&v| v == 0.0) {
-                continue;
-            }
-            let lost = self.evaluate(cx, a, b).data;
-            bound.iter_mut().zip(lost).for_each(|(bound, lost)| *bound += lost);
-        }
-        vec![bound]
+        vec![product_bound(cx, terms, |a, b| self.evaluate(cx, a, b))]
     }
 }

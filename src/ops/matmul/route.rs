@@ -276,19 +276,15 @@ impl Blocks {
         // Parts begin where a stage begins, so that only the last one can be ragged.
         let part = steps[2].div_ceil(parts).next_multiple_of(self.kernel.depth);
         let parts = steps[2].div_ceil(part);
-        let count = batch * m * n;
-        let sums = if parts > 1 { cx.scratch(4 * (parts * count) as u64) } else { self.operands[2] };
-        for depth in ranges(k, steps[2]) {
-            for rows in ranges(m, steps[0]) {
-                for columns in ranges(n, steps[1]) {
-                    let call = self.call(limit, &[rows.clone(), columns, depth.clone()], part, sums);
-                    cx.call(call);
+        joined(cx, &BLOCKS, [batch * m * n, parts], self.operands[2], |cx, sums| {
+            for depth in ranges(k, steps[2]) {
+                for rows in ranges(m, steps[0]) {
+                    for columns in ranges(n, steps[1]) {
+                        cx.call(self.call(limit, &[rows.clone(), columns, depth.clone()], part, sums));
+                    }
                 }
             }
-        }
-        if parts > 1 {
-            cx.call(join(&BLOCKS, count, parts, [sums, self.operands[2]]));
-        }
+        });
     }
 
     /// How much of m, n and k goes into one call: what binds as many rows of each matrix as the
@@ -379,14 +375,26 @@ impl Blocks {
     }
 }
 
-/// The call that adds up `parts` arrays of `count` elements each, in order, by the kernel `join` of a
-/// shader, such as those with `gemm.wgsl`.
-pub(in crate::ops) fn join(shader: &'static Shader, count: usize, parts: usize, io: [Slot; 2]) -> KernelCall {
-    KernelCall::new(shader, "join")
+/// Records what writes `parts` arrays of `count` elements each, side by side, and adds them up into `to`, in
+/// order, by the kernel `join` of a shader, such as those with `gemm.wgsl`.
+pub(in crate::ops) fn joined(
+    cx: &mut Lowering<'_>,
+    shader: &'static Shader,
+    [count, parts]: [usize; 2],
+    to: Slot,
+    record: impl FnOnce(&mut Lowering<'_>, Slot),
+) {
+    if parts == 1 {
+        return record(cx, to);
+    }
+    let sums = cx.scratch(4 * (parts * count) as u64);
+    record(cx, sums);
+    let join = KernelCall::new(shader, "join")
         .params(&JoinParams { n: word(count), parts: word(parts) })
         .loops(parts)
-        .binds(io)
-        .grid(Grid::linear(count, 64))
+        .binds([sums, to])
+        .grid(Grid::linear(count, 64));
+    cx.call(join);
 }
 
 #[cfg(test)]
