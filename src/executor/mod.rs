@@ -54,15 +54,33 @@ impl<'a> Links<'a> {
 /// What is wrong with copies from a GPU on the CPU path.
 const NEEDS_GPU: Error = Error::NeedsGpu { what: "a snapshot of a GPU session" };
 
-impl Executor {
-    /// Overwrites a persistent value; `bytes` has its length.
-    pub fn write(&mut self, value: Value, bytes: &[u8]) -> Result<()> {
-        match self {
-            Executor::Cpu(cpu) => cpu.write(value, bytes),
-            Executor::Gpu(gpu) => gpu.write(value, bytes),
-        }
-    }
+/// What either executor does by a method of the same signature.
+macro_rules! either {
+    ($($(#[$doc:meta])* $method:ident($($argument:ident: $type:ty),*);)+) => {
+        impl Executor {$(
+            $(#[$doc])*
+            pub fn $method(&mut self, $($argument: $type),*) -> Result<()> {
+                match self {
+                    Executor::Cpu(cpu) => cpu.$method($($argument),*),
+                    Executor::Gpu(gpu) => gpu.$method($($argument),*),
+                }
+            }
+        )+}
+    };
+}
 
+either! {
+    /// Overwrites a persistent value; `bytes` has its length.
+    write(value: Value, bytes: &[u8]);
+    /// Puts back what [`read_f64`](Executor::read_f64) gave.
+    restore(value: Value, data: &[f64]);
+    /// Runs `steps` steps, advancing the step scalar after each.
+    replay(scalars: &mut ScalarTable, steps: usize);
+    /// Runs one operator alone, as part of a step.
+    run_op(op: usize, scalars: &ScalarTable);
+}
+
+impl Executor {
     /// The current contents of a value's storage.
     pub fn read(&self, value: Value) -> Result<Vec<u8>> {
         match self {
@@ -76,30 +94,6 @@ impl Executor {
         match self {
             Executor::Cpu(cpu) => Ok(values.iter().map(|&value| cpu.read_f64(value)).collect()),
             Executor::Gpu(gpu) => gpu.read_f64(values),
-        }
-    }
-
-    /// Puts back what [`read_f64`](Executor::read_f64) gave.
-    pub fn restore(&mut self, value: Value, data: &[f64]) -> Result<()> {
-        match self {
-            Executor::Cpu(cpu) => cpu.restore(value, data),
-            Executor::Gpu(gpu) => gpu.restore(value, data),
-        }
-    }
-
-    /// Runs `steps` steps, advancing the step scalar after each.
-    pub fn replay(&mut self, scalars: &mut ScalarTable, steps: usize) -> Result<()> {
-        match self {
-            Executor::Cpu(cpu) => cpu.replay(scalars, steps),
-            Executor::Gpu(gpu) => gpu.replay(scalars, steps),
-        }
-    }
-
-    /// Runs one operator alone, as part of a step.
-    pub fn run_op(&mut self, op: usize, scalars: &ScalarTable) -> Result<()> {
-        match self {
-            Executor::Cpu(cpu) => cpu.run_op(op, scalars),
-            Executor::Gpu(gpu) => gpu.run_op(op, scalars),
         }
     }
 
