@@ -87,12 +87,8 @@ impl Op for GlobalNorm {
         let parts = cx.scratch(PART * count as u64);
         let mut first = 0;
         for (bind, elements, groups) in ranges {
-            let params = SquaresParams {
-                quads: word(elements / 4),
-                tail: word(elements % 4),
-                groups: word(groups),
-                first: word(first),
-            };
+            let [quads, tail] = [elements / 4, elements % 4].map(word);
+            let params = SquaresParams { quads, tail, groups: word(groups), first: word(first) };
             // Elements of unusual size are gone through twice.
             let call = KernelCall::new(&SHADER, "squares")
                 .params(&params)

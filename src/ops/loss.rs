@@ -122,7 +122,7 @@ impl Op for CrossEntropyRows {
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
         let call = row_call(cx, ["labels_lanes", "labels_tree"], ["soft_lanes", "soft_tree"]);
-        cx.only(call.binds([Slot::Input(0), Slot::Input(1), Slot::Output(0)]))
+        cx.only(call.binds(cx.operands()))
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
@@ -168,12 +168,7 @@ impl Op for CrossEntropyGrad {
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
         let (labels, soft) =
             (["labels_grad_lanes", "labels_grad_tree"], ["soft_grad_lanes", "soft_grad_tree"]);
-        cx.only(row_call(cx, labels, soft).binds([
-            Slot::Input(0),
-            Slot::Input(1),
-            Slot::Input(2),
-            Slot::Output(0),
-        ]))
+        cx.only(row_call(cx, labels, soft).binds(cx.operands()))
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {

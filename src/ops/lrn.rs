@@ -156,9 +156,7 @@ impl Op for LocalResponseNorm {
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
         expect_dtype("the operand", inputs[0], DType::F32)?;
         let shape = inputs[0].shape;
-        if shape.rank() < 2 {
-            return Err(Error::Rank { shape, expected: "at least 2 (batch, channels)" });
-        }
+        expect_rank(shape, shape.rank() >= 2, "at least 2 (batch, channels)")?;
         if self.size == 0 {
             return Err(Error::argument("size", 0, "at least 1"));
         }
@@ -169,14 +167,12 @@ impl Op for LocalResponseNorm {
     }
 
     fn backward(&self, cx: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
-        let op = LocalResponseNormGrad(*self);
-        Some(cx.graph.apply1(op, &[cx.inputs[0], cx.grad()]).map(|dx| vec![Some(dx)]))
+        cx.first(cx.graph.apply1(LocalResponseNormGrad(*self), &[cx.inputs[0], cx.grad()]))
     }
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
         let call = self.call("forward", cx.profile, cx.inputs[0].shape);
-        cx.call(call.binds([Slot::Input(0), Slot::Output(0)]));
-        Ok(())
+        cx.only(call.binds([Slot::Input(0), Slot::Output(0)]))
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
@@ -213,8 +209,7 @@ impl Op for LocalResponseNormGrad {
         let slopes = self.0.call("slopes", cx.profile, shape);
         cx.call(slopes.binds([Slot::Input(0), Slot::Input(1), terms, Slot::Output(0)]));
         let gather = self.0.call("gather", cx.profile, shape);
-        cx.call(gather.binds([Slot::Input(0), terms, Slot::Output(0)]));
-        Ok(())
+        cx.only(gather.binds([Slot::Input(0), terms, Slot::Output(0)]))
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {

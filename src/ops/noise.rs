@@ -9,7 +9,6 @@ use crate::random::{self, Stream};
 pub(super) static SHADER: Shader = built_in!("noise", "../../shaders/noise.wgsl");
 
 crate::params! {
-    #[derive(Default)]
     struct DropoutParams {
         n: u32, plane: u32, threshold: u32, scale: f32, stream: u32, step: u32, seed: u32,
     }
@@ -109,14 +108,9 @@ impl Op for Dropout {
     }
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
-        let params = DropoutParams {
-            n: word(quads(cx)),
-            plane: word(self.plane(cx.outputs[0].shape)),
-            threshold: self.threshold(),
-            scale: self.scale(),
-            stream: self.stream,
-            ..DropoutParams::default()
-        };
+        let [n, plane] = [quads(cx), self.plane(cx.outputs[0].shape)].map(word);
+        let (threshold, scale, stream) = (self.threshold(), self.scale(), self.stream);
+        let params = DropoutParams { n, plane, threshold, scale, stream, step: 0, seed: 0 };
         let entries = match self.spatial {
             false => ["dropout", "dropout_in_place"],
             true => ["spatial_dropout", "spatial_dropout_in_place"],

@@ -49,11 +49,9 @@ impl Session {
 
     /// [`restore`](Session::restore) without the step count and the other scalars.
     pub(crate) fn restore_contents(&mut self, snapshot: &Snapshot) -> Result<()> {
-        let mut values = Vec::with_capacity(snapshot.keys.len());
-        for (key, found) in snapshot.keys.iter().zip(snapshot.copies.lengths()) {
-            values.push(self.expect_state(key, found)?);
-        }
-        self.executor.put_back(&snapshot.copies, &values)
+        let states = snapshot.keys.iter().zip(snapshot.copies.lengths());
+        let values: Result<Vec<_>> = states.map(|(key, found)| self.expect_state(key, found)).collect();
+        self.executor.put_back(&snapshot.copies, &values?)
     }
 
     /// What a snapshot of weights holds, by name.
@@ -67,10 +65,8 @@ impl Session {
     /// # Errors
     /// [`Error::Unknown`] for a name that the tape does not have, [`Error::Length`].
     pub(crate) fn snapshot_from(&mut self, arrays: &[(String, Vec<f64>)]) -> Result<Snapshot> {
-        let mut values = Vec::with_capacity(arrays.len());
-        for (name, data) in arrays {
-            values.push(self.expect_state(&StateKey::named(name), data.len())?);
-        }
+        let state = |(name, data): &(String, Vec<f64>)| self.expect_state(&StateKey::named(name), data.len());
+        let values = arrays.iter().map(state).collect::<Result<Vec<_>>>()?;
         let current = self.snapshot_of(&values)?;
         for (&value, (_, data)) in values.iter().zip(arrays) {
             self.executor.restore(value, data)?;

@@ -118,10 +118,8 @@ impl Session {
     fn check_ops(&mut self) -> Result<Vec<OpCheck>> {
         let tape = self.tape.clone();
         // The device's results as they were when they were made, by root value.
-        let mut host: BTreeMap<Value, Array> = BTreeMap::new();
-        for value in tape.persistent() {
-            host.insert(value, self.fetch(value)?);
-        }
+        let fetched = tape.persistent().into_iter().map(|value| Ok((value, self.fetch(value)?)));
+        let mut host: BTreeMap<Value, Array> = fetched.collect::<Result<_>>()?;
         let mut rows = Vec::with_capacity(tape.ops().len());
         for (index, node) in tape.ops().iter().enumerate() {
             let input = |&v: &Value| Array { shape: self.shape_of(v), ..host[&tape.root(v)].clone() };

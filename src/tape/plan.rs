@@ -210,14 +210,9 @@ impl Tape {
         let limit = plan.profile.max_buffer_bytes;
         let Some(large) = plan.values.iter().find(|v| v.bytes > limit) else { return Ok(()) };
         let user = self.ops.iter().find(|n| n.touched().any(|v| v == large.value));
-        Err(Error::Limit {
-            op: format!("`{}`", large.name),
-            layer: user.map_or("", |n| self.layer(n)).to_owned(),
-            what: "buffer size in bytes",
-            needed: large.bytes,
-            limit,
-            device: plan.profile.name.clone(),
-        })
+        let (op, layer) = (format!("`{}`", large.name), user.map_or("", |n| self.layer(n)).to_owned());
+        let (what, needed, device) = ("buffer size in bytes", large.bytes, plan.profile.name.clone());
+        Err(Error::Limit { op, layer, what, needed, limit, device })
     }
 }
 
@@ -244,14 +239,9 @@ struct Groups<'a> {
 
 impl<'a> Groups<'a> {
     fn new(packing: &'a Packing<'a>) -> Self {
-        let mut groups = Groups {
-            packing,
-            all: Vec::new(),
-            values: Vec::new(),
-            by_value: BTreeMap::new(),
-            arenas: vec![None; packing.arenas.len()],
-            last_use: packing.tape.last_uses(),
-        };
+        let (all, values, by_value) = Default::default();
+        let (arenas, last_use) = (vec![None; packing.arenas.len()], packing.tape.last_uses());
+        let mut groups = Groups { packing, all, values, by_value, arenas, last_use };
         for value in packing.tape.persistent() {
             groups.settle(value, 0, BufferRole::of(&packing.tape.info(value).source));
         }

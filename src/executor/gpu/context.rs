@@ -50,15 +50,8 @@ impl GpuContext {
             return Err(Error::Unsupported { adapter: info.name, missing });
         }
         let profile = profile(&info, &device);
-        Ok(GpuContext {
-            device,
-            queue,
-            profile,
-            pipelines: Mutex::default(),
-            info,
-            status: Arc::default(),
-            reads: AtomicU64::new(0),
-        })
+        let (pipelines, status, reads) = Default::default();
+        Ok(GpuContext { device, queue, profile, pipelines, info, status, reads })
     }
 
     /// Fails if the device was lost or reported an error since the last call.

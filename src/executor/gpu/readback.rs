@@ -47,13 +47,8 @@ impl Staging {
             *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(result.map_err(|e| e.to_string()));
             changed.notify_all();
         });
-        Ok(PendingRead {
-            context: context.clone(),
-            staging: self.clone(),
-            buffer: Some(buffer),
-            bytes,
-            arrived,
-        })
+        let (context, staging, buffer) = (context.clone(), self.clone(), Some(buffer));
+        Ok(PendingRead { context, staging, buffer, bytes, arrived })
     }
 }
 

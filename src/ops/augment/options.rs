@@ -70,19 +70,11 @@ impl AffineOptions {
         }
     }
 
-    /// Left and right change places in half of the images.
-    pub fn flip_horizontal(mut self) -> Self {
-        self.horizontal = true;
-        self
-    }
-
-    /// Top and bottom change places in half of the images.
-    pub fn flip_vertical(mut self) -> Self {
-        self.vertical = true;
-        self
-    }
-
     setters! {
+        /// Left and right change places in half of the images.
+        flip_horizontal => horizontal = true;
+        /// Top and bottom change places in half of the images.
+        flip_vertical => vertical = true;
         /// Moves images by up to so many pixels up or down, and left or right: each distance is as likely
         /// as any other.
         shift: [usize; 2] => shift;

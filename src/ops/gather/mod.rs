@@ -34,12 +34,8 @@ struct Picks {
 impl Picks {
     fn new(table: Shape, axis: usize, indices: Shape) -> Self {
         let (before, after) = table.dims().split_at(axis);
-        Picks {
-            outer: before.iter().product(),
-            rows: after[0],
-            count: indices.numel(),
-            inner: after[1..].iter().product(),
-        }
+        let [outer, inner] = [before, &after[1..]].map(|dims| dims.iter().product());
+        Picks { outer, rows: after[0], count: indices.numel(), inner }
     }
 
     /// Whether the elements of a row go by fours.

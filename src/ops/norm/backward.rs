@@ -148,8 +148,7 @@ impl Op for NormGrad {
         };
         if self.0.is_given() {
             // There are no sums to read.
-            cx.call(apply([Slot::Input(0); 2]).constant("FROZEN", 1.0));
-            return Ok(());
+            return cx.only(apply([Slot::Input(0); 2]).constant("FROZEN", 1.0));
         }
         let walk = geometry.group_walk(device, 0.0);
         let sums = if self.has_sums(geometry) {
@@ -163,14 +162,12 @@ impl Op for NormGrad {
         };
         if walk.fused() {
             let call = nested(if walk.route.tree { "tree_grad" } else { "lanes_grad" });
-            cx.call(call.binds([Slot::Output(0)]).binds(sums));
-            return Ok(());
+            return cx.only(call.binds([Slot::Output(0)]).binds(sums));
         }
         let parts = walk.scratch(cx);
         cx.call(nested(if walk.route.tree { "sums_tree" } else { "sums" }).binds(parts));
         join(cx, parts, sums, &walk);
-        cx.call(apply(sums));
-        Ok(())
+        cx.only(apply(sums))
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {

@@ -38,7 +38,7 @@ pub(super) struct RunningStats {
 /// Refuses the operand `name` unless it is f32 of the shape `wanted`; `what` says who wants it.
 fn expect(name: &str, what: &'static str, found: TensorType, wanted: Shape) -> Result<()> {
     expect_dtype(name, found, DType::F32)?;
-    if found.shape == wanted { Ok(()) } else { Err(Error::shape_mismatch(what, wanted, found.shape)) }
+    same_shape(what, wanted, found.shape)
 }
 
 impl Form {
@@ -162,15 +162,13 @@ impl Op for Normalize {
         let outputs = [Slot::Output(0), Slot::Output(1)];
         if self.0.is_given() {
             let call = self.0.call(&ELEMENTS, "infer").binds([Slot::Input(1), Slot::Input(2)]).binds(outputs);
-            cx.call(geometry.elementwise(call, device, epsilon));
-            return Ok(());
+            return cx.only(geometry.elementwise(call, device, epsilon));
         }
         let walk = geometry.group_walk(device, epsilon);
         if walk.fused() {
             let call = self.0.call(&SHADER, if walk.route.tree { "tree" } else { "lanes" });
             let call = call.constant("BY_ELEMENT", f64::from(geometry.by_element())).binds(outputs);
-            cx.call(walk.parts(call));
-            return Ok(());
+            return cx.only(walk.parts(call));
         }
         let parts = walk.scratch(cx);
         let part = KernelCall::new(&SHADER, if walk.route.tree { "moments_tree" } else { "moments" });
@@ -178,8 +176,7 @@ impl Op for Normalize {
         let join = KernelCall::new(&SHADER, "join").bind(Slot::Input(0)).binds(parts);
         cx.call(walk.joined(join.bind(Slot::Output(1))));
         let apply = self.0.call(&ELEMENTS, "apply").binds([Slot::Output(1), Slot::Output(0)]);
-        cx.call(geometry.elementwise(apply, device, epsilon));
-        Ok(())
+        cx.only(geometry.elementwise(apply, device, epsilon))
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
@@ -341,8 +338,7 @@ impl Op for RunningStats {
             .params(&RunningParams { n: word(n), momentum: self.momentum, unbiased })
             .binds([Slot::Input(2), Slot::Input(0), Slot::Input(1)])
             .grid(Grid::linear(n, 64));
-        cx.call(call);
-        Ok(())
+        cx.only(call)
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {

@@ -132,14 +132,10 @@ impl Geometry {
     /// The walk over groups.
     pub fn group_walk(&self, kind: DeviceKind, epsilon: f32) -> Walk {
         let nest = self.group_nest();
-        let params = NestParams {
-            channel_mod: word(self.sections),
-            channel_mul: word(self.width),
-            channel_seg: u32::from(nest.seg < nest.count && !self.batch),
-            group_div: 1,
-            epsilon,
-            ..NestParams::default()
-        };
+        let [channel_mod, channel_mul] = [self.sections, self.width].map(word);
+        let channel_seg = u32::from(nest.seg < nest.count && !self.batch);
+        let unused = NestParams::default();
+        let params = NestParams { channel_mod, channel_mul, channel_seg, group_div: 1, epsilon, ..unused };
         self.walk(nest, kind, params)
     }
 
@@ -149,14 +145,9 @@ impl Geometry {
         // The next sample's group.
         let next = if self.batch { 0 } else { word(self.sections) };
         let [group_seg, group_pos] = if self.space > 1 { [next, 0] } else { [0, next] };
-        let params = NestParams {
-            channel_mod: word(nest.n),
-            channel_mul: 1,
-            group_div: word(self.width),
-            group_seg,
-            group_pos,
-            ..NestParams::default()
-        };
+        let [channel_mod, group_div] = [nest.n, self.width].map(word);
+        let unused = NestParams::default();
+        let params = NestParams { channel_mod, channel_mul: 1, group_div, group_seg, group_pos, ..unused };
         self.walk(nest, kind, params)
     }
 

@@ -41,23 +41,15 @@ impl PoolOptions {
         /// PyTorch's default is to count it. What hangs over the padded image in ceil mode is never
         /// counted.
         count_include_pad: bool => count_include_pad;
-    }
-
-    /// Adds the last window that hangs over the end, as long as it begins on the image or the
-    /// padding before it (PyTorch, ONNX).
-    pub fn ceil_mode(mut self) -> Self {
-        self.ceil_mode = true;
-        self
+        /// Adds the last window that hangs over the end, as long as it begins on the image or the
+        /// padding before it (PyTorch, ONNX).
+        ceil_mode => ceil_mode = true;
     }
 
     pub(super) fn window(&self) -> Window {
-        Window {
-            kernel: self.size.0,
-            stride: self.stride.0,
-            dilation: self.dilation.0,
-            padding: self.padding,
-            ceil_mode: self.ceil_mode,
-        }
+        let Pair(kernel) = self.size;
+        let &PoolOptions { stride: Pair(stride), dilation: Pair(dilation), padding, ceil_mode, .. } = self;
+        Window { kernel, stride, dilation, padding, ceil_mode }
     }
 
     /// The window of a pooling that has no dilation.

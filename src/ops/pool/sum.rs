@@ -66,8 +66,7 @@ impl<W: Linear> Op for LinearPool<W> {
     }
 
     fn backward(&self, cx: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
-        let op = LinearPool { back: !self.back, ..*self };
-        Some(cx.graph.apply1(op, &[cx.grad()]).map(|gradient| vec![Some(gradient)]))
+        cx.first(cx.graph.apply1(LinearPool { back: !self.back, ..*self }, &[cx.grad()]))
     }
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {

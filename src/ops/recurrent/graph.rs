@@ -167,9 +167,7 @@ impl Graph {
                 }
             };
             let found = self.type_of(value);
-            if found.shape != wanted.shape {
-                return Err(Error::shape_mismatch(what, found.shape, wanted.shape));
-            }
+            same_shape(what, found.shape, wanted.shape)?;
             expect_dtype(what, found, wanted.dtype)?;
         }
         if options.truncate == Some(0) {

@@ -120,15 +120,9 @@ impl Recur {
         options: &RecurrentOptions,
     ) -> Result<Vec<Value>> {
         let (parts, values): (Vec<Part>, Vec<Value>) = Part::given(weights, options).into_iter().unzip();
-        let spec = Spec {
-            cell,
-            activation: options.activation,
-            gate: options.recurrent_activation,
-            reverse: options.reverse,
-            truncate: options.truncate.unwrap_or(0),
-            route: options.route,
-            parts,
-        };
+        let &RecurrentOptions { activation, recurrent_activation: gate, reverse, route, .. } = options;
+        let truncate = options.truncate.unwrap_or(0);
+        let spec = Spec { cell, activation, gate, reverse, truncate, route, parts };
         g.apply(Recur(spec), &[vec![xw, weights.recurrent], values].concat())
     }
 
@@ -287,7 +281,7 @@ impl Op for Recur {
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
         let extents = self.extents(cx.inputs[0].shape);
-        reference::forward(&self.0, extents, &cx.inputs, cx.outputs, Jitter::none())
+        reference::forward(&self.0, extents, &cx.inputs, cx.outputs, Jitter::default())
     }
 
     fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
@@ -333,7 +327,7 @@ impl Op for RecurGrad {
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
         let extents = self.extents(cx.inputs[1].shape);
-        reference::backward(self, extents, &cx.inputs, cx.outputs, Jitter::none())
+        reference::backward(self, extents, &cx.inputs, cx.outputs, Jitter::default())
     }
 
     fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {

@@ -10,17 +10,13 @@ use crate::random::pcg4d;
 /// Disturbs what f32 arithmetic would round, by as much as it may be off, in directions drawn at
 /// random. A bound worked out by adding up magnitudes would grow without limit over the steps of a
 /// recurrence, whose weights' signs keep the true error small.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Jitter {
     seed: Option<u32>,
     count: u32,
 }
 
 impl Jitter {
-    pub fn none() -> Self {
-        Jitter { seed: None, count: 0 }
-    }
-
     fn seeded(seed: u32) -> Self {
         Jitter { seed: Some(seed), count: 0 }
     }
