@@ -312,6 +312,7 @@ enum Mistake {
     TooFewBindings,
     WritesAnInput,
     UnknownEntry,
+    UnknownField,
 }
 
 impl Op for Mistake {
@@ -337,6 +338,9 @@ impl Op for Mistake {
                 KernelCall::new(&SHADER, "main").params(&right).binds([Slot::Output(0), Slot::Input(0)])
             }
             Mistake::UnknownEntry => KernelCall::new(&SHADER, "absent").params(&right).binds(io),
+            Mistake::UnknownField => {
+                KernelCall::new(&SHADER, "main").params(&right).scalar("rate", Scalar::STEP).binds(io)
+            }
         });
         Ok(())
     }
@@ -353,6 +357,7 @@ fn a_kernel_call_is_checked_against_its_shader() {
         (Mistake::TooFewBindings, "2 bindings used, 1 given"),
         (Mistake::WritesAnInput, "does not mutate"),
         (Mistake::UnknownEntry, "no such entry point"),
+        (Mistake::UnknownField, "names no parameter field"),
     ] {
         let mut g = Graph::new();
         let x = g.input("x", [4]);
