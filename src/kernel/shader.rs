@@ -37,7 +37,8 @@ const PRELUDE: &str = include_str!("../../shaders/prelude.wgsl");
 pub struct Shader {
     name: &'static str,
     source: &'static str,
-    unchecked: bool,
+    /// Whether its author vouches for its indices and loops.
+    pub(crate) unchecked: bool,
     parsed: OnceLock<Result<Parsed, String>>,
     reflected: Mutex<BTreeMap<ReflectionKey, Arc<EntryPoint>>>,
 }
@@ -90,11 +91,6 @@ impl Shader {
 
     const fn from_parts(name: &'static str, source: &'static str, unchecked: bool) -> Self {
         Shader { name, source, unchecked, parsed: OnceLock::new(), reflected: Mutex::new(BTreeMap::new()) }
-    }
-
-    /// Whether its author vouches for its indices and loops.
-    pub(crate) fn is_unchecked(&self) -> bool {
-        self.unchecked
     }
 
     /// The name.

@@ -52,11 +52,6 @@ impl<'a> SessionOptions<'a> {
         self
     }
 
-    /// Whether a value has the storage of another session's.
-    pub(crate) fn is_fed(&self, value: Value) -> bool {
-        self.feeds.iter().any(|fed| fed.own == value)
-    }
-
     /// The sessions to share with, the first one to be asked first.
     pub(crate) fn sources(&self) -> impl Iterator<Item = &'a Session> + use<'a> {
         self.share.into_iter().chain(self.share_further.iter().copied())
@@ -73,7 +68,8 @@ impl<'a> SessionOptions<'a> {
         let mut links = Links { shared: Vec::new(), fed: self.feeds.iter().map(link).collect() };
         for own in tape.persistent() {
             let info = tape.info(own);
-            let key = info.key.as_deref().filter(|_| info.source.state_kind().is_some() && !self.is_fed(own));
+            let shareable = info.source.state_kind().is_some() && links.of(own).is_none();
+            let key = info.key.as_deref().filter(|_| shareable);
             let Some((session, theirs)) = key.and_then(|key| self.shared_value(key)) else { continue };
             let (name, own_type, found) = (tape.recording().describe(own), info.ty, session.type_of(theirs));
             if found != own_type {

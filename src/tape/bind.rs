@@ -30,12 +30,6 @@ struct Located {
     values: Vec<Value>,
 }
 
-impl Located {
-    fn shares_range(&self, other: &Located) -> bool {
-        self.offset < other.offset + other.bytes && other.offset < self.offset + self.bytes
-    }
-}
-
 impl Binder<'_> {
     /// Adds the dispatches of a call of operator `op`, whose scratch space is given by buffer and
     /// size: one, or as many as the size of bindings demands.
@@ -118,7 +112,7 @@ impl Binder<'_> {
         if other.buffer != binding.buffer || read_only {
             return Ok(());
         }
-        if located.shares_range(there) {
+        if located.offset < there.offset + there.bytes && there.offset < located.offset + located.bytes {
             let (first, second) = (other.binding, binding.binding);
             return Err(format!("bindings {first} and {second} read and write one buffer"));
         }

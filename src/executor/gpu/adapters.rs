@@ -104,11 +104,6 @@ fn rank(info: &wgpu::AdapterInfo) -> u32 {
     }
 }
 
-fn matches_name(info: &wgpu::AdapterInfo, name: &str) -> bool {
-    let name = name.to_lowercase();
-    [&info.name, &info.driver].iter().any(|s| s.to_lowercase().contains(&name))
-}
-
 /// Which adapter to take.
 #[derive(Clone, Copy)]
 pub(crate) enum Wanted<'a> {
@@ -135,7 +130,9 @@ pub(super) fn choose(wanted: Wanted<'_>) -> Result<wgpu::Adapter> {
     let fits = |adapter: &wgpu::Adapter| {
         let info = adapter.get_info();
         match &name {
-            Some(name) => matches_name(&info, name),
+            Some(name) => {
+                [info.name, info.driver].iter().any(|s| s.to_lowercase().contains(&name.to_lowercase()))
+            }
             None => matches!(wanted, Wanted::Any) || info.device_type != wgpu::DeviceType::Cpu,
         }
     };

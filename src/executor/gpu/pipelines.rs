@@ -54,7 +54,7 @@ impl GpuContext {
 /// vouches for it, or because `RETAPE_CHECKED=1` asks for them.
 fn is_checked(dispatch: &Dispatch) -> bool {
     let asked = std::env::var("RETAPE_CHECKED").is_ok_and(|v| !v.is_empty() && v != "0");
-    asked || !dispatch.shader.is_unchecked()
+    asked || !dispatch.shader.unchecked
 }
 
 /// A module of the one entry point, with its constants put in: a device then never sees kernels
