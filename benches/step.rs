@@ -98,7 +98,7 @@ impl Costs {
         let plan = median(21, || drop(black_box(tape.plan(profile))));
         let bind = median(21, || drop(tape.session(device).expect("the step fits")));
         let mut session = tape.session(device).expect("the step fits");
-        let raw = session.raw_dispatches();
+        let raw = raw_dispatches(&session);
         println!(
             "{:26} {:10} {:8.2} {:8.2} {:8.1} {:8.2}",
             network.name,

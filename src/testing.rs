@@ -19,55 +19,37 @@ pub fn matmul_routed(g: &Graph, [a, b]: [Value; 2], transposed: [bool; 2], by: M
     g.matmul_by(a, b, transposed, by)
 }
 
-/// Sessions with guards around their buffers, over plans of the caller's.
-pub trait GuardedSession {
-    /// A GPU session over a plan.
-    fn session_with_plan(&self, device: &Device, plan: Plan, options: SessionOptions<'_>) -> Result<Session>;
+/// A GPU session over a plan of the caller's.
+pub fn session_with_plan(
+    tape: &Tape,
+    device: &Device,
+    plan: Plan,
+    options: SessionOptions<'_>,
+) -> Result<Session> {
+    tape.session_planned(device, Some(plan), options)
 }
 
-impl GuardedSession for Tape {
-    fn session_with_plan(&self, device: &Device, plan: Plan, options: SessionOptions<'_>) -> Result<Session> {
-        self.session_planned(device, Some(plan), options)
+/// Surrounds every GPU buffer with guard bytes.
+pub fn guarded(mut options: SessionOptions<'_>) -> SessionOptions<'_> {
+    options.guard = true;
+    options
+}
+
+/// The step's dispatches as wgpu objects.
+pub fn raw_dispatches(session: &Session) -> Vec<RawDispatch> {
+    session.executor.gpu().map_or_else(Vec::new, GpuExecutor::raw_dispatches)
+}
+
+/// Fills every result buffer and all guards with NaNs.
+pub fn poison(session: &Session) {
+    if let Some(gpu) = session.executor.gpu() {
+        gpu.poison();
     }
 }
 
-/// Guard bytes as an option.
-pub trait Guard {
-    /// Surrounds every GPU buffer with guard bytes.
-    fn guard(self) -> Self;
-}
-
-impl Guard for SessionOptions<'_> {
-    fn guard(mut self) -> Self {
-        self.guard = true;
-        self
-    }
-}
-
-/// What lies below a session.
-pub trait Inspect {
-    /// The step's dispatches as wgpu objects.
-    fn raw_dispatches(&self) -> Vec<RawDispatch>;
-    /// Fills every result buffer and all guards with NaNs.
-    fn poison(&self);
-    /// The buffers whose guards were overwritten.
-    fn broken_guards(&self) -> Result<Vec<usize>>;
-}
-
-impl Inspect for Session {
-    fn raw_dispatches(&self) -> Vec<RawDispatch> {
-        self.executor.gpu().map_or_else(Vec::new, GpuExecutor::raw_dispatches)
-    }
-
-    fn poison(&self) {
-        if let Some(gpu) = self.executor.gpu() {
-            gpu.poison();
-        }
-    }
-
-    fn broken_guards(&self) -> Result<Vec<usize>> {
-        self.executor.gpu().map_or(Ok(Vec::new()), GpuExecutor::broken_guards)
-    }
+/// The buffers whose guards were overwritten.
+pub fn broken_guards(session: &Session) -> Result<Vec<usize>> {
+    session.executor.gpu().map_or(Ok(Vec::new()), GpuExecutor::broken_guards)
 }
 
 /// How often anything was read back from a device; 0 on the CPU path.

@@ -13,11 +13,11 @@ use crate::tape::{Tape, differentiate};
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct ParameterGroup<'a> {
-    losses: Vec<Value>,
-    optimizer: &'a dyn Optimizer,
-    parameters: Option<Vec<Value>>,
+    pub(super) losses: Vec<Value>,
+    pub(super) optimizer: &'a dyn Optimizer,
+    pub(super) parameters: Option<Vec<Value>>,
     /// Whether the losses may depend on none of them.
-    may_rest: bool,
+    pub(super) may_rest: bool,
 }
 
 impl<'a> ParameterGroup<'a> {
@@ -29,12 +29,6 @@ impl<'a> ParameterGroup<'a> {
     /// These parameters alone; none, where all are frozen.
     pub fn parameters(mut self, parameters: impl Into<Vec<Value>>) -> Self {
         self.parameters = Some(parameters.into());
-        self
-    }
-
-    /// Lets a group be in which nothing moves.
-    pub(super) fn may_rest(mut self) -> Self {
-        self.may_rest = true;
         self
     }
 }

@@ -113,18 +113,16 @@ impl Case {
     /// buffers and compares each operator with its reference.
     pub fn check_kernels(&self, device: &Device, kind: DeviceKind) {
         let recorded = self.record().unwrap_or_else(|e| panic!("{}: {e}", self.name));
-        let options = SessionOptions::new().guard();
+        let options = guarded(SessionOptions::new());
         let plan = self.plan(&recorded.tape, device, kind);
-        let mut session = recorded
-            .tape
-            .session_with_plan(device, plan, options)
+        let mut session = session_with_plan(&recorded.tape, device, plan, options)
             .unwrap_or_else(|e| panic!("{}: {e}", self.name));
-        session.poison();
+        poison(&session);
         let checked = session
             .verify(&self.host_data(&recorded.inputs))
             .unwrap_or_else(|e| panic!("{}: {e}", self.name));
         assert!(checked.passes(), "{}\n{}\n{checked}", self.name, recorded.tape);
-        let broken = session.broken_guards().expect("guards can be read");
+        let broken = broken_guards(&session).expect("guards can be read");
         assert!(broken.is_empty(), "{}: wrote past the end of buffers {broken:?}", self.name);
         // A whole replay gives what the operators gave one by one.
         let one_by_one = session.read(recorded.y).ok();

@@ -77,11 +77,11 @@ fn network(kind: Triple) -> (Tape, Value, Value) {
 
 fn verified(kind: Triple) -> (retape::Verification, Vec<usize>) {
     let (tape, x, _) = network(kind);
-    let mut session = tape.session_with(common::gpu(), SessionOptions::new().guard()).unwrap();
-    session.poison();
+    let mut session = tape.session_with(common::gpu(), guarded(SessionOptions::new())).unwrap();
+    poison(&session);
     let data = common::data::noise(64, 1, -1.0, 1.0);
     let table = session.verify(&[(x, (&data).into())]).unwrap();
-    (table, session.broken_guards().unwrap())
+    (table, broken_guards(&session).unwrap())
 }
 
 #[test]
@@ -113,13 +113,13 @@ fn every_wrong_kernel_is_found_at_its_operator() {
 #[test]
 fn a_write_past_the_end_breaks_a_guard() {
     let (tape, _, y) = network(Triple::Right);
-    let session = tape.session_with(common::gpu(), SessionOptions::new().guard()).unwrap();
-    session.poison();
-    assert!(session.broken_guards().unwrap().is_empty());
+    let session = tape.session_with(common::gpu(), guarded(SessionOptions::new())).unwrap();
+    poison(&session);
+    assert!(broken_guards(&session).unwrap().is_empty());
     let (_, queue) = common::gpu().wgpu().unwrap();
     let y = session.buffer(y).unwrap();
     queue.write_buffer(y.buffer, y.offset + 64 * 4, &[0; 4]);
-    assert_eq!(session.broken_guards().unwrap().len(), 1);
+    assert_eq!(broken_guards(&session).unwrap().len(), 1);
 }
 
 /// A plan that lets a result overwrite a value still needed is found at the reader.
@@ -135,7 +135,7 @@ fn a_broken_plan_is_found_where_the_overwritten_value_is_read() {
     let right = tape.plan(profile).unwrap();
     let data = common::data::noise(64, 1, -1.0, 1.0);
     let run = |plan| {
-        let mut session = tape.session_with_plan(common::gpu(), plan, SessionOptions::new()).unwrap();
+        let mut session = session_with_plan(&tape, common::gpu(), plan, SessionOptions::new()).unwrap();
         session.verify(&[(x, (&data).into())]).unwrap()
     };
     assert!(run(right.clone()).passes());

@@ -24,12 +24,12 @@ fn augmented(
     let mut g = Graph::new();
     let x = g.input("x", shape);
     let y = Sequential::new().add(layer).record(&mut g, x, Mode::Training)?;
-    let mut session = g.forward([y])?.session_with(device, SessionOptions::new().seed(seed).guard())?;
-    session.poison();
+    let mut session = g.forward([y])?.session_with(device, guarded(SessionOptions::new().seed(seed)))?;
+    poison(&session);
     session.write(x, data)?;
     session.set_step(step);
     session.replay()?;
-    assert!(session.broken_guards()?.is_empty());
+    assert!(broken_guards(&session)?.is_empty());
     session.read(y)
 }
 

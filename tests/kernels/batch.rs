@@ -61,8 +61,8 @@ fn an_epoch_goes_through_the_order_once() -> Result<()> {
             for m in [4 * ROWS, 2 * ROWS + 1, ROWS - 2, 1] {
                 let order = order(m);
                 let loader = loader(inner, m, ROWS as u32)?;
-                let mut session = loader.tape.session_with(&device, SessionOptions::new().guard())?;
-                session.poison();
+                let mut session = loader.tape.session_with(&device, guarded(SessionOptions::new()))?;
+                poison(&session);
                 loader.fill(&mut session, inner, &order)?;
                 for step in 0..4 {
                     session.replay()?;
@@ -71,7 +71,7 @@ fn an_epoch_goes_through_the_order_once() -> Result<()> {
                 session.set_step(1);
                 session.replay()?;
                 loader.check(&session, inner, &order, ROWS)?;
-                assert!(session.broken_guards()?.is_empty());
+                assert!(broken_guards(&session)?.is_empty());
             }
         }
     }
@@ -101,10 +101,10 @@ fn columns_loaded_together_have_the_same_rows() -> Result<()> {
         let tape = g.forward(Vec::new())?;
         let plan = narrow(&tape, limit)?;
         assert_eq!(plan.dispatches.len(), dispatches, "{inner} {limit}: {plan}");
-        let options = SessionOptions::new().guard();
-        let gpu = tape.session_with_plan(common::gpu(), plan, options)?;
+        let options = guarded(SessionOptions::new());
+        let gpu = session_with_plan(&tape, common::gpu(), plan, options)?;
         for mut session in [tape.session(&Device::cpu())?, gpu] {
-            session.poison();
+            poison(&session);
             let order = order(20);
             session.write(order_in, &order)?;
             session.write(images.1, &(0..N * inner).map(|e| e as f32).collect::<Vec<_>>())?;
@@ -121,7 +121,7 @@ fn columns_loaded_together_have_the_same_rows() -> Result<()> {
                 let want: Vec<f32> = rows.iter().map(|&row| 0.5 + row as f32).collect();
                 assert_eq!(session.read(weights.0)?, want, "{inner} {limit}");
             }
-            assert!(session.broken_guards()?.is_empty());
+            assert!(broken_guards(&session)?.is_empty());
         }
     }
     Ok(())
@@ -190,15 +190,15 @@ fn values_larger_than_a_binding_are_copied_by_ranges() -> Result<()> {
             assert!(largest <= Some(limit), "{plan}");
             let wanted = usize::from(data > limit) + usize::from(batch > limit);
             assert!(plan.dispatches.len() >= 2 * (1 + wanted), "{plan}");
-            let options = SessionOptions::new().guard();
-            let mut session = loader.tape.session_with_plan(common::gpu(), plan, options)?;
-            session.poison();
+            let options = guarded(SessionOptions::new());
+            let mut session = session_with_plan(&loader.tape, common::gpu(), plan, options)?;
+            poison(&session);
             loader.fill(&mut session, inner, &order)?;
             for step in 0..4 {
                 session.replay()?;
                 loader.check(&session, inner, &order, step * ROWS)?;
             }
-            assert!(session.broken_guards()?.is_empty());
+            assert!(broken_guards(&session)?.is_empty());
             let checked = session.verify(&[])?;
             assert!(checked.passes(), "{checked}");
         }

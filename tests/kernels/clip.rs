@@ -304,12 +304,12 @@ fn large_gradients_are_clipped_in_ranges() -> Result<()> {
             let tape = g.forward(clipped)?;
             let profile = common::gpu().profile().expect("a GPU").clone();
             let plan = tape.plan(&DeviceProfile { kind, max_binding_bytes: 4 * 1024, ..profile })?;
-            let options = SessionOptions::new().guard();
-            let mut session = tape.session_with_plan(common::gpu(), plan, options)?;
-            session.poison();
+            let options = guarded(SessionOptions::new());
+            let mut session = session_with_plan(&tape, common::gpu(), plan, options)?;
+            poison(&session);
             let checked = session.verify(&[(a, (&wide).into()), (b, (&data[1]).into())])?;
             assert!(checked.passes(), "{kind:?}, {n}\n{checked}");
-            assert!(session.broken_guards()?.is_empty());
+            assert!(broken_guards(&session)?.is_empty());
         }
     }
     Ok(())

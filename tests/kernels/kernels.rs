@@ -35,9 +35,9 @@ fn updates_agree_with_their_references() {
     let kinds = [DeviceKind::Cpu, DeviceKind::Gpu];
     for ((name, tape), kind) in cases::updates::tapes().iter().flat_map(|t| kinds.map(|kind| (t, kind))) {
         let plan = tape.plan(&DeviceProfile { kind, ..own.clone() }).expect("it plans");
-        let options = SessionOptions::new().seed(3).guard();
-        let mut session = tape.session_with_plan(device, plan, options).expect("it builds");
-        session.poison();
+        let options = guarded(SessionOptions::new().seed(3));
+        let mut session = session_with_plan(&tape, device, plan, options).expect("it builds");
+        poison(&session);
         for steps in [1, 7, 3] {
             let checked = session.verify(&[]).expect("it runs");
             assert!(checked.passes(), "{name}, {kind:?}\n{checked}");
@@ -46,7 +46,7 @@ fn updates_agree_with_their_references() {
         session.set_updates(999);
         let checked = session.verify(&[]).expect("it runs");
         assert!(checked.passes(), "{name} at update 1000\n{checked}");
-        assert!(session.broken_guards().expect("guards can be read").is_empty(), "{name}");
+        assert!(broken_guards(&session).expect("guards can be read").is_empty(), "{name}");
     }
 }
 
@@ -103,7 +103,7 @@ fn folded_grids_reach_every_element() {
     let mut session = g.forward([y]).expect("it records").session(device).expect("it builds");
     let plan = session.plan().expect("it is on a GPU");
     assert!(plan.dispatches[0].groups[1] > 1, "{plan}");
-    session.poison();
+    poison(&session);
     let data: Vec<f32> = (0..n).map(|i| (i % 4099) as f32).collect();
     session.write(x, &data).expect("it fits");
     session.replay().expect("it replays");
@@ -119,8 +119,8 @@ fn folded_grids_reach_every_element() {
     let profile = DeviceProfile { kind: DeviceKind::Gpu, ..device.profile().expect("a GPU").clone() };
     let plan = tape.plan(&profile).expect("it plans");
     assert!(plan.dispatches[0].groups[1] > 1, "{plan}");
-    let mut session = tape.session_with_plan(device, plan, SessionOptions::new()).expect("it builds");
-    session.poison();
+    let mut session = session_with_plan(&tape, device, plan, SessionOptions::new()).expect("it builds");
+    poison(&session);
     session.write(x, &vec![1.0; rows * 128]).expect("it fits");
     session.replay().expect("it replays");
     let wrong = session.read(y).expect("it is kept").iter().position(|y| *y != 1.0 / 128.0);

@@ -48,10 +48,10 @@ fn matrices_larger_than_a_binding_are_worked_on_in_ranges() {
                 assert_eq!(largest_binding(&plan), 4 * 300 * 200);
                 let found = tape.plan(&narrow(kind, limit));
                 assert!(matches!(&found, Err(Error::Limit { op, .. }) if op == "sum"), "{found:?}");
-                let mut session = tape
-                    .session_with_plan(common::gpu(), plan, SessionOptions::new().guard())
-                    .expect("it builds");
-                session.poison();
+                let mut session =
+                    session_with_plan(&tape, common::gpu(), plan, guarded(SessionOptions::new()))
+                        .expect("it builds");
+                poison(&session);
                 let data = common::data::noise(5 * 300, 1, -1.0, 1.0);
                 let checked = session.verify(&[(x, (&data).into())]).expect("it runs");
                 assert!(checked.passes(), "{checked}");
@@ -91,14 +91,14 @@ fn products_in_ranges_agree_with_their_reference() {
             let limit = 4 * 64 * m.max(k).max(n) as u64;
             let plan = tape.plan(&narrow(DeviceKind::Gpu, limit)).expect("it plans");
             assert!(largest_binding(&plan) <= limit, "{plan}");
-            let options = SessionOptions::new().guard();
-            let mut session = tape.session_with_plan(common::gpu(), plan, options).expect("it builds");
-            session.poison();
+            let options = guarded(SessionOptions::new());
+            let mut session = session_with_plan(&tape, common::gpu(), plan, options).expect("it builds");
+            poison(&session);
             let a_data = common::data::noise(m * k, 1, -1.0, 1.0);
             let b_data = common::data::noise(k * n, 2, -1.0, 1.0);
             let checked = session.verify(&[(a, (&a_data).into()), (b, (&b_data).into())]).expect("it runs");
             assert!(checked.passes(), "{size:?} {ta} {tb} {route:?}\n{checked}");
-            assert!(session.broken_guards().expect("guards can be read").is_empty());
+            assert!(broken_guards(&session).expect("guards can be read").is_empty());
         }
     }
 }
@@ -114,13 +114,13 @@ fn elementwise_operators_go_by_ranges() {
         let tape = g.forward([y]).unwrap();
         let plan = tape.plan(&narrow(DeviceKind::Cpu, 1024)).expect("it plans");
         assert!(largest_binding(&plan) <= 1024 && plan.dispatches.len() > 3, "{plan}");
-        let options = SessionOptions::new().guard();
-        let mut session = tape.session_with_plan(common::gpu(), plan, options).expect("it builds");
-        session.poison();
+        let options = guarded(SessionOptions::new());
+        let mut session = session_with_plan(&tape, common::gpu(), plan, options).expect("it builds");
+        poison(&session);
         let data = common::data::noise(n, 1, -1.0, 1.0);
         let checked = session.verify(&[(x, (&data).into())]).expect("it runs");
         assert!(checked.passes(), "{checked}");
-        assert!(session.broken_guards().expect("guards can be read").is_empty());
+        assert!(broken_guards(&session).expect("guards can be read").is_empty());
     }
 }
 

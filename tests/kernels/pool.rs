@@ -257,7 +257,7 @@ fn large_images_come_out_whole() {
         let y = call(&g, x).unwrap();
         let dx = g.differentiate(g.sum(y, &[], false).unwrap(), &[x]).unwrap()[0];
         let mut session = g.forward([y, dx]).unwrap().session(device).unwrap();
-        session.poison();
+        poison(&session);
         let data = common::data::noise(Shape::from(shape).numel(), 4, -1.0, 1.0);
         let checked = session.verify(&[(x, (&data).into())]).unwrap();
         assert!(checked.passes(), "{name}: {checked}");

@@ -283,15 +283,15 @@ fn constraints_agree_with_their_references_under_both_plans() {
         for kind in [DeviceKind::Cpu, DeviceKind::Gpu] {
             let profile = DeviceProfile { kind, ..device.profile().unwrap().clone() };
             let plan = tape.plan(&profile).unwrap();
-            let options = SessionOptions::new().guard();
-            let mut session = tape.session_with_plan(device, plan, options).unwrap();
-            session.poison();
+            let options = guarded(SessionOptions::new());
+            let mut session = session_with_plan(&tape, device, plan, options).unwrap();
+            poison(&session);
             for _ in 0..2 {
                 let checked = session.verify(&[]).unwrap();
                 assert!(checked.passes(), "{name} for {kind:?}\n{checked}");
                 session.replay().unwrap();
             }
-            assert!(session.broken_guards().unwrap().is_empty(), "{name} for {kind:?}");
+            assert!(broken_guards(&session).unwrap().is_empty(), "{name} for {kind:?}");
         }
     }
 }

@@ -48,15 +48,15 @@ fn small_parameters_are_updated_in_few_dispatches() {
 /// Fails unless every operator of a tape agrees with its reference under a plan for this device.
 fn verify(tape: &Tape, profile: &DeviceProfile) -> Plan {
     let plan = tape.plan(profile).unwrap();
-    let options = SessionOptions::new().guard();
-    let mut session = tape.session_with_plan(common::gpu(), plan.clone(), options).unwrap();
-    session.poison();
+    let options = guarded(SessionOptions::new());
+    let mut session = session_with_plan(&tape, common::gpu(), plan.clone(), options).unwrap();
+    poison(&session);
     for _ in 0..2 {
         let checked = session.verify(&[]).unwrap();
         assert!(checked.passes(), "{checked}");
         session.replay().unwrap();
     }
-    assert!(session.broken_guards().unwrap().is_empty());
+    assert!(broken_guards(&session).unwrap().is_empty());
     plan
 }
 

@@ -53,9 +53,10 @@ fn bits(case: &Case, kind: DeviceKind, max_loop_iterations: u32) -> (Vec<Vec<u32
     let profile = DeviceProfile { kind, max_loop_iterations, ..profile };
     let plan = recorded.tape.plan(&profile).unwrap_or_else(|e| panic!("{}: {e}", case.name));
     let dispatches = plan.dispatches.len();
-    let options = SessionOptions::new().guard();
-    let mut session = recorded.tape.session_with_plan(device, plan, options).expect("the plan is the tape's");
-    session.poison();
+    let options = guarded(SessionOptions::new());
+    let mut session =
+        session_with_plan(&recorded.tape, device, plan, options).expect("the plan is the tape's");
+    poison(&session);
     for (&value, input) in recorded.inputs.iter().zip(&case.inputs) {
         match input {
             Input::F32(_, data) => session.write(value, data),

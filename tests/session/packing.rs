@@ -22,13 +22,13 @@ fn bits(session: &Session, values: &[Value]) -> Vec<Vec<u32>> {
 
 /// A session on poisoned, guarded buffers, verified.
 fn checked(tape: &Tape, plan: Plan) -> Session {
-    let options = SessionOptions::new().seed(5).guard();
+    let options = guarded(SessionOptions::new().seed(5));
     assert_eq!(simulate(tape, &plan), Ok(()), "{plan}");
-    let mut session = tape.session_with_plan(common::gpu(), plan, options).expect("it builds");
-    session.poison();
+    let mut session = session_with_plan(&tape, common::gpu(), plan, options).expect("it builds");
+    poison(&session);
     let checked = session.verify(&[]).expect("it runs");
     assert!(checked.passes(), "{checked}");
-    assert!(session.broken_guards().expect("guards can be read").is_empty());
+    assert!(broken_guards(&session).expect("guards can be read").is_empty());
     session
 }
 
@@ -273,7 +273,7 @@ fn a_recurrent_step_with_clipping_is_updated_in_few_dispatches() {
         let tape = g.training_step(loss, &optimizer).unwrap();
         let mut session = checked(&tape, tape.plan(profile()).unwrap());
         session.write(x, &common::data::noise(60, 8, -1.0, 1.0)).unwrap();
-        session.poison();
+        poison(&session);
         assert!(session.verify(&[]).unwrap().passes());
         session.replay_n(3).unwrap();
         (bits(&session, &g.parameters()), session)
@@ -449,7 +449,7 @@ fn training(packed: bool) -> (Tape, Vec<Value>) {
 }
 
 fn sharing<'a>(with: &'a Session) -> SessionOptions<'a> {
-    SessionOptions::new().seed(9).guard().share_parameters(with)
+    guarded(SessionOptions::new().seed(9)).share_parameters(with)
 }
 
 /// The evaluation sees what packed training writes, at once and without a copy; and the other way round.
@@ -459,7 +459,7 @@ fn an_evaluation_shares_packed_parameters() {
     let mut session = checked(&tape, tape.plan(profile()).unwrap());
     let (eval, own, tripled) = evaluation(&SIZES).unwrap();
     let mut evaluated = eval.session_with(common::gpu(), sharing(&session)).unwrap();
-    evaluated.poison();
+    poison(&evaluated);
     assert_eq!(bits(&session, &trained), bits(&evaluated, &own));
     session.replay_n(3).unwrap();
     evaluated.replay().unwrap();
@@ -472,7 +472,7 @@ fn an_evaluation_shares_packed_parameters() {
     assert_eq!(session.parameter("w3").unwrap(), [1.0, 2.0, 3.0, 4.0, 5.0]);
     assert!(evaluated.verify(&[]).unwrap().passes());
     assert_eq!(bits(&session, &trained), bits(&evaluated, &own));
-    assert!(session.broken_guards().unwrap().is_empty() && evaluated.broken_guards().unwrap().is_empty());
+    assert!(broken_guards(&session).unwrap().is_empty() && broken_guards(&evaluated).unwrap().is_empty());
     let [a, b] = [session.buffer(trained[5]).unwrap(), evaluated.buffer(own[5]).unwrap()];
     assert_eq!((a.buffer, a.offset, a.bytes), (b.buffer, b.offset, b.bytes));
 }
@@ -508,7 +508,7 @@ fn a_packing_gives_way_to_another_sessions_layout() {
     };
     // An evaluation has every parameter in a buffer of its own; velocities are the training's.
     let (eval, own, _) = evaluation(&SIZES).unwrap();
-    let mut evaluated = eval.session_with(common::gpu(), SessionOptions::new().guard()).unwrap();
+    let mut evaluated = eval.session_with(common::gpu(), guarded(SessionOptions::new())).unwrap();
     let start = tape.session_with(common::gpu(), SessionOptions::new().seed(5)).unwrap();
     for (&w, &v) in trained.iter().zip(&own) {
         evaluated.write(v, &start.read(w).unwrap()).unwrap();
@@ -517,10 +517,10 @@ fn a_packing_gives_way_to_another_sessions_layout() {
     let plan = session.plan().unwrap();
     assert_eq!(updates(plan).len(), 30, "{plan}");
     assert_eq!(simulate(&tape, plan), Ok(()), "{plan}");
-    session.poison();
+    poison(&session);
     session.replay_n(3).unwrap();
     assert_eq!(bits(&evaluated, &own), alone(3));
-    assert!(session.broken_guards().unwrap().is_empty());
+    assert!(broken_guards(&session).unwrap().is_empty());
 
     // A packed training of only some parameters, in another order: its neighbours stay neighbours.
     let mut g = Graph::new();
@@ -540,7 +540,7 @@ fn a_packing_gives_way_to_another_sessions_layout() {
     // `w3 w4 w5`, `w20 w21 w22`, `w0 w9`, and the 22 others together.
     assert_eq!(updates(plan).len(), 4, "{plan}");
     assert_eq!(simulate(&tape, plan), Ok(()), "{plan}");
-    session.poison();
+    poison(&session);
     assert!(session.verify(&[]).unwrap().passes());
     session.replay().unwrap();
     for (i, &(w, _)) in order.into_iter().zip(&pairs) {
@@ -566,7 +566,7 @@ fn what_cannot_be_shared_is_refused() {
     // A plan made for no one in particular has its values elsewhere.
     let (eval, ..) = evaluation(&SIZES).unwrap();
     let plan = eval.plan(profile()).unwrap();
-    let error = eval.session_with_plan(common::gpu(), plan, sharing(&session)).err().unwrap();
+    let error = session_with_plan(&eval, common::gpu(), plan, sharing(&session)).err().unwrap();
     assert!(error.to_string().contains("in another place"), "{error}");
 }
 

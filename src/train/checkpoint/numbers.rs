@@ -1,52 +1,41 @@
 //! Numbers in JSON, each as the shortest text that is read back to the same bits: JSON itself has no NaN, and
 //! readers of its numbers may be off by a rounding.
 
-/// A number.
-pub mod exact {
-    use serde::de::Error;
-    use serde::{Deserialize, Deserializer, Serializer};
+use serde::de::Error;
 
-    pub fn serialize<S: Serializer>(number: &f64, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(number)
-    }
+fn to_texts(figures: &[(String, f64)]) -> Vec<(&str, String)> {
+    figures.iter().map(|(name, number)| (name.as_str(), number.to_string())).collect()
+}
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
-        String::deserialize(from)?.parse().map_err(D::Error::custom)
-    }
+fn from_texts<E: Error>(texts: Vec<(String, String)>) -> Result<Vec<(String, f64)>, E> {
+    texts.into_iter().map(|(name, text)| Ok((name, text.parse().map_err(E::custom)?))).collect()
 }
 
 /// Numbers by name, in their order.
 pub mod figures {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    #[derive(Serialize, Deserialize)]
-    pub struct Figure(pub String, #[serde(with = "super::exact")] pub f64);
-
-    pub fn serialize<S: Serializer>(numbers: &[(String, f64)], to: S) -> Result<S::Ok, S::Error> {
-        to.collect_seq(numbers.iter().map(|(name, value)| Figure(name.clone(), *value)))
+    pub fn serialize<S: Serializer>(figures: &[(String, f64)], to: S) -> Result<S::Ok, S::Error> {
+        super::to_texts(figures).serialize(to)
     }
 
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(String, f64)>, D::Error> {
-        let figures = Vec::deserialize(from)?.into_iter();
-        Ok(figures.map(|Figure(name, value)| (name, value)).collect())
+        super::from_texts(Vec::deserialize(from)?)
     }
 }
 
 /// The figures of epochs.
 pub mod logs {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use serde::{Deserialize, Deserializer, Serializer};
 
-    use super::figures;
     use crate::train::Logs;
 
-    #[derive(Serialize, Deserialize)]
-    struct Epoch(#[serde(with = "figures")] Vec<(String, f64)>);
-
     pub fn serialize<S: Serializer>(epochs: &[Logs], to: S) -> Result<S::Ok, S::Error> {
-        to.collect_seq(epochs.iter().map(|logs| Epoch(logs.figures.clone())))
+        to.collect_seq(epochs.iter().map(|logs| super::to_texts(&logs.figures)))
     }
 
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Logs>, D::Error> {
-        Ok(Vec::deserialize(from)?.into_iter().map(|Epoch(figures)| Logs { figures }).collect())
+        let epochs = Vec::deserialize(from)?.into_iter();
+        epochs.map(|texts| Ok(Logs { figures: super::from_texts(texts)? })).collect()
     }
 }

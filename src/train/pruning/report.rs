@@ -21,15 +21,21 @@ pub struct LayerSparsity {
 }
 
 impl Sparsity {
+    /// All layers as one.
+    fn all(&self) -> LayerSparsity {
+        let sum = |of: fn(&LayerSparsity) -> usize| self.layers.iter().map(of).sum();
+        let (weights, zeros) = (sum(|layer| layer.weights), sum(|layer| layer.zeros));
+        LayerSparsity { name: "all".to_owned(), weights, zeros }
+    }
+
     /// The share of all weights that are zero.
     pub fn share(&self) -> f64 {
-        let zeros: usize = self.layers.iter().map(|layer| layer.zeros).sum();
-        zeros as f64 / self.weights().max(1) as f64
+        self.all().share()
     }
 
     /// All weights, zero or not.
     pub fn weights(&self) -> usize {
-        self.layers.iter().map(|layer| layer.weights).sum()
+        self.all().weights
     }
 }
 
@@ -43,12 +49,10 @@ impl LayerSparsity {
 impl fmt::Display for Sparsity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = self.layers.iter().map(|layer| layer.name.len()).max().unwrap_or(0).max("weights".len());
-        writeln!(f, "{:width$}  {:>12}  {:>12}  {:>8}", "weights", "all", "zero", "share")?;
-        for layer in &self.layers {
+        write!(f, "{:width$}  {:>12}  {:>12}  {:>8}", "weights", "all", "zero", "share")?;
+        self.layers.iter().chain([&self.all()]).try_for_each(|layer| {
             let LayerSparsity { name, weights, zeros } = layer;
-            writeln!(f, "{name:width$}  {weights:12}  {zeros:12}  {:7.2}%", 100.0 * layer.share())?;
-        }
-        let zeros: usize = self.layers.iter().map(|layer| layer.zeros).sum();
-        write!(f, "{:width$}  {:12}  {zeros:12}  {:7.2}%", "all", self.weights(), 100.0 * self.share())
+            write!(f, "\n{name:width$}  {weights:12}  {zeros:12}  {:7.2}%", 100.0 * layer.share())
+        })
     }
 }

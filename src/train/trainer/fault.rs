@@ -9,21 +9,15 @@ use crate::train::callbacks::Position;
 
 /// The last moment at which everything was finite, but for what callbacks have changed since.
 pub(super) struct Guard {
-    every: u32,
+    /// After how many steps it is time to look.
+    pub every: u32,
     good: Snapshot,
     /// What steps for other batches have of their own.
     others: Vec<(Variant, Snapshot)>,
     position: Position,
-    steps: u32,
+    pub steps: u32,
     updates: u32,
     optimizer_updates: u32,
-}
-
-impl Guard {
-    /// Whether it is time to look, after so many steps of the training.
-    pub fn is_due(&self, steps: u32) -> bool {
-        steps - self.steps >= self.every
-    }
 }
 
 impl Training<'_, '_> {

@@ -351,7 +351,7 @@ impl Training<'_, '_> {
             let calls = self.callbacks.iter().any(|callback| is_due(callback.as_ref(), now));
             let ends = self.position.step == self.position.steps;
             // No checkpoint is written of what has not been looked at.
-            if calls || guard.as_ref().is_some_and(|guard| ends || guard.is_due(now)) {
+            if calls || guard.as_ref().is_some_and(|guard| ends || now - guard.steps >= guard.every) {
                 self.pause(&mut guard, calls.then_some(Event::Step), &mut chain)?;
             } else {
                 self.pace.submits(&mut chain)?;

@@ -145,7 +145,8 @@ impl Recipe {
             .map(|optimizer| GradientSum { batches, optimizer: updates.then_some(&**optimizer) })
             .collect();
         let groups = sums.iter().zip(self.parameters_of_groups(g)?).map(|(optimizer, parameters)| {
-            ParameterGroup::new(losses.clone(), optimizer).parameters(parameters).may_rest()
+            let (losses, parameters) = (losses.clone(), Some(parameters));
+            ParameterGroup { losses, optimizer, parameters, may_rest: true }
         });
         g.training_groups(&groups.collect::<Vec<_>>())
     }

@@ -31,8 +31,7 @@ impl Trainer {
     /// # Errors
     /// As [`Session::load_weights`]; the model is as it was then.
     pub fn load_weights(&mut self, path: impl AsRef<Path>) -> Result<()> {
-        self.session_mut().load_weights(path)?;
-        self.hold_to_masks()
+        self.load_weights_with(path, &LoadOptions::new()).map(drop)
     }
 
     /// Reads the weights that fit by name and shape, and says which.
@@ -40,8 +39,7 @@ impl Trainer {
     /// # Errors
     /// As [`Session::load_weights_partial`].
     pub fn load_weights_partial(&mut self, path: impl AsRef<Path>) -> Result<LoadReport> {
-        let report = self.session_mut().load_weights_partial(path)?;
-        self.hold_to_masks().map(|()| report)
+        self.load_weights_with(path, &LoadOptions::new().partial())
     }
 
     /// Reads the weights of some layers, or what fits.
