@@ -28,6 +28,16 @@ impl Error {
         Error::Argument { argument, value: value.to_string(), expected }
     }
 
+    /// [`Error::Unknown`] with the names there are.
+    pub(crate) fn unknown(
+        what: &'static str,
+        name: impl ToString,
+        known: impl IntoIterator<Item: ToString>,
+    ) -> Error {
+        let known = known.into_iter().map(|name| name.to_string()).collect();
+        Error::Unknown { what, name: name.to_string(), known }
+    }
+
     /// [`Error::Io`] of a file, as `map_err` takes it.
     #[cfg(any(feature = "checkpoints", feature = "data", feature = "plots"))]
     pub(crate) fn io(path: &Path) -> impl Fn(io::Error) -> Error + Copy {

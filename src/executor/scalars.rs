@@ -104,9 +104,7 @@ impl ScalarTable {
     }
 
     fn find(&self, name: &str) -> Result<usize> {
-        self.position(name).ok_or_else(|| {
-            let known = self.named().map(|(name, _)| name.to_owned()).collect();
-            Error::Unknown { what: "scalar", name: name.to_owned(), known }
-        })
+        let known = || self.named().map(|(name, _)| name);
+        self.position(name).ok_or_else(|| Error::unknown("scalar", name, known()))
     }
 }

@@ -361,10 +361,7 @@ impl Session {
 
     fn named_parameter(&self, name: &str) -> Result<Value> {
         let found = self.tape.parameters().find(|&v| self.tape.info(v).name.as_deref() == Some(name));
-        found.ok_or_else(|| {
-            let known = self.parameter_names().into_iter().map(str::to_owned).collect();
-            Error::Unknown { what: "parameter", name: name.to_owned(), known }
-        })
+        found.ok_or_else(|| Error::unknown("parameter", name, self.parameter_names()))
     }
 
     fn expect<T: Element>(&self, what: &str, value: Value) -> Result<()> {

@@ -83,10 +83,8 @@ impl Session {
 
     /// The same, which is to have so many elements.
     fn expect_state(&self, key: &StateKey, elements: usize) -> Result<Value> {
-        let value = self.find(key).ok_or_else(|| {
-            let known = self.advanced().map(|(key, _)| key.to_string()).collect();
-            Error::Unknown { what: "parameter or state", name: key.to_string(), known }
-        })?;
+        let known = || self.advanced().map(|(key, _)| key);
+        let value = self.find(key).ok_or_else(|| Error::unknown("parameter or state", key, known()))?;
         self.check_length(value, elements)?;
         Ok(value)
     }

@@ -32,14 +32,8 @@ impl Clip {
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[must_use]
 pub struct Clipped<O> {
-    inner: O,
-    clip: Clip,
-}
-
-impl<O> Clipped<O> {
-    pub(super) fn new(inner: O, clip: Clip) -> Self {
-        Clipped { inner, clip }
-    }
+    pub(super) inner: O,
+    pub(super) clip: Clip,
 }
 
 impl<O: Optimizer> Optimizer for Clipped<O> {

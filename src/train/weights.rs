@@ -29,10 +29,8 @@ impl Weights {
 
     /// The same, or an error with the names there are.
     pub(super) fn find(&self, name: &str) -> Result<&WeightArray> {
-        self.get(name).ok_or_else(|| {
-            let known = self.arrays.iter().map(|array| array.name.clone()).collect();
-            Error::Unknown { what: "weight", name: name.to_owned(), known }
-        })
+        let known = || self.arrays.iter().map(|array| &array.name);
+        self.get(name).ok_or_else(|| Error::unknown("weight", name, known()))
     }
 }
 

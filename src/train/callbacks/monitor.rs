@@ -65,11 +65,7 @@ impl Monitor {
     /// # Errors
     /// [`Error::Unknown`] with the figures there are.
     pub fn figure(&self, logs: &Logs) -> Result<f64> {
-        logs.get(&self.name).ok_or_else(|| Error::Unknown {
-            what: "figure",
-            name: self.name.clone(),
-            known: logs.names().map(str::to_owned).collect(),
-        })
+        logs.get(&self.name).ok_or_else(|| Error::unknown("figure", &self.name, logs.names()))
     }
 }
 

@@ -122,9 +122,9 @@ impl Session {
             let names = self.weight_names();
             if !names.iter().any(|name| is_within(name, layer)) {
                 let layers = names.iter().filter_map(|name| name.rsplit_once('.'));
-                let mut known: Vec<String> = layers.map(|(layer, _)| layer.to_owned()).collect();
+                let mut known: Vec<&str> = layers.map(|(layer, _)| layer).collect();
                 known.dedup();
-                return Err(Error::Unknown { what: "layer with weights", name: layer.clone(), known });
+                return Err(Error::unknown("layer with weights", layer, known));
             }
         }
         Ok(self.weights().filter(|(name, _)| options.wants(name)).collect())

@@ -7,12 +7,12 @@ mod function;
 mod inputs;
 mod regressed;
 mod roc;
-mod tally;
 
 use std::sync::Arc;
 
 pub use average::Average;
 pub use confusion::ConfusionMatrix;
+use confusion::Score;
 pub use function::{MetricFunction, MetricInputs};
 pub use roc::{RocCurve, roc_auc, roc_curve};
 
@@ -23,7 +23,6 @@ use classified::Classified;
 use inputs::{Judged, classes_of, mean_of_totals, sum_and_count};
 use regressed::{Regressed, r_squared};
 use roc::{roc_areas, roc_counts};
-use tally::Score;
 
 /// The metrics that come with the crate, and those of the program's own.
 ///

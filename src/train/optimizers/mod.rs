@@ -111,7 +111,7 @@ pub trait Optimizer: fmt::Debug + Send + Sync {
     where
         Self: Sized,
     {
-        Clipped::new(self, clip)
+        Clipped { inner: self, clip }
     }
 
     /// The same optimiser, with a moving average of every parameter beside it (Polyak and Juditsky,

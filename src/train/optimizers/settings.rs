@@ -48,10 +48,10 @@ macro_rules! settings {
                 self
             })?
 
-            $(setters! { $($(#[$number_doc])* $number: f32 => $number;)+ })?
-            $(setters! { $($(#[$flag_doc])* $flag => $flag = true;)+ })?
-            $(setters! { $(#[$choice_doc])* $choice: bool => $choice; })?
             setters! {
+                $($($(#[$number_doc])* $number: f32 => $number;)+)?
+                $($($(#[$flag_doc])* $flag => $flag = true;)+)?
+                $($(#[$choice_doc])* $choice: bool => $choice;)?
                 /// Names the rate, by which programs set it and schedules drive it apart from those of other
                 /// optimisers; `learning_rate` by default.
                 rate_name: &'static str => rate.name;

@@ -51,8 +51,7 @@ impl Pruning {
     fn choose(&self, names: &[String]) -> Result<Vec<String>> {
         let Some(layers) = &self.layers else { return Ok(names.to_vec()) };
         if let Some(unknown) = layers.iter().find(|layer| !names.iter().any(|name| is_in(name, layer))) {
-            let (name, known) = (unknown.clone(), names.to_vec());
-            return Err(Error::Unknown { what: "layer with weights to prune", name, known });
+            return Err(Error::unknown("layer with weights to prune", unknown, names));
         }
         let wanted = |name: &&String| layers.iter().any(|layer| is_in(name, layer));
         Ok(names.iter().filter(wanted).cloned().collect())

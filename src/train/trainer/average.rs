@@ -34,8 +34,7 @@ impl Trainer {
     /// [`Error::Unknown`] if the optimiser keeps no averages.
     pub fn swap_averages(&mut self) -> Result<()> {
         if self.states_of_weights(Role::Average).is_empty() {
-            let (name, known) = (AVERAGE.to_owned(), Vec::new());
-            return Err(Error::Unknown { what: "state of the optimiser", name, known });
+            return Err(Error::unknown("state of the optimiser", AVERAGE, [""; 0]));
         }
         self.exchange_averages()
     }

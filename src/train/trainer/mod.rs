@@ -7,7 +7,6 @@ mod fault;
 mod feed;
 mod fit;
 mod freeze;
-mod health;
 mod journey;
 mod pace;
 mod probabilities;
@@ -15,7 +14,6 @@ mod rates;
 mod recipe;
 #[cfg(feature = "checkpoints")]
 mod resume;
-mod scalars;
 mod variants;
 
 use std::fmt;

@@ -1,8 +1,9 @@
-//! The rates of a training: each optimiser's own, or by a schedule.
+//! Numbers that change from step to step, the same in all steps of a trainer: the rates, each optimiser's own or
+//! by a schedule, and other scalars.
 
 use super::Trainer;
 use crate::error::{Error, Result, Setting};
-use crate::train::Schedule;
+use crate::train::{LEARNING_RATE, Schedule};
 
 /// The rate of an optimiser.
 #[derive(Debug)]
@@ -62,12 +63,9 @@ impl Trainer {
 
     /// The rate of this name; the first for none.
     fn rate_mut(&mut self, name: Option<&str>) -> Result<&mut Rate> {
-        let known = self.rates.iter().map(|rate| rate.name.clone()).collect();
+        let known: Vec<String> = self.rates.iter().map(|rate| rate.name.clone()).collect();
         let found = self.rates.iter_mut().find(|rate| name.is_none_or(|name| rate.name == name));
-        found.ok_or_else(|| {
-            let name = name.unwrap_or(crate::train::LEARNING_RATE).to_owned();
-            Error::Unknown { what: "scalar", name, known }
-        })
+        found.ok_or_else(|| Error::unknown("scalar", name.unwrap_or(LEARNING_RATE), known))
     }
 
     /// The learning rate of the next update; with groups of parameters, that of those that no group has.
@@ -91,7 +89,7 @@ impl Trainer {
         self.set_rate(None, rate)
     }
 
-    pub(super) fn set_rate(&mut self, name: Option<&str>, value: f32) -> Result<()> {
+    fn set_rate(&mut self, name: Option<&str>, value: f32) -> Result<()> {
         Setting::not_negative("learning_rate", value).check()?;
         let rate = self.rate_mut(name)?;
         if rate.schedule.is_some() {
@@ -164,5 +162,55 @@ impl Trainer {
         let rate = self.rate_mut(name)?;
         (rate.schedule, rate.scale, rate.from) = (Some(schedule), 1.0, from);
         Ok(())
+    }
+
+    /// The value of a scalar that the model, the loss or a metric has declared
+    /// ([`Graph::scalar`](crate::Graph::scalar)), or of a rate.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`](crate::Error::Unknown) with the names there are.
+    pub fn scalar(&self, name: &str) -> Result<f32> {
+        let value = self.session().scalar(name)?;
+        Ok(self.rates().find(|(rate, _)| *rate == name).map_or(value, |(_, rate)| rate))
+    }
+
+    /// Sets a scalar from the next batch on: of the training, whatever the size of the batch, of
+    /// evaluation and of prediction. Checkpoints hold it. For a rate this is what
+    /// [`set_learning_rate`](Trainer::set_learning_rate) does.
+    ///
+    /// ```
+    /// use retape::prelude::*;
+    /// # let fit =
+    /// // Noise that fades from epoch to epoch, in a layer that declares `g.scalar("noise", 1.0)`.
+    /// Fit::epochs(20).on_epoch_end(|run| {
+    ///     let noise = 0.9 * run.trainer().scalar("noise")?;
+    ///     run.trainer().set_scalar("noise", noise)
+    /// })
+    /// # ;
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Unknown`](crate::Error::Unknown) with the names there are;
+    /// [`Error::Argument`](crate::Error::Argument) for a value that is not finite.
+    pub fn set_scalar(&mut self, name: &str, value: f32) -> Result<()> {
+        if self.rates().any(|(rate, _)| rate == name) {
+            return self.set_rate(Some(name), value);
+        }
+        self.session_mut().set_scalar(name, value)
+    }
+
+    /// Tells a training step how far training is.
+    pub(super) fn set_scalars(&mut self, index: usize) {
+        let (rates, updates) = (&self.rates, self.updates);
+        let (before, from) = self.training.split_at_mut(index);
+        let session = &mut from[0].1.session;
+        if let Some((_, main)) = before.first() {
+            session.scalars.adopt(&main.session.scalars);
+        }
+        session.set_step(self.steps);
+        session.set_updates(self.optimizer_updates);
+        session
+            .scalars
+            .put_rates(|name| rates.iter().find(|rate| rate.name == name).map(|rate| rate.value(updates)));
     }
 }

@@ -219,7 +219,7 @@ impl Recipe {
         for name in names {
             let name = name.as_ref();
             if !known.iter().any(|layer| is_within(layer, name)) {
-                return Err(Error::Unknown { what: "layer", name: name.to_owned(), known });
+                return Err(Error::unknown("layer", name, known));
             }
             chosen.extend(known.iter().filter(|layer| is_within(layer, name)).cloned());
         }
