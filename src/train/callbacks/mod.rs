@@ -5,7 +5,6 @@ mod checkpoint;
 #[cfg(feature = "data")]
 mod csv_log;
 mod early_stopping;
-mod functions;
 mod monitor;
 #[cfg(feature = "progress")]
 mod progress;
@@ -19,7 +18,6 @@ pub use checkpoint::ModelCheckpoint;
 #[cfg_attr(docsrs, doc(cfg(feature = "data")))]
 pub use csv_log::CsvLog;
 pub use early_stopping::EarlyStopping;
-pub(crate) use functions::{OnEpochEnd, OnRefresh, OnSteps};
 pub use monitor::{Direction, Monitor};
 #[cfg(feature = "progress")]
 #[cfg_attr(docsrs, doc(cfg(feature = "progress")))]

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::session::Chain;
 #[cfg(feature = "progress")]
 use crate::train::callbacks::Progress;
-use crate::train::callbacks::{Callback, OnEpochEnd, OnRefresh, OnSteps, Position, Requests, Run};
+use crate::train::callbacks::{Callback, Position, Requests, Run};
 use crate::train::{History, Logs};
 
 /// Bytes of a data set that are kept on the device unless the program says otherwise: 2 GiB.
@@ -163,6 +163,44 @@ impl<'a> Fit<'a> {
     pub fn resume(mut self, checkpoint: impl AsRef<Path>) -> Self {
         self.resume = Some(checkpoint.as_ref().to_owned());
         self
+    }
+}
+
+/// Called after each epoch: [`Fit::on_epoch_end`](Fit::on_epoch_end).
+struct OnEpochEnd<F>(F);
+
+impl<F: FnMut(&mut Run<'_>) -> Result<()>> Callback for OnEpochEnd<F> {
+    fn on_epoch_end(&mut self, run: &mut Run<'_>) -> Result<()> {
+        (self.0)(run)
+    }
+}
+
+/// Called after every so many steps: [`Fit::on_steps`](Fit::on_steps).
+struct OnSteps<F> {
+    every: u32,
+    function: F,
+}
+
+impl<F: FnMut(&mut Run<'_>) -> Result<()>> Callback for OnSteps<F> {
+    fn every_steps(&self) -> Option<u32> {
+        Some(self.every)
+    }
+
+    fn on_step(&mut self, run: &mut Run<'_>) -> Result<()> {
+        (self.function)(run)
+    }
+}
+
+/// Called a few times a second: [`Fit::on_refresh`](Fit::on_refresh).
+struct OnRefresh<F>(F);
+
+impl<F: FnMut(&mut Run<'_>) -> Result<()>> Callback for OnRefresh<F> {
+    fn refreshes(&self) -> bool {
+        true
+    }
+
+    fn on_refresh(&mut self, run: &mut Run<'_>) -> Result<()> {
+        (self.0)(run)
     }
 }
 
