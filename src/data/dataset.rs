@@ -139,9 +139,7 @@ impl Dataset {
     pub fn split_last(mut self, fraction: f64) -> Result<(Dataset, Dataset)> {
         check_fraction(fraction)?;
         let len = self.len();
-        if len < 2 {
-            return Err(Error::argument("number of samples", len, "a split needs at least two"));
-        }
+        Error::expect(len >= 2, "number of samples", len, "a split needs at least two")?;
         let last = ((len as f64 * fraction).round() as usize).clamp(1, len - 1);
         let labels = self.labels.split_off(len - last);
         let inputs = self.inputs.split_off((len - last) * self.shape.numel());

@@ -133,17 +133,11 @@ pub struct Windows<'a> {
 /// [`Error::Argument`] if `rows` or `length` is 0, or if there are not even tokens for one batch and its
 /// last targets: `rows * length + 1`.
 pub fn windows(tokens: &[u32], rows: usize, length: usize) -> Result<Windows<'_>> {
-    if rows == 0 {
-        return Err(Error::argument("rows", 0, "a batch has at least one"));
-    }
-    if length == 0 {
-        return Err(Error::argument("length", 0, "a window has at least one token"));
-    }
+    Error::expect(rows > 0, "rows", rows, "a batch has at least one")?;
+    Error::expect(length > 0, "length", length, "a window has at least one token")?;
     let stride = tokens.len().saturating_sub(1) / rows;
-    if stride < length {
-        let expected = "a batch takes `rows * length` of them, and one more for its last target";
-        return Err(Error::argument("number of tokens", tokens.len(), expected));
-    }
+    let expected = "a batch takes `rows * length` of them, and one more for its last target";
+    Error::expect(stride >= length, "number of tokens", tokens.len(), expected)?;
     Ok(Windows { tokens, rows, length, stride })
 }
 

@@ -29,13 +29,10 @@ pub(super) fn shuffled_indices(n: usize, seed: u32) -> Vec<usize> {
 /// 1 (within 10⁻⁶), or if there are fewer samples than fractions.
 pub fn split_indices(n: usize, fractions: &[f64], seed: u32) -> Result<Vec<Vec<usize>>> {
     let sum: f64 = fractions.iter().sum();
-    if !fractions.iter().all(|&f| f > 0.0) || (sum - 1.0).abs() > 1e-6 {
-        let expected = "each must be positive, and their sum 1";
-        return Err(Error::argument("fractions", format!("{fractions:?}"), expected));
-    }
-    if n < fractions.len() {
-        return Err(Error::argument("number of samples", n, "each part of a split needs at least one"));
-    }
+    let fits = fractions.iter().all(|&f| f > 0.0) && (sum - 1.0).abs() <= 1e-6;
+    Error::expect(fits, "fractions", format!("{fractions:?}"), "each must be positive, and their sum 1")?;
+    let expected = "each part of a split needs at least one";
+    Error::expect(n >= fractions.len(), "number of samples", n, expected)?;
     let quotas: Vec<f64> = fractions.iter().map(|f| f * n as f64).collect();
     let bounds = vec![(1, n); fractions.len()];
     let mut order = shuffled_indices(n, seed).into_iter();
@@ -63,10 +60,8 @@ pub fn stratified_indices(labels: &[u32], fraction: f64, seed: u32) -> Result<(V
     let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
     labels.iter().for_each(|&label| *counts.entry(label).or_default() += 1);
     let largest = counts.values().copied().max().unwrap_or(0);
-    if largest < 2 {
-        let expected = "a stratified split needs a class of at least two";
-        return Err(Error::argument("the largest number of samples of a class", largest, expected));
-    }
+    let expected = "a stratified split needs a class of at least two";
+    Error::expect(largest >= 2, "the largest number of samples of a class", largest, expected)?;
     let quotas: Vec<f64> = counts.values().map(|&count| count as f64 * fraction).collect();
     let bounds: Vec<(usize, usize)> = counts.values().map(|&n| ((n - 1).min(1), n - 1)).collect();
     let sizes = apportion(&quotas, &bounds, (labels.len() as f64 * fraction).round() as usize);
@@ -81,10 +76,8 @@ pub fn stratified_indices(labels: &[u32], fraction: f64, seed: u32) -> Result<(V
 
 /// Refuses a share that leaves nothing on one side.
 pub(super) fn check_fraction(fraction: f64) -> Result<()> {
-    if fraction > 0.0 && fraction < 1.0 {
-        return Ok(());
-    }
-    Err(Error::argument("fraction", fraction, "it must be between 0 and 1"))
+    let fits = fraction > 0.0 && fraction < 1.0;
+    Error::expect(fits, "fraction", fraction, "it must be between 0 and 1")
 }
 
 /// Whole numbers near the quotas, each within its bounds, that add up to `total`, or as near to it as the

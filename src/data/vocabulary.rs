@@ -44,10 +44,8 @@ impl Vocabulary {
     /// # Errors
     /// [`Error::Argument`] if `max_words` leaves no room for a word.
     pub fn build<T: AsRef<str>>(texts: impl IntoIterator<Item = T>, max_words: usize) -> Result<Vocabulary> {
-        if max_words < 3 {
-            let expected = "it counts padding and unknown, and must leave room for a word";
-            return Err(Error::argument("max_words", max_words, expected));
-        }
+        let expected = "it counts padding and unknown, and must leave room for a word";
+        Error::expect(max_words >= 3, "max_words", max_words, expected)?;
         let mut counts: HashMap<String, u64> = HashMap::new();
         for word in texts.into_iter().flat_map(|text| words(text.as_ref())) {
             *counts.entry(word).or_default() += 1;

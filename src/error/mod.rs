@@ -38,6 +38,16 @@ impl Error {
         Error::Unknown { what, name: name.to_string(), known }
     }
 
+    /// Fails with [`Error::Argument`] unless the value fits.
+    pub(crate) fn expect(
+        fits: bool,
+        argument: &'static str,
+        value: impl ToString,
+        expected: &'static str,
+    ) -> Result<()> {
+        if fits { Ok(()) } else { Err(Error::argument(argument, value, expected)) }
+    }
+
     /// [`Error::Io`] of a file, as `map_err` takes it.
     #[cfg(any(feature = "checkpoints", feature = "data", feature = "plots"))]
     pub(crate) fn io(path: &Path) -> impl Fn(io::Error) -> Error + Copy {

@@ -63,7 +63,7 @@ impl Setting {
     /// Fails with an [`Error::Argument`] unless the number is what it may be.
     pub fn check(&self) -> Result<()> {
         let &Setting { name: argument, value, valid, expected } = self;
-        if valid { Ok(()) } else { Err(Error::Argument { argument, value: value.to_string(), expected }) }
+        Error::expect(valid, argument, value, expected)
     }
 
     /// Those that are not 0, as a listing has them: `beta_1=0.9, nesterov`.

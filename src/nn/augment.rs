@@ -272,11 +272,9 @@ impl RandomContrast {
 
 /// Refuses a range without numbers in it. A mistake shows in evaluation too.
 fn check_range(argument: &'static str, [low, high]: [f32; 2], least: f32) -> Result<()> {
-    if least <= low && low <= high && (high - low).is_finite() {
-        return Ok(());
-    }
+    let fits = least <= low && low <= high && (high - low).is_finite();
     let expected = "its numbers must be finite, within the layer's limits, and the smaller one first";
-    Err(Error::argument(argument, format!("[{low}, {high}]"), expected))
+    Error::expect(fits, argument, format!("[{low}, {high}]"), expected)
 }
 
 /// The map in training, the image as it is in evaluation.
@@ -297,9 +295,7 @@ one_input! {
     RandomZoom, "random_zoom", |layer, cx, x| affine(cx, x, &layer.0);
 
     RandomAffine, "random_affine", |layer, cx, x| {
-        if layer.0.has_crop() {
-            return Err(Error::argument("options", "a crop", "a layer that crops is RandomCrop"));
-        }
+        Error::expect(!layer.0.has_crop(), "options", "a crop", "a layer that crops is RandomCrop")?;
         affine(cx, x, &layer.0)
     };
 

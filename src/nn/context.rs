@@ -303,16 +303,16 @@ impl<'a> LayerContext<'a> {
         let (plan, log) = (self.plan, &mut *self.log);
         self.graph.layer_at(log.layers[layer].name.clone(), spec.at, |graph| {
             let made = LayerContext::new(graph, log, plan, Some(layer)).record(spec.layer(), &inputs)?;
-            let outputs = graph.located(kind, expect_outputs(spec.layer().outputs(), made.outputs))?;
+            graph.located(kind, expect_outputs(spec.layer().outputs(), made.outputs.len()))?;
             let entry = &mut log.layers[layer];
             if entry.calls.is_empty() {
-                entry.outputs.clone_from(&outputs);
+                entry.outputs.clone_from(&made.outputs);
             }
             entry.parameters.extend(made.parameters);
             entry.states.extend(made.states);
             entry.calls.push(made.nodes);
             log.shared.extend(spec.shared.map(|id| (id, layer)));
-            Ok(outputs)
+            Ok(made.outputs)
         })
     }
 
@@ -393,10 +393,7 @@ impl<'a> LayerContext<'a> {
     }
 }
 
-fn expect_outputs(expected: usize, outputs: Vec<Value>) -> Result<Vec<Value>> {
-    if outputs.len() == expected.max(1) {
-        return Ok(outputs);
-    }
-    let value = format!("{} where {expected} were announced", outputs.len());
-    Err(Error::argument("outputs", value, "a layer makes as many as it announces"))
+fn expect_outputs(expected: usize, found: usize) -> Result<()> {
+    let value = format!("{found} where {expected} were announced");
+    Error::expect(found == expected.max(1), "outputs", value, "a layer makes as many as it announces")
 }

@@ -180,11 +180,9 @@ group_methods! { Conv1d Conv2d ConvTranspose2d }
 fn check_groups(filters: usize, channels: usize, ConvOptions { groups, .. }: ConvOptions) -> Result<usize> {
     at_least_one("filters", filters)?;
     at_least_one("groups", groups)?;
-    if filters.is_multiple_of(groups) && channels.is_multiple_of(groups) {
-        return Ok(groups);
-    }
+    let fits = filters.is_multiple_of(groups) && channels.is_multiple_of(groups);
     let value = format!("{groups}, with {channels} channels and {filters} filters");
-    Err(Error::argument("groups", value, "it must divide both"))
+    Error::expect(fits, "groups", value, "it must divide both").map(|()| groups)
 }
 
 one_input! {

@@ -79,12 +79,9 @@ impl Layer for Embedding {
         }
         let mut init = self.weight_init.clone();
         if let Some(row) = self.padding {
-            if row as usize >= self.words {
-                let value = format!("{row}, with {} words", self.words);
-                let expected = "the padding is one of the words";
-                return Err(Error::argument("padding_index", value, expected));
-            }
-            init = Init::ZeroRow { row: row as usize, rest: Box::new(init) };
+            let (row, value) = (row as usize, format!("{row}, with {} words", self.words));
+            Error::expect(row < self.words, "padding_index", value, "the padding is one of the words")?;
+            init = Init::ZeroRow { row, rest: Box::new(init) };
         }
         let weight = cx.parameter("weight", [self.words, self.features], init);
         self.weight.apply(cx, weight, [self.words, self.features], &[1])?;

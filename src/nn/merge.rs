@@ -71,10 +71,8 @@ impl Layer for Concat {
     fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
         let (first, _) = branches(inputs)?;
         let g = cx.graph();
-        if g.shape(first)?.axis(self.axis)? == 0 {
-            let expected = "branches are joined along another axis than the batch";
-            return Err(Error::argument("axis", self.axis, expected));
-        }
+        let expected = "branches are joined along another axis than the batch";
+        Error::expect(g.shape(first)?.axis(self.axis)? != 0, "axis", self.axis, expected)?;
         g.concat(inputs, self.axis)
     }
 

@@ -184,9 +184,8 @@ impl Layer for Model {
 
     fn record_all(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Vec<Value>> {
         let network = &self.network;
-        if inputs.len() != network.inputs.len() {
-            return Err(Error::argument("inputs", inputs.len(), "a model takes as many as its network has"));
-        }
+        let fits = inputs.len() == network.inputs.len();
+        Error::expect(fits, "inputs", inputs.len(), "a model takes as many as its network has")?;
         let mut known = vec![None; network.nodes];
         for (node, &value) in network.inputs.iter().zip(inputs) {
             known[node.index] = Some(value);

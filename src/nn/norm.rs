@@ -150,7 +150,7 @@ impl InstanceNorm {
 }
 
 macro_rules! form_methods {
-    ($layer:ident) => {
+    ($($layer:ident)+) => {$(
         setters! {
             $layer,
             /// What is added to the variance: 1e-5 by default.
@@ -164,13 +164,10 @@ macro_rules! form_methods {
             /// How the shift starts: zeros by default.
             shift_init: Init => form.shift_init;
         }
-    };
+    )+};
 }
 
-form_methods!(BatchNorm);
-form_methods!(LayerNorm);
-form_methods!(GroupNorm);
-form_methods!(InstanceNorm);
+form_methods! { BatchNorm LayerNorm GroupNorm InstanceNorm }
 
 /// The shape of a number for each channel: dimension 1.
 fn per_channel(shape: Shape) -> Result<Shape> {
@@ -199,10 +196,8 @@ one_input! {
     LayerNorm, "layer_norm", keeps_steps: |layer| layer.axis == -1 || layer.axis > 1, |layer, cx, x| {
         let shape = cx.graph().shape(x)?;
         let axis = shape.axis(layer.axis)?;
-        if axis == 0 {
-            let expected = "an example is normalised over axes other than the batch";
-            return Err(Error::argument("axis", layer.axis, expected));
-        }
+        let expected = "an example is normalised over axes other than the batch";
+        Error::expect(axis != 0, "axis", layer.axis, expected)?;
         let (scale, shift) = layer.form.declare(cx, Shape::new(&shape.dims()[axis..])?);
         cx.graph().layer_norm(x, axis as isize, scale, shift, layer.form.epsilon)
     };

@@ -131,9 +131,8 @@ impl PyTorchWeights<'_> {
     /// [`Error::Length`] with the tensor's name; [`Error::Argument`] for sizes of 0, for a GRU of
     /// [`GruReset::Before`], which PyTorch has none of, and for one bias without the other.
     pub fn convert(&self, kind: CellKind, features: usize, units: usize) -> Result<LayerWeights> {
-        if kind == CellKind::Gru(GruReset::Before) {
-            return Err(Error::argument("kind", format!("{kind:?}"), "PyTorch resets after"));
-        }
+        let fits = kind != CellKind::Gru(GruReset::Before);
+        Error::expect(fits, "kind", format!("{kind:?}"), "PyTorch resets after")?;
         // The same gates in the same order.
         let gates = Gates::new(kind, features, units, [0, 1, 2, 3], [0, 1, 2])?;
         let rows = gates.columns();
@@ -189,15 +188,12 @@ impl OnnxWeights<'_> {
         direction: usize,
     ) -> Result<LayerWeights> {
         let gates = Gates::new(kind, features, units, [0, 2, 3, 1], [1, 0, 2])?;
-        if self.p.is_some() && kind != CellKind::Lstm {
-            return Err(Error::argument("p", format!("given for {kind:?}"), "only an LSTM has peepholes"));
-        }
+        let fits = self.p.is_none() || kind == CellKind::Lstm;
+        Error::expect(fits, "p", format!("given for {kind:?}"), "only an LSTM has peepholes")?;
         let rows = gates.columns();
         let directions = (self.w.len() / rows.saturating_mul(features)).max(1);
-        if direction >= directions {
-            let value = format!("{direction} of {directions}");
-            return Err(Error::argument("direction", value, "it is counted from 0"));
-        }
+        let value = format!("{direction} of {directions}");
+        Error::expect(direction < directions, "direction", value, "it is counted from 0")?;
         let of = |name, data, shape: &[usize]| -> Result<&[f32]> {
             let data = expect(name, data, &[&[directions], shape].concat())?;
             let one = data.len() / directions;

@@ -125,8 +125,5 @@ pub(super) use restraint_methods;
 
 /// Refuses a layer of no units.
 pub(super) fn at_least_one(argument: &'static str, value: usize) -> Result<()> {
-    if value > 0 {
-        return Ok(());
-    }
-    Err(Error::argument(argument, "0", "at least 1"))
+    Error::expect(value > 0, argument, value, "at least 1")
 }

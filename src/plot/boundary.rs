@@ -61,10 +61,9 @@ pub fn decision_boundary(
     let at = |axis: usize, node: usize| along(ranges[axis], node as f64) as f32;
     let plane: Vec<[f32; 2]> = (0..NODES * NODES).map(|i| [at(0, i % NODES), at(1, i / NODES)]).collect();
     let scores = classify(&plane)?;
-    if scores.is_empty() || scores.len() % plane.len() != 0 {
-        let value = format!("{} numbers for {} points", scores.len(), plane.len());
-        return Err(Error::argument("scores", value, "the same number of scores is needed for every point"));
-    }
+    let fits = !scores.is_empty() && scores.len().is_multiple_of(plane.len());
+    let value = format!("{} numbers for {} points", scores.len(), plane.len());
+    Error::expect(fits, "scores", value, "the same number of scores is needed for every point")?;
     let scores = Scores { each: scores.len() / plane.len(), numbers: scores };
     // Infinite ones are of no class.
     let no_probability = |score: &&f32| score.is_finite() && !(0.0..=1.0).contains(*score);
@@ -77,10 +76,9 @@ pub fn decision_boundary(
 }
 
 fn checked(argument: &'static str, range: Range<f32>) -> Result<[f64; 2]> {
-    if range.start.is_finite() && range.end.is_finite() && range.start < range.end {
-        return Ok([range.start.into(), range.end.into()]);
-    }
-    Err(Error::argument(argument, format!("{range:?}"), "it must be finite and not empty"))
+    let fits = range.start.is_finite() && range.end.is_finite() && range.start < range.end;
+    Error::expect(fits, argument, format!("{range:?}"), "it must be finite and not empty")?;
+    Ok([range.start, range.end].map(f64::from))
 }
 
 /// The place of a node on an axis, counted from its lower end.

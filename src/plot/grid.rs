@@ -97,8 +97,9 @@ pub fn filters(
     let count = out.min(options.limit);
     check_shape("weights", weights.len(), shape, count)?;
     check_any(!weights.is_empty() && count > 0, "filter")?;
-    if let Some(channel) = options.channel.filter(|&channel| channel >= channels) {
-        return Err(Error::argument("channel", format!("{channel} of {channels}"), "it counts from 0"));
+    if let Some(channel) = options.channel {
+        let value = format!("{channel} of {channels}");
+        Error::expect(channel < channels, "channel", value, "it counts from 0")?;
     }
     let planes = weights.chunks_exact(channels * height * width).take(count);
     let planes: Vec<Vec<f64>> = planes.map(|filter| plane(filter, shape, options.channel)).collect();
@@ -129,13 +130,9 @@ pub fn images(path: impl AsRef<Path>, pixels: &[f32], shape: [usize; 4], caption
     let [count, channels, height, width] = shape;
     check_shape("pixels", pixels.len(), shape, count)?;
     check_any(!pixels.is_empty(), "image")?;
-    if ![1, 3].contains(&channels) {
-        return Err(Error::argument("channels", channels, "images have 1 or 3"));
-    }
-    if !captions.is_empty() && captions.len() != count {
-        let value = format!("{} texts for {count} images", captions.len());
-        return Err(Error::argument("captions", value, "one for each is needed"));
-    }
+    Error::expect([1, 3].contains(&channels), "channels", channels, "images have 1 or 3")?;
+    let value = format!("{} texts for {count} images", captions.len());
+    Error::expect([0, count].contains(&captions.len()), "captions", value, "one for each is needed")?;
     let colors = (channels == 1).then_some(ColorMap::Gray);
     let images = pixels.chunks_exact(channels * height * width);
     let drawn = images.map(|image| colours(&plane(image, shape, None), [0.0, 1.0], colors));
@@ -146,16 +143,12 @@ pub fn images(path: impl AsRef<Path>, pixels: &[f32], shape: [usize; 4], caption
 /// Refuses numbers that do not fill their shape, and more of them than a picture holds.
 fn check_shape(argument: &'static str, found: usize, shape: [usize; 4], count: usize) -> Result<()> {
     let needed = shape.iter().try_fold(1, |product: usize, &extent| product.checked_mul(extent));
-    if needed != Some(found) {
-        let value = format!("{found} numbers for shape {shape:?}");
-        return Err(Error::argument(argument, value, "they must fill the shape"));
-    }
+    let value = format!("{found} numbers for shape {shape:?}");
+    Error::expect(needed == Some(found), argument, value, "they must fill the shape")?;
     let [.., height, width] = shape;
-    if count.saturating_mul(height).saturating_mul(width) > MOST {
-        let value = format!("{count} images of {height} x {width}");
-        return Err(Error::argument(argument, value, "a picture holds at most 1,000,000 elements"));
-    }
-    Ok(())
+    let fits = count.saturating_mul(height).saturating_mul(width) <= MOST;
+    let value = format!("{count} images of {height} x {width}");
+    Error::expect(fits, argument, value, "a picture holds at most 1,000,000 elements")
 }
 
 /// What is drawn of a filter: all of it, of one or three channels; else one number for each place.

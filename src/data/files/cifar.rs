@@ -129,13 +129,8 @@ pub fn cifar10(path: impl AsRef<Path>) -> Result<TrainTest> {
 /// # Errors
 /// As for [`cifar10`]; [`Error::LabelOutOfRange`] for either label of an image.
 pub fn cifar100(path: impl AsRef<Path>, labels: Cifar100Labels) -> Result<TrainTest> {
-    CIFAR100.read(
-        path.as_ref(),
-        match labels {
-            Cifar100Labels::Coarse => 0,
-            Cifar100Labels::Fine => 1,
-        },
-    )
+    // The coarse label comes first in a record.
+    CIFAR100.read(path.as_ref(), usize::from(labels == Cifar100Labels::Fine))
 }
 
 /// A file: where it was found, and its bytes.

@@ -105,13 +105,9 @@ pub fn image_folder(folder: impl AsRef<Path>, options: &ImageOptions) -> Result<
 
 fn check_size(options: &ImageOptions) -> Result<()> {
     let fits = |&side: &usize| (1..=u32::MAX as usize).contains(&side);
-    match options.size {
-        Some(size) if !size.iter().all(fits) => {
-            let expected = "height and width must be at least 1, and fit 32 bits";
-            Err(Error::argument("size", format!("{size:?}"), expected))
-        }
-        _ => Ok(()),
-    }
+    let Some(size) = options.size else { return Ok(()) };
+    let expected = "height and width must be at least 1, and fit 32 bits";
+    Error::expect(size.iter().all(fits), "size", format!("{size:?}"), expected)
 }
 
 /// The names of the classes, and every image with the number of its class.

@@ -287,9 +287,7 @@ impl Table {
     /// The numbers of some columns, row by row.
     fn numbers(&self, argument: &'static str, names: &[&str]) -> Result<Vec<f32>> {
         let columns = self.columns(names)?;
-        if columns.is_empty() {
-            return Err(Error::argument(argument, "[]", "at least one column must be named"));
-        }
+        Error::expect(!columns.is_empty(), argument, "[]", "at least one column must be named")?;
         if self.is_empty() {
             return Err(Error::NoSamples { name: self.name.display().to_string() });
         }
@@ -344,10 +342,9 @@ fn number_classes<T: Ord + ToString>(labels: &[T]) -> (Vec<u32>, Vec<String>) {
 
 fn parse(path: PathBuf, bytes: Vec<u8>, options: &TableOptions) -> Result<Table> {
     let delimiter = options.delimiter;
-    if !delimiter.is_ascii() || b"\"\r\n".contains(&delimiter) {
-        let expected = "it must be ASCII, no quote and no line end";
-        return Err(Error::argument("delimiter", format!("0x{delimiter:02x}"), expected));
-    }
+    let fits = delimiter.is_ascii() && !b"\"\r\n".contains(&delimiter);
+    let expected = "it must be ASCII, no quote and no line end";
+    Error::expect(fits, "delimiter", format!("0x{delimiter:02x}"), expected)?;
     let text = decode(&path, bytes)?;
     let mut rows = records(&path, text.strip_prefix('\u{feff}').unwrap_or(&text), options)?.into_iter();
     let Some(first) = rows.next() else {

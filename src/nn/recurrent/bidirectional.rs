@@ -85,10 +85,8 @@ impl Layer for Bidirectional {
     fn record_all(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Vec<Value>> {
         let (&x, initial) = sequence(inputs)?;
         let states = self.layer.cell.states();
-        if !initial.is_empty() && initial.len() != 2 * states {
-            let expected = "each direction has its own: h for each; h and c for each LSTM";
-            return Err(Error::argument("initial states", initial.len(), expected));
-        }
+        let expected = "each direction has its own: h for each; h and c for each LSTM";
+        Error::expect([0, 2 * states].contains(&initial.len()), "initial states", initial.len(), expected)?;
         let (first, second) = initial.split_at(initial.len() / 2);
         let [forward, backward] = self.directions();
         let forward = cx.add_all(forward, [&[x], first].concat())?;

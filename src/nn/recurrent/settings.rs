@@ -129,10 +129,8 @@ impl Settings {
         if !self.stateful {
             return Ok(Vec::new());
         }
-        if !initial.is_empty() {
-            let expected = "a stateful layer starts from its own";
-            return Err(Error::argument("initial states", initial.len(), expected));
-        }
+        let expected = "a stateful layer starts from its own";
+        Error::expect(initial.is_empty(), "initial states", initial.len(), expected)?;
         let names = ["h", "c"].iter().take(self.cell.states());
         Ok(names
             .map(|n| cx.carried_state(&format!("{n}_{batch}"), [batch, self.units], Init::Zeros))
