@@ -37,20 +37,13 @@ pub use vocabulary::{Vocabulary, words};
 use crate::error::{Error, Result};
 
 fn check_labels(name: &str, labels: &[u32], classes: u32) -> Result<()> {
-    match labels.iter().position(|&label| label >= classes) {
-        None => Ok(()),
-        Some(index) => {
-            let label = labels[index];
-            Err(Error::LabelOutOfRange { name: name.to_owned(), index, label, limit: classes })
-        }
-    }
+    let Some(index) = labels.iter().position(|&label| label >= classes) else { return Ok(()) };
+    Err(Error::LabelOutOfRange { name: name.to_owned(), index, label: labels[index], limit: classes })
 }
 
 fn check_finite(name: &str, values: &[f32]) -> Result<()> {
-    match values.iter().position(|value| !value.is_finite()) {
-        None => Ok(()),
-        Some(index) => Err(Error::NonFinite { name: name.to_owned(), index, value: values[index] }),
-    }
+    let Some(index) = values.iter().position(|value| !value.is_finite()) else { return Ok(()) };
+    Err(Error::NonFinite { name: name.to_owned(), index, value: values[index] })
 }
 
 /// Copies the rows of `size` elements at `indices` into a buffer that is cleared first.

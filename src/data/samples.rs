@@ -160,17 +160,13 @@ impl<'a> Column<'a> {
 
     /// Fails unless the elements make whole samples, at least one; otherwise says how many.
     fn check(&self, name: &str) -> Result<usize> {
-        let (size, elements) = (self.shape.numel(), self.data.len());
-        if size == 0 {
-            return Err(Error::EmptyDimension { name: name.to_owned(), shape: self.shape });
+        let (name, shape) = (name.to_owned(), self.shape);
+        match (shape.numel(), self.data.len()) {
+            (0, _) => Err(Error::EmptyDimension { name, shape }),
+            (_, 0) => Err(Error::NoSamples { name }),
+            (size, elements) if elements.is_multiple_of(size) => Ok(elements / size),
+            (_, elements) => Err(Error::PartialSample { name, shape, elements }),
         }
-        if elements == 0 {
-            return Err(Error::NoSamples { name: name.to_owned() });
-        }
-        if elements % size != 0 {
-            return Err(Error::PartialSample { name: name.to_owned(), shape: self.shape, elements });
-        }
-        Ok(elements / size)
     }
 
     fn into_owned(self) -> Column<'static> {
@@ -234,12 +230,8 @@ impl<'a> Samples<'a> {
     pub fn check(&self) -> Result<()> {
         let Some((first, others)) = self.inputs.split_first() else { return Err(Error::NoInputs) };
         let expected = first.check("input 0")?;
-        let agrees = |name: &str, found: usize| {
-            if found == expected {
-                return Ok(());
-            }
-            Err(Error::SampleCount { name: name.to_owned(), found, expected })
-        };
+        let count = |name: &str, found| Error::SampleCount { name: name.to_owned(), found, expected };
+        let agrees = |name: &str, found| if found == expected { Ok(()) } else { Err(count(name, found)) };
         for (index, input) in others.iter().enumerate() {
             let name = format!("input {}", index + 1);
             agrees(&name, input.check(&name)?)?;
@@ -280,16 +272,14 @@ impl<'a> Samples<'a> {
         for (column, batch) in self.inputs.iter().zip(&mut batch.inputs) {
             column.gather(indices, batch);
         }
-        batch.targets = self.targets.as_ref().map(|targets| {
-            let mut chosen = batch.targets.take().unwrap_or_else(Column::empty);
-            targets.gather(indices, &mut chosen);
-            chosen
-        });
-        batch.weights = self.weights.as_ref().map(|weights| {
-            let mut chosen = batch.weights.take().unwrap_or_default();
-            gather(weights, 1, indices, chosen.to_mut());
-            chosen
-        });
+        match &self.targets {
+            Some(targets) => targets.gather(indices, batch.targets.get_or_insert_with(Column::empty)),
+            None => batch.targets = None,
+        }
+        match &self.weights {
+            Some(weights) => gather(weights, 1, indices, batch.weights.get_or_insert_default().to_mut()),
+            None => batch.weights = None,
+        }
     }
 
     /// The samples at `indices`, in that order.

@@ -30,9 +30,9 @@ pub(crate) fn record_frozen(
 ) -> Result<Recorded> {
     let at = Location::caller();
     g.recorded_at(at, |g| {
-        let mut log = Log::default();
-        let plan = RecordingPlan { mode, frozen };
-        let recorded = LayerContext::new(g, &mut log, plan, None).record(model, inputs)?;
+        let frozen = frozen.cloned();
+        let mut log = Log { mode, frozen, layers: vec![], shared: BTreeMap::new(), carried: BTreeMap::new() };
+        let recorded = LayerContext::new(g, &mut log, None).record(model, inputs)?;
         recorded.states.iter().for_each(|&state| g.note_kind(state, StateKind::Statistic));
         Ok(Recorded { layers: log.layers, ..recorded })
     })
@@ -43,7 +43,6 @@ pub(crate) fn record_frozen(
 pub struct LayerContext<'a> {
     graph: &'a mut Graph,
     log: &'a mut Log,
-    plan: RecordingPlan<'a>,
     /// The layer among those of the log; none for the model itself.
     layer: Option<usize>,
     /// Those of the layers it is made of.
@@ -54,9 +53,12 @@ pub struct LayerContext<'a> {
     misfit: Option<(Value, Shape)>,
 }
 
-/// What is known of the layers recorded so far.
-#[derive(Debug, Default)]
+/// What all layers of a recording are told, and what is known of those recorded so far.
+#[derive(Debug)]
 struct Log {
+    mode: Mode,
+    /// The full names of frozen layers; `None` where the layers say it themselves.
+    frozen: Option<BTreeSet<String>>,
     layers: Vec<RecordedLayer>,
     /// The shared ones.
     shared: BTreeMap<u32, usize>,
@@ -64,18 +66,9 @@ struct Log {
     carried: BTreeMap<Value, Value>,
 }
 
-/// What all layers of a recording are told.
-#[derive(Clone, Copy, Debug)]
-struct RecordingPlan<'a> {
-    mode: Mode,
-    /// The full names of frozen layers; `None` where the layers say it themselves.
-    frozen: Option<&'a BTreeSet<String>>,
-}
-
 impl<'a> LayerContext<'a> {
-    fn new(graph: &'a mut Graph, log: &'a mut Log, plan: RecordingPlan<'a>, layer: Option<usize>) -> Self {
-        let (names, shared) = (BTreeSet::new(), BTreeSet::new());
-        LayerContext { graph, log, plan, layer, names, shared, misfit: None }
+    fn new(graph: &'a mut Graph, log: &'a mut Log, layer: Option<usize>) -> Self {
+        LayerContext { graph, log, layer, names: BTreeSet::new(), shared: BTreeSet::new(), misfit: None }
     }
 
     /// Records the layer itself and tells what that made and declared.
@@ -123,7 +116,7 @@ impl<'a> LayerContext<'a> {
     fn restrains(&self, value: Value) -> bool {
         let declares =
             |layer: &RecordedLayer| layer.parameters.contains(&value) || layer.states.contains(&value);
-        self.plan.mode == Mode::Training && self.is_trainable() && !self.earlier().is_some_and(declares)
+        self.log.mode == Mode::Training && self.is_trainable() && !self.earlier().is_some_and(declares)
     }
 
     /// The graph to record into.
@@ -133,7 +126,7 @@ impl<'a> LayerContext<'a> {
 
     /// What the model is recorded for.
     pub fn mode(&self) -> Mode {
-        self.plan.mode
+        self.log.mode
     }
 
     /// Whether the layer's parameters are trained; not for a frozen layer.
@@ -163,7 +156,7 @@ impl<'a> LayerContext<'a> {
         x: Value,
         record: impl FnOnce(&Graph) -> Result<Value>,
     ) -> Result<Value> {
-        match self.plan.mode {
+        match self.log.mode {
             Mode::Training => record(self.graph),
             Mode::Evaluation => Ok(x),
         }
@@ -300,9 +293,9 @@ impl<'a> LayerContext<'a> {
                 return self.graph.layer_at(name, spec.at, |g| g.located(kind, Err(error)));
             }
         };
-        let (plan, log) = (self.plan, &mut *self.log);
+        let log = &mut *self.log;
         self.graph.layer_at(log.layers[layer].name.clone(), spec.at, |graph| {
-            let made = LayerContext::new(graph, log, plan, Some(layer)).record(spec.layer(), &inputs)?;
+            let made = LayerContext::new(graph, log, Some(layer)).record(spec.layer(), &inputs)?;
             graph.located(kind, expect_outputs(spec.layer().outputs(), made.outputs.len()))?;
             let entry = &mut log.layers[layer];
             if entry.calls.is_empty() {
@@ -334,7 +327,7 @@ impl<'a> LayerContext<'a> {
             return Ok(known);
         }
         let parent = self.layer.map(|parent| &self.log.layers[parent]);
-        let trainable = match self.plan.frozen {
+        let trainable = match &self.log.frozen {
             Some(frozen) => !frozen.contains(&name),
             None => spec.trainable && parent.is_none_or(|parent| parent.trainable),
         };

@@ -137,10 +137,7 @@ impl Conv1d {
     }
 }
 
-weight_methods!(Conv1d);
-weight_methods!(Conv2d);
-weight_methods!(DepthwiseConv2d);
-weight_methods!(ConvTranspose2d);
+weight_methods! { Conv1d Conv2d DepthwiseConv2d ConvTranspose2d }
 
 /// How the windows move.
 macro_rules! window_methods {

@@ -60,46 +60,37 @@ pub struct GlobalAvgPool2d;
 pub struct GlobalMaxPool2d;
 
 macro_rules! pool_methods {
-    ($layer:ident) => {
+    ($($layer:ident)+) => {$(
         impl $layer {
             /// Windows of this height and width.
             pub fn new(size: impl Into<Pair>) -> Self {
                 $layer(PoolOptions::new(size))
             }
 
-            /// From one window to the next: the window's size by default.
-            pub fn stride(self, stride: impl Into<Pair>) -> Self {
-                $layer(self.0.stride(stride))
-            }
-
-            /// What surrounds the image: [`Padding::Valid`], nothing, by default.
-            pub fn padding(self, padding: Padding) -> Self {
-                $layer(self.0.padding(padding))
-            }
-
-            /// Adds the last window that hangs over the end.
-            pub fn ceil_mode(self) -> Self {
-                $layer(self.0.ceil_mode())
+            setters! {
+                /// From one window to the next: the window's size by default.
+                stride: impl Into<Pair> => 0.stride;
+                /// What surrounds the image: [`Padding::Valid`], nothing, by default.
+                padding: Padding => 0.padding;
+                /// Adds the last window that hangs over the end.
+                ceil_mode => 0.ceil_mode = true;
             }
         }
-    };
+    )+};
 }
 
-pool_methods!(MaxPool2d);
-pool_methods!(AvgPool2d);
+pool_methods! { MaxPool2d AvgPool2d }
 
-impl MaxPool2d {
+setters! {
+    MaxPool2d,
     /// From one element of a window to the next: 1 by default.
-    pub fn dilation(self, dilation: impl Into<Pair>) -> Self {
-        MaxPool2d(self.0.dilation(dilation))
-    }
+    dilation: impl Into<Pair> => 0.dilation;
 }
 
-impl AvgPool2d {
+setters! {
+    AvgPool2d,
     /// Whether padding counts as zeros; it does not by default.
-    pub fn count_include_pad(self, count: bool) -> Self {
-        AvgPool2d(self.0.count_include_pad(count))
-    }
+    count_include_pad: bool => 0.count_include_pad;
 }
 
 one_input! {

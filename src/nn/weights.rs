@@ -80,7 +80,7 @@ impl Weights {
 
 /// The options of a layer with a field `weights`.
 macro_rules! weight_methods {
-    ($layer:ident) => {
+    ($($layer:ident)+) => {$(
         setters! {
             $layer,
             /// The function applied to the result; none by default.
@@ -101,7 +101,7 @@ macro_rules! weight_methods {
             $layer, weights.bias, bias_penalty, bias_constraint, "the bias",
             "A norm is that of the whole bias, as in Keras."
         }
-    };
+    )+};
 }
 pub(super) use weight_methods;
 

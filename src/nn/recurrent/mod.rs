@@ -88,6 +88,8 @@ pub struct RecurrentLayer(Settings);
 
 setters! {
     Lstm,
+    /// The function of the gates: sigmoid by default.
+    recurrent_activation: CellActivation => 0.options.recurrent_activation;
     /// Whether the bias of the forget gate starts at 1 (Jozefowicz et al., ICML 2015); it does by
     /// default. Where the program says how the bias starts, that alone counts.
     unit_forget_bias: bool => 0.unit_forget_bias;
@@ -97,25 +99,17 @@ setters! {
 }
 
 impl Gru {
+    setters! {
+        /// The function of the gates: sigmoid by default.
+        recurrent_activation: CellActivation => 0.options.recurrent_activation;
+    }
+
     /// Where the reset gate acts: [`GruReset::After`] by default.
     pub fn reset(mut self, reset: GruReset) -> Self {
         self.0.cell = RecurrentCell::Gru(reset);
         self
     }
 }
-
-macro_rules! gate_methods {
-    ($layer:ident) => {
-        setters! {
-            $layer,
-            /// The function of the gates: sigmoid by default.
-            recurrent_activation: CellActivation => 0.options.recurrent_activation;
-        }
-    };
-}
-
-gate_methods!(Lstm);
-gate_methods!(Gru);
 
 macro_rules! recurrent_methods {
     ($layer:ident, $cell:expr) => {
@@ -198,7 +192,7 @@ recurrent_methods!(Lstm, RecurrentCell::Lstm);
 recurrent_methods!(Gru, RecurrentCell::Gru(GruReset::After));
 
 macro_rules! recurrent_layer {
-    ($layer:ident) => {
+    ($($layer:ident)+) => {$(
         impl Layer for $layer {
             fn kind(&self) -> &'static str {
                 self.0.cell.name()
@@ -216,10 +210,7 @@ macro_rules! recurrent_layer {
                 self.0.record(cx, inputs)
             }
         }
-    };
+    )+};
 }
 
-recurrent_layer!(SimpleRnn);
-recurrent_layer!(Lstm);
-recurrent_layer!(Gru);
-recurrent_layer!(RecurrentLayer);
+recurrent_layer! { SimpleRnn Lstm Gru RecurrentLayer }

@@ -15,11 +15,11 @@ use crate::ops::{Padding, Pair, Window};
 #[must_use]
 pub struct PoolOptions {
     size: Pair,
-    stride: Pair,
-    padding: Padding,
-    dilation: Pair,
-    ceil_mode: bool,
-    pub(super) count_include_pad: bool,
+    pub(crate) stride: Pair,
+    pub(crate) padding: Padding,
+    pub(crate) dilation: Pair,
+    pub(crate) ceil_mode: bool,
+    pub(crate) count_include_pad: bool,
 }
 
 impl PoolOptions {
