@@ -1,7 +1,8 @@
 //! What builders of every room repeat.
 
 /// Builder methods, each of which sets a field, within an `impl` or as one of a type's own:
-/// `method: type => field;` to what it is given, `method => field = value;` to this value.
+/// `method: type => field;` to what it is given, `method => field = value;` to this value, which may be
+/// made of what `method: type` is given.
 macro_rules! setters {
     ($type:ident, $($methods:tt)+) => {
         impl $type {

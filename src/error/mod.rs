@@ -60,6 +60,12 @@ impl Error {
         Error::Corrupt { path: path.to_owned(), message: message.into() }
     }
 
+    /// Fails with [`Error::Corrupt`] unless a file is as it should be.
+    #[cfg(feature = "data")]
+    pub(crate) fn expect_intact(intact: bool, path: &Path, message: impl Into<String>) -> Result<()> {
+        if intact { Ok(()) } else { Err(Error::corrupt(path, message)) }
+    }
+
     /// [`Error::Share`].
     pub(crate) fn share(message: impl Into<String>) -> Error {
         Error::Share { message: message.into() }

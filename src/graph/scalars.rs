@@ -15,14 +15,9 @@ impl Graph {
         self.declared_scalar(name, initial, false)
     }
 
-    /// A rate whose name the program gave.
+    /// [`scalar`](Graph::scalar), which may be a rate whose name the program gave.
     #[track_caller]
-    pub(crate) fn named_rate(&self, name: &str, initial: f32) -> Result<Scalar> {
-        self.declared_scalar(name, initial, true)
-    }
-
-    #[track_caller]
-    fn declared_scalar(&self, name: &str, initial: f32, is_rate: bool) -> Result<Scalar> {
+    pub(crate) fn declared_scalar(&self, name: &str, initial: f32, is_rate: bool) -> Result<Scalar> {
         let found = self.recording().live_scalar(name);
         let declared = match found {
             Some((scalar, before)) if before == f64::from(initial) => {

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use crate::dtype::DType;
 use crate::error::{Error, Result, Setting};
 use crate::graph::{Graph, Op, Rule, StateKind, Value};
-use crate::ops::{ConstrainNorm, Elements, Units, expect_dtype};
+use crate::ops::{ConstrainNorm, Elements, Units, expect_dtype, same_shape};
 use crate::shape::Shape;
 
 /// What a parameter is held to after every update. Norms are L2 norms, each over the elements of a unit:
@@ -181,12 +181,10 @@ impl Graph {
     fn expect_source(&self, op: &'static str, value: Value, or_state: bool) -> Result<()> {
         self.operand_shape(op, value)?;
         let kind = self.recording().kind(value);
+        let is_trained = kind == Some(StateKind::Weight { trained: true });
         let (fits, reason) = match or_state {
             true => (kind.is_some(), "only parameters and states are overwritten"),
-            false => (
-                kind == Some(StateKind::Weight { trained: true }),
-                "only parameters are held to a constraint or a mask",
-            ),
+            false => (is_trained, "only parameters are held to a constraint or a mask"),
         };
         let name = self.recording().describe(value);
         self.located(op, if fits { Ok(()) } else { Err(Error::NotWritable { name, reason }) })
@@ -196,8 +194,6 @@ impl Graph {
     fn expect_mask(&self, op: &'static str, parameter: Value, mask: Value) -> Result<()> {
         let (wanted, found) = (self.shape_of(parameter), self.operand_shape(op, mask)?);
         self.located(op, expect_dtype("the mask", self.type_of(mask), DType::F32))?;
-        let what = "a mask needs the shape of its parameter";
-        let fits = if wanted == found { Ok(()) } else { Err(Error::shape_mismatch(what, wanted, found)) };
-        self.located(op, fits)
+        self.located(op, same_shape("a mask needs the shape of its parameter", wanted, found))
     }
 }

@@ -219,13 +219,9 @@ impl LayerSpec {
         self
     }
 
-    /// Gives the layer a name, unique within its model; no dots.
-    pub fn named(mut self, name: &str) -> Self {
-        self.name = Some(name.to_owned());
-        self
-    }
-
     setters! {
+        /// Gives the layer a name, unique within its model; no dots.
+        named: &str => name = Some(named.to_owned());
         /// Trains or freezes the layer's parameters; see [`Layer::trainable`].
         trainable: bool => trainable;
     }

@@ -3,6 +3,7 @@
 use super::{Layer, LayerContext};
 use crate::error::{Error, Result};
 use crate::graph::Value;
+use crate::ops::same_shape;
 
 /// The sum of two or more inputs of one shape: the end of a skip connection.
 ///
@@ -25,10 +26,7 @@ impl Layer for Add {
         let g = cx.graph();
         let shape = g.shape(first)?;
         rest.iter().try_fold(first, |sum, &x| {
-            let other = g.shape(x)?;
-            if other != shape {
-                return Err(Error::shape_mismatch("branches of a sum", shape, other));
-            }
+            same_shape("branches of a sum", shape, g.shape(x)?)?;
             g.add(sum, x)
         })
     }

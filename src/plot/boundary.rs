@@ -64,15 +64,15 @@ pub fn decision_boundary(
     let fits = !scores.is_empty() && scores.len().is_multiple_of(plane.len());
     let value = format!("{} numbers for {} points", scores.len(), plane.len());
     Error::expect(fits, "scores", value, "the same number of scores is needed for every point")?;
-    let scores = Scores { each: scores.len() / plane.len(), numbers: scores };
+    let plane = Plane { ranges, each: scores.len() / plane.len(), scores, points };
     // Infinite ones are of no class.
     let no_probability = |score: &&f32| score.is_finite() && !(0.0..=1.0).contains(*score);
-    if let Some(score) = scores.numbers.iter().find(no_probability).filter(|_| scores.each == 1) {
+    if let Some(score) = plane.scores.iter().find(no_probability).filter(|_| plane.each == 1) {
         let expected = "a single score must be the probability of class 1, in [0, 1]: of a logit, its sigmoid, \
                         which `Trainer::predict_probabilities` gives";
         return Err(Error::argument("scores", score, expected));
     }
-    Plane { ranges, scores, points }.save(&target)
+    plane.save(&target)
 }
 
 fn checked(argument: &'static str, range: Range<f32>) -> Result<[f64; 2]> {
@@ -86,15 +86,18 @@ fn along([low, high]: [f64; 2], node: f64) -> f64 {
     low + (high - low) * node / STEPS as f64
 }
 
-/// Scores of all nodes of the plane.
-struct Scores {
+struct Plane<'a> {
+    ranges: [[f64; 2]; 2],
+    /// How many scores each node has.
     each: usize,
-    numbers: Vec<f32>,
+    /// Those of all nodes.
+    scores: Vec<f32>,
+    points: &'a [([f32; 2], u32)],
 }
 
-impl Scores {
+impl Plane<'_> {
     fn node(&self, node: usize) -> Option<&[f32]> {
-        let scores = &self.numbers[node * self.each..][..self.each];
+        let scores = &self.scores[node * self.each..][..self.each];
         scores.iter().all(|score| score.is_finite()).then_some(scores)
     }
 
@@ -122,21 +125,7 @@ impl Scores {
         // In few steps, as equal neighbours make one rectangle.
         style::mix(WHITE, style::colour(best), TINT * (sure * 24.0).round() / 24.0)
     }
-}
 
-/// The colour of a probability of class 1, in few steps: class 0's at 0, white at 0.5, class 1's at 1.
-fn binary_colour(probability: f64) -> Colour {
-    let lead = ((2.0 * probability - 1.0).clamp(-1.0, 1.0) * 24.0).round() / 24.0;
-    style::mix(WHITE, style::colour(usize::from(lead > 0.0)), TINT * lead.abs())
-}
-
-struct Plane<'a> {
-    ranges: [[f64; 2]; 2],
-    scores: Scores,
-    points: &'a [([f32; 2], u32)],
-}
-
-impl Plane<'_> {
     fn save(&self, target: &Target) -> Result<()> {
         // Every node is in the middle of a square of its colour.
         let [x, y] = self.ranges.map(|[low, high]| {
@@ -150,14 +139,14 @@ impl Plane<'_> {
         let names: Vec<String> = self.classes().map(|class| format!("class {class}")).collect();
         let looks = self.classes().map(|class| Look::new(Mark::Dots, class));
         let entries: Vec<(&str, Look)> = names.iter().map(String::as_str).zip(looks).collect();
-        let binary = self.scores.each == 1;
+        let binary = self.each == 1;
         let bar = if binary { bar_width(&LABELS).max(width(BAR, SMALL)) } else { 0.0 };
         let beside = legend_width(&entries).max(bar + MARGIN);
         target.save([plane + beside, over + extent + under], |page| {
             let (plane, beside) = page.split_horizontally(px(plane));
             let mut chart = frame.chart(&plane, [&x, &y], false)?;
             let nodes = (0..NODES).rev().flat_map(|row| (row * NODES..).take(NODES));
-            let colours: Vec<Colour> = nodes.map(|node| self.scores.colour(node)).collect();
+            let colours: Vec<Colour> = nodes.map(|node| self.colour(node)).collect();
             image(&plane, [left, over], [STEP; 2], NODES, &colours)?;
             self.boundaries(&mut chart)?;
             self.points(&mut chart)?;
@@ -175,15 +164,14 @@ impl Plane<'_> {
 
     /// The classes of the scores and of the points.
     fn classes(&self) -> impl Iterator<Item = usize> {
-        let known = (0..self.scores.each.max(2)).chain(self.points.iter().map(|point| point.1 as usize));
+        let known = (0..self.each.max(2)).chain(self.points.iter().map(|point| point.1 as usize));
         known.collect::<BTreeSet<_>>().into_iter()
     }
 
     fn boundaries(&self, chart: &mut Chart) -> Drawn {
         // All classes but one are enclosed, as each line has a class on either side.
-        for class in 0..(self.scores.each - 1).max(1) {
-            let leads: Vec<Option<f64>> =
-                (0..NODES * NODES).map(|node| self.scores.lead(node, class)).collect();
+        for class in 0..(self.each - 1).max(1) {
+            let leads: Vec<Option<f64>> = (0..NODES * NODES).map(|node| self.lead(node, class)).collect();
             for square in 0..STEPS * STEPS {
                 let (x, y) = (square % STEPS, square / STEPS);
                 let corners = [(0, 0), (1, 0), (1, 1), (0, 1)];
@@ -209,6 +197,12 @@ impl Plane<'_> {
         }
         Ok(())
     }
+}
+
+/// The colour of a probability of class 1, in few steps: class 0's at 0, white at 0.5, class 1's at 1.
+fn binary_colour(probability: f64) -> Colour {
+    let lead = ((2.0 * probability - 1.0).clamp(-1.0, 1.0) * 24.0).round() / 24.0;
+    style::mix(WHITE, style::colour(usize::from(lead > 0.0)), TINT * lead.abs())
 }
 
 /// The lines in a unit square along which a function is 0 that is linear along its edges, by its

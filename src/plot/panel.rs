@@ -52,16 +52,13 @@ impl Panel {
         Panel { x: x.into(), y: y.into(), ..self }
     }
 
-    /// Labels the x axis at whole numbers only, as epochs and indices need.
-    #[must_use]
-    pub fn whole_x(self) -> Self {
-        Panel { x_scale: Scale::Whole, ..self }
-    }
-
-    /// Lays y out by its logarithm; points that are not above 0 leave a gap.
-    #[must_use]
-    pub fn log_y(self) -> Self {
-        Panel { y_scale: Scale::Log, ..self }
+    setters! {
+        /// Labels the x axis at whole numbers only, as epochs and indices need.
+        #[must_use]
+        whole_x => x_scale = Scale::Whole;
+        /// Lays y out by its logarithm; points that are not above 0 leave a gap.
+        #[must_use]
+        log_y => y_scale = Scale::Log;
     }
 
     /// Adds a curve through points `(x, y)`.

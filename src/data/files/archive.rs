@@ -26,9 +26,8 @@ pub(super) fn read_archive<T>(
         let size = entry.size();
         let mut bytes = Vec::new();
         entry.read_to_end(&mut bytes).map_err(damaged)?;
-        if (bytes.len() as u64) < size {
-            return Err(Error::corrupt(path, format!("truncated within `{}`", inner.display())));
-        }
+        let message = format!("truncated within `{}`", inner.display());
+        Error::expect_intact(bytes.len() as u64 >= size, path, message)?;
         found.push((what, inner, bytes));
     }
     // A tar archive ends before its gzip stream does; reaching the end checks the sum.

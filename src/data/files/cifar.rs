@@ -213,16 +213,11 @@ impl Format {
     /// Fails unless a file holds whole records with labels in range, at least one.
     fn check(&self, path: &Path, bytes: &[u8]) -> Result<()> {
         let expected = self.record();
-        if bytes.is_empty() {
-            return Err(Error::corrupt(path, "it is empty"));
-        }
+        Error::expect_intact(!bytes.is_empty(), path, "it is empty")?;
         let (records, rest) = (bytes.len() / expected, bytes.len() % expected);
-        if rest != 0 {
-            let message = format!(
-                "truncated: {rest} bytes after {records} whole records, {expected} expected in a record"
-            );
-            return Err(Error::corrupt(path, message));
-        }
+        let message =
+            format!("truncated: {rest} bytes after {records} whole records, {expected} expected in a record");
+        Error::expect_intact(rest == 0, path, message)?;
         for (offset, names) in self.labels.iter().enumerate() {
             let labels: Vec<u32> = bytes[offset..].iter().step_by(expected).map(|&b| u32::from(b)).collect();
             check_labels(&path.display().to_string(), &labels, names.len() as u32)?;

@@ -117,10 +117,8 @@ fn list(folder: &Path, skip_others: bool) -> Result<Listing> {
     let (mut classes, mut files) = (Vec::new(), Vec::new());
     for path in entries(folder)? {
         if !path.is_dir() {
-            if skip_others {
-                continue;
-            }
-            return Err(Error::corrupt(&path, "it is not in the folder of a class"));
+            Error::expect_intact(skip_others, &path, "it is not in the folder of a class")?;
+            continue;
         }
         let name = path.file_name().and_then(OsStr::to_str);
         let name = name.ok_or_else(|| Error::corrupt(&path, "the name of the class is not UTF-8"))?;
@@ -128,18 +126,15 @@ fn list(folder: &Path, skip_others: bool) -> Result<Listing> {
         for file in entries(&path)? {
             if is_image(&file) {
                 files.push((file, classes.len() as u32));
-            } else if !skip_others {
-                return Err(Error::corrupt(&file, "it is no PNG or JPEG file by its name"));
+            } else {
+                Error::expect_intact(skip_others, &file, "it is no PNG or JPEG file by its name")?;
             }
         }
-        if files.len() == before {
-            return Err(Error::corrupt(&path, "the class has no images"));
-        }
+        Error::expect_intact(files.len() > before, &path, "the class has no images")?;
         classes.push(name.to_owned());
     }
-    if classes.is_empty() {
-        return Err(Error::corrupt(folder, "it has no folders: each class needs one of its own"));
-    }
+    let message = "it has no folders: each class needs one of its own";
+    Error::expect_intact(!classes.is_empty(), folder, message)?;
     Ok((classes, files))
 }
 

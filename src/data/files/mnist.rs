@@ -63,10 +63,8 @@ fn read_set(folder: &Path, source: &str) -> Result<TrainTest> {
     };
     let ((train, _), (test, test_images)) = (part(TRAIN)?, part(TEST)?);
     let (found, expected) = (test.input_shape(), train.input_shape());
-    if found != expected {
-        let message = format!("its samples are {found}, {expected} expected as in training");
-        return Err(Error::corrupt(&test_images, message));
-    }
+    let message = format!("its samples are {found}, {expected} expected as in training");
+    Error::expect_intact(found == expected, &test_images, message)?;
     Ok(TrainTest { train, test })
 }
 
@@ -91,15 +89,11 @@ fn read_images(images: &Path, labels: &Path, classes: u32) -> Result<Dataset> {
         return Err(Error::corrupt(images, message));
     };
     let given = read_idx(labels)?;
-    if given.dims.len() != 1 {
-        let message = format!("its dimensions are {:?}, 1 expected for labels", given.dims);
-        return Err(Error::corrupt(labels, message));
-    }
-    if given.data.len() != count {
-        let message =
-            format!("{} labels, {count} expected for the images of {}", given.data.len(), images.display());
-        return Err(Error::corrupt(labels, message));
-    }
+    let message = format!("its dimensions are {:?}, 1 expected for labels", given.dims);
+    Error::expect_intact(given.dims.len() == 1, labels, message)?;
+    let found = given.data.len();
+    let message = format!("{found} labels, {count} expected for the images of {}", images.display());
+    Error::expect_intact(found == count, labels, message)?;
     let classes_of: Vec<u32> = given.data.into_iter().map(u32::from).collect();
     check_labels(&labels.display().to_string(), &classes_of, classes)?;
     let inputs = pixels.data.into_iter().map(|pixel| f32::from(pixel) / 255.0).collect();

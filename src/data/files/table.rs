@@ -46,12 +46,8 @@ impl TableOptions {
         delimiter: u8 => delimiter;
         /// Whether the first record holds the names of the columns. Without, they are called `0`, `1` and so on.
         header: bool => header;
-    }
-
-    /// The fields that stand for a missing value. An empty one is among them only if named.
-    pub fn missing(mut self, missing: &[&str]) -> Self {
-        self.missing = missing.iter().map(|&field| field.to_owned()).collect();
-        self
+        /// The fields that stand for a missing value. An empty one is among them only if named.
+        missing: &[&str] => missing = missing.iter().map(|&field| field.to_owned()).collect();
     }
 }
 

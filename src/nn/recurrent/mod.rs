@@ -98,17 +98,12 @@ setters! {
     peepholes: bool => 0.peepholes;
 }
 
-impl Gru {
-    setters! {
-        /// The function of the gates: sigmoid by default.
-        recurrent_activation: CellActivation => 0.options.recurrent_activation;
-    }
-
+setters! {
+    Gru,
+    /// The function of the gates: sigmoid by default.
+    recurrent_activation: CellActivation => 0.options.recurrent_activation;
     /// Where the reset gate acts: [`GruReset::After`] by default.
-    pub fn reset(mut self, reset: GruReset) -> Self {
-        self.0.cell = RecurrentCell::Gru(reset);
-        self
-    }
+    reset: GruReset => 0.cell = RecurrentCell::Gru(reset);
 }
 
 macro_rules! recurrent_methods {

@@ -26,7 +26,7 @@ impl Rate {
         let rate = Setting::not_negative("learning_rate", self.learning_rate);
         [rate].iter().chain(&self.decay.settings()).chain(settings).try_for_each(Setting::check)?;
         match self.name {
-            Some(name) => graph.named_rate(name, self.learning_rate),
+            Some(name) => graph.declared_scalar(name, self.learning_rate, true),
             None => Ok(graph.rate(LEARNING_RATE, self.learning_rate)),
         }
     }

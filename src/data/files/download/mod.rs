@@ -189,24 +189,15 @@ impl<'a> Download<'a> {
         Download::default()
     }
 
-    /// Where files go. The files of MNIST and Fashion-MNIST have the same names and go to the folders
-    /// `mnist` and `fashion-mnist` in it; the archives of the CIFAR sets go to the folder itself.
-    pub fn folder(mut self, folder: impl Into<PathBuf>) -> Self {
-        self.folder = Some(folder.into());
-        self
-    }
-
-    /// The addresses to which the files' names are added, in the order in which they are tried, instead of
-    /// those that publish the sets.
-    pub fn mirrors(mut self, addresses: &[&str]) -> Self {
-        self.mirrors = Some(addresses.iter().map(|&address| address.to_owned()).collect());
-        self
-    }
-
-    /// What is called while a file is fetched: when it begins, and after each piece of it.
-    pub fn progress(mut self, watcher: impl FnMut(Progress<'_>) + 'a) -> Self {
-        self.progress = Some(Box::new(watcher));
-        self
+    setters! {
+        /// Where files go. The files of MNIST and Fashion-MNIST have the same names and go to the folders
+        /// `mnist` and `fashion-mnist` in it; the archives of the CIFAR sets go to the folder itself.
+        folder: impl Into<PathBuf> => folder = Some(folder.into());
+        /// The addresses to which the files' names are added, in the order in which they are tried, instead
+        /// of those that publish the sets.
+        mirrors: &[&str] => mirrors = Some(mirrors.iter().map(|&address| address.to_owned()).collect());
+        /// What is called while a file is fetched: when it begins, and after each piece of it.
+        progress: impl FnMut(Progress<'_>) + 'a => progress = Some(Box::new(progress));
     }
 
     /// [`mnist`] with these choices.
