@@ -4,6 +4,7 @@ use super::macros::one_input;
 use super::weights::{Weights, at_least_one, weight_methods};
 use super::{image, unit_flow};
 use crate::error::{Error, Result};
+use crate::graph::Init;
 use crate::ops::{ConvOptions, Padding, Pair};
 
 /// Filters sliding over images: [`Graph::conv2d`](crate::Graph::conv2d).
@@ -211,10 +212,11 @@ one_input! {
         let &ConvTranspose2d { filters, kernel: Pair([kh, kw]), options, .. } = layer;
         let groups = check_groups(filters, channels, options)?;
         let shape = [channels, filters / groups, kh, kw];
-        let w = cx.parameter("weight", shape, layer.weights.weight_init.clone());
+        let weight = &layer.weights.weight;
+        let w = cx.parameter("weight", shape, weight.init.clone().unwrap_or(Init::GlorotUniform));
         // A filter sees the channels of its group only.
         let view = [groups, channels / groups, filters / groups, kh, kw];
-        layer.weights.weight.apply(cx, w, view, &[1, 3, 4])?;
+        weight.restrain(cx, w, view, &[1, 3, 4])?;
         let bias = layer.weights.bias(cx, filters)?;
         let y = cx.graph().conv_transpose2d(x, w, bias, options, layer.output_padding)?;
         layer.weights.activation.apply(cx.graph(), y, 1)

@@ -1,4 +1,4 @@
-use super::weights::{Restraint, at_least_one, restraint_methods};
+use super::weights::{Trained, at_least_one, restraint_methods};
 use super::{Layer, LayerContext};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -29,23 +29,21 @@ use crate::graph::{Init, Value};
 pub struct Embedding {
     words: usize,
     features: usize,
-    weight_init: Init,
     padding: Option<u32>,
-    weight: Restraint,
+    weight: Trained,
 }
 
 impl Embedding {
     /// A table of this many words with this many features each.
     pub fn new(words: usize, features: usize) -> Self {
-        let weight_init = Init::Uniform { low: -0.05, high: 0.05 };
-        Embedding { words, features, weight_init, padding: None, weight: Restraint::default() }
+        Embedding { words, features, padding: None, weight: Trained::default() }
     }
 }
 
 setters! {
     Embedding,
     /// How the weight starts: uniform in ±0.05 by default.
-    weight_init: Init => weight_init;
+    weight_init: Init => weight.init;
     /// The word that fills sequences up to one length. Its vector starts at zeros and gets no
     /// gradient, as with PyTorch's `padding_idx`, so that it stays there. The layers that follow are
     /// told how long each sequence `[batch, time]` is up to its last other word: recurrent layers
@@ -77,14 +75,14 @@ impl Layer for Embedding {
         if shape.rank() == 0 {
             return Err(Error::Rank { shape, expected: "at least 1 ([batch, ..])" });
         }
-        let mut init = self.weight_init.clone();
+        let mut init = self.weight.init.clone().unwrap_or(Init::Uniform { low: -0.05, high: 0.05 });
         if let Some(row) = self.padding {
             let (row, value) = (row as usize, format!("{row}, with {} words", self.words));
             Error::expect(row < self.words, "padding_index", value, "the padding is one of the words")?;
             init = Init::ZeroRow { row, rest: Box::new(init) };
         }
         let weight = cx.parameter("weight", [self.words, self.features], init);
-        self.weight.apply(cx, weight, [self.words, self.features], &[1])?;
+        self.weight.restrain(cx, weight, [self.words, self.features], &[1])?;
         let y = cx.graph().embedding(weight, x, self.padding)?;
         if let (Some(padding), 2) = (self.padding, shape.rank()) {
             let lengths = cx.graph().sequence_lengths(x, padding)?;

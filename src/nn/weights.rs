@@ -5,17 +5,34 @@ use crate::error::{Error, Result};
 use crate::graph::{Init, Value};
 use crate::shape::Shape;
 
-/// What a layer asks of one of its parameters in training.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Restraint {
+/// What a layer asks of one of its parameters: how it starts, and what holds in training.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Trained {
+    /// `None` for the layer's default.
+    pub init: Option<Init>,
     pub penalty: Option<Penalty>,
     pub constraint: Option<Constraint>,
 }
 
-impl Restraint {
-    /// Records it for a parameter, the norms of whose units are over `axes` of `view`: a shape of its
+impl Trained {
+    /// The parameter, in which a unit lies along `axes`.
+    pub fn declare(
+        &self,
+        cx: &mut LayerContext<'_>,
+        name: &str,
+        shape: impl Into<Shape>,
+        default: Init,
+        axes: &[isize],
+    ) -> Result<Value> {
+        let shape = shape.into();
+        let parameter = cx.parameter(name, shape, self.init.clone().unwrap_or(default));
+        self.restrain(cx, parameter, shape, axes)?;
+        Ok(parameter)
+    }
+
+    /// Records what holds in training for a parameter, the norms of whose units are over `axes` of `view`: a shape of its
     /// elements in their order.
-    pub fn apply(
+    pub fn restrain(
         &self,
         cx: &mut LayerContext<'_>,
         parameter: Value,
@@ -32,24 +49,16 @@ impl Restraint {
 
 #[derive(Clone, Debug)]
 pub(super) struct Weights {
-    pub weight_init: Init,
-    pub bias_init: Init,
-    pub weight: Restraint,
-    pub bias: Restraint,
+    pub weight: Trained,
+    pub bias: Trained,
     pub has_bias: bool,
     pub activation: Activation,
 }
 
 impl Default for Weights {
     fn default() -> Self {
-        Weights {
-            weight_init: Init::GlorotUniform,
-            bias_init: Init::Zeros,
-            weight: Restraint::default(),
-            bias: Restraint::default(),
-            has_bias: true,
-            activation: Activation::Linear,
-        }
+        let (weight, bias) = (Trained::default(), Trained::default());
+        Weights { weight, bias, has_bias: true, activation: Activation::Linear }
     }
 }
 
@@ -61,20 +70,12 @@ impl Weights {
         shape: impl Into<Shape>,
         axes: &[isize],
     ) -> Result<Value> {
-        let shape = shape.into();
-        let weight = cx.parameter("weight", shape, self.weight_init.clone());
-        self.weight.apply(cx, weight, shape, axes)?;
-        Ok(weight)
+        self.weight.declare(cx, "weight", shape, Init::GlorotUniform, axes)
     }
 
     /// The bias, if the layer has one.
     pub fn bias(&self, cx: &mut LayerContext<'_>, units: usize) -> Result<Option<Value>> {
-        if !self.has_bias {
-            return Ok(None);
-        }
-        let bias = cx.parameter("bias", [units], self.bias_init.clone());
-        self.bias.apply(cx, bias, [units], &[])?;
-        Ok(Some(bias))
+        self.has_bias.then(|| self.bias.declare(cx, "bias", [units], Init::Zeros, &[])).transpose()
     }
 }
 
@@ -88,9 +89,9 @@ macro_rules! weight_methods {
             /// Whether a bias is added; it is by default.
             bias: bool => weights.has_bias;
             /// How the weight starts: Glorot uniform by default.
-            weight_init: crate::graph::Init => weights.weight_init;
+            weight_init: crate::graph::Init => weights.weight.init;
             /// How the bias starts: zeros by default.
-            bias_init: crate::graph::Init => weights.bias_init;
+            bias_init: crate::graph::Init => weights.bias.init;
         }
 
         $crate::nn::weights::restraint_methods! {
@@ -105,7 +106,7 @@ macro_rules! weight_methods {
 }
 pub(super) use weight_methods;
 
-/// A penalty and a constraint of the parameter whose [`Restraint`] is the field `$field`.
+/// A penalty and a constraint of the parameter whose [`Trained`] is the field `$field`.
 macro_rules! restraint_methods {
     (
         $layer:ident, $($field:tt).+, $penalty:ident, $constraint:ident, $what:literal, $units:literal

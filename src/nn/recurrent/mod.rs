@@ -152,11 +152,11 @@ macro_rules! recurrent_methods {
             /// ([`LayerContext::lengths`]); lengths count by default.
             ignore_lengths: bool => 0.ignore_lengths;
             /// How the weight of the input starts: Glorot uniform by default.
-            weight_init: Init => 0.weight_init;
+            weight_init: Init => 0.weight.init;
             /// How the recurrent weight starts: orthogonal by default (Saxe et al., ICLR 2014).
-            recurrent_init: Init => 0.recurrent_init;
+            recurrent_init: Init => 0.recurrent.init;
             /// How the bias starts: zeros by default, but for an LSTM's forget gate.
-            bias_init: Init => 0.bias_init;
+            bias_init: Init => 0.bias.init;
             /// How the recurrence is computed: the numbers are the same to rounding.
             route: RecurrentRoute => 0.options.route;
         }

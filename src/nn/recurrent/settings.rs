@@ -3,7 +3,7 @@
 use crate::dtype::DType;
 use crate::error::{Error, Result, Setting};
 use crate::graph::{Init, Value};
-use crate::nn::weights::{Restraint, at_least_one};
+use crate::nn::weights::{Trained, at_least_one};
 use crate::nn::{LayerContext, Mode};
 use crate::ops::{RecurrentCell, RecurrentOptions, RecurrentWeights, expect_dtype};
 use crate::shape::Shape;
@@ -23,12 +23,9 @@ pub(super) struct Settings {
     pub dropout: f32,
     pub recurrent_dropout: f32,
     pub ignore_lengths: bool,
-    pub weight_init: Init,
-    pub recurrent_init: Init,
-    pub bias_init: Option<Init>,
-    pub weight: Restraint,
-    pub recurrent: Restraint,
-    pub bias: Restraint,
+    pub weight: Trained,
+    pub recurrent: Trained,
+    pub bias: Trained,
 }
 
 impl Settings {
@@ -46,12 +43,9 @@ impl Settings {
             dropout: 0.0,
             recurrent_dropout: 0.0,
             ignore_lengths: false,
-            weight_init: Init::GlorotUniform,
-            recurrent_init: Init::Orthogonal { gain: 1.0 },
-            bias_init: None,
-            weight: Restraint::default(),
-            recurrent: Restraint::default(),
-            bias: Restraint::default(),
+            weight: Trained::default(),
+            recurrent: Trained::default(),
+            bias: Trained::default(),
         }
     }
 
@@ -99,28 +93,20 @@ impl Settings {
         // The largest of the parameters when it comes to the units: those that follow fit too.
         let recurrent = Shape::new(&[units, columns])?;
         recurrent.check_size("recurrent_weight")?;
-        let input = cx.parameter("weight", [features, columns], self.weight_init.clone());
-        self.weight.apply(cx, input, [features, columns], &[0])?;
-        let shape = recurrent;
-        let recurrent = cx.parameter("recurrent_weight", shape, self.recurrent_init.clone());
-        self.recurrent.apply(cx, recurrent, shape, &[0])?;
-        let shape = self.cell.bias_shape(units);
-        let bias = self.has_bias.then(|| cx.parameter("bias", shape, self.start_of_bias()));
-        if let Some(bias) = bias {
-            self.bias.apply(cx, bias, shape, &[])?;
-        }
+        let input = self.weight.declare(cx, "weight", [features, columns], Init::GlorotUniform, &[0])?;
+        let start = Init::Orthogonal { gain: 1.0 };
+        let recurrent = self.recurrent.declare(cx, "recurrent_weight", recurrent, start, &[0])?;
+        let (shape, start) = (self.cell.bias_shape(units), self.start_of_bias());
+        let bias = self.has_bias.then(|| self.bias.declare(cx, "bias", shape, start, &[])).transpose()?;
         let peepholes = self.peepholes.then(|| cx.parameter("peepholes", [3, units], Init::Zeros));
         Ok(RecurrentWeights { input, recurrent, bias, peepholes })
     }
 
     fn start_of_bias(&self) -> Init {
-        match &self.bias_init {
-            Some(init) => init.clone(),
-            None if self.cell == RecurrentCell::Lstm && self.unit_forget_bias => {
-                Init::Values([0.0, 1.0, 0.0, 0.0].map(|start| vec![start; self.units]).concat())
-            }
-            None => Init::Zeros,
+        if self.cell == RecurrentCell::Lstm && self.unit_forget_bias {
+            return Init::Values([0.0, 1.0, 0.0, 0.0].map(|start| vec![start; self.units]).concat());
         }
+        Init::Zeros
     }
 
     /// The states that are carried from replay to replay, named after the batch too: a session of
