@@ -1,5 +1,6 @@
 use std::fmt;
 use std::ops::Range;
+use std::slice;
 
 use super::{Layer, Mode, Recorded};
 use crate::dtype::DType;
@@ -89,7 +90,7 @@ impl Summary {
             parameters: trainable.saturating_add(non_trainable),
             trainable,
             non_trainable,
-            multiply_adds: multiply_adds(&[a.nodes.clone()], &[b.nodes.clone()]),
+            multiply_adds: multiply_adds(slice::from_ref(&a.nodes), slice::from_ref(&b.nodes)),
             activation_bytes: large.bytes(&b.nodes).saturating_sub(small.bytes(&a.nodes)),
         })
     }
