@@ -70,8 +70,3 @@ impl Trainer {
         self.hold_to_masks()
     }
 }
-
-/// Whether a dotted name is `outer` or starts with it and a dot.
-pub(crate) fn is_within(name: &str, outer: &str) -> bool {
-    name.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-}

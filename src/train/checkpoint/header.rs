@@ -6,13 +6,11 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::numbers::{figures, logs};
+use super::numbers::figures;
 use super::states::Meaning;
 use crate::error::{Error, Result};
-use crate::session::NonFinite;
-use crate::train::callbacks::{CallbackState, Position};
+use crate::train::callbacks::Position;
 use crate::train::trainer::{Journey, SavedRate, Variant};
-use crate::train::{History, Logs};
 
 /// The format that this crate writes, and the newest that it reads.
 const VERSION: u64 = 2;
@@ -58,29 +56,6 @@ pub(crate) struct Header {
     /// The figures of the metrics, whose sums are among the tensors.
     pub metrics: Vec<String>,
     pub journey: Journey,
-}
-
-/// What is written of a history: a training that goes on has not ended.
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "History")]
-pub(crate) struct Epochs {
-    initial_epoch: usize,
-    #[serde(with = "logs")]
-    epochs: Vec<Logs>,
-    #[serde(skip)]
-    stopped: Option<String>,
-    #[serde(skip)]
-    fault: Option<NonFinite>,
-}
-
-/// What is written of a callback's state: its arrays are tensors.
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "CallbackState")]
-pub(crate) struct Numbers {
-    #[serde(with = "figures")]
-    numbers: Vec<(String, f64)>,
-    #[serde(skip)]
-    arrays: Vec<(String, Vec<f64>)>,
 }
 
 /// The metadata of a file: of a checkpoint with this header, otherwise of weights.
@@ -152,6 +127,7 @@ mod tests {
     use super::*;
     use crate::graph::{Role, StateKey};
     use crate::train::trainer::Remembered;
+    use crate::train::{CallbackState, History, Logs};
 
     fn header() -> Header {
         let mut logs = Logs::new();

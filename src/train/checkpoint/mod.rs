@@ -11,6 +11,7 @@ mod options;
 mod states;
 mod weights;
 
-pub(crate) use header::{Epochs, Header, Numbers};
+pub(crate) use header::Header;
+pub(crate) use numbers::{Epochs, Numbers};
 pub use options::{LoadOptions, LoadReport, SkippedTensor};
 pub(crate) use states::{Opened, save};

@@ -2,6 +2,33 @@
 //! readers of its numbers may be off by a rounding.
 
 use serde::de::Error;
+use serde::{Deserialize, Serialize};
+
+use crate::session::NonFinite;
+use crate::train::{CallbackState, History, Logs};
+
+/// What is written of a history: a training that goes on has not ended.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "History")]
+pub(crate) struct Epochs {
+    initial_epoch: usize,
+    #[serde(with = "logs")]
+    epochs: Vec<Logs>,
+    #[serde(skip)]
+    stopped: Option<String>,
+    #[serde(skip)]
+    fault: Option<NonFinite>,
+}
+
+/// What is written of a callback's state: its arrays are tensors.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "CallbackState")]
+pub(crate) struct Numbers {
+    #[serde(with = "figures")]
+    numbers: Vec<(String, f64)>,
+    #[serde(skip)]
+    arrays: Vec<(String, Vec<f64>)>,
+}
 
 fn to_texts(figures: &[(String, f64)]) -> Vec<(&str, String)> {
     figures.iter().map(|(name, number)| (name.as_str(), number.to_string())).collect()

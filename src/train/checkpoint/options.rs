@@ -1,7 +1,7 @@
 use std::fmt;
 
 use crate::dtype::StoredType;
-use crate::train::weights::is_within;
+use crate::train::trainer::is_within;
 
 /// What to take from a file of weights: [`Session::load_weights_with`](crate::Session::load_weights_with).
 ///

@@ -11,7 +11,7 @@ use super::{LoadOptions, LoadReport, SkippedTensor};
 use crate::error::{Error, Result};
 use crate::graph::{StateKind, Value};
 use crate::session::Session;
-use crate::train::weights::is_within;
+use crate::train::trainer::is_within;
 
 impl Session {
     /// Writes the model's weights to a safetensors file, by name: trained and frozen parameters and

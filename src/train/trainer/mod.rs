@@ -28,6 +28,8 @@ pub(crate) use journey::{Remembered, owners};
 pub(crate) use rates::SavedRate;
 pub(crate) use recipe::Variant;
 pub use recipe::WeightInfo;
+#[cfg(feature = "checkpoints")]
+pub(crate) use recipe::is_within;
 
 use self::feed::Feed;
 use self::journey::between_epochs;

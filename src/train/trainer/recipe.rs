@@ -16,7 +16,6 @@ use crate::session::Session;
 use crate::shape::Shape;
 use crate::tape::Tape;
 use crate::train::accumulation::GradientSum;
-use crate::train::weights::is_within;
 use crate::train::{LossFunction, MetricFunction, MetricInputs, Optimizer, ParameterGroup};
 
 /// The program's choices, from which every tape is recorded.
@@ -296,4 +295,9 @@ impl Recipe {
         g.accumulate(total, carry, all)?;
         Ok(Sums { total, carry, metrics })
     }
+}
+
+/// Whether a dotted name is `outer` or starts with it and a dot.
+pub(crate) fn is_within(name: &str, outer: &str) -> bool {
+    name.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
