@@ -65,7 +65,6 @@ fn finish(total: f32) -> f32 {
 
 // Where the elements of output `o` begin.
 fn base_of(o: u32) -> u32 {
-    if KEPT == 0u { return 0u; }
     if KEPT == 1u { return o * p.kept_s.z; }
     let outer = o / p.kept.z;
     let c = vec3(outer / p.kept.y, outer % p.kept.y, o % p.kept.z);

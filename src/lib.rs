@@ -153,7 +153,6 @@ pub mod kernel;
 pub mod nn;
 pub mod ops;
 #[cfg(feature = "plots")]
-#[cfg_attr(docsrs, doc(cfg(feature = "plots")))]
 pub mod plot;
 pub mod random;
 pub mod session;

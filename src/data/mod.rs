@@ -25,7 +25,6 @@ mod vocabulary;
 pub use channels::channels_first;
 pub use dataset::{Dataset, TrainTest, one_hot};
 #[cfg(feature = "data")]
-#[cfg_attr(docsrs, doc(cfg(feature = "data")))]
 pub use files::*;
 pub use samples::{Column, ColumnData, Samples};
 pub use scale::{MinMax, Standardize};

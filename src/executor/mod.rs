@@ -51,7 +51,7 @@ impl<'a> Links<'a> {
     }
 }
 
-/// What is wrong with copies from a GPU on the CPU path.
+/// The error where copies on a GPU meet a session on the CPU path.
 const NEEDS_GPU: Error = Error::NeedsGpu { what: "a snapshot of a GPU session" };
 
 /// What either executor does by a method of the same signature.

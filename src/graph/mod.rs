@@ -418,7 +418,7 @@ impl Graph {
         self.located(op, shape.axis(axis))
     }
 
-    /// Notes something in the recording, or takes what was noted.
+    /// Notes something in the recording, or takes what was noted; `note` must record nothing.
     pub(crate) fn noted<T>(&self, note: impl FnOnce(&mut Recording) -> T) -> T {
         note(&mut self.data.borrow_mut())
     }

@@ -125,7 +125,7 @@ impl StateKind {
         matches!(self, StateKind::Weight { .. } | StateKind::Statistic)
     }
 
-    /// Which names it is apart from, and the value that it is there for.
+    /// The role that its name is unique within, and the value that it is there for.
     pub(super) fn relation(self) -> (Role, Option<Value>) {
         match self {
             Self::Slot { of } => (Role::Slot, Some(of)),

@@ -127,7 +127,7 @@ impl Shader {
 
     fn reflect(&self, entry: &'static str, constants: &[(&str, f64)]) -> Result<EntryPoint> {
         let (module, info) = self.specialised(entry, constants)?;
-        // A module without it is refused above.
+        // There is one: `specialised` refuses a module without it.
         let index = module.entry_points.iter().position(|e| e.name == entry).unwrap_or_default();
         let (uses, point) = (info.get_entry_point(index), &module.entry_points[index]);
         let size = |ty: naga::Handle<naga::Type>| module.types[ty].inner.size(module.to_ctx());

@@ -30,8 +30,8 @@ impl Trained {
         Ok(parameter)
     }
 
-    /// Records what holds in training for a parameter, the norms of whose units are over `axes` of `view`: a shape of its
-    /// elements in their order.
+    /// Records what a parameter is held to in training: its penalty and its constraint. The norms of its units
+    /// are over `axes` of `view`, a shape of its elements in their order.
     pub fn restrain(
         &self,
         cx: &mut LayerContext<'_>,

@@ -139,6 +139,7 @@ impl Column {
         self.words == 1 && self.batches.len() == 1 && self.data.len() == 1
     }
 
+    /// What each call moves.
     fn pieces(&self) -> impl Iterator<Item = Piece<'_>> {
         let at_once = if self.copy == Copying::Elements { 1 } else { 2 };
         let data = move || self.data.chunks(at_once);

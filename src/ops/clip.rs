@@ -67,9 +67,7 @@ impl Op for GlobalNorm {
     }
 
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
-        if inputs.is_empty() {
-            return Err(Error::argument("number of values", 0, "a norm is of at least one"));
-        }
+        Error::expect(!inputs.is_empty(), "number of values", 0, "a norm is of at least one")?;
         inputs.iter().try_for_each(|&ty| expect_dtype("the operand", ty, DType::F32))?;
         Ok(vec![TensorType::f32([])])
     }

@@ -8,7 +8,7 @@ pub(super) use crate::kernel::{DeviceKind, DeviceProfile, Grid, KernelCall, Shad
 pub(super) use crate::shape::{Shape, TensorType};
 
 crate::params! {
-    /// What a kernel takes that needs to know nothing but how much there is.
+    /// The parameters of kernels that take nothing but the number of elements, or of vectors.
     pub(super) struct Length { pub(super) n: u32 }
 }
 
@@ -93,13 +93,13 @@ pub(super) fn product_bound(
 }
 
 impl Backward<'_> {
-    /// The gradient of the first input, which no other has.
+    /// The gradient `dx` of the first input, where no other input has a gradient.
     pub(super) fn first(&self, dx: Result<Value>) -> Option<Result<Vec<Option<Value>>>> {
         let others = self.inputs.len() - 1;
         Some(dx.map(|dx| [vec![Some(dx)], vec![None; others]].concat()))
     }
 
-    /// The gradients of the inputs that need one: `of` the input of a number.
+    /// The gradients of the inputs that need one; `of(i)` records that of input `i`.
     pub(super) fn needed(&self, of: impl Fn(usize) -> Result<Value>) -> Result<Vec<Option<Value>>> {
         let gradient = |i: usize| self.needs[i].then(|| of(i)).transpose();
         (0..self.inputs.len()).map(gradient).collect()
@@ -118,7 +118,7 @@ impl Lowering<'_> {
         entries[usize::from(self.in_place.is_some())]
     }
 
-    /// All that an operator of one kernel call lowers to.
+    /// Adds the one kernel call of an operator.
     pub(super) fn only(&mut self, call: KernelCall) -> Result<()> {
         self.call(call);
         Ok(())

@@ -183,7 +183,7 @@ impl Op for Elements {
         &[0]
     }
 
-    /// A call over vectors of four, with all inputs bound in order.
+    /// One call over vectors of four, with all inputs bound in order.
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
         let quads = cx.inputs[0].numel().div_ceil(4);
         let call = KernelCall::new(&SHADER, self.name())

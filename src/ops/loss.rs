@@ -206,7 +206,7 @@ impl Op for CrossEntropyGrad {
     }
 }
 
-/// A call over vectors of four, with all inputs bound in order.
+/// Adds a call over vectors of four, with all inputs bound in order.
 fn lower_binary(cx: &mut Lowering<'_>, entry: &'static str) -> Result<()> {
     let n = cx.outputs[0].numel().div_ceil(4);
     let call = KernelCall::new(&SHADER, entry).params(&Length { n: word(n) }).grid(Grid::linear(n, 64));

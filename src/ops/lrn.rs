@@ -157,9 +157,7 @@ impl Op for LocalResponseNorm {
         expect_dtype("the operand", inputs[0], DType::F32)?;
         let shape = inputs[0].shape;
         expect_rank(shape, shape.rank() >= 2, "at least 2 (batch, channels)")?;
-        if self.size == 0 {
-            return Err(Error::argument("size", 0, "at least 1"));
-        }
+        Error::expect(self.size > 0, "size", 0, "at least 1")?;
         Setting::not_negative("alpha", self.alpha).check()?;
         Setting::normal("beta", self.beta).check()?;
         Setting::normal("k", self.k).check()?;

@@ -49,7 +49,7 @@ pub(super) fn stream_at(cx: &Reference<'_>, stream: u32) -> Stream {
     Stream { seed: current(Scalar::SEED), step: current(Scalar::STEP), stream }
 }
 
-/// A call of the plain or the in-place entry, over vectors of four.
+/// Adds the call of the plain or the in-place entry, over vectors of four.
 fn lower(cx: &mut Lowering<'_>, entries: [&'static str; 2], params: &impl Params) -> Result<()> {
     let call = KernelCall::new(&SHADER, cx.entry(entries))
         .params(params)

@@ -20,8 +20,8 @@ pub(super) static FAMILY: Family = Family {
 #[derive(Clone, Copy, Debug)]
 struct Padded {
     padding: u32,
-    /// Whether it is, per row of the last axis, one more than the place of the last index that is not the
-    /// padding; otherwise 1 where an index is not the padding, 0 where it is.
+    /// Whether the result is each row's length along the last axis: one more than the place of its last index
+    /// other than the padding. Otherwise it is a mask: 0 where an index is the padding, 1 elsewhere.
     lengths: bool,
 }
 

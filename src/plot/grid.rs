@@ -95,12 +95,13 @@ pub fn filters(
     let target = Target::new(path)?;
     let [out, channels, height, width] = shape;
     let count = out.min(options.limit);
-    check_shape("weights", weights.len(), shape, count)?;
+    check_shape("weights", weights.len(), shape)?;
     check_any(!weights.is_empty() && count > 0, "filter")?;
     if let Some(channel) = options.channel {
         let value = format!("{channel} of {channels}");
         Error::expect(channel < channels, "channel", value, "it counts from 0")?;
     }
+    check_size("weights", shape, count)?;
     let planes = weights.chunks_exact(channels * height * width).take(count);
     let planes: Vec<Vec<f64>> = planes.map(|filter| plane(filter, shape, options.channel)).collect();
     let colors = Some(options.colors).filter(|_| channels != 3 || options.channel.is_some());
@@ -128,11 +129,12 @@ pub fn filters(
 pub fn images(path: impl AsRef<Path>, pixels: &[f32], shape: [usize; 4], captions: &[&str]) -> Result<()> {
     let target = Target::new(path)?;
     let [count, channels, height, width] = shape;
-    check_shape("pixels", pixels.len(), shape, count)?;
+    check_shape("pixels", pixels.len(), shape)?;
     check_any(!pixels.is_empty(), "image")?;
     Error::expect([1, 3].contains(&channels), "channels", channels, "images have 1 or 3")?;
     let value = format!("{} texts for {count} images", captions.len());
     Error::expect([0, count].contains(&captions.len()), "captions", value, "one for each is needed")?;
+    check_size("pixels", shape, count)?;
     let colors = (channels == 1).then_some(ColorMap::Gray);
     let images = pixels.chunks_exact(channels * height * width);
     let drawn = images.map(|image| colours(&plane(image, shape, None), [0.0, 1.0], colors));
@@ -140,12 +142,15 @@ pub fn images(path: impl AsRef<Path>, pixels: &[f32], shape: [usize; 4], caption
     save(&target, "", [width, height], &drawn.collect::<Vec<_>>(), captions, None)
 }
 
-/// Refuses numbers that do not fill their shape, and more of them than a picture holds.
-fn check_shape(argument: &'static str, found: usize, shape: [usize; 4], count: usize) -> Result<()> {
+/// Refuses numbers that do not fill their shape.
+fn check_shape(argument: &'static str, found: usize, shape: [usize; 4]) -> Result<()> {
     let needed = shape.iter().try_fold(1, |product: usize, &extent| product.checked_mul(extent));
     let value = format!("{found} numbers for shape {shape:?}");
-    Error::expect(needed == Some(found), argument, value, "they must fill the shape")?;
-    let [.., height, width] = shape;
+    Error::expect(needed == Some(found), argument, value, "they must fill the shape")
+}
+
+/// Refuses more elements than a picture holds.
+fn check_size(argument: &'static str, [.., height, width]: [usize; 4], count: usize) -> Result<()> {
     let fits = count.saturating_mul(height).saturating_mul(width) <= MOST;
     let value = format!("{count} images of {height} x {width}");
     Error::expect(fits, argument, value, "a picture holds at most 1,000,000 elements")

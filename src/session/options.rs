@@ -64,6 +64,7 @@ impl<'a> SessionOptions<'a> {
 
     /// What a session of this tape has in common with others.
     pub(crate) fn links(&self, tape: &Tape) -> Result<Links<'a>> {
+        self.check_some_shared(tape)?;
         let link = |fed: &Fed<'a>| Link { own: fed.own, executor: &fed.session.executor, theirs: fed.theirs };
         let mut links = Links { shared: Vec::new(), fed: self.feeds.iter().map(link).collect() };
         for own in tape.persistent() {
@@ -71,22 +72,24 @@ impl<'a> SessionOptions<'a> {
             let shareable = info.source.state_kind().is_some() && links.of(own).is_none();
             let key = info.key.as_deref().filter(|_| shareable);
             let Some((session, theirs)) = key.and_then(|key| self.shared_value(key)) else { continue };
-            let (name, own_type, found) = (tape.recording().describe(own), info.ty, session.type_of(theirs));
+            let (own_type, found) = (info.ty, session.type_of(theirs));
             if found != own_type {
+                let name = tape.recording().describe(own);
                 let message = format!("`{name}` is {own_type} here and {found} in the other session");
                 return Err(Error::share(message));
             }
             links.shared.push(Link { own, executor: &session.executor, theirs });
         }
-        self.check_some_shared(tape, &links)?;
         Ok(links)
     }
 
     /// Refuses sessions that have no parameter in common: a misspelt name, most likely.
-    fn check_some_shared(&self, tape: &Tape, links: &Links<'_>) -> Result<()> {
+    fn check_some_shared(&self, tape: &Tape) -> Result<()> {
         let Some(session) = self.sources().next() else { return Ok(()) };
         let own: Vec<Value> = tape.parameters().collect();
-        if own.is_empty() || own.iter().any(|&v| links.of(v).is_some()) {
+        let is_shared =
+            |v: Value| tape.info(v).key.as_deref().is_some_and(|key| self.shared_value(key).is_some());
+        if own.is_empty() || own.iter().any(|&v| is_shared(v)) {
             return Ok(());
         }
         let own: Vec<String> = own.into_iter().map(|v| tape.recording().describe(v)).collect();

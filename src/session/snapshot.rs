@@ -81,7 +81,7 @@ impl Session {
         self.advanced().find(|(own, _)| **own == *key).map(|(_, value)| value)
     }
 
-    /// The same, which is to have so many elements.
+    /// The parameter or state of this key; fails unless there is one with so many elements.
     fn expect_state(&self, key: &StateKey, elements: usize) -> Result<Value> {
         let known = || self.advanced().map(|(key, _)| key);
         let value = self.find(key).ok_or_else(|| Error::unknown("parameter or state", key, known()))?;

@@ -100,8 +100,8 @@ impl Session {
     /// before afterwards.
     ///
     /// # Errors
-    /// As [`write`](Session::write) and [`replay`](Session::replay). A difference is not an error:
-    /// see [`Verification::passes`].
+    /// As [`write`](Session::write), [`snapshot`](Session::snapshot) and [`replay`](Session::replay). A
+    /// difference is not an error: see [`Verification::passes`].
     pub fn verify(&mut self, inputs: &[(Value, HostData<'_>)]) -> Result<Verification> {
         for &(value, data) in inputs {
             match data {

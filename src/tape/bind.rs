@@ -149,9 +149,9 @@ impl Binder<'_> {
         let (profile, entry) = (&self.plan.profile, &dispatch.reflected);
         let largest = dispatch.bindings.iter().map(|b| b.bytes).max().unwrap_or(0);
         let groups = dispatch.groups.into_iter().max().unwrap_or(0);
-        let (params, buffers) = (dispatch.params.len() as u32, dispatch.bindings.len() as u32);
+        let (params, buffers) = (dispatch.params.len() as u64, dispatch.bindings.len() as u32);
         let ([x, y, z], [max_x, max_y, max_z]) = (entry.workgroup_size, profile.max_workgroup_size);
-        let counts: [(&'static str, u32, u32); 8] = [
+        let counts: [(&'static str, u32, u32); 7] = [
             ("storage buffers of a kernel", buffers, profile.max_storage_buffers),
             ("workgroups in a dimension", groups, profile.max_workgroups),
             ("workgroup memory in bytes", entry.workgroup_bytes, profile.max_workgroup_bytes),
@@ -159,13 +159,13 @@ impl Binder<'_> {
             ("workgroup size along x", x, max_x),
             ("workgroup size along y", y, max_y),
             ("workgroup size along z", z, max_z),
-            ("bytes of kernel parameters", params, profile.max_param_bytes),
         ];
         let counts = counts.map(|(what, needed, limit)| (what, u64::from(needed), u64::from(limit)));
         let bytes = ("storage binding size in bytes", largest, profile.max_binding_bytes);
+        let params = ("bytes of kernel parameters", params, u64::from(profile.max_param_bytes));
         let loops =
             ("loop iterations of an invocation", dispatch.loops, u64::from(profile.max_loop_iterations));
-        let mut needs = [bytes].into_iter().chain(counts).chain([loops]);
+        let mut needs = [bytes].into_iter().chain(counts).chain([loops, params]);
         let Some((what, needed, limit)) = needs.find(|(_, needed, limit)| needed > limit) else {
             return Ok(());
         };

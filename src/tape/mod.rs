@@ -185,8 +185,8 @@ impl Tape {
         self.persistent().into_iter().filter(is_parameter)
     }
 
-    /// The last operator that reads or makes each value; the number of operators where the value outlives
-    /// the step.
+    /// The last operator that reads or makes each value, or the number of operators for one that outlives the
+    /// step: what is collected last counts.
     pub(crate) fn last_uses(&self) -> HashMap<Value, usize> {
         let uses = self.ops.iter().enumerate().flat_map(|(index, n)| n.touched().map(move |v| (v, index)));
         let outliving = self.kept().chain(self.persistent()).map(|v| (v, self.ops.len()));
@@ -251,7 +251,8 @@ impl Node {
 /// with have run.
 fn schedule(recording: &Recording, needed: &[bool], mutating: &[usize]) -> Vec<Node> {
     let is_pure = |&i: &usize| needed[i] && recording.nodes[i].op.mutates().is_empty();
-    // Position p stands for "after the p-th pure operator"; ties keep the recorded order.
+    // Position p stands for "after the p-th pure operator". That operator comes first there and then the
+    // updates as recorded: the order is made in this way and sorted by a stable sort.
     let mut order: Vec<(usize, usize)> = (1..).zip((0..needed.len()).filter(is_pure)).collect();
     let mut ready: BTreeMap<Value, usize> = BTreeMap::new();
     let mut last_read: BTreeMap<Value, usize> = BTreeMap::new();

@@ -222,7 +222,8 @@ struct Group {
     bytes: u64,
     first: usize,
     last: usize,
-    /// Nothing else may use the buffer of a persistent value: any role but that of results.
+    /// A transient group shares its buffer with others at other times. One of any other role lives all the
+    /// step, so that it has its buffer for itself.
     role: BufferRole,
 }
 
@@ -239,9 +240,14 @@ struct Groups<'a> {
 
 impl<'a> Groups<'a> {
     fn new(packing: &'a Packing<'a>) -> Self {
-        let (all, values, by_value) = Default::default();
-        let (arenas, last_use) = (vec![None; packing.arenas.len()], packing.tape.last_uses());
-        let mut groups = Groups { packing, all, values, by_value, arenas, last_use };
+        let mut groups = Groups {
+            packing,
+            all: Vec::new(),
+            values: Vec::new(),
+            by_value: BTreeMap::new(),
+            arenas: vec![None; packing.arenas.len()],
+            last_use: packing.tape.last_uses(),
+        };
         for value in packing.tape.persistent() {
             groups.settle(value, 0, BufferRole::of(&packing.tape.info(value).source));
         }

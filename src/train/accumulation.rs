@@ -4,12 +4,12 @@ use super::Optimizer;
 use crate::error::Result;
 use crate::graph::{Graph, Init, StateKind, Value};
 
-/// Takes the mean gradient of several batches: `sum of dw / batches`.
+/// Takes the mean gradient of several batches, `sum of dw / batches`, or the gradient as it is of one.
 #[derive(Debug)]
 pub(super) struct GradientSum<'a> {
     pub batches: usize,
-    /// What the last of the batches gives the mean of all to, before the sum starts again; the gradients of
-    /// the others are only added to those before.
+    /// For the last of the batches, what takes the mean of all, after which the sum starts again. None for the
+    /// others, whose gradients are only added up.
     pub optimizer: Option<&'a dyn Optimizer>,
 }
 

@@ -93,7 +93,6 @@ pub use crate::dtype::StoredType;
 pub use crate::nn::{Constraint, Penalty};
 pub use callbacks::{Callback, CallbackState, Run};
 #[cfg(feature = "checkpoints")]
-#[cfg_attr(docsrs, doc(cfg(feature = "checkpoints")))]
 pub use checkpoint::{LoadOptions, LoadReport, SkippedTensor};
 pub use clip::{Clip, Clipped};
 pub use groups::update_groups;

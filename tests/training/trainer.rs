@@ -471,6 +471,21 @@ fn layers_frozen_between_two_exchanges_of_averages_keep_what_they_were_trained_t
         let between = weights(&trainer);
         assert!(trainer.freeze(["dense", "dense_1"]).is_err());
         assert_eq!(weights(&trainer), between);
+        // Averages that were trained on, and weights that were put in, are the model's own.
+        trainer.freeze(["dense"]).unwrap();
+        trainer.fit(&data, Fit::epochs(1)).unwrap();
+        trainer.swap_averages().unwrap();
+        trainer.fit(&data, Fit::epochs(1)).unwrap();
+        let trained = weights(&trainer);
+        trainer.unfreeze(["dense"]).unwrap();
+        assert_eq!(weights(&trainer), trained);
+        trainer.fit(&data, Fit::epochs(1)).unwrap();
+        trainer.swap_averages().unwrap();
+        let given = trainer.weights_snapshot().unwrap();
+        let restored = weights(&trainer);
+        trainer.restore_weights(&given).unwrap();
+        trainer.freeze(["dense"]).unwrap();
+        assert_eq!(weights(&trainer), restored);
     }
 }
 

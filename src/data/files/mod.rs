@@ -3,7 +3,6 @@
 mod archive;
 mod cifar;
 #[cfg(feature = "download")]
-#[cfg_attr(docsrs, doc(cfg(feature = "download")))]
 pub mod download;
 mod idx;
 #[cfg(feature = "images")]
@@ -21,7 +20,6 @@ pub use cifar::{
 };
 pub use idx::{IdxArray, read_idx};
 #[cfg(feature = "images")]
-#[cfg_attr(docsrs, doc(cfg(feature = "images")))]
 pub use image_folder::{ImageChannels, ImageOptions, image_folder};
 pub use imdb::{IMDB_CLASSES, imdb};
 pub use mnist::{FASHION_MNIST_CLASSES, fashion_mnist, mnist};

@@ -73,7 +73,7 @@ pub(super) fn shared_buffers(
         buffers.insert(own.buffer, theirs.buffer.clone());
     }
     let shared: HashMap<Value, Shared<'_>> = shared_values(context, links)?.into_iter().collect();
-    // Whose buffer the first value in each of this session's has; the others have to agree.
+    // For each buffer of this session, the foreign one, if any, that its first value lies in: all must agree.
     let mut from: HashMap<usize, Option<&wgpu::Buffer>> = HashMap::new();
     for value in tape.persistent() {
         let (Some(own), theirs) = (plan.value(value), shared.get(&value)) else { continue };

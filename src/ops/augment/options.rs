@@ -142,14 +142,12 @@ impl AffineOptions {
 
     /// Refuses what does not fit images of this size.
     pub(crate) fn check(&self, image: [usize; 2]) -> Result<()> {
-        if image.iter().any(|&side| side > MAX_SIDE) {
-            let expected = "an image has at most 2^24 rows and columns";
-            return Err(Error::argument("image", format!("{image:?}"), expected));
-        }
-        if (0..2).any(|axis| self.shift[axis] > image[axis]) {
-            let value = format!("{:?} for images of {image:?}", self.shift);
-            return Err(Error::argument("shift", value, "an image moves by its own size at most"));
-        }
+        let (fits, expected) =
+            (image.into_iter().all(|side| side <= MAX_SIDE), "at most 2^24 rows and columns");
+        Error::expect(fits, "image", format!("{image:?}"), expected)?;
+        let fits = (0..2).all(|axis| self.shift[axis] <= image[axis]);
+        let value = format!("{:?} for images of {image:?}", self.shift);
+        Error::expect(fits, "shift", value, "an image moves by its own size at most")?;
         let (outside, _) = self.fill.parameters();
         Setting::new("fill", outside, outside.is_finite(), "a fill value is finite").check()?;
         if let Some((size, padding)) = self.crop {
@@ -169,12 +167,8 @@ impl AffineOptions {
 
 /// Refuses a crop that is empty or larger than the padded image.
 pub(crate) fn check_crop(image: [usize; 2], size: [usize; 2], padding: usize) -> Result<()> {
-    if size.contains(&0) {
-        return Err(Error::argument("size", format!("{size:?}"), "a crop has at least one pixel"));
-    }
-    if padding > MAX_SIDE {
-        return Err(Error::argument("padding", padding, "padding is at most 2^24 pixels"));
-    }
+    Error::expect(!size.contains(&0), "size", format!("{size:?}"), "a crop has at least one pixel")?;
+    Error::expect(padding <= MAX_SIDE, "padding", padding, "padding is at most 2^24 pixels")?;
     for (axis, (extent, input)) in ["height", "width"].into_iter().zip(size.into_iter().zip(image)) {
         let padded = input + 2 * padding;
         if extent > padded {

@@ -24,7 +24,7 @@ crate::params! {
 fn layout(product: Product, g: &Geometry) -> ([[usize; 2]; 3], [[usize; 3]; 3]) {
     let (t, k, p, x) = (g.taps(), g.patch(), g.positions(), g.pixels());
     let (window, image, result) = ([g.h.kernel, g.w.kernel], [g.h.input, g.w.input], g.outputs());
-    // By group, by channel of it and by sample, or of a filter by tap.
+    // From one group to the next, from one channel to the next, and from one sample, or one tap, to the next.
     let images = [g.c * x, x, g.groups * g.c * x];
     let results = [g.o * p, p, g.groups * g.o * p];
     let filters = [g.o * k, k, t];

@@ -44,9 +44,7 @@ struct Conv {
 
 /// Refuses groups that do not divide the channels.
 fn check_groups<const N: usize>(groups: usize, channels: [(&'static str, usize); N]) -> Result<()> {
-    if groups == 0 {
-        return Err(Error::argument("groups", 0, "at least 1"));
-    }
+    Error::expect(groups > 0, "groups", 0, "at least 1")?;
     match channels.into_iter().find(|(_, count)| !count.is_multiple_of(groups)) {
         None => Ok(()),
         Some((argument, count)) => {

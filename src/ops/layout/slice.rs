@@ -94,9 +94,8 @@ impl Op for Pad {
 
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
         let whole = self.value >= 0.0 && self.value.fract() == 0.0 && self.value < 2f32.powi(32);
-        if inputs[0].dtype == DType::U32 && !whole {
-            return Err(Error::argument("value", self.value, "u32 is padded with a u32"));
-        }
+        let fits = inputs[0].dtype == DType::F32 || whole;
+        Error::expect(fits, "value", self.value, "u32 is padded with a u32")?;
         Ok(vec![TensorType { shape: self.output, ..inputs[0] }])
     }
 
@@ -170,11 +169,13 @@ impl Op for Concat {
     }
 
     fn backward(&self, cx: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
-        let extent = |&input: &Value| cx.graph.shape_of(input).dims()[self.0];
-        Some(cx.needed(|i| {
-            let start = cx.inputs[..i].iter().map(extent).sum::<usize>();
-            cx.graph.slice_axis(cx.grad(), self.0 as isize, start..start + extent(&cx.inputs[i]))
-        }))
+        let ends = cx.inputs.iter().scan(0, |end, &input| {
+            *end += cx.graph.shape_of(input).dims()[self.0];
+            Some(*end)
+        });
+        let ends: Vec<usize> = ends.collect();
+        let start = |i: usize| if i == 0 { 0 } else { ends[i - 1] };
+        Some(cx.needed(|i| cx.graph.slice_axis(cx.grad(), self.0 as isize, start(i)..ends[i])))
     }
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {

@@ -82,10 +82,8 @@ impl Kind {
         };
         let space = space.iter().product();
         let sections = if let Kind::Group(groups) = self { groups } else { channels };
-        if sections == 0 || !channels.is_multiple_of(sections) {
-            let value = format!("{sections} for shape {x}");
-            return Err(Error::argument("groups", value, "groups must divide the channels, axis 1"));
-        }
+        let (fits, value) = (channels % sections.max(1) == 0, format!("{sections} for shape {x}"));
+        Error::expect(fits && sections > 0, "groups", value, "groups must divide the channels, axis 1")?;
         let batch = matches!(self, Kind::Batch | Kind::Inference);
         Ok(Geometry { batch, samples, sections, width: channels / sections, space })
     }

@@ -36,7 +36,7 @@ pub(super) static FAMILY: Family = Family {
     shaders: &[&SHADER],
 };
 
-/// The dimensions of a batch of sequences.
+/// The rank of a batch of sequences, in the words of an error.
 const SEQUENCES: &str = "3 (batch, channels, length)";
 
 /// The type of a pooling's result.

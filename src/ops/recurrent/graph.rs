@@ -170,9 +170,7 @@ impl Graph {
             same_shape(what, found.shape, wanted.shape)?;
             expect_dtype(what, found, wanted.dtype)?;
         }
-        if options.truncate == Some(0) {
-            return Err(Error::argument("truncate", 0, "at least 1 step"));
-        }
+        Error::expect(options.truncate != Some(0), "truncate", 0, "at least 1 step")?;
         // A step of no time has no last state.
         debug_assert!(time > 0, "shapes without elements are refused where they are declared");
         Ok(extents)

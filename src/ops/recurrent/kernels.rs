@@ -214,7 +214,7 @@ impl Calls<'_> {
             lengths_at: small.at(Part::Lengths),
             last_at: small.at(Part::Last),
         };
-        // Shaders know a function by its place among `CellActivation::ALL`.
+        // Shaders know a function by its place in the declaration of `CellActivation`.
         let mut call = KernelCall::new(self.form.shader, entry)
             .constant("WIDTH", width as f64)
             .constant("STAGED", (width * self.staged * rows / 4) as f64)

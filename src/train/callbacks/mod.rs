@@ -12,15 +12,12 @@ mod reduce_on_plateau;
 mod run;
 
 #[cfg(feature = "checkpoints")]
-#[cfg_attr(docsrs, doc(cfg(feature = "checkpoints")))]
 pub use checkpoint::ModelCheckpoint;
 #[cfg(feature = "data")]
-#[cfg_attr(docsrs, doc(cfg(feature = "data")))]
 pub use csv_log::CsvLog;
 pub use early_stopping::EarlyStopping;
 pub use monitor::{Direction, Monitor};
 #[cfg(feature = "progress")]
-#[cfg_attr(docsrs, doc(cfg(feature = "progress")))]
 pub use progress::Progress;
 pub use reduce_on_plateau::ReduceOnPlateau;
 pub use run::Run;

@@ -96,7 +96,6 @@ impl Run<'_> {
 
     /// Writes a checkpoint when all callbacks have been called, so that it holds what they remember.
     #[cfg(feature = "checkpoints")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "checkpoints")))]
     pub fn write_checkpoint(&mut self, path: impl AsRef<Path>) {
         self.requests.checkpoints.push(path.as_ref().to_owned());
     }

@@ -25,10 +25,8 @@ fn levels(thresholds: usize) -> usize {
 
 /// How many positives and negatives of each class there are, and score above each threshold.
 pub(super) fn roc_counts(judged: Judged<'_>, average: Average, thresholds: usize) -> Result<Value> {
-    if thresholds < 3 {
-        let expected = "0, 1 and at least one between them are needed";
-        return Err(Error::argument("thresholds", thresholds, expected));
-    }
+    let expected = "0, 1 and at least one between them are needed";
+    Error::expect(thresholds >= 3, "thresholds", thresholds, expected)?;
     let steps = levels(thresholds);
     let inner: Vec<f32> = (1..steps).map(|i| (i as f64 / steps as f64) as f32).collect();
     Classified::new(judged)?.above(&inner, average)
@@ -82,10 +80,8 @@ fn counts_from_the_top(scores: &[f32], labels: &[u32]) -> Result<Vec<(f32, [u64;
         (ties[0].0, counts)
     });
     let points = ties.collect();
-    if counts.contains(&0) {
-        let value = format!("{} positives and {} negatives", counts[1], counts[0]);
-        return Err(Error::argument("labels", value, "at least one of each is needed"));
-    }
+    let value = format!("{} positives and {} negatives", counts[1], counts[0]);
+    Error::expect(!counts.contains(&0), "labels", value, "at least one of each is needed")?;
     Ok(points)
 }
 

@@ -10,9 +10,10 @@ impl Trainer {
     ///
     /// Layers that are frozen in between go back to the weights they were trained to, as if they had been
     /// frozen before: a frozen layer has no average. Where layers are unfrozen in between, the optimiser starts
-    /// anew and all of its averages with it, so that the model has its trained weights again. A checkpoint that
-    /// is written in between holds weights and averages as they are then: after it is loaded, the next call
-    /// comes before any freezing.
+    /// anew and all of its averages with it, so that the model has its trained weights again. Where the model was
+    /// trained on, or weights were loaded, what it has by then are its weights, and freezing exchanges nothing. A
+    /// checkpoint that is written in between holds weights and averages as they are then: after it is loaded,
+    /// the next call comes before any freezing.
     ///
     /// ```
     /// use retape::prelude::*;

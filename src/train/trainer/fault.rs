@@ -89,11 +89,12 @@ impl Training<'_, '_> {
 impl Trainer {
     /// Copies of what training steps have that the first one does not.
     fn snapshots_of_others(&self) -> Result<Vec<(Variant, Snapshot)>> {
-        let others = self.training.iter().enumerate().skip(1);
-        let copy = |(index, (variant, step)): (usize, &(Variant, Step))| {
-            Ok((*variant, step.session.snapshot_of(&self.own_values(index))?))
+        let others = (1..self.training.len()).map(|index| (index, self.own_values(index)));
+        let copy = |(index, own): (usize, Vec<Value>)| {
+            let (variant, step) = &self.training[index];
+            Ok((*variant, step.session.snapshot_of(&own)?))
         };
-        others.map(copy).collect()
+        others.filter(|(_, own)| !own.is_empty()).map(copy).collect()
     }
 
     /// Puts the copies back; what a step has that was not there yet starts again.

@@ -89,7 +89,6 @@ impl<'a> Fit<'a> {
         resident_bytes: u64 => resident_bytes;
         /// Whether a bar shows how training goes, if standard error is a terminal; it does by default.
         #[cfg(feature = "progress")]
-        #[cfg_attr(docsrs, doc(cfg(feature = "progress")))]
         progress: bool => progress;
     }
 
@@ -159,7 +158,6 @@ impl<'a> Fit<'a> {
     /// [`Error::NotACheckpoint`], [`Error::CheckpointVersion`]. Which layers are frozen and which weights
     /// are pruned, the checkpoint says. For other data, [`Trainer::load_checkpoint`] is the place.
     #[cfg(feature = "checkpoints")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "checkpoints")))]
     pub fn resume(mut self, checkpoint: impl AsRef<Path>) -> Self {
         self.resume = Some(checkpoint.as_ref().to_owned());
         self
@@ -322,13 +320,10 @@ impl Trainer {
 /// The samples to train on, and those set aside.
 fn split<'a>(samples: &'a Samples<'_>, fraction: Option<f64>) -> Result<(Samples<'a>, Option<Samples<'a>>)> {
     let Some(fraction) = fraction else { return Ok((samples.slice(0..samples.len()), None)) };
-    if !(fraction > 0.0 && fraction < 1.0) {
-        return Err(Error::argument("validation_split", fraction, "it must be between 0 and 1"));
-    }
+    let fits = fraction > 0.0 && fraction < 1.0;
+    Error::expect(fits, "validation_split", fraction, "it must be between 0 and 1")?;
     let count = samples.len();
-    if count < 2 {
-        return Err(Error::argument("number of samples", count, "a split needs at least two"));
-    }
+    Error::expect(count >= 2, "number of samples", count, "a split needs at least two")?;
     let held_out = ((count as f64 * fraction).round() as usize).clamp(1, count - 1);
     let first = count - held_out;
     Ok((samples.slice(0..first), Some(samples.slice(first..count))))

@@ -70,28 +70,27 @@ impl Trainer {
         if self.recipe.frozen == frozen {
             return Ok(());
         }
-        // Averages go with their layers: what was trained must be in the weights by then.
+        // A layer that is frozen loses its average: by then, what was trained must be in the weights.
         let swapped = self.swapped;
         if swapped {
             self.exchange_averages()?;
         }
         let before = std::mem::replace(&mut self.recipe.frozen, frozen);
-        let recorded = self.record_again();
+        let mut recorded = self.record_again();
         if recorded.is_err() {
             self.recipe.frozen = before;
         } else if !before.is_subset(&self.recipe.frozen) {
             // The optimiser's states begin anew.
             self.optimizer_updates = 0;
-            self.session_mut().reset(|_, kind| kind.is_of_optimizer())?;
+            recorded = self.session_mut().reset(|_, kind| kind.is_of_optimizer());
         }
-        if swapped {
-            self.exchange_averages()?;
-        }
-        recorded
+        let exchanged = if swapped { self.exchange_averages() } else { Ok(()) };
+        recorded.and(exchanged)
     }
 
     /// Sets what is pruned to zero again, where weights were put in from elsewhere; averages too.
     pub(crate) fn hold_to_masks(&mut self) -> Result<()> {
+        self.swapped = false;
         for (mask, of) in self.states_of_weights(Role::Mask) {
             let mask = self.session().read_f64(mask)?;
             if !mask.contains(&0.0) {

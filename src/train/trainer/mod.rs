@@ -77,7 +77,7 @@ pub struct Trainer {
     /// The training steps; the first one is for whole batches and owns the parameters. Of the others, the
     /// one used last is last.
     training: Vec<(Variant, Step)>,
-    /// Those of evaluation and prediction.
+    /// The steps of evaluation and of prediction, once they are needed.
     beside: [Option<Step>; 2],
     /// Of the guard against NaN: a tape for each training step with something of its own, and its norm.
     health: Option<Vec<(Session, Value)>>,
@@ -87,7 +87,7 @@ pub struct Trainer {
     updates: u32,
     /// Those since the optimiser's states began: what its formulas count.
     optimizer_updates: u32,
-    /// Whether the averages of weights are in place of the weights, and those in place of the averages.
+    /// Whether weights and averages are exchanged, and neither has changed since.
     swapped: bool,
     /// How far the last `fit` went.
     journey: Journey,
@@ -250,6 +250,7 @@ impl Trainer {
     /// Adds a training step to a chain. Its batch is loaded.
     fn train(&mut self, index: usize, chain: &mut Chain) -> Result<()> {
         self.set_scalars(index);
+        self.swapped = false;
         let (variant, step) = &mut self.training[index];
         chain.step(&mut step.session)?;
         self.steps += 1;

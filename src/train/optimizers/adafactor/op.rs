@@ -257,7 +257,8 @@ impl Update {
         let parts = cx.scratch(8 * (PARTS * parameters.len()) as u64);
         let table = Slot::Input(self.classes() * self.parameters.len());
         let phases: &[Phase] = if self.factored { &FACTORED } else { &WHOLE };
-        // By the numbers of their bindings in the shader.
+        // By the numbers of their bindings in the shader: the table, w, r or v, c, both kinds of factors, the
+        // parts and dw. The kernels of whole moments bind no c and no factors: any slot stands for them.
         let operands: [Slot; 8] = if self.factored {
             let mut lines = |lines: fn(&Matrices) -> usize| {
                 let elements = parameters.iter().map(|m| lines(m).next_multiple_of(alignment));
