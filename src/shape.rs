@@ -85,6 +85,7 @@ impl Shape {
     }
 
     /// The same shape with one dimension replaced.
+    #[must_use]
     pub fn with_dim(mut self, axis: usize, size: usize) -> Self {
         self.dims[axis] = size;
         self

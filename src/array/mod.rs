@@ -42,12 +42,13 @@ impl Array {
     /// threads; each element is computed alone, so the result does not depend on how many.
     pub fn from_fn(shape: impl Into<Shape>, f: impl Fn(usize) -> f64 + Sync) -> Self {
         let shape = shape.into();
-        let n = shape.numel();
-        let data = if n >= PARALLEL {
-            (0..n).into_par_iter().with_min_len(PARALLEL / 4).map(&f).collect()
+        let mut data = vec![0.0; shape.numel()];
+        let write = |first: usize, part: &mut [f64]| (first..).zip(part).for_each(|(i, x)| *x = f(i));
+        if data.len() < PARALLEL {
+            write(0, &mut data)
         } else {
-            (0..n).map(f).collect()
-        };
+            write_parts(&mut data, &write)
+        }
         Array { shape, data }
     }
 
@@ -55,6 +56,13 @@ impl Array {
     pub fn map(&self, f: impl Fn(f64) -> f64 + Sync) -> Array {
         Array::from_fn(self.shape, |i| f(self.data[i]))
     }
+}
+
+/// Has several threads write the parts of an array, each with the flat index of its first element. The closure is
+/// dynamic so that the compiler makes the code of the threads once.
+fn write_parts(data: &mut [f64], write: &(dyn Fn(usize, &mut [f64]) + Sync)) {
+    const PART: usize = PARALLEL / 4;
+    data.par_chunks_mut(PART).enumerate().for_each(|(number, part)| write(number * PART, part));
 }
 
 /// Walks the coordinates of a shape in row-major order, giving flat offsets under other strides.

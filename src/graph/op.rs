@@ -1,3 +1,4 @@
+use std::any::Any;
 use std::fmt;
 use std::ops::Range;
 
@@ -9,7 +10,7 @@ use crate::shape::TensorType;
 
 /// An operator: everything the engine needs to know about it.
 #[expect(unused_variables, reason = "what an operator says of itself by default needs no arguments")]
-pub trait Op: fmt::Debug + Send + Sync + 'static {
+pub trait Op: Any + fmt::Debug + Send + Sync {
     /// Its name in listings and errors.
     fn name(&self) -> &'static str;
 

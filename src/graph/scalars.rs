@@ -51,12 +51,6 @@ impl Graph {
         data.scalars.push(ScalarInfo { name, dtype, initial, is_rate, of_step, retired });
         Scalar(data.scalars.len() as u32 - 1)
     }
-
-    /// Leaves the scalars that training steps recorded so far declared to their tapes: the next one has its
-    /// own.
-    pub(crate) fn retire_scalars(&self) {
-        self.data.borrow_mut().scalars.iter_mut().for_each(|scalar| scalar.retired |= scalar.of_step);
-    }
 }
 
 impl Recording {

@@ -50,6 +50,7 @@ impl From<Slot> for Bind {
 
 /// One dispatch of a kernel, as an operator lowers to it.
 #[derive(Clone, Debug)]
+#[must_use]
 pub struct KernelCall {
     pub(crate) shader: &'static Shader,
     pub(crate) entry: &'static str,

@@ -295,7 +295,7 @@ one_input! {
     RandomZoom, "random_zoom", |layer, cx, x| affine(cx, x, &layer.0);
 
     RandomAffine, "random_affine", |layer, cx, x| {
-        Error::expect(!layer.0.has_crop(), "options", "a crop", "a layer that crops is RandomCrop")?;
+        Error::expect(layer.0.crop.is_none(), "options", "a crop", "a layer that crops is RandomCrop")?;
         affine(cx, x, &layer.0)
     };
 

@@ -144,7 +144,7 @@ impl Graph {
         Ok(())
     }
 
-    /// Applies a constraint to a parameter or a state once in every replay: the operator that
+    /// Applies a constraint to an f32 parameter or state of any shape once in every replay: the operator that
     /// [`constrain`](Graph::constrain) adds to training steps, for a step that is recorded by hand. As
     /// with [`assign`](Graph::assign), everything else in the step reads the old contents.
     ///
@@ -158,7 +158,7 @@ impl Graph {
         self.composed(NAME, || self.apply_shared(op, &[parameter])).map(|_| ())
     }
 
-    /// Multiplies a parameter or a state with a mask once in every replay, as
+    /// Multiplies an f32 parameter or state with a mask of its shape once in every replay, as
     /// [`apply_constraint`](Graph::apply_constraint) applies a constraint.
     ///
     /// # Errors

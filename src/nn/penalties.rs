@@ -70,6 +70,7 @@ impl Penalty {
     }
 }
 
+/// # Penalties
 impl Graph {
     /// Records a penalty of an f32 value, such as a parameter or the output of a layer, and notes it
     /// among the [`penalties`](Graph::penalties). One whose factors are 0 records nothing.

@@ -25,6 +25,7 @@ pub enum Gradient {
 
 /// One row of the operator table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct OperatorInfo {
     /// The name in listings.
     pub name: &'static str,

@@ -181,8 +181,8 @@ impl Graph {
         self.matmul_with(a, b, false, false)
     }
 
-    /// [`matmul`](Graph::matmul) with either side's last two axes swapped first: `a` is `[.., k, m]` with
-    /// `transpose_a`, and `b` is `[.., n, k]` with `transpose_b`.
+    /// [`matmul`](Graph::matmul) with either side's last two axes swapped first: f32 `a` is `[.., k, m]`
+    /// with `transpose_a`, f32 `b` is `[.., n, k]` with `transpose_b`, and the product `[.., m, n]`.
     ///
     /// # Errors
     /// As [`matmul`](Graph::matmul).

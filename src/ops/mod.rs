@@ -99,6 +99,13 @@ static FAMILIES: &[&Family] = &[
     &augment::FAMILY,
 ];
 
+/// Whether an operator is one of this module's that make probabilities.
+pub(crate) fn makes_probabilities(op: &dyn Op) -> bool {
+    let op: &dyn std::any::Any = op;
+    op.downcast_ref().is_some_and(softmax::Softmax::is_softmax)
+        || op.downcast_ref().is_some_and(unary::UnaryOp::is_sigmoid)
+}
+
 /// Every operator of this module: what can appear in a listing of a tape besides updates of optimisers and
 /// operators of the program's own. [`operators`](crate::operators) has those of optimisers too.
 pub fn operators() -> Vec<OperatorInfo> {

@@ -228,7 +228,7 @@ impl Graph {
     }
 
     /// [`dropout`](Graph::dropout) of whole channels (Tompson et al., CVPR 2015): one draw for each
-    /// sample and channel of `x`, `[n, c, ...]` with at least three dimensions.
+    /// sample and channel of `x`, f32 `[n, c, ...]` with at least three dimensions.
     ///
     /// # Errors
     /// As [`dropout`](Graph::dropout); [`Error::Rank`] for fewer dimensions.

@@ -156,7 +156,7 @@ enum Kind {
 
 /// `y = exp(x) / sum(exp(x))` along an axis, or its logarithm.
 #[derive(Clone, Copy, Debug)]
-struct Softmax {
+pub(super) struct Softmax {
     kind: Kind,
     axis: usize,
 }
@@ -166,6 +166,10 @@ struct Softmax {
 struct SoftmaxGrad(Softmax);
 
 impl Softmax {
+    pub fn is_softmax(&self) -> bool {
+        matches!(self.kind, Kind::Softmax)
+    }
+
     fn rows(&self, x: Shape) -> Rows {
         Rows::new(x, self.axis)
     }

@@ -320,16 +320,11 @@ impl Unary {
             AtLeast(ulps, least) => (ulps * EPS * result.abs()).max(least),
         }
     }
-
-    /// The error allowed to the f32 derivative, for `dy` = 1.
-    fn derivative_bound(self, v: f64, result: f64) -> f64 {
-        4.0 * EPS * result.abs() + self.derivative_terms(v) * v.abs().min(1.0).max(result.abs()) + FLUSH
-    }
 }
 
 /// `y = f(x)`.
 #[derive(Clone, Copy, Debug)]
-struct UnaryOp {
+pub(super) struct UnaryOp {
     kind: Unary,
     p: [f32; 2],
 }
@@ -339,6 +334,10 @@ struct UnaryOp {
 struct UnaryGrad(UnaryOp);
 
 impl UnaryOp {
+    pub fn is_sigmoid(&self) -> bool {
+        self.kind == Unary::Sigmoid
+    }
+
     fn wide(&self) -> [f64; 2] {
         self.p.map(f64::from)
     }
@@ -432,7 +431,8 @@ impl Op for UnaryGrad {
         let pairs = cx.inputs[0].data.iter().zip(&cx.inputs[1].data);
         let bound = |(&v, &dy): (&f64, &f64)| {
             let slope = kind.derivative(v, p);
-            let bound = kind.derivative_bound(v, slope) + EPS * slope.abs();
+            let terms = kind.derivative_terms(v) * v.abs().min(1.0).max(slope.abs());
+            let bound = 4.0 * EPS * slope.abs() + terms + FLUSH + EPS * slope.abs();
             widen(bound, slope, kind.derivative(flush(v), p)) * dy.abs() + FLUSH
         };
         vec![pairs.map(bound).collect()]

@@ -131,6 +131,7 @@ impl Tape {
     }
 
     /// Keeps every parameter's gradient readable after each replay.
+    #[must_use]
     pub fn keep_gradients(mut self) -> Tape {
         self.kept.extend(self.gradients.values());
         self

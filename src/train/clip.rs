@@ -59,8 +59,9 @@ fn by_norm(graph: &Graph, gradients: &[Value], norm: Value, limit: f32) -> Resul
     gradients.iter().map(|&gradient| graph.clip_by_norm(gradient, norm, limit)).collect()
 }
 
+/// # Clipping of gradients
 impl Graph {
-    /// The gradients limited as `clip` says, in their order: for a step that is recorded by hand. A
+    /// The gradients, f32 of any shape, limited as `clip` says, in their order: for a step that is recorded by hand. A
     /// [`training_step`](Graph::training_step) takes an optimiser with [`Optimizer::clip`] instead.
     ///
     /// By the global norm, this takes one kernel for each gradient's squares, one for the norm and one

@@ -33,6 +33,7 @@ impl<'a> ParameterGroup<'a> {
     }
 }
 
+/// # Training steps
 impl Graph {
     /// The tape of a training step: the losses, their gradients with respect to every trainable
     /// parameter they depend on, and the optimiser's updates. Several losses are added up, such as a
@@ -86,7 +87,8 @@ impl Graph {
         let context = Context { phase: Phase::Update, at, ..Context::default() };
         self.noted(|data| data.gradient_norm.take());
         self.take_averages();
-        self.retire_scalars();
+        // What training steps declared so far is left to their tapes.
+        self.noted(|data| data.scalars.iter_mut().for_each(|scalar| scalar.retired |= scalar.of_step));
         for (group, gradients) in groups.iter().zip(&found) {
             self.recording_as(context, || group.optimizer.record(self, gradients))?;
         }
@@ -115,15 +117,11 @@ impl Graph {
             if !self.recording().values[parameter.index()].source.is_trained() {
                 return Err(Error::NotWritable { name, reason: "only trained parameters are moved" });
             }
-            if !named.insert(parameter) {
-                return Err(Error::argument("parameters", format!("`{name}`"), "it is in two groups"));
-            }
+            Error::expect(named.insert(parameter), "parameters", format!("`{name}`"), "it is in two groups")?;
         }
         let rests = groups.iter().filter(|group| group.parameters.is_none()).count();
-        if rests > 1 {
-            let expected = "all groups but one name theirs";
-            return Err(Error::argument("parameters", format!("{rests} groups of all others"), expected));
-        }
+        let expected = "all groups but one name theirs";
+        Error::expect(rests <= 1, "parameters", format!("{rests} groups of all others"), expected)?;
         let rest = || self.parameters().into_iter().filter(|p| !named.contains(p)).collect();
         let wrt: Vec<Vec<Value>> =
             groups.iter().map(|group| group.parameters.clone().unwrap_or_else(rest)).collect();

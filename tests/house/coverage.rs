@@ -115,7 +115,7 @@ fn ties_share_the_gradient() {
 fn the_documentation_lists_every_operator() {
     let recordable = operators().into_iter().filter(|o| !o.name.ends_with("_grad"));
     let mut table = String::from("| operator | forward | backward | dtypes |\n|---|---|---|---|\n");
-    for OperatorInfo { name, gradient, dtypes } in recordable {
+    for OperatorInfo { name, gradient, dtypes, .. } in recordable {
         let backward = match gradient {
             Gradient::Yes => "yes",
             Gradient::Zero => "zero",

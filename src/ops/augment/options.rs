@@ -34,7 +34,7 @@ pub struct AffineOptions {
     pub(super) horizontal: bool,
     pub(super) vertical: bool,
     pub(super) shift: [usize; 2],
-    pub(super) crop: Option<([usize; 2], usize)>,
+    pub(crate) crop: Option<([usize; 2], usize)>,
     pub(super) rotation: Option<[f32; 2]>,
     pub(super) zoom: Option<[f32; 2]>,
     pub(super) fill: FillMode,
@@ -103,11 +103,6 @@ impl AffineOptions {
         self
     }
 
-    /// Whether the result has a size of its own.
-    pub(crate) fn has_crop(&self) -> bool {
-        self.crop.is_some()
-    }
-
     /// Whether every pixel of the result is a pixel of the image.
     pub(super) fn is_whole(&self) -> bool {
         self.rotation.is_none() && self.zoom.is_none()
@@ -142,8 +137,8 @@ impl AffineOptions {
 
     /// Refuses what does not fit images of this size.
     pub(crate) fn check(&self, image: [usize; 2]) -> Result<()> {
-        let (fits, expected) =
-            (image.into_iter().all(|side| side <= MAX_SIDE), "at most 2^24 rows and columns");
+        let fits = image.into_iter().all(|side| side <= MAX_SIDE);
+        let expected = "an image has at most 2^24 rows and columns";
         Error::expect(fits, "image", format!("{image:?}"), expected)?;
         let fits = (0..2).all(|axis| self.shift[axis] <= image[axis]);
         let value = format!("{:?} for images of {image:?}", self.shift);

@@ -16,7 +16,7 @@ impl Graph {
         self.slot_with(parameter, name, Init::Zeros)
     }
 
-    /// [`slot`](Graph::slot) with other contents to begin with.
+    /// [`slot`](Graph::slot), of the same shape, with other contents to begin with.
     ///
     /// # Errors
     /// [`Error::ForeignValue`].

@@ -2,6 +2,7 @@ use super::formulas;
 use super::{Loss, LossFunction, Scores};
 use crate::error::{Error, Result, Setting};
 use crate::graph::{Graph, Source, Value};
+use crate::ops::makes_probabilities;
 use crate::shape::{Shape, TensorType};
 
 /// A cross-entropy with options: what [`Loss::from_probabilities`] and [`Loss::label_smoothing`] make.
@@ -116,9 +117,10 @@ impl CrossEntropy {
 fn check_logits(g: &Graph, output: Value) -> Result<()> {
     let recording = g.recording();
     match recording.values[recording.root(output).index()].source {
-        Source::Op { node, .. } if let by @ ("softmax" | "sigmoid") = recording.nodes[node].op.name() => {
+        Source::Op { node, .. } if makes_probabilities(&*recording.nodes[node].op) => {
             let expected = "this loss takes logits; say `.from_probabilities()`, or leave the activation out";
-            Err(Error::argument("output", format!("the result of {by}"), expected))
+            let value = format!("the result of {}", recording.nodes[node].op.name());
+            Err(Error::argument("output", value, expected))
         }
         _ => Ok(()),
     }

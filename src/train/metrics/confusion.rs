@@ -66,12 +66,6 @@ impl ConfusionMatrix {
         Ok(ConfusionMatrix { classes, counts: counts.to_vec() })
     }
 
-    /// A matrix from what a metric has added up.
-    fn from_sums(sums: &[f64]) -> Self {
-        let counts = sums.iter().map(|count| count.round() as u64).collect();
-        ConfusionMatrix { classes: sums.len().isqrt(), counts }
-    }
-
     /// The number of classes.
     pub fn classes(&self) -> usize {
         self.classes
@@ -237,7 +231,10 @@ impl Score {
     pub fn results(self, sums: &[f64], average: Average) -> Vec<f64> {
         let classes = match sums.len() % 4 {
             2 => sums.as_chunks().0.iter().map(tally_of).collect(),
-            _ => ConfusionMatrix::from_sums(sums).tallies(),
+            _ => {
+                let counts = sums.iter().map(|count| count.round() as u64).collect();
+                ConfusionMatrix { classes: sums.len().isqrt(), counts }.tallies()
+            }
         };
         match average {
             Average::PerClass => self.per_class(&classes),

@@ -100,8 +100,11 @@ impl Trainer {
         let chosen = pruning.choose(&names)?;
         // Recorded anew, the weights are other values of the same names.
         self.record_masks()?;
-        let (weights, masks): (Vec<Value>, Vec<Value>) =
-            chosen.iter().filter_map(|name| self.weight_and_mask(name)).unzip();
+        let weight_and_mask = |name: &String| {
+            let weight = self.session().find(&StateKey::named(name))?;
+            Some((weight, self.session().state_of_kind(StateKind::Mask { of: weight })?))
+        };
+        let (weights, masks): (Vec<Value>, Vec<Value>) = chosen.iter().filter_map(weight_and_mask).unzip();
         let read = |values: &[Value]| -> Result<Vec<Vec<f64>>> {
             values.iter().map(|&value| self.session().read_f64(value)).collect()
         };
@@ -122,12 +125,6 @@ impl Trainer {
     /// As [`Session::read`](crate::Session::read).
     pub fn sparsity(&self) -> Result<Sparsity> {
         self.count_zeros(|_, weight| Some(weight))
-    }
-
-    /// The weight of this name and its mask.
-    fn weight_and_mask(&self, name: &str) -> Option<(Value, Value)> {
-        let weight = self.session().find(&StateKey::named(name))?;
-        Some((weight, self.session().state_of_kind(StateKind::Mask { of: weight })?))
     }
 
     /// The zeros of the weights that may be pruned, or of what else `array` gives for each.

@@ -131,9 +131,7 @@ impl TrainerBuilder {
     #[track_caller]
     pub fn build(self, device: &Device) -> Result<Trainer> {
         for (argument, value) in [("batch_size", self.batch), ("accumulate", self.accumulate)] {
-            if value == 0 {
-                return Err(Error::argument(argument, value, "at least 1"));
-            }
+            Error::expect(value > 0, argument, value, "at least 1")?;
         }
         let missing = |argument| Error::argument(argument, "missing", "a trainer needs one");
         let mut recipe = Recipe {

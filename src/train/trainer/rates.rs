@@ -92,10 +92,8 @@ impl Trainer {
     fn set_rate(&mut self, name: Option<&str>, value: f32) -> Result<()> {
         Setting::not_negative("learning_rate", value).check()?;
         let rate = self.rate_mut(name)?;
-        if rate.schedule.is_some() {
-            let expected = "the schedule gives it; `set_schedule` begins another";
-            return Err(Error::argument("learning_rate", value, expected));
-        }
+        let expected = "the schedule gives it; `set_schedule` begins another";
+        Error::expect(rate.schedule.is_none(), "learning_rate", value, expected)?;
         (rate.base, rate.scale) = (value, 1.0);
         Ok(())
     }

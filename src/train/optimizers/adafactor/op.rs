@@ -2,8 +2,6 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use super::Adafactor;
 use crate::array::Array;
 use crate::dtype::DType;
@@ -323,11 +321,11 @@ impl Update {
         let [epsilon_1, epsilon_2, threshold, one] = numbers([epsilon_1, epsilon_2, clip_threshold, 1.0]);
         let [rho, fresh, _] = step.factors;
         let decayed = |(&w, &dw): (&f64, &f64)| step.decayed(&[N::exact(w), N::exact(dw)]);
-        let (g, kept): (Vec<N>, Vec<N>) = x[0].par_iter().zip(x[x.len() - 1]).map(decayed).unzip();
-        let squares: Vec<N> = g.par_iter().map(|&g| g * g + epsilon_1).collect();
-        let followed = |moments: &[f64], current: &(dyn Fn(usize) -> N + Sync)| -> Vec<N> {
+        let (g, kept): (Vec<N>, Vec<N>) = x[0].iter().zip(x[x.len() - 1]).map(decayed).unzip();
+        let squares: Vec<N> = g.iter().map(|&g| g * g + epsilon_1).collect();
+        let followed = |moments: &[f64], current: &dyn Fn(usize) -> N| -> Vec<N> {
             let new = |(i, &moment)| (one - fresh) * N::exact(moment) + fresh * current(i);
-            moments.par_iter().enumerate().map(new).collect()
+            moments.iter().enumerate().map(new).collect()
         };
         let (u, moments): (Vec<N>, _) = if self.factored {
             let &Matrices { rows, columns, .. } = size;
@@ -344,14 +342,14 @@ impl Update {
                 let row = i / columns;
                 g[i] * down[row] * across[row / rows * columns + i % columns]
             };
-            ((0..g.len()).into_par_iter().map(direction).collect(), vec![r, c])
+            ((0..g.len()).map(direction).collect(), vec![r, c])
         } else {
             let v = followed(x[1], &|i| squares[i]);
-            (g.par_iter().zip(&v).map(|(&g, v)| g / v.sqrt()).collect(), vec![v])
+            (g.iter().zip(&v).map(|(&g, v)| g / v.sqrt()).collect(), vec![v])
         };
         let rms = |x: &[N]| mean(x.iter().map(|&x| x * x)).sqrt();
         let by = epsilon_2.max(rms(&kept)) * rho / one.max(rms(&u) / threshold);
-        let w = kept.par_iter().zip(&u).map(|(&kept, &u)| kept - by * u).collect();
+        let w = kept.iter().zip(&u).map(|(&kept, &u)| kept - by * u).collect();
         [vec![w], moments].concat()
     }
 }
