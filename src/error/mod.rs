@@ -38,6 +38,11 @@ impl Error {
         Error::Unknown { what, name: name.to_string(), known }
     }
 
+    /// Fails with [`Error::ShapeMismatch`] unless two shapes agree in what they have to.
+    pub(crate) fn agree(fits: bool, what: &'static str, left: Shape, right: Shape) -> Result<()> {
+        if fits { Ok(()) } else { Err(Error::shape_mismatch(what, left, right)) }
+    }
+
     /// Fails with [`Error::Argument`] unless the value fits.
     pub(crate) fn expect(
         fits: bool,

@@ -136,12 +136,6 @@ impl StateKind {
             Self::Weight { .. } | Self::Statistic | Self::Own | Self::Carried => (Role::Named, None),
         }
     }
-
-    /// Whether a new beginning of the optimiser clears it.
-    pub(crate) fn is_of_optimizer(self) -> bool {
-        use StateKind::{Average, GradientSum, Own, Slot};
-        matches!(self, Slot { .. } | Average { .. } | GradientSum { .. } | Own)
-    }
 }
 
 /// What a state is called across graphs: two recordings of a program mean the same state by the same key.

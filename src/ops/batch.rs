@@ -241,15 +241,11 @@ impl Op for LoadBatch {
             for ty in [batch, data] {
                 expect_rank(ty.shape, ty.shape.rank() > 0, "at least 1")?;
             }
-            if batch.shape.dims()[1..] != data.shape.dims()[1..] {
-                let what = "the samples of a batch have the shape of those of its data";
-                return Err(Error::shape_mismatch(what, batch.shape, data.shape));
-            }
+            let what = "the samples of a batch have the shape of those of its data";
+            Error::agree(batch.shape.dims()[1..] == data.shape.dims()[1..], what, batch.shape, data.shape)?;
             for (ty, first) in [(batch, batches[0]), (data, columns[0])] {
-                if ty.shape.dims()[0] != first.shape.dims()[0] {
-                    let what = "batches loaded together have as many samples, and so have their data";
-                    return Err(Error::shape_mismatch(what, first.shape, ty.shape));
-                }
+                let what = "batches loaded together have as many samples, and so have their data";
+                Error::agree(ty.shape.dims()[0] == first.shape.dims()[0], what, first.shape, ty.shape)?;
             }
         }
         Ok(Vec::new())

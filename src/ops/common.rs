@@ -62,7 +62,7 @@ pub(super) fn expect_rank(shape: Shape, fits: bool, expected: &'static str) -> R
 
 /// Fails unless two shapes are the same.
 pub(crate) fn same_shape(what: &'static str, left: Shape, right: Shape) -> Result<()> {
-    if left == right { Ok(()) } else { Err(Error::shape_mismatch(what, left, right)) }
+    Error::agree(left == right, what, left, right)
 }
 
 /// An index as the shaders take it. Values past `u32` are refused by the plan's size limits, so

@@ -165,9 +165,7 @@ impl Op for ThresholdCounts {
         expect_rank(scores, scores.rank() >= 2, "at least 2 ([batch, .., classes])")?;
         same_shape("the targets need the shape of the scores", scores, targets)?;
         let [batch, _, classes] = extents(scores);
-        if mask != Shape::from([batch]) {
-            return Err(Error::shape_mismatch("the mask needs a number per sample", scores, mask));
-        }
+        Error::agree(mask == Shape::from([batch]), "the mask needs a number per sample", scores, mask)?;
         expect_rank(thresholds, thresholds.rank() == 1, "1 ([thresholds])")?;
         Ok(vec![TensorType::f32([classes, thresholds.numel() + 1, 2])])
     }

@@ -54,9 +54,7 @@ pub(super) fn targeted_rows(
         DType::U32 => (rows, labels),
         DType::F32 => (shape, soft),
     };
-    if targets.shape != wanted {
-        return Err(Error::shape_mismatch(what, shape, targets.shape));
-    }
+    Error::agree(targets.shape == wanted, what, shape, targets.shape)?;
     Ok(rows)
 }
 

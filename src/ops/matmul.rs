@@ -74,9 +74,7 @@ impl Matmul {
         };
         let (a_lead, m, k) = split(a, self.transpose_a);
         let (b_lead, b_k, n) = split(b, self.transpose_b);
-        if k != b_k {
-            return Err(Error::shape_mismatch("inner dimensions of the product", a, b));
-        }
+        Error::agree(k == b_k, "inner dimensions of the product", a, b)?;
         let counts = [a_lead.iter().product::<usize>(), b_lead.iter().product::<usize>()];
         if !(a_lead == b_lead || a_lead.is_empty() || b_lead.is_empty()) {
             return Err(Error::shape_mismatch("batch dimensions of the product", a, b));

@@ -67,6 +67,7 @@ impl Trainer {
             found.push((value, array));
         }
         found.into_iter().try_for_each(|(value, array)| session.write(value, &array.data))?;
+        self.mark_changed();
         self.hold_to_masks()
     }
 }

@@ -489,6 +489,55 @@ fn layers_frozen_between_two_exchanges_of_averages_keep_what_they_were_trained_t
     }
 }
 
+#[test]
+fn weights_that_are_back_stay_whatever_happened_between_two_exchanges_of_averages() {
+    let data = points(40);
+    let folder = Folder::new();
+    let between: [&dyn Fn(&mut Trainer); 3] = [
+        &|trainer| drop(trainer.prune(&retape::train::pruning::Pruning::global(0.0)).unwrap()),
+        &|trainer| trainer.set_weights(&trainer.weights().unwrap()).unwrap(),
+        &|trainer| {
+            let path = folder.0.join("between.safetensors");
+            trainer.save_checkpoint(&path).unwrap();
+            *trainer =
+                builder(network(), 8).optimizer(Sgd::new(0.5).ema(0.9)).build(trainer.device()).unwrap();
+            trainer.load_checkpoint(&path).unwrap();
+        },
+    ];
+    for happen in between {
+        for freeze in [true, false] {
+            let builder = builder(network(), 8).optimizer(Sgd::new(0.5).ema(0.9));
+            let builder = if freeze { builder } else { builder.freeze(["dense_1"]) };
+            let mut trainer = builder.build(&Device::cpu()).unwrap();
+            trainer.fit(&data, Fit::epochs(3)).unwrap();
+            let own = weights(&trainer);
+            trainer.swap_averages().unwrap();
+            happen(&mut trainer);
+            trainer.swap_averages().unwrap();
+            assert_eq!(weights(&trainer), own);
+            if freeze { trainer.freeze(["dense"]) } else { trainer.unfreeze(["dense_1"]) }.unwrap();
+            assert_eq!(weights(&trainer), own);
+        }
+    }
+}
+
+#[test]
+fn gradients_that_are_summed_up_outlast_unfreezing() {
+    let data = points(16);
+    let build = || builder(network(), 8).optimizer(Sgd::new(0.5)).accumulate(2).freeze(["dense_1"]);
+    let [mut plain, mut thawed] = [build(), build()].map(|b| b.build(&Device::cpu()).unwrap());
+    let halves = [0, 1].map(|half| data.select(&(8 * half..8 * half + 8).collect::<Vec<_>>()));
+    for (trainer, unfreezes) in [(&mut plain, false), (&mut thawed, true)] {
+        trainer.train_on_batch(&halves[0]).unwrap();
+        if unfreezes {
+            trainer.unfreeze(["dense_1"]).unwrap();
+        }
+        trainer.train_on_batch(&halves[1]).unwrap();
+    }
+    assert_eq!(weights(&plain)[..2], weights(&thawed)[..2]);
+    assert_ne!(weights(&plain)[2..], weights(&thawed)[2..]);
+}
+
 /// `x + sqrt(p)` with `p` at 0: a number, whose gradient is none.
 #[derive(Debug)]
 struct Root;

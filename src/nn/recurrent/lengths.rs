@@ -44,9 +44,7 @@ impl Layer for SequenceLengths {
             return Err(Error::Rank { shape, expected: "at least 2 ([batch, time, ..])" });
         };
         crate::ops::expect_dtype("the lengths", found, DType::U32)?;
-        if found.shape.dims() != [batch] {
-            return Err(Error::shape_mismatch("lengths and sequences", found.shape, shape));
-        }
+        Error::agree(found.shape.dims() == [batch], "lengths and sequences", found.shape, shape)?;
         // A value of its own: other readers of the sequence do not see the lengths.
         let sequence = cx.graph().reshape(x, shape)?;
         cx.set_lengths(sequence, lengths);

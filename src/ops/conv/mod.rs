@@ -79,9 +79,7 @@ impl Conv {
         let [h, w] = self.window.over_channels(channels, self.image)?;
         check_groups(groups, [("input channels", channels), ("output channels", filters)])?;
         let geometry = Geometry { n, groups, c: channels / groups, o: filters / groups, h, w };
-        if right != geometry.dims(second) {
-            return Err(Error::shape_mismatch(disagree, inputs[0].shape, inputs[1].shape));
-        }
+        Error::agree(right == geometry.dims(second), disagree, inputs[0].shape, inputs[1].shape)?;
         Ok(geometry)
     }
 

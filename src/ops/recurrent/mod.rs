@@ -80,11 +80,9 @@ impl Extents {
     fn new(cell: Cell, x: Shape, input: Shape, recurrent: Shape) -> Result<Self> {
         let [batch, time, features] = x.extents("3 ([batch, time, features])")?;
         let [hidden, columns] = recurrent.extents("2 ([hidden, gates * hidden])")?;
-        if Some(columns) != hidden.checked_mul(cell.gates()) {
-            let wanted = Shape::from([hidden, hidden.saturating_mul(cell.gates())]);
-            let what = "recurrent weight and gates by hidden units";
-            return Err(Error::shape_mismatch(what, recurrent, wanted));
-        }
+        let wanted = Shape::from([hidden, hidden.saturating_mul(cell.gates())]);
+        let what = "recurrent weight and gates by hidden units";
+        Error::agree(Some(columns) == hidden.checked_mul(cell.gates()), what, recurrent, wanted)?;
         let wanted = Shape::from([features, columns]);
         same_shape("input weight and features by gates", input, wanted)?;
         Ok(Extents { batch, time, hidden })

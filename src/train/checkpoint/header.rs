@@ -37,6 +37,9 @@ pub(crate) struct Header {
     pub updates: u32,
     /// Updates since the optimiser's states began.
     pub optimizer_updates: u32,
+    /// If weights and averages are exchanged, whether the model was trained or given weights since.
+    #[serde(default)]
+    pub swapped: Option<bool>,
     /// The rate of each optimiser.
     pub rates: Vec<SavedRate>,
     /// All other scalars.
@@ -151,6 +154,7 @@ mod tests {
             steps: 17,
             updates: 8,
             optimizer_updates: 3,
+            swapped: Some(true),
             rates: vec![SavedRate { name: "rate".to_owned(), base: f64::from(0.1f32), scale: 0.01, from: 5 }],
             scalars: vec![("noise".to_owned(), 0.1), ("angle".to_owned(), -0.0)],
             masked: vec!["dense.weight".to_owned()],

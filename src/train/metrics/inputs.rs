@@ -52,9 +52,7 @@ impl Judged<'_> {
         if let Some(mask) = self.inputs.mask {
             let found = self.graph.ty(mask)?;
             let wanted = Shape::from([output.shape.dims()[0]]);
-            if found.shape != wanted {
-                return Err(Error::shape_mismatch("the mask needs a number per sample", wanted, found.shape));
-            }
+            Error::agree(found.shape == wanted, "the mask needs a number per sample", wanted, found.shape)?;
             expect_dtype("the mask", found, DType::F32)?;
         }
         Ok(output.shape)

@@ -51,7 +51,11 @@ impl Pruning {
     fn choose(&self, names: &[String]) -> Result<Vec<String>> {
         let Some(layers) = &self.layers else { return Ok(names.to_vec()) };
         if let Some(unknown) = layers.iter().find(|layer| !names.iter().any(|name| is_in(name, layer))) {
-            return Err(Error::unknown("layer with weights to prune", unknown, names));
+            let layer =
+                |name: &String| name.rsplit_once('.').map_or(name.clone(), |(layer, _)| layer.to_owned());
+            let mut known: Vec<String> = names.iter().map(layer).collect();
+            known.dedup();
+            return Err(Error::unknown("layer with weights to prune", unknown, known));
         }
         let wanted = |name: &&String| layers.iter().any(|layer| is_in(name, layer));
         Ok(names.iter().filter(wanted).cloned().collect())

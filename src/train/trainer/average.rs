@@ -11,9 +11,8 @@ impl Trainer {
     /// Layers that are frozen in between go back to the weights they were trained to, as if they had been
     /// frozen before: a frozen layer has no average. Where layers are unfrozen in between, the optimiser starts
     /// anew and all of its averages with it, so that the model has its trained weights again. Where the model was
-    /// trained on, or weights were loaded, what it has by then are its weights, and freezing exchanges nothing. A
-    /// checkpoint that is written in between holds weights and averages as they are then: after it is loaded,
-    /// the next call comes before any freezing.
+    /// trained or given weights in between, by other ways than [`session_mut`](Trainer::session_mut), what it has
+    /// by then are its weights, and freezing exchanges nothing.
     ///
     /// ```
     /// use retape::prelude::*;
@@ -52,8 +51,13 @@ impl Trainer {
             self.session_mut().write_f64(weight, &both[0])?;
             self.session_mut().write_f64(average, &both[1])?;
         }
-        self.swapped = !self.swapped;
+        self.swapped = if self.swapped.is_none() { Some(false) } else { None };
         Ok(())
+    }
+
+    /// Notes that the model has other weights than before.
+    pub(in crate::train) fn mark_changed(&mut self) {
+        self.swapped = self.swapped.map(|_| true);
     }
 
     /// The states of a role that are there for weights, each with its weight.

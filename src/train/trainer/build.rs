@@ -162,7 +162,7 @@ impl TrainerBuilder {
             steps: 0,
             updates: 0,
             optimizer_updates: 0,
-            swapped: false,
+            swapped: None,
             journey: Journey::default(),
         };
         self.schedules.iter().try_for_each(|(_, schedule)| schedule.check())?;

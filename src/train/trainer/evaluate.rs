@@ -201,9 +201,7 @@ impl Recipe {
             if found != expected {
                 return Err(Error::DTypeMismatch { what: what.to_owned(), found, expected });
             }
-            if wide(column.shape) != wide(shape) {
-                return Err(Error::shape_mismatch(what, column.shape, shape));
-            }
+            Error::agree(wide(column.shape) == wide(shape), what, column.shape, shape)?;
         }
         Ok(())
     }

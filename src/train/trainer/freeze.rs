@@ -71,7 +71,7 @@ impl Trainer {
             return Ok(());
         }
         // A layer that is frozen loses its average: by then, what was trained must be in the weights.
-        let swapped = self.swapped;
+        let swapped = self.swapped == Some(false);
         if swapped {
             self.exchange_averages()?;
         }
@@ -80,9 +80,10 @@ impl Trainer {
         if recorded.is_err() {
             self.recipe.frozen = before;
         } else if !before.is_subset(&self.recipe.frozen) {
-            // The optimiser's states begin anew.
+            // The optimiser's states begin anew; gradients that are summed up go on to the next update.
             self.optimizer_updates = 0;
-            recorded = self.session_mut().reset(|_, kind| kind.is_of_optimizer());
+            use StateKind::{Average, Own, Slot};
+            recorded = self.session_mut().reset(|_, kind| matches!(kind, Slot { .. } | Average { .. } | Own));
         }
         let exchanged = if swapped { self.exchange_averages() } else { Ok(()) };
         recorded.and(exchanged)
@@ -90,7 +91,6 @@ impl Trainer {
 
     /// Sets what is pruned to zero again, where weights were put in from elsewhere; averages too.
     pub(crate) fn hold_to_masks(&mut self) -> Result<()> {
-        self.swapped = false;
         for (mask, of) in self.states_of_weights(Role::Mask) {
             let mask = self.session().read_f64(mask)?;
             if !mask.contains(&0.0) {

@@ -87,8 +87,8 @@ pub struct Trainer {
     updates: u32,
     /// Those since the optimiser's states began: what its formulas count.
     optimizer_updates: u32,
-    /// Whether weights and averages are exchanged, and neither has changed since.
-    swapped: bool,
+    /// If weights and averages are exchanged, whether the model was trained or given weights since.
+    swapped: Option<bool>,
     /// How far the last `fit` went.
     journey: Journey,
 }
@@ -171,6 +171,7 @@ impl Trainer {
     /// [`Error::Unknown`] for a snapshot of another trainer.
     pub fn restore_weights(&mut self, snapshot: &Snapshot) -> Result<()> {
         self.session_mut().restore_contents(snapshot)?;
+        self.mark_changed();
         self.hold_to_masks()
     }
 
@@ -250,7 +251,7 @@ impl Trainer {
     /// Adds a training step to a chain. Its batch is loaded.
     fn train(&mut self, index: usize, chain: &mut Chain) -> Result<()> {
         self.set_scalars(index);
-        self.swapped = false;
+        self.mark_changed();
         let (variant, step) = &mut self.training[index];
         chain.step(&mut step.session)?;
         self.steps += 1;

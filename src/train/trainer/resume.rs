@@ -48,6 +48,7 @@ impl Trainer {
     /// As [`Session::load_weights_with`].
     pub fn load_weights_with(&mut self, path: impl AsRef<Path>, options: &LoadOptions) -> Result<LoadReport> {
         let report = self.session_mut().load_weights_with(path, options)?;
+        self.mark_changed();
         self.hold_to_masks().map(|()| report)
     }
 
@@ -103,6 +104,7 @@ impl Trainer {
             steps: self.steps,
             updates: self.updates,
             optimizer_updates: self.optimizer_updates,
+            swapped: self.swapped,
             rates: self.rates.iter().map(Rate::saved).collect(),
             scalars: self.scalars(),
             masked: self.recipe.masked.clone(),
@@ -194,7 +196,7 @@ impl Trainer {
         self.optimizer_updates = header.optimizer_updates;
         self.take_in_rates();
         self.rates.iter_mut().for_each(|rate| rate.take_up(&header.rates));
-        self.swapped = false;
+        self.swapped = header.swapped;
         Ok(())
     }
 }
