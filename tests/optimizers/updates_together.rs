@@ -49,7 +49,7 @@ fn small_parameters_are_updated_in_few_dispatches() {
 fn verify(tape: &Tape, profile: &DeviceProfile) -> Plan {
     let plan = tape.plan(profile).unwrap();
     let options = guarded(SessionOptions::new());
-    let mut session = session_with_plan(&tape, common::gpu(), plan.clone(), options).unwrap();
+    let mut session = session_with_plan(tape, common::gpu(), plan.clone(), options).unwrap();
     poison(&session);
     for _ in 0..2 {
         let checked = session.verify(&[]).unwrap();

@@ -24,7 +24,7 @@ fn bits(session: &Session, values: &[Value]) -> Vec<Vec<u32>> {
 fn checked(tape: &Tape, plan: Plan) -> Session {
     let options = guarded(SessionOptions::new().seed(5));
     assert_eq!(simulate(tape, &plan), Ok(()), "{plan}");
-    let mut session = session_with_plan(&tape, common::gpu(), plan, options).expect("it builds");
+    let mut session = session_with_plan(tape, common::gpu(), plan, options).expect("it builds");
     poison(&session);
     let checked = session.verify(&[]).expect("it runs");
     assert!(checked.passes(), "{checked}");
