@@ -36,7 +36,7 @@ fn updates_agree_with_their_references() {
     for ((name, tape), kind) in cases::updates::tapes().iter().flat_map(|t| kinds.map(|kind| (t, kind))) {
         let plan = tape.plan(&DeviceProfile { kind, ..own.clone() }).expect("it plans");
         let options = guarded(SessionOptions::new().seed(3));
-        let mut session = session_with_plan(&tape, device, plan, options).expect("it builds");
+        let mut session = session_with_plan(tape, device, plan, options).expect("it builds");
         poison(&session);
         for steps in [1, 7, 3] {
             let checked = session.verify(&[]).expect("it runs");
