@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Average, Graph, Init, Phase, Rule, Source, StateKey, StateKind, Value, ValueInfo};
 use crate::error::Result;
 use crate::shape::TensorType;
-/// # Notes of layers
+
 /// # Notes of layers
 impl Graph {
     /// The penalties noted by [`penalize`](Graph::penalize) and by layers that have one, scalars in the

@@ -38,7 +38,7 @@ pub(crate) struct Header {
     /// Updates since the optimiser's states began.
     pub optimizer_updates: u32,
     /// If weights and averages are exchanged, whether the model was trained or given weights since.
-    #[serde(default)]
+    #[serde(deserialize_with = "Option::deserialize")]
     pub swapped: Option<bool>,
     /// The rate of each optimiser.
     pub rates: Vec<SavedRate>,
@@ -207,7 +207,7 @@ mod tests {
     fn each_field_is_needed() {
         let text = text(&header());
         let fields: serde_json::Map<_, _> = serde_json::from_str(&text).expect("it is an object");
-        assert_eq!(fields.len(), 17);
+        assert_eq!(fields.len(), 18);
         for name in fields.keys() {
             let mut less = fields.clone();
             less.remove(name);
