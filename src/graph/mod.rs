@@ -61,7 +61,15 @@ struct Mistaken {
 ///
 /// Declarations ([`input`](Graph::input), [`parameter`](Graph::parameter) and their like) take
 /// `&mut self`; operators take `&self`, so that calls nest. A mistake in a declaration is
-/// reported by the first operator that uses the value.
+/// reported by the first operator that uses the value. Operators come in groups:
+/// - elementwise: [one operand](#functions-of-one-operand), [two](#functions-of-two-operands),
+///   [choices](#choices), [noise](#noise); shapes: [layout](#layout), [parts](#parts-and-wholes),
+///   [tables](#tables); sums: [reductions](#reductions), [softmax](#softmax), [norms](#norms);
+/// - networks: [products](#products-of-matrices), [convolutions](#convolutions), [pooling](#pooling),
+///   [normalisation](#normalisation), [recurrences](#recurrences), [padded sequences](#padded-sequences);
+/// - training: [losses](#losses), [gradients](#gradients-and-tapes), [steps](#training-steps),
+///   [clipping](#clipping-of-gradients), [states](#states-and-what-overwrites-them),
+///   [batches](#batches-out-of-resident-data), [counts](#counts-for-metrics).
 ///
 /// ```
 /// use retape::prelude::*;

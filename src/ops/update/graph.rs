@@ -1,4 +1,5 @@
 use super::Update;
+use super::count::UpdateCount;
 use super::rules::{Accumulate, Assign, MovingAverage};
 use crate::error::Setting;
 use crate::graph::{Init, StateKind};
@@ -52,6 +53,26 @@ impl Graph {
         self.check_writable("assign", state)?;
         let value = self.as_begun("assign", value)?;
         self.apply(Update::new(Assign, Vec::new(), 1), &[state, value]).map(|_| ())
+    }
+
+    /// The number of the update being computed, from 1 (the `t` of an optimiser's formula), as an f32
+    /// value of shape `[]`: [`Scalar::UPDATES`] and one. f32 counts to 2^24 = 16,777,216 without rounding.
+    ///
+    /// ```
+    /// use retape::prelude::*;
+    /// let g = Graph::new();
+    /// let t = g.update_count()?;
+    /// let mut session = g.forward([t])?.session(&Device::cpu())?;
+    /// session.replay_n(3)?;
+    /// assert_eq!(session.read_scalar(t)?, 3.0);
+    /// # Ok::<(), retape::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// None: it has no operands that could be wrong.
+    #[track_caller]
+    pub fn update_count(&self) -> Result<Value> {
+        self.apply1(UpdateCount, &[])
     }
 
     /// Adds `value` to a running sum that `total` and `carry` hold together, both states of its shape
