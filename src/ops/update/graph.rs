@@ -55,8 +55,9 @@ impl Graph {
         self.apply(Update::new(Assign, Vec::new(), 1), &[state, value]).map(|_| ())
     }
 
-    /// The number of the update being computed, from 1 (the `t` of an optimiser's formula), as an f32
-    /// value of shape `[]`: [`Scalar::UPDATES`] and one. f32 counts to 2^24 = 16,777,216 without rounding.
+    /// The number of the update being computed, from 1 (the `t` of an optimiser's formula), as an f32 value
+    /// of shape `[]`: [`Scalar::UPDATES`](crate::graph::Scalar::UPDATES) and one. f32 counts to
+    /// 2^24 = 16,777,216 without rounding.
     ///
     /// ```
     /// use retape::prelude::*;
