@@ -63,7 +63,7 @@ struct Mistaken {
 /// `&mut self`; operators take `&self`, so that calls nest. A mistake in a declaration is
 /// reported by the first operator that uses the value. Operators come in groups:
 /// - elementwise: [one operand](#functions-of-one-operand), [two](#functions-of-two-operands),
-///   [choices](#choices), [noise](#noise); shapes: [layout](#layout), [parts](#parts-and-wholes),
+///   [choices](#choices), [noise](#noise); shapes: [views](#shapes-and-views), [parts](#parts-and-wholes),
 ///   [tables](#tables); sums: [reductions](#reductions), [softmax](#softmax), [norms](#norms);
 /// - networks: [products](#products-of-matrices), [convolutions](#convolutions), [pooling](#pooling),
 ///   [normalisation](#normalisation), [recurrences](#recurrences), [padded sequences](#padded-sequences);

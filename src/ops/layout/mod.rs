@@ -255,7 +255,7 @@ fn transposed(shape: Shape, axes: &[usize]) -> Result<Shape> {
     Shape::new(&axes.iter().map(|&axis| shape.dims()[axis]).collect::<Vec<_>>())
 }
 
-/// # Layout
+/// # Shapes and views
 ///
 /// Elements under other indices, f32 or u32.
 impl Graph {
