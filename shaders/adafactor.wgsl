@@ -123,7 +123,7 @@ fn by_rows(it: Row) -> bool {
 }
 
 fn t() -> f32 {
-    return f32(p.updates + 1u);
+    return f32(p.updates) + 1.0;
 }
 
 // The share of a second moment that comes from this update.

@@ -10,14 +10,15 @@
 //
 //   sgd             w -= lr g
 //   sgd_momentum    u = momentum u + g;  w -= lr u, or lr (g + momentum u) in Nesterov's form
-//   adagrad         s += g^2;  w -= lr g / (sqrt(s) + epsilon)
+//   adagrad         s += g^2;  w -= lr g / sqrt(s + epsilon)
 //   adadelta        s = rho s + (1 - rho) g^2;  z = sqrt(d + epsilon) / sqrt(s + epsilon) g;
 //                   d = rho d + (1 - rho) z^2;  w -= lr z
-//   rmsprop         v = rho v + (1 - rho) g^2;  w -= step, step = lr g / (sqrt(v) + epsilon)
+//   rmsprop         v = rho v + (1 - rho) g^2;  w -= step, step = lr g / sqrt(v + epsilon)
 //     _centered     v = rho (v + (1 - rho) (g - m)^2);  m += (1 - rho) (g - m): v is the variance
 //     _momentum     u = momentum u + step;  w -= u
 //   adam            m = beta_1 m + (1 - beta_1) g;  v = beta_2 v + (1 - beta_2) g^2;
-//                   w -= lr m_hat / (sqrt(v_hat) + epsilon), m_hat = m / (1 - beta_1^t), likewise v
+//                   w -= lr m_hat / (sqrt(v_hat) + epsilon / sqrt(1 - beta_2^t)),
+//                   m_hat = m / (1 - beta_1^t), likewise v
 //     _amsgrad      v_hat of the largest v so far
 //   adamax          m as in adam;  u = max(beta_2 u, |g|);  w -= lr m_hat / (u + epsilon)
 //   nadam           m, v and v_hat as in adam;  m_hat = mu' m / (1 - P mu') + (1 - mu) g / (1 - P)
@@ -25,6 +26,10 @@
 //   lion            w -= lr sign(beta_1 m + (1 - beta_1) g);  m = beta_2 m + (1 - beta_2) g
 //   ftrl            n = s + g^2, q(n) = n^-p;  z += g + 2 l2_shrinkage w - (q(n) - q(s)) / lr w;
 //                   w = (clamp(z, l1) - z) / ((q(n) + beta) / lr + 2 l2);  s = n;  p = learning_rate_power
+//
+// These are Keras's forms. In PyTorch's, adagrad and rmsprop divide by sqrt(..) + epsilon, rmsprop's velocity
+// is multiplied by lr afterwards, adam divides by sqrt(v_hat) + epsilon, and adamax takes
+// u = max(beta_2 u, |g| + epsilon) and divides by it.
 //
 // t counts from 1 and comes, like lr, with each dispatch. A thread handles four neighbouring
 // elements, a workgroup 256; buffers are padded to 16 bytes. For any shape.
@@ -36,6 +41,7 @@ struct UpdateParams {
     weight_decay: f32,
     decoupled_weight_decay: f32,
     nesterov: f32,
+    pytorch: f32,
     momentum: f32,
     momentum_decay: f32,
     rho: f32,
@@ -110,7 +116,12 @@ fn moving_average(@builtin(global_invocation_id) id: vec3<u32>) {
 
 @compute @workgroup_size(1)
 fn update_count() {
-    if p.n > 0u { w[0] = vec4(f32(p.updates + 1u)); }
+    if p.n > 0u { w[0] = vec4(update_number()); }
+}
+
+// The number of the update from 1, of which the largest count has one too.
+fn update_number() -> f32 {
+    return f32(p.updates) + 1.0;
 }
 
 // The gradient with what decays the weights through it.
@@ -147,7 +158,7 @@ fn adagrad(@builtin(global_invocation_id) id: vec3<u32>) {
     let g = gradient(i);
     let sum = m[i] + g * g;
     m[i] = sum;
-    w[i] = decayed(i) - p.lr * g / (sqrt(sum) + p.epsilon);
+    w[i] = decayed(i) - p.lr * g / root(sum);
 }
 
 @compute @workgroup_size(64)
@@ -167,7 +178,7 @@ fn rmsprop(@builtin(global_invocation_id) id: vec3<u32>) {
     let i = linear_index(id, 64u);
     if i >= p.n { return; }
     let g = gradient(i);
-    w[i] = decayed(i) - scaled(g, mean_square(i, g));
+    w[i] = decayed(i) - velocity_rate() * scaled(g, mean_square(i, g));
 }
 
 @compute @workgroup_size(64)
@@ -177,7 +188,7 @@ fn rmsprop_momentum(@builtin(global_invocation_id) id: vec3<u32>) {
     let g = gradient(i);
     let velocity = p.momentum * v[i] + scaled(g, mean_square(i, g));
     v[i] = velocity;
-    w[i] = decayed(i) - velocity;
+    w[i] = decayed(i) - velocity_rate() * velocity;
 }
 
 @compute @workgroup_size(64)
@@ -185,7 +196,7 @@ fn rmsprop_centered(@builtin(global_invocation_id) id: vec3<u32>) {
     let i = linear_index(id, 64u);
     if i >= p.n { return; }
     let g = gradient(i);
-    w[i] = decayed(i) - scaled(g, variance(i, g));
+    w[i] = decayed(i) - velocity_rate() * scaled(g, variance(i, g));
 }
 
 @compute @workgroup_size(64)
@@ -195,11 +206,20 @@ fn rmsprop_centered_momentum(@builtin(global_invocation_id) id: vec3<u32>) {
     let g = gradient(i);
     let velocity = p.momentum * u[i] + scaled(g, variance(i, g));
     u[i] = velocity;
-    w[i] = decayed(i) - velocity;
+    w[i] = decayed(i) - velocity_rate() * velocity;
 }
 
 fn scaled(g: vec4<f32>, square: vec4<f32>) -> vec4<f32> {
-    return p.lr * g / (sqrt(square) + p.epsilon);
+    return select(p.lr, 1.0, p.pytorch != 0.0) * g / root(square);
+}
+
+// What a velocity is multiplied with, which holds the rates of its steps or does not.
+fn velocity_rate() -> f32 {
+    return select(1.0, p.lr, p.pytorch != 0.0);
+}
+
+fn root(square: vec4<f32>) -> vec4<f32> {
+    return select(sqrt(square + p.epsilon), sqrt(square) + p.epsilon, p.pytorch != 0.0);
 }
 
 fn mean_square(i: u32, g: vec4<f32>) -> vec4<f32> {
@@ -249,10 +269,11 @@ fn mean_of_squares(i: u32, g: vec4<f32>) -> vec4<f32> {
 }
 
 fn corrected_step(first: vec4<f32>, second: vec4<f32>) -> vec4<f32> {
-    let t = f32(p.updates + 1u);
+    let t = update_number();
     let m_hat = first / one_minus_power(p.beta_1, t);
-    let v_hat = second / one_minus_power(p.beta_2, t);
-    return p.lr * m_hat / (sqrt(v_hat) + p.epsilon);
+    let correction = one_minus_power(p.beta_2, t);
+    let epsilon = select(p.epsilon / sqrt(correction), p.epsilon, p.pytorch != 0.0);
+    return p.lr * m_hat / (sqrt(second / correction) + epsilon);
 }
 
 @compute @workgroup_size(64)
@@ -260,10 +281,11 @@ fn adamax(@builtin(global_invocation_id) id: vec3<u32>) {
     let i = linear_index(id, 64u);
     if i >= p.n { return; }
     let g = gradient(i);
-    let m_hat = mean(i, g) / one_minus_power(p.beta_1, f32(p.updates + 1u));
-    let largest = max(p.beta_2 * v[i], abs(g));
+    let m_hat = mean(i, g) / one_minus_power(p.beta_1, update_number());
+    let within = select(0.0, p.epsilon, p.pytorch != 0.0);
+    let largest = max(p.beta_2 * v[i], abs(g) + within);
     v[i] = largest;
-    w[i] = decayed(i) - p.lr * m_hat / (largest + p.epsilon);
+    w[i] = decayed(i) - p.lr * m_hat / (largest + (p.epsilon - within));
 }
 
 @compute @workgroup_size(64)
@@ -271,7 +293,7 @@ fn nadam(@builtin(global_invocation_id) id: vec3<u32>) {
     let i = linear_index(id, 64u);
     if i >= p.n { return; }
     let g = gradient(i);
-    let t = f32(p.updates + 1u);
+    let t = update_number();
     let next = nadam_momentum(t + 1.0);
     let product = momenta(t);
     let m_hat = next / (1.0 - product * next) * mean(i, g)

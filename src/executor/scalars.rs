@@ -52,9 +52,9 @@ impl ScalarTable {
 
     /// Moves on to the next step.
     pub fn advance(&mut self) {
-        for count in [Scalar::STEP, Scalar::UPDATES] {
-            self.set_count(count, self.count(count).wrapping_add(1));
-        }
+        // The number of a step picks random numbers, which may come again; to formulas, updates are a time.
+        self.set_count(Scalar::STEP, self.count(Scalar::STEP).wrapping_add(1));
+        self.set_count(Scalar::UPDATES, self.count(Scalar::UPDATES).saturating_add(1));
     }
 
     /// The step count, the number of updates or the seed.

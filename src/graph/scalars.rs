@@ -43,6 +43,13 @@ impl Graph {
         self.push_scalar(&free.unwrap_or_default(), initial, true)
     }
 
+    /// A scalar that programs do not find by its name.
+    pub(crate) fn hidden_scalar(&self, name: &str, initial: f32) -> Scalar {
+        let scalar = self.push_scalar(name, initial, false);
+        self.data.borrow_mut().scalars[scalar.index()].retired = true;
+        scalar
+    }
+
     fn push_scalar(&self, name: &str, initial: f32, is_rate: bool) -> Scalar {
         let data = &mut *self.data.borrow_mut();
         let of_step = data.context.phase == Phase::Update;

@@ -33,7 +33,7 @@ pub struct ScalarInfo {
     pub is_rate: bool,
     /// Whether a training step declared it, whose tape alone it is for.
     pub(crate) of_step: bool,
-    /// Whether that tape is recorded.
+    /// Whether that tape is recorded, or the scalar is none of the program's from the first.
     pub(crate) retired: bool,
 }
 

@@ -265,7 +265,7 @@ impl Session {
     }
 
     /// The number of updates so far: what optimisers count by. Every replay adds one to it, as to the
-    /// step count, which random operators draw by.
+    /// step count, which random operators draw by. It stays at `u32::MAX`.
     pub fn updates(&self) -> u32 {
         self.scalars.count(Scalar::UPDATES)
     }

@@ -89,9 +89,24 @@ impl Tape {
             .filter(|&i| recording.nodes[i].phase == Phase::Forward || updates.contains(&i))
             .collect();
 
-        let roots: Vec<Value> = outputs.iter().chain(&recording.kept).copied().collect();
+        let roots = outputs.iter().chain(&recording.kept).copied().collect();
+        Tape::of_nodes(recording, roots, &mutating)
+    }
+
+    /// The tape of updates alone, without the forward pass that a graph has beside them.
+    pub(crate) fn of_updates(graph: &Graph, updates: &[usize]) -> Result<Tape> {
+        let recording = graph.recording().clone();
+        let is_state = |v: &Value| recording.values[v.index()].source.is_persistent();
+        let roots = recording.kept.iter().copied().filter(is_state).collect();
+        let mutates = |&i: &usize| !recording.nodes[i].op.mutates().is_empty();
+        let mutating: Vec<usize> = updates.iter().copied().filter(mutates).collect();
+        Tape::of_nodes(recording, roots, &mutating)
+    }
+
+    /// What some values and operators that overwrite states need, in order.
+    fn of_nodes(recording: Recording, roots: Vec<Value>, mutating: &[usize]) -> Result<Tape> {
         let mut needed = vec![false; recording.nodes.len()];
-        let mut todo: Vec<usize> = mutating.clone();
+        let mut todo: Vec<usize> = mutating.to_vec();
         let producer = |v: &Value| match recording.values[v.index()].source {
             Source::Op { node, .. } => Some(node),
             _ => None,
@@ -102,7 +117,7 @@ impl Tape {
                 todo.extend(recording.nodes[node].inputs.iter().filter_map(producer));
             }
         }
-        let ops = schedule(&recording, &needed, &mutating);
+        let ops = schedule(&recording, &needed, mutating);
         let held: BTreeSet<Value> = ops.iter().flat_map(Node::touched).chain(roots.iter().copied()).collect();
         held.iter().try_for_each(|&v| recording.check_declaration(v))?;
         let kept = roots.into_iter().collect();

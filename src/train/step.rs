@@ -82,20 +82,7 @@ impl Graph {
 
     fn training_tape(&self, groups: &[ParameterGroup<'_>]) -> Result<Tape> {
         let found = self.group_gradients(groups)?;
-        let first_update = self.recording().nodes.len();
-        let at = self.recording().context.at;
-        let context = Context { phase: Phase::Update, at, ..Context::default() };
-        self.noted(|data| data.gradient_norm.take());
-        self.take_averages();
-        // What training steps declared so far is left to their tapes.
-        self.noted(|data| data.scalars.iter_mut().for_each(|scalar| scalar.retired |= scalar.of_step));
-        for (group, gradients) in groups.iter().zip(&found) {
-            self.recording_as(context, || group.optimizer.record(self, gradients))?;
-        }
-        self.recording_as(context, || hold_to_rules(self, first_update))?;
-        self.recording_as(context, || record_averages(self, &self.take_averages()))?;
-        let norm = self.noted(|data| data.gradient_norm.take());
-        let updates: Vec<_> = (first_update..self.recording().nodes.len()).collect();
+        let (updates, norm) = self.record_updates(groups, &found)?;
         let mut losses: Vec<Value> = Vec::new();
         for &loss in groups.iter().flat_map(|group| &group.losses) {
             losses.extend((!losses.contains(&loss)).then_some(loss));
@@ -103,6 +90,38 @@ impl Graph {
         let outputs: Vec<Value> = losses.iter().copied().chain(norm).collect();
         let tape = Tape::collect(self, &outputs, &updates)?;
         Ok(tape.of_training(losses, found.into_iter().flatten().collect(), norm))
+    }
+
+    /// The tape of the updates of a training step alone, by optimisers that look at no gradient of it.
+    #[track_caller]
+    pub(super) fn updates_of_groups(&self, groups: &[ParameterGroup<'_>]) -> Result<Tape> {
+        self.composed("training_step", || {
+            let found = self.group_gradients(groups)?;
+            Tape::of_updates(self, &self.record_updates(groups, &found)?.0)
+        })
+    }
+
+    /// Records the updates of all groups, given their gradients, and what parameters are held to after them.
+    /// Returns the operators, and the norm that gradients were clipped by.
+    fn record_updates(
+        &self,
+        groups: &[ParameterGroup<'_>],
+        gradients: &[Vec<(Value, Value)>],
+    ) -> Result<(Vec<usize>, Option<Value>)> {
+        let first_update = self.recording().nodes.len();
+        let at = self.recording().context.at;
+        let context = Context { phase: Phase::Update, at, ..Context::default() };
+        self.noted(|data| data.gradient_norm.take());
+        self.take_averages();
+        // What training steps declared so far is left to their tapes.
+        self.noted(|data| data.scalars.iter_mut().for_each(|scalar| scalar.retired |= scalar.of_step));
+        for (group, gradients) in groups.iter().zip(gradients) {
+            self.recording_as(context, || group.optimizer.record(self, gradients))?;
+        }
+        self.recording_as(context, || hold_to_rules(self, first_update))?;
+        self.recording_as(context, || record_averages(self, &self.take_averages()))?;
+        let norm = self.noted(|data| data.gradient_norm.take());
+        Ok(((first_update..self.recording().nodes.len()).collect(), norm))
     }
 
     /// The parameters of each group with their gradients. Groups of the same losses are differentiated

@@ -167,6 +167,38 @@ fn the_cpu_path_resumes_with_all_its_digits() {
     }
 }
 
+/// A window of batches that was left over when the epochs asked for were done goes on where there are more: the
+/// checkpoint of an epoch is from before the update at the end.
+#[test]
+fn more_epochs_go_on_within_a_window() {
+    let folder = Folder::new();
+    let train = points(37);
+    let path = folder.0.join("epoch.safetensors");
+    let setup = Setup { adam: true, accumulate: 3 };
+    for device in [gpu(), &Device::cpu()] {
+        let mut whole = builder(setup).build(device).unwrap();
+        let history = whole.fit(&train, Fit::epochs(4)).unwrap();
+
+        let mut first = builder(setup).build(device).unwrap();
+        let write = |run: &mut Run<'_>| {
+            run.write_checkpoint(&path);
+            Ok(())
+        };
+        first.fit(&train, Fit::epochs(2).on_epoch_end(write)).unwrap();
+        assert_eq!(first.updates(), 4, "10 batches, the last of which alone");
+        let mut more = builder(setup).build(device).unwrap();
+        assert_eq!(more.fit(&train, Fit::epochs(4).resume(&path)).unwrap(), history);
+        assert_eq!(more.updates(), 7);
+        assert!(state(&more, &folder) == state(&whole, &folder), "{device:?}");
+
+        // Resumed for the same epochs, the window is used as it was.
+        let mut same = builder(setup).build(device).unwrap();
+        same.fit(&train, Fit::epochs(2).resume(&path)).unwrap();
+        assert_eq!(same.weights().unwrap(), first.weights().unwrap(), "{device:?}");
+        assert_eq!(same.updates(), first.updates());
+    }
+}
+
 /// What the tests above would see if a part of the state were lost.
 #[test]
 fn less_than_a_checkpoint_ends_elsewhere() {

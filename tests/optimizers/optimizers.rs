@@ -51,7 +51,7 @@ fn adaptive_rates_follow_their_formulas() {
     check(vec![
         case(Adagrad::new(0.1), Adagrad::new(0.1).initial_accumulator(0.09), |_, w, g, s| {
             s[0] += g * g;
-            w - f(0.1) * g / ((f(0.1) + s[0]).sqrt() + f(1e-7))
+            w - f(0.1) * g / (f(0.1) + s[0] + f(1e-7)).sqrt()
         }),
         case(
             Adagrad::new(0.1).initial_accumulator(0.0).epsilon(0.01).weight_decay(0.1),
@@ -59,9 +59,13 @@ fn adaptive_rates_follow_their_formulas() {
             |_, w, g, s| {
                 let g = g + f(0.1) * w;
                 s[0] += g * g;
-                w - f(0.1) * g / (s[0].sqrt() + f(0.01))
+                w - f(0.1) * g / (s[0] + f(0.01)).sqrt()
             },
         ),
+        case(Adagrad::pytorch(0.1).epsilon(0.01), Adagrad::pytorch(0.1).epsilon(0.011), |_, w, g, s| {
+            s[0] += g * g;
+            w - f(0.1) * g / (s[0].sqrt() + f(0.01))
+        }),
         case(Adadelta::new(1.0).epsilon(1e-4), Adadelta::new(1.0).epsilon(1e-4).rho(0.94), |_, w, g, s| {
             s[0] = f(0.95) * s[0] + (1.0 - f(0.95)) * g * g;
             let delta = ((s[1] + f(1e-4)) / (s[0] + f(1e-4))).sqrt() * g;
@@ -86,7 +90,7 @@ fn rmsprop_follows_its_formulas() {
     check(vec![
         case(RmsProp::new(0.002), RmsProp::new(0.002).rho(0.89), |_, w, g, s| {
             s[0] = f(0.9) * s[0] + (1.0 - f(0.9)) * g * g;
-            w - f(0.002) * g / (s[0].sqrt() + f(1e-7))
+            w - f(0.002) * g / (s[0] + f(1e-7)).sqrt()
         }),
         case(
             RmsProp::new(0.002).rho(0.95).centered().epsilon(1e-3),
@@ -94,7 +98,7 @@ fn rmsprop_follows_its_formulas() {
             |_, w, g, s| {
                 s[0] = f(0.95) * s[0] + (1.0 - f(0.95)) * g * g;
                 s[1] = f(0.95) * s[1] + (1.0 - f(0.95)) * g;
-                w - f(0.002) * g / ((s[0] - s[1] * s[1]).sqrt() + f(1e-3))
+                w - f(0.002) * g / (s[0] - s[1] * s[1] + f(1e-3)).sqrt()
             },
         ),
         case(
@@ -103,7 +107,7 @@ fn rmsprop_follows_its_formulas() {
             |_, w, g, s| {
                 let g = g + f(0.1) * w;
                 s[0] = f(0.9) * s[0] + (1.0 - f(0.9)) * g * g;
-                s[1] = f(0.8) * s[1] + f(0.002) * g / (s[0].sqrt() + f(1e-7));
+                s[1] = f(0.8) * s[1] + f(0.002) * g / (s[0] + f(1e-7)).sqrt();
                 w * (1.0 - f(0.002) * f(0.2)) - s[1]
             },
         ),
@@ -113,8 +117,18 @@ fn rmsprop_follows_its_formulas() {
             |_, w, g, s| {
                 s[0] = f(0.95) * s[0] + (1.0 - f(0.95)) * g * g;
                 s[1] = f(0.95) * s[1] + (1.0 - f(0.95)) * g;
-                s[2] = f(0.5) * s[2] + f(0.002) * g / ((s[0] - s[1] * s[1]).sqrt() + f(0.01));
+                s[2] = f(0.5) * s[2] + f(0.002) * g / (s[0] - s[1] * s[1] + f(0.01)).sqrt();
                 w - s[2]
+            },
+        ),
+        case(
+            RmsProp::pytorch(0.002).momentum(0.5).centered().epsilon(0.01),
+            RmsProp::pytorch(0.002).momentum(0.5).centered().epsilon(0.011),
+            |_, w, g, s| {
+                s[0] = f(0.99) * s[0] + (1.0 - f(0.99)) * g * g;
+                s[1] = f(0.99) * s[1] + (1.0 - f(0.99)) * g;
+                s[2] = f(0.5) * s[2] + g / ((s[0] - s[1] * s[1]).sqrt() + f(0.01));
+                w - f(0.002) * s[2]
             },
         ),
     ]);
@@ -127,14 +141,14 @@ fn adam(t: f64, g: f64, s: &mut [f64; 4], betas: [f32; 2], epsilon: f32, amsgrad
     s[1] = b2 * s[1] + (1.0 - b2) * g * g;
     s[2] = s[2].max(s[1]);
     let second = if amsgrad { s[2] } else { s[1] };
-    s[0] / (1.0 - b1.powf(t)) / ((second / (1.0 - b2.powf(t))).sqrt() + f(epsilon))
+    (1.0 - b2.powf(t)).sqrt() / (1.0 - b1.powf(t)) * s[0] / (second.sqrt() + f(epsilon))
 }
 
 #[test]
 fn adam_and_its_kin_follow_their_formulas() {
     check(vec![
         case(Adam::new(0.005), Adam::new(0.005).betas(0.9, 0.9985), |t, w, g, s| {
-            w - f(0.005) * adam(t, g, s, [0.9, 0.999], 1e-8, false)
+            w - f(0.005) * adam(t, g, s, [0.9, 0.999], 1e-7, false)
         }),
         case(
             Adam::new(0.005).betas(0.8, 0.9).epsilon(1e-3).amsgrad(),
@@ -145,17 +159,17 @@ fn adam_and_its_kin_follow_their_formulas() {
             Adam::new(0.005).weight_decay(0.3).decoupled_weight_decay(0.1),
             Adam::new(0.005).weight_decay(0.4).decoupled_weight_decay(0.0),
             |t, w, g, s| {
-                let step = adam(t, g + f(0.3) * w, s, [0.9, 0.999], 1e-8, false);
+                let step = adam(t, g + f(0.3) * w, s, [0.9, 0.999], 1e-7, false);
                 (1.0 - f(0.005) * f(0.1)) * w - f(0.005) * step
             },
         ),
         case(AdamW::new(0.005), Adam::new(0.005), |t, w, g, s| {
-            (1.0 - f(0.005) * f(0.004)) * w - f(0.005) * adam(t, g, s, [0.9, 0.999], 1e-8, false)
+            (1.0 - f(0.005) * f(0.004)) * w - f(0.005) * adam(t, g, s, [0.9, 0.999], 1e-7, false)
         }),
         case(
             AdamW::new(0.005).amsgrad().decoupled_weight_decay(0.1).betas(0.8, 0.95),
             AdamW::new(0.005).amsgrad().weight_decay(0.1).betas(0.8, 0.95),
-            |t, w, g, s| (1.0 - f(0.005) * f(0.1)) * w - f(0.005) * adam(t, g, s, [0.8, 0.95], 1e-8, true),
+            |t, w, g, s| (1.0 - f(0.005) * f(0.1)) * w - f(0.005) * adam(t, g, s, [0.8, 0.95], 1e-7, true),
         ),
         case(Adamax::new(0.005), Adamax::new(0.005).betas(0.9, 0.99), |t, w, g, s| {
             s[0] = f(0.9) * s[0] + (1.0 - f(0.9)) * g;

@@ -105,13 +105,13 @@ fn adafactor_updates_what_lies_apart() {
 /// change to show them.
 #[test]
 fn optimisers_have_the_documented_defaults() {
-    let cases: [(&dyn Optimizer, &str); 11] = [
+    let cases: [(&dyn Optimizer, &str); 18] = [
         (&Sgd::new(0.1), "sgd()"),
         (&Adagrad::new(0.1), "adagrad(initial_accumulator=0.1, epsilon=1e-7)"),
         (&Adadelta::new(0.1), "adadelta(rho=0.95, epsilon=1e-7)"),
         (&RmsProp::new(0.1), "rmsprop(rho=0.9, epsilon=1e-7)"),
-        (&Adam::new(0.1), "adam(beta_1=0.9, beta_2=0.999, epsilon=1e-8)"),
-        (&AdamW::new(0.1), "adam(beta_1=0.9, beta_2=0.999, epsilon=1e-8, decoupled_weight_decay=0.004)"),
+        (&Adam::new(0.1), "adam(beta_1=0.9, beta_2=0.999, epsilon=1e-7)"),
+        (&AdamW::new(0.1), "adam(beta_1=0.9, beta_2=0.999, epsilon=1e-7, decoupled_weight_decay=0.004)"),
         (&Adamax::new(0.1), "adamax(beta_1=0.9, beta_2=0.999, epsilon=1e-7)"),
         (&Nadam::new(0.1), "nadam(beta_1=0.9, beta_2=0.999, momentum_decay=1.0, epsilon=1e-7)"),
         (&Lion::new(0.1), "lion(beta_1=0.9, beta_2=0.99)"),
@@ -121,6 +121,16 @@ fn optimisers_have_the_documented_defaults() {
             "adafactor(epsilon_1=1e-30, epsilon_2=0.001, beta_2_decay=-0.8, clip_threshold=1.0, \
              relative_step)",
         ),
+        (&Adagrad::pytorch(0.1), "adagrad(epsilon=1e-10, pytorch)"),
+        (&Adadelta::pytorch(0.1), "adadelta(rho=0.9, epsilon=1e-6)"),
+        (&RmsProp::pytorch(0.1), "rmsprop(rho=0.99, epsilon=1e-8, pytorch)"),
+        (&Adam::pytorch(0.1), "adam(beta_1=0.9, beta_2=0.999, epsilon=1e-8, pytorch)"),
+        (
+            &AdamW::pytorch(0.1),
+            "adam(beta_1=0.9, beta_2=0.999, epsilon=1e-8, pytorch, decoupled_weight_decay=0.01)",
+        ),
+        (&Adamax::pytorch(0.1), "adamax(beta_1=0.9, beta_2=0.999, epsilon=1e-8, pytorch)"),
+        (&Nadam::pytorch(0.1), "nadam(beta_1=0.9, beta_2=0.999, momentum_decay=0.004, epsilon=1e-8)"),
     ];
     for (optimizer, expected) in cases {
         let tape = record(optimizer).unwrap();

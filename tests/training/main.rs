@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod accumulation;
 mod averages;
 mod callbacks;
 mod groups;

@@ -28,6 +28,7 @@ crate::params! {
         weight_decay: f32,
         decoupled_weight_decay: f32,
         nesterov: f32,
+        pytorch: f32,
         momentum: f32,
         momentum_decay: f32,
         rho: f32,

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::numbers::figures;
 use super::states::Meaning;
 use crate::error::{Error, Result};
+use crate::train::accumulation::Window;
 use crate::train::callbacks::Position;
 use crate::train::trainer::{Journey, SavedRate, Variant};
 
@@ -37,6 +38,8 @@ pub(crate) struct Header {
     pub updates: u32,
     /// Updates since the optimiser's states began.
     pub optimizer_updates: u32,
+    /// The batches since the last update.
+    pub window: Window,
     /// If weights and averages are exchanged, whether the model was trained or given weights since.
     #[serde(deserialize_with = "Option::deserialize")]
     pub swapped: Option<bool>,
@@ -119,6 +122,12 @@ impl Header {
         if step > steps {
             return Err(Error::corrupt(path, format!("its metadata has {step} steps done of {steps}")));
         }
+        let Window { batches, samples } = header.window;
+        if !header.window.fits(header.accumulate) {
+            let message =
+                format!("its metadata has {batches} batches of {samples} samples towards an update");
+            return Err(Error::corrupt(path, message));
+        }
         Ok(header)
     }
 }
@@ -154,6 +163,7 @@ mod tests {
             steps: 17,
             updates: 8,
             optimizer_updates: 3,
+            window: Window { batches: 1, samples: 8 },
             swapped: Some(true),
             rates: vec![SavedRate { name: "rate".to_owned(), base: f64::from(0.1f32), scale: 0.01, from: 5 }],
             scalars: vec![("noise".to_owned(), 0.1), ("angle".to_owned(), -0.0)],
@@ -207,7 +217,7 @@ mod tests {
     fn each_field_is_needed() {
         let text = text(&header());
         let fields: serde_json::Map<_, _> = serde_json::from_str(&text).expect("it is an object");
-        assert_eq!(fields.len(), 18);
+        assert_eq!(fields.len(), 19);
         for name in fields.keys() {
             let mut less = fields.clone();
             less.remove(name);

@@ -11,14 +11,20 @@ optimizer! {
     /// w = w - lr z
     /// ```
     ///
-    /// `rho` is 0.95 and `epsilon` 1e-7 by default, as in Keras; PyTorch has 0.9 and 1e-6. The paper's
-    /// learning rate is 1.
+    /// `rho` is 0.95 and `epsilon` 1e-7 by default, as in Keras. The paper's learning rate is 1.
     Adadelta
     set {
         /// Sets the decay of both mean squares, in `[0, 1)`.
         rho: decay = 0.95,
         /// Sets the number added under both roots.
         epsilon: positive = 1e-7,
+    }
+}
+
+impl Adadelta {
+    /// PyTorch's, of the same formula: a `rho` of 0.9 and an `epsilon` of 1e-6.
+    pub fn pytorch(learning_rate: f32) -> Self {
+        Adadelta { rho: 0.9, epsilon: 1e-6, ..Adadelta::new(learning_rate) }
     }
 }
 

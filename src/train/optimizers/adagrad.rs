@@ -6,17 +6,25 @@ optimizer! {
     /// ```text
     /// g = dw + weight_decay w
     /// s = s + g^2
-    /// w = w - lr g / (sqrt(s) + epsilon)
+    /// w = w - lr g / sqrt(s + epsilon)
     /// ```
     ///
-    /// `s` begins with `initial_accumulator`, 0.1 by default, and `epsilon` is 1e-7, as in Keras, which adds
-    /// it under the root. PyTorch begins with 0 and has 1e-10.
+    /// `s` begins with `initial_accumulator`, 0.1 by default, and `epsilon` is 1e-7, all as in Keras.
     Adagrad
     set {
         /// Sets what the sums of squares begin with, not negative.
         initial_accumulator: not_negative = 0.1,
-        /// Sets the number added to the root.
+        /// Sets the number added under the root.
         epsilon: positive = 1e-7,
+    }
+    form { pytorch }
+}
+
+impl Adagrad {
+    /// PyTorch's: `w = w - lr g / (sqrt(s) + epsilon)`, with an `epsilon` of 1e-10 and sums that begin with 0.
+    /// Its `lr_decay` is the schedule [`InverseTimeDecay`](crate::train::schedules::InverseTimeDecay).
+    pub fn pytorch(learning_rate: f32) -> Self {
+        Adagrad { initial_accumulator: 0.0, epsilon: 1e-10, pytorch: true, ..Adagrad::new(learning_rate) }
     }
 }
 
@@ -32,6 +40,7 @@ impl UpdateRule for Adagrad {
         let [epsilon] = numbers([self.epsilon]);
         let (g, w) = step.decayed(x);
         x[1] = x[1] + g * g;
-        x[0] = w - step.lr * g / (x[1].sqrt() + epsilon);
+        let root = if self.pytorch { x[1].sqrt() + epsilon } else { (x[1] + epsilon).sqrt() };
+        x[0] = w - step.lr * g / root;
     }
 }

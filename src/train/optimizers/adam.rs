@@ -10,14 +10,13 @@ optimizer! {
     /// ```text
     /// g = dw + weight_decay w
     /// m = beta_1 m + (1 - beta_1) g          v = beta_2 v + (1 - beta_2) g^2
-    /// w = w - lr m_hat / (sqrt(v_hat) + epsilon)
+    /// w = w - lr m_hat / (sqrt(v_hat) + epsilon / sqrt(1 - beta_2^t))
     ///     with m_hat = m / (1 - beta_1^t), v_hat = v / (1 - beta_2^t)
     /// ```
     ///
-    /// `t` is the session's number of updates, from 1. `beta_1` is 0.9, `beta_2` 0.999, `epsilon` 1e-8 by
-    /// default, as in the paper and in PyTorch. Keras adds its epsilon, 1e-7, to `sqrt(v)` before the
-    /// correction (the paper's "epsilon hat"), where it counts as `epsilon / sqrt(1 - beta_2^t)`: 3.2e-6 at
-    /// the first update.
+    /// `t` is the session's number of updates, from 1. `beta_1` is 0.9, `beta_2` 0.999, `epsilon` 1e-7 by
+    /// default. All of it is as in Keras, which adds epsilon to `sqrt(v)` before the correction, the paper's
+    /// "epsilon hat": it counts as 3.2e-6 at the first update. [`Adam::pytorch`] has the algorithm itself.
     Adam
     pair {
         /// Sets the decay of the mean gradient and of its size, each in `[0, 1)`.
@@ -25,12 +24,20 @@ optimizer! {
     }
     set {
         /// Sets the number added to what is divided by.
-        epsilon: positive = 1e-8,
+        epsilon: positive = 1e-7,
     }
     flag {
         /// Takes the largest `v` so far for `v_hat` (AMSGrad: Reddi, Kale and Kumar, ICLR 2018), with the
         /// bias correction that PyTorch and Keras keep.
         amsgrad,
+    }
+    form { pytorch }
+}
+
+impl Adam {
+    /// PyTorch's: the paper's `w = w - lr m_hat / (sqrt(v_hat) + epsilon)`, with an `epsilon` of 1e-8.
+    pub fn pytorch(learning_rate: f32) -> Self {
+        Adam { epsilon: 1e-8, pytorch: true, ..Adam::new(learning_rate) }
     }
 }
 
@@ -60,6 +67,7 @@ impl UpdateRule for Adam {
         }
         let v = if self.amsgrad { x[3] } else { x[2] };
         let [first, second, _] = step.factors;
+        let epsilon = if self.pytorch { epsilon } else { epsilon / second.sqrt() };
         x[0] = w - step.lr * (x[1] / first) / ((v / second).sqrt() + epsilon);
     }
 }
@@ -73,8 +81,8 @@ settings! {
     /// m, v and w as in Adam
     /// ```
     ///
-    /// The decay is 0.004 by default, as in Keras; PyTorch has 0.01. Like both, and unlike the paper, which
-    /// has a schedule of its own for it, the decay is multiplied by the learning rate.
+    /// The decay is 0.004 by default, as in Keras. Like there and in PyTorch, and unlike the paper, which has a
+    /// schedule of its own for it, the decay is multiplied by the learning rate.
     AdamW
     pair {
         /// Sets the decay of the mean gradient and of its size, each in `[0, 1)`.
@@ -82,19 +90,27 @@ settings! {
     }
     set {
         /// Sets the number added to the root.
-        epsilon: positive = 1e-8,
+        epsilon: positive = 1e-7,
     }
     flag {
         /// As [`Adam::amsgrad`].
         amsgrad,
     }
+    form { pytorch }
     decoupled 0.004
+}
+
+impl AdamW {
+    /// PyTorch's: [`Adam::pytorch`] with a decoupled weight decay of 0.01.
+    pub fn pytorch(learning_rate: f32) -> Self {
+        AdamW { epsilon: 1e-8, pytorch: true, ..AdamW::new(learning_rate) }.decoupled_weight_decay(0.01)
+    }
 }
 
 impl Optimizer for AdamW {
     fn record(&self, graph: &Graph, gradients: &[(Value, Value)]) -> Result<()> {
-        let &AdamW { rate, beta_1, beta_2, epsilon, amsgrad } = self;
-        let rule = Adam { rate, beta_1, beta_2, epsilon, amsgrad };
+        let &AdamW { rate, beta_1, beta_2, epsilon, amsgrad, pytorch } = self;
+        let rule = Adam { rate, beta_1, beta_2, epsilon, amsgrad, pytorch };
         rate.record(graph, gradients, rule, self.settings())
     }
 }

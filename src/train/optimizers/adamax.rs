@@ -9,8 +9,7 @@ optimizer! {
     /// w = w - lr m_hat / (u + epsilon)       with m_hat = m / (1 - beta_1^t)
     /// ```
     ///
-    /// `beta_1` is 0.9, `beta_2` 0.999, `epsilon` 1e-7 by default, as in Keras; PyTorch has 1e-8, and adds
-    /// it to `|g|`.
+    /// `beta_1` is 0.9, `beta_2` 0.999, `epsilon` 1e-7 by default, all as in Keras.
     Adamax
     pair {
         /// Sets the decay of the mean gradient and of its size, each in `[0, 1)`.
@@ -19,6 +18,14 @@ optimizer! {
     set {
         /// Sets the number added to what is divided by.
         epsilon: positive = 1e-7,
+    }
+    form { pytorch }
+}
+
+impl Adamax {
+    /// PyTorch's: `u = max(beta_2 u, |g| + epsilon)` and `w = w - lr m_hat / u`, with an `epsilon` of 1e-8.
+    pub fn pytorch(learning_rate: f32) -> Self {
+        Adamax { epsilon: 1e-8, pytorch: true, ..Adamax::new(learning_rate) }
     }
 }
 
@@ -36,7 +43,9 @@ impl UpdateRule for Adamax {
         let [epsilon, beta_2]: [N; 2] = numbers([self.epsilon, self.beta_2]);
         let (g, w) = step.decayed(x);
         x[1] = x[1].towards(g, self.beta_1);
-        x[2] = (beta_2 * x[2]).max(g.abs());
-        x[0] = w - step.lr * (x[1] / step.factors[0]) / (x[2] + epsilon);
+        let zero = N::exact(0.0);
+        let (within, beside) = if self.pytorch { (epsilon, zero) } else { (zero, epsilon) };
+        x[2] = (beta_2 * x[2]).max(g.abs() + within);
+        x[0] = w - step.lr * (x[1] / step.factors[0]) / (x[2] + beside);
     }
 }

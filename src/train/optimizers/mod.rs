@@ -79,6 +79,28 @@ optimizers! {
 /// }
 /// ```
 ///
+/// # Keras and PyTorch
+///
+/// `new` has Keras's formula and defaults, `pytorch` PyTorch's, where they differ. What they divide by makes
+/// the difference for small gradients: of 1e-6, RMSprop's first step is 2,900 times as long in PyTorch as in Keras.
+///
+/// | | Keras: divided by | its defaults | PyTorch: divided by | its defaults |
+/// |---|---|---|---|---|
+/// | [`Sgd`] | | momentum 0 | the same, but for the rate of a velocity | momentum 0 |
+/// | [`Adagrad`] | `sqrt(s + epsilon)` | epsilon 1e-7, `s` from 0.1 | `sqrt(s) + epsilon` | epsilon 1e-10, `s` from 0 |
+/// | [`Adadelta`] | `sqrt(s + epsilon)` | rho 0.95, epsilon 1e-7 | `sqrt(s + epsilon)` | rho 0.9, epsilon 1e-6 |
+/// | [`RmsProp`] | `sqrt(v + epsilon)` | rho 0.9, epsilon 1e-7 | `sqrt(v) + epsilon` | rho 0.99, epsilon 1e-8 |
+/// | [`Adam`] | `sqrt(v_hat) + epsilon / sqrt(1 - beta_2^t)` | epsilon 1e-7 | `sqrt(v_hat) + epsilon` | epsilon 1e-8 |
+/// | [`AdamW`] | as Adam | epsilon 1e-7, decay 0.004 | as Adam | epsilon 1e-8, decay 0.01 |
+/// | [`Adamax`] | `max(beta_2 u, abs g) + epsilon` | epsilon 1e-7 | `max(beta_2 u, abs g + epsilon)` | epsilon 1e-8 |
+/// | [`Nadam`] | `sqrt(v_hat) + epsilon` | epsilon 1e-7, momentum decay 1 | `sqrt(v_hat) + epsilon` | epsilon 1e-8, momentum decay 0.004 |
+/// | [`Adafactor`] | `sqrt(v)`, `v` of `g^2 + epsilon_1` | epsilons 1e-30, 1e-3 | `max(sqrt(v), epsilon_1)` | epsilons 1.2e-7, 1e-3 |
+/// | [`Lion`] | nothing | betas 0.9, 0.99 | none there | |
+/// | [`Ftrl`] | `sqrt(n) + beta` | beta 0, `n` from 0.1 | none there | |
+///
+/// Betas of Adam's kin are 0.9 and 0.999 in both. `Sgd` is PyTorch's, whose velocity is multiplied by the rate
+/// afterwards; Adafactor is Keras's alone.
+///
 /// # Weight decay
 ///
 /// Two kinds, which every built-in optimiser has:

@@ -11,8 +11,7 @@ optimizer! {
     ///     with mu_t = beta_1 (1 - 0.96^(t momentum_decay) / 2), v_hat = v / (1 - beta_2^t)
     /// ```
     ///
-    /// `beta_1` is 0.9, `beta_2` 0.999, `epsilon` 1e-7 and `momentum_decay` 1 by default, as in Keras;
-    /// PyTorch and the paper have a momentum decay of 0.004, PyTorch an epsilon of 1e-8.
+    /// `beta_1` is 0.9, `beta_2` 0.999, `epsilon` 1e-7 and `momentum_decay` 1 by default, as in Keras.
     Nadam
     pair {
         /// Sets the decay of the mean gradient and of its size, each in `[0, 1)`.
@@ -23,6 +22,13 @@ optimizer! {
         momentum_decay: positive = 1.0,
         /// Sets the number added to what is divided by.
         epsilon: positive = 1e-7,
+    }
+}
+
+impl Nadam {
+    /// PyTorch's, of the same formula: a `momentum_decay` of 0.004, the paper's, and an `epsilon` of 1e-8.
+    pub fn pytorch(learning_rate: f32) -> Self {
+        Nadam { momentum_decay: 0.004, epsilon: 1e-8, ..Nadam::new(learning_rate) }
     }
 }
 

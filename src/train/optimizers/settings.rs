@@ -5,6 +5,7 @@
 /// - `pair`: numbers that one method sets together,
 /// - `set`: numbers with a method each,
 /// - `flag`: what a method turns on,
+/// - `form`: what a constructor of the file's own turns on,
 /// - `choice`: what a method turns on or off,
 /// - `decoupled`: a decay of the weights beside the gradient, otherwise 0.
 ///
@@ -16,6 +17,7 @@ macro_rules! settings {
         $(pair { $(#[$pair_doc:meta])* $pair:ident($($half:ident: $half_kind:ident = $half_value:expr),+) })?
         $(set { $($(#[$number_doc:meta])* $number:ident: $kind:ident = $default:expr,)+ })?
         $(flag { $($(#[$flag_doc:meta])* $flag:ident,)+ })?
+        $(form { $form:ident })?
         $(choice { $(#[$choice_doc:meta])* $choice:ident = $chosen:expr })?
         $(decoupled $decay:expr)?
     ) => {
@@ -27,6 +29,7 @@ macro_rules! settings {
             $($($half: f32,)+)?
             $($($number: f32,)+)?
             $($($flag: bool,)+)?
+            $($form: bool,)?
             $($choice: bool,)?
         }
 
@@ -38,6 +41,7 @@ macro_rules! settings {
                     $($($half: $half_value,)+)?
                     $($($number: $default,)+)?
                     $($($flag: false,)+)?
+                    $($form: false,)?
                     $($choice: $chosen,)?
                 }
             }
@@ -67,6 +71,7 @@ macro_rules! settings {
                     $($(Setting::$half_kind(stringify!($half), self.$half),)+)?
                     $($(Setting::$kind(stringify!($number), self.$number),)+)?
                     $($(Setting::flag(stringify!($flag), self.$flag),)+)?
+                    $(Setting::flag(stringify!($form), self.$form),)?
                     $(Setting::flag(stringify!($choice), self.$choice),)?
                 ]
             }

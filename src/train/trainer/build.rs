@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::executor::Device;
 use crate::nn::Layer;
 use crate::shape::Shape;
+use crate::train::accumulation::Window;
 use crate::train::{LossFunction, MetricFunction, Optimizer, Schedule};
 
 /// What [`Trainer::new`] starts with; [`build`](TrainerBuilder::build) ends it.
@@ -106,8 +107,12 @@ impl TrainerBuilder {
     setters! {
         /// Samples per training step; 32 by default.
         batch_size: usize => batch;
-        /// Takes the mean gradient of so many batches for each update; 1 by default. Where training ends
-        /// within them, the next one goes on.
+        /// Sums the gradients of so many batches up for each update, a window; 1 by default. The update takes
+        /// their mean over the window's samples, in which those of a last, smaller batch count as much as all
+        /// others: as one batch of them all, but for what a layer makes of a batch, such as its
+        /// normalisation. Windows go on from epoch to epoch. One that is not full where [`Trainer::fit`] ends
+        /// makes its update there, after the callbacks of the last epoch, whose figures and checkpoints are
+        /// from before it: so more epochs, resumed from such a checkpoint, are those of one long training.
         accumulate: usize => accumulate;
         /// The seed of the initial parameters, of the random operators and of the order of the samples; 0
         /// by default.
@@ -157,11 +162,12 @@ impl TrainerBuilder {
             seed: self.seed,
             rates: Vec::new(),
             training: Vec::new(),
-            beside: [None, None],
+            beside: [const { None }; 3],
             health: None,
             steps: 0,
             updates: 0,
             optimizer_updates: 0,
+            window: Window::default(),
             swapped: None,
             journey: Journey::default(),
         };

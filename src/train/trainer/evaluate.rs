@@ -43,6 +43,7 @@ impl fmt::Display for Evaluation {
 enum Stage {
     Evaluation,
     Prediction,
+    Update,
 }
 
 impl Trainer {
@@ -99,12 +100,21 @@ impl Trainer {
                 let recorded = match stage {
                     Stage::Evaluation => self.recipe.evaluation(self.batch)?,
                     Stage::Prediction => self.recipe.prediction(self.batch)?,
+                    Stage::Update => self.recipe.update(self.training[0].0)?,
                 };
                 self.on_device(recorded, self.batch, &[self.session()])?
             }
         };
         let step = self.beside[index].insert(step);
         step.session.scalars.adopt(&self.training[0].1.session.scalars);
+        Ok(step)
+    }
+
+    /// The step of an update alone, told how far training is.
+    pub(super) fn update_step(&mut self) -> Result<&mut Step> {
+        self.beside_training(Stage::Update)?;
+        let step = self.beside[Stage::Update as usize].as_mut().ok_or(Error::ForeignValue)?;
+        step.take_up(&self.rates, [self.steps, self.updates, self.optimizer_updates], self.window);
         Ok(step)
     }
 

@@ -10,6 +10,7 @@ use crate::dtype::DType;
 use crate::error::Result;
 use crate::graph::{Graph, StateKind, Value};
 use crate::session::{Chain, NonFinite, Session, SessionOptions, Snapshot};
+use crate::train::accumulation::Window;
 use crate::train::callbacks::Position;
 
 /// The last moment at which everything was finite, but for what callbacks have changed since.
@@ -23,6 +24,7 @@ pub(super) struct Guard {
     pub steps: u32,
     updates: u32,
     optimizer_updates: u32,
+    window: Window,
 }
 
 impl Training<'_, '_> {
@@ -31,8 +33,9 @@ impl Training<'_, '_> {
         let Some(every) = self.nan_guard else { return Ok(None) };
         let good = self.trainer.session().snapshot()?;
         let others = self.trainer.snapshots_of_others()?;
-        let Trainer { steps, updates, optimizer_updates, .. } = *self.trainer;
-        Ok(Some(Guard { every, good, others, position: self.position, steps, updates, optimizer_updates }))
+        let Trainer { steps, updates, optimizer_updates, window, .. } = *self.trainer;
+        let position = self.position;
+        Ok(Some(Guard { every, good, others, position, steps, updates, optimizer_updates, window }))
     }
 
     /// If anything is not finite, goes back to the step that spoilt it, and ends training there.
@@ -42,6 +45,7 @@ impl Training<'_, '_> {
         }
         let last = self.position.step;
         self.go_to(guard)?;
+        self.spoilt = true;
         // What a callback spoilt was so before any step.
         let fault = match self.trainer.held_fault()? {
             Some(held) => Some(held),
@@ -61,7 +65,27 @@ impl Training<'_, '_> {
         self.trainer.session_mut().restore(&guard.good)?;
         self.position = guard.position;
         (self.trainer.steps, self.trainer.updates) = (guard.steps, guard.updates);
-        self.trainer.optimizer_updates = guard.optimizer_updates;
+        (self.trainer.optimizer_updates, self.trainer.window) = (guard.optimizer_updates, guard.window);
+        Ok(())
+    }
+
+    /// Where training ends, makes the update of the batches left over, unless something was not finite by
+    /// then. One that leaves anything so is taken back.
+    pub(super) fn flush(&mut self) -> Result<()> {
+        if self.spoilt || self.trainer.window.batches == 0 {
+            return Ok(());
+        }
+        let guard = self.guard()?;
+        self.trainer.flush_gradients()?;
+        let Some(guard) = guard else { return Ok(()) };
+        if self.trainer.is_sound()? {
+            return Ok(());
+        }
+        self.go_to(&guard)?;
+        let fault = self.trainer.update_step()?.session.find_non_finite()?;
+        let about = fault.as_ref().map_or_else(String::new, |fault| format!(": {fault}"));
+        self.stopped = Some(format!("the update of the batches left over at the end{about}"));
+        (self.history.fault, self.spoilt) = (fault, true);
         Ok(())
     }
 

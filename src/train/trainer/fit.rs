@@ -213,6 +213,8 @@ pub(super) struct Training<'a, 'f> {
     pub history: History,
     /// Why to stop, if a callback asked for it.
     pub stopped: Option<String>,
+    /// Whether training ended before a step that was not finite.
+    pub spoilt: bool,
     pub nan_guard: Option<u32>,
     pub shuffle: bool,
     /// How many of the callbacks the program gave: the first ones.
@@ -281,6 +283,7 @@ impl Trainer {
             position: Position { epoch: fit.initial_epoch, epochs: fit.epochs, steps, ..Position::default() },
             history: History { initial_epoch: fit.initial_epoch, ..History::default() },
             stopped: None,
+            spoilt: false,
             nan_guard: fit.nan_guard,
             shuffle: fit.shuffle,
             given,
@@ -357,6 +360,7 @@ impl Training<'_, '_> {
             }
             self.end_epoch(logs)?;
         }
+        self.flush()?;
         self.history.stopped = self.stopped.take();
         self.tell(Event::TrainEnd, &mut self.history.epochs.last().cloned())
     }
@@ -384,7 +388,9 @@ impl Training<'_, '_> {
             let calls = self.callbacks.iter().any(|callback| is_due(callback.as_ref(), now));
             let ends = self.position.step == self.position.steps;
             // No checkpoint is written of what has not been looked at.
-            if calls || guard.as_ref().is_some_and(|guard| ends || now - guard.steps >= guard.every) {
+            if calls
+                || guard.as_ref().is_some_and(|guard| ends || now.wrapping_sub(guard.steps) >= guard.every)
+            {
                 self.pause(&mut guard, calls.then_some(Event::Step), &mut chain)?;
             } else {
                 self.pace.submits(&mut chain)?;

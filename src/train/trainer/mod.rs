@@ -43,6 +43,7 @@ use crate::session::{Chain, Session, SessionOptions, Snapshot};
 use crate::shape::Shape;
 use crate::tape::Tape;
 use crate::train::Logs;
+use crate::train::accumulation::Window;
 
 /// A model with everything that its training needs, on a device.
 ///
@@ -77,8 +78,8 @@ pub struct Trainer {
     /// The training steps; the first one is for whole batches and owns the parameters. Of the others, the
     /// one used last is last.
     training: Vec<(Variant, Step)>,
-    /// The steps of evaluation and of prediction, once they are needed.
-    beside: [Option<Step>; 2],
+    /// The steps of evaluation, of prediction, and of an update alone, once they are needed.
+    beside: [Option<Step>; 3],
     /// Of the guard against NaN: a tape for each training step with something of its own, and its norm.
     health: Option<Vec<(Session, Value)>>,
     /// Batches trained on so far.
@@ -87,6 +88,8 @@ pub struct Trainer {
     updates: u32,
     /// Those since the optimiser's states began: what its formulas count.
     optimizer_updates: u32,
+    /// The batches since the last update, where that takes several.
+    window: Window,
     /// If weights and averages are exchanged, whether the model was trained or given weights since.
     swapped: Option<bool>,
     /// How far the last `fit` went.
@@ -131,7 +134,8 @@ impl Trainer {
         self.steps
     }
 
-    /// The number of updates made: as many as steps, but for gradients that are summed over several.
+    /// The number of updates made: as many as steps, but for gradients that are summed over several. It stays
+    /// at `u32::MAX` where there are more.
     pub fn updates(&self) -> u32 {
         self.updates
     }
@@ -212,7 +216,7 @@ impl Trainer {
             training.push((variant, step));
         }
         self.training = training;
-        (self.beside, self.health) = ([None, None], None);
+        (self.beside, self.health) = (Default::default(), None);
         self.take_in_rates();
         Ok(())
     }
@@ -244,7 +248,7 @@ impl Trainer {
 
     /// The variant of the next step for a batch of `rows` samples.
     fn variant(&self, rows: usize, weighted: bool) -> Variant {
-        let updates = (self.steps as usize + 1).is_multiple_of(self.recipe.accumulate);
+        let updates = self.window.batches + 1 >= self.recipe.accumulate;
         Variant { rows, weighted, updates }
     }
 
@@ -254,14 +258,45 @@ impl Trainer {
         self.mark_changed();
         let (variant, step) = &mut self.training[index];
         chain.step(&mut step.session)?;
-        self.steps += 1;
-        self.updates += u32::from(variant.updates);
-        self.optimizer_updates += u32::from(variant.updates);
+        // What counts steps goes round, as the streams of random numbers do.
+        self.steps = self.steps.wrapping_add(1);
+        self.window = self.window.with(variant.rows);
+        if variant.updates {
+            self.count_update();
+        }
         Ok(())
+    }
+
+    fn count_update(&mut self) {
+        self.window = Window::default();
+        self.updates = self.updates.saturating_add(1);
+        self.optimizer_updates = self.optimizer_updates.saturating_add(1);
+    }
+
+    /// Where gradients of fewer batches are summed up than
+    /// [`accumulate`](TrainerBuilder::accumulate) asks for, makes the update by their mean now, and says
+    /// whether there were any. [`fit`](Trainer::fit) does so where it ends; a program that trains by
+    /// [`train_on_batch`](Trainer::train_on_batch) may do so at the end of its epochs.
+    ///
+    /// # Errors
+    /// What the device reports.
+    pub fn flush_gradients(&mut self) -> Result<bool> {
+        if self.window.batches == 0 {
+            return Ok(false);
+        }
+        self.update_step()?.session.replay()?;
+        self.mark_changed();
+        self.count_update();
+        Ok(true)
     }
 
     /// Trains on one batch, with its weights if it has them, and returns its loss and metrics as they were
     /// before the update. A size that has not come before records a step of its own.
+    ///
+    /// With [`accumulate(k)`](TrainerBuilder::accumulate), every `k`-th batch makes an update, by the mean
+    /// gradient of the samples of `k` batches; the others are only summed up. Batches that are left over wait
+    /// for the next ones, of this method or of `fit`, or for
+    /// [`flush_gradients`](Trainer::flush_gradients).
     ///
     /// # Errors
     /// As [`fit`](Trainer::fit).

@@ -2,7 +2,9 @@
 //! by a schedule, and other scalars.
 
 use super::Trainer;
+use super::recipe::Step;
 use crate::error::{Error, Result, Setting};
+use crate::train::accumulation::Window;
 use crate::train::{LEARNING_RATE, Schedule};
 
 /// The rate of an optimiser.
@@ -199,14 +201,27 @@ impl Trainer {
 
     /// Tells a training step how far training is.
     pub(super) fn set_scalars(&mut self, index: usize) {
-        let (rates, updates) = (&self.rates, self.updates);
+        let window = self.window.with(self.training[index].0.rows);
         let (before, from) = self.training.split_at_mut(index);
-        let session = &mut from[0].1.session;
+        let step = &mut from[0].1;
         if let Some((_, main)) = before.first() {
-            session.scalars.adopt(&main.session.scalars);
+            step.session.scalars.adopt(&main.session.scalars);
         }
-        session.set_step(self.steps);
-        session.set_updates(self.optimizer_updates);
+        step.take_up(&self.rates, [self.steps, self.updates, self.optimizer_updates], window);
+    }
+}
+
+impl Step {
+    /// Takes up the counts of steps, of updates and of those that the optimiser's formulas count, the rates, and
+    /// the window that the step is in.
+    pub(super) fn take_up(&mut self, rates: &[Rate], counts: [u32; 3], window: Window) {
+        let [steps, updates, optimizer_updates] = counts;
+        let session = &mut self.session;
+        session.set_step(steps);
+        session.set_updates(optimizer_updates);
+        if let Some(samples) = self.values.samples {
+            session.scalars.set_count(samples, window.samples);
+        }
         session
             .scalars
             .put_rates(|name| rates.iter().find(|rate| rate.name == name).map(|rate| rate.value(updates)));

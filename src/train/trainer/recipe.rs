@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Init, StateKind, Value};
+use crate::graph::{Graph, Init, Scalar, StateKind, Value};
 use crate::nn::{self, Layer, Mode, RecordedLayer};
 use crate::session::Session;
 use crate::shape::Shape;
@@ -90,6 +90,8 @@ pub(super) struct StepValues {
     /// In evaluation, whether a sample counts.
     pub mask: Option<Value>,
     pub output: Value,
+    /// Where an update takes several batches, how many samples these have.
+    pub samples: Option<Scalar>,
     /// The parameters and states of the model: its weights.
     pub model: Vec<Value>,
     pub sums: Option<Sums>,
@@ -115,6 +117,23 @@ struct Recording {
 impl Recipe {
     /// The tape of a training step.
     pub fn training(&self, variant: Variant) -> Result<(Tape, StepValues)> {
+        let (graph, values, losses) = self.losses(variant)?;
+        let sums = self.gradient_sums(values.samples, true, variant.updates);
+        let tape = graph.training_groups(&self.groups_of(&graph, losses, &sums)?)?;
+        Ok((tape, values))
+    }
+
+    /// The tape of an update by the gradients that are summed up; `variant` is any training step.
+    pub fn update(&self, variant: Variant) -> Result<(Tape, StepValues)> {
+        let (graph, values, losses) = self.losses(variant)?;
+        let sums = self.gradient_sums(values.samples, false, true);
+        let tape = graph.updates_of_groups(&self.groups_of(&graph, losses, &sums)?)?;
+        Ok((tape, values))
+    }
+
+    /// The model with its losses, whose gradients are those of a mean over the batch, or of a sum where more
+    /// than one batch makes an update.
+    fn losses(&self, variant: Variant) -> Result<(Graph, StepValues, Vec<Value>)> {
         let Recording { mut graph, mut values, .. } = self.record(variant.rows, Mode::Training)?;
         let g = &mut graph;
         let targets = self.targets(g, &mut values)?;
@@ -132,22 +151,32 @@ impl Recipe {
         // Weights that the loss does not depend on are weights all the same.
         values.model.iter().try_for_each(|&weight| g.keep(weight).map(drop))?;
         self.mask(g, &values.model)?;
+        if self.accumulate > 1 {
+            values.samples = Some(g.hidden_scalar("accumulated_samples", 1.0));
+            return Ok((graph, values, vec![total]));
+        }
         let losses = std::iter::once(loss).chain(penalties).collect();
-        Ok((self.step(g, losses, variant.updates)?, values))
+        Ok((graph, values, losses))
     }
 
-    /// The step of an update, or that sums up gradients for one.
-    fn step(&self, g: &Graph, losses: Vec<Value>, updates: bool) -> Result<Tape> {
+    /// The optimisers of all that no group has and of the groups, given what is summed up.
+    fn gradient_sums(&self, samples: Option<Scalar>, adds: bool, updates: bool) -> Vec<GradientSum<'_>> {
         let optimizers = std::iter::once(&self.optimizer).chain(self.groups.iter().map(|g| &g.optimizer));
-        let batches = self.accumulate;
-        let sums: Vec<GradientSum<'_>> = optimizers
-            .map(|optimizer| GradientSum { batches, optimizer: updates.then_some(&**optimizer) })
-            .collect();
+        optimizers.map(|o| GradientSum { samples, adds, optimizer: updates.then_some(&**o) }).collect()
+    }
+
+    /// The parameters with the optimisers that have them.
+    fn groups_of<'a>(
+        &self,
+        g: &Graph,
+        losses: Vec<Value>,
+        sums: &'a [GradientSum<'_>],
+    ) -> Result<Vec<ParameterGroup<'a>>> {
         let groups = sums.iter().zip(self.parameters_of_groups(g)?).map(|(optimizer, parameters)| {
             let (losses, parameters) = (losses.clone(), Some(parameters));
             ParameterGroup { losses, optimizer, parameters, may_rest: true }
         });
-        g.training_groups(&groups.collect::<Vec<_>>())
+        Ok(groups.collect())
     }
 
     /// The trained parameters that no group has, then those of each group.
@@ -253,8 +282,16 @@ impl Recipe {
         let mut model: Vec<Value> = declared.filter(is_weight).collect();
         // In the order of their declaration, whether frozen or not.
         model.sort_unstable();
-        let values =
-            StepValues { inputs, targets: None, weights: None, mask: None, output, model, sums: None };
+        let values = StepValues {
+            inputs,
+            targets: None,
+            weights: None,
+            mask: None,
+            output,
+            samples: None,
+            model,
+            sums: None,
+        };
         Ok(Recording { graph, values, layers: recorded.layers })
     }
 

@@ -104,6 +104,7 @@ impl Trainer {
             steps: self.steps,
             updates: self.updates,
             optimizer_updates: self.optimizer_updates,
+            window: self.window,
             swapped: self.swapped,
             rates: self.rates.iter().map(Rate::saved).collect(),
             scalars: self.scalars(),
@@ -181,7 +182,7 @@ impl Trainer {
             }
         };
         if replaced.is_some() {
-            self.beside = [None, None];
+            self.beside = Default::default();
         }
         for (index, value, data) in placement {
             self.training[indices[index]].1.session.write_f64(value, &data)?;
@@ -193,7 +194,7 @@ impl Trainer {
         let scalars = &mut self.session_mut().scalars;
         header.scalars.iter().for_each(|(name, value)| scalars.restore(name, *value));
         (self.steps, self.updates) = (header.steps, header.updates);
-        self.optimizer_updates = header.optimizer_updates;
+        (self.optimizer_updates, self.window) = (header.optimizer_updates, header.window);
         self.take_in_rates();
         self.rates.iter_mut().for_each(|rate| rate.take_up(&header.rates));
         self.swapped = header.swapped;

@@ -26,8 +26,8 @@ settings! {
     /// `rho_t = lr`.
     ///
     /// By default `beta_2_decay` is -0.8, `epsilon_1` 1e-30, `epsilon_2` 1e-3 and `clip_threshold` 1, as in
-    /// Keras. PyTorch has f32's epsilon (1.2e-7) for `epsilon_1` and a learning rate of 0.01. Keras keeps
-    /// `rho_t` below `1 / sqrt(t)` without relative steps too.
+    /// Keras, which keeps `rho_t` below `1 / sqrt(t)` without relative steps too. PyTorch adds nothing to
+    /// squares: its `epsilon_1`, 1.2e-7, is the least that the mean of `r` and the root of `v` count as.
     ///
     /// The last two dimensions of a convolution's weight `[out, in / groups, kh, kw]` are its kernel, as in
     /// PyTorch: for one of 3 x 3 the moments take two thirds of the parameter's memory, for 1 x 1 twice as
