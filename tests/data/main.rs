@@ -11,4 +11,5 @@ mod download;
 mod image_folder;
 mod samples;
 mod table;
+mod table_forms;
 mod text;

@@ -118,7 +118,7 @@ fn numbers_are_checked_by_line_and_column() -> Result<()> {
 #[test]
 fn rows_have_a_field_for_each_column() {
     for (text, line, found) in
-        [("a,b\n1,2\n3\n", 3, 1), ("a,b\r\n\r\n1,2,3\r\n4,5\r\n", 3, 3), ("a,b\n\"1\n\",2\n3,4,\n", 4, 3)]
+        [("a,b\n1,2\n3\n", 3, 1), ("a,b\r\n\r\n1,2,3\r\n4,5\r\n", 3, 3), ("a,b\n\"1\n\",2\n3,4,5\n", 4, 3)]
     {
         match parse(text) {
             Err(Error::CsvFields { path, line: at, found: fields, expected: 2 }) => {

@@ -24,9 +24,9 @@ pub use image_folder::{ImageChannels, ImageOptions, image_folder};
 pub use imdb::{IMDB_CLASSES, imdb};
 pub use mnist::{FASHION_MNIST_CLASSES, fashion_mnist, mnist};
 pub use public::PublicDataset;
-pub use table::{Table, TableOptions};
+pub use table::{Fill, Fills, Table, TableOptions};
 
-use super::{Dataset, Samples, Texts, TrainTest, TrainTestTexts, check_labels};
+use super::{Dataset, Texts, TrainTest, TrainTestTexts, check_labels};
 use crate::error::Error;
 use archive::read_archive;
 
