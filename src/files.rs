@@ -1,8 +1,10 @@
-//! Files that are never half written.
+//! Files that are never half written, and read into memory that is asked for before it is filled.
 
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
+#[cfg(feature = "data")]
+use std::io::Read;
 use std::path::Path;
 
 use crate::error::{Error, Result};
@@ -38,6 +40,120 @@ pub(crate) fn write_atomically(path: &Path, write: impl FnOnce(&mut File) -> io:
 pub(crate) fn sync_renaming(path: &Path) {
     if cfg!(unix) {
         let _ = File::open(folder_of(path)).and_then(|folder| folder.sync_all());
+    }
+}
+
+/// The bytes of a file, which must not be more than the limit.
+///
+/// # Errors
+/// [`Error::Io`], [`Error::OutOfMemory`], [`Error::FileLimit`].
+#[cfg(feature = "data")]
+pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    let file = File::open(path).map_err(Error::io(path))?;
+    let length = file.metadata().map_err(Error::io(path))?.len();
+    let mut file = Limited::new(file, limit);
+    read_all(path, &mut file, length.min(limit) as usize, |e| e.to_string())
+}
+
+/// All that a source gives, for which there is room for as many bytes as are expected. `damage` says what an
+/// error means that tells of a damaged stream.
+#[cfg(feature = "data")]
+pub(crate) fn read_all(
+    path: &Path,
+    source: &mut dyn Read,
+    expected: usize,
+    damage: impl Fn(&io::Error) -> String,
+) -> Result<Vec<u8>> {
+    let mut bytes = reserve(path, expected)?;
+    match source.read_to_end(&mut bytes) {
+        Ok(_) => Ok(bytes),
+        Err(e) if e.kind() == io::ErrorKind::OutOfMemory => Err(full(path, bytes.capacity().max(1) * 2)),
+        Err(e) => Err(broken(path, e, damage)),
+    }
+}
+
+/// What an error of a stream says of its file: that it holds more than is read of it, that it is damaged, or
+/// that the system did not give it.
+#[cfg(feature = "data")]
+pub(crate) fn broken(path: &Path, error: io::Error, damage: impl Fn(&io::Error) -> String) -> Error {
+    use io::ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof};
+    match error.kind() {
+        io::ErrorKind::FileTooLarge => {
+            let limit =
+                error.get_ref().and_then(|source| source.downcast_ref()).map_or(0, |&Beyond(limit)| limit);
+            Error::file_limit(path, "bytes", limit.saturating_add(1), limit, "")
+        }
+        io::ErrorKind::OutOfMemory => full(path, 0),
+        InvalidData | InvalidInput | Other | UnexpectedEof => Error::corrupt(path, damage(&error)),
+        _ => Error::io(path)(error),
+    }
+}
+
+/// Fills a buffer as far as the source goes.
+#[cfg(feature = "images")]
+pub(crate) fn read_up_to(source: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut bytes = Vec::new();
+    source.take(buffer.len() as u64).read_to_end(&mut bytes)?;
+    buffer[..bytes.len()].copy_from_slice(&bytes);
+    Ok(bytes.len())
+}
+
+/// Room for so many elements of what a file holds.
+#[cfg(feature = "data")]
+pub(crate) fn reserve<T>(path: &Path, count: usize) -> Result<Vec<T>> {
+    let mut room = Vec::new();
+    let reserved = room.try_reserve_exact(count);
+    reserved.map_err(|_| full(path, count.saturating_mul(size_of::<T>())))?;
+    Ok(room)
+}
+
+/// Adds an element of what a file holds.
+#[cfg(feature = "data")]
+pub(crate) fn push<T>(path: &Path, elements: &mut Vec<T>, element: T) -> Result<()> {
+    elements.try_reserve(1).map_err(|_| full(path, elements.len().saturating_mul(2 * size_of::<T>())))?;
+    elements.push(element);
+    Ok(())
+}
+
+/// Fails unless there is memory for so many bytes, which something else will ask for.
+#[cfg(feature = "images")]
+pub(crate) fn probe(path: &Path, bytes: usize) -> Result<()> {
+    reserve::<u8>(path, bytes).map(drop)
+}
+
+#[cfg(feature = "data")]
+fn full(path: &Path, bytes: usize) -> Error {
+    Error::OutOfMemory { device: format!("cpu, reading {}", path.display()), bytes: bytes as u64 }
+}
+
+/// A source of which so many bytes are read and no more: it fails where there are more.
+#[cfg(feature = "data")]
+pub(crate) struct Limited<R> {
+    source: R,
+    left: u64,
+    limit: u64,
+}
+
+/// The limit that a source went beyond.
+#[cfg(feature = "data")]
+#[derive(Debug, thiserror::Error)]
+#[error("more than {0} bytes")]
+struct Beyond(u64);
+
+#[cfg(feature = "data")]
+impl<R: Read> Limited<R> {
+    pub fn new(source: R, limit: u64) -> Self {
+        Limited { source, left: limit, limit }
+    }
+}
+
+#[cfg(feature = "data")]
+impl<R: Read> Read for Limited<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let found = self.source.read(buffer)?;
+        let beyond = || io::Error::new(io::ErrorKind::FileTooLarge, Beyond(self.limit));
+        self.left = self.left.checked_sub(found as u64).ok_or_else(beyond)?;
+        Ok(found)
     }
 }
 

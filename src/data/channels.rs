@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 ///
 /// # Errors
 /// [`Error::EmptyDimension`] for a dimension of 0; [`Error::PartialSample`] if the pixels do not make whole
-/// images.
+/// images; [`Error::OutOfMemory`].
 pub fn channels_first(pixels: &[f32], [height, width, channels]: [usize; 3]) -> Result<Vec<f32>> {
     let (name, shape, elements) = ("pixels".to_owned(), [height, width, channels].into(), pixels.len());
     let size = height.checked_mul(width).and_then(|plane| plane.checked_mul(channels));
@@ -26,7 +26,10 @@ pub fn channels_first(pixels: &[f32], [height, width, channels]: [usize; 3]) -> 
         Some(size) if elements.is_multiple_of(size) => {}
         _ => return Err(Error::PartialSample { name, shape, elements }),
     }
-    let mut planes = Vec::with_capacity(elements);
+    let mut planes = Vec::new();
+    let bytes = 4 * elements as u64;
+    let reserved = planes.try_reserve_exact(elements);
+    reserved.map_err(|_| Error::OutOfMemory { device: "cpu".to_owned(), bytes })?;
     for image in pixels.chunks_exact(height * width * channels) {
         for channel in 0..channels {
             planes.extend(image.iter().skip(channel).step_by(channels));

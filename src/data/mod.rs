@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | MNIST, Fashion-MNIST, CIFAR-10, CIFAR-100 | [`mnist`], [`fashion_mnist`], [`cifar10`], [`cifar100`], or by name [`PublicDataset`] | [`TrainTest`] |
 //! | CSV | [`Table`] | [`Dataset`] or [`Samples`] |
-//! | a folder of images | `image_folder`, with the feature `images` | [`Dataset`] |
+//! | a folder of images, or one | `image_folder`, `image`, with the feature `images` | [`Dataset`], [`Samples`] |
 //! | the Large Movie Review Dataset | [`imdb`] | [`TrainTestTexts`] |
 //! | slices and vectors | [`Dataset::new`], [`Samples::new`]; [`channels_first`] for pixels whose channels are last | |
 //!

@@ -269,10 +269,10 @@ pub enum Error {
         /// The driver's message.
         message: String,
     },
-    /// The device has no memory left.
+    /// The device has no memory left, or the program none for what a file holds.
     #[error("device `{device}` is out of memory: {bytes} bytes were asked for")]
     OutOfMemory {
-        /// The device.
+        /// The device; `cpu, reading` and a path where a file is read.
         device: String,
         /// What was asked for in all.
         bytes: u64,
@@ -527,6 +527,20 @@ pub enum Error {
         path: PathBuf,
         /// The system's error.
         source: std::io::Error,
+    },
+    /// A data file that holds more than is read of one.
+    #[error("{path}: {found} {what}, at most {limit} are read{cure}")]
+    FileLimit {
+        /// The file.
+        path: PathBuf,
+        /// What it holds too much of.
+        what: &'static str,
+        /// As many as were counted: where a stream is not read to its end, one more than the limit.
+        found: u64,
+        /// The limit.
+        limit: u64,
+        /// How the limit is set, if it can be.
+        cure: &'static str,
     },
     /// A data file that is not what it should be.
     #[error("{path}: {message}")]

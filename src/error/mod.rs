@@ -65,6 +65,18 @@ impl Error {
         Error::Corrupt { path: path.to_owned(), message: message.into() }
     }
 
+    /// [`Error::FileLimit`].
+    #[cfg(feature = "data")]
+    pub(crate) fn file_limit(
+        path: &Path,
+        what: &'static str,
+        found: u64,
+        limit: u64,
+        cure: &'static str,
+    ) -> Error {
+        Error::FileLimit { path: path.to_owned(), what, found, limit, cure }
+    }
+
     /// Fails with [`Error::Corrupt`] unless a file is as it should be.
     #[cfg(feature = "data")]
     pub(crate) fn expect_intact(intact: bool, path: &Path, message: impl Into<String>) -> Result<()> {

@@ -2,6 +2,8 @@
 
 #[path = "../common/folder.rs"]
 mod folder;
+#[path = "../common/mutate.rs"]
+mod mutate;
 #[cfg(feature = "download")]
 #[path = "../common/server.rs"]
 mod server;
@@ -9,6 +11,8 @@ mod server;
 mod data;
 mod download;
 mod image_folder;
+mod mutants;
+mod pictures;
 mod samples;
 mod table;
 mod table_forms;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Dataset, TrainTest, check_labels, missing, read_archive, subfolder};
 use crate::error::{Error, Result};
+use crate::files::{read, reserve};
 
 /// The class names of CIFAR-10, by label.
 pub const CIFAR10_CLASSES: [&str; 10] =
@@ -62,6 +63,8 @@ pub enum Cifar100Labels {
 
 /// Colour, height and width of an image.
 const SHAPE: [usize; 3] = [3, 32, 32];
+/// What one of the files may hold: more than twice what the largest does.
+const LIMIT: u64 = 1 << 29;
 const PIXELS: usize = SHAPE[0] * SHAPE[1] * SHAPE[2];
 
 /// One of the two sets in its binary format.
@@ -110,7 +113,8 @@ pub(super) const CIFAR100: Format = Format {
 /// # Errors
 /// [`Error::Io`] with the names looked for if there is no training file or no test file;
 /// [`Error::Corrupt`] if a file does not consist of whole records or holds none, and for a damaged or
-/// truncated archive; [`Error::LabelOutOfRange`] for a label above 9.
+/// truncated archive; [`Error::LabelOutOfRange`] for a label above 9; [`Error::FileLimit`] for a file of more
+/// than 512 MiB and an archive that unpacks to more than 4 GiB; [`Error::OutOfMemory`].
 pub fn cifar10(path: impl AsRef<Path>) -> Result<TrainTest> {
     CIFAR10.read(path.as_ref(), 0)
 }
@@ -172,17 +176,18 @@ impl Format {
         let archive = if path.is_file() { path.to_owned() } else { path.join(self.archive) };
         let there: Vec<&str> = self.names().filter(|name| inner.join(name).is_file()).collect();
         if there.is_empty() && archive.is_file() {
-            let files = read_archive(&archive, |inner| self.names().find(|name| inner.ends_with(name)))?;
+            let files =
+                read_archive(&archive, LIMIT, |inner| self.names().find(|name| inner.ends_with(name)))?;
             let contents = |(name, inner, bytes)| (name, (archive.join::<PathBuf>(inner), bytes));
             let files = files.into_iter().map(contents).collect();
             return Ok((archive, files));
         }
-        let read = |name| {
+        let file = |name| {
             let path = inner.join(name);
-            let bytes = std::fs::read(&path).map_err(Error::io(&path))?;
+            let bytes = read(&path, LIMIT)?;
             Ok((name, (path, bytes)))
         };
-        let files = there.into_iter().map(read).collect::<Result<_>>()?;
+        let files = there.into_iter().map(file).collect::<Result<_>>()?;
         Ok((inner, files))
     }
 
@@ -200,8 +205,9 @@ impl Format {
     fn dataset(&self, files: &[Contents], label: usize) -> Result<Dataset> {
         files.iter().try_for_each(|(path, bytes)| self.check(path, bytes))?;
         let count = files.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() / self.record();
-        let mut inputs = Vec::with_capacity(count * PIXELS);
-        let mut labels = Vec::with_capacity(count);
+        let path = files.first().map_or(Path::new(""), |(path, _)| path);
+        let mut inputs = reserve(path, count * PIXELS)?;
+        let mut labels = reserve(path, count)?;
         for record in files.iter().flat_map(|(_, bytes)| bytes.chunks_exact(self.record())) {
             labels.push(u32::from(record[label]));
             inputs.extend(record[self.labels.len()..].iter().map(|&pixel| f32::from(pixel) / 255.0));

@@ -1,16 +1,16 @@
-//! A folder of images as a data set: one folder for each class.
+//! Images in files as samples: one of them, or a folder of folders, one for each class.
 
 use std::ffi::OsStr;
 use std::fs::DirEntry;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use image::imageops::{FilterType, resize};
-use image::{ColorType, DynamicImage, ImageReader, Rgb, Rgb32FImage};
 use rayon::prelude::*;
 
-use super::Dataset;
+use super::picture::{Canvas, Picture, Placement};
+use super::{Dataset, Samples};
 use crate::error::{Error, Result};
+use crate::files::{push, reserve};
 
 /// What becomes of colours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -23,39 +23,112 @@ pub enum ImageChannels {
     Rgb,
 }
 
-/// How [`image_folder`] reads images: in colour, all of one size, and nothing else beside them, unless set.
+impl ImageChannels {
+    pub(super) fn count(self) -> usize {
+        match self {
+            ImageChannels::Grayscale => 1,
+            ImageChannels::Rgb => 3,
+        }
+    }
+}
+
+/// How an image comes to a size of other proportions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ImageFit {
+    /// All of it is resized, whatever becomes of its proportions: Keras's default.
+    #[default]
+    Stretch,
+    /// The largest part from its middle that has the proportions of the size is resized, and the rest left
+    /// out: Keras's `crop_to_aspect_ratio`.
+    Crop,
+    /// All of it is resized, in its proportions, and put in the middle of a ground of one colour:
+    /// [`ImageOptions::fill`].
+    Letterbox,
+}
+
+/// How [`image_folder`] and [`image`] read images: in colour, all of one size, of at most 64 million pixels, and
+/// nothing else beside them, unless set.
 ///
 /// ```
-/// use retape::data::{ImageChannels, ImageOptions};
-/// let digits = ImageOptions::new().size(28, 28).channels(ImageChannels::Grayscale);
+/// use retape::data::{ImageChannels, ImageFit, ImageOptions};
+/// let digits = ImageOptions::new().size(28, 28).channels(ImageChannels::Grayscale).fit(ImageFit::Letterbox);
 /// # let _ = digits;
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[must_use]
 pub struct ImageOptions {
     size: Option<[usize; 2]>,
+    fit: ImageFit,
+    fill: [u8; 3],
     channels: ImageChannels,
+    max_pixels: u64,
     skip_others: bool,
+    skip_corrupt: bool,
+}
+
+impl Default for ImageOptions {
+    fn default() -> Self {
+        ImageOptions::new()
+    }
 }
 
 impl ImageOptions {
     /// The defaults.
     pub fn new() -> Self {
-        ImageOptions::default()
+        ImageOptions {
+            size: None,
+            fit: ImageFit::Stretch,
+            fill: [0; 3],
+            channels: ImageChannels::Rgb,
+            max_pixels: 64_000_000,
+            skip_others: false,
+            skip_corrupt: false,
+        }
     }
 
-    /// Resizes every image to this many pixels, whatever its proportions, with a triangle filter: bilinear
-    /// interpolation to enlarge, and averages over the pixels that become one to reduce.
+    /// Resizes every image to this many pixels with a triangle filter: bilinear interpolation to enlarge, and
+    /// averages over the pixels that become one to reduce. An image is resized while it is decoded, so that
+    /// a large one takes little memory.
     pub fn size(mut self, height: usize, width: usize) -> Self {
         self.size = Some([height, width]);
         self
     }
 
     setters! {
+        /// What is done about proportions other than those of the size; without a size, nothing is.
+        fit: ImageFit => fit;
+        /// The colour of the ground, red, green and blue, that [`ImageFit::Letterbox`] puts an image on; black
+        /// unless set.
+        fill: [u8; 3] => fill;
         /// What becomes of colours.
         channels: ImageChannels => channels;
+        /// The pixels that an image may have; one of more is not decoded. The file says how many it has, and a
+        /// small file may say many.
+        max_pixels: u64 => max_pixels;
         /// Whether to pass by what is no image, or not in the folder of a class, instead of failing.
         skip_others: bool => skip_others;
+        /// Whether to leave out images that are damaged, cut off or of too many pixels, instead of failing.
+        /// [`ImageFolder::skipped`] lists them, and the log warns of each.
+        skip_corrupt: bool => skip_corrupt;
+    }
+
+    fn check(&self) -> Result<()> {
+        let fits = |&side: &usize| (1..=u32::MAX as usize).contains(&side);
+        let Some(size) = self.size else { return Ok(()) };
+        let expected = "height and width must be at least 1, and fit 32 bits";
+        Error::expect(size.iter().all(fits), "size", format!("{size:?}"), expected)
+    }
+
+    /// Channels, height and width of what becomes of a picture of this size.
+    fn shape(&self, picture: [usize; 2]) -> [usize; 3] {
+        let [height, width] = self.size.unwrap_or(picture);
+        [self.channels.count(), height, width]
+    }
+
+    /// Whether an image for which this is said is one to leave out.
+    fn skips(&self, error: &Error) -> bool {
+        self.skip_corrupt && matches!(error, Error::Corrupt { .. } | Error::FileLimit { .. })
     }
 }
 
@@ -78,36 +151,174 @@ impl ImageOptions {
 ///
 /// # Errors
 /// [`Error::Io`] if a folder or file cannot be read; [`Error::Corrupt`] with the path for an image that is
-/// damaged, for a folder without classes, for a class without images, and, unless they are to be skipped,
-/// for anything else that is there; [`Error::ImageSize`] if images differ in size and none was asked for;
-/// [`Error::Argument`] for a size of 0.
+/// damaged or cut off anywhere, for a folder without classes, for a class without images, and, unless they are
+/// to be skipped, for anything else that is there; [`Error::FileLimit`] for an image of more pixels than
+/// [`ImageOptions::max_pixels`]; [`Error::ImageSize`] if images differ in size and none was asked for;
+/// [`Error::Argument`] for a size of 0; [`Error::OutOfMemory`] if there is no room for all images.
 pub fn image_folder(folder: impl AsRef<Path>, options: &ImageOptions) -> Result<Dataset> {
-    check_size(options)?;
-    let folder = folder.as_ref();
-    let (classes, files) = list(folder, options.skip_others)?;
-    let images: Vec<Result<Planes>> = files.par_iter().map(|(path, _)| decode(path, options)).collect();
-    let mut inputs = Vec::new();
-    let mut first: Option<([usize; 3], &Path)> = None;
-    for (image, (path, _)) in images.into_iter().zip(&files) {
-        let image = image?;
-        let (expected, first) = *first.get_or_insert((image.shape, path));
-        if image.shape != expected {
-            let [[_, found @ ..], [_, expected @ ..]] = [image.shape, expected];
-            let (path, first) = (path.clone(), first.to_owned());
-            return Err(Error::ImageSize { path, found, expected, first });
-        }
-        inputs.extend(image.data);
-    }
-    let shape = first.map_or([0; 3], |(shape, _)| shape);
-    let labels = files.iter().map(|&(_, class)| class).collect();
-    Dataset::new(shape, inputs, labels, classes.len() as u32)?.with_class_names(&classes)
+    Ok(ImageFolder::read(folder, options)?.data)
 }
 
-fn check_size(options: &ImageOptions) -> Result<()> {
-    let fits = |&side: &usize| (1..=u32::MAX as usize).contains(&side);
-    let Some(size) = options.size else { return Ok(()) };
-    let expected = "height and width must be at least 1, and fit 32 bits";
-    Error::expect(size.iter().all(fits), "size", format!("{size:?}"), expected)
+/// Reads one PNG or JPEG image as a sample, to predict for: an input of shape `[channels, height, width]` as
+/// [`image_folder`] makes them, and nothing else. Its name may be any.
+///
+/// ```no_run
+/// # use retape::prelude::*;
+/// # fn show(mut trainer: Trainer) -> retape::Result<()> {
+/// use retape::data::{ImageOptions, image};
+/// let photo = image("photo.jpg", &ImageOptions::new().size(64, 64))?;
+/// println!("{:?}", trainer.predict_classes(photo)?);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// As for [`image_folder`] of the image.
+pub fn image(path: impl AsRef<Path>, options: &ImageOptions) -> Result<Samples<'static>> {
+    options.check()?;
+    let path = path.as_ref();
+    let picture = Picture::open(path, options.max_pixels)?;
+    let shape = options.shape(picture.size);
+    let mut planes = zeros(path, &[1], shape)?;
+    draw(picture, path, options, shape, &mut planes)?;
+    Ok(Samples::new().input(shape, planes))
+}
+
+/// A folder of images, and what was left out of it.
+///
+/// ```no_run
+/// use retape::data::{ImageFolder, ImageOptions};
+/// let flowers = ImageFolder::read("flowers", &ImageOptions::new().size(64, 64).skip_corrupt(true))?;
+/// for image in &flowers.skipped {
+///     println!("left out: {}", image.reason); // names the file
+/// }
+/// let train = flowers.data;
+/// # let _ = train;
+/// # Ok::<(), retape::Error>(())
+/// ```
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct ImageFolder {
+    /// The images that could be read.
+    pub data: Dataset,
+    /// Those that [`ImageOptions::skip_corrupt`] left out, in order.
+    pub skipped: Vec<SkippedImage>,
+}
+
+/// An image that was left out.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct SkippedImage {
+    /// The file.
+    pub path: PathBuf,
+    /// Why: [`Error::Corrupt`] or [`Error::FileLimit`].
+    pub reason: Error,
+}
+
+impl ImageFolder {
+    /// Reads a folder as [`image_folder`] does.
+    ///
+    /// # Errors
+    /// As for [`image_folder`]; with [`ImageOptions::skip_corrupt`], [`Error::Corrupt`] for a class all of
+    /// whose images would be left out.
+    pub fn read(folder: impl AsRef<Path>, options: &ImageOptions) -> Result<ImageFolder> {
+        options.check()?;
+        let folder = folder.as_ref();
+        let (classes, mut files) = list(folder, options.skip_others)?;
+        let Some((shape, first)) = common_shape(&files, options)? else {
+            let message = format!("none of its {} images can be read", files.len());
+            return Err(Error::corrupt(folder, message));
+        };
+        let first = first.to_owned();
+        let mut inputs = zeros(folder, &files, shape)?;
+        let size = shape.iter().product();
+        let results: Vec<Result<()>> = inputs
+            .par_chunks_mut(size)
+            .zip(&files)
+            .map(|(planes, (path, _))| {
+                let picture = Picture::open(path, options.max_pixels)?;
+                let found = options.shape(picture.size);
+                if found == shape {
+                    return draw(picture, path, options, shape, planes);
+                }
+                let ([_, found @ ..], [_, expected @ ..]) = (found, shape);
+                if options.skip_corrupt {
+                    // Its size may be what is damaged.
+                    picture.read(&mut |_| ())?;
+                }
+                Err(Error::ImageSize { path: path.clone(), found, expected, first: first.clone() })
+            })
+            .collect();
+
+        let (mut skipped, mut kept) = (Vec::new(), 0);
+        for (index, result) in results.into_iter().enumerate() {
+            match result {
+                Ok(()) => {
+                    inputs.copy_within(index * size..(index + 1) * size, kept * size);
+                    files.swap(index, kept);
+                    kept += 1;
+                }
+                Err(reason) if options.skips(&reason) => {
+                    log::warn!("left out: {reason}");
+                    skipped.push(SkippedImage { path: files[index].0.clone(), reason });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        inputs.truncate(kept * size);
+        let labels: Vec<u32> = files[..kept].iter().map(|&(_, class)| class).collect();
+        for (class, name) in classes.iter().enumerate() {
+            let message = "none of the images of the class can be read";
+            Error::expect_intact(labels.contains(&(class as u32)), &folder.join(name), message)?;
+        }
+        let data = Dataset::new(shape, inputs, labels, classes.len() as u32)?.with_class_names(&classes)?;
+        Ok(ImageFolder { data, skipped })
+    }
+}
+
+/// The shape of all samples, and the file that it is of; nothing where no file can be read.
+fn common_shape<'a>(
+    files: &'a [(PathBuf, u32)],
+    options: &ImageOptions,
+) -> Result<Option<([usize; 3], &'a Path)>> {
+    for (path, _) in files {
+        if options.size.is_some() {
+            return Ok(Some((options.shape([1, 1]), path)));
+        }
+        let measured = Picture::open(path, options.max_pixels).and_then(|picture| {
+            let shape = options.shape(picture.size);
+            // One that is left out says nothing of the others.
+            if options.skip_corrupt { picture.read(&mut |_| ()).map(|()| shape) } else { Ok(shape) }
+        });
+        match measured {
+            Err(error) if options.skips(&error) => {}
+            measured => return measured.map(|shape| Some((shape, path.as_path()))),
+        }
+    }
+    Ok(None)
+}
+
+/// Room for an image of this shape for each of some.
+fn zeros<T>(path: &Path, images: &[T], shape: [usize; 3]) -> Result<Vec<f32>> {
+    let all = shape.iter().fold(images.len(), |n, &side| n.saturating_mul(side));
+    let mut numbers = reserve(path, all)?;
+    numbers.resize(all, 0.0);
+    Ok(numbers)
+}
+
+/// The pixels of a picture as planes of this shape.
+fn draw(
+    picture: Picture,
+    path: &Path,
+    options: &ImageOptions,
+    [_, height, width]: [usize; 3],
+    planes: &mut [f32],
+) -> Result<()> {
+    let placement = Placement::new(options.fit, picture.size, [height, width]);
+    let mut canvas = Canvas::new(path, planes, [height, width], options.channels, placement, options.fill)?;
+    picture.read(&mut |row| canvas.row(row))?;
+    canvas.finish();
+    Ok(())
 }
 
 /// The names of the classes, and every image with the number of its class.
@@ -125,7 +336,7 @@ fn list(folder: &Path, skip_others: bool) -> Result<Listing> {
         let before = files.len();
         for file in entries(&path)? {
             if is_image(&file) {
-                files.push((file, classes.len() as u32));
+                push(folder, &mut files, (file, classes.len() as u32))?;
             } else {
                 Error::expect_intact(skip_others, &file, "it is no PNG or JPEG file by its name")?;
             }
@@ -151,49 +362,4 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
 fn is_image(path: &Path) -> bool {
     let ending = path.extension().and_then(OsStr::to_str).unwrap_or_default();
     ["png", "jpg", "jpeg"].iter().any(|known| ending.eq_ignore_ascii_case(known)) && path.is_file()
-}
-
-/// An image as planes of numbers.
-struct Planes {
-    /// Channels, height and width.
-    shape: [usize; 3],
-    data: Vec<f32>,
-}
-
-/// An image in the channels and the size asked for.
-fn decode(path: &Path, options: &ImageOptions) -> Result<Planes> {
-    let reader =
-        ImageReader::open(path).and_then(ImageReader::with_guessed_format).map_err(Error::io(path))?;
-    let decoded = reader.decode();
-    let decoded = decoded.map_err(|e| Error::corrupt(path, format!("it cannot be decoded: {e}")))?;
-    let mut image = floats(decoded);
-    if let Some([height, width]) = options.size {
-        // The size fits 32 bits: it was checked.
-        image = resize(&image, width as u32, height as u32, FilterType::Triangle);
-    }
-    let (height, width) = (image.height() as usize, image.width() as usize);
-    let planes = (0..3).flat_map(|c| image.pixels().map(move |pixel| pixel.0[c].clamp(0.0, 1.0)));
-    let (channels, data) = match options.channels {
-        ImageChannels::Grayscale => (1, image.pixels().map(|pixel| luma(pixel.0)).collect()),
-        ImageChannels::Rgb => (3, planes.collect()),
-    };
-    Ok(Planes { shape: [channels, height, width], data })
-}
-
-/// The colours in `[0, 1]`: of 8 bits, exactly what dividing by 255 gives.
-fn floats(decoded: DynamicImage) -> Rgb32FImage {
-    match decoded.color() {
-        ColorType::L8 | ColorType::La8 | ColorType::Rgb8 | ColorType::Rgba8 => {
-            let bytes = decoded.into_rgb8();
-            let float = |x, y| Rgb(bytes.get_pixel(x, y).0.map(|value| f32::from(value) / 255.0));
-            Rgb32FImage::from_fn(bytes.width(), bytes.height(), float)
-        }
-        _ => decoded.into_rgb32f(),
-    }
-}
-
-/// Summed in f64, so that grey stays what it is.
-fn luma(rgb: [f32; 3]) -> f32 {
-    let [red, green, blue] = rgb.map(f64::from);
-    (0.2126 * red + 0.7152 * green + 0.0722 * blue).clamp(0.0, 1.0) as f32
 }

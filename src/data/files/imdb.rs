@@ -6,8 +6,10 @@ use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
+use super::archive::Kept;
 use super::{Texts, TrainTestTexts, missing, read_archive};
 use crate::error::{Error, Result};
+use crate::files::{push, read};
 
 /// The class names of [`imdb`], by label.
 pub const IMDB_CLASSES: [&str; 2] = ["negative", "positive"];
@@ -18,6 +20,9 @@ const CLASSES: [&str; 2] = ["neg", "pos"];
 
 const FOLDER: &str = "aclImdb";
 const SOURCE: &str = "the Large Movie Review Dataset is at https://ai.stanford.edu/~amaas/data/sentiment/";
+
+/// What a review may hold: the longest has some 14 thousand bytes.
+const LIMIT: u64 = 1 << 20;
 
 /// The split, the class and the file's name of a review.
 type Place = (usize, usize, String);
@@ -38,9 +43,11 @@ type Files = Vec<(Place, PathBuf, Vec<u8>)>;
 /// # Errors
 /// [`Error::Io`] with the names looked for if neither is there, or if a file cannot be read;
 /// [`Error::Corrupt`] for a damaged or truncated archive, for a review that is not UTF-8, and for a split
-/// that has no reviews of a class.
+/// that has no reviews of a class; [`Error::FileLimit`] for a review of more than 1 MiB, for more than 1 GiB
+/// of reviews, for an archive of more than a million entries, and for one that unpacks to more than 4 GiB;
+/// [`Error::OutOfMemory`].
 pub fn imdb(path: impl AsRef<Path>) -> Result<TrainTestTexts> {
-    let (found, files) = read(path.as_ref())?;
+    let (found, files) = find(path.as_ref())?;
     // By the names of their files: in one order, wherever they were read from.
     let mut reviews: [[BTreeMap<String, String>; 2]; 2] = Default::default();
     for ((split, class, name), path, bytes) in files {
@@ -69,7 +76,7 @@ pub fn imdb(path: impl AsRef<Path>) -> Result<TrainTestTexts> {
 }
 
 /// Where the reviews were found, and they.
-fn read(path: &Path) -> Result<(PathBuf, Files)> {
+fn find(path: &Path) -> Result<(PathBuf, Files)> {
     let is_set = |folder: &PathBuf| SPLITS.iter().all(|split| folder.join(split).is_dir());
     if let Some(folder) = [path.join(FOLDER), path.to_owned()].into_iter().find(is_set) {
         let reviews = read_folder(&folder)?;
@@ -83,7 +90,7 @@ fn read(path: &Path) -> Result<(PathBuf, Files)> {
         );
         return Err(missing(path, message));
     };
-    let reviews = read_archive(&archive, place)?;
+    let reviews = read_archive(&archive, LIMIT, place)?;
     Ok((archive, reviews))
 }
 
@@ -100,7 +107,7 @@ fn find_archive(folder: &Path) -> Option<PathBuf> {
 }
 
 fn read_folder(folder: &Path) -> Result<Files> {
-    let mut reviews = Vec::new();
+    let (mut reviews, mut kept) = (Vec::new(), Kept::default());
     for (split, class) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
         let folder = folder.join(SPLITS[split]).join(CLASSES[class]);
         let entries = match std::fs::read_dir(&folder) {
@@ -111,8 +118,9 @@ fn read_folder(folder: &Path) -> Result<Files> {
         for entry in entries {
             let path = entry.map_err(Error::io(&folder))?.path();
             let Some(place) = place(&path).filter(|_| path.is_file()) else { continue };
-            let bytes = std::fs::read(&path).map_err(Error::io(&path))?;
-            reviews.push((place, path, bytes));
+            let bytes = read(&path, LIMIT)?;
+            kept.add(&folder, &path, &bytes)?;
+            push(&folder, &mut reviews, (place, path, bytes))?;
         }
     }
     Ok(reviews)

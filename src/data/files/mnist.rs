@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::public::MNIST_URL;
 use super::{Dataset, TrainTest, check_labels, missing, read_idx, subfolder};
 use crate::error::{Error, Result};
+use crate::files::reserve;
 
 /// The class names of Fashion-MNIST, by label.
 pub const FASHION_MNIST_CLASSES: [&str; 10] = [
@@ -36,7 +37,8 @@ const TEST: [&str; 2] = ["t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"];
 /// # Errors
 /// [`Error::Io`] with the names looked for, and where MNIST is to be had, if a file is missing;
 /// [`Error::Corrupt`] as for [`read_idx`], and if a file has the wrong number of dimensions or the
-/// files do not fit together; [`Error::LabelOutOfRange`] for a label above 9.
+/// files do not fit together; [`Error::LabelOutOfRange`] for a label above 9; [`Error::OutOfMemory`] if there
+/// is no room for the samples, and [`Error::FileLimit`] as for [`read_idx`].
 pub fn mnist(folder: impl AsRef<Path>) -> Result<TrainTest> {
     let source = format!("; MNIST is at {MNIST_URL}, each file by its name with .gz");
     read_set(folder.as_ref(), &source)
@@ -96,6 +98,7 @@ fn read_images(images: &Path, labels: &Path, classes: u32) -> Result<Dataset> {
     Error::expect_intact(found == count, labels, message)?;
     let classes_of: Vec<u32> = given.data.into_iter().map(u32::from).collect();
     check_labels(&labels.display().to_string(), &classes_of, classes)?;
-    let inputs = pixels.data.into_iter().map(|pixel| f32::from(pixel) / 255.0).collect();
+    let mut inputs = reserve(images, pixels.data.len())?;
+    inputs.extend(pixels.data.into_iter().map(|pixel| f32::from(pixel) / 255.0));
     Dataset::new([1, height, width], inputs, classes_of, classes)
 }

@@ -9,6 +9,8 @@ mod idx;
 mod image_folder;
 mod imdb;
 mod mnist;
+#[cfg(feature = "images")]
+mod picture;
 mod public;
 mod table;
 
@@ -20,7 +22,9 @@ pub use cifar::{
 };
 pub use idx::{IdxArray, read_idx};
 #[cfg(feature = "images")]
-pub use image_folder::{ImageChannels, ImageOptions, image_folder};
+pub use image_folder::{
+    ImageChannels, ImageFit, ImageFolder, ImageOptions, SkippedImage, image, image_folder,
+};
 pub use imdb::{IMDB_CLASSES, imdb};
 pub use mnist::{FASHION_MNIST_CLASSES, fashion_mnist, mnist};
 pub use public::PublicDataset;
