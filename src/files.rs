@@ -67,8 +67,18 @@ pub(crate) fn read_all(
     let mut bytes = reserve(path, expected)?;
     match source.read_to_end(&mut bytes) {
         Ok(_) => Ok(bytes),
-        Err(e) if e.kind() == io::ErrorKind::OutOfMemory => Err(full(path, bytes.capacity().max(1) * 2)),
+        Err(e) if e.kind() == io::ErrorKind::OutOfMemory => Err(ungiven(path, e, bytes.capacity())),
         Err(e) => Err(broken(path, e, damage)),
+    }
+}
+
+/// An error of a source that is no file of a known kind: there is no memory for more bytes than so many, or the
+/// source fails.
+#[cfg(feature = "data")]
+pub(crate) fn ungiven(path: &Path, error: io::Error, held: usize) -> Error {
+    match error.kind() {
+        io::ErrorKind::OutOfMemory => full(path, held.max(1).saturating_mul(2)),
+        _ => Error::io(path)(error),
     }
 }
 
@@ -116,7 +126,7 @@ pub(crate) fn push<T>(path: &Path, elements: &mut Vec<T>, element: T) -> Result<
 }
 
 /// Fails unless there is memory for so many bytes, which something else will ask for.
-#[cfg(feature = "images")]
+#[cfg(feature = "data")]
 pub(crate) fn probe(path: &Path, bytes: usize) -> Result<()> {
     reserve::<u8>(path, bytes).map(drop)
 }

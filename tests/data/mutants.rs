@@ -202,9 +202,13 @@ fn small_files_of_large_ones() {
     }
     out_of_memory(mnist(train.parent().expect("it is in a folder")), &train);
 
-    let batch = entry("data_batch_1.bin", tar::EntryType::Regular, 512_000_000);
-    let path = folder.write("large.tar.gz", &zeros(&batch, 512));
+    let batches = ["data_batch_1.bin", "test_batch.bin"]
+        .map(|name| zeros(&entry(name, tar::EntryType::Regular, 512_000_000), 512));
+    let path = folder.write("large.tar.gz", &batches.concat());
     out_of_memory(cifar10(&path), &path);
+
+    let table = folder.write("table.csv", &[&b"a\n"[..], &b",\n".repeat(6_000_000)].concat());
+    out_of_memory(Table::read(&table), &table);
 }
 
 #[test]

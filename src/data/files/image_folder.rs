@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
+use super::Dataset;
 use super::picture::{Canvas, Picture, Placement};
-use super::{Dataset, Samples};
+use crate::data::Samples;
 use crate::error::{Error, Result};
 use crate::files::{push, reserve};
 

@@ -14,6 +14,7 @@ pub use missing::{Fill, Fills};
 pub use options::TableOptions;
 
 use crate::error::{Error, Result};
+use crate::files;
 
 /// A table in memory, each field as it was written.
 ///
@@ -68,10 +69,11 @@ impl Table {
     /// [`Error::Io`]; [`Error::Corrupt`] if the file is empty, not UTF-8, or ends within quotes;
     /// [`Error::CsvFields`] for a record with more or fewer fields than there are columns; [`Error::Csv`]
     /// for a column's name that is empty or occurs twice; [`Error::Argument`] for a delimiter or the beginning
-    /// of a comment that is a quote, a line end or not ASCII, and for other than as many names as columns.
+    /// of a comment that is a quote, a line end or not ASCII, and for other than as many names as columns;
+    /// [`Error::OutOfMemory`] if there is no room for the fields.
     pub fn read_with(path: impl AsRef<Path>, options: &TableOptions) -> Result<Table> {
         let path = path.as_ref();
-        let bytes = std::fs::read(path).map_err(Error::io(path))?;
+        let bytes = files::read(path, u64::MAX)?;
         read::parse(path.to_owned(), bytes, options)
     }
 
@@ -89,7 +91,8 @@ impl Table {
     /// As for [`read_with`](Table::read_with).
     pub fn parse_with(name: &str, mut reader: impl Read, options: &TableOptions) -> Result<Table> {
         let mut bytes = Vec::new();
-        reader.read_to_end(&mut bytes).map_err(Error::io(name.as_ref()))?;
+        let read = reader.read_to_end(&mut bytes);
+        read.map_err(|e| files::ungiven(name.as_ref(), e, bytes.capacity()))?;
         read::parse(name.into(), bytes, options)
     }
 

@@ -6,6 +6,10 @@ use csv::StringRecord;
 
 use super::{Row, Table, TableOptions};
 use crate::error::{Error, Result};
+use crate::files::probe;
+
+/// What a field takes beside its text while a table is read: as a text of its own, and in its row.
+const FIELD: usize = 96;
 
 /// A record as it was written, and the line that it begins on.
 struct Record {
@@ -24,6 +28,10 @@ pub(super) fn parse(path: PathBuf, bytes: Vec<u8>, options: &TableOptions) -> Re
     options.check()?;
     let text = decode(&path, bytes)?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    // Fields are small: that there is room for all of them is made sure of before the first.
+    let ends_field = |&byte: &u8| options.is_delimiter(byte) || byte == b'\n';
+    let fields = text.bytes().filter(ends_field).count();
+    probe(&path, fields.saturating_mul(FIELD).saturating_add(text.len()))?;
     let mut reader = Reader { path: &path, text, at: 0, line: 1, options };
     let mut records = Vec::new();
     while let Some(record) = reader.record()? {
