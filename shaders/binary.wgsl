@@ -6,7 +6,8 @@
 // is stretched along the innermost dimension is marked as A_SPLAT or B_SPLAT, and its strides still
 // count elements). Workgroups of 64 in a folded grid. The in-place forms overwrite the operand that has the output's shape.
 // KIND numbers the functions as the rows of binary.rs, whose names the cases bear; RANK is the number of
-// merged dimensions.
+// merged dimensions. Of NaN every function is NaN but the comparisons, all of which are 0 but not_equal, and
+// powers of 1 and to 0.
 
 override KIND: u32 = 0u;
 override RANK: u32 = 1u;
@@ -39,15 +40,14 @@ fn f(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
         case 2u: { return a * b; } // mul
         case 3u: { return a / b; } // div
         case 4u: { return power(a, b); } // pow
-        case 5u: { return select(b, a, a <= b); } // minimum
-        case 6u: { return select(b, a, a >= b); } // maximum
-        case 7u: { return mask(a == b); } // equal
-        // Some drivers find NaN neither equal nor unequal.
-        case 8u: { return vec4(1.0) - mask(a == b); } // not_equal
-        case 9u: { return mask(a < b); } // less
-        case 10u: { return mask(a <= b); } // less_equal
-        case 11u: { return mask(a > b); } // greater
-        case 12u: { return mask(a >= b); } // greater_equal
+        case 5u: { return select(select(b, a, a <= b), vec4(not_a_number()), unordered(a, b)); } // minimum
+        case 6u: { return select(select(b, a, a >= b), vec4(not_a_number()), unordered(a, b)); } // maximum
+        case 7u: { return mask((a == b) & !unordered(a, b)); } // equal
+        case 8u: { return mask((a != b) | unordered(a, b)); } // not_equal
+        case 9u: { return mask((a < b) & !unordered(a, b)); } // less
+        case 10u: { return mask((a <= b) & !unordered(a, b)); } // less_equal
+        case 11u: { return mask((a > b) & !unordered(a, b)); } // greater
+        case 12u: { return mask((a >= b) & !unordered(a, b)); } // greater_equal
         default: { return a; }
     }
 }
@@ -56,19 +56,31 @@ fn mask(condition: vec4<bool>) -> vec4<f32> {
     return select(vec4(0.0), vec4(1.0), condition);
 }
 
-// a^b for any sign of a: WGSL's pow is undefined below 0, so the sign is put back for odd whole
-// exponents; other exponents of a negative base give NaN.
+const ONE_BITS: u32 = 0x3f800000u;
+const LEAST_NORMAL: u32 = 0x00800000u;
+
+// a^b with the special cases of C (ISO/IEC 9899, annex F.10.4.4), by bits: exp2 and log2 need not have any.
 fn power(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
-    let whole = floor(b) == b;
-    let odd = whole & (abs(b - 2.0 * floor(0.5 * b)) == vec4(1.0));
-    let magnitude = exp2(b * log2(abs(a)));
-    let below = select(vec4(not_a_number()), select(magnitude, -magnitude, odd), whole);
-    let signed = select(magnitude, below, a < vec4(0.0));
-    let at_zero = select(select(vec4(infinity()), vec4(0.0), b > vec4(0.0)), vec4(1.0), b == vec4(0.0));
-    let small = select(signed, at_zero, a == vec4(0.0));
+    let base = magnitudes(a);
+    let exponent = magnitudes(b);
+    // Of a base of 0 or infinity and of an infinite exponent, the power is infinite or 0. Below the normal
+    // numbers, whose product with an infinite logarithm may be NaN, exponents make 1 of anything else.
+    let s = without_subnormals(abs(a));
+    let usual = select(exp2(b * (log2(s.x) + s.exponent)), vec4(1.0), exponent < vec4(LEAST_NORMAL));
+    let upwards = (base > vec4(ONE_BITS)) == !below_zero(b);
+    let extreme = select(select(vec4(0.0), vec4(infinity()), upwards), vec4(1.0), base == vec4(ONE_BITS));
+    let is_extreme = (base == vec4(0u)) | (base == vec4(INFINITY_BITS)) | (exponent == vec4(INFINITY_BITS));
+    let magnitude = select(usual, extreme, is_extreme);
+    // Below 0 a whole exponent puts the sign back if it is odd; any other gives NaN.
+    let whole = (floor(b) == b) & (exponent >= vec4(ONE_BITS));
+    let odd = whole & (floor(0.5 * b) != 0.5 * b);
+    let undefined = !whole & !is_extreme;
+    let below = select(select(magnitude, -magnitude, odd), vec4(not_a_number()), undefined);
+    let signed = select(magnitude, below, below_zero(a));
     // Small whole exponents by multiplication: exact where logarithms are not.
-    let square = select(small, a * a, b == vec4(2.0));
-    return select(select(square, a, b == vec4(1.0)), vec4(1.0), b == vec4(0.0));
+    let exact = select(select(signed, a * a, b == vec4(2.0)), a, b == vec4(1.0));
+    let known = select(exact, vec4(not_a_number()), unordered(a, b));
+    return select(known, vec4(1.0), (exponent == vec4(0u)) | (bitcast<vec4<u32>>(a) == vec4(ONE_BITS)));
 }
 
 fn read_a(c: Coords) -> vec4<f32> {

@@ -120,7 +120,7 @@ fn non_negative(@builtin(global_invocation_id) id: vec3<u32>) {
     let i = linear_index(id, 64u);
     if i >= q.n { return; }
     let v = quads[i];
-    quads[i] = select(v, vec4(0.0), v < vec4(0.0));
+    quads[i] = select(v, vec4(0.0), below_zero(v));
 }
 
 @compute @workgroup_size(64)

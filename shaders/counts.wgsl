@@ -58,10 +58,6 @@ var<immediate> row_p: RowParams;
 var<immediate> count_p: CountParams;
 var<immediate> join_p: JoinParams;
 
-fn is_nan(v: f32) -> bool {
-    return (bitcast<u32>(v) & 0x7fffffffu) > 0x7f800000u;
-}
-
 fn hit_of(row: u32, l: u32) -> f32 {
     if l >= row_p.classes { return 0.0; }
     let base = row * row_p.classes;
@@ -78,10 +74,10 @@ fn hit_of(row: u32, l: u32) -> f32 {
 
 fn target_class(row: u32) -> u32 {
     let base = row * row_p.classes;
-    var best = target_of[base];
+    var best = in_order(bitcast<i32>(target_of[base]));
     var l = 0u;
     for (var j = 1u; j < row_p.classes; j++) {
-        let candidate = target_of[base + j];
+        let candidate = in_order(bitcast<i32>(target_of[base + j]));
         if candidate > best {
             best = candidate;
             l = j;

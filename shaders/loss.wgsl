@@ -8,7 +8,7 @@
 //
 // x, t and dx are [rows, classes], label, y and dy [rows], contiguous; n is the number of rows. The
 // largest logit m is subtracted before exp and, in lse - x, on both sides, so that large logits
-// neither overflow nor cancel. A label past the last class counts as the last.
+// neither overflow nor cancel; a NaN, or an infinity as m, makes the sum and so the row NaN. A label past the last class counts as the last.
 //
 //   .._lanes   a thread per row, workgroups of 64; sums are blocked by 64 so that errors stay small
 //   .._tree    a workgroup of 256 per row, through workgroup memory. For many classes on GPUs.
@@ -53,12 +53,16 @@ fn label_of(row: u32) -> u32 {
 // A term of the loss under soft targets. A class without weight counts nothing, even where its
 // logit is -inf.
 fn soft_term(i: u32, m: f32, log_total: f32) -> f32 {
-    return select(t[i] * (log_total - (x[i] - m)), 0.0, t[i] == 0.0);
+    return select(t[i] * (log_total - (x[i] - m)), 0.0, magnitude_of(t[i]) == 0u);
 }
 
 fn lane_row(base: u32) -> Row {
     var m = x[base];
-    for (var j = 1u; j < p.classes; j++) { m = max(m, x[base + j]); }
+    var top = magnitude_of(m);
+    for (var j = 1u; j < p.classes; j++) {
+        m = max(m, x[base + j]);
+        top = max(top, magnitude_of(x[base + j]));
+    }
     var total = 0.0;
     for (var block = 0u; block < p.classes; block += 64u) {
         let stop = min(block + 64u, p.classes);
@@ -66,16 +70,20 @@ fn lane_row(base: u32) -> Row {
         for (var j = block; j < stop; j++) { part += exp(x[base + j] - m); }
         total += part;
     }
-    return Row(m, total);
+    return Row(m, sum_of_row(total, m, top));
 }
 
 fn tree_row(base: u32, lane: u32) -> Row {
     var m = -infinity();
-    for (var j = lane; j < p.classes; j += 256u) { m = max(m, x[base + j]); }
+    var top = 0u;
+    for (var j = lane; j < p.classes; j += 256u) {
+        m = max(m, x[base + j]);
+        top = max(top, magnitude_of(x[base + j]));
+    }
     m = workgroup_max(lane, m);
     var part = 0.0;
     for (var j = lane; j < p.classes; j += 256u) { part += exp(x[base + j] - m); }
-    return Row(m, workgroup_sum(lane, part));
+    return Row(m, workgroup_sum(lane, sum_of_row(part, m, top)));
 }
 
 @compute @workgroup_size(64)
@@ -84,7 +92,7 @@ fn labels_lanes(@builtin(global_invocation_id) id: vec3<u32>) {
     if row >= p.n { return; }
     let base = row * p.classes;
     let r = lane_row(base);
-    y[row] = log(r.total) - (x[base + label_of(row)] - r.m);
+    y[row] = log_of(r.total) - (x[base + label_of(row)] - r.m);
 }
 
 @compute @workgroup_size(256)
@@ -94,7 +102,7 @@ fn labels_tree(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocatio
     if row >= p.n { return; }
     let base = row * p.classes;
     let r = tree_row(base, lane);
-    if lane == 0u { y[row] = log(r.total) - (x[base + label_of(row)] - r.m); }
+    if lane == 0u { y[row] = log_of(r.total) - (x[base + label_of(row)] - r.m); }
 }
 
 @compute @workgroup_size(64)
@@ -103,7 +111,7 @@ fn soft_lanes(@builtin(global_invocation_id) id: vec3<u32>) {
     if row >= p.n { return; }
     let base = row * p.classes;
     let r = lane_row(base);
-    let log_total = log(r.total);
+    let log_total = log_of(r.total);
     var sum = 0.0;
     for (var block = 0u; block < p.classes; block += 64u) {
         let stop = min(block + 64u, p.classes);
@@ -120,7 +128,7 @@ fn soft_tree(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_
     if row >= p.n { return; }
     let base = row * p.classes;
     let r = tree_row(base, lane);
-    let log_total = log(r.total);
+    let log_total = log_of(r.total);
     var part = 0.0;
     for (var j = lane; j < p.classes; j += 256u) { part += soft_term(base + j, r.m, log_total); }
     let sum = workgroup_sum(lane, part);

@@ -68,6 +68,7 @@ fn denominator(base: u32, c: u32) -> f32 {
 
 // d^-beta; 0 past 2^126, up to which WGSL divides by d exactly enough.
 fn power(d: f32) -> f32 {
+    if is_nan(d) { return d; }
     return select(pow(min(d, 0x1p126), -p.beta), 0.0, d > 0x1p126);
 }
 

@@ -82,13 +82,6 @@ fn run_of(i: u32, sides: vec2<u32>) -> Run {
     return Run(plane, row - plane * sides.x, begin, min(begin + p.span, sides.y));
 }
 
-// Integers in the order of the numbers whose bits are given: zeros are equal, subnormal numbers
-// differ on every device, and a NaN is above infinity.
-fn order(bits: i32) -> i32 {
-    let magnitude = bits & 0x7fffffff;
-    return select(min(magnitude, 0x7f800001), -magnitude, bits < 0 && magnitude <= 0x7f800000);
-}
-
 const MINUS_INFINITY_BITS = -0x800000;
 const MINUS_INFINITY_ORDER = -0x7f800000;
 
@@ -115,7 +108,7 @@ fn max_forward(@builtin(global_invocation_id) id: vec3<u32>) {
                     let c = left + b * DILATION_W;
                     if is_inside(c, p.image.y) {
                         let bits = x_bits[image + r * p.image.y + c];
-                        let next = order(bits);
+                        let next = in_order(bits);
                         best = select(best, bits, next > rank);
                         rank = max(rank, next);
                     }
@@ -186,7 +179,7 @@ fn winner(image: u32, top: u32, left: u32) -> u32 {
                 let c = left + b * DILATION_W;
                 if is_inside(c, p.image.y) {
                     let at = r * p.image.y + c;
-                    let next = order(x_bits[image + at]);
+                    let next = in_order(x_bits[image + at]);
                     best = select(best, at, next > rank);
                     rank = max(rank, next);
                 }
@@ -211,7 +204,7 @@ fn is_first(image: u32, top: u32, left: u32, a: u32, b: u32, rank: i32) -> bool 
         let end = select(KERNEL_W, b, s == a);
         for (var t = 0u; t < end; t++) {
             let c = left + t * DILATION_W;
-            if is_inside(c, p.image.y) && order(x_bits[image + r * p.image.y + c]) == rank { return false; }
+            if is_inside(c, p.image.y) && in_order(x_bits[image + r * p.image.y + c]) == rank { return false; }
         }
     }
     return true;
@@ -228,7 +221,7 @@ fn max_gather(@builtin(global_invocation_id) id: vec3<u32>) {
     for (var j = run.begin; j < run.end; j++) {
         let right = j + p.before.y;
         let at = image + run.row * p.image.y + j;
-        let rank = order(x_bits[at]);
+        let rank = in_order(x_bits[at]);
         var total = 0.0;
         for (var s = 0u; s < OVERLAP_H; s++) {
             let u = min(low / STRIDE_H, p.output.x - 1u) - s;
@@ -241,7 +234,7 @@ fn max_gather(@builtin(global_invocation_id) id: vec3<u32>) {
                     let b = along / DILATION_W;
                     if v < p.output.y && b < KERNEL_W && b * DILATION_W == along {
                         let o = outputs + u * p.output.y + v;
-                        if order(v_bits[o]) == rank
+                        if in_order(v_bits[o]) == rank
                             && is_first(image, run.row - down, j - along, a, b, rank) {
                             total += dy[o];
                         }

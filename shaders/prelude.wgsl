@@ -14,6 +14,67 @@ fn not_a_number() -> f32 {
     return bitcast<f32>(bits);
 }
 
+// The bits of infinity: those of numbers, their sign left out, are below, and those of NaN above. NaN is told by
+// its bits, since drivers may turn comparisons of floats around, and choose in max, min and clamp, as if there
+// were none.
+const INFINITY_BITS: u32 = 0x7f800000u;
+const MAGNITUDE_BITS: u32 = 0x7fffffffu;
+
+// The bits without the sign.
+fn magnitude_of(x: f32) -> u32 {
+    return bitcast<u32>(x) & MAGNITUDE_BITS;
+}
+
+fn magnitudes(x: vec4<f32>) -> vec4<u32> {
+    return bitcast<vec4<u32>>(x) & vec4(MAGNITUDE_BITS);
+}
+
+fn is_nan(x: f32) -> bool {
+    return magnitude_of(x) > INFINITY_BITS;
+}
+
+fn are_nan(x: vec4<f32>) -> vec4<bool> {
+    return magnitudes(x) > vec4(INFINITY_BITS);
+}
+
+// Where either of two is NaN.
+fn unordered(a: vec4<f32>, b: vec4<f32>) -> vec4<bool> {
+    return max(magnitudes(a), magnitudes(b)) > vec4(INFINITY_BITS);
+}
+
+// y, but NaN where x is.
+fn keep_nan(x: vec4<f32>, y: vec4<f32>) -> vec4<f32> {
+    return select(y, x, are_nan(x));
+}
+
+// Where x is below 0, or -0; NaN is neither. As signed integers, the bits of those come first, and then
+// those of NaN with a sign.
+fn below_zero(x: vec4<f32>) -> vec4<bool> {
+    return bitcast<vec4<i32>>(x) <= vec4(-0x800000);
+}
+
+fn at_most_zero(x: vec4<f32>) -> vec4<bool> {
+    return below_zero(x) | (bitcast<vec4<u32>>(x) == vec4(0u));
+}
+
+// The larger of two, and NaN where either is.
+fn larger(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
+    return select(max(a, b), vec4(not_a_number()), unordered(a, b));
+}
+
+// Integers in the order of the numbers whose bits are given: zeros are equal, subnormal numbers
+// differ on every device, and a NaN is above infinity.
+fn in_order(bits: i32) -> i32 {
+    let magnitude = bits & 0x7fffffff;
+    return select(min(magnitude, 0x7f800001), -magnitude, bits < 0 && magnitude <= 0x7f800000);
+}
+
+// The sum of exp(x - m) over a row, or a part of one, of which m is the largest element and `top` the largest
+// of the bits without the sign: NaN where one of x is, or m infinite. Some drivers' exp loses a NaN.
+fn sum_of_row(total: f32, m: f32, top: u32) -> f32 {
+    return select(total, not_a_number(), max(top, magnitude_of(m) + 1u) > INFINITY_BITS);
+}
+
 // The index of this invocation in a folded grid of workgroups with `size` invocations along x.
 fn linear_index(global_id: vec3<u32>, size: u32) -> u32 {
     return global_id.y * (FOLD * size) + global_id.x;
@@ -73,6 +134,28 @@ fn offset(c: Coords, s_lo: vec4<u32>, s_hi: vec2<u32>) -> u32 {
     return dot(c.lo, s_lo) + dot(c.hi, s_hi);
 }
 
+// exp(x), of which some drivers make a number where x is NaN.
+fn exponential(x: vec4<f32>) -> vec4<f32> {
+    return keep_nan(x, exp(x));
+}
+
+// A number whose logarithm drivers take right, and what to add to the logarithm to base 2: some read a
+// subnormal number by the exponent in its bits.
+struct Scaled {
+    x: vec4<f32>,
+    exponent: vec4<f32>,
+}
+
+fn without_subnormals(x: vec4<f32>) -> Scaled {
+    let small = magnitudes(x) < vec4(0x00800000u);
+    return Scaled(select(x, x * 0x1p32, small), select(vec4(0.0), vec4(-32.0), small));
+}
+
+// log(x), of which some drivers make a number where x is NaN.
+fn log_of(x: f32) -> f32 {
+    return select(log(x), x, is_nan(x));
+}
+
 // exp(x) - 1 without cancellation near 0: a Taylor polynomial for |x| < 1/2.
 fn expm1(x: vec4<f32>) -> vec4<f32> {
     var p = vec4(1.0 / 40320.0);
@@ -83,7 +166,7 @@ fn expm1(x: vec4<f32>) -> vec4<f32> {
     p = fma(p, x, vec4(1.0 / 6.0));
     p = fma(p, x, vec4(0.5));
     p = fma(p, x * x, x);
-    return select(exp(x) - 1.0, p, abs(x) < vec4(0.5));
+    return select(exponential(x) - 1.0, p, abs(x) < vec4(0.5));
 }
 
 // log(1 + x) for x in [0, 1], as 2 artanh(x / (2 + x)).
@@ -103,7 +186,7 @@ fn log1p(x: vec4<f32>) -> vec4<f32> {
 
 // 1 / (1 + exp(-x)) with an exponent that never overflows.
 fn sigmoid(x: vec4<f32>) -> vec4<f32> {
-    let e = exp(-abs(x));
+    let e = exponential(-abs(x));
     return select(e, vec4(1.0), x >= vec4(0.0)) / (1.0 + e);
 }
 
@@ -116,7 +199,7 @@ fn tanh_exact(x: vec4<f32>) -> vec4<f32> {
 
 // log(1 + exp(x)).
 fn softplus(x: vec4<f32>) -> vec4<f32> {
-    return max(x, vec4(0.0)) + log1p(exp(-abs(x)));
+    return max(x, vec4(0.0)) + log1p(exponential(-abs(x)));
 }
 
 // The complementary error function for z >= 0, to a relative 1.2e-7 (the Chebyshev fit of

@@ -139,8 +139,8 @@ struct Place {
 fn activate(kind: u32, x: vec4<f32>) -> vec4<f32> {
     if kind == 0u { return tanh_exact(x); }
     if kind == 1u { return sigmoid(x); }
-    if kind == 2u { return clamp(x * (1.0 / 6.0) + 0.5, vec4(0.0), vec4(1.0)); }
-    if kind == 3u { return max(x, vec4(0.0)); }
+    if kind == 2u { return keep_nan(x, clamp(x * (1.0 / 6.0) + 0.5, vec4(0.0), vec4(1.0))); }
+    if kind == 3u { return select(x, vec4(0.0), below_zero(x)); }
     return x;
 }
 
@@ -148,8 +148,10 @@ fn activate(kind: u32, x: vec4<f32>) -> vec4<f32> {
 fn slope(kind: u32, y: vec4<f32>) -> vec4<f32> {
     if kind == 0u { return (1.0 - y) * (1.0 + y); }
     if kind == 1u { return y * (1.0 - y); }
-    if kind == 2u { return select(vec4(0.0), vec4(1.0 / 6.0), (y > vec4(0.0)) & (y < vec4(1.0))); }
-    if kind == 3u { return select(vec4(0.0), vec4(1.0), y > vec4(0.0)); }
+    if kind == 2u {
+        return select(vec4(1.0 / 6.0), vec4(0.0), at_most_zero(y) | ((y >= vec4(1.0)) & !are_nan(y)));
+    }
+    if kind == 3u { return select(vec4(1.0), vec4(0.0), at_most_zero(y)); }
     return vec4(1.0);
 }
 

@@ -10,9 +10,13 @@
 //   partial  a thread makes one of `splits` interleaved parts of an output: part[o * splits + c];
 //            `lanes` then reduces the parts. For few outputs over many elements.
 //   tree     a workgroup of 256 makes one output through workgroup memory. For GPUs.
-//   argmax   a thread finds the first largest of `axis` elements, `inner` apart
+//   argmax   a thread finds the first largest of `axis` elements, `inner` apart; a NaN is the largest
 //
 // Workgroups of 64 (lanes, partial, argmax) in a folded grid. KIND: 0 sum, 1 max, 2 min.
+//
+// A maximum or minimum is NaN where an element is: beside it, each thread keeps the largest of the bits
+// without the sign, which shows one in two integer instructions an element, where to look at each would
+// take five. Argmax compares integers in the numbers' order, NaN above all.
 
 override KIND: u32 = 0u;
 // The number of merged axes that are reduced, and that are kept: fewer need less index arithmetic.
@@ -37,6 +41,7 @@ struct ArgmaxParams {
 }
 
 @group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(0) var<storage, read> x_bits: array<i32>;
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;
 @group(0) @binding(1) var<storage, read_write> index: array<u32>;
 var<immediate> p: Params;
@@ -51,12 +56,32 @@ fn identity() -> f32 {
     }
 }
 
-fn combine(a: f32, b: f32) -> f32 {
+// What is known of some elements: their sum, maximum or minimum, and the bits of the largest without its sign.
+struct Part {
+    total: f32,
+    top: u32,
+}
+
+fn empty() -> Part {
+    return Part(identity(), 0u);
+}
+
+fn taken(part: Part, v: f32) -> Part {
     switch KIND {
-        case 0u: { return a + b; }
-        case 1u: { return max(a, b); }
-        default: { return min(a, b); }
+        case 0u: { return Part(part.total + v, 0u); }
+        case 1u: { return Part(max(part.total, v), max(part.top, magnitude_of(v))); }
+        default: { return Part(min(part.total, v), max(part.top, magnitude_of(v))); }
     }
+}
+
+// Of a part that holds a NaN, and of one that has been given another's.
+fn result(part: Part) -> f32 {
+    return select(part.total, not_a_number(), part.top > INFINITY_BITS);
+}
+
+fn combine(a: f32, b: f32) -> f32 {
+    let both = taken(Part(a, magnitude_of(a)), b);
+    return select(both.total, result(both), KIND != 0u);
 }
 
 fn finish(total: f32) -> f32 {
@@ -74,10 +99,10 @@ fn base_of(o: u32) -> u32 {
 // Every step-th of the elements of one output, from the one of flat index `first`, combined.
 fn stepwise(base: u32, first: u32, step: u32) -> f32 {
     let count = p.reduced.x * p.reduced.y * p.reduced.z;
-    var total = identity();
+    var part = empty();
     if REDUCED <= 1u {
-        for (var r = first; r < count; r += step) { total = combine(total, x[base + r * p.reduced_s.z]); }
-        return total;
+        for (var r = first; r < count; r += step) { part = taken(part, x[base + r * p.reduced_s.z]); }
+        return result(part);
     }
     // Outer and inner index move along, which takes no division for each element.
     let jump = step / p.reduced.z;
@@ -89,14 +114,14 @@ fn stepwise(base: u32, first: u32, step: u32) -> f32 {
         if REDUCED == 3u {
             row = outer / p.reduced.y * p.reduced_s.x + outer % p.reduced.y * p.reduced_s.y;
         }
-        total = combine(total, x[base + row + inner * p.reduced_s.z]);
+        part = taken(part, x[base + row + inner * p.reduced_s.z]);
         inner += rest;
         outer += jump;
         let over = inner >= p.reduced.z;
         inner = select(inner, inner - p.reduced.z, over);
         outer = select(outer, outer + 1u, over);
     }
-    return total;
+    return result(part);
 }
 
 @compute @workgroup_size(64)
@@ -110,11 +135,9 @@ fn lanes(@builtin(global_invocation_id) id: vec3<u32>) {
             let row = base + i * p.reduced_s.x + j * p.reduced_s.y;
             for (var block = 0u; block < p.reduced.z; block += 64u) {
                 let stop = min(block + 64u, p.reduced.z);
-                var part = identity();
-                for (var k = block; k < stop; k++) {
-                    part = combine(part, x[row + k * p.reduced_s.z]);
-                }
-                total = combine(total, part);
+                var part = empty();
+                for (var k = block; k < stop; k++) { part = taken(part, x[row + k * p.reduced_s.z]); }
+                total = combine(total, result(part));
             }
         }
     }
@@ -149,10 +172,10 @@ fn argmax(@builtin(global_invocation_id) id: vec3<u32>) {
     let o = linear_index(id, 64u);
     if o >= q.n { return; }
     let base = o / q.inner * (q.axis * q.inner) + o % q.inner;
-    var best = x[base];
+    var best = in_order(x_bits[base]);
     var at = 0u;
     for (var k = 1u; k < q.axis; k++) {
-        let candidate = x[base + k * q.inner];
+        let candidate = in_order(x_bits[base + k * q.inner]);
         if candidate > best {
             best = candidate;
             at = k;

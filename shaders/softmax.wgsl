@@ -7,7 +7,7 @@
 //
 // Arrays are [outer, axis, inner], contiguous; a row is the `axis` elements that share outer and
 // inner index, `inner` apart, and n is the number of rows. Subtracting m keeps exp from
-// overflowing and makes one term of the sum 1.
+// overflowing and makes one term of the sum 1. A NaN, or an infinity as m, makes the sum and so the row NaN.
 //
 //   lanes, lanes_grad   a thread per row, workgroups of 64; sums are blocked by 64 so that errors
 //                       stay small. For many or short rows.
@@ -39,7 +39,7 @@ fn base_of(row: u32) -> u32 {
 // What normalises a row: 1 / sum, or log(sum).
 fn norm_of(total: f32) -> f32 {
     if KIND == 0u { return 1.0 / total; }
-    return log(total);
+    return log_of(total);
 }
 
 fn value(shifted: f32, norm: f32) -> f32 {
@@ -55,7 +55,7 @@ fn term(i: u32) -> f32 {
 
 fn slope(i: u32, total: f32) -> f32 {
     if KIND == 0u { return v[i] * (dy[i] - total); }
-    return dy[i] - exp(v[i]) * total;
+    return dy[i] - select(exp(v[i]), v[i], is_nan(v[i])) * total;
 }
 
 @compute @workgroup_size(64)
@@ -64,7 +64,12 @@ fn lanes(@builtin(global_invocation_id) id: vec3<u32>) {
     if row >= p.n { return; }
     let base = base_of(row);
     var m = x[base];
-    for (var k = 1u; k < p.axis; k++) { m = max(m, x[base + k * p.inner]); }
+    var top = magnitude_of(m);
+    for (var k = 1u; k < p.axis; k++) {
+        let next = x[base + k * p.inner];
+        m = max(m, next);
+        top = max(top, magnitude_of(next));
+    }
     var total = 0.0;
     for (var block = 0u; block < p.axis; block += 64u) {
         let stop = min(block + 64u, p.axis);
@@ -72,7 +77,7 @@ fn lanes(@builtin(global_invocation_id) id: vec3<u32>) {
         for (var k = block; k < stop; k++) { part += exp(x[base + k * p.inner] - m); }
         total += part;
     }
-    let norm = norm_of(total);
+    let norm = norm_of(sum_of_row(total, m, top));
     for (var k = 0u; k < p.axis; k++) {
         let i = base + k * p.inner;
         y[i] = value(x[i] - m, norm);
@@ -86,11 +91,16 @@ fn tree(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if row >= p.n { return; }
     let base = base_of(row);
     var m = -infinity();
-    for (var k = lane; k < p.axis; k += 256u) { m = max(m, x[base + k * p.inner]); }
+    var top = 0u;
+    for (var k = lane; k < p.axis; k += 256u) {
+        let next = x[base + k * p.inner];
+        m = max(m, next);
+        top = max(top, magnitude_of(next));
+    }
     m = workgroup_max(lane, m);
     var total = 0.0;
     for (var k = lane; k < p.axis; k += 256u) { total += exp(x[base + k * p.inner] - m); }
-    let norm = norm_of(workgroup_sum(lane, total));
+    let norm = norm_of(workgroup_sum(lane, sum_of_row(total, m, top)));
     for (var k = lane; k < p.axis; k += 256u) {
         let i = base + k * p.inner;
         y[i] = value(x[i] - m, norm);

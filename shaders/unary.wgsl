@@ -1,12 +1,16 @@
 // Elementwise functions of one operand and their derivatives.
 //
 //   forward    y = f(x)
-//   backward   dx = f'(v) dy, where v is x or y, whichever the function's derivative is written in
+//   backward   dx = f'(v) dy, where v is x or y, whichever the function's derivative is written in; 0
+//              where the function is flat, whatever dy
 //
 // Contiguous; a thread handles four neighbouring elements, a workgroup 256. Buffers are padded to
 // 16 bytes, so the last vector may reach past the value but not past its buffer. The in-place
 // entries overwrite the operand that the planner proved dead.
 // KIND numbers the functions as the rows of unary.rs; each case bears the name of its row. For any shape.
+//
+// Of NaN every function is NaN. What is arithmetic keeps it by itself; comparisons are of bits, or their
+// result is overwritten.
 
 override KIND: u32 = 0u;
 
@@ -28,6 +32,7 @@ const ZERO = vec4<f32>(0.0);
 const ONE = vec4<f32>(1.0);
 const SELU_SCALE: f32 = 1.0507009873554805;
 const SELU_ALPHA: f32 = 1.6732632423543772;
+const LN_2: f32 = 0.6931471805599453;
 const SQRT_2_OVER_PI: f32 = 0.7978845608028654;
 const INV_SQRT_2_PI: f32 = 0.3989422804014327;
 const GELU_CUBIC: f32 = 0.044715;
@@ -37,13 +42,13 @@ fn f(x: vec4<f32>) -> vec4<f32> {
         case 0u: { return -x; } // neg
         case 1u: { return abs(x); } // abs
         case 2u: { return x * x; } // square
-        case 3u: { return sqrt(x); } // sqrt
-        case 4u: { return exp(x); } // exp
+        case 3u: { return root(x); } // sqrt
+        case 4u: { return exponential(x); } // exp
         case 5u: { return logarithm(x); } // log
-        case 6u: { return select(ZERO, ONE, x > ZERO) - select(ZERO, ONE, x < ZERO); } // sign
+        case 6u: { return sign_of(x); } // sign
         case 7u: { return sigmoid(x); } // sigmoid
         case 8u: { return tanh_exact(x); } // tanh
-        case 9u: { return select(x, ZERO, x <= ZERO); } // relu
+        case 9u: { return select(x, ZERO, below_zero(x)); } // relu
         case 10u: { return select(x, p.a * x, x < ZERO); } // leaky_relu
         case 11u: { return select(x, p.a * expm1(x), x < ZERO); } // elu
         case 12u: { return SELU_SCALE * select(x, SELU_ALPHA * expm1(x), x < ZERO); } // selu
@@ -53,50 +58,74 @@ fn f(x: vec4<f32>) -> vec4<f32> {
         case 16u: { return x / (1.0 + abs(x)); } // softsign
         case 17u: { return limit(x / 6.0 + 0.5, ZERO, ONE); } // hard_sigmoid
         case 18u: { return x * sigmoid(x); } // swish
-        case 19u: { return select(ZERO, ONE, x >= ZERO); } // step
+        case 19u: { return keep_nan(x, select(ZERO, ONE, x >= ZERO)); } // step
         case 20u: { return limit(x, vec4(p.a), vec4(p.b)); } // clip
         case 21u: { return 1.0 / x; } // reciprocal
         default: { return x; }
     }
 }
 
-// clamp that lets NaN through, so that a training that diverged shows.
-fn limit(x: vec4<f32>, low: vec4<f32>, high: vec4<f32>) -> vec4<f32> {
-    return select(select(x, low, x < low), high, x > high);
+fn sign_of(x: vec4<f32>) -> vec4<f32> {
+    return keep_nan(x, select(ZERO, ONE, x > ZERO) - select(ZERO, ONE, x < ZERO));
 }
 
-// Some drivers return a number for the logarithm of a negative one.
+fn limit(x: vec4<f32>, low: vec4<f32>, high: vec4<f32>) -> vec4<f32> {
+    return keep_nan(x, clamp(x, low, high));
+}
+
+// Some drivers return a number for the root or the logarithm of a negative one.
+fn root(x: vec4<f32>) -> vec4<f32> {
+    return select(keep_nan(x, sqrt(x)), vec4(not_a_number()), x < ZERO);
+}
+
 fn logarithm(x: vec4<f32>) -> vec4<f32> {
-    let defined = select(log(x), vec4(-infinity()), x == ZERO);
-    return select(defined, vec4(not_a_number()), x < ZERO);
+    let s = without_subnormals(x);
+    let defined = select(log(s.x) + LN_2 * s.exponent, vec4(-infinity()), s.x == ZERO);
+    return keep_nan(x, select(defined, vec4(not_a_number()), x < ZERO));
+}
+
+// Where nothing flows back. NaN is on the side that hands its operand on.
+fn flat(v: vec4<f32>) -> vec4<bool> {
+    switch KIND {
+        case 9u: { return bitcast<vec4<u32>>(v) == vec4(0u); } // relu
+        case 17u: { return (abs(v) >= vec4(3.0)) & !are_nan(v); } // hard_sigmoid
+        case 20u: { return ((v < vec4(p.a)) | (v > vec4(p.b))) & !are_nan(v); } // clip
+        default: { return vec4(false); }
+    }
+}
+
+fn slope_by(v: vec4<f32>, dy: vec4<f32>) -> vec4<f32> {
+    return select(derivative(v) * dy, ZERO, flat(v));
 }
 
 fn derivative(v: vec4<f32>) -> vec4<f32> {
     switch KIND {
         case 0u: { return -ONE; } // neg
-        case 1u: { return select(ZERO, ONE, v > ZERO) - select(ZERO, ONE, v < ZERO); } // abs
+        case 1u: { return sign_of(v); } // abs
         case 2u: { return 2.0 * v; } // square
         case 3u: { return 0.5 / v; } // sqrt
         case 4u: { return v; } // exp
         case 5u: { return 1.0 / v; } // log
         case 7u: { return v * (1.0 - v); } // sigmoid
         case 8u: { return (1.0 - v) * (1.0 + v); } // tanh
-        case 9u: { return select(ZERO, ONE, v > ZERO); } // relu
-        case 10u: { return select(vec4(p.a), ONE, v > ZERO); } // leaky_relu
-        case 11u: { return select(v + p.a, ONE, v > ZERO); } // elu
-        case 12u: { return select(v + SELU_SCALE * SELU_ALPHA, vec4(SELU_SCALE), v > ZERO); } // selu
+        case 9u: { return ONE; } // relu
+        case 10u: { return select(ONE, vec4(p.a), at_most_zero(v)); } // leaky_relu
+        case 11u: { return select(ONE, v + p.a, at_most_zero(v)); } // elu
+        case 12u: { return select(vec4(SELU_SCALE), v + SELU_SCALE * SELU_ALPHA, at_most_zero(v)); } // selu
         case 13u: { return normal_cdf(v) + v * (INV_SQRT_2_PI * exp(-0.5 * v * v)); } // gelu
         case 14u: { // gelu_tanh
             let s = sigmoid(2.0 * gelu_inner(v));
-            // Past |v| = 12 the second factor has vanished; the clamp keeps v * v finite.
+            // Past |v| = 12 the second factor has vanished; the clamp keeps v * v finite. Of infinity the
+            // formula is 0 times infinity.
             let w = clamp(v, vec4(-12.0), vec4(12.0));
-            return s + w * (2.0 * s * (1.0 - s)) * SQRT_2_OVER_PI * (1.0 + 3.0 * GELU_CUBIC * w * w);
+            let slope = s + w * (2.0 * s * (1.0 - s)) * SQRT_2_OVER_PI * (1.0 + 3.0 * GELU_CUBIC * w * w);
+            return select(slope, vec4(not_a_number()), magnitudes(v) >= vec4(INFINITY_BITS));
         }
         case 15u: { return sigmoid(v); } // softplus
         case 16u: { let d = 1.0 + abs(v); return 1.0 / (d * d); } // softsign
-        case 17u: { return select(ZERO, vec4(1.0 / 6.0), abs(v) < vec4(3.0)); } // hard_sigmoid
+        case 17u: { return vec4(1.0 / 6.0); } // hard_sigmoid
         case 18u: { let s = sigmoid(v); return s + v * (s * (1.0 - s)); } // swish
-        case 20u: { return select(ZERO, ONE, (v >= vec4(p.a)) & (v <= vec4(p.b))); } // clip
+        case 20u: { return ONE; } // clip
         case 21u: { return -v * v; } // reciprocal
         default: { return ZERO; }
     }
@@ -123,11 +152,11 @@ fn forward_in_place(@builtin(global_invocation_id) id: vec3<u32>) {
 @compute @workgroup_size(64)
 fn backward(@builtin(global_invocation_id) id: vec3<u32>) {
     let i = linear_index(id, 64u);
-    if i < p.n { dx[i] = derivative(v[i]) * dy[i]; }
+    if i < p.n { dx[i] = slope_by(v[i], dy[i]); }
 }
 
 @compute @workgroup_size(64)
 fn backward_in_place(@builtin(global_invocation_id) id: vec3<u32>) {
     let i = linear_index(id, 64u);
-    if i < p.n { dx[i] = derivative(v[i]) * dx[i]; }
+    if i < p.n { dx[i] = slope_by(v[i], dx[i]); }
 }

@@ -251,7 +251,7 @@ fn adam_amsgrad(@builtin(global_invocation_id) id: vec3<u32>) {
     if i >= p.n { return; }
     let g = gradient(i);
     let first = mean(i, g);
-    let largest = max(u[i], mean_of_squares(i, g));
+    let largest = larger(u[i], mean_of_squares(i, g));
     u[i] = largest;
     w[i] = decayed(i) - corrected_step(first, largest);
 }
@@ -283,7 +283,7 @@ fn adamax(@builtin(global_invocation_id) id: vec3<u32>) {
     let g = gradient(i);
     let m_hat = mean(i, g) / one_minus_power(p.beta_1, update_number());
     let within = select(0.0, p.epsilon, p.pytorch != 0.0);
-    let largest = max(p.beta_2 * v[i], abs(g) + within);
+    let largest = larger(p.beta_2 * v[i], abs(g) + within);
     v[i] = largest;
     w[i] = decayed(i) - p.lr * m_hat / (largest + (p.epsilon - within));
 }
@@ -327,7 +327,7 @@ fn momenta(t: f32) -> f32 {
 
 // The sign, of which a NaN has itself.
 fn direction(x: vec4<f32>) -> vec4<f32> {
-    return select(select(x, vec4(1.0), x > vec4(0.0)), vec4(-1.0), x < vec4(0.0));
+    return keep_nan(x, select(select(x, vec4(1.0), x > vec4(0.0)), vec4(-1.0), x < vec4(0.0)));
 }
 
 @compute @workgroup_size(64)

@@ -134,6 +134,23 @@
 //! Row-major, contiguous f32, at most six dimensions; u32 for indices and labels. Dense weights
 //! are `[in, out]`. Images are `[channels, height, width]`, without Keras's option to have the channels last:
 //! an image of `[32, 32, 3]` would have 32 of them ([`data::channels_first`]). Broadcasting is NumPy's. Subnormal numbers may be flushed to zero by a GPU.
+//!
+//! **NaN** is handed on: wherever an operand is NaN, so is every result that reads it, on the CPU path and on
+//! every driver, so that a training that broke shows in its loss. That holds for what compares and chooses
+//! too: `max` and `min`, `maximum` and `minimum`, `sign`, `step`, `relu` and its kin, `clip`, max pooling,
+//! softmax, norms, clipping by norm, and losses of logits or probabilities. `argmax` gives the first NaN, which counts
+//! as the largest. The exceptions:
+//! - Comparisons answer: each is 0 with a NaN, but for `not_equal`, which is 1.
+//! - What is not read is not handed on: the choice that `select` did not take (a condition of NaN is not 0,
+//!   so that it takes the first), elements that dropout left out, scores of other classes in
+//!   `negative_log_likelihood`.
+//! - `pow` is 1 for a base of 1 and for an exponent of 0, as in C.
+//! - Metrics count: a NaN among scores is a wrong prediction ([`Metric`](train::Metric)).
+//!
+//! Gradients follow their formulas. A NaN counts as chosen, and as on the side where a function hands its
+//! operand on: `max`, max pooling, `relu` and `clip` pass the gradient to it, `maximum` and `minimum` to both
+//! operands where either is NaN. Where an element was not chosen or a function is flat, the gradient is 0, even
+//! if a NaN comes back.
 #![warn(missing_debug_implementations, missing_docs)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -115,22 +115,26 @@ functions! {
     Div: div(a, b) = a / b, within 3.0;
         slopes |s| s.g.div(s.dy, s.b), |s| s.g.neg(s.g.div(s.g.mul(s.dy, s.y)?, s.b)?);
 
-    /// `a^b`; NaN for a negative base with a fractional exponent.
+    /// `a^b`; NaN for a negative base with a fractional exponent, and its special values are those of C's
+    /// `pow`: 1 for an exponent of 0 and for a base of 1, whatever the other, NaN included; a base of -0 or
+    /// -inf is odd under odd exponents, as `(-0)^-1 = -inf`; `(-1)^inf` is 1.
     Pow: pow(a, b) = a.powf(b), within 16.0 + 8.0 * b.abs() * (1.0 + a.abs().log2().abs()).min(300.0);
         slopes slope_of_base, slope_of_exponent;
 
-    /// The smaller; where equal, the gradient goes to `a`.
-    Min: minimum(a, b) = if a <= b { a } else { b }, within 0.0;
-        slopes |s| s.g.mul(s.dy, s.g.less_equal(s.a, s.b)?), |s| s.g.mul(s.dy, s.g.greater(s.a, s.b)?);
+    /// The smaller, NaN where either is. Where equal, the gradient goes to `a`; where either is NaN, to both,
+    /// as in PyTorch.
+    Min: minimum(a, b) = -larger(-a, -b), within 0.0;
+        slopes |s| unless(s, s.g.greater(s.a, s.b)), |s| unless(s, s.g.less_equal(s.a, s.b));
 
-    /// The larger; where equal, the gradient goes to `a`.
-    Max: maximum(a, b) = if a >= b { a } else { b }, within 0.0;
-        slopes |s| s.g.mul(s.dy, s.g.greater_equal(s.a, s.b)?), |s| s.g.mul(s.dy, s.g.less(s.a, s.b)?);
+    /// The larger, NaN where either is. Where equal, the gradient goes to `a`; where either is NaN, to both,
+    /// as in PyTorch.
+    Max: maximum(a, b) = larger(a, b), within 0.0;
+        slopes |s| unless(s, s.g.less(s.a, s.b)), |s| unless(s, s.g.greater_equal(s.a, s.b));
 
     /// 1 where `a == b`, else 0.
     Equal: equal(a, b) = f64::from(a == b), within 0.0;
 
-    /// 1 where `a != b`, else 0.
+    /// 1 where `a != b`, else 0. A NaN is unequal to everything, itself included.
     NotEqual: not_equal(a, b) = f64::from(a != b), within 0.0;
 
     /// 1 where `a < b`, else 0.
@@ -158,6 +162,11 @@ struct Slopes<'a> {
 /// Records a gradient in the shape of the result, with elementary operators.
 type Slope = fn(&Slopes<'_>) -> Result<Value>;
 
+/// The gradient where a condition does not hold, and 0 where it does, whatever the gradient.
+fn unless(s: &Slopes<'_>, condition: Result<Value>) -> Result<Value> {
+    s.g.select(condition?, s.g.scalar_constant(0.0), s.dy)
+}
+
 /// `d(a^b)/da = b a^(b-1)`, which is 0 for b = 0 even where a is 0.
 fn slope_of_base(&Slopes { g, a, b, dy, .. }: &Slopes<'_>) -> Result<Value> {
     let less = g.sub(b, g.scalar_constant(1.0))?;
@@ -167,8 +176,8 @@ fn slope_of_base(&Slopes { g, a, b, dy, .. }: &Slopes<'_>) -> Result<Value> {
 
 /// `d(a^b)/db = a^b log a`, taken as 0 where a is 0 or negative.
 fn slope_of_exponent(&Slopes { g, a, y, dy, .. }: &Slopes<'_>) -> Result<Value> {
-    let positive = g.greater(a, g.scalar_constant(0.0))?;
-    let safe = g.select(positive, a, g.scalar_constant(1.0))?;
+    let without = g.less_equal(a, g.scalar_constant(0.0))?;
+    let safe = g.select(without, g.scalar_constant(1.0), a)?;
     g.mul(dy, g.mul(y, g.log(safe)?)?)
 }
 

@@ -76,6 +76,11 @@ pub(super) fn within(bound: f64, results: &[Array]) -> Vec<Vec<f64>> {
     results.iter().map(|r| vec![bound; r.data.len()]).collect()
 }
 
+/// The larger of two; NaN where either is.
+pub(super) fn larger(a: f64, b: f64) -> f64 {
+    if a.is_nan() || a >= b { a } else { b }
+}
+
 /// The error of sums of `terms` products of the two operands' elements, which `product` makes.
 pub(super) fn product_bound(
     cx: &Reference<'_>,

@@ -86,12 +86,12 @@ reductions! {
 
     /// The largest element.
     Max = 1.0:
-    /// The largest element over `axes`. Equal maxima share the gradient.
+    /// The largest element over `axes`, NaN if one is. Equal maxima, or all NaN, share the gradient.
     max;
 
     /// The smallest element.
     Min = 2.0:
-    /// The smallest element over `axes`. Equal minima share the gradient.
+    /// The smallest element over `axes`, NaN if one is. Equal minima, or all NaN, share the gradient.
     min;
 }
 
@@ -289,8 +289,8 @@ impl Reduce {
             match self.kind {
                 Reduction::Sum => elements.sum(),
                 Reduction::Mean => elements.sum::<f64>() / inside.len() as f64,
-                Reduction::Max => elements.fold(f64::NEG_INFINITY, f64::max),
-                Reduction::Min => elements.fold(f64::INFINITY, f64::min),
+                Reduction::Max => elements.fold(f64::NEG_INFINITY, larger),
+                Reduction::Min => -elements.map(|v| -v).fold(f64::NEG_INFINITY, larger),
             }
         };
         Array::from_fn(cx.outputs[0].shape, fold)
@@ -309,20 +309,24 @@ impl Reduce {
                 g.broadcast_to(g.mul(dy, share)?, shape)
             }
             Reduction::Max | Reduction::Min => {
-                let hit = g.equal(x, g.reshape(cx.outputs[0], kept_shape)?)?;
+                let equal = g.equal(x, g.reshape(cx.outputs[0], kept_shape)?)?;
+                // Where an element is NaN, so is the result, and nothing equals it.
+                let hit = g.add(equal, g.not_equal(x, x)?)?;
                 let hits = g.apply1(Reduce { kind: Reduction::Sum, ..kept }, &[hit])?;
-                g.mul(hit, g.div(dy, hits)?)
+                g.select(hit, g.div(dy, hits)?, g.scalar_constant(0.0))
             }
         }
     }
 }
 
-/// The index of the first largest element along an axis.
+/// The index of the first largest element along an axis; a NaN is the largest.
 #[derive(Clone, Copy, Debug)]
 struct Argmax(usize);
 
+/// The index of the first largest number, a NaN being the largest.
 pub(super) fn first_largest(row: impl Iterator<Item = f64>) -> usize {
-    let better = |best: (usize, f64), next: (usize, f64)| if next.1 > best.1 { next } else { best };
+    let exceeds = |a: f64, b: f64| a > b || (a.is_nan() && !b.is_nan());
+    let better = |best: (usize, f64), next: (usize, f64)| if exceeds(next.1, best.1) { next } else { best };
     row.enumerate().reduce(better).map_or(0, |best| best.0)
 }
 
@@ -370,7 +374,8 @@ impl Op for Argmax {
 
 /// # Reductions to an index, to a shape and by enumeration
 impl Graph {
-    /// The index of the first largest element of f32 `x` along `axis`, as u32; the axis is dropped.
+    /// The index of the first largest element of f32 `x` along `axis`, as u32; the axis is dropped. A NaN
+    /// is the largest, as in NumPy, PyTorch and ONNX.
     ///
     /// # Errors
     /// [`Error::Axis`] for an axis that is not there; [`Error::DTypeMismatch`] unless `x` is f32.

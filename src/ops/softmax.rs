@@ -66,7 +66,7 @@ impl Rows {
 
     /// The largest element of each row.
     pub fn max(&self, x: &Array) -> Vec<f64> {
-        self.map(|row| self.elements(row).map(|i| x.data[i]).fold(f64::NEG_INFINITY, f64::max))
+        self.map(|row| self.elements(row).map(|i| x.data[i]).fold(f64::NEG_INFINITY, larger))
     }
 
     /// A call of the entry that gives a row to a thread, or of the one that gives it to a workgroup; either

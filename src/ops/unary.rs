@@ -47,8 +47,8 @@ use Within::{AtLeast, Ulps};
 
 /// A row: documentation; variant, method and parameters, each with a value for tests and benches; what
 /// the parameters must fulfil; the domain; the value in f64 and its bound; and unless the derivative is
-/// zero wherever it exists, the derivative in terms of the input or the output, and what its error has
-/// besides four units in the last place, relative to the operand or 1. The row's position is its number
+/// zero wherever it exists, the derivative in terms of the input or the output, where it is 0 and lets
+/// nothing through, and what its error has besides four units in the last place, relative to the operand or 1. The row's position is its number
 /// in the shader.
 macro_rules! functions {
     ($(
@@ -56,7 +56,7 @@ macro_rules! functions {
         $kind:ident: $method:ident($x:ident $(, $p:ident = $sample:literal)*)
             $(requires ($fits:expr, $argument:literal, $expected:literal))?
             on $domain:ident = $value:expr, within $bound:expr;
-            $(slope of $saved:ident $v:ident = $slope:expr, within $terms:expr;)?
+            $(slope of $saved:ident $v:ident = $slope:expr, $(flat where $flat:expr,)? within $terms:expr;)?
     )*) => {
         /// The elementwise functions of one operand; the number of each is `KIND` in the shader.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -114,11 +114,19 @@ macro_rules! functions {
                 })*}
             }
 
-            /// The derivative in f64, in terms of what is [saved](Unary::saved).
-            fn derivative(self, v: f64, p: [f64; 2]) -> f64 {
+            /// The derivative in f64, in terms of what is [saved](Unary::saved), where it is not flat.
+            fn rising(self, v: f64, p: [f64; 2]) -> f64 {
                 match self {$(Unary::$kind => {
                     let [$($p,)* ..] = p;
                     first(&[$({ let $v = v; $slope })?])
+                })*}
+            }
+
+            /// Whether nothing flows back, whatever comes. NaN is on the side that hands its operand on.
+            fn is_flat(self, v: f64, p: [f64; 2]) -> bool {
+                match self {$(Unary::$kind => {
+                    let [$($p,)* ..] = p;
+                    any(&[$($({ let $v = v; $flat })?)?])
                 })*}
             }
 
@@ -191,7 +199,7 @@ functions! {
     Log: log(x) on Positive = x.ln(), within AtLeast(4.0, 2f64.powi(-21));
         slope of Input v = 1.0 / v, within 0.0;
 
-    /// -1, 0 or 1; its derivative is 0.
+    /// -1, 0 or 1, and NaN of NaN; its derivative is 0.
     Sign: sign(x) on Real = sign(x), within Ulps(0.0);
 
     /// `1 / (1 + e^-x)`, exact for any x.
@@ -204,21 +212,21 @@ functions! {
 
     /// `max(x, 0)`; its derivative at 0 is 0.
     Relu: relu(x) on Real = if x <= 0.0 { 0.0 } else { x }, within Ulps(0.0);
-        slope of Output y = if y > 0.0 { 1.0 } else { 0.0 }, within 0.0;
+        slope of Output y = 1.0, flat where y == 0.0, within 0.0;
 
     /// `x` where positive, `alpha x` elsewhere.
     LeakyRelu: leaky_relu(x, alpha = 0.1) requires (alpha.is_finite(), "alpha", "it must be finite")
         on Real = if x < 0.0 { alpha * x } else { x }, within Ulps(1.0);
-        slope of Input v = if v > 0.0 { 1.0 } else { alpha }, within 0.0;
+        slope of Input v = if v <= 0.0 { alpha } else { 1.0 }, within 0.0;
 
     /// `x` where positive, `alpha (e^x - 1)` elsewhere (Clevert et al., ICLR 2016).
     Elu: elu(x, alpha = 1.3) requires (alpha.is_finite(), "alpha", "it must be finite")
         on Real = if x < 0.0 { alpha * x.exp_m1() } else { x }, within exp_ulps(x);
-        slope of Output y = if y > 0.0 { 1.0 } else { y + alpha }, within 4.0 * EPS * y.abs().max(1.0);
+        slope of Output y = if y <= 0.0 { y + alpha } else { 1.0 }, within 4.0 * EPS * y.abs().max(1.0);
 
     /// Scaled ELU with the constants of Klambauer et al., NeurIPS 2017.
     Selu: selu(x) on Real = SELU_SCALE * if x < 0.0 { SELU_ALPHA * x.exp_m1() } else { x }, within exp_ulps(x);
-        slope of Output y = if y > 0.0 { SELU_SCALE } else { y + SELU_SCALE * SELU_ALPHA },
+        slope of Output y = if y <= 0.0 { y + SELU_SCALE * SELU_ALPHA } else { SELU_SCALE },
             within 4.0 * EPS * y.abs().max(1.0);
 
     /// `x Phi(x)`, Phi the standard normal distribution function (Hendrycks and Gimpel, 2016).
@@ -232,7 +240,7 @@ functions! {
         slope of Input v = gelu_tanh_slope(v), within EPS * (64.0 + 16.0 * v * v);
 
     /// `log(1 + e^x)`, exact for any x.
-    Softplus: softplus(x) on Real = x.max(0.0) + (-x.abs()).exp().ln_1p(), within exp_ulps(x);
+    Softplus: softplus(x) on Real = larger(x, 0.0) + (-x.abs()).exp().ln_1p(), within exp_ulps(x);
         slope of Input v = sigmoid(v), within EPS * (12.0 + 4.0 * v.abs());
 
     /// `x / (1 + |x|)`.
@@ -241,19 +249,19 @@ functions! {
 
     /// `min(max(x/6 + 1/2, 0), 1)`, as in Keras 3 and PyTorch.
     HardSigmoid: hard_sigmoid(x) on Real = (x / 6.0 + 0.5).clamp(0.0, 1.0), within AtLeast(0.0, 2.0 * EPS);
-        slope of Input v = if v.abs() < 3.0 { 1.0 / 6.0 } else { 0.0 }, within 0.0;
+        slope of Input v = 1.0 / 6.0, flat where v.abs() >= 3.0, within 0.0;
 
     /// `x sigmoid(x)`, also called SiLU.
     Swish: swish(x) on Real = x * sigmoid(x), within exp_ulps(x);
         slope of Input v = sigmoid(v) * (1.0 + v * (1.0 - sigmoid(v))), within EPS * (12.0 + 4.0 * v.abs());
 
-    /// 1 where `x >= 0`, else 0; its derivative is 0.
-    Step: step(x) on Real = if x >= 0.0 { 1.0 } else { 0.0 }, within Ulps(0.0);
+    /// 1 where `x >= 0`, else 0, and NaN of NaN; its derivative is 0.
+    Step: step(x) on Real = if x.is_nan() { x } else { f64::from(x >= 0.0) }, within Ulps(0.0);
 
     /// `x` limited to `[min, max]`; its derivative is 1 within, ends included, and 0 outside.
     Clip: clip(x, min = -0.75, max = 0.8) requires (min <= max, "range", "min must not exceed max")
         on Cornered = x.clamp(min, max), within Ulps(0.0);
-        slope of Input v = if v >= min && v <= max { 1.0 } else { 0.0 }, within 0.0;
+        slope of Input v = 1.0, flat where v < min || v > max, within 0.0;
 
     /// `1 / x`; infinite at 0.
     Reciprocal: reciprocal(x) on Real = 1.0 / x, within Ulps(3.0);
@@ -265,7 +273,7 @@ const SELU_ALPHA: f64 = 1.673_263_242_354_377_2;
 const SQRT_2_OVER_PI: f64 = 0.797_884_560_802_865_4;
 
 fn sign(x: f64) -> f64 {
-    if x == 0.0 || x.is_nan() { 0.0 } else { x.signum() }
+    if x == 0.0 { 0.0 } else { x.signum() }
 }
 
 pub(super) fn sigmoid(x: f64) -> f64 {
@@ -306,10 +314,24 @@ fn first(numbers: &[f64]) -> f64 {
     numbers.first().copied().unwrap_or_default()
 }
 
+fn any(conditions: &[bool]) -> bool {
+    conditions.contains(&true)
+}
+
 impl Unary {
     /// Something of each parameter's name and value.
     fn given(self, p: &[f32; 2], of: impl Fn(&str, f32) -> String) -> Vec<String> {
         self.parameters().iter().zip(p).map(|(&(name, _), &value)| of(name, value)).collect()
+    }
+
+    /// The derivative in f64.
+    fn derivative(self, v: f64, p: [f64; 2]) -> f64 {
+        if self.is_flat(v, p) { 0.0 } else { self.rising(v, p) }
+    }
+
+    /// The gradient in f64.
+    fn gradient_by(self, v: f64, p: [f64; 2], dy: f64) -> f64 {
+        if self.is_flat(v, p) { 0.0 } else { self.rising(v, p) * dy }
     }
 
     /// The error allowed to f32.
@@ -329,7 +351,7 @@ pub(super) struct UnaryOp {
     p: [f32; 2],
 }
 
-/// `dx = f'(v) dy`; inputs `v` (x or y) and `dy`.
+/// `dx = f'(v) dy`, and 0 where the function is flat, whatever `dy`; inputs `v` (x or y) and `dy`.
 #[derive(Clone, Copy, Debug)]
 struct UnaryGrad(UnaryOp);
 
@@ -423,7 +445,7 @@ impl Op for UnaryGrad {
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
         let p = self.0.wide();
         let (v, dy) = (cx.inputs[0], cx.inputs[1]);
-        vec![Array::from_fn(v.shape, |i| self.0.kind.derivative(v.data[i], p) * dy.data[i])]
+        vec![Array::from_fn(v.shape, |i| self.0.kind.gradient_by(v.data[i], p, dy.data[i]))]
     }
 
     fn error_bound(&self, cx: &Reference<'_>, _: &[Array]) -> Vec<Vec<f64>> {

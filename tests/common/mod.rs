@@ -9,6 +9,7 @@ pub mod folder;
 pub mod metric_data;
 pub mod momentum;
 pub mod simulate;
+pub mod special;
 pub mod twice;
 pub mod unrolled;
 

@@ -14,3 +14,5 @@ mod noise;
 mod norm;
 mod pool;
 mod running_sums;
+mod special_rows;
+mod special_values;

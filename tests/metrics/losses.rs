@@ -491,6 +491,53 @@ fn labels_are_checked_against_the_classes() {
     }
 }
 
+/// Whatever a loss limits: an output that is NaN, or a vector or row with one, has a NaN as its loss and as its
+/// slope; the other samples are as without it.
+#[test]
+fn a_nan_shows_in_every_loss() {
+    let one_hot = || Numbers(vec![0.0, 1.0, 0.0, 1.0, 0.0, 0.0]);
+    let labels = || Labels(vec![1, 0]);
+    let sparse = Loss::SparseCategoricalCrossEntropy;
+    let losses: [(Arc<dyn LossFunction>, Targets); 19] = [
+        (Arc::new(sparse), labels()),
+        (Arc::new(sparse.from_probabilities()), labels()),
+        (Arc::new(sparse.label_smoothing(0.1)), labels()),
+        (Arc::new(sparse.from_probabilities().label_smoothing(0.1)), labels()),
+        (Arc::new(Loss::CategoricalCrossEntropy), one_hot()),
+        (Arc::new(Loss::CategoricalCrossEntropy.from_probabilities()), one_hot()),
+        (Arc::new(Loss::BinaryCrossEntropy), one_hot()),
+        (Arc::new(Loss::BinaryCrossEntropy.from_probabilities()), one_hot()),
+        (Arc::new(Loss::BinaryCrossEntropy.from_probabilities().label_smoothing(0.1)), one_hot()),
+        (Arc::new(Loss::MeanSquaredError), one_hot()),
+        (Arc::new(Loss::MeanAbsoluteError), one_hot()),
+        (Arc::new(Loss::Huber { delta: 1.0 }), one_hot()),
+        (Arc::new(Loss::LogCosh), one_hot()),
+        (Arc::new(Loss::Hinge), one_hot()),
+        (Arc::new(Loss::SquaredHinge), one_hot()),
+        (Arc::new(Loss::CategoricalHinge), one_hot()),
+        (Arc::new(Loss::KlDivergence), one_hot()),
+        (Arc::new(Loss::Poisson), one_hot()),
+        (Arc::new(Loss::CosineSimilarity), one_hot()),
+    ];
+    for device in devices() {
+        for (loss, targets) in &losses {
+            let plain = [0.2, 0.3, 0.5, 0.25, 0.25, 0.5];
+            let (samples, slopes) = record(&**loss, &[2, 3], targets, &device).at(&plain);
+            for at in 0..3 {
+                let mut y = plain;
+                y[at] = f32::NAN;
+                let (found, changed) = record(&**loss, &[2, 3], targets, &device).at(&y);
+                assert!(found[0].is_nan(), "{loss:?} on {device:?}: {found:?}");
+                // A hinge is a line there: the slope depends on the target alone.
+                let is_line = matches!(format!("{loss:?}").as_str(), "Hinge" | "CategoricalHinge");
+                assert!(is_line || changed[at].is_nan(), "{loss:?} on {device:?}: {changed:?}");
+                assert!(changed[at] != 0.0, "{loss:?} on {device:?}: {changed:?}");
+                assert_eq!((found[1], &changed[3..]), (samples[1], &slopes[3..]), "{loss:?} on {device:?}");
+            }
+        }
+    }
+}
+
 /// A refused loss: the loss's name, both shapes, the program's line.
 #[test]
 fn what_does_not_fit_is_refused() {

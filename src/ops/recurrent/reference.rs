@@ -56,7 +56,13 @@ impl CellActivation {
             CellActivation::Tanh => x.tanh(),
             CellActivation::Sigmoid => 1.0 / (1.0 + (-x).exp()),
             CellActivation::HardSigmoid => (x / 6.0 + 0.5).clamp(0.0, 1.0),
-            CellActivation::Relu => x.max(0.0),
+            CellActivation::Relu => {
+                if x <= 0.0 {
+                    0.0
+                } else {
+                    x
+                }
+            }
             CellActivation::Linear => x,
         }
     }
@@ -66,8 +72,20 @@ impl CellActivation {
         match self {
             CellActivation::Tanh => 1.0 - y * y,
             CellActivation::Sigmoid => y * (1.0 - y),
-            CellActivation::HardSigmoid => f64::from(y > 0.0 && y < 1.0) / 6.0,
-            CellActivation::Relu => f64::from(y > 0.0),
+            CellActivation::HardSigmoid => {
+                if y <= 0.0 || y >= 1.0 {
+                    0.0
+                } else {
+                    1.0 / 6.0
+                }
+            }
+            CellActivation::Relu => {
+                if y <= 0.0 {
+                    0.0
+                } else {
+                    1.0
+                }
+            }
             CellActivation::Linear => 1.0,
         }
     }

@@ -20,7 +20,7 @@ pub(crate) trait Number:
 
     fn abs(self) -> Self;
 
-    /// The larger of two.
+    /// The larger of two; NaN where either is.
     fn max(self, other: Self) -> Self;
 
     /// 1, 0 or -1.
@@ -71,7 +71,7 @@ impl Number for f64 {
     }
 
     fn max(self, other: Self) -> Self {
-        if other > self { other } else { self }
+        if self.is_nan() || self > other { self } else { other }
     }
 
     fn sign(self) -> Self {

@@ -76,7 +76,7 @@ pub(super) fn log_cosh(g: &Graph, y: Value, t: Value) -> Result<Value> {
 }
 
 pub(super) fn hinge(g: &Graph, y: Value, t: Value) -> Result<Value> {
-    let label = g.select(g.greater(t, g.scalar_constant(0.0))?, t, g.scalar_constant(-1.0))?;
+    let label = g.select(g.less_equal(t, g.scalar_constant(0.0))?, g.scalar_constant(-1.0), t)?;
     g.relu(g.sub(g.scalar_constant(1.0), g.mul(label, y)?)?)
 }
 

@@ -15,6 +15,9 @@ use crate::shape::{Shape, TensorType};
 /// activation out and keeping the logits is the better choice: there, loss and gradient are exact however
 /// sure the model is.
 ///
+/// An output that is NaN makes its sample's loss NaN, also of losses that limit their operands; but
+/// `NegativeLogLikelihood` reads the label's alone.
+///
 /// | loss | outputs | targets |
 /// |---|---|---|
 /// | `SparseCategoricalCrossEntropy`, `NegativeLogLikelihood` | `[batch, .., classes]` | u32 labels `[batch, ..]` |
