@@ -5,9 +5,9 @@
 //                     0 where the row holds a NaN or has no class l
 //   predicted class   the first largest x[j] of a row; where the row holds a NaN, the first class that is
 //                     not l
-//   threshold counts  of class c, above threshold t: how many of the rows that count have a target over
-//                     1/2, and how many have not; before the first threshold, of all rows. A NaN in x is
-//                     on the wrong side of every threshold
+//   threshold counts  of class c, above threshold t: how many of the rows, by their weights, have a target
+//                     over 1/2, and how many have not; before the first threshold, of all rows. A NaN in x
+//                     is on the wrong side of every threshold
 //
 // x is [rows, classes], contiguous; the labels of `labels` are one index per row, the targets of `soft`
 // and of the counts have the shape of x, and l of such a row is its first largest element. The counts are
@@ -16,7 +16,7 @@
 //   labels, soft, predicted_labels, predicted_soft
 //                 a thread handles a row
 //   count         a thread makes one count of one class, over every parts-th sample of `steps` rows; a
-//                 sample counts where mask[sample] is not 0
+//                 sample counts mask[sample] times, and whatever it holds not at all where that is 0
 //   join          a thread adds up the parts of a number
 //
 // Workgroups of 64 in a folded grid. NaN is told by its bits, since drivers may turn comparisons of floats
@@ -140,21 +140,22 @@ fn count(@builtin(global_invocation_id) id: vec3<u32>) {
     let c = row - first * count_p.classes;
     let all = level == 0u;
     let limit = threshold[max(level, 1u) - 1u];
-    var yes = 0u;
-    var no = 0u;
+    var yes = 0.0;
+    var no = 0.0;
     for (var b = first; b < count_p.batch; b += count_p.parts) {
-        if mask[b] == 0.0 { continue; }
+        let weight = mask[b];
+        if weight == 0.0 { continue; }
         var at = b * count_p.steps * count_p.classes + c;
         for (var s = 0u; s < count_p.steps; s++) {
             let score = x[at];
             let positive = target_of[at] > 0.5 && !is_nan(target_of[at]);
             let above = all || select(score > limit, !positive, is_nan(score));
-            yes += select(0u, 1u, above && positive);
-            no += select(0u, 1u, above && !positive);
+            yes += select(0.0, weight, above && positive);
+            no += select(0.0, weight, above && !positive);
             at += count_p.classes;
         }
     }
-    counted[i] = vec2(f32(yes), f32(no));
+    counted[i] = vec2(yes, no);
 }
 
 @compute @workgroup_size(64)

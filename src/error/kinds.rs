@@ -180,6 +180,19 @@ pub enum Error {
         /// boxed, which keeps every `Result` small.
         types: Box<[TensorType; 3]>,
     },
+    /// The last batch of an epoch, smaller than the others, is one that the model cannot be trained on.
+    #[error(
+        "the last batch has {samples} of {batch} samples, which the model refuses: {source}; \
+         `Fit::drop_last(true)` leaves it out"
+    )]
+    LastBatch {
+        /// Its samples.
+        samples: usize,
+        /// Those of the others.
+        batch: usize,
+        /// What was wrong.
+        source: Box<Error>,
+    },
     /// No trainable parameter is reached from the losses.
     #[error("no trainable parameter reaches the loss: there is nothing to train")]
     NothingToTrain,

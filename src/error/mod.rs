@@ -103,7 +103,7 @@ impl Error {
     /// ```
     pub fn root(&self) -> &Error {
         match self {
-            Error::Record { source, .. } => source.root(),
+            Error::Record { source, .. } | Error::LastBatch { source, .. } => source.root(),
             other => other,
         }
     }

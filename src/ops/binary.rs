@@ -183,7 +183,7 @@ fn slope_of_exponent(&Slopes { g, a, y, dy, .. }: &Slopes<'_>) -> Result<Value> 
 
 /// `y = f(a, b)`.
 #[derive(Clone, Copy, Debug)]
-struct BinaryOp(Binary);
+pub(super) struct BinaryOp(pub Binary);
 
 fn nest(inputs: &[TensorType], output: Shape) -> Nest {
     let [a, b] = [0, 1].map(|i: usize| inputs[i].shape.broadcast_strides(output));

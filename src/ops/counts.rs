@@ -199,7 +199,8 @@ impl Op for ThresholdCounts {
         let levels = thresholds.data.len() + 1;
         let mut counts = Array::full(cx.outputs[0].shape, 0.0);
         for (i, (&score, &target)) in scores.data.iter().zip(&targets.data).enumerate() {
-            if mask.data[i / (steps * classes)] == 0.0 {
+            let weight = mask.data[i / (steps * classes)];
+            if weight == 0.0 {
                 continue;
             }
             let first = i % classes * levels;
@@ -207,15 +208,21 @@ impl Op for ThresholdCounts {
             for level in 0..levels {
                 let above = |limit: f64| if score.is_nan() { !positive } else { score > limit };
                 if level == 0 || above(thresholds.data[level - 1]) {
-                    counts.data[2 * (first + level) + usize::from(!positive)] += 1.0;
+                    counts.data[2 * (first + level) + usize::from(!positive)] += weight;
                 }
             }
         }
         vec![counts]
     }
 
-    fn error_bound(&self, _: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
-        within(0.0, results)
+    fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
+        let mask = &cx.inputs[2].data;
+        if mask.iter().all(|weight| weight.fract() == 0.0) {
+            return within(0.0, results);
+        }
+        // A unit of rounding for each addition, of samples and of parts.
+        let [batch, steps, _] = extents(cx.inputs[0].shape);
+        vec![relative_bound(&results[0], (batch * steps) as f64)]
     }
 }
 
@@ -278,11 +285,11 @@ impl Graph {
     /// f32 scores and targets `[batch, .., classes]`, a mask f32 `[batch]` and f32 thresholds `[t]` give
     /// f32 `[classes, t + 1, 2]`. Entry `[c, i + 1, 0]` counts the targets of class `c` over 1/2 whose
     /// score is more than threshold `i`, entry `[c, i + 1, 1]` the other targets with such a score;
-    /// `[c, 0, ..]` counts all of them. Samples whose mask is 0 are left out. A score that is NaN is on
-    /// the wrong side of every threshold: above none for a positive, above all for a negative. No
-    /// gradient flows.
+    /// `[c, 0, ..]` counts all of them. A sample counts as often as its mask says, which may be a weight, and
+    /// not at all where that is 0. A score that is NaN is on the wrong side of every threshold: above none
+    /// for a positive, above all for a negative. No gradient flows.
     ///
-    /// The counts are exact up to 2^24.
+    /// Counts of whole numbers are exact up to 2^24.
     ///
     /// # Errors
     /// [`Error::ShapeMismatch`] with both shapes; [`Error::Rank`]; [`Error::DTypeMismatch`].

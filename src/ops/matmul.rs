@@ -19,7 +19,7 @@ pub(super) static FAMILY: Family = Family {
 
 /// `op(a) op(b)`, where `op` transposes the last two axes if asked.
 #[derive(Clone, Copy, Debug)]
-struct Matmul {
+pub(super) struct Matmul {
     transpose_a: bool,
     transpose_b: bool,
     route: MatmulRoute,

@@ -31,6 +31,7 @@ mod lrn;
 pub(crate) mod matmul;
 mod noise;
 mod norm;
+mod outcome;
 mod pool;
 mod recurrent;
 mod reduce;
@@ -54,6 +55,7 @@ pub use conv::{ConvOptions, ConvRoute};
 pub use layout::SliceRange;
 use noise::stream_at;
 pub use norm::BatchNorm;
+pub(crate) use outcome::{Outcome, outcome};
 pub use pool::PoolOptions;
 pub(crate) use recurrent::Cell as RecurrentCell;
 pub use recurrent::{
@@ -98,13 +100,6 @@ static FAMILIES: &[&Family] = &[
     &batch::FAMILY,
     &augment::FAMILY,
 ];
-
-/// Whether an operator is one of this module's that make probabilities.
-pub(crate) fn makes_probabilities(op: &dyn Op) -> bool {
-    let op: &dyn std::any::Any = op;
-    op.downcast_ref().is_some_and(softmax::Softmax::is_softmax)
-        || op.downcast_ref().is_some_and(unary::UnaryOp::is_sigmoid)
-}
 
 /// Every operator of this module: what can appear in a listing of a tape besides updates of optimisers and
 /// operators of the program's own. [`operators`](crate::operators) has those of optimisers too.

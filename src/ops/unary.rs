@@ -356,8 +356,8 @@ pub(super) struct UnaryOp {
 struct UnaryGrad(UnaryOp);
 
 impl UnaryOp {
-    pub fn is_sigmoid(&self) -> bool {
-        self.kind == Unary::Sigmoid
+    pub fn kind(&self) -> Unary {
+        self.kind
     }
 
     fn wide(&self) -> [f64; 2] {

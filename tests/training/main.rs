@@ -9,6 +9,7 @@ mod callbacks;
 mod groups;
 mod kinds;
 mod nan_guard;
+mod refusals;
 mod trainer;
 mod trainer_answers;
 mod trainer_scalars;

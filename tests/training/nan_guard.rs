@@ -88,7 +88,11 @@ fn the_guard_looks_at_summed_gradients() {
             let stopped = history.stopped.unwrap();
             assert!(stopped.contains("epoch 1, step 4: sqrt_grad in layer `root`"), "{stopped}");
             let mut before = built(model(), accumulate, device);
-            before.fit(&data, Fit::epochs(1).shuffle(false).steps_per_epoch(3)).unwrap();
+            // One by one, which leaves the batches since the last update summed up.
+            let (samples, batch) = (Samples::from(&data), before.batch_size());
+            for first in [0, batch, 2 * batch] {
+                before.train_on_batch(samples.slice(first..first + batch)).unwrap();
+            }
             assert_eq!(weights(&trainer), weights(&before), "as before the step that spoilt it");
             // The sums of the gradients too: training goes on the same.
             let clean = self::data(1.0);
@@ -123,7 +127,7 @@ fn the_guard_covers_the_states_of_every_size_of_a_batch() {
             let fault = history.fault.expect("there is a NaN in the second batch");
             assert_eq!((fault.op, fault.layer.as_str()), (Some("log"), "logarithm"), "{fault}");
             assert_eq!(fault.index, 2 * 3 + 1);
-            whole.fit(samples(&x), fit().steps_per_epoch(1)).unwrap();
+            whole.train_on_batch(samples(&x).slice(0..4)).unwrap();
             assert_eq!(weights(&guarded), weights(&whole));
             let [guarded, whole] = [&mut guarded, &mut whole]
                 .map(|t| t.fit(samples(&x), Fit::epochs(3).shuffle(false)).unwrap().get("loss"));

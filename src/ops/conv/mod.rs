@@ -33,7 +33,7 @@ pub(super) static FAMILY: Family = Family {
 
 /// One of the three operators.
 #[derive(Clone, Copy, Debug)]
-struct Conv {
+pub(super) struct Conv {
     product: Product,
     window: Window,
     groups: usize,

@@ -25,7 +25,7 @@ pub(super) struct Form {
 /// Normalisation by each group's own mean and variance, or by given ones; inputs x, given mean and
 /// variance if there are, and, where there are, scale and shift; outputs y and the statistics.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Normalize(pub Form);
+pub(in crate::ops) struct Normalize(pub(super) Form);
 
 /// New running statistics; inputs running mean, running variance, and a batch's statistics of
 /// `count` elements each.

@@ -9,7 +9,8 @@ mod geometry;
 
 use super::common::*;
 use crate::error::Setting;
-use forward::{Form, Normalize, RunningStats};
+pub(super) use forward::Normalize;
+use forward::{Form, RunningStats};
 use geometry::Geometry;
 
 pub(super) static SHADER: Shader = built_in!(

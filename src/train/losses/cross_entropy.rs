@@ -1,8 +1,8 @@
 use super::formulas;
 use super::{Loss, LossFunction, Scores};
 use crate::error::{Error, Result, Setting};
-use crate::graph::{Graph, Source, Value};
-use crate::ops::makes_probabilities;
+use crate::graph::{Graph, Value};
+use crate::ops::{Outcome, outcome};
 use crate::shape::{Shape, TensorType};
 
 /// A cross-entropy with options: what [`Loss::from_probabilities`] and [`Loss::label_smoothing`] make.
@@ -48,7 +48,7 @@ impl CrossEntropy {
         label_smoothing: f32 => label_smoothing;
     }
 
-    fn check(&self) -> Result<()> {
+    fn check_settings(&self) -> Result<()> {
         if let Loss::Huber { delta } = self.loss {
             Setting::positive("delta", delta).check()?;
         }
@@ -113,16 +113,44 @@ impl CrossEntropy {
     }
 }
 
-/// Refuses probabilities where logits are taken: a second softmax would train, and badly.
-fn check_logits(g: &Graph, output: Value) -> Result<()> {
-    let recording = g.recording();
-    match recording.values[recording.root(output).index()].source {
-        Source::Op { node, .. } if makes_probabilities(&*recording.nodes[node].op) => {
-            let expected = "this loss takes logits; say `.from_probabilities()`, or leave the activation out";
-            let value = format!("the result of {}", recording.nodes[node].op.name());
-            Err(Error::argument("output", value, expected))
+impl CrossEntropy {
+    /// What may be done about outputs that are not what the loss takes them for; none where they may be.
+    fn cure(&self, outcome: Outcome) -> Option<&'static str> {
+        use Loss::{BinaryCrossEntropy, KlDivergence, NegativeLogLikelihood};
+        use Outcome::{LogProbabilities, OneClass, Positive, Probabilities, Signed};
+        match (self.loss, outcome) {
+            (_, OneClass) => Some(
+                "a softmax over one class is the same whatever is learned; one output takes \
+                 `Loss::BinaryCrossEntropy` without an activation, or `Activation::Sigmoid` and \
+                 `.from_probabilities()`",
+            ),
+            (_, Probabilities) if self.is_cross_entropy() && !self.from_probabilities => {
+                Some("this loss takes logits; say `.from_probabilities()`, or leave the activation out")
+            }
+            (BinaryCrossEntropy, Positive) | (_, Signed | LogProbabilities) if self.from_probabilities => {
+                Some(
+                    "`.from_probabilities()` takes numbers from 0 to 1; leave it out for logits, or end the model in \
+                 `Activation::Softmax`, or in `Activation::Sigmoid` where each output is a yes or no",
+                )
+            }
+            (KlDivergence, Signed | LogProbabilities) => {
+                Some("this loss takes probabilities; end the model in `Activation::Softmax`")
+            }
+            (NegativeLogLikelihood, Signed | Positive | Probabilities) => Some(
+                "this loss takes log-probabilities; end the model in `Activation::LogSoftmax`, or take \
+                 `Loss::SparseCategoricalCrossEntropy`, which takes logits",
+            ),
+            _ => None,
         }
-        _ => Ok(()),
+    }
+
+    /// Refuses outputs that are known not to be what the loss takes: they would train, and badly.
+    fn check_output(&self, g: &Graph, output: Value) -> Result<()> {
+        let (outcome, op) = outcome(g, output);
+        match self.cure(outcome) {
+            Some(cure) => Err(Error::argument("output", format!("the result of {op}"), cure)),
+            None => Ok(()),
+        }
     }
 }
 
@@ -136,13 +164,15 @@ impl LossFunction for CrossEntropy {
     fn record(&self, graph: &Graph, output: Value, targets: Value) -> Result<Value> {
         let name = self.loss.name();
         graph.composed(name, || {
-            self.check()?;
+            self.check_settings()?;
             self.loss.target_rule().check(name, graph, output, targets)?;
-            if self.is_cross_entropy() && !self.from_probabilities {
-                check_logits(graph, output)?;
-            }
+            self.check_output(graph, output)?;
             formulas::per_sample(graph, self.terms(graph, output, targets)?)
         })
+    }
+
+    fn check(&self, output: Shape) -> Result<()> {
+        self.loss.check(output)
     }
 
     fn scores(&self) -> Scores {

@@ -24,6 +24,9 @@ use crate::shape::{Shape, TensorType};
 /// | `CategoricalCrossEntropy`, `CategoricalHinge`, `KlDivergence`, `CosineSimilarity` | `[batch, .., classes]` | f32 of the outputs' shape |
 /// | the others | `[batch, ..]` | f32 of the outputs' shape |
 ///
+/// A [trainer](crate::train::Trainer) takes u32 labels 0 and 1 too where a loss is of a yes or no for each
+/// output: `BinaryCrossEntropy`, `Hinge` and `SquaredHinge`.
+///
 /// ```
 /// use retape::prelude::*;
 /// use retape::train::LossFunction;
@@ -168,6 +171,14 @@ impl LossFunction for Loss {
     #[track_caller]
     fn record(&self, graph: &Graph, output: Value, targets: Value) -> Result<Value> {
         CrossEntropy::new(*self).record(graph, output, targets)
+    }
+
+    fn check(&self, output: Shape) -> Result<()> {
+        let of_classes = matches!(self, Loss::SparseCategoricalCrossEntropy | Loss::CategoricalCrossEntropy);
+        let one = of_classes && output.rank() > 1 && output.dims().last() == Some(&1);
+        let expected = "a sample has one of at least two; for a single output, a yes or no, it is \
+                        `Loss::BinaryCrossEntropy`";
+        Error::expect(!one, "number of classes", 1, expected)
     }
 
     fn scores(&self) -> Scores {

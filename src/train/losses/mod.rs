@@ -63,6 +63,16 @@ pub trait LossFunction: fmt::Debug + Send + Sync {
     #[track_caller]
     fn record(&self, graph: &Graph, output: Value, targets: Value) -> Result<Value>;
 
+    /// Refuses outputs of a shape that training by this loss would teach nothing, such as those of a single class:
+    /// a [trainer](crate::train::Trainer) asks.
+    ///
+    /// # Errors
+    /// What is wrong with them, and what may be done.
+    fn check(&self, output: Shape) -> Result<()> {
+        let _ = output;
+        Ok(())
+    }
+
     /// What the outputs mean: metrics find the predicted class by it.
     fn scores(&self) -> Scores {
         Scores::Values
@@ -80,6 +90,10 @@ macro_rules! through_pointer {
             #[track_caller]
             fn record(&self, graph: &Graph, output: Value, targets: Value) -> Result<Value> {
                 graph.composed("loss", || (**self).record(graph, output, targets))
+            }
+
+            fn check(&self, output: Shape) -> Result<()> {
+                (**self).check(output)
             }
 
             fn scores(&self) -> Scores {

@@ -4,12 +4,13 @@ use std::fmt;
 use super::Trainer;
 use super::feed::Feed;
 use super::recipe::{Recipe, Step};
-use crate::data::{ColumnData, Samples};
+use crate::data::{Column, ColumnData, Samples};
+use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::Value;
 use crate::session::Chain;
 use crate::shape::{Shape, TensorType};
-use crate::train::Logs;
+use crate::train::{Logs, Scores};
 
 /// Loss and metrics over a data set: what [`Trainer::evaluate`] returns.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,15 +55,36 @@ impl Trainer {
     /// # Errors
     /// As [`fit`](Trainer::fit).
     pub fn evaluate<'a>(&mut self, data: impl Into<Samples<'a>>) -> Result<Evaluation> {
-        let samples = data.into();
+        let samples = self.samples(data)?;
         let mut feed = self.judge(&samples, 0)?;
         let logs = self.evaluate_with(&mut feed, "")?;
         Ok(Evaluation { loss: logs.get("loss").unwrap_or(f64::NAN), logs })
     }
 
-    /// Gets a data set ready for [`evaluate_with`](Trainer::evaluate_with).
+    /// Samples that the model and the loss take. u32 labels 0 and 1 become the numbers that a loss of yes or no
+    /// has for targets.
+    pub(super) fn samples<'a>(&self, data: impl Into<Samples<'a>>) -> Result<Samples<'a>> {
+        let mut samples = data.into();
+        let expected = self.main().values.targets.map(|value| of_sample(self.session().type_of(value)));
+        if let (Some(expected), Some(targets)) = (expected.transpose()?, &mut samples.targets)
+            && let ColumnData::U32(labels) = &targets.data
+            && expected.dtype == DType::F32
+            && self.recipe.loss.scores().are_independent()
+            && wide(targets.shape) == wide(expected.shape)
+        {
+            if let Some(index) = labels.iter().position(|&label| label > 1) {
+                let (name, label) = ("targets".to_owned(), labels[index]);
+                return Err(Error::LabelOutOfRange { name, index, label, limit: 2 });
+            }
+            let numbers: Vec<f32> = labels.iter().map(|&label| label as f32).collect();
+            *targets = Column::new(expected.shape, numbers);
+        }
+        self.check(&samples)?;
+        Ok(samples)
+    }
+
+    /// Gets a data set that was [taken](Trainer::samples) ready for [`evaluate_with`](Trainer::evaluate_with).
     pub(super) fn judge<'a>(&mut self, samples: &'a Samples<'_>, limit: u64) -> Result<Feed<'a>> {
-        self.check(samples)?;
         let device = self.device.clone();
         Feed::new(&device, samples, self.beside_training(Stage::Evaluation)?, limit)
     }
@@ -263,8 +285,14 @@ fn largest(row: &[f32]) -> u32 {
     (1..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best }) as u32
 }
 
-/// Multiplies the weights of samples with those of their classes, `limit` in all.
-pub(super) fn weigh_classes(samples: &mut Samples<'_>, classes: &[(u32, f32)], limit: usize) -> Result<()> {
+/// Multiplies the weights of samples with those of their classes, `limit` in all; `scores` are what the loss
+/// takes outputs for.
+pub(super) fn weigh_classes(
+    samples: &mut Samples<'_>,
+    classes: &[(u32, f32)],
+    limit: usize,
+    scores: Scores,
+) -> Result<()> {
     if classes.is_empty() {
         return Ok(());
     }
@@ -277,7 +305,7 @@ pub(super) fn weigh_classes(samples: &mut Samples<'_>, classes: &[(u32, f32)], l
         let (name, label, limit) = ("class_weights".to_owned(), classes[index].0, limit as u32);
         return Err(Error::LabelOutOfRange { name, index, label, limit });
     }
-    let labels = labels(samples)?;
+    let labels = labels(samples, scores)?;
     let of_class = |label: &u32| classes.iter().find(|(class, _)| class == label).map_or(1.0, |&(_, w)| w);
     let own = |i: usize| samples.weights.as_ref().map_or(1.0, |weights| weights[i]);
     let weights = labels.iter().enumerate().map(|(i, label)| of_class(label) * own(i)).collect();
@@ -285,20 +313,39 @@ pub(super) fn weigh_classes(samples: &mut Samples<'_>, classes: &[(u32, f32)], l
     Ok(())
 }
 
-/// The class of each sample: its label, 0 or 1 of a single f32 target, the largest of a one-hot row.
-fn labels<'a>(samples: &'a Samples<'_>) -> Result<Cow<'a, [u32]>> {
-    let targets = samples.targets.as_ref().map(|targets| (&targets.data, targets.shape.numel()));
-    match targets {
-        Some((ColumnData::U32(labels), 1)) => Ok(Cow::Borrowed(labels)),
-        Some((ColumnData::F32(targets), 1)) if targets.iter().all(|&t| t == 0.0 || t == 1.0) => {
-            Ok(targets.iter().map(|&t| t as u32).collect())
+/// The class of each sample: its label, 0 or 1 of a single f32 target, the 1 of a one-hot row, or the largest of
+/// a row of shares where the loss takes one class to a sample.
+fn labels<'a>(samples: &'a Samples<'_>, scores: Scores) -> Result<Cow<'a, [u32]>> {
+    let Some(targets) = &samples.targets else { return Ok(Cow::Borrowed(&[])) };
+    let of_classes = matches!(scores, Scores::Logits | Scores::Probabilities);
+    let has_class = |row: &[f32]| match row {
+        &[number] => number == 0.0 || number == 1.0,
+        row => {
+            let sum: f32 = row.iter().sum();
+            let is_share = |&x: &f32| x >= 0.0 && (of_classes || x == 0.0 || x == 1.0);
+            row.iter().all(is_share) && (sum - 1.0).abs() <= 1e-3
         }
-        Some((ColumnData::F32(rows), classes)) if classes > 1 => {
-            Ok(rows.chunks_exact(classes).map(largest).collect())
-        }
-        _ => {
-            let expected = "a label, 0 or 1, or a one-hot row for each sample";
-            Err(Error::argument("class_weights", "given for targets that are no classes", expected))
-        }
+    };
+    let refused = |about: String| {
+        let expected = "they need a label, 0 or 1, or a one-hot row for each sample; other samples are weighted \
+                        by `Samples::weights`";
+        Err(Error::argument(
+            "class_weights",
+            format!("given for targets that are no classes: {about}"),
+            expected,
+        ))
+    };
+    let classes = match *wide(targets.shape) {
+        [] => 1,
+        [classes] if targets.data.dtype() == DType::F32 => classes,
+        _ => return refused(format!("a sample has {}", targets.shape)),
+    };
+    let rows = match &targets.data {
+        ColumnData::U32(labels) => return Ok(Cow::Borrowed(labels)),
+        ColumnData::F32(rows) => rows.chunks_exact(classes),
+    };
+    if let Some((sample, row)) = rows.clone().enumerate().find(|(_, row)| !has_class(row)) {
+        return refused(format!("sample {sample} has {:?}", &row[..row.len().min(8)]));
     }
+    Ok(rows.map(|row| if let &[number] = row { number as u32 } else { largest(row) }).collect())
 }

@@ -101,7 +101,8 @@ impl<'a> Fit<'a> {
     }
 
     /// The weight of each class in the training loss, 1 for those not named: by label, by 0 or 1 of a single
-    /// f32 target, or by the largest element of a one-hot row.
+    /// f32 target, or by the largest element of a one-hot row, or of one of shares that sum up to 1 where the
+    /// loss takes a sample to be of one class. Other targets, such as those of a regression, are refused.
     pub fn class_weights(mut self, weights: impl IntoIterator<Item = (u32, f32)>) -> Self {
         self.class_weights = weights.into_iter().collect();
         self
@@ -254,10 +255,10 @@ impl Trainer {
         let given = fit.callbacks.len();
         #[cfg(feature = "progress")]
         let fit = if fit.progress { fit.callback(Progress::new()) } else { fit };
-        let samples = data.into();
-        self.check(&samples)?;
+        let samples = self.samples(data)?;
+        let judged = fit.validation.map(|data| self.samples(data)).transpose()?;
         let (mut train, held_out) = split(&samples, fit.validation_split)?;
-        if fit.validation.is_some() && held_out.is_some() {
+        if judged.is_some() && held_out.is_some() {
             let value = "given beside validation data";
             return Err(Error::argument("validation_split", value, "one of the two"));
         }
@@ -268,11 +269,16 @@ impl Trainer {
             let value = format!("true for {} samples in batches of {}", train.len(), self.batch);
             return Err(Error::argument("drop_last", value, "one whole batch is needed"));
         }
-        weigh_classes(&mut train, &fit.class_weights, self.main().scores().max(2))?;
+        weigh_classes(
+            &mut train,
+            &fit.class_weights,
+            self.main().scores().max(2),
+            self.recipe.loss.scores(),
+        )?;
         let samples = train.len();
         let all = if fit.drop_last { samples / self.batch } else { samples.div_ceil(self.batch) };
         let steps = fit.steps_per_epoch.map_or(all, |steps| steps.min(all));
-        let validation = fit.validation.as_ref().or(held_out.as_ref());
+        let validation = judged.as_ref().or(held_out.as_ref());
         let (feed, validation) = self.feeds(&train, validation, steps, fit.resident_bytes)?;
         let mut training = Training {
             trainer: self,
@@ -312,7 +318,14 @@ impl Trainer {
         let validation = validation.map(|data| self.judge(data, left)).transpose()?;
         // A last batch that the model refuses is refused before anything is trained, if training reaches it.
         if steps > train.len() / self.batch {
-            self.prepare(self.variant(train.len() % self.batch, weighted))?;
+            let (samples, batch) = (train.len() % self.batch, self.batch);
+            let refused = |error: Error| match error {
+                Error::Record { .. } if train.len() > batch => {
+                    Error::LastBatch { samples, batch, source: Box::new(error) }
+                }
+                error => error,
+            };
+            self.prepare(self.variant(samples, weighted)).map_err(refused)?;
         }
         let index = self.prepare(self.variant(self.batch, weighted))?;
         let feed = Feed::new(&self.device, train, &self.training[index].1, resident_bytes)?;

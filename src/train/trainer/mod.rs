@@ -301,8 +301,7 @@ impl Trainer {
     /// # Errors
     /// As [`fit`](Trainer::fit).
     pub fn train_on_batch<'a>(&mut self, batch: impl Into<Samples<'a>>) -> Result<Logs> {
-        let samples = batch.into();
-        self.check(&samples)?;
+        let samples = self.samples(batch)?;
         // A callback may train within an epoch, whose sums go on.
         let &Sums { total, carry, .. } = self.main().sums()?;
         let sums = self.session().snapshot_of(&[total, carry])?;

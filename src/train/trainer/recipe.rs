@@ -296,7 +296,9 @@ impl Recipe {
     }
 
     fn targets(&self, g: &mut Graph, values: &mut StepValues) -> Result<Value> {
-        let ty = self.loss.targets(g.shape(values.output)?)?;
+        let output = g.shape(values.output)?;
+        g.composed("loss", || self.loss.check(output))?;
+        let ty = self.loss.targets(output)?;
         Ok(*values.targets.insert(match ty.dtype {
             DType::U32 => g.labels("target", ty.shape),
             DType::F32 => g.targets("target", ty.shape),

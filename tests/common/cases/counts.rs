@@ -79,10 +79,17 @@ fn hostile_hits(cases: &mut Vec<Case>) {
     cases.push(Case::new(name, inputs, |g, x| g.categorical_accuracy_rows(x[0], g.argmax(x[1], 1)?)));
 }
 
-/// Counts of scores from 0 to 1, of every third sample alone where masked.
-fn counted(g: &Graph, scores: Value, targets: Value, masked: bool, thresholds: usize) -> Result<Value> {
+/// How often each sample counts.
+type Mask = fn(usize) -> f32;
+
+const ALL: Mask = |_| 1.0;
+const EVERY_THIRD: Mask = |i| f32::from(u8::from(i % 3 == 1));
+const WEIGHTS: Mask = |i| 0.3 * (i % 4) as f32;
+
+/// Counts of scores from 0 to 1.
+fn counted(g: &Graph, scores: Value, targets: Value, mask: Mask, thresholds: usize) -> Result<Value> {
     let batch = g.shape(scores)?.dims()[0];
-    let mask: Vec<f32> = (0..batch).map(|i| f32::from(u8::from(!masked || i % 3 == 1))).collect();
+    let mask: Vec<f32> = (0..batch).map(mask).collect();
     let step = 1.0 / (thresholds + 1) as f32;
     let thresholds: Vec<f32> = (1..=thresholds).map(|i| i as f32 * step).collect();
     let mask = g.constant([batch], &mask)?;
@@ -93,13 +100,16 @@ fn counts(cases: &mut Vec<Case>) {
     let shapes: [&[usize]; 7] =
         [&[1, 1], &[7, 1], &[64, 3], &[65, 10], &[5, 13, 2], &[3, 2, 2, 5], &[20_011, 1]];
     for dims in shapes {
-        for (masked, thresholds) in [(false, 1), (true, 1), (false, 63), (true, 198)] {
+        let masks = [("all", ALL), ("every third", EVERY_THIRD), ("by weights", WEIGHTS)];
+        for ((which, mask), thresholds) in
+            [0, 1, 0, 1, 2, 2].map(|i| masks[i]).into_iter().zip([1, 1, 63, 198, 1, 7])
+        {
             if dims[0] > 10_000 && thresholds > 1 {
                 continue;
             }
             let inputs = vec![uniform(shape(dims), 1, 0.0, 1.0), uniform(shape(dims), 2, 0.0, 1.0)];
-            let name = format!("threshold_counts of {dims:?} at {thresholds}, masked {masked}");
-            let build = move |g: &mut Graph, x: &[Value]| counted(g, x[0], x[1], masked, thresholds);
+            let name = format!("threshold_counts of {dims:?} at {thresholds}, {which}");
+            let build = move |g: &mut Graph, x: &[Value]| counted(g, x[0], x[1], mask, thresholds);
             cases.push(Case::new(name, inputs, build).rough());
         }
     }
@@ -115,13 +125,13 @@ fn counts(cases: &mut Vec<Case>) {
     }
     let inputs = vec![Input::F32(shape(&[30, 3]), scores), hostile([30, 3])];
     let name = "threshold_counts of ties, NaN and infinities";
-    cases.push(Case::new(name, inputs, |g, x| counted(g, x[0], x[1], false, 3)).rough());
+    cases.push(Case::new(name, inputs, |g, x| counted(g, x[0], x[1], ALL, 3)).rough());
     let broken = |seed| noise(63, seed, 0.0, 1.0).into_iter().map(|x| if x < 0.3 { f32::NAN } else { x });
     for (what, scores) in [("with NaN", broken(4).collect()), ("NaN alone", vec![f32::NAN; 63])] {
         let scores = Input::F32(shape(&[21, 3]), scores);
         let targets = Input::F32(shape(&[21, 3]), broken(5).collect());
         let name = format!("threshold_counts of scores {what} and targets with NaN");
-        let build = |g: &mut Graph, x: &[Value]| counted(g, x[0], x[1], true, 3);
+        let build = |g: &mut Graph, x: &[Value]| counted(g, x[0], x[1], EVERY_THIRD, 3);
         cases.push(Case::new(name, vec![scores, targets], build).rough());
     }
 }
