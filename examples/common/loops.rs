@@ -27,7 +27,7 @@ impl Progress {
     pub fn of(what: &'static str, epochs: usize, steps: usize) -> Self {
         // Hidden by itself where standard error is no terminal.
         let bar = ProgressBar::new((epochs * steps) as u64);
-        let style = ProgressStyle::with_template("{bar:30} {pos}/{len} steps, {eta} left");
+        let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} steps, {eta} left");
         bar.set_style(style.expect("the template is well formed").progress_chars("=> "));
         Progress { what, bar, epochs, history: History::default(), start: Instant::now() }
     }

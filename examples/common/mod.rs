@@ -208,7 +208,8 @@ impl Flags {
 /// So many epochs, with a line on standard output after every `row` of them and after the last.
 pub fn printed<'a>(epochs: usize, row: usize) -> Fit<'a> {
     let start = Instant::now();
-    Fit::epochs(epochs).on_epoch_end(move |run| {
+    // Without a terminal, the lines on standard output are enough.
+    Fit::epochs(epochs).progress(std::io::stderr().is_terminal()).on_epoch_end(move |run| {
         let (number, epochs) = (run.epoch() + 1, run.epochs());
         if (number.is_multiple_of(row) || number == epochs) && !bar_prints_epochs() {
             print_figures("epoch", number, epochs, run.logs()?, start.elapsed());

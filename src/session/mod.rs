@@ -13,8 +13,8 @@ use std::sync::{Arc, Weak};
 
 pub(crate) use chain::Chain;
 pub use faults::NonFinite;
-pub(crate) use options::Fed;
 pub use options::SessionOptions;
+pub(crate) use options::{Compiling, Fed};
 pub use snapshot::Snapshot;
 pub use verify::{HostData, OpCheck, Verification};
 
@@ -84,6 +84,11 @@ impl Tape {
             (Backend::Gpu(context), given) => {
                 let planned = || self.plan_with(&context.profile, &shared_layout(context, &links)?);
                 let plan = given.map_or_else(planned, Ok)?;
+                let kernels = context.kernels_to_compile(&plan);
+                if kernels > 0 {
+                    log::info!("compiling {kernels} kernels");
+                    options.compiling.inspect(|told| told.begins(kernels));
+                }
                 let gpu = GpuExecutor::new(context.clone(), tape.clone(), plan, &links, options.guard)?;
                 Executor::Gpu(Box::new(gpu))
             }

@@ -1,3 +1,5 @@
+use std::fmt;
+
 use super::Session;
 use crate::error::{Error, Result};
 use crate::executor::{Link, Links};
@@ -12,6 +14,11 @@ pub(crate) struct Fed<'a> {
     pub theirs: Value,
 }
 
+/// Told that kernels are compiled, before they are.
+pub(crate) trait Compiling: fmt::Debug {
+    fn begins(&self, kernels: usize);
+}
+
 /// How a session is built.
 #[derive(Clone, Copy, Debug, Default)]
 #[must_use]
@@ -21,6 +28,7 @@ pub struct SessionOptions<'a> {
     share_further: &'a [&'a Session],
     pub(crate) guard: bool,
     pub(crate) feeds: &'a [Fed<'a>],
+    pub(crate) compiling: Option<&'a dyn Compiling>,
 }
 
 impl<'a> SessionOptions<'a> {
@@ -49,6 +57,12 @@ impl<'a> SessionOptions<'a> {
     /// into a state is what the other reads as its input.
     pub(crate) fn feed(mut self, feeds: &'a [Fed<'a>]) -> Self {
         self.feeds = feeds;
+        self
+    }
+
+    /// Tells how many kernels are compiled, if any are.
+    pub(crate) fn compiling(mut self, told: &'a dyn Compiling) -> Self {
+        self.compiling = Some(told);
         self
     }
 

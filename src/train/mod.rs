@@ -78,6 +78,7 @@ pub mod callbacks;
 #[cfg(feature = "checkpoints")]
 mod checkpoint;
 mod clip;
+mod figures;
 mod groups;
 mod history;
 mod losses;
@@ -99,7 +100,7 @@ pub use groups::update_groups;
 pub use history::{History, Logs};
 pub use losses::{CrossEntropy, Loss, LossFunction, Scores};
 pub use metrics::{
-    Average, ConfusionMatrix, Metric, MetricFunction, MetricInputs, RocCurve, roc_auc, roc_curve,
+    Average, ConfusionMatrix, Direction, Metric, MetricFunction, MetricInputs, RocCurve, roc_auc, roc_curve,
 };
 pub use optimizers::*;
 pub use schedules::Schedule;

@@ -179,14 +179,19 @@ fn an_error_of_a_callback_ends_training() {
 
 #[test]
 fn figures_are_compared_by_what_they_are() {
-    assert!(Monitor::new("val_accuracy").is_better(0.9, Some(0.8)));
-    assert!(!Monitor::new("val_loss").is_better(0.9, Some(0.8)));
-    assert!(Monitor::new("val_loss").is_better(0.7, Some(0.8)));
-    assert!(!Monitor::new("val_loss").min_delta(0.2).is_better(0.7, Some(0.8)));
-    for name in ["loss", "accuracy"] {
-        assert!(!Monitor::new(name).is_better(f64::NAN, None));
-        assert!(!Monitor::new(name).is_better(f64::NAN, Some(0.5)));
-        assert!(!Monitor::new(name).is_better(0.5, Some(0.5)));
+    let better = |monitor: Monitor, figure: f64, best: Option<f64>| monitor.is_better(figure, best).unwrap();
+    let (grows, falls) = (
+        || Monitor::new("val_accuracy").mode(Direction::Max),
+        || Monitor::new("val_loss").mode(Direction::Min),
+    );
+    assert!(better(grows(), 0.9, Some(0.8)));
+    assert!(!better(falls(), 0.9, Some(0.8)));
+    assert!(better(falls(), 0.7, Some(0.8)));
+    assert!(!better(falls().min_delta(0.2), 0.7, Some(0.8)));
+    for monitor in [grows(), falls()] {
+        assert!(!better(monitor.clone(), f64::NAN, None));
+        assert!(!better(monitor.clone(), f64::NAN, Some(0.5)));
+        assert!(!better(monitor, 0.5, Some(0.5)));
     }
 }
 

@@ -14,3 +14,4 @@ mod trainer;
 mod trainer_answers;
 mod trainer_scalars;
 mod training;
+mod watching;

@@ -1,11 +1,11 @@
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::PoisonError;
 
 use super::context::GpuContext;
 use crate::error::Result;
 use crate::kernel::Access;
-use crate::tape::Dispatch;
+use crate::tape::{Dispatch, Plan};
 
 type LayoutKey = Vec<(u32, Access)>;
 /// A shader's address, its entry point and the bits of its constants.
@@ -19,16 +19,28 @@ pub(crate) struct PipelineCache {
     pipelines: HashMap<PipelineKey, wgpu::ComputePipeline>,
 }
 
+/// What tells the pipeline of a dispatch from others.
+fn key_of(dispatch: &Dispatch) -> PipelineKey {
+    let identity = std::ptr::from_ref(dispatch.shader).addr();
+    let constants = dispatch.constants.iter().map(|&(name, value)| (name, value.to_bits())).collect();
+    (identity, dispatch.entry, constants)
+}
+
 impl GpuContext {
+    /// How many kernels of a plan have not been compiled.
+    pub fn kernels_to_compile(&self, plan: &Plan) -> usize {
+        let cache = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
+        let keys: HashSet<PipelineKey> = plan.dispatches.iter().map(key_of).collect();
+        keys.iter().filter(|key| !cache.pipelines.contains_key(*key)).count()
+    }
+
     /// The pipeline of a dispatch and the layout of its bind group.
     pub fn pipeline(&self, dispatch: &Dispatch) -> Result<(wgpu::ComputePipeline, wgpu::BindGroupLayout)> {
         let mut cache = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
         let PipelineCache { layouts, pipelines } = &mut *cache;
         let pattern = &dispatch.reflected.bindings;
         let (groups, layout) = layouts.entry(pattern.clone()).or_insert_with(|| make_layout(self, pattern));
-        let identity = std::ptr::from_ref(dispatch.shader).addr();
-        let constants: Vec<_> = dispatch.constants.iter().map(|&(n, v)| (n, v.to_bits())).collect();
-        let key = (identity, dispatch.entry, constants);
+        let key = key_of(dispatch);
         if let Some(known) = pipelines.get(&key) {
             return Ok((known.clone(), groups.clone()));
         }

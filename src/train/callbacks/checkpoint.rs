@@ -1,7 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use super::monitor::{Direction, Monitor};
-use super::{Callback, CallbackState, Run};
+use super::{Callback, CallbackState, Direction, Monitor, Run};
 use crate::error::{Error, Result};
 use crate::train::Trainer;
 
@@ -71,8 +70,8 @@ impl ModelCheckpoint {
         /// Keeps the checkpoint of each epoch that one is written after, in files of their own as well:
         /// `epoch_0001.safetensors` after the first.
         keep_all => keep_all = true;
-        /// Whether small or large figures are better for [`best`](ModelCheckpoint::best); told from the name
-        /// by default.
+        /// Whether small or large figures are better for [`best`](ModelCheckpoint::best); as the loss or the
+        /// metric itself says by default ([`Direction::Auto`]).
         mode: Direction => mode;
     }
 
@@ -80,6 +79,12 @@ impl ModelCheckpoint {
     pub fn best(mut self, figure: &str) -> Self {
         self.figure = Some(figure.to_owned());
         self
+    }
+
+    /// What watches the figure of this name.
+    fn monitor(&self, name: &str, run: &Run<'_>) -> Result<Monitor> {
+        let mut monitor = Monitor::new(name).mode(self.mode);
+        monitor.watch(run).map(|()| monitor)
     }
 
     /// The newest checkpoint.
@@ -99,13 +104,16 @@ impl ModelCheckpoint {
 }
 
 impl Callback for ModelCheckpoint {
-    fn on_train_begin(&mut self, _: &mut Run<'_>) -> Result<()> {
+    fn on_train_begin(&mut self, run: &mut Run<'_>) -> Result<()> {
         if self.every_epochs == 0 || self.every_steps == Some(0) {
             return Err(Error::argument("every", 0, "at least 1"));
         }
         // No figure is better than NaN: nothing would ever be written.
         if self.threshold.is_some_and(f64::is_nan) {
             return Err(Error::argument("initial_value_threshold", "NaN", "a number"));
+        }
+        if let Some(name) = &self.figure {
+            self.monitor(name, run).map(drop)?;
         }
         std::fs::create_dir_all(&self.folder).map_err(Error::io(&self.folder))
     }
@@ -122,9 +130,9 @@ impl Callback for ModelCheckpoint {
     fn on_epoch_end(&mut self, run: &mut Run<'_>) -> Result<()> {
         let epoch = run.epoch();
         if let Some(name) = &self.figure {
-            let monitor = Monitor::new(name).mode(self.mode);
+            let monitor = self.monitor(name, run)?;
             let figure = monitor.figure(run.logs()?)?;
-            if monitor.is_better(figure, self.best.or(self.threshold)) {
+            if monitor.is_better(figure, self.best.or(self.threshold))? {
                 self.best = Some(figure);
                 run.write_checkpoint(self.best_path());
             }

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use super::{Callback, Run};
 use crate::error::{Error, Result};
 use crate::files::write_atomically;
+use crate::train::figures::exact;
 
 /// Writes the figures of each epoch as a line of a CSV file, with a header: `epoch,loss,accuracy,..`.
-/// Epochs count from 1; a figure that the first epoch did not have is left out.
+/// Epochs count from 1, figures have all their digits; a figure that the first epoch did not have is left out.
 ///
 /// The file is begun anew unless [`append`](CsvLog::append) is asked for. A training that does not begin
 /// with the first epoch, such as a resumed one, goes on after the lines of the epochs before it; these stay
@@ -93,7 +94,7 @@ impl Callback for CsvLog {
         };
         let epoch = (run.epoch() + 1).to_string();
         let logs = run.logs()?;
-        let cell = |name: &String| logs.get(name).map(|value| value.to_string()).unwrap_or_default();
+        let cell = |name: &String| logs.get(name).map(exact).unwrap_or_default();
         let cells = std::iter::once(epoch).chain(self.columns.iter().map(cell));
         writer.write_record(cells).map_err(|e| Error::io(&self.path)(e.into()))?;
         writer.flush().map_err(Error::io(&self.path))?;

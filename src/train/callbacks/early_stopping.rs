@@ -1,8 +1,8 @@
-use super::monitor::{Direction, Monitor};
-use super::{Callback, CallbackState, Run};
+use super::{Callback, CallbackState, Direction, Monitor, Run};
 use crate::error::Result;
 use crate::session::Snapshot;
 use crate::train::Trainer;
+use crate::train::figures::rounded;
 
 /// Stops training when a figure has not become better for some epochs.
 ///
@@ -71,7 +71,8 @@ impl EarlyStopping {
     setters! {
         /// By how much a figure has to be better to count.
         min_delta: f64 => monitor.min_delta;
-        /// Whether small or large figures are better; told from the name by default.
+        /// Whether small or large figures are better; as the loss or the metric itself says by default
+        /// ([`Direction::Auto`]).
         mode: Direction => monitor.mode;
         /// How many epochs in a row may bring nothing better before training stops.
         patience: usize => patience;
@@ -84,8 +85,14 @@ impl EarlyStopping {
         restore_best: bool => restore;
     }
 
-    fn reason(&self) -> String {
-        format!("`{}` has not become better for {} epochs", self.monitor.name(), self.waited)
+    /// Why training stops after an epoch, counted from 1.
+    fn reason(&self, epoch: usize) -> String {
+        let (name, waited) = (self.monitor.name(), self.waited);
+        let s = if waited == 1 { "" } else { "s" };
+        let best = self.best.map_or("and was never a number".to_owned(), |best| {
+            format!("the best was {} in epoch {}", rounded(best), self.best_epoch + 1)
+        });
+        format!("epoch {epoch}: `{name}` has not become better for {waited} epoch{s}; {best}")
     }
 
     /// The best figure so far; none before the first that is a number.
@@ -101,38 +108,38 @@ impl EarlyStopping {
 
 impl Callback for EarlyStopping {
     fn on_train_begin(&mut self, run: &mut Run<'_>) -> Result<()> {
+        self.monitor.watch(run)?;
         // A training that is resumed has loaded what was known by then.
         if run.history().epochs.is_empty() {
             (self.waited, self.best, self.best_weights, self.stopped) = (0, None, None, false);
         }
         // One that had stopped by then stays so.
         if self.stopped {
-            run.stop(self.reason());
+            run.stop(self.reason(run.epoch()));
         }
         Ok(())
     }
 
     fn on_epoch_end(&mut self, run: &mut Run<'_>) -> Result<()> {
         let epoch = run.epoch();
-        // A name that there is not is found after the first epoch, whichever the first to count.
         let figure = self.monitor.figure(run.logs()?)?;
         if epoch < self.start_from {
             return Ok(());
         }
         self.waited += 1;
-        if self.monitor.is_better(figure, self.best) {
+        if self.monitor.is_better(figure, self.best)? {
             (self.best, self.best_epoch) = (Some(figure), epoch);
             if self.restore {
                 self.best_weights = Some(run.trainer().weights_snapshot()?);
             }
             // What is the best so far, but not better than the baseline, is waited through.
-            if self.monitor.is_better(figure, self.baseline) {
+            if self.monitor.is_better(figure, self.baseline)? {
                 self.waited = 0;
             }
         }
         if self.waited > 0 && self.waited >= self.patience {
             self.stopped = true;
-            run.stop(self.reason());
+            run.stop(self.reason(epoch + 1));
         }
         Ok(())
     }

@@ -1,4 +1,43 @@
 //! What happens around training: early stopping, logs, checkpoints, and functions of the program.
+//!
+//! # Ctrl-C
+//! A training that is interrupted keeps what it has learnt where the handler of the signal sets a flag, and a
+//! callback looks at it: between two submissions, a few times a second. `fit` returns as after any early
+//! stop, and the program goes on with the weights as they are, or saves them.
+//!
+//! ```
+//! use std::sync::atomic::{AtomicBool, Ordering};
+//!
+//! use retape::prelude::*;
+//!
+//! static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+//!
+//! # let data = data::Samples::new().input([1], vec![-1.0, 0.0, 1.0]).target([1], vec![-3.0, -1.0, 1.0]);
+//! # let mut trainer = Trainer::new(Sequential::new().add(Dense::new(1)), [1])
+//! #     .loss(Loss::MeanSquaredError)
+//! #     .optimizer(Sgd::new(0.1))
+//! #     .build(&Device::cpu())?;
+//! // Of the crate `ctrlc`: ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed))?;
+//! # std::thread::spawn(|| {
+//! #     std::thread::sleep(std::time::Duration::from_millis(100));
+//! #     INTERRUPTED.store(true, Ordering::Relaxed);
+//! # });
+//! let fit = Fit::epochs(1_000_000_000).on_refresh(|run| {
+//!     if INTERRUPTED.load(Ordering::Relaxed) {
+//!         // `run.write_checkpoint("interrupted.safetensors")` is for `Fit::resume` to go on from this step.
+//!         run.stop("Ctrl-C");
+//!     }
+//!     Ok(())
+//! });
+//! let history = trainer.fit(data, fit)?;
+//! assert_eq!(history.stopped.as_deref(), Some("Ctrl-C"));
+//! // trainer.save_weights("interrupted.safetensors")?;
+//! # Ok::<(), retape::Error>(())
+//! ```
+//!
+//! An epoch that was not finished has no figures in the history. Callbacks are told that training ends, so
+//! that one that puts the best weights back ([`EarlyStopping::restore_best`]) does. A validation is finished
+//! first.
 
 #[cfg(feature = "checkpoints")]
 mod checkpoint;
@@ -6,18 +45,17 @@ mod checkpoint;
 mod csv_log;
 mod early_stopping;
 mod monitor;
-#[cfg(feature = "progress")]
 mod progress;
 mod reduce_on_plateau;
 mod run;
 
+pub use super::Direction;
 #[cfg(feature = "checkpoints")]
 pub use checkpoint::ModelCheckpoint;
 #[cfg(feature = "data")]
 pub use csv_log::CsvLog;
 pub use early_stopping::EarlyStopping;
-pub use monitor::{Direction, Monitor};
-#[cfg(feature = "progress")]
+pub use monitor::Monitor;
 pub use progress::Progress;
 pub use reduce_on_plateau::ReduceOnPlateau;
 pub use run::Run;

@@ -1,5 +1,4 @@
-use super::monitor::{Direction, Monitor};
-use super::{Callback, CallbackState, Run};
+use super::{Callback, CallbackState, Direction, Monitor, Run};
 use crate::error::{Result, Setting};
 use crate::train::Trainer;
 
@@ -40,7 +39,8 @@ impl ReduceOnPlateau {
     setters! {
         /// By how much a figure has to be better to count.
         min_delta: f64 => monitor.min_delta;
-        /// Whether small or large figures are better; told from the name by default.
+        /// Whether small or large figures are better; as the loss or the metric itself says by default
+        /// ([`Direction::Auto`]).
         mode: Direction => monitor.mode;
         /// What the rate is multiplied by, between 0 and 1.
         factor: f32 => factor;
@@ -55,6 +55,7 @@ impl ReduceOnPlateau {
 
 impl Callback for ReduceOnPlateau {
     fn on_train_begin(&mut self, run: &mut Run<'_>) -> Result<()> {
+        self.monitor.watch(run)?;
         Setting::decay("factor", self.factor).check()?;
         // No rate is above NaN or infinity: nothing would ever be reduced.
         Setting::not_negative("min_rate", self.min_rate).check()?;
@@ -70,7 +71,7 @@ impl Callback for ReduceOnPlateau {
             self.cooling -= 1;
             self.waited = 0;
         }
-        if self.monitor.is_better(figure, self.best) {
+        if self.monitor.is_better(figure, self.best)? {
             (self.best, self.waited) = (Some(figure), 0);
         } else if self.cooling == 0 {
             self.waited += 1;

@@ -1,3 +1,4 @@
+use std::cell::OnceCell;
 #[cfg(feature = "checkpoints")]
 use std::path::{Path, PathBuf};
 
@@ -5,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::train::{History, Logs, Trainer};
+use crate::train::{Direction, History, Logs, Trainer};
 
 /// The training that a callback is called from: where it is, its figures, and what may be asked of it.
 #[derive(Debug)]
@@ -14,7 +15,11 @@ pub struct Run<'a> {
     pub(crate) position: Position,
     pub(crate) history: &'a History,
     /// The figures, once they are known.
-    pub(crate) logs: &'a mut Option<Logs>,
+    pub(crate) logs: &'a OnceCell<Logs>,
+    /// Whether each epoch ends with a validation.
+    pub(crate) validates: bool,
+    /// What is wrong with the figures, where something is.
+    pub(crate) alarm: Option<&'a str>,
     pub(crate) requests: &'a mut Requests,
 }
 
@@ -41,7 +46,7 @@ pub(crate) struct Requests {
     pub checkpoints: Vec<PathBuf>,
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
     /// The epoch, counted from 0.
     pub fn epoch(&self) -> usize {
         self.position.epoch
@@ -68,19 +73,45 @@ impl Run<'_> {
     }
 
     /// The figures of the epoch so far; after it, all of them, those of the validation included.
-    /// During an epoch, the first call of a moment reads them from the device.
+    /// During an epoch, the first call of a moment reads them from the device. They are not lent by the
+    /// `Run`, which may be asked for something while they are at hand:
+    ///
+    /// ```
+    /// use retape::prelude::*;
+    /// # let fit =
+    /// Fit::epochs(100).on_epoch_end(|run| {
+    ///     let logs = run.logs()?;
+    ///     if logs.get("loss") < Some(0.01) {
+    ///         run.stop(format!("good enough: {logs}"));
+    ///     }
+    ///     Ok(())
+    /// })
+    /// # ;
+    /// ```
     ///
     /// # Errors
     /// As [`Session::read`](crate::Session::read).
-    pub fn logs(&mut self) -> Result<&Logs> {
-        if self.logs.is_none() {
-            *self.logs = Some(self.trainer.running_logs(self.position.samples)?);
+    pub fn logs(&self) -> Result<&'a Logs> {
+        if let Some(known) = self.logs.get() {
+            return Ok(known);
         }
-        Ok(self.logs.get_or_insert_default())
+        let logs = self.trainer.running_logs(self.position.samples)?;
+        Ok(self.logs.get_or_init(|| logs))
+    }
+
+    /// The figures that each epoch has when it is over, each with whether it is to grow or to shrink, as far
+    /// as the loss and the metrics say so.
+    pub(crate) fn figures(&self) -> Vec<(String, Direction)> {
+        let own = self.trainer.figures();
+        let held_out = own.iter().filter(|_| self.validates);
+        let held_out: Vec<_> =
+            held_out.map(|(name, direction)| (format!("val_{name}"), *direction)).collect();
+        let rates = self.trainer.rates().map(|(name, _)| (name.to_owned(), Direction::Auto)).collect();
+        [own, held_out, rates].concat()
     }
 
     /// The epochs before this one.
-    pub fn history(&self) -> &History {
+    pub fn history(&self) -> &'a History {
         self.history
     }
 

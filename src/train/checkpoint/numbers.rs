@@ -53,16 +53,38 @@ pub mod figures {
 
 /// The figures of epochs.
 pub mod logs {
-    use serde::{Deserialize, Deserializer, Serializer};
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     use crate::train::Logs;
 
+    /// Of one epoch: its figures, and which of them are the counts of matrices.
+    #[derive(Serialize, Deserialize)]
+    struct Epoch {
+        figures: Vec<(String, String)>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        matrices: Vec<(String, usize, usize)>,
+    }
+
     pub fn serialize<S: Serializer>(epochs: &[Logs], to: S) -> Result<S::Ok, S::Error> {
-        to.collect_seq(epochs.iter().map(|logs| super::to_texts(&logs.figures)))
+        to.collect_seq(epochs.iter().map(|logs| {
+            let figures = super::to_texts(&logs.figures).into_iter();
+            let figures = figures.map(|(name, text)| (name.to_owned(), text)).collect();
+            Epoch { figures, matrices: logs.matrices.clone() }
+        }))
     }
 
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Logs>, D::Error> {
-        let epochs = Vec::deserialize(from)?.into_iter();
-        epochs.map(|texts| Ok(Logs { figures: super::from_texts(texts)? })).collect()
+        let logs = |Epoch { figures, matrices }| {
+            let figures: Vec<(String, f64)> = super::from_texts(figures)?;
+            let is_inside = |&(_, first, length): &(_, usize, usize)| {
+                first.checked_add(length).is_some_and(|end| end <= figures.len())
+            };
+            match matrices.iter().all(is_inside) {
+                true => Ok(Logs { figures, matrices }),
+                false => Err(D::Error::custom("a matrix has more counts than there are figures")),
+            }
+        };
+        Vec::deserialize(from)?.into_iter().map(logs).collect()
     }
 }

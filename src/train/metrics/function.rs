@@ -1,5 +1,6 @@
 use std::fmt;
 
+use super::Direction;
 use crate::error::Result;
 use crate::graph::{Graph, Value};
 use crate::shape::Shape;
@@ -30,6 +31,21 @@ pub trait MetricFunction: fmt::Debug + Send + Sync {
     fn result_names(&self, output: Shape) -> Vec<String> {
         let _ = output;
         vec![self.name()]
+    }
+
+    /// Whether the results are to grow or to shrink: what
+    /// [`EarlyStopping`](crate::train::callbacks::EarlyStopping),
+    /// [`ModelCheckpoint`](crate::train::callbacks::ModelCheckpoint) and
+    /// [`ReduceOnPlateau`](crate::train::callbacks::ReduceOnPlateau) go by, unless they are told themselves.
+    /// By default nobody knows, and they ask.
+    fn direction(&self) -> Direction {
+        Direction::Auto
+    }
+
+    /// Whether the results are the counts of a square matrix, row by row, such as a confusion matrix: these
+    /// are shown as a table, not in a line of figures.
+    fn is_matrix(&self) -> bool {
+        false
     }
 
     /// Records the sums over a batch, f32 of any shape.

@@ -3,6 +3,7 @@
 mod average;
 mod classified;
 mod confusion;
+mod direction;
 mod function;
 mod inputs;
 mod regressed;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 pub use average::Average;
 pub use confusion::ConfusionMatrix;
 use confusion::Score;
+pub use direction::Direction;
 pub use function::{MetricFunction, MetricInputs};
 pub use roc::{RocCurve, roc_auc, roc_curve};
 
@@ -177,7 +179,8 @@ impl Metric {
         Metric::AtThreshold { metric, threshold }
     }
 
-    /// A metric of the program's own.
+    /// A metric of the program's own. What watches it needs to know whether it is to grow:
+    /// [`MetricFunction::direction`].
     pub fn custom(function: impl MetricFunction + 'static) -> Metric {
         Metric::Custom(Arc::new(function))
     }
@@ -237,6 +240,37 @@ impl MetricFunction for Metric {
             Metric::Custom(function) => return function.name(),
         };
         name.to_owned()
+    }
+
+    fn direction(&self) -> Direction {
+        match self {
+            Metric::Accuracy
+            | Metric::BinaryAccuracy { .. }
+            | Metric::TopKAccuracy { .. }
+            | Metric::Precision(_)
+            | Metric::Recall(_)
+            | Metric::Specificity(_)
+            | Metric::F1(_)
+            | Metric::RocAuc { .. }
+            | Metric::RSquared => Direction::Max,
+            Metric::MeanSquaredError
+            | Metric::RootMeanSquaredError
+            | Metric::MeanAbsoluteError
+            | Metric::SumOfSquaredErrors => Direction::Min,
+            // Counts of right predictions are to grow, all others to shrink.
+            Metric::ConfusionMatrix => Direction::Auto,
+            Metric::AtThreshold { metric, .. } => metric.direction(),
+            Metric::Custom(function) => function.direction(),
+        }
+    }
+
+    fn is_matrix(&self) -> bool {
+        match self {
+            Metric::ConfusionMatrix => true,
+            Metric::AtThreshold { metric, .. } => metric.is_matrix(),
+            Metric::Custom(function) => function.is_matrix(),
+            _ => false,
+        }
     }
 
     fn result_names(&self, output: Shape) -> Vec<String> {

@@ -27,6 +27,7 @@ pub struct TrainerBuilder {
     accumulate: usize,
     seed: u32,
     frozen: Vec<String>,
+    progress: bool,
 }
 
 impl TrainerBuilder {
@@ -43,6 +44,7 @@ impl TrainerBuilder {
             accumulate: 1,
             seed: 0,
             frozen: Vec::new(),
+            progress: true,
         }
     }
 
@@ -117,6 +119,9 @@ impl TrainerBuilder {
         /// The seed of the initial parameters, of the random operators and of the order of the samples; 0
         /// by default.
         seed: u32 => seed;
+        /// Whether a terminal says how many kernels are compiled, as long as that takes; it does by default.
+        /// During [`fit`](Trainer::fit), [`Fit::progress`](super::Fit::progress) decides.
+        progress: bool => progress;
     }
 
     /// Freezes layers, those nested in them included: their parameters stay as they are, no gradient is
@@ -169,6 +174,7 @@ impl TrainerBuilder {
             optimizer_updates: 0,
             window: Window::default(),
             swapped: None,
+            progress: self.progress,
             journey: Journey::default(),
         };
         self.schedules.iter().try_for_each(|(_, schedule)| schedule.check())?;

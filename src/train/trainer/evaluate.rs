@@ -12,7 +12,8 @@ use crate::session::Chain;
 use crate::shape::{Shape, TensorType};
 use crate::train::{Logs, Scores};
 
-/// Loss and metrics over a data set: what [`Trainer::evaluate`] returns.
+/// Loss and metrics over a data set: what [`Trainer::evaluate`] returns. Shown as a line, with a table below
+/// it for each confusion matrix.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Evaluation {
@@ -35,7 +36,10 @@ impl Evaluation {
 
 impl fmt::Display for Evaluation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.logs, f)
+        fmt::Display::fmt(&self.logs, f)?;
+        self.logs
+            .matrices()
+            .try_for_each(|(name, matrix)| write!(f, "\n\n{}\n{matrix}", name.replace('_', " ")))
     }
 }
 

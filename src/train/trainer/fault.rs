@@ -10,6 +10,7 @@ use crate::dtype::DType;
 use crate::error::Result;
 use crate::graph::{Graph, StateKind, Value};
 use crate::session::{Chain, NonFinite, Session, SessionOptions, Snapshot};
+use crate::train::Logs;
 use crate::train::accumulation::Window;
 use crate::train::callbacks::Position;
 
@@ -60,6 +61,44 @@ impl Training<'_, '_> {
         Ok(())
     }
 
+    /// Says at once that a loss is no number, the first time. What is said goes by time; what training does,
+    /// by [`judge_figures`](Training::judge_figures) alone.
+    pub(super) fn hear(&mut self, logs: &Logs) {
+        if self.alarm.is_none()
+            && let Some(seen) = no_number(logs)
+        {
+            self.warn(seen, None);
+        }
+    }
+
+    /// Ends training after an epoch whose loss is no number, if a weight is none either, which would
+    /// stay so, or a sum of gradients, which would spoil the weights.
+    pub(super) fn judge_figures(&mut self, logs: &Logs) -> Result<()> {
+        let seen = no_number(logs).filter(|seen| seen.value == "loss" && self.stopped.is_none());
+        if let Some(seen) = seen
+            && let Some(held) = self.trainer.held_fault()?
+        {
+            self.warn(seen, Some(held));
+            (self.stopped, self.spoilt) = (self.alarm.clone(), true);
+        }
+        self.hear(logs);
+        Ok(())
+    }
+
+    fn warn(&mut self, seen: NonFinite, held: Option<NonFinite>) {
+        let (epoch, step) = (self.position.epoch + 1, self.position.step);
+        let mut alarm = format!("epoch {epoch}, step {step}: `{}` is {}", seen.value, seen.element);
+        if let Some(held) = held {
+            alarm += &format!(" and {held}, so that training ends");
+        }
+        if self.nan_guard.is_none() {
+            alarm += "; `Fit::nan_guard` stops before the step that makes it so, and names the operator";
+        }
+        log::warn!("{alarm}");
+        self.alarm = Some(alarm);
+        self.history.fault.get_or_insert(seen);
+    }
+
     fn go_to(&mut self, guard: &Guard) -> Result<()> {
         self.trainer.restore_others(&guard.others)?;
         self.trainer.session_mut().restore(&guard.good)?;
@@ -108,6 +147,14 @@ impl Training<'_, '_> {
         }
         Ok(None)
     }
+}
+
+/// The first loss that is no number.
+fn no_number(logs: &Logs) -> Option<NonFinite> {
+    let figures = ["loss", "val_loss"].into_iter().filter_map(|name| Some((name, logs.get(name)?)));
+    let (name, figure) = figures.into_iter().find(|(_, figure)| !figure.is_finite())?;
+    let (value, element) = (name.to_owned(), figure as f32);
+    Some(NonFinite { op: None, layer: String::new(), at: None, value, index: 0, element })
 }
 
 impl Trainer {

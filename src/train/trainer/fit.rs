@@ -1,3 +1,4 @@
+use std::cell::OnceCell;
 use std::fmt;
 #[cfg(feature = "checkpoints")]
 use std::path::{Path, PathBuf};
@@ -10,9 +11,7 @@ use super::pace::Pace;
 use crate::data::Samples;
 use crate::error::{Error, Result};
 use crate::session::Chain;
-#[cfg(feature = "progress")]
-use crate::train::callbacks::Progress;
-use crate::train::callbacks::{Callback, Position, Requests, Run};
+use crate::train::callbacks::{Callback, Position, Progress, Requests, Run};
 use crate::train::{History, Logs};
 
 /// Bytes of a data set that are kept on the device unless the program says otherwise: 2 GiB.
@@ -34,7 +33,6 @@ pub struct Fit<'a> {
     pub(super) nan_guard: Option<u32>,
     #[cfg(feature = "checkpoints")]
     pub(super) resume: Option<PathBuf>,
-    #[cfg(feature = "progress")]
     pub(super) progress: bool,
 }
 
@@ -64,7 +62,6 @@ impl<'a> Fit<'a> {
             nan_guard: None,
             #[cfg(feature = "checkpoints")]
             resume: None,
-            #[cfg(feature = "progress")]
             progress: true,
         }
     }
@@ -87,8 +84,8 @@ impl<'a> Fit<'a> {
         /// How many bytes of data, for training and validation together, may stay on the device (2 GiB by
         /// default). What does not fit is uploaded batch by batch while the device works.
         resident_bytes: u64 => resident_bytes;
-        /// Whether a bar shows how training goes, if standard error is a terminal; it does by default.
-        #[cfg(feature = "progress")]
+        /// Whether standard error says how training goes ([`Progress`]): with a bar on a terminal, with a line
+        /// for each epoch elsewhere; it does by default. Without the feature `progress` there is no bar.
         progress: bool => progress;
     }
 
@@ -124,7 +121,8 @@ impl<'a> Fit<'a> {
         self.callback(OnSteps { every, function })
     }
 
-    /// Calls a function a few times a second.
+    /// Calls a function a few times a second, between two submissions: to show how training goes, or to
+    /// [stop it](crate::train::callbacks#ctrl-c).
     pub fn on_refresh(self, function: impl FnMut(&mut Run<'_>) -> Result<()> + 'a) -> Self {
         self.callback(OnRefresh(function))
     }
@@ -214,8 +212,10 @@ pub(super) struct Training<'a, 'f> {
     pub history: History,
     /// Why to stop, if a callback asked for it.
     pub stopped: Option<String>,
-    /// Whether training ended before a step that was not finite.
+    /// Whether training ended because something was not finite.
     pub spoilt: bool,
+    /// What is wrong with the figures, where something is.
+    pub alarm: Option<String>,
     pub nan_guard: Option<u32>,
     pub shuffle: bool,
     /// How many of the callbacks the program gave: the first ones.
@@ -252,8 +252,14 @@ impl Trainer {
     /// [`Error::LabelOutOfRange`], for a class weight too); [`Error::Argument`] for options outside their
     /// range; what a callback returns; and everything that a device reports.
     pub fn fit<'a>(&mut self, data: impl Into<Samples<'a>>, fit: Fit<'_>) -> Result<History> {
+        let progress = std::mem::replace(&mut self.progress, fit.progress);
+        let fitted = self.fit_on(data, fit);
+        self.progress = progress;
+        fitted
+    }
+
+    fn fit_on<'a>(&mut self, data: impl Into<Samples<'a>>, fit: Fit<'_>) -> Result<History> {
         let given = fit.callbacks.len();
-        #[cfg(feature = "progress")]
         let fit = if fit.progress { fit.callback(Progress::new()) } else { fit };
         let samples = self.samples(data)?;
         let judged = fit.validation.map(|data| self.samples(data)).transpose()?;
@@ -284,12 +290,16 @@ impl Trainer {
             trainer: self,
             feed,
             validation,
-            pace: Pace::new(fit.callbacks.iter().any(|callback| callback.refreshes())),
+            pace: Pace::new(
+                fit.callbacks.iter().any(|callback| callback.refreshes()),
+                fit.nan_guard.is_some(),
+            ),
             callbacks: fit.callbacks,
             position: Position { epoch: fit.initial_epoch, epochs: fit.epochs, steps, ..Position::default() },
             history: History { initial_epoch: fit.initial_epoch, ..History::default() },
             stopped: None,
             spoilt: false,
+            alarm: None,
             nan_guard: fit.nan_guard,
             shuffle: fit.shuffle,
             given,
@@ -352,11 +362,11 @@ fn is_due(callback: &dyn Callback, step: u32) -> bool {
 
 impl Training<'_, '_> {
     fn run(&mut self) -> Result<()> {
-        self.tell(Event::TrainBegin, &mut None)?;
+        self.tell(Event::TrainBegin, &OnceCell::new())?;
         while self.position.epoch < self.position.epochs && self.stopped.is_none() {
             if self.position.step == 0 {
                 self.trainer.training[0].1.reset_sums()?;
-                self.tell(Event::EpochBegin, &mut None)?;
+                self.tell(Event::EpochBegin, &OnceCell::new())?;
             }
             self.steps()?;
             if self.position.step < self.position.steps {
@@ -364,26 +374,26 @@ impl Training<'_, '_> {
             }
             let mut logs = self.trainer.running_logs(self.position.samples)?;
             if let Some(feed) = &mut self.validation {
-                for (name, value) in self.trainer.evaluate_with(feed, "val_")?.iter() {
-                    logs.set(name, value);
-                }
+                logs.append(self.trainer.evaluate_with(feed, "val_")?);
             }
             for (name, rate) in self.trainer.rates() {
                 logs.set(name, f64::from(rate));
             }
+            self.judge_figures(&logs)?;
             self.end_epoch(logs)?;
         }
         self.flush()?;
         self.history.stopped = self.stopped.take();
-        self.tell(Event::TrainEnd, &mut self.history.epochs.last().cloned())
+        let last = self.history.epochs.last().cloned();
+        self.tell(Event::TrainEnd, &last.map_or_else(OnceCell::new, OnceCell::from))
     }
 
     /// Hands the figures of an epoch to the history and the callbacks. What is asked for by a callback
     /// is done as of the beginning of the next epoch.
     fn end_epoch(&mut self, logs: Logs) -> Result<()> {
-        let mut known = Some(logs);
-        let (requests, called) = self.call(Event::EpochEnd, &mut known);
-        self.history.epochs.extend(known);
+        let logs = OnceCell::from(logs);
+        let (requests, called) = self.call(Event::EpochEnd, &logs);
+        self.history.epochs.extend(logs.into_inner());
         self.position = Position { epoch: self.position.epoch + 1, step: 0, samples: 0, ..self.position };
         called.and(self.grant(requests))
     }
@@ -393,7 +403,7 @@ impl Training<'_, '_> {
         let mut chain = Chain::new(&self.trainer.device);
         let order = epoch_order(self.feed.samples, self.shuffle, self.trainer.seed, self.position.epoch);
         self.feed.set_order(order, &mut chain)?;
-        self.pace.restart();
+        self.pace.begin_epoch();
         let mut guard = self.guard()?;
         while self.position.step < self.position.steps && self.stopped.is_none() {
             self.step(&mut chain)?;
@@ -423,7 +433,12 @@ impl Training<'_, '_> {
             self.look(guard)?;
         }
         if let Some(event) = event.filter(|_| self.stopped.is_none()) {
-            self.tell(event, &mut None)?;
+            let logs = OnceCell::new();
+            if matches!(event, Event::Refresh) {
+                let running = self.trainer.running_logs(self.position.samples)?;
+                self.hear(logs.get_or_init(|| running));
+            }
+            self.tell(event, &logs)?;
         }
         if self.stopped.is_none() {
             *guard = self.guard()?;
@@ -451,14 +466,14 @@ impl Training<'_, '_> {
     }
 
     /// Calls the callbacks, then does what they asked for.
-    fn tell(&mut self, event: Event, logs: &mut Option<Logs>) -> Result<()> {
+    fn tell(&mut self, event: Event, logs: &OnceCell<Logs>) -> Result<()> {
         let (requests, called) = self.call(event, logs);
         called.and(self.grant(requests))
     }
 
     /// Calls the callbacks, all of them whatever one returns, so that they agree how far training is; but
     /// before it has begun, the first error is the end. Returns what they ask for, and the first error.
-    fn call(&mut self, event: Event, logs: &mut Option<Logs>) -> (Requests, Result<()>) {
+    fn call(&mut self, event: Event, logs: &OnceCell<Logs>) -> (Requests, Result<()>) {
         let (mut requests, mut called) = (Requests::default(), Ok(()));
         let now = self.trainer.steps;
         for callback in &mut self.callbacks {
@@ -467,6 +482,8 @@ impl Training<'_, '_> {
                 position: self.position,
                 history: &self.history,
                 logs,
+                validates: self.validation.is_some(),
+                alarm: self.alarm.as_deref(),
                 requests: &mut requests,
             };
             let told = match event {

@@ -8,6 +8,7 @@ mod feed;
 mod fit;
 mod freeze;
 mod journey;
+mod notice;
 mod pace;
 mod probabilities;
 mod rates;
@@ -33,6 +34,7 @@ pub(crate) use recipe::is_within;
 
 use self::feed::Feed;
 use self::journey::between_epochs;
+use self::notice::Notice;
 use self::rates::Rate;
 use self::recipe::{Recipe, Step, StepValues, Sums};
 use crate::data::Samples;
@@ -42,8 +44,8 @@ use crate::graph::{StateKind, Value};
 use crate::session::{Chain, Session, SessionOptions, Snapshot};
 use crate::shape::Shape;
 use crate::tape::Tape;
-use crate::train::Logs;
 use crate::train::accumulation::Window;
+use crate::train::{Direction, Logs};
 
 /// A model with everything that its training needs, on a device.
 ///
@@ -92,6 +94,8 @@ pub struct Trainer {
     window: Window,
     /// If weights and averages are exchanged, whether the model was trained or given weights since.
     swapped: Option<bool>,
+    /// Whether standard error says what takes time.
+    progress: bool,
     /// How far the last `fit` went.
     journey: Journey,
 }
@@ -238,7 +242,8 @@ impl Trainer {
     /// A recorded step with the parameters and states of earlier ones.
     fn on_device(&self, step: (Tape, StepValues), rows: usize, earlier: &[&Session]) -> Result<Step> {
         let (tape, values) = step;
-        let options = SessionOptions::new().seed(self.seed).share_with(earlier);
+        let notice = Notice::new(self.progress);
+        let options = SessionOptions::new().seed(self.seed).share_with(earlier).compiling(&notice);
         Ok(Step { session: tape.session_with(&self.device, options)?, rows, values })
     }
 
@@ -332,8 +337,13 @@ impl Trainer {
     }
 
     /// The figures of an epoch in which `samples` samples were seen; none before the first.
-    pub(crate) fn running_logs(&mut self, samples: usize) -> Result<Logs> {
+    pub(crate) fn running_logs(&self, samples: usize) -> Result<Logs> {
         if samples == 0 { Ok(Logs::new()) } else { self.main().logs(samples, "") }
+    }
+
+    /// The figures of an evaluation, each with whether it is to grow or to shrink.
+    pub(crate) fn figures(&self) -> Vec<(String, Direction)> {
+        self.main().figures()
     }
 }
 
@@ -361,11 +371,26 @@ impl Step {
         for (metric, length) in metrics {
             let (own, after) = rest.split_at(*length);
             rest = after;
-            for (name, result) in metric.result_names(output).iter().zip(metric.results(own)) {
-                logs.set(&format!("{prefix}{name}"), result);
+            let names = metric.result_names(output).into_iter().map(|name| format!("{prefix}{name}"));
+            let results = names.zip(metric.results(own));
+            if metric.is_matrix() {
+                logs.set_matrix(format!("{prefix}{}", metric.name()), results);
+            } else {
+                results.for_each(|(name, result)| logs.set(&name, result));
             }
         }
         Ok(logs)
+    }
+
+    /// The names of what [`logs`](Step::logs) gives, each with whether it is to grow or to shrink.
+    fn figures(&self) -> Vec<(String, Direction)> {
+        let output = self.session.shape_of(self.values.output);
+        let metrics = self.values.sums.iter().flat_map(|sums| &sums.metrics);
+        let of_metrics = metrics.flat_map(|(metric, _)| {
+            let direction = metric.direction();
+            metric.result_names(output).into_iter().map(move |name| (name, direction))
+        });
+        std::iter::once(("loss".to_owned(), Direction::Min)).chain(of_metrics).collect()
     }
 }
 

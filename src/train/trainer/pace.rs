@@ -9,12 +9,17 @@ use crate::session::Chain;
 const SUBMISSION: Duration = Duration::from_millis(50);
 /// Between two refreshes.
 const REFRESH: Duration = Duration::from_millis(250);
+/// Between two looks at the loss where nobody wants to be refreshed.
+const LOOK: Duration = Duration::from_secs(2);
 /// The most steps of a submission.
 const MOST: usize = 256;
 
 /// Measured time decides when work is handed over, never what it computes.
 pub(super) struct Pace {
+    /// Whether a callback wants to be refreshed.
     wanted: bool,
+    /// Between two refreshes; `None` for never.
+    every: Option<Duration>,
     steps: usize,
     encoded: usize,
     submitted: Instant,
@@ -22,9 +27,11 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    pub fn new(wanted: bool) -> Self {
+    /// `guarded`: whether something else looks for a loss that is no number.
+    pub fn new(wanted: bool, guarded: bool) -> Self {
         let now = Instant::now();
-        Pace { wanted, steps: 1, encoded: 0, submitted: now, refreshed: now }
+        let every = if wanted { Some(REFRESH) } else { (!guarded).then_some(LOOK) };
+        Pace { wanted, every, steps: 1, encoded: 0, submitted: now, refreshed: now }
     }
 
     /// Takes note of a step, and submits if it is time.
@@ -50,9 +57,17 @@ impl Pace {
         (self.encoded, self.submitted) = (0, Instant::now());
     }
 
-    /// Whether callbacks are to be told now.
+    /// Takes note that an epoch begins. Its end is a look, so that short ones need no other.
+    pub fn begin_epoch(&mut self) {
+        self.restart();
+        if !self.wanted {
+            self.refreshed = self.submitted;
+        }
+    }
+
+    /// Whether the figures are to be looked at now, and callbacks to be told.
     pub fn refreshes(&mut self) -> bool {
-        let due = self.wanted && self.refreshed.elapsed() >= REFRESH;
+        let due = self.every.is_some_and(|every| self.refreshed.elapsed() >= every);
         if due {
             self.refreshed = Instant::now();
         }
