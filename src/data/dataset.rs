@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::samples::Samples;
-use super::split::{check_fraction, shuffled_indices, split_indices, stratified_indices};
+use super::split::{check_fraction, shuffled_indices, split_indices, stratified_indices, warn_of_classes};
 use super::{check_labels, gather};
 use crate::error::{Error, Result};
 use crate::shape::Shape;
@@ -24,7 +24,7 @@ pub struct Dataset {
     shape: Shape,
     pub(super) labels: Vec<u32>,
     classes: u32,
-    class_names: Option<Arc<[String]>>,
+    pub(super) class_names: Option<Arc<[String]>>,
 }
 
 impl Dataset {
@@ -56,6 +56,37 @@ impl Dataset {
         }
         self.class_names = Some(names.iter().map(|name| name.as_ref().to_owned()).collect());
         Ok(self)
+    }
+
+    /// The same samples with their classes numbered in the order of these names, all of those that there are
+    /// among them: a test set that lacks a class, or has them in another order, then has the labels of the
+    /// training data.
+    ///
+    /// ```
+    /// use retape::data::Dataset;
+    /// let test = Dataset::new([1], vec![0.1, 0.2], vec![0, 1], 2)?.with_class_names(&["cat", "fox"])?;
+    /// let test = test.reorder_classes(&["cat", "dog", "fox"])?;
+    /// assert_eq!((test.labels(), test.classes()), (&[0, 2][..], 3));
+    /// # Ok::<(), retape::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for classes without names; [`Error::Unknown`] for one that is not among these;
+    /// [`Error::DuplicateName`].
+    pub fn reorder_classes<T: AsRef<str>>(mut self, names: &[T]) -> Result<Self> {
+        let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
+        if let Some(twice) = (1..names.len()).find(|&index| names[..index].contains(&names[index])) {
+            return Err(Error::DuplicateName { name: names[twice].to_owned(), cure: "" });
+        }
+        let own = self
+            .class_names()
+            .ok_or_else(|| Error::argument("class names", "none", "classes are known by them"))?;
+        let place = |class: &String| names.iter().position(|name| name == class);
+        let place = |class| place(class).ok_or_else(|| Error::unknown("class", class, &names));
+        let places = own.iter().map(place).collect::<Result<Vec<usize>>>()?;
+        self.labels.iter_mut().for_each(|label| *label = places[*label as usize] as u32);
+        self.classes = names.len() as u32;
+        self.with_class_names(&names)
     }
 
     /// The number of samples.
@@ -131,7 +162,9 @@ impl Dataset {
     }
 
     /// Splits off the last `fraction` of the samples, as Keras does for validation: what is left and
-    /// what was split off. Each side has at least one sample.
+    /// what was split off. Each side has at least one sample. Where a class is on one side alone, as in sorted
+    /// data, the log warns of it: [`split`](Dataset::split) and [`stratified_split`](Dataset::stratified_split)
+    /// draw the samples.
     ///
     /// # Errors
     /// [`Error::Argument`] if the fraction is not strictly between 0 and 1, or if there are fewer
@@ -144,6 +177,7 @@ impl Dataset {
         let labels = self.labels.split_off(len - last);
         let inputs = self.inputs.split_off((len - last) * self.shape.numel());
         let split_off = self.like(inputs, labels);
+        warn_of_classes([&self.labels, &split_off.labels], self.class_names());
         Ok((self, split_off))
     }
 
@@ -182,7 +216,9 @@ impl Dataset {
     /// The samples with one-hot targets, f32 `[classes]`, instead of labels. The inputs are borrowed.
     pub fn one_hot(&self) -> Samples<'_> {
         let targets = hot_rows(&self.labels, self.classes);
-        Samples::new().input(self.shape, &self.inputs).target([self.classes as usize], targets)
+        let samples = Samples::new().input(self.shape, &self.inputs);
+        let class_names = self.class_names.clone();
+        Samples { class_names, ..samples.target([self.classes as usize], targets) }
     }
 
     /// Other samples of the same shape and classes.

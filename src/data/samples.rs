@@ -1,5 +1,6 @@
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::split::{shuffled_indices, split_indices, stratified_indices};
 use super::{Dataset, check_finite, gather};
@@ -50,6 +51,10 @@ pub struct Samples<'a> {
     pub targets: Option<Column<'a>>,
     /// How much each sample counts: finite, and not negative.
     pub weights: Option<Cow<'a, [f32]>>,
+    /// The name of each class by its label, if the source of the data has any: a
+    /// [`Trainer`](crate::train::Trainer) refuses data whose classes are other ones, or in another order, than
+    /// those it was trained on.
+    pub class_names: Option<Arc<[String]>>,
 }
 
 impl ColumnData<'_> {
@@ -204,6 +209,12 @@ impl<'a> Samples<'a> {
         self
     }
 
+    /// Sets the name of each class by its label.
+    pub fn with_class_names<T: AsRef<str>>(mut self, names: &[T]) -> Self {
+        self.class_names = Some(names.iter().map(|name| name.as_ref().to_owned()).collect());
+        self
+    }
+
     /// The number of samples: those of the first input.
     pub fn len(&self) -> usize {
         self.inputs.first().map_or(0, Column::len)
@@ -259,6 +270,7 @@ impl<'a> Samples<'a> {
             inputs: self.inputs.iter().map(|column| column.slice(range.clone())).collect(),
             targets: self.targets.as_ref().map(|column| column.slice(range.clone())),
             weights: self.weights.as_deref().map(|weights| Cow::Borrowed(&weights[range])),
+            class_names: self.class_names.clone(),
         }
     }
 
@@ -280,6 +292,7 @@ impl<'a> Samples<'a> {
             Some(weights) => gather(weights, 1, indices, batch.weights.get_or_insert_default().to_mut()),
             None => batch.weights = None,
         }
+        batch.class_names.clone_from(&self.class_names);
     }
 
     /// The samples at `indices`, in that order.
@@ -330,21 +343,24 @@ impl<'a> Samples<'a> {
             inputs: self.inputs.into_iter().map(Column::into_owned).collect(),
             targets: self.targets.map(Column::into_owned),
             weights: self.weights.map(|weights| Cow::Owned(weights.into_owned())),
+            class_names: self.class_names,
         }
     }
 }
 
-/// Inputs of the data set's shape, and labels as targets.
+/// Inputs of the data set's shape, labels as targets, and the names of the classes.
 impl<'a> From<&'a Dataset> for Samples<'a> {
     fn from(data: &'a Dataset) -> Self {
-        Samples::new().input(data.input_shape(), data.inputs()).labels(data.labels())
+        let samples = Samples::new().input(data.input_shape(), data.inputs()).labels(data.labels());
+        Samples { class_names: data.class_names.clone(), ..samples }
     }
 }
 
-/// Inputs of the data set's shape, and labels as targets.
+/// Inputs of the data set's shape, labels as targets, and the names of the classes.
 impl From<Dataset> for Samples<'static> {
     fn from(data: Dataset) -> Self {
-        Samples::new().input(data.input_shape(), data.inputs).labels(data.labels)
+        let samples = Samples::new().input(data.input_shape(), data.inputs).labels(data.labels);
+        Samples { class_names: data.class_names, ..samples }
     }
 }
 
@@ -359,6 +375,7 @@ impl<'a> From<&'a Samples<'_>> for Samples<'a> {
             inputs: samples.inputs.iter().map(column).collect(),
             targets: samples.targets.as_ref().map(column),
             weights: samples.weights.as_deref().map(Cow::Borrowed),
+            class_names: samples.class_names.clone(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Which samples go where: shuffled and stratified splits, as indices.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Error, Result};
 use crate::random::Stream;
@@ -74,6 +74,35 @@ pub fn stratified_indices(labels: &[u32], fraction: f64, seed: u32) -> Result<(V
     }))
 }
 
+/// Of a split in two, what is left and what was split off, the classes that one side lacks, in a sentence.
+pub(crate) fn classes_on_one_side(sides: [&[u32]; 2], names: Option<&[String]>) -> Option<String> {
+    const SHOWN: usize = 10;
+    let [left, right] = sides.map(|labels| labels.iter().copied().collect::<BTreeSet<u32>>());
+    let name = |&label: &u32| {
+        let name = names.and_then(|names| names.get(label as usize));
+        name.map_or_else(|| label.to_string(), |name| format!("`{name}`"))
+    };
+    let lacks = |side: &str, other: &BTreeSet<u32>, own: &BTreeSet<u32>| {
+        let missing: Vec<String> = other.difference(own).map(name).collect();
+        let more = missing.len().saturating_sub(SHOWN);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let shown = missing.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+        (!missing.is_empty()).then(|| format!("the {side} lack {shown}{more}"))
+    };
+    let lacking = [lacks("samples to train on", &right, &left), lacks("samples split off", &left, &right)];
+    let lacking: Vec<String> = lacking.into_iter().flatten().collect();
+    (!lacking.is_empty()).then(|| lacking.join("; "))
+}
+
+/// Tells the log of classes that a split leaves on one side alone.
+pub(crate) fn warn_of_classes(sides: [&[u32]; 2], names: Option<&[String]>) {
+    if let Some(lacking) = classes_on_one_side(sides, names) {
+        log::warn!(
+            "a split by position, of sorted data: of the classes, {lacking}. A stratified split has all on both sides"
+        );
+    }
+}
+
 /// Refuses a share that leaves nothing on one side.
 pub(super) fn check_fraction(fraction: f64) -> Result<()> {
     let fits = fraction > 0.0 && fraction < 1.0;
@@ -107,7 +136,7 @@ fn apportion(quotas: &[f64], bounds: &[(usize, usize)], total: usize) -> Vec<usi
 
 #[cfg(test)]
 mod tests {
-    use super::apportion;
+    use super::{apportion, classes_on_one_side};
 
     #[test]
     fn sizes_add_up_whatever_the_bounds() {
@@ -117,5 +146,23 @@ mod tests {
         assert_eq!(apportion(&[1.0], &[(0, 4)], 100), [4]);
         assert_eq!(apportion(&[4.0], &[(3, 4)], 0), [3]);
         assert_eq!(apportion(&[], &[], 7), [0; 0]);
+    }
+
+    #[test]
+    fn classes_that_a_side_lacks_are_named() {
+        let names = ["ant", "bee", "cat"].map(String::from);
+        let said = |left: &[u32], right: &[u32]| classes_on_one_side([left, right], Some(&names));
+        assert_eq!(said(&[0, 1, 2], &[2, 1, 0, 0]), None);
+        assert_eq!(said(&[0, 0, 1], &[1, 0]), None);
+        assert_eq!(
+            said(&[0, 0, 1], &[1, 2]).as_deref(),
+            Some("the samples to train on lack `cat`; the samples split off lack `ant`")
+        );
+        let many: Vec<u32> = (0..14).collect();
+        let said = classes_on_one_side([&many, &[13]], None);
+        assert_eq!(
+            said.as_deref(),
+            Some("the samples split off lack 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 3 more")
+        );
     }
 }

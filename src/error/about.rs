@@ -39,6 +39,19 @@ pub(super) fn other_size(found: [usize; 2], expected: [usize; 2], first: &Path) 
     format!("{h} x {w} pixels, {height} x {width} expected as in {first}; name a size to have images resized")
 }
 
+/// How the classes of some data differ from those that were trained on, and what is done about it.
+pub(super) fn class_difference(data: &str, found: &[String], expected: &[String]) -> String {
+    let differs = |&class: &usize| found.get(class) != expected.get(class);
+    let class = (0..found.len().max(expected.len())).find(differs).unwrap_or(0);
+    let name = |names: &[String]| names.get(class).map_or("none".to_owned(), |name| format!("`{name}`"));
+    let (there, here, counts) = (name(found), name(expected), [found.len(), expected.len()]);
+    format!(
+        "the {data} has other classes than the training: class {class} of {} is {there}, of {} trained on \
+         {here}. `classes` of the reader, or `Dataset::reorder_classes`, gives both one order",
+        counts[0], counts[1]
+    )
+}
+
 /// How a machine without a GPU comes to an adapter.
 pub(super) const SOFTWARE_ADAPTER: &str =
     "On Debian or Ubuntu a software one comes with `apt-get install mesa-vulkan-drivers`";

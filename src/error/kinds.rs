@@ -3,7 +3,9 @@
 use std::panic::Location;
 use std::path::PathBuf;
 
-use super::about::{SOFTWARE_ADAPTER, in_layer, list, misfit, other_size, target_mismatch, version_cure};
+use super::about::{
+    SOFTWARE_ADAPTER, class_difference, in_layer, list, misfit, other_size, target_mismatch, version_cure,
+};
 use crate::dtype::{DType, StoredType};
 use crate::shape::{Shape, TensorType};
 
@@ -395,6 +397,16 @@ pub enum Error {
         found: usize,
         /// Classes there are.
         classes: u32,
+    },
+    /// Data of other classes than those that were trained on, or in another order.
+    #[error("{}", class_difference(data, found, expected))]
+    ClassMismatch {
+        /// Which data: "validation data".
+        data: &'static str,
+        /// The names of its classes, by label.
+        found: Vec<String>,
+        /// The names of the classes that were trained on.
+        expected: Vec<String>,
     },
     /// Samples without an input.
     #[error("the samples have no input")]

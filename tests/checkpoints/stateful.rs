@@ -15,7 +15,7 @@ fn sequences() -> Samples<'static> {
         Column { shape, data: ColumnData::F32(data.into()) }
     };
     let targets = Some(column(Shape::from([1]), 4));
-    Samples { inputs: vec![column(Shape::from([3, 2]), 3)], targets, weights: None }
+    Samples { inputs: vec![column(Shape::from([3, 2]), 3)], targets, ..Samples::new() }
 }
 
 fn stateful(accumulate: usize) -> TrainerBuilder {

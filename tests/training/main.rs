@@ -6,6 +6,7 @@ mod common;
 mod accumulation;
 mod averages;
 mod callbacks;
+mod classes;
 mod groups;
 mod kinds;
 mod nan_guard;

@@ -40,7 +40,7 @@ fn column(elements: usize, seed: u32) -> Column<'static> {
 }
 
 fn samples() -> Samples<'static> {
-    Samples { inputs: vec![column(4, 1)], targets: Some(column(1, 2)), weights: None }
+    Samples { inputs: vec![column(4, 1)], targets: Some(column(1, 2)), ..Samples::new() }
 }
 
 /// The loss of every sample's output times `gain`, where outputs are of a gain of 1.

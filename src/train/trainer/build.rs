@@ -175,6 +175,7 @@ impl TrainerBuilder {
             window: Window::default(),
             swapped: None,
             progress: self.progress,
+            class_names: None,
             journey: Journey::default(),
         };
         self.schedules.iter().try_for_each(|(_, schedule)| schedule.check())?;

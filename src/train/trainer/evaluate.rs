@@ -59,6 +59,8 @@ impl Trainer {
     /// # Errors
     /// As [`fit`](Trainer::fit).
     pub fn evaluate<'a>(&mut self, data: impl Into<Samples<'a>>) -> Result<Evaluation> {
+        let data = data.into();
+        self.agree_in_classes("data to evaluate", &data)?;
         let samples = self.samples(data)?;
         let mut feed = self.judge(&samples, 0)?;
         let logs = self.evaluate_with(&mut feed, "")?;

@@ -4,10 +4,12 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::Trainer;
+use super::classes::agree;
 use super::evaluate::weigh_classes;
 use super::fault::Guard;
 use super::feed::{Feed, bytes_of, epoch_order};
 use super::pace::Pace;
+use super::split::{Split, split};
 use crate::data::Samples;
 use crate::error::{Error, Result};
 use crate::session::Chain;
@@ -26,7 +28,7 @@ pub struct Fit<'a> {
     pub(super) shuffle: bool,
     pub(super) drop_last: bool,
     pub(super) validation: Option<Samples<'a>>,
-    pub(super) validation_split: Option<f64>,
+    pub(super) validation_split: Option<(Split, f64)>,
     pub(super) class_weights: Vec<(u32, f32)>,
     pub(super) resident_bytes: u64,
     pub(super) callbacks: Vec<Box<dyn Callback + 'a>>,
@@ -80,7 +82,15 @@ impl<'a> Fit<'a> {
         /// Whether the samples are in another order in each epoch, by seed and epoch; they are by default.
         shuffle: bool => shuffle;
         /// Sets the last samples aside for validation: this fraction of them, before any shuffling.
-        validation_split: f64 => validation_split;
+        /// Of data in the order of its classes that leaves some on one side alone, of which the log warns:
+        /// [`shuffled_split`](Fit::shuffled_split) and [`stratified_split`](Fit::stratified_split) draw them.
+        validation_split: f64 => validation_split = Some((Split::Last, validation_split));
+        /// Sets this fraction of the samples aside for validation, drawn by the trainer's seed.
+        shuffled_split: f64 => validation_split = Some((Split::Shuffled, shuffled_split));
+        /// Sets this fraction of the samples aside for validation, drawn by the trainer's seed so that every
+        /// class has its share, as [`stratified_indices`](crate::data::stratified_indices) does. The class of a
+        /// sample is its label, 0 or 1 of a single f32 target, or the place of the 1 in a one-hot row.
+        stratified_split: f64 => validation_split = Some((Split::Stratified, stratified_split));
         /// How many bytes of data, for training and validation together, may stay on the device (2 GiB by
         /// default). What does not fit is uploaded batch by batch while the device works.
         resident_bytes: u64 => resident_bytes;
@@ -249,7 +259,8 @@ impl Trainer {
     /// # Errors
     /// Samples that are not what the model and the loss take, by the shapes of both
     /// ([`Error::ShapeMismatch`], [`Error::DTypeMismatch`], [`Error::TargetMismatch`],
-    /// [`Error::LabelOutOfRange`], for a class weight too); [`Error::Argument`] for options outside their
+    /// [`Error::LabelOutOfRange`], for a class weight too), or have other classes than the training data
+    /// ([`Error::ClassMismatch`]); [`Error::NoLabels`] for a stratified split of others; [`Error::Argument`] for options outside their
     /// range; what a callback returns; and everything that a device reports.
     pub fn fit<'a>(&mut self, data: impl Into<Samples<'a>>, fit: Fit<'_>) -> Result<History> {
         let progress = std::mem::replace(&mut self.progress, fit.progress);
@@ -261,9 +272,14 @@ impl Trainer {
     fn fit_on<'a>(&mut self, data: impl Into<Samples<'a>>, fit: Fit<'_>) -> Result<History> {
         let given = fit.callbacks.len();
         let fit = if fit.progress { fit.callback(Progress::new()) } else { fit };
+        let data = data.into();
+        self.agree_in_classes("training data", &data)?;
+        if let Some(validation) = &fit.validation {
+            agree("validation data", validation, data.class_names.as_deref().or(self.class_names()))?;
+        }
         let samples = self.samples(data)?;
         let judged = fit.validation.map(|data| self.samples(data)).transpose()?;
-        let (mut train, held_out) = split(&samples, fit.validation_split)?;
+        let (mut train, held_out) = split(&samples, fit.validation_split, self.seed)?;
         if judged.is_some() && held_out.is_some() {
             let value = "given beside validation data";
             return Err(Error::argument("validation_split", value, "one of the two"));
@@ -308,6 +324,7 @@ impl Trainer {
         if let Some(path) = fit.resume {
             training.resume(&path)?;
         }
+        training.trainer.take_classes(&train);
         training.note(false);
         let ended = training.run();
         training.note(ended.is_err());
@@ -341,18 +358,6 @@ impl Trainer {
         let feed = Feed::new(&self.device, train, &self.training[index].1, resident_bytes)?;
         Ok((feed, validation))
     }
-}
-
-/// The samples to train on, and those set aside.
-fn split<'a>(samples: &'a Samples<'_>, fraction: Option<f64>) -> Result<(Samples<'a>, Option<Samples<'a>>)> {
-    let Some(fraction) = fraction else { return Ok((samples.slice(0..samples.len()), None)) };
-    let fits = fraction > 0.0 && fraction < 1.0;
-    Error::expect(fits, "validation_split", fraction, "it must be between 0 and 1")?;
-    let count = samples.len();
-    Error::expect(count >= 2, "number of samples", count, "a split needs at least two")?;
-    let held_out = ((count as f64 * fraction).round() as usize).clamp(1, count - 1);
-    let first = count - held_out;
-    Ok((samples.slice(0..first), Some(samples.slice(first..count))))
 }
 
 /// Whether a callback is called after this step of the training.

@@ -2,6 +2,7 @@
 
 mod average;
 mod build;
+mod classes;
 mod evaluate;
 mod fault;
 mod feed;
@@ -15,9 +16,11 @@ mod rates;
 mod recipe;
 #[cfg(feature = "checkpoints")]
 mod resume;
+mod split;
 mod variants;
 
 use std::fmt;
+use std::sync::Arc;
 
 pub use build::TrainerBuilder;
 pub use evaluate::{Evaluation, Predictions};
@@ -96,6 +99,8 @@ pub struct Trainer {
     swapped: Option<bool>,
     /// Whether standard error says what takes time.
     progress: bool,
+    /// The names of the classes that it was trained on, by label, where the data had them.
+    class_names: Option<Arc<[String]>>,
     /// How far the last `fit` went.
     journey: Journey,
 }
@@ -306,6 +311,8 @@ impl Trainer {
     /// # Errors
     /// As [`fit`](Trainer::fit).
     pub fn train_on_batch<'a>(&mut self, batch: impl Into<Samples<'a>>) -> Result<Logs> {
+        let batch = batch.into();
+        self.agree_in_classes("batch", &batch)?;
         let samples = self.samples(batch)?;
         // A callback may train within an epoch, whose sums go on.
         let &Sums { total, carry, .. } = self.main().sums()?;
@@ -325,6 +332,7 @@ impl Trainer {
         let mut feed = Feed::new(&self.device, samples, step, 0)?;
         feed.load(step, 0, &mut chain)?;
         self.train(index, &mut chain)?;
+        self.take_classes(samples);
         chain.submit()?;
         self.running_logs(count)
     }
