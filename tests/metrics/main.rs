@@ -6,3 +6,4 @@ mod common;
 mod losses;
 mod metrics;
 mod metrics_multilabel;
+mod weighted;

@@ -105,13 +105,7 @@ impl ConfusionMatrix {
 
     /// What the samples are to each class.
     fn tallies(&self) -> Vec<Tally> {
-        let total = self.total();
-        let tally = |class: usize| {
-            let tp = self.count(class, class);
-            let (fp, r#fn) = (self.predicted(class) - tp, self.support(class) - tp);
-            [tp, fp, r#fn, total - tp - fp - r#fn]
-        };
-        (0..self.classes).map(tally).collect()
+        tallies(&self.counts.iter().map(|&count| count as f64).collect::<Vec<_>>())
     }
 
     fn averaged(&self, score: Score, average: Average) -> Result<f64> {
@@ -175,8 +169,28 @@ impl fmt::Display for ConfusionMatrix {
     }
 }
 
-/// What the samples are to one class: true and false positives, false and true negatives.
-type Tally = [u64; 4];
+/// What the samples are to one class, by their weights: true and false positives, false and true negatives.
+type Tally = [f64; 4];
+
+/// A count less a part of it; 0 where the rest is but rounding.
+fn less(all: f64, part: f64) -> f64 {
+    let rest = all - part;
+    if rest <= 1e-9 * all { 0.0 } else { rest }
+}
+
+/// What the samples of a confusion matrix are to each class.
+fn tallies(counts: &[f64]) -> Vec<Tally> {
+    let classes = counts.len().isqrt();
+    let total: f64 = counts.iter().sum();
+    let tally = |class: usize| {
+        let others = || (0..classes).filter(|&other| other != class);
+        let tp = counts[class * classes + class];
+        let fp: f64 = others().map(|label| counts[label * classes + class]).sum();
+        let r#fn: f64 = others().map(|prediction| counts[class * classes + prediction]).sum();
+        [tp, fp, r#fn, less(total, tp + fp + r#fn)]
+    };
+    (0..classes).map(tally).collect()
+}
 
 /// A score of a class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,8 +203,8 @@ pub(super) enum Score {
 
 /// From counts of positives, negatives, positives taken for such and negatives taken for positives.
 fn tally_of(counts: &[f64; 4]) -> Tally {
-    let [positives, negatives, tp, fp] = counts.map(|count| count.round() as u64);
-    [tp, fp, positives.saturating_sub(tp), negatives.saturating_sub(fp)]
+    let &[positives, negatives, tp, fp] = counts;
+    [tp, fp, less(positives, tp), less(negatives, fp)]
 }
 
 impl Score {
@@ -199,9 +213,9 @@ impl Score {
             Score::Precision => (tp, tp + fp),
             Score::Recall => (tp, tp + r#fn),
             Score::Specificity => (tn, tn + fp),
-            Score::F1 => (2 * tp, 2 * tp + fp + r#fn),
+            Score::F1 => (2.0 * tp, 2.0 * tp + fp + r#fn),
         };
-        if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+        if whole == 0.0 { 0.0 } else { part / whole }
     }
 
     /// Of each class.
@@ -214,7 +228,7 @@ impl Score {
         match (average, classes) {
             (Average::Macro, _) => Some(self.per_class(classes).iter().sum::<f64>() / classes.len() as f64),
             (Average::Weighted, _) => {
-                let support = |&[tp, _, r#fn, _]: &Tally| (tp + r#fn) as f64;
+                let support = |&[tp, _, r#fn, _]: &Tally| tp + r#fn;
                 let total: f64 = classes.iter().map(support).sum();
                 let sum: f64 = classes.iter().map(|tally| self.of_class(*tally) * support(tally)).sum();
                 Some(if total == 0.0 { 0.0 } else { sum / total })
@@ -231,10 +245,7 @@ impl Score {
     pub fn results(self, sums: &[f64], average: Average) -> Vec<f64> {
         let classes = match sums.len() % 4 {
             2 => sums.as_chunks().0.iter().map(tally_of).collect(),
-            _ => {
-                let counts = sums.iter().map(|count| count.round() as u64).collect();
-                ConfusionMatrix { classes: sums.len().isqrt(), counts }.tallies()
-            }
+            _ => tallies(sums),
         };
         match average {
             Average::PerClass => self.per_class(&classes),

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::Arc;
 
 use super::Direction;
 use crate::error::Result;
@@ -15,8 +16,8 @@ pub struct MetricInputs {
     pub targets: Value,
     /// What the outputs are.
     pub scores: Scores,
-    /// 1 for each sample that counts and 0 for those that only fill the batch up, f32 `[batch]`;
-    /// `None` if all count.
+    /// How much each sample counts, f32 `[batch]`: 1, 0 for those that only fill the batch up, or its weight
+    /// for [weighted metrics](crate::train::TrainerBuilder::weighted_metrics); `None` if all count the same.
     pub mask: Option<Value>,
 }
 
@@ -57,4 +58,35 @@ pub trait MetricFunction: fmt::Debug + Send + Sync {
 
     /// The results, from the sums over all batches in row-major order.
     fn results(&self, sums: &[f64]) -> Vec<f64>;
+}
+
+/// A weighted metric beside the plain one: `weighted_accuracy`.
+#[derive(Debug)]
+pub(in crate::train) struct Weighted(pub Arc<dyn MetricFunction>);
+
+impl MetricFunction for Weighted {
+    fn name(&self) -> String {
+        format!("weighted_{}", self.0.name())
+    }
+
+    fn result_names(&self, output: Shape) -> Vec<String> {
+        self.0.result_names(output).into_iter().map(|name| format!("weighted_{name}")).collect()
+    }
+
+    fn direction(&self) -> Direction {
+        self.0.direction()
+    }
+
+    fn is_matrix(&self) -> bool {
+        self.0.is_matrix()
+    }
+
+    #[track_caller]
+    fn record(&self, graph: &Graph, inputs: MetricInputs) -> Result<Value> {
+        self.0.record(graph, inputs)
+    }
+
+    fn results(&self, sums: &[f64]) -> Vec<f64> {
+        self.0.results(sums)
+    }
 }

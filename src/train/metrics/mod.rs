@@ -15,6 +15,7 @@ pub use average::Average;
 pub use confusion::ConfusionMatrix;
 use confusion::Score;
 pub use direction::Direction;
+pub(super) use function::Weighted;
 pub use function::{MetricFunction, MetricInputs};
 pub use roc::{RocCurve, roc_auc, roc_curve};
 

@@ -10,6 +10,7 @@ use crate::executor::Device;
 use crate::nn::Layer;
 use crate::shape::Shape;
 use crate::train::accumulation::Window;
+use crate::train::metrics::Weighted;
 use crate::train::{LossFunction, MetricFunction, Optimizer, Schedule};
 
 /// What [`Trainer::new`] starts with; [`build`](TrainerBuilder::build) ends it.
@@ -21,6 +22,7 @@ pub struct TrainerBuilder {
     loss: Option<Box<dyn LossFunction>>,
     optimizer: Option<Box<dyn Optimizer>>,
     metrics: Vec<Arc<dyn MetricFunction>>,
+    weighted_metrics: Vec<Arc<dyn MetricFunction>>,
     groups: Vec<Group>,
     schedules: Vec<(Option<String>, Box<dyn Schedule>)>,
     batch: usize,
@@ -38,6 +40,7 @@ impl TrainerBuilder {
             loss: None,
             optimizer: None,
             metrics: Vec::new(),
+            weighted_metrics: Vec::new(),
             groups: Vec::new(),
             schedules: Vec::new(),
             batch: 32,
@@ -60,9 +63,36 @@ impl TrainerBuilder {
         self
     }
 
-    /// What is measured beside the loss.
+    /// What is measured beside the loss. Every sample counts the same, whatever weights there are.
     pub fn metrics<M: MetricFunction + 'static>(mut self, metrics: impl IntoIterator<Item = M>) -> Self {
-        self.metrics = metrics.into_iter().map(|m| Arc::new(m) as Arc<dyn MetricFunction>).collect();
+        self.metrics = shared(metrics);
+        self
+    }
+
+    /// What is measured with each sample counting by its weight, as it does in the loss: the weights of
+    /// samples, in training multiplied with those of classes ([`class_weights`](super::Fit::class_weights)). One
+    /// of the [`metrics`](TrainerBuilder::metrics) that is measured this way too is called
+    /// `weighted_accuracy`, others by their own name, as in Keras.
+    ///
+    /// ```
+    /// use retape::prelude::*;
+    /// let samples = data::Samples::new().input([1], &[0.0f32, 0.0]).labels(&[0, 1]).weights(vec![3.0, 1.0]);
+    /// let mut trainer = Trainer::new(Sequential::new().add(Dense::new(2)), [1])
+    ///     .loss(Loss::SparseCategoricalCrossEntropy)
+    ///     .optimizer(Sgd::new(0.1))
+    ///     .metrics([Metric::Accuracy])
+    ///     .weighted_metrics([Metric::Accuracy])
+    ///     .build(&Device::cpu())?;
+    /// // Class 0 is the first of equal ones: right for the first sample, which counts three times.
+    /// let found = trainer.evaluate(samples)?;
+    /// assert_eq!((found.get("accuracy"), found.get("weighted_accuracy")), (Some(0.5), Some(0.75)));
+    /// # Ok::<(), retape::Error>(())
+    /// ```
+    pub fn weighted_metrics<M: MetricFunction + 'static>(
+        mut self,
+        metrics: impl IntoIterator<Item = M>,
+    ) -> Self {
+        self.weighted_metrics = shared(metrics);
         self
     }
 
@@ -144,13 +174,21 @@ impl TrainerBuilder {
             Error::expect(value > 0, argument, value, "at least 1")?;
         }
         let missing = |argument| Error::argument(argument, "missing", "a trainer needs one");
+        let plain = self.metrics.len();
+        let is_taken = |metric: &dyn MetricFunction| self.metrics.iter().any(|m| m.name() == metric.name());
+        let weighted = self.weighted_metrics.into_iter().map(|metric| match is_taken(&*metric) {
+            true => Arc::new(Weighted(metric)),
+            false => metric,
+        });
+        let metrics = self.metrics.iter().cloned().chain(weighted).collect();
         let mut recipe = Recipe {
             model: self.model,
             inputs: self.inputs,
             loss: self.loss.ok_or_else(|| missing("loss"))?,
             optimizer: self.optimizer.ok_or_else(|| missing("optimizer"))?,
             groups: self.groups,
-            metrics: self.metrics,
+            metrics,
+            plain,
             accumulate: self.accumulate,
             at: Location::caller(),
             masked: Vec::new(),
@@ -186,4 +224,8 @@ impl TrainerBuilder {
         }
         Ok(trainer)
     }
+}
+
+fn shared<M: MetricFunction + 'static>(metrics: impl IntoIterator<Item = M>) -> Vec<Arc<dyn MetricFunction>> {
+    metrics.into_iter().map(|metric| Arc::new(metric) as Arc<dyn MetricFunction>).collect()
 }

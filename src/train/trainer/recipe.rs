@@ -28,6 +28,9 @@ pub(super) struct Recipe {
     /// Optimisers of some parameters alone.
     pub groups: Vec<Group>,
     pub metrics: Vec<Arc<dyn MetricFunction>>,
+    /// How many of the metrics count every sample the same: the first ones. To the others, it counts by its
+    /// weight.
+    pub plain: usize,
     /// The parameters whose updates a mask holds at zero where they are pruned.
     pub masked: Vec<String>,
     /// The full names of the layers that are frozen, those nested in others by themselves.
@@ -317,10 +320,15 @@ impl Recipe {
 
     /// Adds the loss and the metrics of a batch to states that hold the sums of all batches.
     fn sums(&self, g: &Graph, stage: &str, loss: Value, targets: Value, values: &StepValues) -> Result<Sums> {
-        let &StepValues { output, mask, .. } = values;
+        let &StepValues { output, mask, weights, .. } = values;
+        let by_weight = match (mask, weights) {
+            (Some(mask), Some(weights)) if self.plain < self.metrics.len() => Some(g.mul(weights, mask)?),
+            _ => weights.or(mask),
+        };
         let mut parts = vec![g.reshape(loss, [1])?];
         let mut metrics = Vec::new();
-        for metric in &self.metrics {
+        for (index, metric) in self.metrics.iter().enumerate() {
+            let mask = if index < self.plain { mask } else { by_weight };
             let sums =
                 metric.record(g, MetricInputs { output, targets, scores: self.loss.scores(), mask })?;
             let length = g.shape(sums)?.numel();
