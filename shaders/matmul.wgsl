@@ -1,7 +1,9 @@
 // Batched matrix product y = op(a) op(b), one element per thread, each side under any strides.
 //
-//   y[z, r, c] = sum over i of a[z % a_count][r * a_row + i * a_col]
-//                            * b[z % b_count][i * b_row + c * b_col]
+//   y[z, r, c] = sum over i of a[z][r * a_row + i * a_col] * b[z][i * b_row + c * b_col]
+//
+// A member z of the batch has coordinates on up to four axes, and each side its own strides for them:
+// 0 where one matrix serves a whole axis.
 //
 // A workgroup makes one tile of y, in a folded grid of tiles: columns fastest, then rows, then the
 // batch. Products that fill registers are in `matmul_blocks.wgsl`.
@@ -10,7 +12,13 @@
 //   tile_16  16x16 threads stage 16x16 tiles of a and b in workgroup memory: the textbook kernel,
 //            which no rule chooses. Benches measure the others against it.
 
+// The number of axes that the batch has.
+override AXES: u32 = 1u;
+
 struct Params {
+    extents: vec4<u32>,
+    a_batch: vec4<u32>,
+    b_batch: vec4<u32>,
     m: u32,
     n: u32,
     k: u32,
@@ -18,11 +26,10 @@ struct Params {
     a_col: u32,
     b_row: u32,
     b_col: u32,
-    a_count: u32,
-    b_count: u32,
     tiles_m: u32,
     tiles_n: u32,
     tiles: u32,
+    unused: vec2<u32>,
 }
 
 @group(0) @binding(0) var<storage, read> a: array<f32>;
@@ -45,8 +52,9 @@ fn naive(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) 
     let tile = linear_group(group);
     let at = element(tile, 8u, local);
     if tile >= p.tiles || at.x >= p.m || at.y >= p.n { return; }
-    let left = at.z % p.a_count * (p.m * p.k) + at.x * p.a_row;
-    let right = at.z % p.b_count * (p.k * p.n) + at.y * p.b_col;
+    let member = coords(at.z, AXES, p.extents, vec2(1u));
+    let left = dot(member.lo, p.a_batch) + at.x * p.a_row;
+    let right = dot(member.lo, p.b_batch) + at.y * p.b_col;
     var sum = 0.0;
     for (var i = 0u; i < p.k; i++) {
         sum += a[left + i * p.a_col] * b[right + i * p.b_row];
@@ -60,8 +68,9 @@ fn tile_16(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id
     // The whole workgroup leaves together, so the barriers below stay uniform.
     if tile >= p.tiles { return; }
     let at = element(tile, 16u, local);
-    let left = at.z % p.a_count * (p.m * p.k) + at.x * p.a_row;
-    let right = at.z % p.b_count * (p.k * p.n) + at.y * p.b_col;
+    let member = coords(at.z, AXES, p.extents, vec2(1u));
+    let left = dot(member.lo, p.a_batch) + at.x * p.a_row;
+    let right = dot(member.lo, p.b_batch) + at.y * p.b_col;
     let lane = local.y * 16u + local.x;
     var sum = 0.0;
     for (var first = 0u; first < p.k; first += 16u) {

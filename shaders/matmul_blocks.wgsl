@@ -4,10 +4,12 @@
 //
 // op transposes a side that is stored [k, m] or [n, k]. Both sides are read as vectors of four along
 // their stored rows; a transposed side is turned round in registers. Each operand begins at an
-// element of its binding, has rows that lie a stride apart, and is used again after `cycle` members
-// of the batch, so that products of parts of matrices, and of one matrix with many, go by the same
-// kernels.
+// element of its binding, has rows that lie a stride apart, and strides of its own for up to four axes of
+// the batch, 0 where one matrix serves a whole axis, so that products of parts of matrices, and of one
+// matrix with many, go by the same kernels.
 
+// The number of axes that the batch has.
+override AXES: u32 = 1u;
 // Whether a is stored [k, m] and b [n, k].
 override TRANSPOSE_A: bool = false;
 override TRANSPOSE_B: bool = false;
@@ -22,6 +24,9 @@ override SWAP: bool = false;
 override ACCUMULATE: bool = false;
 
 struct Params {
+    extents: vec4<u32>,
+    a_batch: vec4<u32>,
+    b_batch: vec4<u32>,
     m: u32,
     n: u32,
     k: u32,
@@ -32,12 +37,8 @@ struct Params {
     part: u32,
     a_first: u32,
     a_row: u32,
-    a_batch: u32,
-    a_cycle: u32,
     b_first: u32,
     b_row: u32,
-    b_batch: u32,
-    b_cycle: u32,
     y_first: u32,
     y_row: u32,
     y_batch: u32,
@@ -60,11 +61,11 @@ fn a_along_k() -> bool { return !TRANSPOSE_A; }
 fn b_along_k() -> bool { return TRANSPOSE_B; }
 
 fn left_at(at: Place, row: u32) -> Left {
-    return Left(p.a_first + at.z % p.a_cycle * p.a_batch, row);
+    return Left(p.a_first + dot(coords(at.z, AXES, p.extents, vec2(1u)).lo, p.a_batch), row);
 }
 
 fn right_at(at: Place, column: u32) -> Right {
-    return Right(p.b_first + at.z % p.b_cycle * p.b_batch, column);
+    return Right(p.b_first + dot(coords(at.z, AXES, p.extents, vec2(1u)).lo, p.b_batch), column);
 }
 
 fn a_word(i: u32) -> f32 { return a[i >> 2u][i & 3u]; }

@@ -12,11 +12,17 @@
 //
 // The mean is kept as an anchor, the median of the group's first, middle and last element, and an
 // offset from it, so that a mean far larger than the deviation from it costs nothing:
-// xhat = (x - anchor) rstd + shift, shift = -offset rstd. `stats` has five rows of one number per
-// group: mean, variance, anchor, shift, rstd. Variances come from deviations from the mean, in two
-// passes over blocks that are merged by the formula of Chan, Golub and LeVeque (1979); never from
-// the difference of two large sums. A compiler that reassociates sums finds none here that it
-// could turn into the difference of x and a rounded mean.
+// xhat = (x - anchor) rstd + shift, shift = -offset rstd. Variances come from deviations from the
+// mean, in two passes over blocks that are merged by the formula of Chan, Golub and LeVeque (1979);
+// never from the difference of two large sums. A compiler that reassociates sums finds none here that
+// it could turn into the difference of x and a rounded mean.
+//
+// No difference and no square overflows: a block whose elements are 2^47 or more from the anchor is
+// worked on times 2^-84, and a group that has such a block is normalised at that size (the classes of
+// Blue, A Portable Fortran Program to Find the Euclidean Norm of a Vector, ACM TOMS 4(1), 1978, two of
+// which do here: epsilon outweighs squares that vanish). `stats` has six rows of one number per group:
+// mean, variance, anchor, shift, rstd and size, where anchor and rstd are those of size x:
+// xhat = (size x - anchor) rstd + shift. A size is 1 or a power of two below.
 //
 //   lanes, lanes_grad    a thread per group makes its statistics or sums, then its elements.
 //                        Workgroups of 64. For many groups.
@@ -56,19 +62,33 @@ struct Params {
     group_seg: u32,
     group_pos: u32,
     epsilon: f32,
+    // DOWN: what anchors are made small by. With one factor in both products, a compiler would turn
+    // x DOWN - anchor DOWN into (x - anchor) DOWN, which may overflow.
+    down: f32,
 }
 
 @group(0) @binding(9) var<storage, read_write> first_out: array<f32>;
 @group(0) @binding(10) var<storage, read_write> second_out: array<f32>;
 var<immediate> p: Params;
 
+// Moments of elements times `size`.
 struct Moments {
     count: f32,
     // Less the anchor.
     mean: f32,
     // The sum of squared deviations from the mean.
     m2: f32,
+    size: f32,
 }
+
+const DOWN: f32 = 0x1p-84f;
+const UP: f32 = 0x1p84f;
+// 2^47 DOWN: what is this far from the anchor, or further, is worked on times DOWN.
+const FAR: f32 = 0x1p-37f;
+// Bits of floats.
+const SIGN: u32 = 0x80000000u;
+const SIGNLESS: u32 = 0x7fffffffu;
+const INFINITE: u32 = 0x7f800000u;
 
 // ---------------------------------------------------------------- walking a nest
 
@@ -125,22 +145,42 @@ fn anchor_of(base: u32) -> f32 {
 
 // ---------------------------------------------------------------- statistics
 
-fn merged(a: Moments, b: Moments) -> Moments {
+// Moments at another size: their own, or DOWN where their own is 1.
+fn sized(m: Moments, size: f32) -> Moments {
+    let by = select(1.0, size, m.size > size);
+    return Moments(m.count, m.mean * by, (m.m2 * by) * by, size);
+}
+
+fn merged(one: Moments, other: Moments) -> Moments {
+    let size = min(one.size, other.size);
+    let a = sized(one, size);
+    let b = sized(other, size);
     let count = a.count + b.count;
     let weight = b.count / count;
     let delta = b.mean - a.mean;
-    return Moments(count, a.mean + delta * weight, a.m2 + b.m2 + delta * delta * (a.count * weight));
+    let m2 = a.m2 + b.m2 + delta * delta * (a.count * weight);
+    return Moments(count, a.mean + delta * weight, m2, size);
 }
 
 // What is left of the squared deviations once the error of their mean, which their sum shows, is
-// taken off.
+// taken off. NaN stays.
 fn corrected(m2: f32, rest: f32, count: f32) -> f32 {
-    return max(m2 - rest * rest / count, 0.0);
+    return m2 - min(rest * rest / count, m2);
+}
+
+// The size of elements of which one is `far` from the anchor.
+fn size_of(far: bool) -> f32 {
+    return select(1.0, DOWN, far);
+}
+
+// An anchor times a size.
+fn anchor_at(anchor: f32, size: f32) -> f32 {
+    return select(anchor, anchor * p.down, size < 1.0);
 }
 
 // The moments of elements `lo` to `hi` of the nest at `base`, by blocks of at most 64.
 fn moments_of(base: u32, anchor: f32, lo: u32, hi: u32) -> Moments {
-    var all = Moments(0.0, 0.0, 0.0);
+    var all = Moments(0.0, 0.0, 0.0, 1.0);
     var c = cursor(lo);
     var e = lo;
     while e < hi {
@@ -148,22 +188,31 @@ fn moments_of(base: u32, anchor: f32, lo: u32, hi: u32) -> Moments {
         let first = address(base, c);
         var at = first;
         var sum = vec4(0.0);
+        var small = vec4(0.0);
+        var furthest = vec4(0.0);
         for (var i = 0u; i < n; i += 4u) {
-            sum += present(x_at(places(at, p.step, n - i)) - anchor, n - i);
+            let v = x_at(places(at, p.step, n - i));
+            let d = v * DOWN - anchor * p.down;
+            sum += present(v - anchor, n - i);
+            small += present(d, n - i);
+            furthest = max(furthest, abs(d));
             at += 4u * p.step;
         }
         let count = f32(n);
-        let mean = total(sum) / count;
+        let size = size_of(any(furthest >= vec4(FAR)));
+        let mean = select(total(sum), total(small), size < 1.0) / count;
+        let zero = anchor_at(anchor, size);
         at = first;
         var m2 = vec4(0.0);
         var rest = vec4(0.0);
         for (var i = 0u; i < n; i += 4u) {
-            let t = present((x_at(places(at, p.step, n - i)) - anchor) - mean, n - i);
+            let v = x_at(places(at, p.step, n - i));
+            let t = present((v * size - zero) - mean, n - i);
             m2 += t * t;
             rest += t;
             at += 4u * p.step;
         }
-        all = merged(all, Moments(count, mean, corrected(total(m2), total(rest), count)));
+        all = merged(all, Moments(count, mean, corrected(total(m2), total(rest), count), size));
         e += n;
         c.pos += n;
         if c.pos == p.seg { c = Cursor(c.k + 1u, 0u); }
@@ -171,17 +220,25 @@ fn moments_of(base: u32, anchor: f32, lo: u32, hi: u32) -> Moments {
     return all;
 }
 
+// A NaN or an infinity in a group makes all of it NaN.
 fn norm_of(anchor: f32, m: Moments) -> Norm {
-    let rstd = inverseSqrt(m.m2 / m.count + p.epsilon);
-    return Norm(anchor, -m.mean * rstd, rstd);
+    if (bitcast<u32>(m.mean) & INFINITE) == INFINITE {
+        let nan = not_a_number();
+        return Norm(nan, nan, nan, nan);
+    }
+    let rstd = inverseSqrt(m.m2 / m.count + (p.epsilon * m.size) * m.size);
+    return Norm(anchor_at(anchor, m.size), -m.mean * rstd, rstd, m.size);
 }
 
 fn write_stats(group: u32, m: Moments, norm: Norm) {
-    new_stats[group] = norm.anchor + m.mean;
-    new_stats[p.n + group] = m.m2 / m.count;
+    let up = select(1.0, UP, norm.size < 1.0);
+    let variance = (m.m2 / m.count * up) * up;
+    new_stats[group] = (norm.anchor + m.mean) * up;
+    new_stats[p.n + group] = select(norm.rstd, variance, norm.size <= 1.0);
     new_stats[2u * p.n + group] = norm.anchor;
     new_stats[3u * p.n + group] = norm.shift;
     new_stats[4u * p.n + group] = norm.rstd;
+    new_stats[5u * p.n + group] = norm.size;
 }
 
 // The moments of elements `lo` to `hi`, by the workgroup.
@@ -189,21 +246,39 @@ fn workgroup_moments(lane: u32, base: u32, anchor: f32, lo: u32, hi: u32) -> Mom
     let hop = cursor(256u);
     let count = f32(hi - lo);
     var part = vec2(0.0);
+    var furthest = 0.0;
     var c = cursor(lo + lane);
     for (var e = lo + lane; e < hi; e += 256u) {
-        part.x += x[address(base, c)] - anchor;
+        let v = x[address(base, c)];
+        let d = v * DOWN - anchor * p.down;
+        part += vec2(v - anchor, d);
+        furthest = max(furthest, abs(d));
         c = moved(c, hop);
     }
-    let mean = workgroup_sum_pair(lane, part).x / count;
+    let size = size_of(workgroup_max(lane, furthest) >= FAR);
+    let both = workgroup_sum_pair(lane, part) / count;
+    let mean = select(both.x, both.y, size < 1.0);
+    let zero = anchor_at(anchor, size);
     part = vec2(0.0);
     c = cursor(lo + lane);
     for (var e = lo + lane; e < hi; e += 256u) {
-        let t = (x[address(base, c)] - anchor) - mean;
+        let t = (x[address(base, c)] * size - zero) - mean;
         part += vec2(t * t, t);
         c = moved(c, hop);
     }
     let sums = workgroup_sum_pair(lane, part);
-    return Moments(count, mean, corrected(sums.x, sums.y, count));
+    return Moments(count, mean, corrected(sums.x, sums.y, count), size);
+}
+
+// Keeps the moments of a part. The sign of m2, which has none of its own, tells the size.
+fn write_part(i: u32, m: Moments) {
+    first_out[i] = m.mean;
+    second_out[i] = bitcast<f32>(bitcast<u32>(m.m2) & SIGNLESS | select(0u, SIGN, m.size < 1.0));
+}
+
+fn read_part(i: u32, count: f32) -> Moments {
+    let bits = bitcast<u32>(second_in[i]);
+    return Moments(count, first_in[i], bitcast<f32>(bits & SIGNLESS), size_of((bits & SIGN) != 0u));
 }
 
 @compute @workgroup_size(64)
@@ -245,7 +320,7 @@ fn tree(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) l
     for (var e = lane; e < p.count; e += 256u) {
         let at = address(base, c);
         let l = line(norm, channel(first, c));
-        y[at] = (x[at] - anchor) * l.x + l.y;
+        y[at] = (x[at] * norm.size - norm.anchor) * l.x + l.y;
         c = moved(c, hop);
     }
 }
@@ -257,9 +332,7 @@ fn moments(@builtin(global_invocation_id) id: vec3<u32>) {
     let split = i / p.n;
     let base = (i - split * p.n) * p.start;
     let lo = split * p.part;
-    let m = moments_of(base, anchor_of(base), lo, min(lo + p.part, p.count));
-    first_out[i] = m.mean;
-    second_out[i] = m.m2;
+    write_part(i, moments_of(base, anchor_of(base), lo, min(lo + p.part, p.count)));
 }
 
 @compute @workgroup_size(256)
@@ -270,21 +343,17 @@ fn moments_tree(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_
     let base = (i - split * p.n) * p.start;
     let lo = split * p.part;
     let m = workgroup_moments(lane, base, anchor_of(base), lo, min(lo + p.part, p.count));
-    if lane == 0u {
-        first_out[i] = m.mean;
-        second_out[i] = m.m2;
-    }
+    if lane == 0u { write_part(i, m); }
 }
 
 @compute @workgroup_size(64)
 fn join(@builtin(global_invocation_id) id: vec3<u32>) {
     let group = linear_index(id, 64u);
     if group >= p.n { return; }
-    var all = Moments(0.0, 0.0, 0.0);
+    var all = Moments(0.0, 0.0, 0.0, 1.0);
     for (var split = 0u; split < p.splits; split++) {
         let count = min(p.part, p.count - split * p.part);
-        let i = split * p.n + group;
-        all = merged(all, Moments(f32(count), first_in[i], second_in[i]));
+        all = merged(all, read_part(split * p.n + group, f32(count)));
     }
     write_stats(group, all, norm_of(anchor_of(group * p.start), all));
 }
@@ -292,7 +361,7 @@ fn join(@builtin(global_invocation_id) id: vec3<u32>) {
 // ---------------------------------------------------------------- sums of gradients
 
 fn xhat(norm: Norm, at: u32) -> f32 {
-    return (x[at] - norm.anchor) * norm.rstd + norm.shift;
+    return (x[at] * norm.size - norm.anchor) * norm.rstd + norm.shift;
 }
 
 // The same where the four are of different groups.
@@ -303,7 +372,8 @@ fn xhat_by(groups: vec4<u32>, i: vec4<u32>) -> vec4<f32> {
     let d = read_stats(groups.w, p.groups);
     let anchors = vec4(a.anchor, b.anchor, c.anchor, d.anchor);
     let rstds = vec4(a.rstd, b.rstd, c.rstd, d.rstd);
-    return (x_at(i) - anchors) * rstds + vec4(a.shift, b.shift, c.shift, d.shift);
+    let sizes = vec4(a.size, b.size, c.size, d.size);
+    return (x_at(i) * sizes - anchors) * rstds + vec4(a.shift, b.shift, c.shift, d.shift);
 }
 
 // The gradient of xhat, or of y where all of a nest has one channel.
@@ -324,7 +394,7 @@ fn sums_of(nest: u32, lo: u32, hi: u32) -> vec2<f32> {
         let n = min(min(64u, p.seg - c.pos), hi - e);
         let by = channel(first, c);
         var at = address(base, c);
-        var norm = Norm(0.0, 0.0, 0.0);
+        var norm = Norm(0.0, 0.0, 0.0, 1.0);
         if !STATS_BY_ELEMENT { norm = read_stats(group + c.k * p.group_seg, p.groups); }
         var sum = vec4(0.0);
         var with_xhat = vec4(0.0);
@@ -364,9 +434,9 @@ fn workgroup_sums(lane: u32, nest: u32, lo: u32, hi: u32) -> vec2<f32> {
     return workgroup_sum_pair(lane, part);
 }
 
-// dx, from g, xhat, and the means of g and of g xhat; `factor` includes rstd.
-fn slope(factor: f32, g: f32, xhat: f32, means: vec2<f32>) -> f32 {
-    return factor * (g - (means.x + xhat * means.y));
+// dx, from g, xhat, and the means of g and of g xhat; the factors include rstd.
+fn slope(factors: vec2<f32>, g: f32, xhat: f32, means: vec2<f32>) -> f32 {
+    return factors.y * (factors.x * (g - (means.x + xhat * means.y)));
 }
 
 @compute @workgroup_size(64)
@@ -379,7 +449,7 @@ fn lanes_grad(@builtin(global_invocation_id) id: vec3<u32>) {
     let means = sums / f32(p.count);
     let norm = read_stats(group, p.groups);
     let first = first_channel(group);
-    let outer = norm.rstd * factor(first);
+    let outer = slope_factors(norm, factor(first));
     let segments = p.count / p.seg;
     for (var k = 0u; k < segments; k++) {
         let by = channel(first, Cursor(k, 0u));
@@ -405,7 +475,7 @@ fn tree_grad(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_ind
     let means = sums / f32(p.count);
     let norm = read_stats(group, p.groups);
     let first = first_channel(group);
-    let outer = norm.rstd * factor(first);
+    let outer = slope_factors(norm, factor(first));
     let hop = cursor(256u);
     var c = cursor(lane);
     for (var e = lane; e < p.count; e += 256u) {

@@ -1,7 +1,7 @@
 // Normalisation, element by element: from statistics and sums that `norm.wgsl` made, or from given
 // ones; and running statistics.
 //
-//   apply        y = ((x - anchor) rstd + shift) scale + shift
+//   apply        y = ((size x - anchor) rstd + shift) scale + shift
 //   infer        the same from given mean and variance, which it also writes as stats
 //   apply_grad   dx = rstd (g - mean(g) - xhat mean(g xhat)), g = dy scale, or (FROZEN) rstd g, from
 //                the sums of g and g xhat over each group
@@ -10,7 +10,8 @@
 // x is [n, run], contiguous: a run is a stretch of one group and, unless BY_ELEMENT, of one
 // channel. COLUMNS: x is [run, n], without spatial axes, and a run is a channel. A thread makes
 // every `chunks`-th element of a run, four at a time, so that neighbours make neighbours; `running`
-// a channel. `stats` has five rows of one number per group: mean, variance, anchor, shift, rstd.
+// a channel. `stats` has six rows of one number per group: mean, variance, anchor, shift, rstd, and
+// size, of which anchor and rstd are those of size x; it is 1 unless differences of x or their squares overflow.
 //
 // Workgroups of 64 in a folded grid. For any shape.
 
@@ -33,12 +34,14 @@ struct RunParams {
     // 1 / the elements of a group.
     share: f32,
     epsilon: f32,
+    // The size 1/2, by which a mean is multiplied: see `down` in norm.wgsl.
+    half: f32,
 }
 
 struct RunningParams {
     n: u32,
     momentum: f32,
-    // What makes the variance unbiased: count / (count - 1).
+    // momentum times what makes the variance unbiased, count / (count - 1).
     unbiased: f32,
 }
 
@@ -109,13 +112,18 @@ fn infer(@builtin(global_invocation_id) id: vec3<u32>) {
     let run = run_of(i);
     let mean = first_in[run.group];
     let variance = second_in[run.group];
-    let norm = Norm(mean, 0.0, inverseSqrt(variance + q.epsilon));
+    // From the mean, an element of the other sign may be further than f32 reaches.
+    let far = abs(mean) >= 0x1p100f;
+    let size = select(1.0, 0.5, far);
+    let rstd = inverseSqrt(variance + q.epsilon) * select(1.0, 2.0, far);
+    let norm = Norm(select(mean, mean * q.half, far), 0.0, rstd, size);
     if run.leads {
         new_stats[run.group] = mean;
         new_stats[q.groups + run.group] = variance;
-        new_stats[2u * q.groups + run.group] = mean;
+        new_stats[2u * q.groups + run.group] = norm.anchor;
         new_stats[3u * q.groups + run.group] = 0.0;
         new_stats[4u * q.groups + run.group] = norm.rstd;
+        new_stats[5u * q.groups + run.group] = size;
     }
     apply_run(run, norm);
 }
@@ -128,7 +136,7 @@ fn apply_grad(@builtin(global_invocation_id) id: vec3<u32>) {
     let norm = read_stats(run.group, q.groups);
     var means = vec2(0.0);
     if !FROZEN { means = vec2(first_in[run.group], second_in[run.group]) * q.share; }
-    let outer = norm.rstd * factor(run.channel);
+    let outer = slope_factors(norm, factor(run.channel));
     let step = hop();
     let count = (q.run - run.pos + q.chunks - 1u) / q.chunks;
     var at = run.at;
@@ -137,7 +145,7 @@ fn apply_grad(@builtin(global_invocation_id) id: vec3<u32>) {
         let i = places(at, step, count - k);
         let g = weighted_at(i, run.channel, places(by, step, count - k));
         if FROZEN {
-            write(i, outer * g);
+            write(i, outer.y * (outer.x * g));
         } else {
             write(i, slopes(outer, g, xhat_at(norm, i), means));
         }
@@ -152,5 +160,5 @@ fn running(@builtin(global_invocation_id) id: vec3<u32>) {
     if i >= r.n { return; }
     let kept = 1.0 - r.momentum;
     running_mean[i] = kept * running_mean[i] + r.momentum * stats[i];
-    running_variance[i] = kept * running_variance[i] + r.momentum * (stats[r.n + i] * r.unbiased);
+    running_variance[i] = kept * running_variance[i] + r.unbiased * stats[r.n + i];
 }

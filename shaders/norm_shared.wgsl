@@ -19,11 +19,12 @@ override WEIGHTED: bool = false;
 @group(0) @binding(7) var<storage, read_write> y: array<f32>;
 @group(0) @binding(8) var<storage, read_write> new_stats: array<f32>;
 
-// What maps the elements of a group to xhat.
+// What maps the elements of a group to xhat: (x size - anchor) rstd + shift.
 struct Norm {
     anchor: f32,
     shift: f32,
     rstd: f32,
+    size: f32,
 }
 
 // Threads that take elements in order take four at a time.
@@ -55,10 +56,15 @@ fn write(i: vec4<u32>, v: vec4<f32>) {
 }
 
 fn read_stats(group: u32, groups: u32) -> Norm {
-    return Norm(stats[2u * groups + group], stats[3u * groups + group], stats[4u * groups + group]);
+    return Norm(
+        stats[2u * groups + group],
+        stats[3u * groups + group],
+        stats[4u * groups + group],
+        stats[5u * groups + group],
+    );
 }
 
-// Factor and term that take x - anchor to y.
+// Factor and term that take x size - anchor to y.
 fn line(norm: Norm, channel: u32) -> vec2<f32> {
     var l = vec2(norm.rstd, norm.shift);
     if SCALE { l *= scale[channel]; }
@@ -69,7 +75,7 @@ fn line(norm: Norm, channel: u32) -> vec2<f32> {
 // The same for four elements at once: of the line `l` of their channel or, BY_ELEMENT, of channels
 // of their own.
 fn values(v: vec4<f32>, norm: Norm, l: vec2<f32>, channels: vec4<u32>) -> vec4<f32> {
-    let d = v - norm.anchor;
+    let d = v * norm.size - norm.anchor;
     if !BY_ELEMENT { return d * l.x + l.y; }
     var factors = vec4(norm.rstd);
     var terms = vec4(norm.shift);
@@ -97,10 +103,17 @@ fn factor(channel: u32) -> f32 {
 }
 
 fn xhat_at(norm: Norm, i: vec4<u32>) -> vec4<f32> {
-    return (x_at(i) - norm.anchor) * norm.rstd + norm.shift;
+    return (x_at(i) * norm.size - norm.anchor) * norm.rstd + norm.shift;
 }
 
-// dx, from g, xhat, and the means of g and of g xhat; `factor` includes rstd.
-fn slopes(factor: f32, g: vec4<f32>, xhat: vec4<f32>, means: vec2<f32>) -> vec4<f32> {
-    return factor * (g - (means.x + xhat * means.y));
+// The two factors of dx, together scale rstd size. Their product may be too small for f32 where that
+// with a gradient is not.
+fn slope_factors(norm: Norm, scale: f32) -> vec2<f32> {
+    if norm.size == 1.0 { return vec2(norm.rstd * scale, 1.0); }
+    return vec2((norm.rstd * (norm.size * 0x1p24f)) * scale, 0x1p-24f);
+}
+
+// dx, from g, xhat, and the means of g and of g xhat; the factors include rstd.
+fn slopes(factors: vec2<f32>, g: vec4<f32>, xhat: vec4<f32>, means: vec2<f32>) -> vec4<f32> {
+    return factors.y * (factors.x * (g - (means.x + xhat * means.y)));
 }

@@ -45,9 +45,18 @@ impl fmt::Display for Comparison {
     }
 }
 
+/// Whether f32 holds a number and its neighbourhood with room to spare: one that no kernel has a reason to
+/// lose.
+pub(crate) fn is_ordinary(number: f64) -> bool {
+    (2f64.powi(-120)..2f64.powi(120)).contains(&number.abs())
+}
+
 /// Compares results with a reference, element by element, under absolute bounds; returns the
 /// element furthest beyond its bound. Lengths that differ fail; NaN equals only NaN, an infinity
 /// only itself. A reference beyond the range of f32 stands for the infinity that f32 gives.
+///
+/// A bound without limit promises no digits, but does not excuse a loss: zero, NaN or infinity in the place
+/// of an ordinary number (2^-120 to 2^120) fails whatever the bound.
 pub fn compare(got: &[f64], want: &[f64], bound: &[f64]) -> Comparison {
     if got.len() != want.len() || want.len() != bound.len() {
         let (got, want) = (got.len() as f64, want.len() as f64);
@@ -62,7 +71,9 @@ pub fn compare(got: &[f64], want: &[f64], bound: &[f64]) -> Comparison {
             error if error.is_nan() => f64::INFINITY,
             error => error,
         };
-        let bound = if bound >= 0.0 { bound.max(f64::MIN_POSITIVE) } else { f64::MIN_POSITIVE };
+        let nothing = got.abs() < f64::from(f32::MIN_POSITIVE) || !got.is_finite();
+        let lost = bound == f64::INFINITY && is_ordinary(want) && nothing;
+        let bound = if bound >= 0.0 && !lost { bound.max(f64::MIN_POSITIVE) } else { f64::MIN_POSITIVE };
         worst.worse_of(Comparison { index, got, want, error, bound })
     })
 }
@@ -97,6 +108,18 @@ mod tests {
         assert!(!compare(&[1.0], &[f64::NAN], &[f64::NAN]).passes());
         assert!(!compare(&[1.0], &[1.1], &[f64::NAN]).passes());
         assert!(!compare(&[1.0], &[1.1], &[-1.0]).passes());
+    }
+
+    #[test]
+    fn no_bound_excuses_a_loss() {
+        for got in [0.0, -0.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            assert!(!compare(&[got], &[-1.5], &[f64::INFINITY]).passes(), "{got}");
+        }
+        // Something is there, or there was nothing to lose.
+        assert!(compare(&[-1e9], &[-1.5], &[f64::INFINITY]).passes());
+        assert!(compare(&[0.0, f64::NAN], &[1e-37, 3e38], &[f64::INFINITY; 2]).passes());
+        // Terms that cancel may leave nothing of a small rest.
+        assert!(compare(&[0.0], &[1e-9], &[1e-7]).passes());
     }
 
     #[test]

@@ -70,7 +70,9 @@ impl Shape {
     pub(crate) fn check_size(&self, name: &str) -> Result<()> {
         match self.numel() {
             0 => Err(Error::EmptyDimension { name: name.to_owned(), shape: *self }),
-            n if n > MAX_ELEMENTS => Err(Error::TooManyElements { shape: *self, limit: MAX_ELEMENTS }),
+            n if n > MAX_ELEMENTS => {
+                Err(Error::TooManyElements { name: name.to_owned(), shape: *self, limit: MAX_ELEMENTS })
+            }
             _ => Ok(()),
         }
     }

@@ -10,6 +10,11 @@ pub(crate) fn in_layer(layer: &str) -> String {
     if layer.is_empty() { String::new() } else { format!(" in layer `{layer}`") }
 }
 
+/// Where a value is named, its place in a sentence.
+pub(super) fn of_value(value: &str) -> String {
+    if value.is_empty() { String::new() } else { format!(" of `{value}`") }
+}
+
 /// What a shared weight has been, and what a call needs it to be.
 pub(super) fn misfit(inputs: &[Shape; 2], weights: &[Shape; 2]) -> String {
     let ([first, now], [shape, needed]) = (inputs, weights);

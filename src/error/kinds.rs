@@ -4,7 +4,8 @@ use std::panic::Location;
 use std::path::PathBuf;
 
 use super::about::{
-    SOFTWARE_ADAPTER, class_difference, in_layer, list, misfit, other_size, target_mismatch, version_cure,
+    SOFTWARE_ADAPTER, class_difference, in_layer, list, misfit, of_value, other_size, target_mismatch,
+    version_cure,
 };
 use crate::dtype::{DType, StoredType};
 use crate::shape::{Shape, TensorType};
@@ -111,8 +112,10 @@ pub enum Error {
         shape: Shape,
     },
     /// More elements than a kernel can index.
-    #[error("shape {shape} has more than the {limit} elements that 32-bit indices reach")]
+    #[error("`{name}` has shape {shape}: more than the {limit} elements that 32-bit indices reach")]
     TooManyElements {
+        /// The value or operator.
+        name: String,
         /// The shape.
         shape: Shape,
         /// The most elements of a value.
@@ -236,10 +239,12 @@ pub enum Error {
         position: usize,
     },
     /// A plan that needs more than the device has.
-    #[error("{op}{}: {what} is {needed}, but `{device}` allows {limit}", in_layer(layer))]
+    #[error("{op}{}: {what}{} is {needed}, but `{device}` allows {limit}", in_layer(layer), of_value(value))]
     Limit {
-        /// The operator, or the value that is too large.
+        /// The operator, or a value that none uses.
         op: String,
+        /// The value that is too large; empty where it is none.
+        value: Box<str>,
         /// Its layer; empty outside any layer.
         layer: String,
         /// The limit's name.

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::{Executor, Link, Links, ScalarTable, numbers, words};
+use super::{Executor, Link, Links, ScalarTable, numbers, word};
 use crate::array::Array;
 use crate::error::{Error, Result};
-use crate::graph::{Node, Reference, Value};
+use crate::graph::{Reference, Value};
 use crate::tape::Tape;
 
 type Shared = Arc<RwLock<Array>>;
@@ -22,7 +22,7 @@ pub(crate) struct CpuExecutor {
 
 impl CpuExecutor {
     pub fn new(tape: Arc<Tape>, links: &Links<'_>) -> Result<Self> {
-        reserve(&tape)?;
+        reserve(&tape, links)?;
         let mut persistent = HashMap::new();
         for value in tape.persistent() {
             let shape = tape.recording().ty(value).shape;
@@ -74,30 +74,43 @@ impl CpuExecutor {
     }
 
     pub fn write(&mut self, value: Value, bytes: &[u8]) -> Result<()> {
-        self.restore(value, &numbers(self.tape.recording().ty(value).dtype, bytes))
+        if let Some(shared) = self.persistent.get(&value) {
+            let mut array = shared.write().unwrap_or_else(PoisonError::into_inner);
+            let dtype = self.tape.recording().ty(value).dtype;
+            array.data.iter_mut().zip(numbers(dtype, bytes)).for_each(|(to, number)| *to = number);
+        }
+        Ok(())
     }
 
     pub fn read_f64(&self, value: Value) -> Vec<f64> {
+        self.reading(value, <[f64]>::to_vec)
+    }
+
+    /// What `of` makes of a value's contents.
+    fn reading<T>(&self, value: Value, of: impl Fn(&[f64]) -> T) -> T {
         let root = self.tape.root(value);
         match (self.persistent.get(&root), self.results.get(&value)) {
-            (Some(shared), _) => shared.read().unwrap_or_else(PoisonError::into_inner).data.clone(),
-            (None, Some(array)) => array.data.clone(),
+            (Some(shared), _) => of(&shared.read().unwrap_or_else(PoisonError::into_inner).data),
+            (None, Some(array)) => of(&array.data),
             // Nothing has been replayed yet: like a fresh GPU buffer, all zeros.
-            (None, None) => vec![0.0; self.tape.recording().ty(value).numel()],
+            (None, None) => of(&vec![0.0; self.tape.recording().ty(value).numel()]),
         }
     }
 
     pub fn restore(&mut self, value: Value, data: &[f64]) -> Result<()> {
         if let Some(shared) = self.persistent.get(&value) {
             let mut array = shared.write().unwrap_or_else(PoisonError::into_inner);
-            array.data = data.to_vec();
+            array.data.clear();
+            array.data.extend_from_slice(data);
         }
         Ok(())
     }
 
     pub fn read(&self, value: Value) -> Vec<u8> {
         let dtype = self.tape.recording().ty(value).dtype;
-        bytemuck::pod_collect_to_vec(&words(dtype, &self.read_f64(value)))
+        self.reading(value, |data| {
+            data.iter().flat_map(|&number| word(dtype, number).to_ne_bytes()).collect()
+        })
     }
 
     pub fn replay(&mut self, scalars: &mut ScalarTable, steps: usize) -> Result<()> {
@@ -122,11 +135,61 @@ fn stored(link: &Link<'_>) -> Result<Option<Shared>> {
     }
 }
 
-/// Fails where the largest value would not fit into memory.
-fn reserve(tape: &Tape) -> Result<()> {
-    let values = tape.ops().iter().flat_map(Node::touched);
-    let largest = values.map(|v| tape.recording().ty(v).numel()).max().unwrap_or(0);
-    let reserved = Vec::<f64>::new().try_reserve_exact(largest);
-    let bytes = (largest as u64).saturating_mul(8);
-    reserved.map_err(|_| Error::OutOfMemory { device: "cpu".to_owned(), bytes })
+/// Fails where a session and its replays would not fit into memory.
+fn reserve(tape: &Tape, links: &Links<'_>) -> Result<()> {
+    let bytes = needed(tape, links);
+    let reserved = usize::try_from(bytes).is_ok_and(|all| Vec::<u8>::new().try_reserve_exact(all).is_ok());
+    // Systems promise more than they have.
+    if reserved && available().is_none_or(|available| bytes <= available) {
+        return Ok(());
+    }
+    Err(Error::OutOfMemory { device: "cpu".to_owned(), bytes })
+}
+
+/// The most bytes in use at a time: what the session has of its own, what it keeps, the results of a step
+/// that are waiting to be read beside those being made, and a copy of the largest value that can be read.
+fn needed(tape: &Tape, links: &Links<'_>) -> u64 {
+    let bytes = |value: Value| (tape.recording().ty(value).numel() as u64).saturating_mul(8);
+    let sum = |values: &mut dyn Iterator<Item = Value>| values.map(bytes).fold(0, u64::saturating_add);
+    let persistent = tape.persistent();
+    let is_own = |value: &Value| links.of(*value).is_none();
+    let lasting: Vec<Value> = tape.kept().filter(|value| !persistent.contains(value)).collect();
+    let held = sum(&mut persistent.iter().copied().filter(is_own).chain(lasting.iter().copied()));
+    let last = tape.last_uses();
+    let (mut live, mut peak) = (0u64, 0u64);
+    let mut dying: HashMap<usize, u64> = HashMap::new();
+    for (index, node) in tape.ops().iter().enumerate() {
+        // What is written over has its new contents beside the old ones.
+        peak = peak.max(live.saturating_add(sum(&mut node.written())));
+        for &output in &node.outputs {
+            let until = last.get(&output).copied().unwrap_or(index);
+            if until < tape.ops().len() {
+                live = live.saturating_add(bytes(output));
+                let dying = dying.entry(until).or_default();
+                *dying = dying.saturating_add(bytes(output));
+            }
+        }
+        live = live.saturating_sub(dying.remove(&index).unwrap_or(0));
+    }
+    let copied = persistent.into_iter().chain(lasting).map(bytes).max().unwrap_or(0);
+    held.saturating_add(peak.max(copied))
+}
+
+/// The bytes of memory that are free, where the system tells.
+fn available() -> Option<u64> {
+    let text = |path: &str| std::fs::read_to_string(path).ok();
+    let number = |path: &str| text(path)?.trim().parse::<u64>().ok();
+    let info = text("/proc/meminfo")?;
+    let field = |name: &str| {
+        let line = info.lines().find_map(|line| line.strip_prefix(name))?;
+        Some(line.split_whitespace().next()?.parse::<u64>().ok()?.saturating_mul(1024))
+    };
+    let free = field("MemAvailable:")?.saturating_add(field("SwapFree:").unwrap_or(0));
+    // A container may have less.
+    let group = |limit: &str, used: &str| Some(number(limit)?.saturating_sub(number(used)?));
+    let groups = [
+        group("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+        group("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    ];
+    groups.into_iter().flatten().chain([free]).min()
 }

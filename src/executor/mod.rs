@@ -151,11 +151,14 @@ fn words(dtype: DType, numbers: &[f64]) -> Vec<u32> {
 }
 
 /// Elements as numbers.
-fn numbers(dtype: DType, bytes: &[u8]) -> Vec<f64> {
-    match dtype {
-        DType::F32 => bytemuck::pod_collect_to_vec::<u8, f32>(bytes).into_iter().map(f64::from).collect(),
-        DType::U32 => bytemuck::pod_collect_to_vec::<u8, u32>(bytes).into_iter().map(f64::from).collect(),
-    }
+fn numbers(dtype: DType, bytes: &[u8]) -> impl Iterator<Item = f64> + '_ {
+    bytes.chunks_exact(4).map(move |word| {
+        let word = u32::from_ne_bytes([word[0], word[1], word[2], word[3]]);
+        match dtype {
+            DType::F32 => f64::from(f32::from_bits(word)),
+            DType::U32 => f64::from(word),
+        }
+    })
 }
 
 impl Copies {

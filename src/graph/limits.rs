@@ -1,6 +1,8 @@
 //! Bounds on indices: lowered by the operators that look something up with them, and passed on to
 //! where the indices come from.
 
+use std::collections::BTreeSet;
+
 use super::{Graph, Node, Op, Source, Value};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -15,20 +17,24 @@ impl Graph {
     }
 
     /// Lowers the bound on an index value; through views and copies of it, and updates of states,
-    /// on where it came from.
+    /// on where it came from. Where one of those is past the bound, all stay as they were.
     pub(super) fn tighten(&self, value: Value, limit: u32) -> Result<()> {
         let mut data = self.data.borrow_mut();
-        let mut todo = vec![value];
+        let (mut todo, mut lowered) = (vec![value], BTreeSet::new());
         while let Some(value) = todo.pop() {
-            let name = data.describe(value);
-            let info = &mut data.values[value.index()];
-            if info.ty.dtype != DType::U32 || info.limit.is_some_and(|own| own <= limit) {
+            let info = &data.values[value.index()];
+            let bounded = info.limit.is_some_and(|own| own <= limit);
+            if info.ty.dtype != DType::U32 || bounded || !lowered.insert(value) {
                 continue;
             }
-            if let (Source::Constant(_), Some(own)) = (&info.source, info.limit) {
-                return Err(Error::LabelOutOfRange { name, index: 0, label: own - 1, limit });
+            let largest = match info.source {
+                Source::Constant(_) => info.limit.map(|own| own - 1),
+                Source::Op { node, .. } => data.nodes[node].op.largest_fill(),
+                _ => None,
+            };
+            if let Some(label) = largest.filter(|&largest| largest >= limit) {
+                return Err(Error::LabelOutOfRange { name: data.describe(value), index: 0, label, limit });
             }
-            info.limit = Some(limit);
             let writes = |node: &&Node| node.op.mutates().iter().any(|&i| node.inputs[i] == value);
             let sources: Vec<&Node> = match info.source {
                 Source::Op { node, .. } => vec![&data.nodes[node]],
@@ -40,6 +46,7 @@ impl Graph {
                 todo.extend(passed_on(node.op.as_ref(), &node.inputs, &types));
             }
         }
+        lowered.into_iter().for_each(|value| data.values[value.index()].limit = Some(limit));
         Ok(())
     }
 }

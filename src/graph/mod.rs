@@ -189,9 +189,10 @@ impl Graph {
         Ok(self.push_value(ValueInfo { limit, ..ValueInfo::unnamed(ty, Source::Constant(data)) }))
     }
 
-    /// A constant of one number, which broadcasts against anything.
-    pub fn scalar_constant(&self, value: f32) -> Value {
-        let source = Source::Constant(Arc::from([f64::from(value)]));
+    /// A constant of one number, which broadcasts against anything. Kernels take the nearest f32 to an f64;
+    /// the CPU path takes it as it is.
+    pub fn scalar_constant(&self, value: impl Into<f64>) -> Value {
+        let source = Source::Constant(Arc::from([value.into()]));
         self.push_value(ValueInfo::unnamed(TensorType::f32([]), source))
     }
 

@@ -44,6 +44,12 @@ pub trait Op: Any + fmt::Debug + Send + Sync {
         None
     }
 
+    /// The largest u32 that its results hold besides what its inputs do, such as what a padding is filled
+    /// with: bounds on the results are held against it.
+    fn largest_fill(&self) -> Option<u32> {
+        None
+    }
+
     /// Multiply-adds that the formula takes, for summaries of models: those of products and
     /// convolutions are counted, the rest is not.
     fn multiply_adds(&self, inputs: &[TensorType], outputs: &[TensorType]) -> u64 {

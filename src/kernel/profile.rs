@@ -1,3 +1,6 @@
+use super::BINDING_ALIGNMENT;
+use crate::error::{Error, Result};
+
 /// What kind of processor runs the kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -59,5 +62,52 @@ impl DeviceProfile {
             subgroups: None,
             max_loop_iterations: u32::MAX,
         }
+    }
+
+    /// Fails for what no device has: limits of zero and numbers that contradict each other.
+    ///
+    /// # Errors
+    /// [`Error::Argument`](crate::Error::Argument) with the field.
+    pub fn check(&self) -> Result<()> {
+        let [x, y, z] = self.max_workgroup_size;
+        let from = |least: u64, expected: &'static str| (least, expected);
+        let some = from(1, "a device has at least 1");
+        let fields = [
+            (
+                "max_binding_bytes",
+                self.max_binding_bytes,
+                from(256, "bindings begin at multiples of 256 bytes"),
+            ),
+            ("max_buffer_bytes", self.max_buffer_bytes, from(16, "buffers are padded to 16 bytes")),
+            ("max_storage_buffers", self.max_storage_buffers.into(), some),
+            ("max_workgroups", self.max_workgroups.into(), some),
+            ("max_workgroup_bytes", self.max_workgroup_bytes.into(), some),
+            ("max_invocations", self.max_invocations.into(), some),
+            ("max_workgroup_size", x.min(y).min(z).into(), some),
+            ("max_param_bytes", self.max_param_bytes.into(), some),
+            (
+                "max_loop_iterations",
+                self.max_loop_iterations.into(),
+                from(1024, "kernels loop 1,024 times at least"),
+            ),
+        ];
+        for (argument, value, (least, expected)) in fields {
+            Error::expect(value >= least, argument, value, expected)?;
+        }
+        let alignment = self.offset_alignment;
+        let fits = alignment.is_power_of_two() && alignment <= BINDING_ALIGNMENT as u32;
+        Error::expect(fits, "offset_alignment", alignment, "a power of two up to 256")?;
+        Error::expect(
+            self.max_param_bytes <= 1 << 16,
+            "max_param_bytes",
+            self.max_param_bytes,
+            "at most 65,536",
+        )?;
+        let bytes = self.max_workgroup_bytes;
+        Error::expect(bytes <= 1 << 26, "max_workgroup_bytes", bytes, "at most 64 MiB")?;
+        let Some((least, most)) = self.subgroups else { return Ok(()) };
+        let fits = least.is_power_of_two() && most.is_power_of_two() && least <= most && most <= 128;
+        let value = format!("{least} to {most}");
+        Error::expect(fits, "subgroups", value, "powers of two up to 128, the smallest first")
     }
 }

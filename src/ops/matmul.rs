@@ -4,6 +4,7 @@
 mod route;
 
 use super::common::*;
+use super::strided::Nest;
 use crate::array::gemm;
 
 pub use route::MatmulRoute;
@@ -34,8 +35,57 @@ pub(in crate::ops) struct Product {
     pub k: usize,
     /// Whether each side is stored transposed.
     pub transposed: [bool; 2],
-    /// How many matrices each side has: member `z` of the batch takes number `z % count`.
-    pub counts: [usize; 2],
+    /// Which matrices of each side are multiplied.
+    pub members: Members,
+}
+
+/// The axes of a batch, those of 1 left out and neighbours merged: extents, and how many matrices further
+/// the next one lies on each side, 0 where all share it. Aligned at the back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::ops) struct Members {
+    pub axes: usize,
+    pub extents: [usize; 4],
+    pub strides: [[usize; 4]; 2],
+}
+
+impl Members {
+    /// The members of a batch under these strides. A value has at most six axes, so a batch has four.
+    pub fn new(extents: &[usize], strides: [Vec<usize>; 2]) -> Members {
+        let nest = Nest::new(extents, &strides);
+        let (axes, mut members) = (nest.rank(), Members { axes: 0, extents: [1; 4], strides: [[0; 4]; 2] });
+        members.axes = axes;
+        members.extents[4 - axes..].copy_from_slice(&nest.dims);
+        for (to, from) in members.strides.iter_mut().zip(&nest.strides) {
+            to[4 - axes..].copy_from_slice(from);
+        }
+        members
+    }
+
+    /// The matrix of each side that member `z` takes.
+    fn of(&self, z: usize) -> [usize; 2] {
+        let mut rest = z;
+        let mut at = [0; 2];
+        for axis in (0..4).rev() {
+            let index = rest % self.extents[axis];
+            rest /= self.extents[axis];
+            at.iter_mut().zip(&self.strides).for_each(|(at, strides)| *at += index * strides[axis]);
+        }
+        at
+    }
+
+    fn swapped(&self) -> Members {
+        Members { strides: [self.strides[1], self.strides[0]], ..*self }
+    }
+}
+
+/// How far the next matrix lies along each axis of a batch that leading axes broadcast to.
+fn broadcast_strides(lead: Shape, batch: Shape) -> Vec<usize> {
+    let (missing, own) = (batch.rank() - lead.rank(), lead.strides());
+    let stride = |axis: usize| match axis.checked_sub(missing) {
+        Some(own_axis) if lead.dims()[own_axis] != 1 => own[own_axis],
+        _ => 0,
+    };
+    (0..batch.rank()).map(stride).collect()
 }
 
 impl Product {
@@ -49,6 +99,12 @@ impl Product {
         [if a { (1, m) } else { (k, 1) }, if b { (1, k) } else { (n, 1) }]
     }
 
+    /// The extents of the batch, and how many elements further the next matrix of each side lies.
+    fn member_words(&self) -> [[u32; 4]; 3] {
+        let &Product { m, n, k, members: Members { extents, strides: [a, b], .. }, .. } = self;
+        [extents.map(word), a.map(|stride| word(stride * m * k)), b.map(|stride| word(stride * k * n))]
+    }
+
     /// The length of a row of each side as it is stored.
     fn stored_columns(&self) -> [usize; 2] {
         let &Product { m, n, k, transposed: [a, b], .. } = self;
@@ -57,30 +113,30 @@ impl Product {
 
     /// The product that makes the transpose: the right side, transposed, by the left one.
     fn swapped(&self) -> Product {
-        let &Product { batch, m, n, k, transposed: [a, b], counts } = self;
-        Product { batch, m: n, n: m, k, transposed: [!b, !a], counts: [counts[1], counts[0]] }
+        let &Product { batch, m, n, k, transposed: [a, b], members } = self;
+        Product { batch, m: n, n: m, k, transposed: [!b, !a], members: members.swapped() }
     }
 }
 
 impl Matmul {
-    fn resolve(&self, a: Shape, b: Shape) -> Result<Product> {
+    /// The product, and the shape of its batch.
+    fn resolve(&self, a: Shape, b: Shape) -> Result<(Product, Shape)> {
         for shape in [a, b] {
             expect_rank(shape, shape.rank() >= 2, "at least 2")?;
         }
         let split = |s: Shape, transposed: bool| {
             let (lead, last) = s.dims().split_at(s.rank() - 2);
             let (rows, columns) = if transposed { (last[1], last[0]) } else { (last[0], last[1]) };
-            (lead.to_vec(), rows, columns)
+            Ok((Shape::new(lead)?, rows, columns))
         };
-        let (a_lead, m, k) = split(a, self.transpose_a);
-        let (b_lead, b_k, n) = split(b, self.transpose_b);
+        let (a_lead, m, k) = split(a, self.transpose_a)?;
+        let (b_lead, b_k, n) = split(b, self.transpose_b)?;
         Error::agree(k == b_k, "inner dimensions of the product", a, b)?;
-        let counts = [a_lead.iter().product::<usize>(), b_lead.iter().product::<usize>()];
-        if !(a_lead == b_lead || a_lead.is_empty() || b_lead.is_empty()) {
-            return Err(Error::shape_mismatch("batch dimensions of the product", a, b));
-        }
+        let mismatch = |_| Error::shape_mismatch("batch dimensions of the product", a, b);
+        let batch = a_lead.broadcast(b_lead).map_err(mismatch)?;
+        let members = Members::new(batch.dims(), [a_lead, b_lead].map(|lead| broadcast_strides(lead, batch)));
         let transposed = [self.transpose_a, self.transpose_b];
-        Ok(Product { batch: counts[0].max(counts[1]), m, n, k, transposed, counts })
+        Ok((Product { batch: batch.numel(), m, n, k, transposed, members }, batch))
     }
 }
 
@@ -98,15 +154,12 @@ impl Op for Matmul {
         expect_dtype("the left operand", inputs[0], DType::F32)?;
         expect_dtype("the right operand", inputs[1], DType::F32)?;
         let (a, b) = (inputs[0].shape, inputs[1].shape);
-        let product = self.resolve(a, b)?;
-        let lead = if a.rank() > 2 { a } else { b };
-        let mut dims = lead.dims()[..lead.rank() - 2].to_vec();
-        dims.extend([product.m, product.n]);
-        Ok(vec![TensorType::f32(Shape::new(&dims)?)])
+        let (Product { m, n, .. }, batch) = self.resolve(a, b)?;
+        Ok(vec![TensorType::f32(Shape::new(&[batch.dims(), &[m, n]].concat())?)])
     }
 
     fn multiply_adds(&self, inputs: &[TensorType], _: &[TensorType]) -> u64 {
-        self.resolve(inputs[0].shape, inputs[1].shape).map_or(0, |p| p.multiplications() as u64)
+        self.resolve(inputs[0].shape, inputs[1].shape).map_or(0, |(p, _)| p.multiplications() as u64)
     }
 
     fn backward(&self, cx: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
@@ -127,7 +180,7 @@ impl Op for Matmul {
     }
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
-        let product = self.resolve(cx.inputs[0].shape, cx.inputs[1].shape)?;
+        let (product, _) = self.resolve(cx.inputs[0].shape, cx.inputs[1].shape)?;
         route::lower(cx, &product, self.route, [Slot::Input(0), Slot::Input(1), Slot::Output(0)]);
         Ok(())
     }
@@ -146,10 +199,11 @@ impl Op for Matmul {
 impl Matmul {
     fn product(&self, a: &Array, b: &Array, shape: Shape) -> Array {
         let mut y = Array::full(shape, 0.0);
-        let Ok(product) = self.resolve(a.shape, b.shape) else { return y };
-        let (Product { m, n, k, counts, .. }, [a_strides, b_strides]) = (product, product.strides());
-        for (i, y) in y.data.chunks_mut(m * n).enumerate() {
-            let (a, b) = (&a.data[i % counts[0] * m * k..], &b.data[i % counts[1] * k * n..]);
+        let Ok((product, _)) = self.resolve(a.shape, b.shape) else { return y };
+        let (Product { m, n, k, members, .. }, [a_strides, b_strides]) = (product, product.strides());
+        for (z, y) in y.data.chunks_mut(m * n).enumerate() {
+            let [left, right] = members.of(z);
+            let (a, b) = (&a.data[left * m * k..], &b.data[right * k * n..]);
             gemm([m, k, n], a, a_strides, b, b_strides, y);
         }
         y
@@ -159,7 +213,9 @@ impl Matmul {
 /// # Products of matrices
 impl Graph {
     /// The matrix product of the last two axes: `[.., m, k]` by `[.., k, n]` gives `[.., m, n]`, all f32.
-    /// Leading axes are a batch, equal on both sides or absent on one, which is then used for every member.
+    /// Leading axes are a batch and broadcast by NumPy's rule: aligned at the back, an axis of 1 or one that is
+    /// absent on one side is used for every member of the other's. Nothing is copied for it, and the gradients
+    /// are summed over it.
     ///
     /// ```
     /// use retape::prelude::*;
@@ -168,6 +224,9 @@ impl Graph {
     /// let w = g.parameter("w", [784, 10], Init::GlorotUniform);
     /// let y = g.matmul(x, w)?;
     /// assert_eq!(g.shape(y)?, Shape::from([32, 10]));
+    ///
+    /// let (queries, keys) = (g.input("queries", [8, 1, 5, 16]), g.input("keys", [4, 16, 7]));
+    /// assert_eq!(g.shape(g.matmul(queries, keys)?)?, Shape::from([8, 4, 5, 7]));
     /// # Ok::<(), retape::Error>(())
     /// ```
     ///

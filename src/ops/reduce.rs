@@ -305,7 +305,7 @@ impl Reduce {
         match self.kind {
             Reduction::Sum => g.broadcast_to(dy, shape),
             Reduction::Mean => {
-                let share = g.scalar_constant(1.0 / self.axes(shape).reduced.len() as f32);
+                let share = g.scalar_constant(1.0 / self.axes(shape).reduced.len() as f64);
                 g.broadcast_to(g.mul(dy, share)?, shape)
             }
             Reduction::Max | Reduction::Min => {

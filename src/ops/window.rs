@@ -90,6 +90,19 @@ impl fmt::Display for Padding {
     }
 }
 
+/// The most taps of a window, unless its image has as many elements: what is left lies on padding.
+const MOST_TAPS: usize = 1 << 24;
+
+/// The most taps that all windows of an operator go over: what takes a GPU minutes.
+const MOST_WORK: u64 = 1 << 48;
+
+/// Refuses windows that no device gets to the end of; `factors` are how often taps are gone over.
+pub(super) fn check_work(factors: &[usize]) -> Result<()> {
+    let work = factors.iter().fold(1u64, |work, &factor| work.saturating_mul(factor as u64));
+    let expected = "all windows of an operator go over at most 2^48 taps";
+    Error::expect(work <= MOST_WORK, "multiply-adds", work, expected)
+}
+
 /// A window before it is laid over an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Window {
@@ -126,10 +139,15 @@ impl Window {
     /// Lays the window over an image of this height and width.
     ///
     /// # Errors
-    /// [`Error::Argument`] for zeros and for numbers of 2^31 and more, [`Error::Window`] if the
-    /// window is larger than the padded image.
+    /// [`Error::Argument`] for zeros, for numbers of 2^31 and more and for windows of more taps than
+    /// [`MOST_TAPS`] and the image has, [`Error::Window`] if the window is larger than the padded image.
     pub fn over(&self, input: [usize; 2]) -> Result<[WindowAxis; 2]> {
-        Ok([self.axis(0, input[0])?, self.axis(1, input[1])?])
+        let axes = [self.axis(0, input[0])?, self.axis(1, input[1])?];
+        let ([kh, kw], [h, w]) = (self.kernel, input);
+        let fits = kh.saturating_mul(kw) <= h.saturating_mul(w).max(MOST_TAPS);
+        let expected = "a window takes 2^24 taps, or as many as the image has elements";
+        Error::expect(fits, "kernel size", format!("{kh}x{kw} over an image of {h}x{w}"), expected)?;
+        Ok(axes)
     }
 
     /// Lays the window over images of so many channels. Where the last dimension looks like those, the

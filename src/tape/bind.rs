@@ -1,5 +1,5 @@
 use super::pack::Packing;
-use super::plan::{BoundBuffer, Dispatch, Plan, pad};
+use super::plan::{BoundBuffer, Dispatch, Plan, ValuePlan, pad};
 use crate::error::{Error, Result};
 use crate::graph::Value;
 use crate::kernel::{Access, Bind, Grid, KernelCall, Slot};
@@ -171,7 +171,17 @@ impl Binder<'_> {
         };
         let tape = self.packing.tape;
         let node = &tape.ops[dispatch.op];
+        let widest = dispatch.bindings.iter().find(|b| what == bytes.0 && b.bytes == largest);
+        let value = widest.and_then(|b| self.value_at(dispatch.op, b)).unwrap_or_default().into();
         let (op, layer) = (node.op.name().to_owned(), tape.layer(node).to_owned());
-        Err(Error::Limit { op, layer, what, needed, limit, device: profile.name.clone() })
+        Err(Error::Limit { op, value, layer, what, needed, limit, device: profile.name.clone() })
+    }
+
+    /// The name of what lies at the beginning of a binding; none for scratch space.
+    fn value_at(&self, op: usize, bound: &BoundBuffer) -> Option<String> {
+        let lives = |v: &&ValuePlan| v.buffer == bound.buffer && (v.first..=v.last).contains(&op);
+        let mut values = self.plan.values.iter().filter(lives);
+        let found = values.find(|v| (v.offset..v.offset + v.bytes).contains(&bound.offset))?;
+        Some(found.name.clone())
     }
 }

@@ -12,6 +12,9 @@ use crate::kernel::{Access, DeviceProfile, EntryPoint, Scalar, Shader};
 /// Buffers are padded to this, so that kernels may move four elements at a time.
 const PADDING: u64 = 16;
 
+/// The most bindings that a value is worked on in.
+const MOST_RANGES: u64 = 1 << 16;
+
 /// What a buffer holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -134,13 +137,16 @@ impl Tape {
     /// Plans buffers and dispatches for a device, and checks every limit it has.
     ///
     /// # Errors
-    /// [`Error::Limit`] with the operator, its layer, what is needed and what is allowed.
+    /// [`Error::Limit`] with the operator, its layer, what is needed and what is allowed;
+    /// [`Error::Argument`] for a profile that no device has.
     pub fn plan(&self, profile: &DeviceProfile) -> Result<Plan> {
         self.plan_with(profile, &SharedLayout::default())
     }
 
     /// [`plan`](Tape::plan), with shared values where the other session has them.
     pub(crate) fn plan_with(&self, profile: &DeviceProfile, shared: &SharedLayout) -> Result<Plan> {
+        profile.check()?;
+        self.check_values(profile)?;
         let mut apart = BTreeSet::new();
         loop {
             let packing = Packing::new(self, profile, shared, &apart)?;
@@ -182,6 +188,8 @@ impl Tape {
                 scratch: Vec::new(),
             };
             node.op.lower(&mut cx)?;
+            let most = cx.scratch.iter().copied().max().unwrap_or(0);
+            self.check_bytes(profile, index, "size of a scratch buffer in bytes", most)?;
             let add = |&bytes: &u64| groups.add(pad(bytes), index, BufferRole::Transient);
             lowered.push((index, cx.calls, cx.scratch.iter().map(add).collect::<Vec<_>>()));
         }
@@ -189,7 +197,6 @@ impl Tape {
         let Groups { all, mut values, by_value, .. } = groups;
         values.iter_mut().for_each(|value| value.buffer = buffer_of[value.buffer]);
         let plan = Plan { profile: profile.clone(), buffers, values, dispatches: Vec::new(), by_value };
-        self.check_buffers(&plan)?;
         let mut binder = Binder { plan, packing, clashes: Vec::new() };
         for (op, calls, scratch) in lowered {
             let scratch: Vec<_> =
@@ -204,15 +211,43 @@ impl Tape {
         pad(self.recording.ty(value).bytes())
     }
 
-    /// Refuses values too large for a buffer, naming the operator and layer that made or first
-    /// used them.
-    fn check_buffers(&self, plan: &Plan) -> Result<()> {
-        let limit = plan.profile.max_buffer_bytes;
-        let Some(large) = plan.values.iter().find(|v| v.bytes > limit) else { return Ok(()) };
-        let user = self.ops.iter().find(|n| n.touched().any(|v| v == large.value));
-        let (op, layer) = (format!("`{}`", large.name), user.map_or("", |n| self.layer(n)).to_owned());
-        let (what, needed, device) = ("buffer size in bytes", large.bytes, plan.profile.name.clone());
-        Err(Error::Limit { op, layer, what, needed, limit, device })
+    /// Refuses values too large for a buffer, or for so many bindings that no one would wait for them.
+    fn check_values(&self, profile: &DeviceProfile) -> Result<()> {
+        let most = profile.max_binding_bytes.saturating_mul(MOST_RANGES);
+        let limits = [
+            ("buffer size in bytes", profile.max_buffer_bytes, profile.max_buffer_bytes),
+            ("storage binding size in bytes", most, profile.max_binding_bytes),
+        ];
+        for &value in &self.held {
+            let needed = self.padded_bytes(value);
+            let Some(&(what, _, limit)) = limits.iter().find(|&&(_, most, _)| needed > most) else {
+                continue;
+            };
+            let user = self.ops.iter().find(|n| n.touched().any(|v| v == value));
+            let layer = user.map_or("", |n| self.layer(n)).to_owned();
+            let op = user.map_or("the tape", |n| n.op.name()).to_owned();
+            let (value, device) = (self.recording.describe(value).into(), profile.name.clone());
+            return Err(Error::Limit { op, value, layer, what, needed, limit, device });
+        }
+        Ok(())
+    }
+
+    /// Refuses what an operator needs beyond a buffer.
+    fn check_bytes(&self, profile: &DeviceProfile, op: usize, what: &'static str, needed: u64) -> Result<()> {
+        let (limit, node) = (profile.max_buffer_bytes, &self.ops[op]);
+        if needed <= limit {
+            return Ok(());
+        }
+        let (op, layer) = (node.op.name().to_owned(), self.layer(node).to_owned());
+        Err(Error::Limit {
+            op,
+            value: Box::default(),
+            layer,
+            what,
+            needed,
+            limit,
+            device: profile.name.clone(),
+        })
     }
 }
 

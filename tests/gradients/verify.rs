@@ -36,6 +36,8 @@ enum Triple {
     WrongFactor,
     NotANumber,
     LastElementMissing,
+    /// Times this factor, and no error is too large for it.
+    Boundless(f32),
 }
 
 impl Op for Triple {
@@ -54,6 +56,7 @@ impl Op for Triple {
             Triple::WrongFactor => (n, 3.000_01),
             Triple::NotANumber => (n, f32::NAN),
             Triple::LastElementMissing => (n - 1, 3.0),
+            Triple::Boundless(factor) => (n, *factor),
         };
         let call = KernelCall::new(&SHADER, "main").params(&Params { n, factor });
         cx.call(call.binds([Slot::Input(0), Slot::Output(0)]).grid(Grid::linear(n as usize, 64)));
@@ -62,6 +65,11 @@ impl Op for Triple {
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
         vec![cx.inputs[0].map(|x| 3.0 * x)]
+    }
+
+    fn error_bound(&self, _: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
+        let bound = |y: &f64| if let Triple::Boundless(_) = self { f64::INFINITY } else { 1e-6 * y.abs() };
+        vec![results[0].data.iter().map(bound).collect()]
     }
 }
 
@@ -107,6 +115,29 @@ fn every_wrong_kernel_is_found_at_its_operator() {
             "{table}"
         );
     }
+}
+
+/// An operator may promise nothing, but zero, NaN and infinity are no numbers where the reference has one.
+#[test]
+fn a_loss_is_found_whatever_the_bound_says() {
+    for factor in [0.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e-40] {
+        let (table, _) = verified(Triple::Boundless(factor));
+        let first = table.first_difference().unwrap_or_else(|| panic!("{factor} passed\n{table}"));
+        assert_eq!((first.op, first.name), (1, "triple"), "{table}");
+    }
+    let (table, _) = verified(Triple::Boundless(-7.0));
+    assert!(table.passes(), "no digit was promised\n{table}");
+}
+
+/// What a driver makes of a subnormal operand is no loss of the kernel's.
+#[test]
+fn subnormal_operands_excuse_what_they_cause() {
+    let mut g = Graph::new();
+    let x = g.input("x", [4]);
+    let y = g.log(x).unwrap();
+    let mut session = g.forward([y]).unwrap().session(common::gpu()).unwrap();
+    let table = session.verify(&[(x, (&[1e-40f32, 2.0, 0.0, 1e-38][..]).into())]).unwrap();
+    assert!(table.passes(), "{table}");
 }
 
 /// A buffer written one word past its end is noticed.

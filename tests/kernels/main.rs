@@ -10,6 +10,7 @@ mod conv;
 mod kernels;
 mod limits;
 mod lrn;
+mod matmul;
 mod noise;
 mod norm;
 mod pool;

@@ -155,6 +155,61 @@ fn a_large_mean_costs_no_digits() {
     }
 }
 
+/// What is normalised does not depend on how large it is: 1, 2, 3, 4 times a number have the same xhat,
+/// -1.5, -0.5, 0.5 and 1.5 over the root of 1.25, and gradients over that number.
+#[test]
+fn numbers_whose_squares_f32_does_not_hold() {
+    let xhat = [-1.341_640_8, -0.447_213_6, 0.447_213_6, 1.341_640_8];
+    for size in [1e10f32, 1e19, 1e20, 1e30, 8e37] {
+        let x = [size, 2.0 * size, 3.0 * size, 4.0 * size];
+        let check = |record: &dyn Fn(&Graph, Value) -> Result<Value>, dims: &[usize]| {
+            for y in computed(dims, &x, record) {
+                near(&y, &xhat, 1e-6);
+            }
+            let dx = |g: &Graph, x: Value| {
+                let y = record(g, x)?;
+                let weights = g.constant(Shape::new(dims)?, &[0.0f32, 0.0, 0.0, 1.0])?;
+                // What a gradient is multiplied by keeps it in f32's range.
+                let dx = g.differentiate(g.sum(g.mul(y, weights)?, &[], false)?, &[x])?[0];
+                g.mul(dx, g.scalar_constant(size))
+            };
+            // rstd ([0, 0, 0, 1] - 1/4 - xhat xhat[3] / 4), rstd 1 / (1.118 size).
+            let want = |k: usize| (f32::from(u8::from(k == 3)) - 0.25 - xhat[k] * xhat[3] / 4.0) / 1.118_034;
+            for dx in computed(dims, &x, dx) {
+                near(&dx, &[0, 1, 2, 3].map(want), 2e-6);
+            }
+        };
+        check(&|g, x| g.layer_norm(x, -1, None, None, 1e-5), &[1, 4]);
+        check(&|g, x| g.group_norm(x, 1, None, None, 1e-5), &[1, 2, 2]);
+        check(&|g, x| g.instance_norm(x, None, None, 1e-5), &[1, 1, 4]);
+        check(&|g, x| Ok(g.batch_norm(x, None, None, 1e-5)?.y()), &[4, 1]);
+    }
+    // By given statistics: a difference that f32 does not hold.
+    for y in computed(&[1, 1], &[3e38], |g, x| {
+        let (mean, variance) = (g.constant([1], &[-3e38f32])?, g.constant([1], &[1e38f32])?);
+        g.batch_norm_inference(x, None, None, mean, variance, 1e-5)
+    }) {
+        near(&[y[0] / 1e19], &[6.0], 1e-5);
+    }
+    // Both ends, and the groups of ordinary numbers beside them.
+    let x = [3e38f32, -3e38, 3e38, -3e38, 1.0, 2.0, 3.0, 4.0];
+    for y in computed(&[2, 4], &x, |g, x| g.layer_norm(x, -1, None, None, 1e-5)) {
+        near(&y[..4], &[1.0, -1.0, 1.0, -1.0], 1e-6);
+        near(&y[4..], &xhat, 1e-5);
+    }
+}
+
+/// A NaN or an infinity makes its group NaN, and only that.
+#[test]
+fn a_nan_stays_in_its_group() {
+    for broken in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let x = [1.0, broken, 3.0, 4.0, 1.0, 2.0, 3.0, 4.0];
+        for y in computed(&[2, 4], &x, |g, x| g.layer_norm(x, -1, None, None, 1e-5)) {
+            assert!(y[..4].iter().all(|y| y.is_nan()) && y[4..].iter().all(|y| y.is_finite()), "{y:?}");
+        }
+    }
+}
+
 #[test]
 fn mistakes_are_typed_and_name_the_shapes() {
     let mut g = Graph::new();

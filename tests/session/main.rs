@@ -5,6 +5,7 @@ mod common;
 
 mod error_lines;
 mod errors;
+mod limits;
 mod packing;
 mod plan;
 mod replay;

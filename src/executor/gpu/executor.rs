@@ -107,7 +107,7 @@ impl GpuExecutor {
         let mut part = |(range, &value): (&BufferRange<'_>, &Value)| {
             let (own, after) = rest.split_at(range.bytes as usize);
             rest = after;
-            numbers(self.tape.recording().ty(value).dtype, own)
+            numbers(self.tape.recording().ty(value).dtype, own).collect()
         };
         Ok(ranges.iter().zip(values).map(&mut part).collect())
     }

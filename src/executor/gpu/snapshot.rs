@@ -38,7 +38,7 @@ impl GpuExecutor {
     pub fn read_copies(&self, copies: &[wgpu::Buffer]) -> Result<Vec<Vec<f64>>> {
         let read = |copy: &wgpu::Buffer| {
             let bytes = self.read_range(BufferRange { buffer: copy, offset: 0, bytes: copy.size() })?;
-            Ok(numbers(DType::F32, &bytes))
+            Ok(numbers(DType::F32, &bytes).collect())
         };
         copies.iter().map(read).collect()
     }

@@ -3,7 +3,7 @@
 use super::geometry::{Geometry, Product};
 use super::{BLOCKS, route};
 use crate::ops::common::*;
-use crate::ops::matmul::{self, MatmulRoute, joined};
+use crate::ops::matmul::{self, MatmulRoute, Members, joined};
 
 pub(in crate::ops) static SHADER: Shader = built_in!("conv_columns", "../../../shaders/conv_columns.wgsl");
 
@@ -48,12 +48,14 @@ pub(super) fn lower(cx: &mut Lowering<'_>, product: Product, g: &Geometry) {
 /// The product of each image and group, for the weight one per image.
 fn multiply(cx: &mut Lowering<'_>, product: Product, g: &Geometry, operands: [Slot; 3]) {
     let (batch, patch, positions) = (g.n * g.groups, g.patch(), g.positions());
-    let ([m, k, n], transposed, filters) = match product {
-        Product::Forward => ([g.o, patch, positions], [false, false], g.groups),
-        Product::Image => ([patch, g.o, positions], [true, false], g.groups),
-        Product::Weight => ([g.o, positions, patch], [false, true], batch),
+    // Images share their groups' filters; each has its own gradient of them.
+    let ([m, k, n], transposed, next_image) = match product {
+        Product::Forward => ([g.o, patch, positions], [false, false], 0),
+        Product::Image => ([patch, g.o, positions], [true, false], 0),
+        Product::Weight => ([g.o, positions, patch], [false, true], g.groups),
     };
-    let product = matmul::Product { batch, m, n, k, transposed, counts: [filters, batch] };
+    let members = Members::new(&[g.n, g.groups], [vec![next_image, 1], vec![g.groups, 1]]);
+    let product = matmul::Product { batch, m, n, k, transposed, members };
     matmul::lower(cx, &product, MatmulRoute::Auto, operands);
 }
 

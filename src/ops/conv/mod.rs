@@ -19,6 +19,7 @@ pub(super) use implicit::SHADER as BLOCKS;
 
 use super::Window;
 use super::common::*;
+use super::window::check_work;
 use geometry::Geometry;
 use geometry::Product::{self, Forward, Image, Weight};
 
@@ -120,7 +121,10 @@ impl Op for Conv {
     }
 
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
-        let dims = self.geometry(inputs)?.dims(self.product);
+        let geometry = self.geometry(inputs)?;
+        let Geometry { n, groups, o, .. } = geometry;
+        check_work(&[n, groups, o, geometry.positions(), geometry.patch()])?;
+        let dims = geometry.dims(self.product);
         Ok(vec![TensorType::f32(Shape::new(&dims)?)])
     }
 

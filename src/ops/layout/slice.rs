@@ -99,6 +99,10 @@ impl Op for Pad {
         Ok(vec![TensorType { shape: self.output, ..inputs[0] }])
     }
 
+    fn largest_fill(&self) -> Option<u32> {
+        Some(self.value as u32)
+    }
+
     fn backward(&self, cx: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
         let input = cx.graph.shape_of(cx.inputs[0]);
         let range = |axis: usize| {
@@ -242,7 +246,8 @@ impl Graph {
     ///
     /// # Errors
     /// [`Error::Rank`] unless there is one pair per axis; [`Error::Argument`] for a `value` that is no u32
-    /// around u32 elements; [`Error::TooManyElements`].
+    /// around u32 elements; [`Error::TooManyElements`]. Where the result is used as an index that `value` is
+    /// too large for, [`Error::LabelOutOfRange`], as for a constant.
     #[track_caller]
     pub fn pad(&self, x: Value, padding: &[(usize, usize)], value: f32) -> Result<Value> {
         let shape = self.operand_shape("pad", x)?;

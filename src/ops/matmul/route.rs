@@ -26,16 +26,17 @@ pub(in crate::ops) static BLOCKS: Shader =
 
 crate::params! {
     struct ElementParams {
-        m: u32, n: u32, k: u32, a_row: u32, a_col: u32, b_row: u32, b_col: u32, a_count: u32, b_count: u32,
-        tiles_m: u32, tiles_n: u32, tiles: u32,
+        extents: [u32; 4], a_batch: [u32; 4], b_batch: [u32; 4],
+        m: u32, n: u32, k: u32, a_row: u32, a_col: u32, b_row: u32, b_col: u32,
+        tiles_m: u32, tiles_n: u32, tiles: u32, unused: [u32; 2],
     }
 }
 
 crate::params! {
     struct BlockParams {
+        extents: [u32; 4], a_batch: [u32; 4], b_batch: [u32; 4],
         m: u32, n: u32, k: u32, tiles_m: u32, tiles_n: u32, tiles: u32, batch: u32, part: u32,
-        a_first: u32, a_row: u32, a_batch: u32, a_cycle: u32,
-        b_first: u32, b_row: u32, b_batch: u32, b_cycle: u32,
+        a_first: u32, a_row: u32, b_first: u32, b_row: u32,
         y_first: u32, y_row: u32, y_batch: u32, y_part: u32,
     }
 }
@@ -235,7 +236,7 @@ pub(in crate::ops) fn lower(
 }
 
 fn elements(cx: &mut Lowering<'_>, product: &Product, entry: &'static str, size: usize, operands: [Slot; 3]) {
-    let &Product { batch, m, n, k, counts, .. } = product;
+    let &Product { batch, m, n, k, members, .. } = product;
     let [(a_row, a_col), (b_row, b_col)] = product.strides();
     let (tiles_m, tiles_n) = (m.div_ceil(size), n.div_ceil(size));
     let tiles = batch * tiles_m * tiles_n;
@@ -243,12 +244,26 @@ fn elements(cx: &mut Lowering<'_>, product: &Product, entry: &'static str, size:
         .loops(k + k.div_ceil(16))
         .binds(operands)
         .grid(Grid::linear(tiles, 1));
-    let [a_count, b_count] = counts.map(word);
+    let [extents, a_batch, b_batch] = product.member_words();
     let [a_row, a_col, b_row, b_col] = [a_row, a_col, b_row, b_col].map(word);
     let [m, n, k, tiles_m, tiles_n, tiles] = [m, n, k, tiles_m, tiles_n, tiles].map(word);
-    let params =
-        ElementParams { m, n, k, a_row, a_col, b_row, b_col, a_count, b_count, tiles_m, tiles_n, tiles };
-    cx.call(call.params(&params));
+    let params = ElementParams {
+        extents,
+        a_batch,
+        b_batch,
+        m,
+        n,
+        k,
+        a_row,
+        a_col,
+        b_row,
+        b_col,
+        tiles_m,
+        tiles_n,
+        tiles,
+        unused: [0; 2],
+    };
+    cx.call(call.constant("AXES", members.axes as f64).params(&params));
 }
 
 /// A product by a kernel that works in blocks.
@@ -317,7 +332,7 @@ impl Blocks {
 
     fn call(&self, limit: u64, ranges: &[Range<usize>; 3], part: usize, sums: Slot) -> KernelCall {
         let &Blocks { product, kernel, swap, operands, .. } = self;
-        let Product { batch, m, n, k, transposed, counts } = product;
+        let Product { batch, m, n, k, transposed, members } = product;
         let [rows, columns, depth] = ranges;
         // What is bound of a part of a matrix, which is stored the other way round if `flip` is set, and the
         // element of that which the part begins with.
@@ -336,7 +351,11 @@ impl Blocks {
         let [a_row, b_row] = product.stored_columns();
         let (tiles_m, tiles_n) = (rows.len().div_ceil(kernel.rows), columns.len().div_ceil(kernel.columns));
         let tiles = depth.len().div_ceil(part) * kernel.tiles(batch, rows.len(), columns.len());
+        let [extents, a_batch, b_batch] = product.member_words();
         let params = BlockParams {
+            extents,
+            a_batch,
+            b_batch,
             m: word(rows.len()),
             n: word(columns.len()),
             k: word(depth.len()),
@@ -347,18 +366,15 @@ impl Blocks {
             part: word(part),
             a_first: word(a_first),
             a_row: word(a_row),
-            a_batch: word(m * k),
-            a_cycle: word(counts[0]),
             b_first: word(b_first),
             b_row: word(b_row),
-            b_batch: word(k * n),
-            b_cycle: word(counts[1]),
             y_first: word(y_first),
             y_row: word(if swap { m } else { n }),
             y_batch: word(m * n),
             y_part: word(batch * m * n),
         };
         KernelCall::new(&BLOCKS, kernel.entry)
+            .constant("AXES", members.axes as f64)
             .constant("TRANSPOSE_A", f64::from(transposed[0]))
             .constant("TRANSPOSE_B", f64::from(transposed[1]))
             .constant("QUADS_A", f64::from(a_row.is_multiple_of(4)))
@@ -400,9 +416,10 @@ pub(in crate::ops) fn joined(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::matmul::Members;
 
     fn product(m: usize, k: usize, n: usize) -> Product {
-        Product { batch: 1, m, n, k, transposed: [false; 2], counts: [1; 2] }
+        Product { batch: 1, m, n, k, transposed: [false; 2], members: Members::new(&[], [vec![], vec![]]) }
     }
 
     fn chosen(profile: &DeviceProfile, m: usize, k: usize, n: usize) -> Choice {

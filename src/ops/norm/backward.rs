@@ -1,7 +1,7 @@
 //! The gradients: of x, with the sums over each group that it needs, and of scale and shift where
 //! those are not the same sums.
 
-use super::forward::{Form, row};
+use super::forward::{Form, ROWS, row};
 use super::geometry::{Geometry, Nest, Walk};
 use super::{ELEMENTS, Kind, SHADER};
 use crate::ops::common::*;
@@ -73,7 +73,7 @@ impl<'a> Terms<'a> {
     }
 
     /// The statistics of an element's group.
-    fn row(&self, i: usize) -> [f64; 5] {
+    fn row(&self, i: usize) -> [f64; ROWS] {
         row(self.stats, self.geometry.group_of(i))
     }
 
@@ -83,15 +83,15 @@ impl<'a> Terms<'a> {
     }
 
     fn xhat(&self, i: usize) -> f64 {
-        let [_, _, anchor, shift, rstd] = self.row(i);
+        let [_, _, anchor, shift, rstd, _] = self.row(i);
         (self.x[i] - anchor) * rstd + shift
     }
 
     /// The error of an element's xhat: the difference, the product and the sum round.
     fn xhat_error(&self, i: usize) -> f64 {
-        let [_, _, anchor, _, rstd] = self.row(i);
+        let [_, _, anchor, _, rstd, size] = self.row(i);
         let d = (self.x[i] - anchor).abs();
-        0.5 * EPS * (2.0 * d * rstd + self.xhat(i).abs()) + (2.0 + 2.0 * rstd) * FLUSH
+        0.5 * EPS * (2.0 * d * rstd + self.xhat(i).abs()) + (2.0 + 2.0 * rstd / size) * FLUSH
     }
 
     /// The sums of what `weight` makes of dy.
@@ -199,11 +199,11 @@ impl Op for NormGrad {
         let (sums, errors) = (terms.sums(inner), terms.errors(inner));
         let bound = |i: usize| {
             let k = geometry.group_of(i);
-            let [_, _, _, _, rstd] = terms.row(i);
+            let rstd = terms.row(i)[4];
             let factor = rstd * outer(i).abs();
             let (w, dy, dx) = (inner(i).abs(), terms.dy[i].abs(), results[0].data[i].abs());
             let mut inside = 3.0 * u * w * dy;
-            let mut size = w * dy;
+            let mut magnitude = w * dy;
             if !self.0.is_given() {
                 let (xhat, xhat_error) = (terms.xhat(i).abs(), terms.xhat_error(i));
                 let (a, b) = (sums[0][k].abs() / count, sums[1][k].abs() / count);
@@ -211,10 +211,10 @@ impl Op for NormGrad {
                 inside += errors[0][k] / count + 8.0 * u * a;
                 inside += xhat * errors[1][k] / count + (xhat_error + 10.0 * u * xhat) * b;
                 inside += (2.0 + xhat + b) * FLUSH;
-                size += a + xhat * b;
+                magnitude += a + xhat * b;
             }
-            let flushed = (factor * (2.0 + w + dy) + (1.0 + rstd) * (1.0 + size)) * FLUSH;
-            factor * inside + 3.0 * u * dx + flushed
+            let flushed = (factor * (2.0 + w + dy) + (1.0 + rstd) * (1.0 + magnitude)) * FLUSH;
+            factor * inside + 4.0 * u * dx + flushed
         };
         let mut bounds = vec![(0..terms.x.len()).map(bound).collect()];
         if self.has_sums(geometry) {

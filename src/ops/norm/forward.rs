@@ -2,7 +2,7 @@
 //! update of running statistics.
 
 use super::backward::{ChannelGrad, NormGrad};
-use super::geometry::Geometry;
+use super::geometry::{DOWN, Geometry};
 use super::{ELEMENTS, Kind, SHADER};
 use crate::ops::common::*;
 
@@ -10,8 +10,14 @@ crate::params! {
     struct RunningParams { n: u32, momentum: f32, unbiased: f32 }
 }
 
-/// Rows of the statistics: mean, variance, anchor, shift, rstd.
-pub(super) const ROWS: usize = 5;
+/// Rows of the statistics: mean, variance, anchor, shift, rstd, size; anchor and rstd are those of `size x`.
+pub(super) const ROWS: usize = 6;
+
+/// Kernels work on groups whose elements are this far from the anchor, or further, at the size
+/// [`DOWN`], where neither differences nor squares overflow.
+const FAR: f64 = (1u64 << 47) as f64;
+/// They halve everything where a given mean is this large.
+const FAR_MEAN: f64 = (1u128 << 100) as f64;
 
 /// What all normalising operators know: the kind, which of scale and shift there are, and epsilon.
 #[derive(Clone, Copy, Debug)]
@@ -107,19 +113,25 @@ fn gradients(form: Form, cx: &Backward<'_>) -> Result<Vec<Option<Value>>> {
     Ok(found)
 }
 
-/// Mean and variance of each group, by two passes, and the median of its first, middle and last element.
-fn statistics(x: &Array, geometry: Geometry) -> [Vec<f64>; 3] {
+/// Mean and variance of each group, by two passes, the median of its first, middle and last element, and
+/// the size that kernels work at; all NaN where one element is not finite.
+fn statistics(x: &Array, geometry: Geometry) -> [Vec<f64>; 4] {
     let mut groups = vec![Vec::new(); geometry.groups()];
     x.data.iter().enumerate().for_each(|(i, &value)| groups[geometry.group_of(i)].push(value));
     let of = |group: &Vec<f64>| {
         let count = group.len() as f64;
         let mean = group.iter().sum::<f64>() / count;
         let variance = group.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / count;
+        if !mean.is_finite() {
+            return [f64::NAN; 4];
+        }
         let [a, b, c] = [0, group.len() / 2, group.len() - 1].map(|place| group[place]);
-        [mean, variance, f64::max(a.min(b), a.max(b).min(c))]
+        let anchor = f64::max(a.min(b), a.max(b).min(c));
+        let far = group.iter().any(|value| f64::from((value - anchor).abs() as f32) >= FAR);
+        [mean, variance, anchor, if far { DOWN } else { 1.0 }]
     };
-    let all: Vec<[f64; 3]> = groups.iter().map(of).collect();
-    [0, 1, 2].map(|row| all.iter().map(|group| group[row]).collect())
+    let all: Vec<[f64; 4]> = groups.iter().map(of).collect();
+    [0, 1, 2, 3].map(|row| all.iter().map(|group| group[row]).collect())
 }
 
 impl Op for Normalize {
@@ -182,8 +194,12 @@ impl Op for Normalize {
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
         let x = cx.inputs[0];
         let Ok(geometry) = self.0.kind.geometry(x.shape) else { return Vec::new() };
-        let [mean, variance, anchor] = match self.0.is_given() {
-            true => [1, 2, 1].map(|input| cx.inputs[input].data.clone()),
+        let [mean, variance, anchor, size] = match self.0.is_given() {
+            true => {
+                let [mean, variance] = [1, 2].map(|input| cx.inputs[input].data.clone());
+                let size = mean.iter().map(|mean| if mean.abs() >= FAR_MEAN { 0.5 } else { 1.0 }).collect();
+                [mean.clone(), variance, mean, size]
+            }
             false => statistics(x, geometry),
         };
         let epsilon = f64::from(self.0.epsilon);
@@ -196,7 +212,9 @@ impl Op for Normalize {
         let y = Array::from_fn(x.shape, value);
         let shift = |k: usize| if self.0.is_given() { 0.0 } else { (anchor[k] - mean[k]) * rstd[k] };
         let shift = (0..mean.len()).map(shift).collect();
-        vec![y, Array::new(cx.outputs[1].shape, [mean, variance, anchor, shift, rstd].concat())]
+        let rstd = rstd.iter().zip(&size).map(|(rstd, size)| rstd / size).collect();
+        let anchor = anchor.iter().zip(&size).map(|(anchor, size)| anchor * size).collect();
+        vec![y, Array::new(cx.outputs[1].shape, [mean, variance, anchor, shift, rstd, size].concat())]
     }
 
     fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
@@ -209,10 +227,12 @@ impl Op for Normalize {
     }
 }
 
-/// Mean, variance, anchor, shift and rstd of a group.
+/// Mean, variance, anchor, shift and rstd of x itself, and size of a group.
 pub(super) fn row(stats: &Array, group: usize) -> [f64; ROWS] {
     let groups = stats.data.len() / ROWS;
-    std::array::from_fn(|row| stats.data[row * groups + group])
+    let [mean, variance, anchor, shift, rstd, size] =
+        std::array::from_fn(|row| stats.data[row * groups + group]);
+    [mean, variance, anchor / size, shift, rstd * size, size]
 }
 
 impl Normalize {
@@ -225,17 +245,22 @@ impl Normalize {
 
         let mut of_stats = vec![FLUSH; ROWS * n];
         for (k, &[mean_error, variance_error, rstd_error]) in errors.iter().enumerate() {
-            let [mean, variance, anchor, shift, rstd] = row(stats, k);
+            let [mean, variance, anchor, shift, rstd, size] = row(stats, k);
+            let flush = FLUSH / size;
             // Anchor plus offset round once more.
-            of_stats[k] += mean_error + u * mean.abs() + u * (mean - anchor).abs();
+            of_stats[k] += mean_error + u * mean.abs() + u * (mean - anchor).abs() + flush;
             of_stats[n + k] += variance_error + 5.0 * u * variance;
+            if (variance / f64::from(f32::MAX) - 1.0).abs() < 0.01 {
+                // One side of f32's limit or the other.
+                of_stats[n + k] = f64::INFINITY;
+            }
             // The anchor's row may be flushed, no more.
-            of_stats[3 * n + k] += (mean_error + 2.0 * FLUSH) * rstd + (rstd_error + 2.0 * u) * shift.abs();
-            of_stats[4 * n + k] += rstd_error * rstd;
+            of_stats[3 * n + k] += (mean_error + 2.0 * flush) * rstd + (rstd_error + 2.0 * u) * shift.abs();
+            of_stats[4 * n + k] += rstd_error * rstd / size;
         }
         let bound = |i: usize| {
             let k = geometry.group_of(i);
-            let [mean, _, anchor, shift, rstd] = row(stats, k);
+            let [mean, _, anchor, shift, rstd, size] = row(stats, k);
             let [mean_error, _, rstd_error] = errors[k];
             let (scale, term) = self.0.factors(cx, geometry.channel_of(i));
             let (d, xhat) = ((x.data[i] - anchor).abs(), ((x.data[i] - mean) * rstd).abs());
@@ -244,7 +269,7 @@ impl Normalize {
             // do offset rstd and its product with the scale; then the two sums.
             let of_xhat = xhat * rstd_error + u * (3.0 * d * rstd + 2.0 * shift) + mean_error * rstd;
             let rounding = u * (scale * shift + term.abs() + y);
-            let flushed = 4.0 + (2.0 * rstd + 1.0) * scale + xhat + d;
+            let flushed = 4.0 + (2.0 * rstd / size + 1.0) * scale + xhat + d;
             scale * of_xhat + rounding + flushed * FLUSH
         };
         vec![(0..x.data.len()).map(bound).collect(), of_stats]
@@ -267,20 +292,19 @@ impl Normalize {
             spread[k] += (value - row(stats, k)[2]).abs() / count;
         }
         let of = |(k, spread): (usize, &f64)| {
-            let [mean, variance, anchor, ..] = row(stats, k);
+            let [mean, variance, anchor, _, _, size] = row(stats, k);
+            let flush = FLUSH / size;
             let deviation = variance.sqrt();
             let from_anchor = (variance + (mean - anchor).powi(2)).sqrt();
-            let of_mean = u * (2.0 * chain + 16.0) * spread + (chain + 4.0) * FLUSH;
+            let of_mean = u * (2.0 * chain + 16.0) * spread + (chain + 4.0) * flush;
             let of_variance = u * (chain + 24.0) * variance
                 + 2.0 * deviation * (u * (from_anchor + deviation) + of_mean)
                 + 2.0 * of_mean * of_mean
-                + (chain + 4.0) * FLUSH;
+                + (chain + 4.0) * flush / size;
             let share = of_variance / (variance + f64::from(self.0.epsilon));
             // Adding epsilon rounds, and WGSL grants an inverse square root two units.
             let rstd = 0.5 * share * (1.0 + share) + 5.0 * u;
-            // Past f32's range, nothing is promised.
-            let all = if variance * count > 1e38 { f64::INFINITY } else { 0.0 };
-            [of_mean, of_variance, rstd].map(|error| error + all)
+            [of_mean, of_variance, rstd]
         };
         spread.iter().enumerate().map(of).collect()
     }
@@ -296,15 +320,15 @@ impl Normalize {
             5.0 * u + FLUSH / (variance + f64::from(self.0.epsilon))
         };
         let mut of_stats = vec![FLUSH; ROWS * n];
-        (0..n).for_each(|k| of_stats[4 * n + k] += rstd_error(k) * row(stats, k)[4]);
+        (0..n).for_each(|k| of_stats[4 * n + k] += rstd_error(k) * stats.data[4 * n + k]);
         let bound = |i: usize| {
             let channel = geometry.channel_of(i);
-            let [mean, _, _, _, rstd] = row(stats, channel);
+            let [mean, _, _, _, rstd, size] = row(stats, channel);
             let (scale, term) = self.0.factors(cx, channel);
             let scale = scale.abs();
             let (d, y) = ((x.data[i] - mean).abs(), results[0].data[i].abs());
             let rounding = scale * d * rstd * (3.0 * u + rstd_error(channel)) + 2.0 * u * (term.abs() + y);
-            rounding + (4.0 + (2.0 * rstd + 1.0) * scale + d * (1.0 + rstd)) * FLUSH
+            rounding + (4.0 + (2.0 * rstd / size + 1.0) * scale + d * (1.0 + rstd)) * FLUSH
         };
         vec![(0..x.data.len()).map(bound).collect(), of_stats]
     }
@@ -333,7 +357,7 @@ impl Op for RunningStats {
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
         let n = cx.inputs[0].numel();
-        let unbiased = self.unbiased() as f32;
+        let unbiased = (f64::from(self.momentum) * self.unbiased()) as f32;
         let call = KernelCall::new(&ELEMENTS, "running")
             .params(&RunningParams { n: word(n), momentum: self.momentum, unbiased })
             .binds([Slot::Input(2), Slot::Input(0), Slot::Input(1)])
@@ -348,7 +372,7 @@ impl Op for RunningStats {
 
     fn error_bound(&self, cx: &Reference<'_>, _: &[Array]) -> Vec<Vec<f64>> {
         let momentum = f64::from(self.momentum);
-        // 1 - momentum and the unbiasing factor round, then the products and the sum.
+        // 1 - momentum and the factor of the new value round, then the products and the sum.
         let bound = |old: f64, new: f64| {
             2.0 * EPS * ((1.0 - momentum) * old.abs() + momentum * new.abs()) + 4.0 * FLUSH
         };

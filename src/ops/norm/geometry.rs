@@ -8,14 +8,14 @@ crate::params! {
         n: u32, count: u32, seg: u32, start: u32, seg_step: u32, step: u32,
         splits: u32, part: u32, groups: u32,
         channel_mod: u32, channel_mul: u32, channel_seg: u32,
-        group_div: u32, group_seg: u32, group_pos: u32, epsilon: f32,
+        group_div: u32, group_seg: u32, group_pos: u32, epsilon: f32, down: f32,
     }
 }
 
 crate::params! {
     struct RunParams {
         n: u32, run: u32, chunks: u32, groups: u32, group_div: u32, group_mod: u32,
-        channel_mod: u32, channel_mul: u32, share: f32, epsilon: f32,
+        channel_mod: u32, channel_mul: u32, share: f32, epsilon: f32, half: f32,
     }
 }
 
@@ -48,6 +48,9 @@ pub(super) struct Nest {
 /// loops after 65,535 iterations in all; three passes over this many elements, in segments of two at
 /// worst, take five iterations for two elements.
 const LANE: usize = 8192;
+
+/// The size that kernels work at on numbers far apart.
+pub(super) const DOWN: f64 = 1.0 / (1u128 << 84) as f64;
 
 /// How a nest is dispatched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,6 +160,7 @@ impl Geometry {
         let [start, seg_step, step] = [nest.start, nest.seg_step, nest.step].map(word);
         let [splits, part] = [route.splits, route.part].map(word);
         let params = NestParams { n, count, seg, start, seg_step, step, splits, part, groups, ..params };
+        let params = NestParams { down: DOWN as f32, ..params };
         Walk { nest, route, params }
     }
 
@@ -184,6 +188,7 @@ impl Geometry {
             channel_mul: word(if by_element { width } else { 1 }),
             share: 1.0 / self.count() as f32,
             epsilon,
+            half: 0.5,
         };
         call.constant("BY_ELEMENT", f64::from(by_element))
             .constant("COLUMNS", f64::from(columns))

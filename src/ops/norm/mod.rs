@@ -127,9 +127,10 @@ impl BatchNorm {
         self.y
     }
 
-    /// The batch's statistics, `[5, channels]`: mean, biased variance, an anchor near the mean,
-    /// `(anchor - mean) rstd`, and `rstd = 1 / sqrt(variance + epsilon)`. No gradient flows through
-    /// them: a loss that depends on them is refused with [`Error::NoGradient`].
+    /// The batch's statistics, `[6, channels]`: mean, biased variance, `size` times an anchor near the mean,
+    /// `(anchor - mean) / sqrt(variance + epsilon)`, `1 / (size sqrt(variance + epsilon))`, and `size`, which
+    /// is 1, or 2^-84 for a channel whose numbers are so far apart (2^47) that their squares might overflow.
+    /// All are NaN for a channel with an element that is not finite. No gradient flows through them: a loss that depends on them is refused with [`Error::NoGradient`].
     pub fn stats(&self) -> Value {
         self.stats
     }
@@ -142,8 +143,10 @@ impl Graph {
     /// `y = (x - mean) / sqrt(variance + epsilon) * scale + shift`, with the biased variance.
     ///
     /// `x` is f32 `[n, c]` or `[n, c, ...]`, and so is `y`; `scale` and `shift` are f32 `[c]`, or `None` for
-    /// 1 and 0. The usual epsilon is 1e-5. A mean far larger than the deviations from it does no harm;
-    /// the sum of squared deviations must be within f32's range.
+    /// 1 and 0. The usual epsilon is 1e-5. A mean far larger than the deviations from it does no harm, nor
+    /// do deviations whose squares f32 does not hold: `y` and the gradients are as exact for 1e30 as for 1. Only
+    /// the variance among the statistics, and so a running variance, is infinite where it is past f32's
+    /// range. A NaN or an infinity makes its whole channel NaN.
     ///
     /// ```
     /// use retape::prelude::*;

@@ -7,6 +7,7 @@ mod sum;
 
 use super::common::*;
 use super::runs::{Runs, nested};
+use super::window::check_work;
 use super::{Window, WindowAxis};
 pub use options::PoolOptions;
 use rayon::prelude::*;
@@ -85,6 +86,8 @@ impl Windows {
                 axis.stride = extent(axis).max(axis.before + axis.input);
             }
         }
+        let [h, w] = axes;
+        check_work(&[planes(shape), h.output, w.output, h.kernel, w.kernel])?;
         Ok(Windows { axes, counts_padding })
     }
 

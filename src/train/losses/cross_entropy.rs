@@ -57,7 +57,7 @@ impl CrossEntropy {
             let value = format!("set for {}", self.loss.name());
             return Err(Error::argument(argument, value, "only cross-entropies have it"));
         }
-        Setting::share("label_smoothing", self.smoothing()).check()
+        Setting::share("label_smoothing", self.label_smoothing.unwrap_or(0.0)).check()
     }
 
     fn is_cross_entropy(&self) -> bool {
@@ -65,14 +65,14 @@ impl CrossEntropy {
         [SparseCategoricalCrossEntropy, CategoricalCrossEntropy, BinaryCrossEntropy].contains(&self.loss)
     }
 
-    fn smoothing(&self) -> f32 {
-        self.label_smoothing.unwrap_or(0.0)
+    fn smoothing(&self) -> f64 {
+        self.label_smoothing.map_or(0.0, f64::from)
     }
 
     /// The losses before the mean over a sample.
     fn terms(&self, g: &Graph, y: Value, t: Value) -> Result<Value> {
         let classes = g.shape_of(y).dims().last().copied().unwrap_or(1);
-        let even = 1.0 / classes as f32;
+        let even = 1.0 / classes as f64;
         match (self.loss, self.from_probabilities) {
             (loss, false) if self.smoothing() == 0.0 => loss.terms(g, y, t),
             (Loss::BinaryCrossEntropy, false) => {
@@ -103,7 +103,7 @@ impl CrossEntropy {
     }
 
     /// The targets, drawn towards `even`.
-    fn towards(&self, g: &Graph, t: Value, even: f32) -> Result<Value> {
+    fn towards(&self, g: &Graph, t: Value, even: f64) -> Result<Value> {
         let smoothing = self.smoothing();
         if smoothing == 0.0 {
             return Ok(t);

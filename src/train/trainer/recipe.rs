@@ -144,11 +144,11 @@ impl Recipe {
         let rows = self.loss_rows(g, values.output, targets, variant.rows)?;
         let rows = values.weights.map_or(Ok(rows), |w| g.mul(rows, w))?;
         let sum = g.sum(rows, &[], false)?;
-        let loss = g.mul(sum, g.scalar_constant(1.0 / variant.rows as f32))?;
+        let loss = g.mul(sum, g.scalar_constant(1.0 / variant.rows as f64))?;
         let penalties = g.penalties();
         let mut total = sum;
         for &penalty in &penalties {
-            total = g.add(total, g.mul(penalty, g.scalar_constant(variant.rows as f32))?)?;
+            total = g.add(total, g.mul(penalty, g.scalar_constant(variant.rows as f64))?)?;
         }
         values.sums = Some(self.sums(g, "training", total, targets, &values)?);
         // Weights that the loss does not depend on are weights all the same.

@@ -2,12 +2,14 @@
 
 use super::super::data::{hostile, signed};
 use super::super::{Case, Input};
+use retape::Shape;
 use retape::testing::*;
 
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     plain(&mut cases);
     batched(&mut cases);
+    broadcast(&mut cases);
     // The reference does not depend on the route, so `plain` has its finite differences.
     let forced = MatmulRoute::ALL.iter().copied().filter(|&r| r != MatmulRoute::Auto);
     cases.extend(forced.flat_map(routed).map(Case::rough));
@@ -70,6 +72,35 @@ fn batched(cases: &mut Vec<Case>) {
     ));
     let batches = vec![signed([2, 3, 4, 5], 1), signed([2, 3, 5, 6], 2)];
     cases.push(Case::new("matmul with two batch axes", batches, |g, x| g.matmul(x[0], x[1])));
+}
+
+/// Batches that broadcast, by one axis or several, on either side or both; large enough for every kernel.
+fn broadcast(cases: &mut Vec<Case>) {
+    let leads: [[&[usize]; 2]; 9] = [
+        [&[4], &[1]],
+        [&[1], &[3]],
+        [&[1], &[1]],
+        [&[2, 1], &[3]],
+        [&[2, 1], &[1, 3]],
+        [&[2, 3], &[3]],
+        [&[2, 1, 3], &[2, 4, 1]],
+        [&[2, 1, 2, 1], &[1, 3, 1, 2]],
+        [&[1, 3], &[2, 1, 1, 1]],
+    ];
+    for [a, b] in leads {
+        for ([m, k, n], [ta, tb]) in
+            [([3, 5, 2], [false; 2]), ([17, 9, 12], [true, false]), ([33, 40, 36], [false, true])]
+        {
+            let matrix =
+                |rows, columns, transposed| if transposed { [columns, rows] } else { [rows, columns] };
+            let shape =
+                |lead: &[usize], last: [usize; 2]| Shape::new(&[lead, &last].concat()).expect("rank fits");
+            let (a, b) = (shape(a, matrix(m, k, ta)), shape(b, matrix(k, n, tb)));
+            let name = format!("matmul {a} {b}, broadcast, transposed {ta} {tb}");
+            let inputs = vec![signed(a, 1), signed(b, 2)];
+            cases.push(Case::new(name, inputs, move |g, x| g.matmul_with(x[0], x[1], ta, tb)));
+        }
+    }
 }
 
 /// Three products at a time, sizes that are multiples of four and sizes that are not.

@@ -176,11 +176,24 @@ fn hostiles(cases: &mut Vec<Case>) {
             ("denormals", normal(x, 6, |_, z| 1e-40 * z)),
             ("tiny numbers", normal(x, 7, |_, z| 1e-20 * z)),
             ("huge numbers", normal(x, 8, |_, z| 1e15 * z)),
+            ("numbers whose squares overflow", normal(x, 9, |_, z| 1e19 * z)),
+            ("1e30", normal(x, 10, |_, z| 1e30 * z)),
+            ("one of 1e25", normal(x, 11, |i, z| if i % space.max(7) == 3 { 1e25 } else { z })),
+            ("1e30 and deviations of 1e24", normal(x, 12, |_, z| 1e30 + 1e24 * z)),
         ];
         for (what, input) in inputs {
             for form in FORMS.into_iter().filter(|form| form.takes(x)) {
                 cases.push(affine(form, &format!("{what} {dims:?}"), input.clone(), false));
             }
+        }
+        // Differences overflow as well, and one number is none.
+        let ends = normal(x, 13, |i, _| if i % 3 == 0 { -3e38 } else { 3e38 });
+        let nan = normal(x, 14, |i, z| if i == 5 { f64::NAN } else { z });
+        let infinite = normal(x, 15, |i, z| if i == 0 { f64::INFINITY } else { z });
+        for form in FORMS.into_iter().filter(|&form| form != Form::Inference && form.takes(x)) {
+            cases.push(affine(form, &format!("both ends of f32 {dims:?}"), ends.clone(), false));
+            cases.push(affine(form, &format!("a NaN {dims:?}"), nan.clone(), false));
+            cases.push(affine(form, &format!("an infinity {dims:?}"), infinite.clone(), false));
         }
     }
     let zero_scale = |form: Form| {

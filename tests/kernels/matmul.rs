@@ -1,0 +1,45 @@
+//! Products whose batches broadcast: NumPy's shapes and numbers.
+
+use crate::common;
+use retape::Error;
+use retape::prelude::*;
+
+/// `a [2, 1, 1, 2]` by `b [3, 2, 1]`: every row of a by every column of b.
+#[test]
+fn batches_of_one_and_missing_ones_broadcast() {
+    let mut g = Graph::new();
+    let (a, b) = (g.input("a", [2, 1, 1, 2]), g.input("b", [3, 2, 1]));
+    let y = g.matmul(a, b).unwrap();
+    assert_eq!(g.shape(y).unwrap(), Shape::from([2, 3, 1, 1]));
+    // Every element of y counts as often as its place says.
+    let weights = g.constant([2, 3, 1, 1], &[1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0]).unwrap();
+    let loss = g.sum(g.mul(y, weights).unwrap(), &[], false).unwrap();
+    let grads = g.differentiate(loss, &[a, b]).unwrap();
+    let tape = g.forward([y, grads[0], grads[1]]).unwrap();
+    for device in [Device::cpu(), common::gpu().clone()] {
+        let mut session = tape.session(&device).unwrap();
+        session.write(a, &[1.0, 2.0, 3.0, 4.0]).unwrap();
+        session.write(b, &[1.0, 0.0, 0.0, 1.0, 10.0, 100.0]).unwrap();
+        session.replay().unwrap();
+        assert_eq!(session.read(y).unwrap(), [1.0, 2.0, 210.0, 3.0, 4.0, 430.0]);
+        // Of a: 1 (1, 0) + 2 (0, 1) + 3 (10, 100), and the same with 4, 5, 6.
+        assert_eq!(session.read(grads[0]).unwrap(), [31.0, 302.0, 64.0, 605.0]);
+        // Of b: 1 (1, 2) + 4 (3, 4), 2 (1, 2) + 5 (3, 4), 3 (1, 2) + 6 (3, 4).
+        assert_eq!(session.read(grads[1]).unwrap(), [13.0, 18.0, 17.0, 24.0, 21.0, 30.0]);
+    }
+}
+
+#[test]
+fn batches_that_do_not_broadcast_are_refused_with_both_shapes() {
+    let mut g = Graph::new();
+    let (a, b) = (g.input("a", [2, 3, 4, 5]), g.input("b", [2, 5, 6]));
+    let error = g.matmul(a, b).unwrap_err();
+    assert!(matches!(error.root(), Error::ShapeMismatch { .. }), "{error}");
+    let text = error.to_string();
+    for fact in ["batch", "[2, 3, 4, 5]", "[2, 5, 6]", "matmul.rs:"] {
+        assert!(text.contains(fact), "{fact} is missing in: {text}");
+    }
+    // More than 32-bit indices reach.
+    let (a, b) = (g.input("wide", [1 << 16, 1, 4, 4]), g.input("long", [1, 1 << 16, 4, 4]));
+    assert!(matches!(g.matmul(a, b).unwrap_err().root(), Error::TooManyElements { .. }));
+}
