@@ -310,7 +310,8 @@ fn scale(it: Row, k: u32, thread: u32) -> f32 {
     let rms = sqrt(sums / f32(it.count * it.rows * it.columns));
     var rho = p.lr;
     if p.relative_step != 0.0 { rho = min(rho, 1.0 / sqrt(t())); }
-    return max(p.epsilon_2, rms.y) * rho / max(1.0, rms.x / p.clip_threshold);
+    let by = max(p.epsilon_2, rms.y) * rho / max(1.0, rms.x / p.clip_threshold);
+    return select(by, not_a_number(), is_nan(rms.x) || is_nan(rms.y));
 }
 
 @compute @workgroup_size(256)

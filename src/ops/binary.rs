@@ -117,7 +117,8 @@ functions! {
 
     /// `a^b`; NaN for a negative base with a fractional exponent, and its special values are those of C's
     /// `pow`: 1 for an exponent of 0 and for a base of 1, whatever the other, NaN included; a base of -0 or
-    /// -inf is odd under odd exponents, as `(-0)^-1 = -inf`; `(-1)^inf` is 1.
+    /// -inf is odd under odd exponents, as `(-0)^-1 = -inf`; `(-1)^inf` is 1. The gradient of the exponent is
+    /// taken as 0 where the base is 0 or negative, that of the base where the exponent is 0.
     Pow: pow(a, b) = a.powf(b), within 16.0 + 8.0 * b.abs() * (1.0 + a.abs().log2().abs()).min(300.0);
         slopes slope_of_base, slope_of_exponent;
 
@@ -171,14 +172,14 @@ fn unless(s: &Slopes<'_>, condition: Result<Value>) -> Result<Value> {
 fn slope_of_base(&Slopes { g, a, b, dy, .. }: &Slopes<'_>) -> Result<Value> {
     let less = g.sub(b, g.scalar_constant(1.0))?;
     let slope = g.mul(b, g.pow(a, less)?)?;
-    g.mul(dy, g.select(b, slope, g.scalar_constant(0.0))?)
+    g.select(b, g.mul(dy, slope)?, g.scalar_constant(0.0))
 }
 
 /// `d(a^b)/db = a^b log a`, taken as 0 where a is 0 or negative.
-fn slope_of_exponent(&Slopes { g, a, y, dy, .. }: &Slopes<'_>) -> Result<Value> {
-    let without = g.less_equal(a, g.scalar_constant(0.0))?;
-    let safe = g.select(without, g.scalar_constant(1.0), a)?;
-    g.mul(dy, g.mul(y, g.log(safe)?)?)
+fn slope_of_exponent(s: &Slopes<'_>) -> Result<Value> {
+    let &Slopes { g, a, y, dy, .. } = s;
+    let slope = g.mul(dy, g.mul(y, g.log(a)?)?)?;
+    g.select(g.less_equal(a, g.scalar_constant(0.0))?, g.scalar_constant(0.0), slope)
 }
 
 /// `y = f(a, b)`.

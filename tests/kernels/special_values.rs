@@ -269,6 +269,39 @@ fn powers_at_the_edges_are_those_of_c() {
     }
 }
 
+/// What PyTorch gives but for the exponents of bases that have no logarithm, whose gradient is 0 here; also if a NaN
+/// comes back.
+#[test]
+fn gradients_of_powers_at_the_edges() {
+    let rows: [(f64, f64, f64, f64); 13] = [
+        (0.0, 2.0, 0.0, 0.0),
+        (0.0, 1.0, 1.0, 0.0),
+        (0.0, 0.0, 0.0, 0.0),
+        (NAN, 0.0, 0.0, NAN),
+        (1.0, NAN, NAN, 0.0),
+        (NAN, 2.0, NAN, NAN),
+        (2.0, NAN, NAN, NAN),
+        (0.0, -1.0, -INF, 0.0),
+        (-0.0, -1.0, -INF, 0.0),
+        (-2.0, 3.0, 12.0, 0.0),
+        (-INF, 3.0, INF, 0.0),
+        (INF, -1.0, -0.0, NAN),
+        (INF, 2.0, INF, INF),
+    ];
+    let [a, b] = [rows.map(|r| r.0 as f32), rows.map(|r| r.1 as f32)];
+    for (path, w) in PATHS.into_iter().flat_map(|path| [1.0, f32::NAN].map(|w| (path, w))) {
+        let inputs: [(&[usize], &[f32]); 3] = [(&[13], &a), (&[13], &b), (&[13], &[w; 13])];
+        let found = run(path, &inputs, |g, x| with_gradients(g, g.pow(x[0], x[1])?, x));
+        for (i, &(a, b, base, exponent)) in rows.iter().enumerate() {
+            let [of_base, of_exponent] = [found[1][i], found[2][i]];
+            let what = format!("{a}^{b} by {w}, {path:?}: {of_base}, {of_exponent}");
+            let by = |slope: f64, is_cut: bool| if is_cut { 0.0 } else { slope * f64::from(w) };
+            assert!(is_one_of(of_base, &[by(base, b == 0.0)]), "{what}");
+            assert!(is_one_of(of_exponent, &[by(exponent, a <= 0.0)]), "{what}");
+        }
+    }
+}
+
 /// Both operands have the gradient where either is NaN, one of them elsewhere.
 #[test]
 fn gradients_of_the_smaller_and_the_larger() {
