@@ -32,18 +32,25 @@ pub(super) struct Row<'a> {
 }
 
 impl Row<'_> {
-    /// The colours of each pixel in `[0, 1]`: of 8 bits, exactly what dividing by 255 gives.
-    fn colours(&self) -> impl Iterator<Item = [f32; 3]> {
-        let &Row { channels, wide, .. } = self;
-        let bytes = if wide { 2 } else { 1 };
-        let number = move |pixel: &[u8], channel: usize| match pixel[channel * bytes..] {
-            [high, low, ..] if wide => f32::from(u16::from_be_bytes([high, low])) / 65535.0,
-            [byte, ..] => f32::from(byte) / 255.0,
-            [] => 0.0,
-        };
-        self.samples
-            .chunks_exact(channels * bytes)
-            .map(move |pixel| [0, 1, 2].map(|colour| number(pixel, if channels < 3 { 0 } else { colour })))
+    /// One for grey, else three.
+    fn colours(&self) -> usize {
+        if self.channels < 3 { 1 } else { 3 }
+    }
+
+    /// The weighted sum of a colour over pixels from this one on, in `[0, 1]`: of one pixel of 8 bits, exactly
+    /// what dividing by 255 gives.
+    fn sum(&self, first: usize, colour: usize, weights: &[f32]) -> f32 {
+        let bytes = if self.wide { 2 } else { 1 };
+        let step = self.channels * bytes;
+        let samples = &self.samples[first * step + colour * bytes..];
+        if self.wide {
+            let pairs = samples.chunks(step).filter_map(|pixel| pixel.first_chunk());
+            let products =
+                pairs.zip(weights).map(|(&pair, w)| f64::from(u16::from_be_bytes(pair)) * f64::from(*w));
+            return products.sum::<f64>() as f32 / 65535.0;
+        }
+        let products = samples.iter().step_by(step).zip(weights).map(|(&s, w)| f64::from(s) * f64::from(*w));
+        products.sum::<f64>() as f32 / 255.0
     }
 }
 

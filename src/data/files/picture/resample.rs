@@ -94,8 +94,7 @@ pub(in crate::data::files) struct Canvas<'a> {
     placement: Placement,
     rows: Taps,
     columns: Taps,
-    /// A row of the picture, and what becomes of it, channel by channel.
-    line: Vec<f32>,
+    /// What becomes of a row of the picture, colour by colour.
     narrowed: Vec<f32>,
     /// The next row of the picture, and the first of the result that is not complete.
     next: usize,
@@ -112,8 +111,8 @@ impl<'a> Canvas<'a> {
         placement: Placement,
         fill: [u8; 3],
     ) -> Result<Canvas<'a>> {
-        let count = channels.count();
-        let colour = of_channels(channels, fill.map(|value| f32::from(value) / 255.0));
+        let colour = fill.map(|value| f32::from(value) / 255.0);
+        let colour = if channels == ImageChannels::Grayscale { [luma(colour); 3] } else { colour };
         for (plane, colour) in planes.chunks_exact_mut(size[0] * size[1]).zip(colour) {
             plane.fill(colour);
             for row in plane.chunks_exact_mut(size[1]).skip(placement.to[0].start).take(placement.to[0].len())
@@ -123,9 +122,8 @@ impl<'a> Canvas<'a> {
         }
         let taps = |axis: usize| Taps::new(path, placement.from[axis].len(), placement.to[axis].len());
         let (rows, columns) = (taps(0)?, taps(1)?);
-        let line = reserve(path, count * placement.from[1].len())?;
-        let narrowed = reserve(path, count * placement.to[1].len())?;
-        Ok(Canvas { planes, size, channels, placement, rows, columns, line, narrowed, next: 0, open: 0 })
+        let narrowed = reserve(path, 3 * placement.to[1].len())?;
+        Ok(Canvas { planes, size, channels, placement, rows, columns, narrowed, next: 0, open: 0 })
     }
 
     /// Takes the next row of the picture.
@@ -154,21 +152,29 @@ impl<'a> Canvas<'a> {
         }
     }
 
-    /// The columns of the result in the row given.
+    /// The columns of the result in the row given: as many colours as it has, then as many as are asked for.
     fn narrow(&mut self, row: &Row<'_>) {
-        let columns = &self.placement.from[1];
-        let (count, channels) = (self.channels.count(), self.channels);
-        self.line.clear();
-        let colours = row.colours().skip(columns.start).take(columns.len());
-        colours.for_each(|colour| self.line.extend(of_channels(channels, colour).take(count)));
+        let width = self.placement.to[1].len();
         self.narrowed.clear();
-        for channel in 0..count {
-            for index in 0..self.placement.to[1].len() {
+        for colour in 0..row.colours() {
+            for index in 0..width {
                 let (near, weights) = self.columns.of(index);
-                let samples = self.line.iter().skip(near * count + channel).step_by(count);
-                let products = samples.zip(weights).map(|(s, w)| f64::from(*s) * f64::from(*w));
-                self.narrowed.push(products.sum::<f64>() as f32);
+                self.narrowed.push(row.sum(self.placement.from[1].start + near, colour, weights));
             }
+        }
+        let grey = self.channels == ImageChannels::Grayscale;
+        match (row.colours() == 1, grey) {
+            (true, false) => {
+                self.narrowed.extend_from_within(..);
+                self.narrowed.extend_from_within(..width);
+            }
+            (false, true) => {
+                for index in 0..width {
+                    self.narrowed[index] =
+                        luma([0, 1, 2].map(|colour| self.narrowed[colour * width + index]));
+                }
+            }
+            (true, true) | (false, false) => {}
         }
     }
 
@@ -188,15 +194,6 @@ impl<'a> Canvas<'a> {
     pub fn finish(self) {
         self.planes.iter_mut().for_each(|value| *value = value.clamp(0.0, 1.0));
     }
-}
-
-/// What becomes of a colour: as many numbers as there are channels, and more that are of no use.
-fn of_channels(channels: ImageChannels, colour: [f32; 3]) -> impl Iterator<Item = f32> {
-    let colour = match channels {
-        ImageChannels::Grayscale => [luma(colour); 3],
-        ImageChannels::Rgb => colour,
-    };
-    colour.into_iter()
 }
 
 /// Summed in f64, so that grey stays what it is.
