@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
-#[cfg(feature = "data")]
+#[cfg(any(feature = "checkpoints", feature = "data"))]
 use std::io::Read;
 use std::path::Path;
 
@@ -47,7 +47,7 @@ pub(crate) fn sync_renaming(path: &Path) {
 ///
 /// # Errors
 /// [`Error::Io`], [`Error::OutOfMemory`], [`Error::FileLimit`].
-#[cfg(feature = "data")]
+#[cfg(any(feature = "checkpoints", feature = "data"))]
 pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let file = File::open(path).map_err(Error::io(path))?;
     let length = file.metadata().map_err(Error::io(path))?.len();
@@ -57,7 +57,7 @@ pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
 
 /// All that a source gives, for which there is room for as many bytes as are expected. `damage` says what an
 /// error means that tells of a damaged stream.
-#[cfg(feature = "data")]
+#[cfg(any(feature = "checkpoints", feature = "data"))]
 pub(crate) fn read_all(
     path: &Path,
     source: &mut dyn Read,
@@ -74,7 +74,7 @@ pub(crate) fn read_all(
 
 /// An error of a source that is no file of a known kind: there is no memory for more bytes than so many, or the
 /// source fails.
-#[cfg(feature = "data")]
+#[cfg(any(feature = "checkpoints", feature = "data"))]
 pub(crate) fn ungiven(path: &Path, error: io::Error, held: usize) -> Error {
     match error.kind() {
         io::ErrorKind::OutOfMemory => full(path, held.max(1).saturating_mul(2)),
@@ -84,7 +84,7 @@ pub(crate) fn ungiven(path: &Path, error: io::Error, held: usize) -> Error {
 
 /// What an error of a stream says of its file: that it holds more than is read of it, that it is damaged, or
 /// that the system did not give it.
-#[cfg(feature = "data")]
+#[cfg(any(feature = "checkpoints", feature = "data"))]
 pub(crate) fn broken(path: &Path, error: io::Error, damage: impl Fn(&io::Error) -> String) -> Error {
     use io::ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof};
     match error.kind() {
@@ -109,7 +109,7 @@ pub(crate) fn read_up_to(source: &mut impl Read, buffer: &mut [u8]) -> io::Resul
 }
 
 /// Room for so many elements of what a file holds.
-#[cfg(feature = "data")]
+#[cfg(any(feature = "checkpoints", feature = "data"))]
 pub(crate) fn reserve<T>(path: &Path, count: usize) -> Result<Vec<T>> {
     let mut room = Vec::new();
     let reserved = room.try_reserve_exact(count);
@@ -131,13 +131,13 @@ pub(crate) fn probe(path: &Path, bytes: usize) -> Result<()> {
     reserve::<u8>(path, bytes).map(drop)
 }
 
-#[cfg(feature = "data")]
+#[cfg(any(feature = "checkpoints", feature = "data"))]
 fn full(path: &Path, bytes: usize) -> Error {
     Error::OutOfMemory { device: format!("cpu, reading {}", path.display()), bytes: bytes as u64 }
 }
 
 /// A source of which so many bytes are read and no more: it fails where there are more.
-#[cfg(feature = "data")]
+#[cfg(any(feature = "checkpoints", feature = "data"))]
 pub(crate) struct Limited<R> {
     source: R,
     left: u64,
@@ -145,19 +145,19 @@ pub(crate) struct Limited<R> {
 }
 
 /// The limit that a source went beyond.
-#[cfg(feature = "data")]
+#[cfg(any(feature = "checkpoints", feature = "data"))]
 #[derive(Debug, thiserror::Error)]
 #[error("more than {0} bytes")]
 struct Beyond(u64);
 
-#[cfg(feature = "data")]
+#[cfg(any(feature = "checkpoints", feature = "data"))]
 impl<R: Read> Limited<R> {
     pub fn new(source: R, limit: u64) -> Self {
         Limited { source, left: limit, limit }
     }
 }
 
-#[cfg(feature = "data")]
+#[cfg(any(feature = "checkpoints", feature = "data"))]
 impl<R: Read> Read for Limited<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let found = self.source.read(buffer)?;

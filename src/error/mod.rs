@@ -66,7 +66,7 @@ impl Error {
     }
 
     /// [`Error::FileLimit`].
-    #[cfg(feature = "data")]
+    #[cfg(any(feature = "checkpoints", feature = "data"))]
     pub(crate) fn file_limit(
         path: &Path,
         what: &'static str,

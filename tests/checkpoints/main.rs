@@ -2,10 +2,13 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/mutate.rs"]
+mod mutate;
 
 mod checkpoint_errors;
 mod checkpoints;
 mod model_checkpoint;
+mod mutants;
 mod names;
 mod stateful;
 mod weights_files;

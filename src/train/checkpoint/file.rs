@@ -1,7 +1,6 @@
 //! Tensors by name in a safetensors file.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -11,7 +10,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorInfo, TensorView};
 use super::header::{self, Header, Stamp};
 use crate::dtype::StoredType;
 use crate::error::{Error, Result};
-use crate::files::write_atomically;
+use crate::files::{read, write_atomically};
 
 /// The key of this crate's own entry in the metadata of a file.
 const KEY: &str = "retape";
@@ -70,10 +69,10 @@ impl TensorFile {
     /// Reads a file and checks that its tensors lie within it.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Corrupt`] for a file that is no safetensors file, or cut off;
+    /// [`Error::Io`]; [`Error::OutOfMemory`]; [`Error::Corrupt`] for a file that is no safetensors file, or cut off;
     /// [`Error::CheckpointVersion`].
     pub fn open(path: &Path) -> Result<TensorFile> {
-        let bytes = fs::read(path).map_err(Error::io(path))?;
+        let bytes = read(path, u64::MAX)?;
         let (header, info) = SafeTensors::read_metadata(&bytes)
             .map_err(|error| Error::corrupt(path, format!("not a whole safetensors file: {error}")))?;
         let stored = info.tensors().into_iter().map(|(name, tensor)| (name, tensor.clone())).collect();
@@ -112,6 +111,8 @@ fn decode<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f64) -> Vec<
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     /// Takes so many bytes and no more.
