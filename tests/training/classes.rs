@@ -1,9 +1,9 @@
 //! Classes by name: all data that a trainer is given means the same by their numbers, and a split that leaves
 //! some of them on one side is warned of.
 
-use std::cell::RefCell;
+use log::Level;
 
-use log::{LevelFilter, Log, Metadata, Record};
+use crate::watching::logged;
 use retape::data::{Dataset, Samples, Table};
 use retape::prelude::*;
 use retape::{Error, Result};
@@ -115,35 +115,14 @@ fn names_stay_with_the_samples() -> Result<()> {
     Ok(())
 }
 
-thread_local! {
-    static HEARD: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Keeps what each thread warns of.
-struct Ear;
-
-impl Log for Ear {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &Record<'_>) {
-        if record.target().starts_with("retape::data") {
-            HEARD.with_borrow_mut(|heard| heard.push(record.args().to_string()));
-        }
-    }
-
-    fn flush(&self) {}
-}
-
 #[test]
 fn a_split_of_sorted_data_is_warned_of() -> Result<()> {
-    log::set_logger(&Ear).expect("no other test of this binary listens");
-    log::set_max_level(LevelFilter::Warn);
+    let heard_so_far = || logged(Level::Warn);
+    heard_so_far();
     let data = data(&CLASSES, 8);
     let heard = |fit: Fit<'_>| -> Result<Vec<String>> {
         trainer().fit(&data, fit)?;
-        Ok(HEARD.take())
+        Ok(heard_so_far())
     };
     let warned = heard(Fit::epochs(1).validation_split(0.33))?;
     assert_eq!(warned.len(), 1, "{warned:?}");
@@ -155,13 +134,13 @@ fn a_split_of_sorted_data_is_warned_of() -> Result<()> {
     assert_eq!(heard(Fit::epochs(1).stratified_split(0.33))?, [""; 0]);
     assert_eq!(heard(Fit::epochs(1).shuffled_split(0.5))?, [""; 0]);
     let _ = data.clone().split_last(0.33)?;
-    assert_eq!(HEARD.take().len(), 1);
+    assert_eq!(heard_so_far().len(), 1);
 
     let regression = Samples::new().input([1], vec![0.0; 4]).target([1], vec![0.5, 0.1, 0.2, 0.3]);
     let built = Trainer::new(Sequential::new().add(Dense::new(1)), [1]).loss(Loss::MeanSquaredError);
     let mut trainer = built.optimizer(Sgd::new(0.1)).batch_size(2).build(&Device::cpu())?;
     trainer.fit(&regression, Fit::epochs(1).validation_split(0.5))?;
-    assert_eq!(HEARD.take(), [""; 0]);
+    assert_eq!(heard_so_far(), [""; 0]);
     let unlabelled = trainer.fit(&regression, Fit::epochs(1).stratified_split(0.5));
     assert!(matches!(unlabelled, Err(Error::NoLabels)), "{unlabelled:?}");
     for fit in [Fit::epochs(1).shuffled_split(1.0), Fit::epochs(1).stratified_split(-0.1)] {

@@ -40,7 +40,7 @@ impl log::Log for Logger {
 }
 
 /// What this thread has logged at a level since the last call, and nothing before the first.
-fn logged(level: log::Level) -> Vec<String> {
+pub fn logged(level: log::Level) -> Vec<String> {
     if log::set_logger(&Logger).is_ok() {
         log::set_max_level(log::LevelFilter::Info);
     }
