@@ -35,13 +35,21 @@ fn decimal(narrow: f32) -> f64 {
 /// What stands between the parts of a line.
 pub(crate) const GAP: &str = "  ";
 
+/// The columns of a terminal that a text takes: some letters take two.
+fn columns(text: &str) -> usize {
+    #[cfg(feature = "progress")]
+    return console::measure_text_width(text);
+    #[cfg(not(feature = "progress"))]
+    text.chars().count()
+}
+
 /// As many of the parts of a line as have room, all from the first that has none left out.
 #[cfg(any(test, feature = "progress"))]
 pub(crate) fn cut(parts: impl IntoIterator<Item = String>, room: usize) -> String {
     let mut line = String::new();
     for part in parts {
         let gap = if line.is_empty() { "" } else { GAP };
-        if line.chars().count() + gap.len() + part.chars().count() > room {
+        if columns(&line) + gap.len() + columns(&part) > room {
             break;
         }
         line = line + gap + &part;
@@ -53,10 +61,10 @@ pub(crate) fn cut(parts: impl IntoIterator<Item = String>, room: usize) -> Strin
 pub(crate) fn wrapped(parts: impl IntoIterator<Item = String>, gap: &str, width: usize) -> String {
     let mut parts = parts.into_iter();
     let first = parts.next().unwrap_or_default();
-    let indent = first.chars().count().min(width / 8);
-    let (mut text, mut used) = (first.clone(), first.chars().count());
+    let indent = columns(&first).min(width / 8);
+    let (mut text, mut used) = (first.clone(), columns(&first));
     for part in parts {
-        let length = gap.len() + part.chars().count();
+        let length = gap.len() + columns(&part);
         if used + length > width && used > indent {
             text = text + "\n" + &" ".repeat(indent);
             used = indent;
@@ -123,6 +131,8 @@ mod tests {
         assert_eq!(wrapped(parts(), GAP, 38), "epoch 1/3  loss 0.5000\n      val loss 0.2500");
         // An indent of an eighth, so that parts have room.
         assert_eq!(wrapped(parts(), GAP, 24), "epoch 1/3  loss 0.5000\n     val loss 0.2500");
+        #[cfg(feature = "progress")]
+        assert_eq!(cut(["損失 0.5".to_owned(), "b".to_owned()], 10), "損失 0.5", "eight columns");
         let words = || "warning: the loss is NaN".split(' ').map(str::to_owned);
         assert_eq!(wrapped(words(), " ", 18), "warning: the loss\n   is NaN");
         assert_eq!(wrapped(words(), " ", usize::MAX), "warning: the loss is NaN");

@@ -45,19 +45,22 @@ impl Logs {
         self.figures.iter().map(|(name, _)| name.as_str())
     }
 
-    /// Adds the counts of a matrix, which are figures as well.
+    /// Adds the counts of a matrix, which are figures as well; one of a name that there is stays as it is.
     pub(crate) fn set_matrix(&mut self, name: String, counts: impl IntoIterator<Item = (String, f64)>) {
+        if self.matrices.iter().any(|(known, ..)| *known == name) {
+            return;
+        }
         let first = self.figures.len();
         self.figures.extend(counts);
         self.matrices.push((name, first, self.figures.len() - first));
     }
 
-    /// Adds the figures of others, which have other names.
-    pub(crate) fn append(&mut self, others: Logs) {
-        let before = self.figures.len();
-        self.figures.extend(others.figures);
-        let matrices = others.matrices.into_iter();
-        self.matrices.extend(matrices.map(|(name, first, length)| (name, before + first, length)));
+    /// Adds the figures of others.
+    pub(crate) fn append(&mut self, others: &Logs) {
+        others.in_line().for_each(|(name, value)| self.set(name, value));
+        for (name, first, length) in &others.matrices {
+            self.set_matrix(name.clone(), others.figures[*first..first + length].iter().cloned());
+        }
     }
 
     /// The confusion matrices among the figures, each by the name of its metric: `confusion_matrix`,
@@ -152,7 +155,7 @@ impl fmt::Display for History {
         }
         match (&self.stopped, &self.fault) {
             (Some(reason), _) => write!(f, "\nstopped: {reason}"),
-            (None, Some(fault)) => write!(f, "\n{fault}"),
+            (None, Some(fault)) => write!(f, "\nwarning: `{}` was {}", fault.value, fault.element),
             (None, None) => Ok(()),
         }
     }

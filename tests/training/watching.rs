@@ -274,6 +274,14 @@ fn a_loss_that_is_no_number_ends_a_training_that_is_lost() {
         assert_eq!(logged(log::Level::Warn), [stopped.clone()]);
         assert_eq!(history.to_string().lines().last(), Some(&*format!("stopped: {stopped}")));
     }
+    // The guard says it as well.
+    let history = logarithmic(&Device::cpu()).fit(points(-1.0), Fit::epochs(5).shuffle(false).nan_guard(1));
+    let (history, warned) = (history.unwrap(), logged(log::Level::Warn));
+    assert!(
+        warned.len() == 1 && warned[0].starts_with("epoch 1, step 4: log in layer `logarithm`"),
+        "{warned:?}"
+    );
+    assert_eq!((history.stopped.as_ref(), history.fault.unwrap().op), (Some(&warned[0]), Some("log")));
     // All is well without it.
     let history = logarithmic(&Device::cpu()).fit(points(1.0), Fit::epochs(3)).unwrap();
     assert!(history.fault.is_none() && history.stopped.is_none() && logged(log::Level::Warn).is_empty());

@@ -46,19 +46,24 @@ impl Training<'_, '_> {
         }
         let last = self.position.step;
         self.go_to(guard)?;
-        self.spoilt = true;
         // What a callback spoilt was so before any step.
         let fault = match self.trainer.held_fault()? {
             Some(held) => Some(held),
             None => self.first_fault(last)?,
         };
         let at = format!("epoch {}, step {}", self.position.epoch + 1, self.position.step + 1);
-        self.stopped = Some(match &fault {
+        let reason = match &fault {
             Some(fault) => format!("{at}: {fault}"),
             None => format!("the loss was not finite, but was when its steps ran again up to {at}"),
-        });
-        self.history.fault = fault;
+        };
+        self.end(reason, fault);
         Ok(())
+    }
+
+    /// Ends training before what is not finite.
+    fn end(&mut self, reason: String, fault: Option<NonFinite>) {
+        log::warn!("{reason}");
+        (self.stopped, self.history.fault, self.spoilt) = (Some(reason), fault, true);
     }
 
     /// Says at once that a loss is no number, the first time. What is said goes by time; what training does,
@@ -123,8 +128,7 @@ impl Training<'_, '_> {
         self.go_to(&guard)?;
         let fault = self.trainer.update_step()?.session.find_non_finite()?;
         let about = fault.as_ref().map_or_else(String::new, |fault| format!(": {fault}"));
-        self.stopped = Some(format!("the update of the batches left over at the end{about}"));
-        (self.history.fault, self.spoilt) = (fault, true);
+        self.end(format!("the update of the batches left over at the end{about}"), fault);
         Ok(())
     }
 

@@ -379,7 +379,7 @@ impl Training<'_, '_> {
             }
             let mut logs = self.trainer.running_logs(self.position.samples)?;
             if let Some(feed) = &mut self.validation {
-                logs.append(self.trainer.evaluate_with(feed, "val_")?);
+                logs.append(&self.trainer.evaluate_with(feed, "val_")?);
             }
             for (name, rate) in self.trainer.rates() {
                 logs.set(name, f64::from(rate));
