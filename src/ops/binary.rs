@@ -72,7 +72,8 @@ macro_rules! functions {
 
         /// # Functions of two operands
         ///
-        /// Elementwise, of f32 operands that broadcast together.
+        /// Elementwise, of f32 operands that broadcast together. Where either operand is NaN, so is the result,
+        /// but for comparisons, which then are 0 (`not_equal` is 1), and some powers.
         impl Graph {$(
             $(#[$doc])+
             ///

@@ -85,7 +85,8 @@ impl Select {
 
 /// # Choices
 impl Graph {
-    /// `a` where `condition` is not 0, else `b`, broadcast together. The choices may be f32 or u32;
+    /// `a` where `condition` is not 0, else `b`, broadcast together; a NaN is not 0. Neither a value nor a gradient
+    /// of what was not chosen shows, NaN or not. The choices may be f32 or u32;
     /// the condition is f32, as comparisons give. Also known as `where`.
     ///
     /// # Errors

@@ -308,6 +308,7 @@ impl Graph {
     /// `exp(x) / sum(exp(x))` along `axis`: rows of positive numbers that add up to 1. f32 of any
     /// shape; the result has the same. The row's largest element is subtracted first (Blanchard,
     /// Higham and Higham, IMA J. Numer. Anal. 2021), so that no finite `x` overflows.
+    /// A NaN or +inf in a row makes all of it NaN, and so do elements that all are -inf.
     ///
     /// # Errors
     /// [`Error::Axis`]; [`Error::DTypeMismatch`]

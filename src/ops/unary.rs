@@ -154,7 +154,7 @@ macro_rules! functions {
 
         /// # Functions of one operand
         ///
-        /// Elementwise, of f32 operands.
+        /// Elementwise, of f32 operands. Each is NaN of NaN.
         impl Graph {$(
             $(#[$doc])+
             ///

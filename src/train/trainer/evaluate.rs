@@ -174,8 +174,8 @@ impl Trainer {
         Ok(Predictions { shape, data })
     }
 
-    /// The class that each sample is taken for: that of the largest output, the first of equal ones;
-    /// for a model of one output, whether it is above the threshold of the loss.
+    /// The class that each sample is taken for: that of the largest output, the first of equal ones, a NaN
+    /// being the largest as in [`argmax`](crate::Graph::argmax); for a model of one output, whether it is above the threshold of the loss.
     ///
     /// # Errors
     /// As [`predict`](Trainer::predict); [`Error::Argument`] for several outputs that are each a yes or no
@@ -286,9 +286,10 @@ fn wide(shape: Shape) -> Vec<usize> {
     shape.dims().iter().copied().filter(|&dim| dim != 1).collect()
 }
 
-/// The index of the largest of these, the first of equal ones.
+/// The index of the largest of these, the first of equal ones; a NaN is the largest.
 fn largest(row: &[f32]) -> u32 {
-    (1..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best }) as u32
+    let exceeds = |a: f32, b: f32| a > b || (a.is_nan() && !b.is_nan());
+    (1..row.len()).fold(0, |best, i| if exceeds(row[i], row[best]) { i } else { best }) as u32
 }
 
 /// Multiplies the weights of samples with those of their classes, `limit` in all; `scores` are what the loss
@@ -354,4 +355,16 @@ fn labels<'a>(samples: &'a Samples<'_>, scores: Scores) -> Result<Cow<'a, [u32]>
         return refused(format!("sample {sample} has {:?}", &row[..row.len().min(8)]));
     }
     Ok(rows.map(|row| if let &[number] = row { number as u32 } else { largest(row) }).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::largest;
+
+    #[test]
+    fn the_first_nan_is_the_largest() {
+        let nan = f32::NAN;
+        let rows = [[1.0, nan, 2.0], [nan, f32::INFINITY, nan], [3.0, 3.0, 1.0], [1.0, f32::INFINITY, -nan]];
+        assert_eq!(rows.map(|row| largest(&row)), [1, 0, 0, 2]);
+    }
 }
