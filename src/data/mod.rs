@@ -3,6 +3,7 @@
 //! | from | read by | as |
 //! |---|---|---|
 //! | MNIST, Fashion-MNIST, CIFAR-10, CIFAR-100 | [`mnist`], [`fashion_mnist`], [`cifar10`], [`cifar100`], or by name [`PublicDataset`] | [`TrainTest`] |
+//! | QMNIST, EMNIST | [`qmnist`], [`emnist`] | [`TrainTest`] |
 //! | CSV | [`Table`] | [`Dataset`] or [`Samples`] |
 //! | a folder of images, or one | `image_folder`, `image`, with the feature `images` | [`Dataset`], [`Samples`] |
 //! | the Large Movie Review Dataset | [`imdb`] | [`TrainTestTexts`] |

@@ -179,3 +179,24 @@ fn classes_need_images() {
         matches!(image_folder(&nowhere, &ImageOptions::new()), Err(Error::Io { path, .. }) if path == nowhere)
     );
 }
+
+#[test]
+fn classes_may_be_told() -> Result<()> {
+    let folder = flowers();
+    let options = ImageOptions::new();
+    let told = options.classes(&["tulip", "daisy", "rose"]);
+    let data = image_folder(&folder.0, &told)?;
+    assert_eq!((data.labels(), data.classes()), (&[2, 0, 0][..], 3));
+    assert_eq!(data.class_names().expect("they were told"), ["tulip", "daisy", "rose"]);
+    assert_eq!(data.inputs(), image_folder(&folder.0, &options)?.inputs());
+
+    // The folder of another class does not belong there.
+    let tulips = options.classes(&["tulip"]);
+    let (path, message) = corrupt(image_folder(&folder.0, &tulips));
+    assert_eq!((path, message.as_str()), (folder.0.join("rose"), "it is the folder of none of the classes"));
+    let data = image_folder(&folder.0, &tulips.skip_others(true))?;
+    assert_eq!((data.labels(), data.classes()), (&[0, 0][..], 1));
+    let twice = image_folder(&folder.0, &ImageOptions::new().classes(&["rose", "tulip", "rose"]));
+    assert!(matches!(twice, Err(Error::DuplicateName { .. })), "{twice:?}");
+    Ok(())
+}

@@ -11,6 +11,7 @@ mod server;
 mod data;
 mod download;
 mod image_folder;
+mod kin;
 mod mutants;
 mod pictures;
 mod samples;

@@ -1,5 +1,6 @@
 //! Images in files as samples: one of them, or a folder of folders, one for each class.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::DirEntry;
 use std::io;
@@ -48,6 +49,43 @@ pub enum ImageFit {
     Letterbox,
 }
 
+/// Names of classes, by label, that [`ImageOptions::classes`] takes: slices of `String` or `&str`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ClassNames<'a> {
+    /// As data sets have them.
+    Owned(&'a [String]),
+    /// As programs write them.
+    Borrowed(&'a [&'a str]),
+}
+
+impl ClassNames<'_> {
+    fn to_vec(self) -> Vec<String> {
+        match self {
+            ClassNames::Owned(names) => names.to_vec(),
+            ClassNames::Borrowed(names) => names.iter().map(|&name| name.to_owned()).collect(),
+        }
+    }
+}
+
+impl<'a> From<&'a [String]> for ClassNames<'a> {
+    fn from(names: &'a [String]) -> Self {
+        ClassNames::Owned(names)
+    }
+}
+
+impl<'a> From<&'a [&'a str]> for ClassNames<'a> {
+    fn from(names: &'a [&'a str]) -> Self {
+        ClassNames::Borrowed(names)
+    }
+}
+
+impl<'a, const N: usize> From<&'a [&'a str; N]> for ClassNames<'a> {
+    fn from(names: &'a [&'a str; N]) -> Self {
+        ClassNames::Borrowed(names)
+    }
+}
+
 /// How [`image_folder`] and [`image`] read images: in colour, all of one size, of at most 64 million pixels, and
 /// nothing else beside them, unless set.
 ///
@@ -58,23 +96,24 @@ pub enum ImageFit {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[must_use]
-pub struct ImageOptions {
+pub struct ImageOptions<'a> {
     size: Option<[usize; 2]>,
     fit: ImageFit,
     fill: [u8; 3],
     channels: ImageChannels,
     max_pixels: u64,
+    classes: Option<ClassNames<'a>>,
     skip_others: bool,
     skip_corrupt: bool,
 }
 
-impl Default for ImageOptions {
+impl Default for ImageOptions<'_> {
     fn default() -> Self {
         ImageOptions::new()
     }
 }
 
-impl ImageOptions {
+impl<'a> ImageOptions<'a> {
     /// The defaults.
     pub fn new() -> Self {
         ImageOptions {
@@ -83,6 +122,7 @@ impl ImageOptions {
             fill: [0; 3],
             channels: ImageChannels::Rgb,
             max_pixels: 64_000_000,
+            classes: None,
             skip_others: false,
             skip_corrupt: false,
         }
@@ -93,6 +133,22 @@ impl ImageOptions {
     /// a large one takes little memory.
     pub fn size(mut self, height: usize, width: usize) -> Self {
         self.size = Some([height, width]);
+        self
+    }
+
+    /// The classes, by label, instead of those that are found: a folder that lacks one of them gives the same
+    /// numbers as one that has all. A folder of another class is one of the others.
+    ///
+    /// ```no_run
+    /// use retape::data::{ImageOptions, image_folder};
+    /// let options = ImageOptions::new().size(64, 64);
+    /// let train = image_folder("flowers/train", &options)?;
+    /// let test = image_folder("flowers/test", &options.classes(train.class_names().unwrap()))?; // or `&["rose", "tulip"]`
+    /// # let _ = test;
+    /// # Ok::<(), retape::Error>(())
+    /// ```
+    pub fn classes(mut self, names: impl Into<ClassNames<'a>>) -> Self {
+        self.classes = Some(names.into());
         self
     }
 
@@ -119,6 +175,14 @@ impl ImageOptions {
         let Some(size) = self.size else { return Ok(()) };
         let expected = "height and width must be at least 1, and fit 32 bits";
         Error::expect(size.iter().all(fits), "size", format!("{size:?}"), expected)
+    }
+
+    fn check_classes(&self) -> Result<()> {
+        let names = self.classes.map(ClassNames::to_vec).unwrap_or_default();
+        match (1..names.len()).find(|&index| names[..index].contains(&names[index])) {
+            Some(twice) => Err(Error::DuplicateName { name: names[twice].clone(), cure: "" }),
+            None => Ok(()),
+        }
     }
 
     /// Channels, height and width of what becomes of a picture of this size.
@@ -156,7 +220,7 @@ impl ImageOptions {
 /// to be skipped, for anything else that is there; [`Error::FileLimit`] for an image of more pixels than
 /// [`ImageOptions::max_pixels`]; [`Error::ImageSize`] if images differ in size and none was asked for;
 /// [`Error::Argument`] for a size of 0; [`Error::OutOfMemory`] if there is no room for all images.
-pub fn image_folder(folder: impl AsRef<Path>, options: &ImageOptions) -> Result<Dataset> {
+pub fn image_folder(folder: impl AsRef<Path>, options: &ImageOptions<'_>) -> Result<Dataset> {
     Ok(ImageFolder::read(folder, options)?.data)
 }
 
@@ -175,7 +239,7 @@ pub fn image_folder(folder: impl AsRef<Path>, options: &ImageOptions) -> Result<
 ///
 /// # Errors
 /// As for [`image_folder`] of the image.
-pub fn image(path: impl AsRef<Path>, options: &ImageOptions) -> Result<Samples<'static>> {
+pub fn image(path: impl AsRef<Path>, options: &ImageOptions<'_>) -> Result<Samples<'static>> {
     options.check()?;
     let path = path.as_ref();
     let picture = Picture::open(path, options.max_pixels)?;
@@ -222,15 +286,17 @@ impl ImageFolder {
     /// # Errors
     /// As for [`image_folder`]; with [`ImageOptions::skip_corrupt`], [`Error::Corrupt`] for a class all of
     /// whose images would be left out.
-    pub fn read(folder: impl AsRef<Path>, options: &ImageOptions) -> Result<ImageFolder> {
+    pub fn read(folder: impl AsRef<Path>, options: &ImageOptions<'_>) -> Result<ImageFolder> {
         options.check()?;
+        options.check_classes()?;
         let folder = folder.as_ref();
-        let (classes, mut files) = list(folder, options.skip_others)?;
+        let (classes, mut files) = list(folder, options)?;
         let Some((shape, first)) = common_shape(&files, options)? else {
             let message = format!("none of its {} images can be read", files.len());
             return Err(Error::corrupt(folder, message));
         };
         let first = first.to_owned();
+        let present: BTreeSet<u32> = files.iter().map(|&(_, class)| class).collect();
         let mut inputs = zeros(folder, &files, shape)?;
         let size = shape.iter().product();
         let results: Vec<Result<()>> = inputs
@@ -268,7 +334,9 @@ impl ImageFolder {
         }
         inputs.truncate(kept * size);
         let labels: Vec<u32> = files[..kept].iter().map(|&(_, class)| class).collect();
-        for (class, name) in classes.iter().enumerate() {
+        for (class, name) in
+            classes.iter().enumerate().filter(|(class, _)| present.contains(&(*class as u32)))
+        {
             let message = "none of the images of the class can be read";
             Error::expect_intact(labels.contains(&(class as u32)), &folder.join(name), message)?;
         }
@@ -280,7 +348,7 @@ impl ImageFolder {
 /// The shape of all samples, and the file that it is of; nothing where no file can be read.
 fn common_shape<'a>(
     files: &'a [(PathBuf, u32)],
-    options: &ImageOptions,
+    options: &ImageOptions<'_>,
 ) -> Result<Option<([usize; 3], &'a Path)>> {
     for (path, _) in files {
         if options.size.is_some() {
@@ -311,7 +379,7 @@ fn zeros<T>(path: &Path, images: &[T], shape: [usize; 3]) -> Result<Vec<f32>> {
 fn draw(
     picture: Picture,
     path: &Path,
-    options: &ImageOptions,
+    options: &ImageOptions<'_>,
     [_, height, width]: [usize; 3],
     planes: &mut [f32],
 ) -> Result<()> {
@@ -325,8 +393,9 @@ fn draw(
 /// The names of the classes, and every image with the number of its class.
 type Listing = (Vec<String>, Vec<(PathBuf, u32)>);
 
-fn list(folder: &Path, skip_others: bool) -> Result<Listing> {
-    let (mut classes, mut files) = (Vec::new(), Vec::new());
+fn list(folder: &Path, options: &ImageOptions<'_>) -> Result<Listing> {
+    let skip_others = options.skip_others;
+    let (mut classes, mut files) = (options.classes.map(ClassNames::to_vec).unwrap_or_default(), Vec::new());
     for path in entries(folder)? {
         if !path.is_dir() {
             Error::expect_intact(skip_others, &path, "it is not in the folder of a class")?;
@@ -334,19 +403,27 @@ fn list(folder: &Path, skip_others: bool) -> Result<Listing> {
         }
         let name = path.file_name().and_then(OsStr::to_str);
         let name = name.ok_or_else(|| Error::corrupt(&path, "the name of the class is not UTF-8"))?;
+        let known = classes.iter().position(|class| class == name);
+        if options.classes.is_some() && known.is_none() {
+            Error::expect_intact(skip_others, &path, "it is the folder of none of the classes")?;
+            continue;
+        }
+        let class = known.unwrap_or(classes.len()) as u32;
         let before = files.len();
         for file in entries(&path)? {
             if is_image(&file) {
-                push(folder, &mut files, (file, classes.len() as u32))?;
+                push(folder, &mut files, (file, class))?;
             } else {
                 Error::expect_intact(skip_others, &file, "it is no PNG or JPEG file by its name")?;
             }
         }
         Error::expect_intact(files.len() > before, &path, "the class has no images")?;
-        classes.push(name.to_owned());
+        if known.is_none() {
+            classes.push(name.to_owned());
+        }
     }
     let message = "it has no folders: each class needs one of its own";
-    Error::expect_intact(!classes.is_empty(), folder, message)?;
+    Error::expect_intact(!files.is_empty(), folder, message)?;
     Ok((classes, files))
 }
 

@@ -9,6 +9,7 @@ mod idx;
 mod image_folder;
 mod imdb;
 mod mnist;
+mod mnist_files;
 #[cfg(feature = "images")]
 mod picture;
 mod public;
@@ -20,13 +21,13 @@ use std::path::{Path, PathBuf};
 pub use cifar::{
     CIFAR10_CLASSES, CIFAR100_CLASSES, CIFAR100_SUPERCLASSES, Cifar100Labels, cifar10, cifar100,
 };
-pub use idx::{IdxArray, read_idx};
+pub use idx::{IdxArray, IdxData, read_idx};
 #[cfg(feature = "images")]
 pub use image_folder::{
-    ImageChannels, ImageFit, ImageFolder, ImageOptions, SkippedImage, image, image_folder,
+    ClassNames, ImageChannels, ImageFit, ImageFolder, ImageOptions, SkippedImage, image, image_folder,
 };
 pub use imdb::{IMDB_CLASSES, imdb};
-pub use mnist::{FASHION_MNIST_CLASSES, fashion_mnist, mnist};
+pub use mnist::{EmnistSplit, FASHION_MNIST_CLASSES, emnist, fashion_mnist, mnist, qmnist};
 pub use public::PublicDataset;
 pub use table::{Fill, Fills, Table, TableOptions};
 
