@@ -77,6 +77,12 @@ fn a_jpeg_cut_anywhere_is_refused() {
         // What follows the end of the image is another program's.
         let longer = folder.write("longer.jpg", &[whole, &[0; 9]].concat());
         assert!(image(longer, &ImageOptions::new()).is_ok());
+        // So is what stands between segments.
+        let tables = whole.windows(2).position(|pair| pair == [0xff, 0xdb]).expect("it has tables");
+        let between = [&whole[..tables], b"between", &whole[tables..]].concat();
+        let read =
+            |bytes: &[u8]| planes(&folder.write("a.jpg", bytes), &ImageOptions::new()).expect("it is whole");
+        assert_eq!(read(&between), read(whole));
     }
 }
 

@@ -1,6 +1,7 @@
 //! JPEG files, taken apart far enough to refuse what a decoder would fill in: a file that ends before its
 //! end-of-image marker, and a scan that ends before its pixels do.
 
+use std::ops::Range;
 use std::path::Path;
 
 use zune_jpeg::JpegDecoder;
@@ -34,15 +35,11 @@ pub(super) struct Jpeg {
 impl Jpeg {
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Jpeg> {
         let (spans, frame) = Spans::of(bytes).map_err(|message| undecodable(path, message))?;
-        let length = bytes.len() + STOP.len() * spans.stops.len();
-        let mut guarded = reserve(path, length)?;
-        let mut from = 0;
-        for &stop in &spans.stops {
-            guarded.extend_from_slice(&bytes[from..stop]);
-            guarded.extend_from_slice(&STOP);
-            from = stop;
+        let mut guarded = reserve(path, bytes.len() + STOP.len() * spans.pieces.len())?;
+        for (piece, stopped) in spans.pieces {
+            guarded.extend_from_slice(&bytes[piece]);
+            guarded.extend_from_slice(if stopped { &STOP } else { &[] });
         }
-        guarded.extend_from_slice(&bytes[from..spans.end]);
         let Frame { size, components, progressive, .. } = frame;
         Ok(Jpeg { size, components, progressive, bytes: guarded })
     }
@@ -88,20 +85,27 @@ struct Frame {
     uneven: bool,
 }
 
-/// Where a file ends, and where data of scans does.
+/// What is taken of a file.
 struct Spans {
-    stops: Vec<usize>,
-    end: usize,
+    /// Pieces one after the other, and whether each ends with data of a scan.
+    pieces: Vec<(Range<usize>, bool)>,
+    /// Where the next piece begins.
+    from: usize,
 }
 
 impl Spans {
     /// Walks from marker to marker.
     fn of(bytes: &[u8]) -> Result<(Spans, Frame), &'static str> {
         let cut = "it is cut off: there is no end-of-image marker";
-        let mut spans = Spans { stops: Vec::new(), end: 0 };
+        let mut spans = Spans { pieces: Vec::new(), from: 0 };
         let (mut frame, mut scans, mut at, mut given) = (None, 0, 2, 0);
         loop {
             let (marker, start) = next_marker(bytes, at).ok_or(cut)?;
+            // What stands before a marker and is no segment is of no use to anybody.
+            if start - 2 > at {
+                spans.end_piece(at, false);
+                spans.from = start - 2;
+            }
             at = start;
             match marker {
                 EOI => break,
@@ -134,13 +138,18 @@ impl Spans {
                 _ => {}
             }
         }
-        spans.end = at;
+        spans.end_piece(at, false);
         let frame =
             frame.filter(|_| scans > 0).ok_or("there is no picture before the end-of-image marker")?;
         if given < frame.components || (frame.progressive && scans == 1) {
             return Err("it is cut off: scans are missing");
         }
         Ok((spans, frame))
+    }
+
+    fn end_piece(&mut self, at: usize, stopped: bool) {
+        self.pieces.push((self.from..at, stopped));
+        self.from = at;
     }
 
     /// The place of the marker that ends the data of a scan. Restart markers are part of it.
@@ -150,7 +159,7 @@ impl Spans {
             let next = *bytes.get(at + 1)?;
             let restart = (0xd0..=0xd7).contains(&next);
             if guarded && (restart || ![0, 0xff].contains(&next)) {
-                self.stops.push(at);
+                self.end_piece(at, true);
             }
             match next {
                 0xff => at += 1,
