@@ -16,8 +16,9 @@
 //   non_negative  a thread takes four neighbouring elements, a workgroup 256
 //   apply_mask    the same
 //
-// A sum that f32 does not hold makes its unit NaN: a broken weight shows, where a division by infinity
-// would have turned its finite elements into zeros.
+// A unit whose sum reaches 2^100 is summed again times 2^-160, and measured by that: no norm overflows. A NaN
+// or an infinity makes its unit NaN: a broken weight shows, where a division by infinity would have turned
+// its finite elements into zeros.
 
 // The number of merged axes that are reduced, and that are kept: fewer need less index arithmetic.
 override REDUCED: u32 = 3u;
@@ -46,8 +47,11 @@ var<immediate> p: NormParams;
 var<immediate> q: ElementParams;
 
 const EPSILON: f32 = 1e-7;
-// The bits of infinity, which those of every finite number are below.
+// The bits of infinity, which those of every finite number are below, and of 2^100.
 const INFINITE: u32 = 0x7f800000u;
+const LARGE: u32 = 0x71800000u;
+const DOWN: f32 = 0x1p-80f;
+const UP: f32 = 0x1p80f;
 
 // Where the elements of unit `o` begin.
 fn base_of(o: u32) -> u32 {
@@ -69,12 +73,41 @@ fn unit_size() -> u32 {
     return p.reduced.x * p.reduced.y * p.reduced.z;
 }
 
-// What a unit of this sum of squares is multiplied by; 1 where it stays as it is.
-fn factor(sum: f32) -> f32 {
-    if (bitcast<u32>(sum) & INFINITE) == INFINITE { return not_a_number(); }
-    let norm = sqrt(sum);
-    if norm >= p.low && norm <= p.high { return 1.0; }
-    return (p.rate * clamp(norm, p.low, p.high) + (1.0 - p.rate) * norm) / (norm + EPSILON);
+// What a unit of this sum of squares is multiplied by, one after the other; ones where it stays as it is.
+// `small` is the sum of squares times DOWN, of a unit whose sum is large.
+fn factors(sum: f32, small: f32) -> vec2<f32> {
+    if bitcast<u32>(sum) < LARGE {
+        let norm = sqrt(sum);
+        if norm >= p.low && norm <= p.high { return vec2(1.0); }
+        let f = (p.rate * clamp(norm, p.low, p.high) + (1.0 - p.rate) * norm) / (norm + EPSILON);
+        return vec2(1.0, f);
+    }
+    if (bitcast<u32>(small) & INFINITE) == INFINITE { return vec2(1.0, not_a_number()); }
+    let norm = sqrt(small);
+    let above = norm > p.high * DOWN;
+    if norm >= p.low * DOWN && !above { return vec2(1.0); }
+    return vec2(DOWN, p.rate * (select(p.low, p.high, above) / norm) + (1.0 - p.rate) * UP);
+}
+
+// A weight times both. The first makes large ones small, the second small ones large.
+fn times(w: f32, f: vec2<f32>) -> f32 {
+    if abs(w) < 1.0 { return (w * f.y) * f.x; }
+    return (w * f.x) * f.y;
+}
+
+// The sum of squares of a unit times `scale`, blocked.
+fn squares(base: u32, count: u32, scale: f32) -> f32 {
+    var sum = 0.0;
+    for (var block = 0u; block < count; block += 64u) {
+        let stop = min(block + 64u, count);
+        var part = 0.0;
+        for (var r = block; r < stop; r++) {
+            let v = w[base + element(r)] * scale;
+            part += v * v;
+        }
+        sum += part;
+    }
+    return sum;
 }
 
 @compute @workgroup_size(64)
@@ -83,19 +116,15 @@ fn norm_lanes(@builtin(global_invocation_id) id: vec3<u32>) {
     if o >= p.n { return; }
     let base = base_of(o);
     let count = unit_size();
-    var sum = 0.0;
-    for (var block = 0u; block < count; block += 64u) {
-        let stop = min(block + 64u, count);
-        var part = 0.0;
-        for (var r = block; r < stop; r++) {
-            let v = w[base + element(r)];
-            part += v * v;
-        }
-        sum += part;
+    let sum = squares(base, count, 1.0);
+    var small = 0.0;
+    if bitcast<u32>(sum) >= LARGE { small = squares(base, count, DOWN); }
+    let f = factors(sum, small);
+    if all(f == vec2(1.0)) { return; }
+    for (var r = 0u; r < count; r++) {
+        let i = base + element(r);
+        w[i] = times(w[i], f);
     }
-    let f = factor(sum);
-    if f == 1.0 { return; }
-    for (var r = 0u; r < count; r++) { w[base + element(r)] *= f; }
 }
 
 @compute @workgroup_size(256)
@@ -105,14 +134,18 @@ fn norm_tree(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_
     if o >= p.n { return; }
     let base = base_of(o);
     let count = unit_size();
-    var part = 0.0;
+    var part = vec2(0.0);
     for (var r = lane; r < count; r += 256u) {
-        let v = w[base + element(r)];
+        let v = w[base + element(r)] * vec2(1.0, DOWN);
         part += v * v;
     }
-    let f = factor(workgroup_sum(lane, part));
-    if f == 1.0 { return; }
-    for (var r = lane; r < count; r += 256u) { w[base + element(r)] *= f; }
+    let sums = workgroup_sum_pair(lane, part);
+    let f = factors(sums.x, sums.y);
+    if all(f == vec2(1.0)) { return; }
+    for (var r = lane; r < count; r += 256u) {
+        let i = base + element(r);
+        w[i] = times(w[i], f);
+    }
 }
 
 @compute @workgroup_size(64)

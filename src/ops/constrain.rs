@@ -69,7 +69,7 @@ pub(crate) enum Elements {
 impl ConstrainNorm {
     fn factor(&self, norm: f64) -> f64 {
         let [low, high, rate] = [self.low, self.high, self.rate].map(f64::from);
-        if !((norm * norm) as f32).is_finite() {
+        if !norm.is_finite() {
             f64::NAN
         } else if norm >= low && norm <= high {
             1.0
@@ -86,8 +86,7 @@ impl ConstrainNorm {
         let edge = if near(self.low) || near(self.high) { EPSILON / (norm + EPSILON) + error } else { 0.0 };
         let lost = norm * norm < 1e7 * count * FLUSH;
         let flushed = if lost { (self.factor(0.0) - factor).abs() } else { 0.0 };
-        let overflows = norm * norm > 0.99 * f64::from(f32::MAX) && norm.is_finite();
-        if overflows { f64::INFINITY } else { error * factor + edge + flushed }
+        error * factor + edge + flushed
     }
 
     /// The norm of each unit, and the unit of each element.
@@ -135,7 +134,7 @@ impl Op for ConstrainNorm {
         let params = NormParams { kept, kept_s, reduced, reduced_s, n: word(units), low, high, rate };
         let contiguous = axes.reduced.strides[0].last() == Some(&1);
         let (entry, grid, loops) = match by_workgroups(cx.profile, units, count, contiguous) {
-            false => ("norm_lanes", Grid::linear(units, 64), 2 * count + count.div_ceil(64)),
+            false => ("norm_lanes", Grid::linear(units, 64), 3 * count + 2 * count.div_ceil(64)),
             true => ("norm_tree", Grid::linear(units, 1), 2 * count.div_ceil(256) + 8),
         };
         cx.only(axes.call(&SHADER, entry).params(&params).bind(Slot::Input(0)).loops(loops).grid(grid))

@@ -75,18 +75,30 @@ pub fn tapes() -> Vec<(String, Tape)> {
     tapes
 }
 
-/// Zeros, numbers whose squares are flushed, and numbers whose squares overflow, a row of each.
+/// Zeros, numbers whose squares are flushed, and numbers whose squares overflow, a row of each; one of large and
+/// small numbers, one whose norm overflows, and one that is not finite.
 fn hostile() -> Result<Tape> {
-    let rows = [[0.0; 5], [-1e-25; 5], [1e-20; 5], [1e18; 5], [-1e30; 5], [399.5, -0.0, 1e-40, 1.0, -88.0]];
+    let rows = [
+        [0.0; 5],
+        [-1e-25; 5],
+        [1e-20; 5],
+        [1e18; 5],
+        [-1e30; 5],
+        [399.5, -0.0, 1e-40, 1.0, -88.0],
+        [1e20, 1e-3, -2.0, 1e5, 3e19],
+        [3e38; 5],
+        [f32::INFINITY, 1.0, 2.0, 3.0, 4.0],
+    ];
     let mut g = Graph::new();
     let kinds = [
         Constraint::MaxNorm { limit: 2.0 },
         Constraint::UnitNorm,
         Constraint::MinMaxNorm { min: 0.5, max: 1.5, rate: 1.0 },
+        Constraint::MinMaxNorm { min: 0.5, max: 1e19, rate: 0.25 },
         Constraint::NonNegative,
     ];
     for (i, kind) in kinds.into_iter().enumerate() {
-        let w = g.parameter(&format!("w{i}"), [6, 5], Init::Values(rows.concat()));
+        let w = g.parameter(&format!("w{i}"), [9, 5], Init::Values(rows.concat()));
         g.apply_constraint(w, kind, &[1])?;
     }
     g.forward(Vec::new())
