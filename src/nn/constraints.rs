@@ -13,7 +13,8 @@ use crate::shape::Shape;
 /// the limits keeps its bits. In Keras it is scaled by `norm / (norm + 1e-7)` after every update, a decay
 /// that adds up.
 ///
-/// A unit whose sum of squares is past the range of f32 becomes NaN.
+/// Norms are those of the weights however large, f32's range or not. A unit with a NaN or an infinity
+/// becomes NaN.
 ///
 /// ```
 /// use retape::prelude::*;

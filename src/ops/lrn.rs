@@ -9,7 +9,7 @@ pub(super) static SHADER: Shader = built_in!("lrn", "../../shaders/lrn.wgsl");
 crate::params! {
     struct LrnParams {
         n: u32, channels: u32, inner: u32, chunks: u32, span: u32, below: u32, above: u32,
-        scale: f32, k: f32, beta: f32,
+        root: f32, k: f32, small_k: f32, beta: f32,
     }
 }
 
@@ -20,9 +20,6 @@ pub(super) static FAMILY: Family = Family {
     ],
     shaders: &[&SHADER],
 };
-
-/// The largest denominator that the kernels take: they take the power of a larger one as 0.
-const LARGEST: f64 = (1u128 << 126) as f64;
 
 /// `y = x (k + alpha / size * sum of x^2 over size channels)^-beta`.
 #[derive(Clone, Copy, Debug)]
@@ -72,7 +69,7 @@ struct Power {
     d_error: f64,
     /// The power.
     p: f64,
-    /// Its absolute error.
+    /// Its relative error, where what it is multiplied with is no smaller than its root.
     p_error: f64,
 }
 
@@ -101,27 +98,18 @@ impl LocalResponseNorm {
     fn powers(&self, x: &Array) -> Vec<Power> {
         let count = self.size.min(Channels::new(x.shape).channels) as f64;
         let power = |d: f64| {
-            let p = d.powf(-self.beta());
-            if self.overflows(d) {
-                return Power { d, d_error: 1.0, p, p_error: p };
-            }
-            // Squares and their sum, the scale and its product, k; squares may flush.
-            let d_error = (0.5 * count + 2.0) * EPS + (count * self.scale() + 1.0) * FLUSH / d;
-            Power { d, d_error, p, p_error: p * (self.pow_ulps(d) * EPS + self.beta() * d_error) + FLUSH }
+            // The root of the scale, its products, their squares and sum, k; squares may flush.
+            let d_error = (0.5 * count + 4.0) * EPS + (count + 1.0) * FLUSH / d;
+            let p_error = (self.pow_ulps(d) + 5.0) * EPS + self.beta() * d_error;
+            Power { d, d_error, p: d.powf(-self.beta()), p_error }
         };
         self.denominators(x).into_iter().map(power).collect()
-    }
-
-    /// Whether the sum of squares may leave the range of f32, or the denominator that of division.
-    fn overflows(&self, d: f64) -> bool {
-        let squares = (d - f64::from(self.k)) / self.scale();
-        d > 0.99 * LARGEST || squares > 0.99 * f64::from(f32::MAX)
     }
 
     /// The relative error of `pow(d, -beta)` in units of `EPS`. WGSL computes it as
     /// `exp2(-beta log2(d))` (section 15.7.4): it grants `log2` an absolute 2^-21 near 1 and three
     /// units in the last place elsewhere, the product rounds, and `exp2(t)` is granted `3 + 2 |t|`
-    /// units.
+    /// units. It is made of two halves, each with half the exponent and three units.
     fn pow_ulps(&self, d: f64) -> f64 {
         let log = d.log2().abs();
         let exponent = self.beta() * ((3.0 * log).max(4.0) + 0.5 * log);
@@ -134,10 +122,11 @@ impl LocalResponseNorm {
         let runs = Runs::new(profile, n * inner, channels, self.size.min(channels));
         let [below, above] = [below, above].map(|reach| word(reach.min(channels)));
         let [n, chunks, span] = [runs.threads, runs.chunks, runs.span].map(word);
-        let ([channels, inner], scale) = ([channels, inner].map(word), self.scale() as f32);
+        let [channels, inner] = [channels, inner].map(word);
         let LocalResponseNorm { beta, k, .. } = *self;
+        let (root, small_k) = (self.scale().sqrt() as f32, (f64::from(k) / 2f64.powi(160)) as f32);
         KernelCall::new(&SHADER, entry)
-            .params(&LrnParams { n, channels, inner, chunks, span, below, above, scale, k, beta })
+            .params(&LrnParams { n, channels, inner, chunks, span, below, above, root, k, small_k, beta })
             .loops(runs.loops)
             .grid(Grid::linear(runs.threads, 64))
     }
@@ -181,8 +170,8 @@ impl Op for LocalResponseNorm {
 
     fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
         let elements = cx.inputs[0].data.iter().zip(&results[0].data);
-        let bound = |((x, y), Power { p, p_error, .. }): ((&f64, &f64), Power)| {
-            x.abs() * p_error + 0.5 * EPS * y.abs() + (1.0 + p) * FLUSH
+        let bound = |((_, y), Power { p, p_error, .. }): ((&f64, &f64), Power)| {
+            y.abs() * (p_error + EPS) + (8.0 + p.sqrt()) * FLUSH
         };
         vec![elements.zip(self.powers(cx.inputs[0])).map(bound).collect()]
     }
@@ -203,11 +192,11 @@ impl Op for LocalResponseNormGrad {
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
         let shape = cx.inputs[0].shape;
-        let terms = cx.scratch(4 * shape.numel() as u64);
+        let [terms, roots] = [0, 1].map(|_| cx.scratch(4 * shape.numel() as u64));
         let slopes = self.0.call("slopes", cx.profile, shape);
-        cx.call(slopes.binds([Slot::Input(0), Slot::Input(1), terms, Slot::Output(0)]));
+        cx.call(slopes.binds([Slot::Input(0), Slot::Input(1), terms, Slot::Output(0), roots]));
         let gather = self.0.call("gather", cx.profile, shape);
-        cx.only(gather.binds([Slot::Input(0), terms, Slot::Output(0)]))
+        cx.only(gather.binds([Slot::Input(0), terms, Slot::Output(0), roots]))
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
@@ -229,27 +218,30 @@ impl Op for LocalResponseNormGrad {
         let (x, dy) = (&cx.inputs[0].data, &cx.inputs[1].data);
         let (channels, (below, above)) = (Channels::new(cx.inputs[0].shape), self.0.reach());
         let of = self.0.powers(cx.inputs[0]);
-        // Magnitude and error of dy d^-beta, and of the terms that are added up.
+        let root = self.0.scale().sqrt();
+        // Magnitude and error of dy d^-beta, and of the terms that are added up, of which two factors are at
+        // most 1, each with the error of a root of d.
         let direct = |i: usize| {
             let value = dy[i].abs() * of[i].p;
-            (value, dy[i].abs() * of[i].p_error + 0.5 * EPS * value + (1.0 + of[i].p) * FLUSH)
+            (value, value * (of[i].p_error + EPS) + (8.0 + of[i].p.sqrt()) * FLUSH)
         };
-        let term = |i: usize| {
-            let ((a, a_error), q) = (direct(i), x[i].abs() / of[i].d);
-            let q_error = q * (of[i].d_error + 2.5 * EPS) + (1.0 + 1.0 / of[i].d) * FLUSH;
-            (a * q, a * q_error + q * a_error + a_error * q_error + 0.5 * EPS * a * q + FLUSH)
+        let term = |i: usize, j: usize| {
+            let ((a, a_error), inverse) = (direct(i), 1.0 / of[i].d.sqrt());
+            let factors = (root * x[i] * inverse).abs() * (root * x[j] * inverse).abs();
+            let flushed = 4.0 + a * (2.0 + 2f64.powi(21) * (inverse + root * x[j].abs()));
+            let error = factors * (a_error + a * (of[i].d_error + 8.0 * EPS)) + flushed * FLUSH;
+            (a * factors, error)
         };
-        let terms: Vec<(f64, f64)> = (0..x.len()).map(term).collect();
         let bound = |j: usize| {
             let near = channels.around(j, above, below);
             let (sum, error, count) = near.fold((0.0, 0.0, 0.0), |(sum, error, count), i| {
-                (sum + terms[i].0, error + terms[i].1, count + 1.0)
+                let (value, of_it) = term(i, j);
+                (sum + value, error + of_it, count + 1.0)
             });
-            let constants = 2.0 * self.0.scale() * self.0.beta();
-            let ((a, a_error), factor) = (direct(j), constants * x[j].abs());
-            // The sum's additions, the products with x and with the constants; then the difference.
-            let product = factor * (error + (0.5 * count + 3.0) * EPS * sum + count * FLUSH);
-            a_error + product + 0.5 * EPS * (a + factor * sum) + (2.0 + constants * (1.0 + sum)) * FLUSH
+            let ((a, a_error), factor) = (direct(j), 2.0 * self.0.beta());
+            // The sum's additions, the product with the constants; then the difference.
+            let product = factor * (error + (0.5 * count + 2.0) * EPS * sum + count * FLUSH);
+            a_error + product + 0.5 * EPS * (a + factor * sum) + (2.0 + factor) * FLUSH
         };
         vec![Array::from_fn(cx.inputs[0].shape, bound).data]
     }
@@ -268,7 +260,8 @@ impl Graph {
     /// size before, not after. The paper does not divide `alpha`:
     /// its 1e-4 over 5 channels is an `alpha` of 5e-4 here, with `k` = 2 and `beta` = 0.75.
     ///
-    /// Where the sum of squares or the denominator is past the range of f32, `y` is 0.
+    /// Neither sums of squares nor denominators past the range of f32 do harm: `y` and the gradient are as
+    /// exact for elements of 1e30 as for 1.
     ///
     /// # Errors
     /// [`Error::Rank`] below two dimensions, [`Error::DTypeMismatch`] unless `x` is f32;

@@ -59,6 +59,31 @@ fn alpha_is_shared_over_the_size() {
     }
 }
 
+/// 3 and 4 times a number over the root of their squares, 5 times it, whatever f32 makes of those; and the
+/// gradient of the first, (1 - 0.36) / 5 and -0.48 / 5 over the number.
+#[test]
+fn squares_past_the_range_of_f32_are_normalised() {
+    for size in [1e18f32, 1e20, 1e30, 5e37] {
+        let mut g = Graph::new();
+        let x = g.input("x", [1, 2]);
+        let y = g.local_response_norm(x, 3, 3.0, 0.5, 1.0).unwrap();
+        let first = g.sum(g.slice_axis(y, 1, 0..1).unwrap(), &[], false).unwrap();
+        let dx = g.differentiate(first, &[x]).unwrap()[0];
+        let dx = g.mul(dx, g.scalar_constant(size)).unwrap();
+        let tape = g.forward([y, dx]).unwrap();
+        for device in [Device::cpu(), common::gpu().clone()] {
+            let mut session = tape.session(&device).unwrap();
+            session.write(x, &[3.0 * size, 4.0 * size]).unwrap();
+            session.replay().unwrap();
+            let found = [session.read(y).unwrap(), session.read(dx).unwrap()].concat();
+            for (found, wanted) in found.iter().zip([0.6, 0.8, 0.128, -0.096]) {
+                assert!((found - wanted).abs() <= 1e-4, "{size:e}: {found}, not {wanted}");
+            }
+            assert!(session.verify(&[]).unwrap().passes());
+        }
+    }
+}
+
 #[test]
 fn what_cannot_be_normalised_is_refused() {
     let mut g = Graph::new();

@@ -538,3 +538,25 @@ fn what_does_not_fit_is_refused() {
     let error = Sequential::new().add(dense).record(&mut g, x, Mode::Training).unwrap_err();
     assert!(error.to_string().contains("in layer `dense`"), "{error}");
 }
+
+/// 3 and 4 times a number have 5 times it as their norm, whatever f32 makes of the squares.
+#[test]
+fn constraints_hold_weights_whose_squares_overflow() {
+    for size in [1.0f32, 1e19, 1e30, 7e37] {
+        let mut g = Graph::new();
+        let unit = |g: &mut Graph, name| g.parameter(name, [2], Init::Values(vec![3.0 * size, 4.0 * size]));
+        let (limited, one) = (unit(&mut g, "limited"), unit(&mut g, "one"));
+        g.apply_constraint(limited, Constraint::MaxNorm { limit: 2.5 * size }, &[]).unwrap();
+        g.apply_constraint(one, Constraint::UnitNorm, &[]).unwrap();
+        let tape = g.forward(Vec::new()).unwrap();
+        for device in devices() {
+            let mut session = tape.session(&device).unwrap();
+            session.replay().unwrap();
+            let limited = session.read(limited).unwrap().into_iter().map(|w| w / size);
+            let found: Vec<f32> = limited.chain(session.read(one).unwrap()).collect();
+            for (found, wanted) in found.iter().zip([1.5, 2.0, 0.6, 0.8]) {
+                assert!((found - wanted).abs() <= 1e-6, "{size:e}: {found}, not {wanted}");
+            }
+        }
+    }
+}

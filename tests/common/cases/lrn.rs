@@ -55,6 +55,7 @@ fn hostiles(cases: &mut Vec<Case>) {
         ("equal numbers", all(-2.5)),
         ("-400..400", uniform(shape, 4, -400.0, 400.0)),
         ("large numbers", uniform(shape, 5, -1e18, 1e18)),
+        ("1e30", uniform(shape, 6, -1e30, 1e30)),
         ("denormals", all(-1e-40)),
         ("squares past the range", spikes),
         ("the largest numbers", all(3e38)),
