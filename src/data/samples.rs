@@ -337,6 +337,16 @@ impl<'a> Samples<'a> {
         Ok((self.select(&left), self.select(&split_off)))
     }
 
+    /// Refuses samples of other classes than these; where either has no names, there is nothing to compare.
+    pub(crate) fn expect_classes(&self, data: &'static str, expected: Option<&[String]>) -> Result<()> {
+        match (self.class_names.as_deref(), expected) {
+            (Some(found), Some(expected)) if found != expected => {
+                Err(Error::ClassMismatch { data, found: found.to_vec(), expected: expected.to_vec() })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The same samples, copied where they were borrowed.
     pub fn into_owned(self) -> Samples<'static> {
         Samples {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Trainer;
 use crate::data::Samples;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 impl Trainer {
     /// The names of the classes that it was trained on, by label, where the data had them: those of the last
@@ -40,16 +40,6 @@ impl Trainer {
 
     /// Refuses data of other classes than those that were trained on.
     pub(super) fn agree_in_classes(&self, data: &'static str, samples: &Samples<'_>) -> Result<()> {
-        agree(data, samples, self.class_names())
-    }
-}
-
-/// Refuses data of other classes than these; where either has no names, there is nothing to compare.
-pub(super) fn agree(data: &'static str, samples: &Samples<'_>, expected: Option<&[String]>) -> Result<()> {
-    match (samples.class_names.as_deref(), expected) {
-        (Some(found), Some(expected)) if found != expected => {
-            Err(Error::ClassMismatch { data, found: found.to_vec(), expected: expected.to_vec() })
-        }
-        _ => Ok(()),
+        samples.expect_classes(data, self.class_names())
     }
 }

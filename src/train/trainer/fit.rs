@@ -4,7 +4,6 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::Trainer;
-use super::classes::agree;
 use super::evaluate::weigh_classes;
 use super::fault::Guard;
 use super::feed::{Feed, bytes_of, epoch_order};
@@ -275,7 +274,8 @@ impl Trainer {
         let data = data.into();
         self.agree_in_classes("training data", &data)?;
         if let Some(validation) = &fit.validation {
-            agree("validation data", validation, data.class_names.as_deref().or(self.class_names()))?;
+            validation
+                .expect_classes("validation data", data.class_names.as_deref().or(self.class_names()))?;
         }
         let samples = self.samples(data)?;
         let judged = fit.validation.map(|data| self.samples(data)).transpose()?;
