@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, Once, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
@@ -41,9 +41,11 @@ impl log::Log for Logger {
 
 /// What this thread has logged at a level since the last call, and nothing before the first.
 pub fn logged(level: log::Level) -> Vec<String> {
-    if log::set_logger(&Logger).is_ok() {
+    static LISTENS: Once = Once::new();
+    LISTENS.call_once(|| {
+        log::set_logger(&Logger).unwrap();
         log::set_max_level(log::LevelFilter::Info);
-    }
+    });
     let mut all = LOGGED.lock().unwrap_or_else(PoisonError::into_inner);
     let own = all.extract_if(.., |line| line.0 == thread::current().id());
     own.filter(|line| line.1 == level).map(|line| line.2).collect()

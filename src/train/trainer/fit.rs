@@ -249,6 +249,10 @@ impl Trainer {
     /// The loss of an epoch is the mean over its samples, each at the moment its batch was trained on,
     /// with weights applied and penalties added, as in Keras.
     ///
+    /// A loss that is NaN or infinite is said as soon as it is seen: by the bar, by a warning in the log, and in
+    /// [`History::fault`]. After an epoch that left weights so too, training ends, for they would stay so;
+    /// [`Fit::nan_guard`] ends it before the step that spoils them.
+    ///
     /// An error that a callback returns, or that writing a checkpoint comes to, ends training when all
     /// callbacks have been called for the moment at hand; [`Callback::on_train_end`] is not called, and no
     /// best weights are put back. Nothing is lost: the trainer has its weights and the figures of the epochs
