@@ -107,6 +107,21 @@ fn check_arrays(folder: &Folder) {
         let Some(array) = is_typed(number, read_idx(folder.write("array", bytes))) else { return };
         assert_eq!(array.data.len(), array.dims.iter().product::<usize>(), "mutant {number}");
     });
+    for (part, count) in [("train", 3u32), ("t10k", 2)] {
+        let pixels = [idx(&[count, 2, 2]), vec![9; 4 * count as usize]].concat();
+        folder.write(&format!("mnist/{part}-images-idx3-ubyte"), &pixels);
+        folder.write(
+            &format!("mnist/{part}-labels-idx1-ubyte"),
+            &[idx(&[count]), vec![7; count as usize]].concat(),
+        );
+    }
+    let bytes = [idx(&[3]), vec![7, 0, 9]].concat();
+    let rows = [vec![0, 0, 12, 2], idx(&[3, 2])[4..].to_vec(), vec![0, 0, 0, 1].repeat(6)].concat();
+    mutants(&[&bytes, &rows], 19, COUNT, TIME, |number, bytes| {
+        folder.write("mnist/train-labels-idx1-ubyte", bytes);
+        let found = is_typed(number, mnist(folder.0.join("mnist")));
+        assert!(found.is_none_or(|data| data.train.len() == 3), "mutant {number}");
+    });
     let record = [&[9], &[128; 3072][..]].concat();
     mutants(&[&record], 15, COUNT / 4, TIME, |number, bytes| {
         folder.write("cifar/data_batch_1.bin", bytes);
@@ -201,6 +216,14 @@ fn small_files_of_large_ones() {
         folder.write(&format!("mnist/{name}.gz"), &labels);
     }
     out_of_memory(mnist(train.parent().expect("it is in a folder")), &train);
+
+    // Images of one pixel, and as many labels, which take four bytes each.
+    let images = folder.write("small/train-images-idx3-ubyte.gz", &zeros(&idx(&[300_000_000, 1, 1]), 300));
+    let labels = zeros(&idx(&[300_000_000]), 300);
+    let [labels, _] =
+        ["train", "t10k"].map(|part| folder.write(&format!("small/{part}-labels-idx1-ubyte.gz"), &labels));
+    folder.write("small/t10k-images-idx3-ubyte.gz", &zeros(&idx(&[1, 1, 1]), 0));
+    out_of_memory(mnist(images.parent().expect("it is in a folder")), &labels);
 
     let batches = ["data_batch_1.bin", "test_batch.bin"]
         .map(|name| zeros(&entry(name, tar::EntryType::Regular, 512_000_000), 512));

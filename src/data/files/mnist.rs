@@ -176,18 +176,19 @@ fn read_labels(path: &Path) -> Result<Vec<u32>> {
             return Err(Error::corrupt(path, message));
         }
     };
-    let numbers: Vec<i64> = match array.data {
-        IdxData::U8(data) => data.into_iter().map(i64::from).collect(),
-        IdxData::I8(data) => data.into_iter().map(i64::from).collect(),
-        IdxData::I16(data) => data.into_iter().map(i64::from).collect(),
-        IdxData::I32(data) => data.into_iter().step_by(each).map(i64::from).collect(),
+    let numbers: Box<dyn Iterator<Item = i64>> = match &array.data {
+        IdxData::U8(data) => Box::new(data.iter().copied().map(i64::from)),
+        IdxData::I8(data) => Box::new(data.iter().copied().map(i64::from)),
+        IdxData::I16(data) => Box::new(data.iter().copied().map(i64::from)),
+        IdxData::I32(data) => Box::new(data.iter().step_by(each).copied().map(i64::from)),
         _ => return Err(Error::corrupt(path, "its elements are no integers, as labels are")),
     };
-    let label = |(index, number)| {
-        let message = || Error::corrupt(path, format!("label {index} is {number}, below 0"));
-        u32::try_from(number).map_err(|_| message())
-    };
-    numbers.into_iter().enumerate().map(label).collect()
+    let mut labels = reserve(path, array.data.len() / each)?;
+    for (index, number) in numbers.enumerate() {
+        let negative = |_| Error::corrupt(path, format!("label {index} is {number}, below 0"));
+        labels.push(u32::try_from(number).map_err(negative)?);
+    }
+    Ok(labels)
 }
 
 /// A pair of IDX files: images `[n, height, width]` and labels `[n]`.
