@@ -15,6 +15,9 @@
 //   whole_sizes    v = (1 - fresh) v + fresh s, then as sizes with u = g / sqrt(v)
 //   step_whole     as step_factored
 //
+// In PyTorch's form, s = g^2, the mean of r is at least epsilon_1 and so is the root of v, and rms(w) stands for
+// rms(kept).
+//
 // The root of r c / (mean of r) is taken by its factors, since the product may be below the smallest f32.
 //
 // t counts from 1 and comes, like lr, with each dispatch. Workgroups of 256: those of y = k work on the
@@ -38,6 +41,7 @@ struct Params {
     epsilon_2: f32,
     clip_threshold: f32,
     relative_step: f32,
+    pytorch: f32,
 }
 
 // A parameter: `count` matrices of `rows` by `columns`.
@@ -98,14 +102,19 @@ fn gradient(q: u32) -> vec4<f32> {
 
 fn squares(q: u32) -> vec4<f32> {
     let g = gradient(q);
-    return g * g + p.epsilon_1;
+    return g * g + added();
+}
+
+// What is added to squares.
+fn added() -> f32 {
+    return select(p.epsilon_1, 0.0, p.pytorch != 0.0);
 }
 
 // Of one element.
 fn square(i: u32) -> f32 {
     var g = dw[i / 4u][i % 4u];
     if p.weight_decay != 0.0 { g += p.weight_decay * w[i / 4u][i % 4u]; }
-    return g * g + p.epsilon_1;
+    return g * g + added();
 }
 
 // What decoupled decay leaves.
@@ -218,7 +227,8 @@ fn factors(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_in
         if matrix < it.count {
             for (var i = lane; i < it.rows; i += it.column_lanes) { sum.x += r[top + i]; }
         }
-        let mean = line_sum(thread, lane, it.column_lanes, 1u, sum).x / f32(it.rows);
+        var mean = line_sum(thread, lane, it.column_lanes, 1u, sum).x / f32(it.rows);
+        if p.pytorch != 0.0 && mean < p.epsilon_1 { mean = p.epsilon_1; }
         if matrix < it.count {
             for (var i = lane; i < it.rows; i += it.column_lanes) { down[top + i] = sqrt(mean) / sqrt(r[top + i]); }
         }
@@ -236,7 +246,26 @@ fn scales(it: Row, at: Begin, i: u32) -> vec4<f32> {
             by[k] = down[at.r + row] * across_quads[column / 4u][column % 4u];
         }
     }
-    return by;
+    return limited(by);
+}
+
+// In PyTorch's form, 1 / sqrt(v) with a root of at least epsilon_1. A NaN stays.
+fn limited(scale: vec4<f32>) -> vec4<f32> {
+    let most = vec4(1.0 / p.epsilon_1);
+    return select(scale, most, (scale > most) & vec4(p.pytorch != 0.0));
+}
+
+// g / sqrt(v), by the factors of the root.
+fn direction_of(g: vec4<f32>, down: f32, across: vec4<f32>) -> vec4<f32> {
+    if p.pytorch != 0.0 { return g * limited(down * across); }
+    return g * down * across;
+}
+
+// The same of moments that are kept whole.
+fn whole_direction(g: vec4<f32>, moment: vec4<f32>) -> vec4<f32> {
+    let root = sqrt(moment);
+    let least = vec4(p.epsilon_1);
+    return g / select(root, least, (root < least) & vec4(p.pytorch != 0.0));
 }
 
 // Which of four elements are among a parameter's `n`; `i` is the first of them.
@@ -245,7 +274,7 @@ fn inside(i: u32, n: u32) -> vec4<bool> {
 }
 
 // Squares of directions and of what is kept, added up over four.
-fn added(sum: vec2<f32>, direction: vec4<f32>, kept: vec4<f32>) -> vec2<f32> {
+fn with_sizes(sum: vec2<f32>, direction: vec4<f32>, kept: vec4<f32>) -> vec2<f32> {
     return sum + vec2(dot(direction, direction), dot(kept, kept));
 }
 
@@ -266,7 +295,7 @@ fn sizes(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_inde
                 let first = at.c + row / it.rows * it.columns;
                 for (var j = 4u * (thread % it.row_lanes); j < it.columns; j += 4u * it.row_lanes) {
                     let q = (left + j) / 4u;
-                    sum = added(sum, gradient(q) * by * across_quads[(first + j) / 4u], kept(q));
+                    sum = with_sizes(sum, direction_of(gradient(q), by, across_quads[(first + j) / 4u]), kept(q));
                 }
             }
         } else {
@@ -274,7 +303,7 @@ fn sizes(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_inde
                 let q = (at.w + i) / 4u;
                 let here = inside(i, n);
                 let direction = select(vec4(0.0), gradient(q) * scales(it, at, i), here);
-                sum = added(sum, direction, select(vec4(0.0), kept(q), here));
+                sum = with_sizes(sum, direction, select(vec4(0.0), kept(q), here));
             }
         }
         sum = workgroup_sum_pair(thread, sum);
@@ -295,7 +324,8 @@ fn whole_sizes(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocatio
             let moment = (1.0 - share) * v[q] + share * squares(q);
             v[q] = moment;
             let here = inside(i, n);
-            sum = added(sum, select(vec4(0.0), gradient(q) / sqrt(moment), here), select(vec4(0.0), kept(q), here));
+            let direction = whole_direction(gradient(q), moment);
+            sum = with_sizes(sum, select(vec4(0.0), direction, here), select(vec4(0.0), kept(q), here));
         }
         sum = workgroup_sum_pair(thread, sum);
         if thread == 0u { parts[group.y * 256u + part] = sum; }
@@ -307,7 +337,9 @@ fn scale(it: Row, k: u32, thread: u32) -> f32 {
     var part = vec2(0.0);
     if thread < it.parts { part = parts[k * 256u + thread]; }
     let sums = workgroup_sum_pair(thread, part);
-    let rms = sqrt(sums / f32(it.count * it.rows * it.columns));
+    var rms = sqrt(sums / f32(it.count * it.rows * it.columns));
+    // In PyTorch's form, the size before the decay.
+    if p.pytorch != 0.0 { rms.y /= max(abs(1.0 - p.lr * p.decoupled_weight_decay), 1e-30); }
     var rho = p.lr;
     if p.relative_step != 0.0 { rho = min(rho, 1.0 / sqrt(t())); }
     let by = max(p.epsilon_2, rms.y) * rho / max(1.0, rms.x / p.clip_threshold);
@@ -323,12 +355,12 @@ fn step_factored(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocat
     let lines = it.count * it.rows;
     if by_rows(it) {
         for (var row = group.x * together + thread / it.row_lanes; row < lines; row += p.groups * together) {
-            let scaled = by * down[at.r + row];
+            let lines_scale = down[at.r + row];
             let left = at.w + row * it.columns;
             let first = at.c + row / it.rows * it.columns;
             for (var j = 4u * (thread % it.row_lanes); j < it.columns; j += 4u * it.row_lanes) {
                 let q = (left + j) / 4u;
-                w[q] = kept(q) - gradient(q) * scaled * across_quads[(first + j) / 4u];
+                w[q] = kept(q) - by * direction_of(gradient(q), lines_scale, across_quads[(first + j) / 4u]);
             }
         }
     } else {
@@ -347,6 +379,6 @@ fn step_whole(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
     let n = it.count * it.rows * it.columns;
     for (var i = 4u * (group.x * 256u + thread); i < n; i += 4u * p.groups * 256u) {
         let q = (at.w + i) / 4u;
-        w[q] = kept(q) - by * (gradient(q) / sqrt(v[q]));
+        w[q] = kept(q) - by * whole_direction(gradient(q), v[q]);
     }
 }

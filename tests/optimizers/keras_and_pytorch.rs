@@ -266,6 +266,48 @@ fn adafactor_is_that_of_keras() {
     }
 }
 
+/// PyTorch's `Adafactor`, of matrices and of vectors, with its decoupled decay.
+#[test]
+fn adafactor_is_that_of_pytorch() {
+    let mean = |x: &[f64]| x.iter().sum::<f64>() / x.len() as f64;
+    let norm = |x: &[f64]| x.iter().map(|x| x * x).sum::<f64>().sqrt();
+    let (eps, n) = (f(f32::EPSILON), 6f64);
+    for (size, dims) in
+        [1e-8f32, 1e-6, 1e-3, 1.0, 1e3].into_iter().flat_map(|s| [(s, &[2, 3][..]), (s, &[6])])
+    {
+        let gradients: Vec<f32> = [1.0f32, -0.5, 0.25, 2.0, 1.5, -0.75].map(|x| x * size).to_vec();
+        let (mut w, mut r, mut c, mut v) = (vec![0.0f64; 6], vec![0.0; 2], vec![0.0; 3], vec![0.0; 6]);
+        for t in 1..=UPDATES {
+            let g: Vec<f64> = gradients.iter().map(|&g| f(g * swing(t))).collect();
+            let fresh = (t as f64).powf(f(-0.8));
+            let rho = f(RATE).min(1.0 / (t as f64).sqrt());
+            let alpha = f(1e-3).max(norm(&w) / n.sqrt()) * rho;
+            w.iter_mut().for_each(|w| *w *= 1.0 - f(RATE) * f(0.1));
+            let lerp = |old: &mut f64, new: f64| *old += (new - *old) * fresh;
+            let squares: Vec<f64> = g.iter().map(|g| g * g).collect();
+            for (i, r) in r.iter_mut().enumerate() {
+                lerp(r, mean(&squares[3 * i..3 * i + 3]));
+            }
+            for (j, c) in c.iter_mut().enumerate() {
+                lerp(c, mean(&[squares[j], squares[3 + j]]));
+            }
+            v.iter_mut().zip(&squares).for_each(|(v, &square)| lerp(v, square));
+            let estimate = |k: usize| match dims.len() {
+                2 => r[k / 3] * c[k % 3] / mean(&r).max(eps),
+                _ => v[k],
+            };
+            let update: Vec<f64> = (0..6).map(|k| g[k] / estimate(k).max(eps * eps).sqrt()).collect();
+            let denominator = (norm(&update) / n.sqrt()).max(1.0);
+            w.iter_mut().zip(&update).for_each(|(w, u)| *w -= alpha / denominator * u);
+        }
+        let optimizer = Adafactor::pytorch(RATE).decoupled_weight_decay(0.1);
+        for device in [&Device::cpu(), common::gpu()] {
+            let off = worst(&moved(device, &optimizer, dims, &gradients), &w);
+            assert!(off <= 2e-5, "{size:e} of {dims:?} on {device:?}: off by {off:e}");
+        }
+    }
+}
+
 /// Where epsilon stands makes these differences, for gradients of 1e-6.
 #[test]
 fn a_misplaced_epsilon_is_seen() {

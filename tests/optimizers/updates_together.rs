@@ -105,7 +105,7 @@ fn adafactor_updates_what_lies_apart() {
 /// change to show them.
 #[test]
 fn optimisers_have_the_documented_defaults() {
-    let cases: [(&dyn Optimizer, &str); 18] = [
+    let cases: [(&dyn Optimizer, &str); 19] = [
         (&Sgd::new(0.1), "sgd()"),
         (&Adagrad::new(0.1), "adagrad(initial_accumulator=0.1, epsilon=1e-7)"),
         (&Adadelta::new(0.1), "adadelta(rho=0.95, epsilon=1e-7)"),
@@ -120,6 +120,11 @@ fn optimisers_have_the_documented_defaults() {
             &Adafactor::new(0.1),
             "adafactor(epsilon_1=1e-30, epsilon_2=0.001, beta_2_decay=-0.8, clip_threshold=1.0, \
              relative_step)",
+        ),
+        (
+            &Adafactor::pytorch(0.1),
+            "adafactor(epsilon_1=1.1920929e-7, epsilon_2=0.001, beta_2_decay=-0.8, clip_threshold=1.0, \
+             pytorch, relative_step)",
         ),
         (&Adagrad::pytorch(0.1), "adagrad(epsilon=1e-10, pytorch)"),
         (&Adadelta::pytorch(0.1), "adadelta(rho=0.9, epsilon=1e-6)"),

@@ -99,7 +99,7 @@ optimizers! {
 /// | [`Ftrl`] | `sqrt(n) + beta` | beta 0, `n` from 0.1 | none there | |
 ///
 /// Betas of Adam's kin are 0.9 and 0.999 in both. `Sgd` is PyTorch's, whose velocity is multiplied by the rate
-/// afterwards; Adafactor is Keras's alone.
+/// afterwards.
 ///
 /// # Weight decay
 ///

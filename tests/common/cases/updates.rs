@@ -29,6 +29,7 @@ fn optimizers() -> Vec<Box<dyn Optimizer>> {
         Box::new(RmsProp::pytorch(0.01).momentum(0.9)),
         Box::new(RmsProp::pytorch(0.01).centered()),
         Box::new(Adagrad::pytorch(0.01)),
+        Box::new(Adafactor::pytorch(0.1).decoupled_weight_decay(0.1)),
         Box::new(Adamax::new(0.01)),
         Box::new(Nadam::new(0.01)),
         Box::new(Nadam::new(0.01).momentum_decay(0.004).betas(0.99, 0.9)),
@@ -126,6 +127,10 @@ fn factored() -> Vec<(String, Tape)> {
     for dims in shapes {
         let tape = step(&optimizer, dims).expect("the step records");
         tapes.push((format!("adafactor over {dims:?}"), tape));
+    }
+    for dims in [&[3, 65][..], &[300, 2, 1], &[2, 70, 132], &[270, 250], &[600, 8]] {
+        let tape = step(&Adafactor::pytorch(0.1).weight_decay(0.1), dims).expect("the step records");
+        tapes.push((format!("PyTorch's adafactor over {dims:?}"), tape));
     }
     let together: [&[usize]; 9] =
         [&[7], &[3, 65], &[], &[40, 3, 3], &[6, 8], &[65, 3], &[2, 2], &[130], &[1, 1]];

@@ -26,8 +26,7 @@ settings! {
     /// `rho_t = lr`.
     ///
     /// By default `beta_2_decay` is -0.8, `epsilon_1` 1e-30, `epsilon_2` 1e-3 and `clip_threshold` 1, as in
-    /// Keras, which keeps `rho_t` below `1 / sqrt(t)` without relative steps too. PyTorch adds nothing to
-    /// squares: its `epsilon_1`, 1.2e-7, is the least that the mean of `r` and the root of `v` count as.
+    /// Keras, which keeps `rho_t` below `1 / sqrt(t)` without relative steps too.
     ///
     /// The last two dimensions of a convolution's weight `[out, in / groups, kh, kw]` are its kernel, as in
     /// PyTorch: for one of 3 x 3 the moments take two thirds of the parameter's memory, for 1 x 1 twice as
@@ -46,9 +45,18 @@ settings! {
         /// Sets the root mean square that updates are scaled down to, positive.
         clip_threshold: positive = 1.0,
     }
+    form { pytorch }
     choice {
         /// Whether the rate is at most `1 / sqrt(t)`; it is by default.
         relative_step = true
+    }
+}
+
+impl Adafactor {
+    /// PyTorch's: nothing is added to squares, the mean of `r` and the root of `v` count as at least `epsilon_1`,
+    /// 1.2e-7, and `rms(w)` is that before a decoupled decay.
+    pub fn pytorch(learning_rate: f32) -> Self {
+        Adafactor { epsilon_1: f32::EPSILON, pytorch: true, ..Adafactor::new(learning_rate) }
     }
 }
 

@@ -38,6 +38,7 @@ crate::params! {
         epsilon_2: f32,
         clip_threshold: f32,
         relative_step: f32,
+        pytorch: f32,
     }
 }
 
@@ -317,12 +318,14 @@ impl Update {
     /// The new contents of a parameter and its moments, given these and `dw`; the factors of the step are
     /// `rho_t` and `t^beta_2_decay`.
     fn formula<N: Number>(&self, step: &Step<N>, size: &Matrices, x: &[&[f64]]) -> Vec<Vec<N>> {
-        let Adafactor { epsilon_1, epsilon_2, clip_threshold, .. } = self.rule;
+        let Adafactor { rate, epsilon_1, epsilon_2, clip_threshold, pytorch, .. } = self.rule;
         let [epsilon_1, epsilon_2, threshold, one] = numbers([epsilon_1, epsilon_2, clip_threshold, 1.0]);
         let [rho, fresh, _] = step.factors;
         let decayed = |(&w, &dw): (&f64, &f64)| step.decayed(&[N::exact(w), N::exact(dw)]);
         let (g, kept): (Vec<N>, Vec<N>) = x[0].iter().zip(x[x.len() - 1]).map(decayed).unzip();
-        let squares: Vec<N> = g.iter().map(|&g| g * g + epsilon_1).collect();
+        let added = if pytorch { N::exact(0.0) } else { epsilon_1 };
+        let squares: Vec<N> = g.iter().map(|&g| g * g + added).collect();
+        let least = |x: N| if pytorch { x.max(epsilon_1) } else { x };
         let followed = |moments: &[f64], current: &dyn Fn(usize) -> N| -> Vec<N> {
             let new = |(i, &moment)| (one - fresh) * N::exact(moment) + fresh * current(i);
             moments.iter().enumerate().map(new).collect()
@@ -334,21 +337,27 @@ impl Update {
                 let (matrix, j) = (column / columns, column % columns);
                 mean((0..rows).map(|i| squares[(matrix * rows + i) * columns + j]))
             });
-            let means: Vec<N> = r.chunks(rows).map(|r| mean(r.iter().copied())).collect();
+            let means: Vec<N> = r.chunks(rows).map(|r| least(mean(r.iter().copied()))).collect();
             let down: Vec<N> =
                 r.iter().enumerate().map(|(row, r)| means[row / rows].sqrt() / r.sqrt()).collect();
             let across: Vec<N> = c.iter().map(|c| one / c.sqrt()).collect();
             let direction = |i: usize| {
-                let row = i / columns;
-                g[i] * down[row] * across[row / rows * columns + i % columns]
+                let (row, column) = (i / columns, i / columns / rows * columns + i % columns);
+                if pytorch {
+                    return g[i] / least(r[row].sqrt() * c[column].sqrt() / means[row / rows].sqrt());
+                }
+                g[i] * down[row] * across[column]
             };
             ((0..g.len()).map(direction).collect(), vec![r, c])
         } else {
             let v = followed(x[1], &|i| squares[i]);
-            (g.iter().zip(&v).map(|(&g, v)| g / v.sqrt()).collect(), vec![v])
+            (g.iter().zip(&v).map(|(&g, v)| g / least(v.sqrt())).collect(), vec![v])
         };
         let rms = |x: &[N]| mean(x.iter().map(|&x| x * x)).sqrt();
-        let by = epsilon_2.max(rms(&kept)) * rho / one.max(rms(&u) / threshold);
+        // PyTorch has the size before the decay, which all elements share.
+        let left = one - step.lr * numbers::<N, 1>([rate.decay.decoupled])[0];
+        let size = if pytorch { rms(&kept) / left.abs().max(N::exact(1e-30)) } else { rms(&kept) };
+        let by = epsilon_2.max(size) * rho / one.max(rms(&u) / threshold);
         let w = kept.iter().zip(&u).map(|(&kept, &u)| kept - by * u).collect();
         [vec![w], moments].concat()
     }
