@@ -87,7 +87,7 @@ fn check_archives(folder: &Folder) {
         let path = folder.write("cifar.tar.gz", archive);
         let Some(data) = is_typed(number, cifar10(&path)) else { return };
         assert_eq!(data.train.inputs().len(), data.train.len() * 3072, "mutant {number}");
-        assert!(data.train.len() >= 1 && data.train.len() <= 4, "mutant {number}");
+        assert!((1..=4).contains(&data.train.len()), "mutant {number}");
     };
     mutants(&[&packed], 11, COUNT, TIME, |number, bytes| check(number, &gzip(bytes)));
     mutants(&[&zipped], 12, COUNT, TIME, check);
@@ -116,7 +116,7 @@ fn check_arrays(folder: &Folder) {
         );
     }
     let bytes = [idx(&[3]), vec![7, 0, 9]].concat();
-    let rows = [vec![0, 0, 12, 2], idx(&[3, 2])[4..].to_vec(), vec![0, 0, 0, 1].repeat(6)].concat();
+    let rows = [vec![0, 0, 12, 2], idx(&[3, 2])[4..].to_vec(), [0, 0, 0, 1].repeat(6)].concat();
     mutants(&[&bytes, &rows], 19, COUNT, TIME, |number, bytes| {
         folder.write("mnist/train-labels-idx1-ubyte", bytes);
         let found = is_typed(number, mnist(folder.0.join("mnist")));
