@@ -38,7 +38,7 @@ pub fn bundled_digits(seed: u32) -> retape::Result<TrainTest> {
 pub fn mnist_or_digits(flags: &Flags) -> Result<TrainTest, Box<dyn std::error::Error>> {
     match flags.data_folder("mnist", MNIST) {
         Ok(folder) => Ok(data::mnist(folder)?),
-        Err(missing) if flags.names_data() => Err(missing.into()),
+        Err(missing) if flags.names_data() || flags.download => Err(missing.into()),
         Err(_) => {
             println!("MNIST is not there: 1,797 digits of 8 x 8 pixels take its place");
             Ok(bundled_digits(flags.seed)?)

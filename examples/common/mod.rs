@@ -47,6 +47,9 @@ pub struct Flags {
     /// with the curves of training, and further pictures; made if missing
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Fetch the data set if it is not there (of a program built with `--features download`)
+    #[arg(long)]
+    pub download: bool,
     /// What could not be written there.
     #[arg(skip)]
     unwritten: RefCell<Vec<String>>,
@@ -135,18 +138,26 @@ impl Flags {
         Ok(device)
     }
 
-    /// The folder of one data set: `--data`, else `$RETAPE_DATA`, else `data`, joined with `name`.
+    /// The folder of one data set: `--data`, else `$RETAPE_DATA`, else `data`, joined with `name`. With
+    /// `--download`, what is not there is fetched; that of an archive is the folder that has it.
     ///
     /// # Errors
-    /// If it is not there, with what belongs in it.
+    /// If it is not there, with what belongs in it; with `--download`, if it cannot be fetched.
     pub fn data_folder(&self, name: &str, contents: &str) -> Result<PathBuf, String> {
         let base = self.named_data().unwrap_or_else(|| PathBuf::from("data"));
         let folder = base.join(name);
+        if self.download {
+            fetch(name, &base)?;
+        }
         if folder.is_dir() {
             return Ok(folder);
         }
+        if self.download {
+            return Ok(base);
+        }
         Err(format!(
-            "there is no folder `{}`: put {contents} into it, or name the folder above it with `--data DIR` or `RETAPE_DATA`",
+            "there is no folder `{}`: put {contents} into it, name the folder above it with `--data DIR` or `RETAPE_DATA`, or \
+             have it fetched with `--features download` and `--download`",
             folder.display()
         ))
     }
@@ -203,6 +214,28 @@ impl Flags {
             Err(error) => self.unwritten.borrow_mut().push(error.to_string()),
         }
     }
+}
+
+/// Fetches the data set of a folder of this name among others in `base`, unless it is there.
+#[cfg(feature = "download")]
+fn fetch(name: &str, base: &Path) -> Result<(), String> {
+    let download = data::download::Download::new().folder(base).progress(|file| {
+        if file.bytes == 0 {
+            println!("fetching {}", file.path.display());
+        }
+    });
+    let fetched = match name {
+        "mnist" => download.mnist().map(drop),
+        "fashion-mnist" => download.fashion_mnist().map(drop),
+        "cifar-10-batches-bin" => download.cifar10().map(drop),
+        _ => download.imdb().map(drop),
+    };
+    fetched.map_err(|error| error.to_string())
+}
+
+#[cfg(not(feature = "download"))]
+fn fetch(_: &str, _: &Path) -> Result<(), String> {
+    Err("`--download` needs a program that is built with `--features download`".to_owned())
 }
 
 /// So many epochs, with a line on standard output after every `row` of them and after the last.

@@ -10,7 +10,7 @@
 //! | slices and vectors | [`Dataset::new`], [`Samples::new`]; [`channels_first`] for pixels whose channels are last | |
 //!
 //! What reads files needs the feature `data`, which is on by default; the rest is always there. With the feature
-//! `download`, the module `download` fetches the first four.
+//! `download`, the module `download` fetches the sets of the first row and the film reviews.
 
 mod channels;
 mod dataset;

@@ -537,7 +537,7 @@ pub enum Error {
     },
     /// A fetched file that is not the published one.
     #[error(
-        "`{path}`: {url} gave a file with MD5 {found}, {expected} expected. To do it by hand, put the \
+        "`{path}`: {url} gave a file with SHA-256 {found}, {expected} expected. To do it by hand, put the \
          published file there"
     )]
     Checksum {
@@ -545,9 +545,9 @@ pub enum Error {
         path: PathBuf,
         /// Where it came from.
         url: String,
-        /// The MD5 sum it has.
+        /// The SHA-256 sum it has.
         found: String,
-        /// The MD5 sum it should have.
+        /// The SHA-256 sum it should have.
         expected: String,
     },
     /// A file that could not be opened or read.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use md5::{Digest, Md5};
+use sha2::{Digest, Sha256};
 
 /// A server that answers each request as the test says, one after the other, and writes down where each
 /// asked to begin.
@@ -111,6 +111,6 @@ pub fn refused() -> String {
 }
 
 /// The sum as it is published.
-pub fn md5(bytes: &[u8]) -> String {
-    Md5::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

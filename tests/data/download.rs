@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::folder::Folder;
-use crate::server::{Server, answer, cut, md5, ranged, refused, rest, whole};
+use crate::server::{Server, answer, cut, ranged, refused, rest, sha256, whole};
 use retape::data::Cifar100Labels;
 use retape::data::download::{Download, Progress, fetch};
 use retape::{Error, Result};
@@ -20,7 +20,7 @@ fn contents() -> Vec<u8> {
 
 /// Fetches `contents` without a report.
 fn get(urls: &[&str], destination: &Path) -> Result<()> {
-    fetch(urls, destination, &md5(&contents()), &mut |_| {})
+    fetch(urls, destination, &sha256(&contents()), 400_000, &mut |_| {})
 }
 
 /// Fails unless the file is there, whole, and nothing else but the lock.
@@ -41,13 +41,15 @@ fn a_file_is_fetched_once() -> Result<()> {
         assert_eq!(progress.total, Some(300_000));
         reports.push(progress.bytes);
     };
-    fetch(&[&server.url()], &path, &md5(&contents()), &mut report)?;
+    fetch(&[&server.url()], &path, &sha256(&contents()), 300_000, &mut report)?;
     assert_eq!((reports.first(), reports.last()), (Some(&0), Some(&300_000)));
     assert!(reports.len() > 2 && reports.is_sorted(), "{reports:?}");
     assert!(fs::read(&path).expect("the file was fetched") == contents());
 
     // Sums may be written in capitals.
-    fetch(&[&server.url()], &path, &md5(&contents()).to_uppercase(), &mut |_| panic!("nothing is fetched"))?;
+    fetch(&[&server.url()], &path, &sha256(&contents()).to_uppercase(), 300_000, &mut |_| {
+        panic!("nothing is fetched")
+    })?;
     get(&[], &path)?;
     assert_eq!(server.starts(), [None]);
     Ok(())
@@ -74,7 +76,7 @@ fn a_broken_connection_is_resumed() -> Result<()> {
     let folder = Folder::new();
     let (path, mut begun) = (folder.0.join("file.bin"), Vec::new());
     let mut last = 0;
-    fetch(&[&server.url()], &path, &md5(&contents()), &mut |progress| {
+    fetch(&[&server.url()], &path, &sha256(&contents()), 300_000, &mut |progress| {
         assert_eq!(progress.total, Some(300_000));
         if progress.bytes == last || begun.is_empty() {
             begun.push(progress.bytes);
@@ -159,8 +161,8 @@ fn a_wrong_sum_leaves_nothing() {
         match get(&[&server.url()], &path) {
             Err(Error::Checksum { path: at, url, found, expected }) => {
                 assert_eq!((at, url), (path.clone(), server.url()));
-                assert_eq!(found, md5(b"<html>please sign in</html>"));
-                assert_eq!(expected, md5(&contents()));
+                assert_eq!(found, sha256(b"<html>please sign in</html>"));
+                assert_eq!(expected, sha256(&contents()));
             }
             other => panic!("Error::Checksum expected, {other:?} found"),
         }
@@ -244,6 +246,9 @@ fn without_a_network_the_error_says_what_to_do() {
         ),
         (Download::new().folder(&folder.0).mirrors(&[mirror]).cifar10(), "cifar-10-binary.tar.gz"),
     ];
+    let reviews = Download::new().folder(&folder.0).mirrors(&[mirror]).imdb();
+    let archive = folder.0.join("imdb/aclImdb_v1.tar.gz");
+    assert!(matches!(&reviews, Err(Error::Download { path, .. }) if *path == archive), "{reviews:?}");
     for (set, name) in sets {
         match set {
             Err(Error::Download { path, failures }) => {
@@ -330,4 +335,43 @@ fn a_folder_that_cannot_be_made_is_named() {
     let file = folder.write("file", b"no folder");
     let wrong = get(&[&refused()], &file.join("inner/file.bin"));
     assert!(matches!(&wrong, Err(Error::Io { path, .. }) if path.starts_with(&file)), "{wrong:?}");
+}
+
+#[test]
+fn no_more_is_fetched_than_a_file_may_have() {
+    // Told beforehand, or not: without a length the answer goes on to the end of the connection.
+    let told = Server::new(|_, start| ranged(&contents(), start));
+    let untold =
+        Server::new(|_, _| [&b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"[..], &contents()].concat());
+    for server in [told, untold] {
+        let folder = Folder::new();
+        let path = folder.write("file.bin.part", &[7; 250_001]).with_extension("");
+        let mut most = 0;
+        let sum = sha256(&contents());
+        let long = fetch(&[&server.url()], &path, &sum, 250_000, &mut |file| most = most.max(file.bytes));
+        match long {
+            Err(Error::Download { failures, .. }) => {
+                assert!(failures[0].contains("more than 250000 bytes"), "{failures:?}");
+            }
+            other => panic!("Error::Download expected, {other:?} found"),
+        }
+        assert!(most <= 250_000 && !path.exists() && !folder.0.join("file.bin.part").exists(), "{most}");
+        assert_eq!(server.starts(), [None]);
+    }
+}
+
+#[test]
+fn reviews_that_are_there_are_read_and_not_fetched() -> Result<()> {
+    let server = Server::new(|_, _| answer("404 Not Found", "", b""));
+    let url = server.url();
+    for inner in ["imdb/aclImdb", "aclImdb"] {
+        let folder = Folder::new();
+        for place in ["train/neg", "train/pos", "test/neg", "test/pos"] {
+            folder.write(&format!("{inner}/{place}/0.txt"), place.as_bytes());
+        }
+        let download = Download::new().folder(&folder.0).mirrors(&[url.trim_end_matches("file.bin")]);
+        assert_eq!(download.imdb()?.train.texts(), ["train/neg", "train/pos"]);
+    }
+    assert_eq!(server.starts(), []);
+    Ok(())
 }

@@ -118,9 +118,28 @@ fn every_example_explains_its_flags() {
         let output = run(name, &["--help"]);
         assert!(output.status.success(), "{name}");
         let help = String::from_utf8(output.stdout).expect("help is UTF-8");
-        for flag in ["--device", "--data", "--epochs", "--batch", "--limit", "--seed", "--out"] {
+        for flag in ["--device", "--data", "--epochs", "--batch", "--limit", "--seed", "--out", "--download"]
+        {
             assert!(help.contains(flag), "{name} does not take {flag}:\n{help}");
         }
     }
     assert!(count >= 21, "{count} examples found");
+}
+
+/// Where it is there, nothing is asked of any server.
+#[cfg(feature = "download")]
+#[test]
+fn data_that_is_there_is_not_downloaded() {
+    let folder = Folder::new();
+    let idx = |dims: &[u32], fill: u8| {
+        let sizes = dims.iter().flat_map(|size| size.to_be_bytes());
+        let data = std::iter::repeat_n(fill, dims.iter().product::<u32>() as usize);
+        [0, 0, 8, dims.len() as u8].into_iter().chain(sizes).chain(data).collect::<Vec<u8>>()
+    };
+    for (part, count) in [("train", 8), ("t10k", 4)] {
+        folder.write(&format!("mnist/{part}-images-idx3-ubyte"), &idx(&[count, 28, 28], 100));
+        folder.write(&format!("mnist/{part}-labels-idx1-ubyte"), &idx(&[count], 3));
+    }
+    let flags = ["--device", "cpu", "--epochs", "1", "--download", "--data", folder.path()];
+    assert_eq!(results("mnist_mlp", &flags)["train_samples"], 8);
 }

@@ -89,8 +89,8 @@ impl EmnistSplit {
 /// is no room for the samples, and [`Error::FileLimit`] as for [`read_idx`].
 pub fn mnist(folder: impl AsRef<Path>) -> Result<TrainTest> {
     let source = format!("; MNIST is at {MNIST_URL}, each file by its name with .gz");
-    let (files, prefix) = mnist_files::find(folder.as_ref(), "mnist", &NAMED_AS_MNIST, &source)?;
-    read_set(&files, &Format { is_turned: prefix.starts_with("emnist"), ..MNIST })
+    let files = mnist_files::find(folder.as_ref(), "mnist", &NAMED_AS_MNIST, &source)?;
+    read_set(&files, &Format { is_turned: files.prefix.starts_with("emnist"), ..MNIST })
 }
 
 /// Reads Fashion-MNIST (Xiao, Rasul and Vollgraf, 2017) as [`mnist`] does, from the folder
@@ -101,7 +101,7 @@ pub fn mnist(folder: impl AsRef<Path>) -> Result<TrainTest> {
 /// As for [`mnist`].
 pub fn fashion_mnist(folder: impl AsRef<Path>) -> Result<TrainTest> {
     let source = "; Fashion-MNIST is at https://github.com/zalandoresearch/fashion-mnist";
-    let (files, _) =
+    let files =
         mnist_files::find(&subfolder(folder.as_ref(), "fashion-mnist"), "FashionMNIST", &[""], source)?;
     read_set(&files, &MNIST)?.with_class_names(&FASHION_MNIST_CLASSES)
 }
@@ -114,7 +114,7 @@ pub fn fashion_mnist(folder: impl AsRef<Path>) -> Result<TrainTest> {
 /// As for [`mnist`].
 pub fn qmnist(folder: impl AsRef<Path>) -> Result<TrainTest> {
     let source = "; QMNIST is at https://github.com/facebookresearch/qmnist";
-    read_set(&mnist_files::find(folder.as_ref(), "qmnist", &["qmnist-"], source)?.0, &MNIST)
+    read_set(&mnist_files::find(folder.as_ref(), "qmnist", &["qmnist-"], source)?, &MNIST)
 }
 
 /// Reads a part of EMNIST as [`mnist`] does, from `emnist-letters-train-images-idx3-ubyte`,
@@ -133,7 +133,7 @@ pub fn qmnist(folder: impl AsRef<Path>) -> Result<TrainTest> {
 /// As for [`mnist`].
 pub fn emnist(folder: impl AsRef<Path>, split: EmnistSplit) -> Result<TrainTest> {
     let source = "; EMNIST is at https://www.nist.gov/itl/products-and-services/emnist-dataset";
-    let (files, _) = mnist_files::find(folder.as_ref(), "emnist", &[split.prefix()], source)?;
+    let files = mnist_files::find(folder.as_ref(), "emnist", &[split.prefix()], source)?;
     let names = split.class_names();
     let first = u32::from(split == EmnistSplit::Letters);
     read_set(&files, &Format { classes: names.len() as u32, first, is_turned: true })?
@@ -157,11 +157,13 @@ struct Format {
 const MNIST: Format = Format { classes: MNIST_CLASSES, first: 0, is_turned: false };
 
 /// The four files of a set in MNIST's format.
-fn read_set(files: &Files, format: &Format) -> Result<TrainTest> {
-    let (train, test) = (read_images(&files.train, format)?, read_images(&files.test, format)?);
+fn read_set(files: &Files<'_>, format: &Format) -> Result<TrainTest> {
+    let train = read_images(&files.pair(false)?, format)?;
+    let judged = files.pair(true)?;
+    let test = read_images(&judged, format)?;
     let (found, expected) = (test.input_shape(), train.input_shape());
     let message = format!("its samples are {found}, {expected} expected as in training");
-    Error::expect_intact(found == expected, &files.test[0], message)?;
+    Error::expect_intact(found == expected, &judged[0], message)?;
     Ok(TrainTest { train, test })
 }
 

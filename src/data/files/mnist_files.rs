@@ -6,13 +6,33 @@ use std::path::{Path, PathBuf};
 use super::missing;
 use crate::error::{Error, Result};
 
-/// The four files of a set.
+/// Where the files of a set are.
 #[derive(Debug)]
-pub(super) struct Files {
-    /// Images and labels to learn from.
-    pub train: [PathBuf; 2],
-    /// Images and labels to judge by.
-    pub test: [PathBuf; 2],
+pub(super) struct Files<'a> {
+    place: PathBuf,
+    /// How their names begin.
+    pub prefix: &'a Prefix,
+    /// What ends the message about a missing one.
+    source: &'a str,
+}
+
+impl Files<'_> {
+    /// The files of images and labels: to judge by, or to learn from.
+    pub fn pair(&self, test: bool) -> Result<[PathBuf; 2]> {
+        let file = |labels| {
+            let part = Part { test, labels };
+            let found = part.find(&self.place, self.prefix);
+            found.ok_or_else(|| lacking(&self.place, &[part], &[self.prefix], self.source))
+        };
+        Ok([file(false)?, file(true)?])
+    }
+}
+
+/// What is said of a folder in which these parts are not found.
+fn lacking(place: &Path, parts: &[Part], prefixes: &[&Prefix], source: &str) -> Error {
+    let names = parts.iter().flat_map(|part| prefixes.iter().flat_map(|prefix| part.names(prefix)));
+    let names = names.collect::<Vec<_>>().join("`, `");
+    missing(place, format!("no file `{names}` in this folder, or in one within{source}"))
 }
 
 /// What a file holds.
@@ -130,23 +150,15 @@ pub(super) fn any_file(folder: &Path, prefixes: &[&Prefix]) -> bool {
     !matches!(locate(folder, "", prefixes), Ok(None))
 }
 
-/// The files of the set that is in a folder or one within, and how their names begin; `source` ends the message
-/// about missing ones.
+/// The files of the set that is in a folder or one within; `source` ends the message about missing ones.
 pub(super) fn find<'a>(
     folder: &Path,
     name: &str,
     prefixes: &[&'a Prefix],
-    source: &str,
-) -> Result<(Files, &'a Prefix)> {
-    let lacking = |place: &Path, parts: &[Part], prefixes: &[&Prefix]| {
-        let names = parts.iter().flat_map(|part| prefixes.iter().flat_map(|prefix| part.names(prefix)));
-        let names = names.collect::<Vec<_>>().join("`, `");
-        missing(place, format!("no file `{names}` in this folder, or in one within{source}"))
-    };
-    let Some((place, prefix)) = locate(folder, name, prefixes)? else {
-        return Err(lacking(folder, &PARTS[..1], prefixes));
-    };
-    let file = |part: Part| part.find(&place, prefix).ok_or_else(|| lacking(&place, &[part], &[prefix]));
-    let [a, b, c, d] = PARTS.map(file);
-    Ok((Files { train: [a?, b?], test: [c?, d?] }, prefix))
+    source: &'a str,
+) -> Result<Files<'a>> {
+    match locate(folder, name, prefixes)? {
+        Some((place, prefix)) => Ok(Files { place, prefix, source }),
+        None => Err(lacking(folder, &PARTS[..1], prefixes, source)),
+    }
 }

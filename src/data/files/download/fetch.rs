@@ -3,7 +3,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use md5::{Digest, Md5};
+use sha2::{Digest, Sha256};
 use ureq::http::{Response, Uri};
 use ureq::{Agent, Body, ResponseExt};
 
@@ -27,14 +27,15 @@ enum Failure {
     Remote(String),
     /// The connection broke off, or the part did not fit: the same address may do better.
     Broken(String),
-    /// The file is another one; its MD5 sum.
+    /// The file is another one; its SHA-256 sum.
     Checksum(String),
     /// The disk: no address will do better.
     Local(Error),
 }
 
-/// Fetches one file from the first of these addresses that gives it, unless it is there already. `md5` is
-/// its MD5 sum in hexadecimal digits; the [module](super) says what becomes of parts, and how processes keep
+/// Fetches one file from the first of these addresses that gives it, unless it is there already. `sha256` is
+/// its SHA-256 sum in hexadecimal digits; of what is longer than `limit` bytes, no more is fetched. An address
+/// with `https` leads to none without. The [module](super) says what becomes of parts, and how processes keep
 /// out of each other's way.
 ///
 /// # Errors
@@ -44,10 +45,11 @@ enum Failure {
 pub fn fetch(
     urls: &[&str],
     destination: &Path,
-    md5: &str,
+    sha256: &str,
+    limit: u64,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<()> {
-    if is_right(destination, md5)? {
+    if is_right(destination, sha256)? {
         return Ok(());
     }
     if let Some(folder) = destination.parent() {
@@ -55,11 +57,11 @@ pub fn fetch(
     }
     let _lock = lock(&destination.with_added_extension("lock"))?;
     // Another process may have had the lock, and fetched the file.
-    if is_right(destination, md5)? {
+    if is_right(destination, sha256)? {
         return Ok(());
     }
     let mut transfer =
-        Transfer { destination, part: destination.with_added_extension("part"), md5, progress };
+        Transfer { destination, part: destination.with_added_extension("part"), sha256, limit, progress };
     let (mut failures, mut wrong) = (Vec::new(), None);
     for &url in urls {
         match transfer.complete_from(url) {
@@ -74,7 +76,7 @@ pub fn fetch(
                 failures.push(format!("{url}: {reason}"))
             }
             Err(Failure::Checksum(found)) => {
-                let (path, expected) = (destination.to_owned(), md5.to_owned());
+                let (path, expected) = (destination.to_owned(), sha256.to_owned());
                 wrong = Some(Error::Checksum { path, url: url.to_owned(), found, expected });
             }
         }
@@ -86,7 +88,8 @@ pub fn fetch(
 struct Transfer<'a> {
     destination: &'a Path,
     part: PathBuf,
-    md5: &'a str,
+    sha256: &'a str,
+    limit: u64,
     progress: &'a mut dyn FnMut(Progress<'_>),
 }
 
@@ -95,9 +98,13 @@ impl Transfer<'_> {
     fn complete_from(&mut self, url: &str) -> Result<(), Failure> {
         let mut reason = String::new();
         for _ in 0..ATTEMPTS {
-            let start = if_there(&self.part, fs::metadata(&self.part))?.map_or(0, |found| found.len());
+            let mut start = if_there(&self.part, fs::metadata(&self.part))?.map_or(0, |found| found.len());
+            if start > self.limit {
+                self.discard()?;
+                start = 0;
+            }
             // A part may be whole: its process ended before it got its name.
-            if start > 0 && is_right(&self.part, self.md5)? {
+            if start > 0 && is_right(&self.part, self.sha256)? {
                 return Ok(());
             }
             let begun = match self.attempt(url, start) {
@@ -107,8 +114,8 @@ impl Transfer<'_> {
                 }
                 outcome => outcome?,
             };
-            let found = md5_of(&self.part).map_err(Error::io(&self.part))?;
-            if found.eq_ignore_ascii_case(self.md5) {
+            let found = sum_of(&self.part).map_err(Error::io(&self.part))?;
+            if found.eq_ignore_ascii_case(self.sha256) {
                 return Ok(());
             }
             self.discard()?;
@@ -116,7 +123,7 @@ impl Transfer<'_> {
             if begun == 0 {
                 return Err(Failure::Checksum(found));
             }
-            reason = format!("it does not continue the part that was there: MD5 {found}");
+            reason = format!("it does not continue the part that was there: SHA-256 {found}");
         }
         Err(Failure::Broken(format!("{reason} (asked {ATTEMPTS} times)")))
     }
@@ -143,6 +150,9 @@ impl Transfer<'_> {
     fn write(&mut self, response: Response<Body>, start: u64) -> Result<(), Failure> {
         let mut body = response.into_body();
         let total = body.content_length().map(|length| start + length);
+        if total.is_some_and(|total| total > self.limit) {
+            return self.too_long();
+        }
         let failed = Error::io(&self.part);
         let mut file = OpenOptions::new().create(true).append(true).open(&self.part).map_err(failed)?;
         file.set_len(start).map_err(failed)?;
@@ -156,8 +166,11 @@ impl Transfer<'_> {
                 Ok(0) => break,
                 Ok(n) => n,
             };
-            file.write_all(&piece[..n]).map_err(failed)?;
             bytes += n as u64;
+            if bytes > self.limit {
+                return self.too_long();
+            }
+            file.write_all(&piece[..n]).map_err(failed)?;
             (self.progress)(Progress { path, bytes, total });
         }
         match total {
@@ -166,6 +179,15 @@ impl Transfer<'_> {
             }
             _ => Ok(file.sync_all().map_err(failed)?),
         }
+    }
+
+    /// Gives up what an address sends that goes on past the limit.
+    fn too_long(&self) -> Result<(), Failure> {
+        self.discard()?;
+        Err(Failure::Remote(format!(
+            "it has more than {} bytes, the most that the file may have",
+            self.limit
+        )))
     }
 
     fn discard(&self) -> Result<(), Failure> {
@@ -190,6 +212,8 @@ fn continues(response: &Response<Body>, start: u64) -> bool {
 /// Proxies are those that the environment names; none stands between a machine and itself.
 fn agent(url: &str) -> Agent {
     let config = Agent::config_builder()
+        // Nothing that was asked for in secret is sent in the open.
+        .https_only(url.starts_with("https:"))
         .http_status_as_error(false)
         .timeout_connect(Some(CONNECT))
         .timeout_recv_response(Some(ANSWER))
@@ -209,8 +233,8 @@ fn lock(path: &Path) -> Result<File> {
 }
 
 /// Whether a file is there and has this sum.
-pub(super) fn is_right(path: &Path, md5: &str) -> Result<bool> {
-    Ok(if_there(path, md5_of(path))?.is_some_and(|found| found.eq_ignore_ascii_case(md5)))
+pub(super) fn is_right(path: &Path, sha256: &str) -> Result<bool> {
+    Ok(if_there(path, sum_of(path))?.is_some_and(|found| found.eq_ignore_ascii_case(sha256)))
 }
 
 /// What was asked of a file, or nothing if there is no such file.
@@ -221,8 +245,8 @@ fn if_there<T>(path: &Path, found: io::Result<T>) -> Result<Option<T>> {
     }
 }
 
-fn md5_of(path: &Path) -> io::Result<String> {
-    let mut sum = Md5::new();
+fn sum_of(path: &Path) -> io::Result<String> {
+    let mut sum = Sha256::new();
     io::copy(&mut File::open(path)?, &mut sum)?;
     Ok(sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }

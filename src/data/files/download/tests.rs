@@ -8,10 +8,10 @@ use std::fs;
 use std::path::PathBuf;
 
 use folder::Folder;
-use server::{Server, answer, cut, md5, ranged, refused, whole};
+use server::{Server, answer, cut, ranged, refused, sha256, whole};
 
-use super::{Download, MNIST, Set, default_folder_in};
-use crate::data::{PublicDataset, TrainTest};
+use super::{CIFAR10, CIFAR100, Download, FASHION_MNIST, IMDB, MNIST, Set, default_folder_in, reader};
+use crate::data::{Cifar100Labels, PublicDataset, TrainTest};
 use crate::error::{Error, Result};
 
 /// Four files in MNIST's format: three images to learn from and two to judge by.
@@ -30,11 +30,12 @@ fn name(index: usize) -> String {
 
 /// Loads the set of these files from a folder, or from the server with this file into it.
 fn load(folder: &Folder, url: &str) -> Result<TrainTest> {
-    let sums = files().map(|bytes| md5(&bytes));
-    let files: Vec<_> = MNIST.files.iter().zip(&sums).map(|((name, _), md5)| (*name, md5.as_str())).collect();
+    let sums = files().map(|bytes| (sha256(&bytes), bytes.len() as u64));
+    let named = MNIST.files.iter().zip(&sums);
+    let files: Vec<_> = named.map(|((name, ..), (sum, length))| (*name, sum.as_str(), *length)).collect();
     let set = Set { mirrors: &[], files: &files, ..MNIST };
     let download = Download::new().folder(&folder.0).mirrors(&[url.trim_end_matches("file.bin")]);
-    download.load(&set, &folder.0)
+    download.load(&set, &folder.0, reader(PublicDataset::Mnist, Cifar100Labels::Fine))
 }
 
 fn assert_is_set(data: &TrainTest) {
@@ -165,4 +166,18 @@ fn the_default_folder_is_named_or_in_the_cache() -> Result<()> {
         assert_eq!(default_folder_in(|_| None, dirs::cache_dir)?, system.join("retape"));
     }
     Ok(())
+}
+
+#[test]
+fn sets_are_asked_for_in_secret_first() {
+    for set in [MNIST, FASHION_MNIST, CIFAR10, CIFAR100, IMDB] {
+        assert!(set.mirrors.is_sorted_by_key(|mirror| !mirror.starts_with("https://")), "{:?}", set.mirrors);
+        assert!(
+            set.mirrors[0].starts_with("https://") && set.mirrors.iter().all(|mirror| mirror.ends_with('/'))
+        );
+        for (name, sum, bytes) in set.files {
+            assert!(sum.len() == 64 && sum.bytes().all(|digit| digit.is_ascii_hexdigit()), "{name}");
+            assert!((4000..200_000_000).contains(bytes), "{name}");
+        }
+    }
 }
