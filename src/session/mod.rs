@@ -59,7 +59,8 @@ impl Tape {
     /// parameters, once.
     ///
     /// # Errors
-    /// Everything [`Tape::plan`] refuses; [`Error::OutOfMemory`]; [`Error::DeviceLost`].
+    /// Everything [`Tape::plan`] refuses; [`Error::OutOfMemory`], on the CPU path where what the session holds
+    /// and a replay needs at its peak is more than there is; [`Error::DeviceLost`].
     pub fn session(&self, device: &Device) -> Result<Session> {
         self.session_with(device, SessionOptions::new())
     }

@@ -32,6 +32,45 @@ fn what_a_session_holds_in_all_is_reserved() {
     says(tape.session(&Device::cpu()), out_of_memory, &["`cpu`"]);
 }
 
+/// In a process of 4 GB, what does not fit is an error and no abort, and what fits runs.
+#[cfg(target_os = "linux")]
+#[test]
+fn nothing_aborts_in_little_memory() {
+    if std::env::var_os("RETAPE_LITTLE_MEMORY").is_none() {
+        let own = std::env::current_exe().unwrap();
+        let command = "ulimit -v 4000000 && exec \"$0\" --exact limits::nothing_aborts_in_little_memory";
+        let limited = std::process::Command::new("sh")
+            .args(["-c", command])
+            .arg(own)
+            .env("RETAPE_LITTLE_MEMORY", "1")
+            .output()
+            .unwrap();
+        assert!(limited.status.success(), "{}", String::from_utf8_lossy(&limited.stdout));
+        return;
+    }
+    let session = |g: &Graph, kept: Vec<Value>| g.forward(kept).unwrap().session(&Device::cpu());
+    let out_of_memory: fn(&Error) -> bool = |error| matches!(error, Error::OutOfMemory { .. });
+    // A value that no operator reads.
+    let mut g = Graph::new();
+    let x = g.input("x", [1 << 31]);
+    says(session(&g, vec![x]), out_of_memory, &["cpu"]);
+    // Results of 2 GiB each, kept or alive two at a time.
+    let mut g = Graph::new();
+    let x = g.input("x", [1 << 28]);
+    let kept: Vec<Value> = (0..12).map(|_| g.exp(x).unwrap()).collect();
+    says(session(&g, kept), out_of_memory, &["cpu"]);
+    let chain = (0..12).fold(x, |x, _| g.exp(x).unwrap());
+    says(session(&g, vec![g.sum(chain, &[], false).unwrap()]), out_of_memory, &["cpu"]);
+    // 12 results of 256 MiB, of which two live beside the input.
+    let mut g = Graph::new();
+    let x = g.input("x", [1 << 25]);
+    let chain = (0..12).fold(x, |x, _| g.tanh(x).unwrap());
+    let sum = g.sum(chain, &[], false).unwrap();
+    let mut session = session(&g, vec![sum]).unwrap();
+    session.replay().unwrap();
+    assert_eq!(session.read_scalar(sum).unwrap(), 0.0);
+}
+
 /// 200 results of 8 MB, of which two live at a time.
 #[test]
 fn results_that_are_read_and_gone_are_not_counted_together() {
