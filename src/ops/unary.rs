@@ -183,7 +183,7 @@ functions! {
     Abs: abs(x) on Real = x.abs(), within Ulps(0.0);
         slope of Input v = sign(v), within 0.0;
 
-    /// `x^2`.
+    /// `x^2`; infinite from 1.8e19 on, as what f32 does not hold is.
     Square: square(x) on Real = x * x, within Ulps(1.0);
         slope of Input v = 2.0 * v, within 0.0;
 

@@ -202,13 +202,13 @@ fn distributions_and_directions_worked_by_hand() {
     let want = [8f64.ln(), 2f64.ln()];
     let slopes = [-1.0, 0.0, 0.0, -1.0];
     check(Loss::NegativeLogLikelihood, &[2, 2], &log, Labels(vec![0, 1]), &want, &slopes);
-    // 3 4 against 4 3: 24 / 25; the same direction at another length; the opposite one; zeros.
-    let y = [3.0, 4.0, 1.0, 1.0, 0.0, -2.0, 0.0, 0.0];
-    let t = Numbers(vec![4.0, 3.0, 30.0, 30.0, 0.0, 5.0, 0.0, 0.0]);
-    let want = [-0.96, -1.0, 1.0, 0.0];
+    // 3 4 against 4 3: 24 / 25; the same direction at another length; the opposite one; zeros; squares past f32.
+    let y = [3.0, 4.0, 1.0, 1.0, 0.0, -2.0, 0.0, 0.0, 3e20, 4e20];
+    let t = Numbers(vec![4.0, 3.0, 30.0, 30.0, 0.0, 5.0, 0.0, 0.0, 4e30, 3e30]);
+    let want = [-0.96, -1.0, 1.0, 0.0, -0.96];
     // (cos y / |y| - t / |t|) / |y| is (0.96 0.6 - 0.8, 0.96 0.8 - 0.6) / 5.
-    let slopes = [-0.0448, 0.0336, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
-    check(Loss::CosineSimilarity, &[4, 2], &y, t, &want, &slopes);
+    let slopes = [-0.0448, 0.0336, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
+    check(Loss::CosineSimilarity, &[5, 2], &y, t, &want, &slopes);
 }
 
 const WILD: [f32; 12] = [400.0, -400.0, 0.0, -0.0, 1.0, -1.0, 88.5, -88.5, 1e-20, 399.0, 3.0, -1e-3];

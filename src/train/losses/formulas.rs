@@ -116,9 +116,13 @@ fn within_limits(g: &Graph, p: Value) -> Result<Value> {
     g.clip(p, SMALLEST, 1.0 - SMALLEST)
 }
 
-/// Each vector is divided by its norm before the product, which then neither overflows nor is 0 / 0.
+/// Each vector is divided by its norm before the product, which then neither overflows nor is 0 / 0; and before
+/// that by its largest element, unless that is below 1, so that no square overflows. A cosine does not depend
+/// on that divisor, and no gradient is to flow through it.
 pub(super) fn cosine_similarity(g: &Graph, y: Value, t: Value) -> Result<Value> {
     let direction = |x: Value| {
+        let largest = g.max(g.abs(x)?, &[-1], true)?;
+        let x = g.div(x, g.stop_gradient(g.maximum(largest, g.scalar_constant(1.0))?)?)?;
         let square = g.sum(g.square(x)?, &[-1], true)?;
         let norm = g.sqrt(g.maximum(square, g.scalar_constant(SMALLEST_SQUARE))?)?;
         g.div(x, norm)

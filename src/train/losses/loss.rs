@@ -55,7 +55,7 @@ pub enum Loss {
     /// itself. A model with one output has outputs and targets `[batch, 1]`; several outputs are each a
     /// yes or no of their own (multi-label), which metrics judge one by one.
     BinaryCrossEntropy,
-    /// `(y - t)^2`.
+    /// `(y - t)^2`; infinite for differences from 1.8e19 on, whose squares f32 does not hold.
     MeanSquaredError,
     /// `|y - t|`; its slope at 0 is 0.
     MeanAbsoluteError,
@@ -89,7 +89,7 @@ pub enum Loss {
     NegativeLogLikelihood,
     /// `-sum(y t) / (|y| |t|)` over the last axis: minus the cosine, from -1 for one direction to 1 for the
     /// opposite one, as in Keras. A norm counts as at least 1e-6 (1e-7 in Keras), so the loss of a
-    /// vector of zeros is 0. Squares of elements up to 1e18 stay within f32.
+    /// vector of zeros is 0. It does not matter how large the elements are.
     CosineSimilarity,
 }
 
