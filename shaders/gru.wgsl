@@ -68,7 +68,7 @@ fn backward_cell(at: Place, after: Quad) -> Back {
     var d_r = d_n * q * slope(GATE, r);
     var d_q = d_n * r;
     var before = after.h * z;
-    if HAS_LENGTHS {
+    if HAS_STEPS {
         let is_taken = taken(at);
         let zero = vec4(0.0);
         d_r = select(zero, d_r, is_taken);

@@ -95,7 +95,7 @@ fn backward_cell(at: Place, after: Quad) -> Back {
     var d_g = dc * i * slope(ACTIVATION, g);
     var before = Quad(vec4(0.0), dc * f);
     if HAS_PEEPHOLES { before.c += d_i * peephole(0u, at.j) + d_f * peephole(1u, at.j); }
-    if HAS_LENGTHS {
+    if HAS_STEPS {
         let is_taken = taken(at);
         let zero = vec4(0.0);
         d_i = select(zero, d_i, is_taken);

@@ -46,7 +46,7 @@ override HAS_BIAS: bool = false;
 override HAS_INITIAL: bool = false;
 override HAS_MASK: bool = false;
 override HAS_PEEPHOLES: bool = false;
-override HAS_LENGTHS: bool = false;
+override HAS_STEPS: bool = false;
 // The gradients given: of y, of the states after the last step.
 override HAS_DY: bool = false;
 override HAS_LAST: bool = false;
@@ -68,7 +68,7 @@ struct Params {
     cell_at: u32,
     mask_at: u32,
     peepholes_at: u32,
-    lengths_at: u32,
+    steps_at: u32,
     last_at: u32,
 }
 
@@ -171,9 +171,8 @@ fn lines(row: u32, s: u32, width: u32) -> vec4<u32> {
 
 // Which of four sequences a step belongs to, and is not padding of.
 fn taken(at: Place) -> vec4<bool> {
-    if !HAS_LENGTHS { return vec4(true); }
-    let i = p.lengths_at + sequences(at.row);
-    return vec4(time_of(at.s)) < vec4(small[i.x], small[i.y], small[i.z], small[i.w]);
+    if !HAS_STEPS { return vec4(true); }
+    return small_at(p.steps_at + sequences(at.row) * p.time + time_of(at.s)) != vec4(0.0);
 }
 
 fn small_at(i: vec4<u32>) -> vec4<f32> {

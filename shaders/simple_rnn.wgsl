@@ -38,7 +38,7 @@ fn c_before(row: u32, s: u32, j: u32) -> vec4<f32> {
 fn backward_cell(at: Place, after: Quad) -> Back {
     var d = after.h * slope(ACTIVATION, saved_at(lines(at.row, at.s, p.hidden) + at.j));
     var before = vec4(0.0);
-    if HAS_LENGTHS {
+    if HAS_STEPS {
         let is_taken = taken(at);
         d = select(vec4(0.0), d, is_taken);
         before = select(after.h, vec4(0.0), is_taken);

@@ -206,12 +206,13 @@ pub fn shaders() -> Vec<&'static kernel::Shader> {
 pub mod prelude {
     pub use crate::graph::{Graph, Init, Scalar, Value};
     pub use crate::nn::{
-        Activation, Add, AvgPool2d, BatchNorm, Bidirectional, Concat, Conv1d, Conv2d, ConvTranspose2d, Dense,
-        DepthwiseConv2d, Dropout, Embedding, Flatten, GaussianNoise, GlobalAvgPool2d, GlobalMaxPool2d,
-        GroupNorm, Gru, InstanceNorm, Layer, LayerContext, LayerNorm, LocalResponseNorm, Lstm, MaxPool2d,
-        Merge, Mode, Model, Network, RandomAffine, RandomBrightness, RandomContrast, RandomCrop, RandomFlip,
-        RandomRotation, RandomTranslation, RandomZoom, RepeatVector, Reshape, SequenceLengths, Sequential,
-        SimpleRnn, SpatialDropout, ZeroPad2d, architectures,
+        Activation, ActivityPenalty, Add, AvgPool1d, AvgPool2d, BatchNorm, Bidirectional, Concat, Conv1d,
+        Conv2d, ConvTranspose2d, Dense, DepthwiseConv2d, Dropout, Embedding, Flatten, GaussianNoise,
+        GlobalAvgPool1d, GlobalAvgPool2d, GlobalMaxPool1d, GlobalMaxPool2d, GroupNorm, Gru, InstanceNorm,
+        Layer, LayerContext, LayerNorm, LocalResponseNorm, Lstm, Masking, MaxPool1d, MaxPool2d, Merge, Mode,
+        Model, Network, RandomAffine, RandomBrightness, RandomContrast, RandomCrop, RandomFlip,
+        RandomRotation, RandomTranslation, RandomZoom, RepeatVector, Reshape, SequenceLengths, SequenceMask,
+        Sequential, SimpleRnn, SpatialDropout, ZeroPad2d, architectures,
     };
     pub use crate::ops::{
         AffineOptions, CellActivation, ConvOptions, ConvRoute, FillMode, GruReset, Padding, PoolOptions,

@@ -49,7 +49,7 @@ pub struct Samples<'a> {
     pub inputs: Vec<Column<'a>>,
     /// What the outputs should be: u32 labels of shape `[]`, or f32.
     pub targets: Option<Column<'a>>,
-    /// How much each sample counts: finite, and not negative.
+    /// How much each sample counts, or each step of each sample: finite, and not negative.
     pub weights: Option<Cow<'a, [f32]>>,
     /// The name of each class by its label, if the source of the data has any: a
     /// [`Trainer`](crate::train::Trainer) refuses data whose classes are other ones, or in another order, than
@@ -203,7 +203,8 @@ impl<'a> Samples<'a> {
         self.target([], ColumnData::U32(labels.into()))
     }
 
-    /// Sets how much each sample counts.
+    /// Sets how much each sample counts; or each step of each sample, where the targets are sequences: weights
+    /// `[samples, time]`, one sample after the other.
     pub fn weights(mut self, weights: impl Into<Cow<'a, [f32]>>) -> Self {
         self.weights = Some(weights.into());
         self
@@ -223,6 +224,16 @@ impl<'a> Samples<'a> {
     /// Whether there are no samples.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// How many weights a sample has: 0 without any, 1, or one for each of its steps.
+    pub(crate) fn weights_each(&self) -> usize {
+        self.weights.as_ref().map_or(0, |weights| (weights.len() / self.len().max(1)).max(1))
+    }
+
+    /// The shape of the weights of one sample.
+    pub(crate) fn weights_shape(&self) -> Shape {
+        if self.weights_each() > 1 { Shape::from([self.weights_each()]) } else { Shape::scalar() }
     }
 
     /// The shapes of one sample of each input, without the batch.
@@ -252,7 +263,9 @@ impl<'a> Samples<'a> {
             check_finite("targets", targets.data.as_f32().unwrap_or_default())?;
         }
         if let Some(weights) = &self.weights {
-            agrees("weights", weights.len())?;
+            // One for each, or for each step of each.
+            let whole = !weights.is_empty() && weights.len().is_multiple_of(expected);
+            agrees("weights", if whole { expected } else { weights.len() })?;
             if let Some(index) = weights.iter().position(|&weight| !(weight.is_finite() && weight >= 0.0)) {
                 return Err(Error::SampleWeight { index, value: weights[index] });
             }
@@ -269,7 +282,10 @@ impl<'a> Samples<'a> {
         Samples {
             inputs: self.inputs.iter().map(|column| column.slice(range.clone())).collect(),
             targets: self.targets.as_ref().map(|column| column.slice(range.clone())),
-            weights: self.weights.as_deref().map(|weights| Cow::Borrowed(&weights[range])),
+            weights: self.weights.as_deref().map(|weights| {
+                let each = self.weights_each();
+                Cow::Borrowed(&weights[range.start * each..range.end * each])
+            }),
             class_names: self.class_names.clone(),
         }
     }
@@ -289,7 +305,9 @@ impl<'a> Samples<'a> {
             None => batch.targets = None,
         }
         match &self.weights {
-            Some(weights) => gather(weights, 1, indices, batch.weights.get_or_insert_default().to_mut()),
+            Some(weights) => {
+                gather(weights, self.weights_each(), indices, batch.weights.get_or_insert_default().to_mut())
+            }
             None => batch.weights = None,
         }
         batch.class_names.clone_from(&self.class_names);

@@ -41,8 +41,8 @@ pub(crate) struct Recording {
     /// Averages to be recorded at the end of the step.
     averages: Vec<Average>,
     random_streams: u32,
-    /// The lengths of the sequences that a value holds, as layers announce them.
-    pub lengths: BTreeMap<Value, Value>,
+    /// Which steps of the sequences that a value holds are no padding, as layers announce it.
+    pub masks: BTreeMap<Value, Value>,
     /// What operators are recorded under.
     pub context: Context,
     mistaken: Vec<Mistaken>,

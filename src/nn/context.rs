@@ -3,8 +3,10 @@ use std::panic::Location;
 
 use super::layer::{Layer, LayerSpec, Mode, Recorded, RecordedLayer};
 use super::{Constraint, Penalty};
+use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Init, StateKind, Value};
+use crate::ops::expect_dtype;
 use crate::shape::{Shape, TensorType};
 
 /// Records a model (a [`Sequential`](super::Sequential), a [`Model`](super::Model), any layer made
@@ -51,6 +53,8 @@ pub struct LayerContext<'a> {
     shared: BTreeSet<u32>,
     /// A weight of an earlier call with the shape that this call needs.
     misfit: Option<(Value, Shape)>,
+    /// Of a layer that works step by step, which steps of its inputs count.
+    steps: Option<Value>,
 }
 
 /// What all layers of a recording are told, and what is known of those recorded so far.
@@ -68,30 +72,29 @@ struct Log {
 
 impl<'a> LayerContext<'a> {
     fn new(graph: &'a mut Graph, log: &'a mut Log, layer: Option<usize>) -> Self {
-        LayerContext { graph, log, layer, names: BTreeSet::new(), shared: BTreeSet::new(), misfit: None }
+        let (names, shared) = (BTreeSet::new(), BTreeSet::new());
+        LayerContext { graph, log, layer, names, shared, misfit: None, steps: None }
     }
 
     /// Records the layer itself and tells what that made and declared.
     fn record(&mut self, layer: &dyn Layer, inputs: &[Value]) -> Result<Recorded> {
         let held = |graph: &Graph| (graph.recording().values.len(), graph.recording().nodes.len());
         let before = held(self.graph);
+        if layer.keeps_steps() {
+            self.steps = self.joined_mask(inputs)?;
+        }
         let outputs = layer.record_all(self, inputs);
         let outputs = self.graph.located(layer.kind(), self.fits(inputs).and(outputs))?;
-        // Of a layer that works step by step, the outputs have the lengths of its input.
-        if layer.keeps_steps()
-            && let Some(lengths) = inputs.iter().find_map(|&x| self.lengths(x))
-        {
-            for &output in &outputs {
-                let lengths = self.lengths(output).unwrap_or(lengths);
-                self.set_lengths(output, lengths);
-            }
+        let masks: Vec<_> = outputs.iter().map(|&output| self.mask_within(output)).collect();
+        for (&output, mask) in outputs.iter().zip(&masks) {
+            self.note_mask(output, *mask);
         }
         let after = held(self.graph);
         let recording = self.graph.recording();
         let values = (before.0..after.0).map(|index| recording.value(index));
         let declared = values.filter(|&value| recording.kind(value).is_some());
         let (parameters, states) = declared.partition(|v| recording.values[v.index()].source.is_trained());
-        Ok(Recorded { outputs, parameters, states, layers: Vec::new(), nodes: before.1..after.1 })
+        Ok(Recorded { outputs, masks, parameters, states, layers: Vec::new(), nodes: before.1..after.1 })
     }
 
     /// The layer as it was recorded by earlier calls.
@@ -210,13 +213,23 @@ impl<'a> LayerContext<'a> {
 
     /// Adds a penalty of a parameter, or of anything the layer computes, to
     /// [`Graph::penalties`]: in training, and unless the layer is frozen. That of a parameter of a
-    /// [shared](Layer::shared) layer counts once.
+    /// [shared](Layer::shared) layer counts once. Of a sequence with a [mask](LayerContext::mask), padding is
+    /// not penalised.
     ///
     /// # Errors
     /// As [`Graph::penalize`].
     #[track_caller]
     pub fn penalize(&mut self, value: Value, penalty: Penalty) -> Result<()> {
-        if self.restrains(value) { self.graph.penalize(value, penalty) } else { Ok(()) }
+        if !self.restrains(value) {
+            return Ok(());
+        }
+        let value = match self.mask_within(value) {
+            Some(mask) => {
+                self.graph.composed("penalize", || without_padding(self.graph, value, mask, 0.0))?
+            }
+            None => value,
+        };
+        self.graph.penalize(value, penalty)
     }
 
     /// Holds a parameter to a constraint after every update ([`Graph::constrain`]): in training, and
@@ -245,18 +258,65 @@ impl<'a> LayerContext<'a> {
         Ok(())
     }
 
-    /// Says how many steps of each sequence of `sequence` `[batch, time, ..]` count: `lengths`, u32
-    /// `[batch]`, from 0 to `time`. Layers that treat each step by itself pass them on
-    /// ([`Layer::keeps_steps`]), in this model and in those that the graph records later, until a
-    /// recurrent layer uses them.
-    pub fn set_lengths(&mut self, sequence: Value, lengths: Value) {
-        self.graph.noted(|data| data.lengths.insert(sequence, lengths));
+    /// Says which steps of `sequence` `[batch, time, ..]` count: `mask`, f32 `[batch, time]`, is 1 for those and
+    /// 0 for padding, wherever it stands. Layers that treat each step by itself pass the mask on
+    /// ([`Layer::keeps_steps`]), in this model and in those that the graph records later; recurrent layers and
+    /// poolings over time leave padding out; and so do the loss, the metrics and the
+    /// [penalties](LayerContext::penalize) of a trainer.
+    ///
+    /// # Errors
+    /// [`Error::ShapeMismatch`] for a mask of another shape; [`Error::DTypeMismatch`]; [`Error::ForeignValue`].
+    pub fn set_mask(&mut self, sequence: Value, mask: Value) -> Result<()> {
+        let (shape, found) = (self.graph.shape(sequence)?, self.graph.ty(mask)?);
+        let [batch, time] = steps_of(shape)?;
+        let what = "a mask has a number for each step of the sequences";
+        Error::agree(found.shape == Shape::from([batch, time]), what, found.shape, shape)?;
+        expect_dtype("the mask", found, DType::F32)?;
+        self.note_mask(sequence, Some(mask));
+        Ok(())
     }
 
-    /// The lengths of a sequence, u32 `[batch]`, if a layer has said how long its sequences are: an
-    /// embedding with a padding index, a [`SequenceLengths`](super::SequenceLengths).
-    pub fn lengths(&self, sequence: Value) -> Option<Value> {
-        self.graph.recording().lengths.get(&sequence).copied()
+    /// [`set_mask`](LayerContext::set_mask) for sequences with all padding behind them: `lengths`, u32
+    /// `[batch]`, from 0 to `time`, are the numbers of steps that count.
+    ///
+    /// # Errors
+    /// As [`set_mask`](LayerContext::set_mask).
+    pub fn set_lengths(&mut self, sequence: Value, lengths: Value) -> Result<()> {
+        let (shape, found) = (self.graph.shape(sequence)?, self.graph.ty(lengths)?);
+        let [batch, time] = steps_of(shape)?;
+        Error::agree(found.shape.dims() == [batch], "lengths and sequences", found.shape, shape)?;
+        let mask = self.graph.sequence_mask(lengths, time)?;
+        self.set_mask(sequence, mask)
+    }
+
+    /// Which steps of a sequence count, f32 `[batch, time]`, if a layer has said so: an embedding with a padding
+    /// index, a [`Masking`](super::Masking), a [`SequenceLengths`](super::SequenceLengths).
+    pub fn mask(&self, sequence: Value) -> Option<Value> {
+        self.graph.recording().masks.get(&sequence).copied()
+    }
+
+    fn note_mask(&mut self, sequence: Value, mask: Option<Value>) {
+        self.graph.noted(|data| mask.map(|mask| data.masks.insert(sequence, mask)));
+    }
+
+    /// The mask of something that the layer computes: its own, or where the layer works step by step that of
+    /// the inputs.
+    fn mask_within(&self, value: Value) -> Option<Value> {
+        let shape = |value: Value| self.graph.shape_of(value);
+        let fits = |&mask: &Value| shape(value).dims().starts_with(shape(mask).dims());
+        self.mask(value).or_else(|| self.steps.filter(fits))
+    }
+
+    /// Which steps count in any of the inputs that have a mask.
+    fn joined_mask(&mut self, inputs: &[Value]) -> Result<Option<Value>> {
+        let mut masks: Vec<Value> = inputs.iter().filter_map(|&input| self.mask(input)).collect();
+        masks.sort_unstable();
+        masks.dedup();
+        let Some((&first, others)) = masks.split_first() else { return Ok(None) };
+        let shape = |mask: Value| self.graph.shape_of(mask);
+        // Inputs of other shapes are the layer's to refuse.
+        let others = others.iter().filter(|&&mask| shape(mask) == shape(first));
+        others.copied().try_fold(first, |joined, mask| self.graph.maximum(joined, mask)).map(Some)
     }
 
     /// Records a layer that this one is made of, under this layer's name, and returns its first
@@ -384,6 +444,21 @@ impl<'a> LayerContext<'a> {
         self.names.insert(name.clone());
         Ok(name)
     }
+}
+
+/// Batch and time of sequences.
+fn steps_of(shape: Shape) -> Result<[usize; 2]> {
+    match *shape.dims() {
+        [batch, time, ..] => Ok([batch, time]),
+        _ => Err(Error::Rank { shape, expected: "at least 2 ([batch, time, ..])" }),
+    }
+}
+
+/// The sequence `[batch, time, ..]` with `filler` wherever its mask `[batch, time]` has padding.
+pub(super) fn without_padding(g: &Graph, sequence: Value, mask: Value, filler: f32) -> Result<Value> {
+    let shape = g.shape(sequence)?;
+    let dims: Vec<usize> = shape.dims().iter().enumerate().map(|(i, &n)| if i < 2 { n } else { 1 }).collect();
+    g.select(g.reshape(mask, Shape::new(&dims)?)?, sequence, g.scalar_constant(filler))
 }
 
 fn expect_outputs(expected: usize, found: usize) -> Result<()> {

@@ -1,3 +1,4 @@
+use super::context::without_padding;
 use super::weights::{Trained, at_least_one, restraint_methods};
 use super::{Layer, LayerContext};
 use crate::dtype::DType;
@@ -44,11 +45,10 @@ setters! {
     Embedding,
     /// How the weight starts: uniform in ±0.05 by default.
     weight_init: Init => weight.init;
-    /// The word that fills sequences up to one length. Its vector starts at zeros and gets no
-    /// gradient, as with PyTorch's `padding_idx`, so that it stays there. The layers that follow are
-    /// told how long each sequence `[batch, time]` is up to its last other word: recurrent layers
-    /// leave the padding at the end out, as with Keras's `mask_zero`. Padding at the front is read as
-    /// steps of zeros.
+    /// The word that fills sequences up to one length, in front or behind. Its vector starts at zeros and
+    /// gets no gradient, as with PyTorch's `padding_idx`, so that it stays there. What follows is told which
+    /// steps of the sequences `[batch, time]` are other words ([`LayerContext::mask`]) and leaves the rest out,
+    /// as with Keras's `mask_zero`: recurrent layers, poolings over time, the loss and the metrics.
     padding_index: u32 => padding;
 }
 
@@ -83,11 +83,21 @@ impl Layer for Embedding {
         }
         let weight = cx.parameter("weight", [self.words, self.features], init);
         self.weight.restrain(cx, weight, [self.words, self.features], &[1])?;
-        let y = cx.graph().embedding(weight, x, self.padding)?;
-        if let (Some(padding), 2) = (self.padding, shape.rank()) {
-            let lengths = cx.graph().sequence_lengths(x, padding)?;
-            cx.set_lengths(y, lengths);
+        let mut y = cx.graph().embedding(weight, x, self.padding)?;
+        let given = cx.mask(x);
+        let own =
+            self.padding.filter(|_| shape.rank() == 2).map(|padding| cx.graph().padding_mask(x, padding));
+        let mask = match (given, own.transpose()?) {
+            (Some(given), Some(own)) => Some(cx.graph().mul(given, own)?),
+            (given, own) => given.or(own),
+        };
+        if given.is_some()
+            && let Some(mask) = mask
+        {
+            // Words of padding may be any.
+            y = without_padding(cx.graph(), y, mask, 0.0)?;
         }
+        mask.map_or(Ok(()), |mask| cx.set_mask(y, mask))?;
         Ok(y)
     }
 }

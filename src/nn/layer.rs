@@ -111,7 +111,8 @@ pub trait Layer: fmt::Debug + Send + Sync + 'static {
     }
 
     /// Whether the layer treats each step of a sequence `[batch, time, ..]` by itself: its outputs
-    /// then have the lengths of its input ([`LayerContext::lengths`]).
+    /// `[batch, time, ..]` then have the mask of its input ([`LayerContext::mask`]). Of several inputs with
+    /// masks, a step counts that does in any of them, as in Keras 3; inputs without one have no say.
     fn keeps_steps(&self) -> bool {
         false
     }
@@ -310,6 +311,9 @@ impl RecordedLayer {
 pub struct Recorded {
     /// The outputs of the model.
     pub outputs: Vec<Value>,
+    /// For each output `[batch, time, ..]`, which of its steps count, f32 `[batch, time]`, where it comes from
+    /// padded sequences step by step ([`LayerContext::mask`]).
+    pub masks: Vec<Option<Value>>,
     /// The trained parameters of all layers.
     pub parameters: Vec<Value>,
     /// The states of all layers: running statistics, frozen parameters.

@@ -4,6 +4,7 @@ use super::{Layer, LayerContext};
 use crate::error::{Error, Result};
 use crate::graph::Value;
 use crate::ops::same_shape;
+use crate::shape::Shape;
 
 /// The sum of two or more inputs of one shape: the end of a skip connection.
 ///
@@ -36,7 +37,8 @@ impl Layer for Add {
     }
 }
 
-/// Two or more inputs side by side along an axis.
+/// Two or more inputs side by side along an axis. Side by side in time, steps count as they do in their
+/// input, all of them in one without a [mask](LayerContext::mask).
 ///
 /// | | shape |
 /// |---|---|
@@ -70,13 +72,29 @@ impl Layer for Concat {
         let (first, _) = branches(inputs)?;
         let g = cx.graph();
         let expected = "branches are joined along another axis than the batch";
-        Error::expect(g.shape(first)?.axis(self.axis)? != 0, "axis", self.axis, expected)?;
-        g.concat(inputs, self.axis)
+        let axis = g.shape(first)?.axis(self.axis)?;
+        Error::expect(axis != 0, "axis", self.axis, expected)?;
+        let joined = g.concat(inputs, self.axis)?;
+        if axis == 1 && inputs.iter().any(|&x| cx.mask(x).is_some()) {
+            let mask = in_time(cx, inputs)?;
+            cx.set_mask(joined, mask)?;
+        }
+        Ok(joined)
     }
 
     fn keeps_steps(&self) -> bool {
         self.axis == -1 || self.axis > 1
     }
+}
+
+/// The masks of sequences one after the other.
+fn in_time(cx: &LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
+    let g = cx.graph();
+    let mask = |&x: &Value| match cx.mask(x) {
+        Some(mask) => Ok(mask),
+        None => g.broadcast_to(g.scalar_constant(1.0), Shape::new(&g.shape(x)?.dims()[..2])?),
+    };
+    g.concat(&inputs.iter().map(mask).collect::<Result<Vec<_>>>()?, 1)
 }
 
 fn branches(inputs: &[Value]) -> Result<(Value, &[Value])> {

@@ -47,10 +47,30 @@
 //! pools as far apart as they are large, Glorot uniform weights, zero biases. Normalisations
 //! have PyTorch's epsilon and momentum.
 //!
-//! Sequences may be of several lengths, padded to the longest: a layer that knows the lengths
-//! announces them ([`SequenceLengths`], [`LayerContext::set_lengths`]), layers that work step by step
-//! pass them on, and recurrent layers stop where a sequence ends. The order of the gates in their
-//! weights, and weights of other frameworks: [`recurrent_layouts`].
+//! # Padded sequences
+//!
+//! Sequences may be of several lengths, padded to the longest in front or behind. A layer that knows which
+//! steps are padding says so in a mask, f32 `[batch, time]`, 1 for steps that count and 0 for padding, as Keras
+//! does under `mask_zero`: [`Embedding`] with a padding index, [`Masking`], [`SequenceLengths`],
+//! [`SequenceMask`], or a layer of the program's own by [`LayerContext::set_mask`].
+//!
+//! | | what becomes of the mask |
+//! |---|---|
+//! | [`Dense`], [`Activation`], [`Dropout`], [`SpatialDropout`], [`GaussianNoise`], [`LayerNorm`] of features, [`ActivityPenalty`] | passes |
+//! | [`Add`], [`Concat`] of features | a step counts that does in any input with a mask |
+//! | [`Concat`] in time, `axis` 1 | masks one after the other |
+//! | [`SimpleRnn`], [`Lstm`], [`Gru`], [`Bidirectional`] | padding is skipped, the states pass it; the mask passes with `return_sequences` |
+//! | [`GlobalAvgPool1d`], [`GlobalMaxPool1d`] | padding is left out; the result has no steps |
+//! | [`AvgPool1d`], [`MaxPool1d`] | padding is left out; a window counts that has a step which does |
+//! | a layer of the program's own | passes where [`Layer::keeps_steps`] says so |
+//! | all others | ends |
+//!
+//! Where it reaches the output of a model, a [`Trainer`](crate::train::Trainer) leaves padding out of the
+//! loss, of metrics, in training and evaluation. `predict` gives the outputs of all steps.
+//! [`Recorded::masks`] has the mask for a program that records its own loss.
+//!
+//! The order of the gates in the weights of recurrent layers, and weights of other frameworks:
+//! [`recurrent_layouts`].
 //!
 #![doc = include_str!("../../docs/shared-layers.md")]
 
@@ -64,12 +84,14 @@ mod dense;
 mod embedding;
 mod layer;
 mod macros;
+mod masking;
 mod merge;
 mod network;
 mod noise;
 mod norm;
 mod penalties;
 mod pool;
+mod pool_time;
 mod recurrent;
 pub mod recurrent_layouts;
 mod reshape;
@@ -90,13 +112,15 @@ pub use conv::{Conv1d, Conv2d, ConvTranspose2d, DepthwiseConv2d};
 pub use dense::Dense;
 pub use embedding::Embedding;
 pub use layer::{Layer, LayerSpec, Mode, Recorded, RecordedLayer};
+pub use masking::{Masking, SequenceLengths, SequenceMask};
 pub use merge::{Add, Concat};
 pub use network::{Model, Network, Node};
 pub use noise::{Dropout, GaussianNoise, SpatialDropout};
 pub use norm::{BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LocalResponseNorm};
-pub use penalties::Penalty;
+pub use penalties::{ActivityPenalty, Penalty};
 pub use pool::{AvgPool2d, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d};
-pub use recurrent::{Bidirectional, Gru, Lstm, Merge, RecurrentLayer, SequenceLengths, SimpleRnn};
+pub use pool_time::{AvgPool1d, GlobalAvgPool1d, GlobalMaxPool1d, MaxPool1d};
+pub use recurrent::{Bidirectional, Gru, Lstm, Merge, RecurrentLayer, SimpleRnn};
 pub use reshape::{Flatten, RepeatVector, Reshape, ZeroPad2d};
 pub use sequential::Sequential;
 pub use summary::{LayerSummary, Summary};

@@ -1,3 +1,5 @@
+use super::UnitFlow;
+use super::macros::one_input;
 use crate::dtype::DType;
 use crate::error::{Result, Setting};
 use crate::graph::{Graph, Value};
@@ -68,6 +70,43 @@ impl Penalty {
             (one, other) => Ok(one.or(other)),
         }
     }
+}
+
+/// Leaves its input as it is and adds a penalty of it to the loss: Keras's `ActivityRegularization`. The
+/// terms of all elements of the batch are added up; those of padded steps
+/// ([`LayerContext::mask`](super::LayerContext::mask)) are left out.
+///
+/// | shapes | parameters |
+/// |---|---|
+/// | any, unchanged | none |
+///
+/// ```
+/// use retape::prelude::*;
+/// let model = Sequential::new()
+///     .add(Dense::new(32).activation(Activation::Relu))
+///     .add(ActivityPenalty::new(Penalty::l1(1e-5)))
+///     .add(Dense::new(10));
+/// # let _ = model;
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ActivityPenalty(Penalty);
+
+impl ActivityPenalty {
+    /// This penalty of what passes.
+    pub fn new(penalty: Penalty) -> Self {
+        ActivityPenalty(penalty)
+    }
+}
+
+one_input! {
+    ActivityPenalty, "activity_penalty",
+    units: |_| UnitFlow::Kept,
+    keeps_steps: |_| true,
+    |layer, cx, x| {
+        layer.0.check()?;
+        cx.penalize(x, layer.0)?;
+        Ok(x)
+    };
 }
 
 /// # Penalties

@@ -110,6 +110,40 @@ impl Graph {
         self.apply1(Padded { padding, lengths: true }, &[indices])
     }
 
+    /// 1 for the first `lengths` steps of each sequence and 0 for its padding behind them: u32 lengths of any
+    /// shape, from 0 to `time`, give f32 of that shape by `time`, TensorFlow's `sequence_mask`. No gradient
+    /// flows.
+    ///
+    /// ```
+    /// use retape::prelude::*;
+    /// let mut g = Graph::new();
+    /// let lengths = g.indices("lengths", [2]);
+    /// let mask = g.sequence_mask(lengths, 3)?;
+    /// let mut session = g.forward([mask])?.session(&Device::cpu())?;
+    /// session.write(lengths, &[1u32, 3])?;
+    /// session.replay()?;
+    /// assert_eq!(session.read(mask)?, [1., 0., 0., 1., 1., 1.]);
+    /// # Ok::<(), retape::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::DTypeMismatch`] unless the lengths are u32; [`Error::Argument`] for no steps;
+    /// [`Error::ForeignValue`]. Written lengths past `time` are refused.
+    #[track_caller]
+    pub fn sequence_mask(&self, lengths: Value, time: usize) -> Result<Value> {
+        self.composed("sequence_mask", || {
+            Error::expect(time > 0, "time", time, "at least 1")?;
+            let ty = self.ty(lengths)?;
+            expect_dtype("the lengths", ty, DType::U32)?;
+            // The table turns u32 into f32, which is exact far beyond any sequence.
+            let numbers: Vec<f32> = (0..=time).map(|t| t as f32).collect();
+            let table = self.constant([time + 1], &numbers)?;
+            let column = Shape::new(&[ty.shape.dims(), &[1]].concat())?;
+            let lengths = self.reshape(self.gather(table, lengths, 0)?, column)?;
+            self.less(self.constant([time], &numbers[..time])?, lengths)
+        })
+    }
+
     /// 1 where an index is not `padding` and 0 where it is: u32 `indices` of any shape give f32 of
     /// that shape, which masks what was looked up for them. No gradient flows.
     ///

@@ -28,6 +28,8 @@ pub const FORMS: [Form; 4] = [
 pub struct Settings {
     pub initial: Vec<Value>,
     pub lengths: Option<Value>,
+    /// Which steps count.
+    pub steps: Option<Value>,
     pub mask: Option<Value>,
     pub reverse: bool,
     pub truncate: Option<usize>,
@@ -40,6 +42,7 @@ impl Default for Settings {
         Settings {
             initial: Vec::new(),
             lengths: None,
+            steps: None,
             mask: None,
             reverse: false,
             truncate: None,
@@ -71,6 +74,9 @@ impl Settings {
         }
         if let Some(lengths) = self.lengths {
             options = options.lengths(lengths);
+        }
+        if let Some(steps) = self.steps {
+            options = options.mask(steps);
         }
         if let Some(steps) = self.truncate {
             options = options.truncate(steps);
@@ -139,9 +145,9 @@ fn unrolled(
     let unrolled = Unrolled::new(g, cell, weights, settings)?;
     let hidden = unrolled.hidden;
     let (mut x, mut valid) = (x, None);
-    if let Some(lengths) = settings.lengths {
+    let of_lengths = settings.lengths.map(|lengths| valid_steps(g, lengths, batch, time));
+    if let Some(steps) = of_lengths.transpose()?.or(settings.steps) {
         // Padding may hold anything.
-        let steps = valid_steps(g, lengths, batch, time)?;
         x = g.select(g.reshape(steps, [batch, time, 1])?, x, g.scalar_constant(0.0))?;
         valid = Some(steps);
     }

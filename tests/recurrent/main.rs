@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod masks;
 mod nn_recurrent;
 mod recurrent;
 mod recurrent_grid;

@@ -392,7 +392,7 @@ fn lengths_can_be_ignored_and_end_where_steps_do() {
     };
     let plain = made(Gru::new(2), &[x()])[0].clone();
     assert_ne!(with(Gru::new(2).into()), plain);
-    assert_eq!(with(Gru::new(2).ignore_lengths(true).into()), plain);
+    assert_eq!(with(Gru::new(2).ignore_mask(true).into()), plain);
     let announced = |layer: LayerSpec| {
         let mut g = Graph::new();
         let (x, lengths) = (g.input("x", [2, 4, 3]), g.indices("lengths", [2]));
@@ -402,13 +402,13 @@ fn lengths_can_be_ignored_and_end_where_steps_do() {
     assert!(announced(Dense::new(3).into()));
     assert!(announced(Gru::new(3).return_sequences(true).into()));
     assert!(announced(LayerNorm::new().axis(2).into()));
-    assert!(!announced(Gru::new(3).return_sequences(true).ignore_lengths(true).into()));
+    assert!(!announced(Gru::new(3).return_sequences(true).ignore_mask(true).into()));
     assert!(!announced(Gru::new(3).into()));
     assert!(!announced(LayerNorm::new().axis(1).into()));
     assert!(!announced(Reshape::new([4, 3]).into()));
 }
 
-/// Refuses an input without lengths.
+/// Refuses an input without a mask.
 #[derive(Debug)]
 struct Probe;
 
@@ -419,7 +419,7 @@ impl Layer for Probe {
 
     fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
         let x = cx.one(inputs)?;
-        cx.lengths(x).map(|_| x).ok_or(Error::ForeignValue)
+        cx.mask(x).map(|_| x).ok_or(Error::ForeignValue)
     }
 }
 

@@ -122,6 +122,7 @@ impl Net {
         let settings = Settings {
             initial,
             lengths: self.lengths.as_ref().map(|lengths| g.constant([batch], lengths)).transpose()?,
+            steps: None,
             mask: self.mask.as_ref().map(|mask| g.constant([batch, h], &narrow(mask))).transpose()?,
             reverse: self.reverse,
             truncate,
@@ -503,6 +504,12 @@ fn what_does_not_fit_is_refused() {
     let lengths = g.input("lengths", [2]);
     let lengths = refused(g.lstm(x, weights, &plain.clone().lengths(lengths)));
     assert!(matches!(lengths.root(), Error::DTypeMismatch { .. }), "{lengths}");
+    let short = g.input("short", [2, 2]);
+    let mask = text(g.lstm(x, weights, &plain.clone().mask(short)));
+    assert!(mask.contains("mask and batch by time") && mask.contains("[2, 3]"), "{mask}");
+    let (mask, lengths) = (g.input("mask", [2, 3]), g.indices("counts", [2]));
+    let both = text(g.lstm(x, weights, &plain.clone().mask(mask).lengths(lengths)));
+    assert!(both.contains("lengths or a mask"), "{both}");
     let zero = text(g.lstm(x, weights, &plain.clone().truncate(0)));
     assert!(zero.contains("truncate"), "{zero}");
     let located = g.lstm(x, weights, &plain.clone().truncate(0)).unwrap_err();

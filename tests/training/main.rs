@@ -10,6 +10,7 @@ mod classes;
 mod groups;
 mod kinds;
 mod nan_guard;
+mod padding;
 mod refusals;
 mod trainer;
 mod trainer_answers;

@@ -30,26 +30,37 @@ pub enum Merge {
 /// | parameters | `forward_lstm.weight` .., `backward_lstm.weight` .., as the layer is called |
 ///
 /// A step's outputs in both directions are joined with each other. Default: [`Merge::Concat`].
+///
+/// Both directions skip the padding of an input with a mask ([`LayerContext::mask`]), in front and behind.
+/// Their outputs at steps of padding are zeros, as in Keras, whatever the layer says of itself: the states
+/// there would be the last ones of one direction beside the initial ones of the other.
+/// [`zero_output_for_mask(false)`](Bidirectional::zero_output_for_mask) leaves them.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Bidirectional {
     layer: Settings,
     merge: Merge,
+    zero_output_for_mask: bool,
 }
 
 impl Bidirectional {
     /// This layer, and one like it that goes the other way.
     pub fn new(layer: impl Into<RecurrentLayer>) -> Self {
-        Bidirectional { layer: layer.into().0, merge: Merge::Concat }
+        Bidirectional { layer: layer.into().0, merge: Merge::Concat, zero_output_for_mask: true }
     }
 
     setters! {
         /// How the outputs are joined: [`Merge::Concat`] by default.
         merge: Merge => merge;
+        /// Whether the outputs at steps of padding are zeros; they are by default. Otherwise each direction
+        /// gives the state that passes the step.
+        zero_output_for_mask: bool => zero_output_for_mask;
     }
 
     fn directions(&self) -> [LayerSpec; 2] {
-        let [forward, mut backward] = [self.layer.clone(), self.layer.clone()];
+        let zero_output_for_mask = self.zero_output_for_mask;
+        let layer = Settings { zero_output_for_mask, ..self.layer.clone() };
+        let [forward, mut backward] = [layer.clone(), layer];
         backward.options.reverse ^= true;
         [("forward", forward), ("backward", backward)].map(|(direction, layer)| {
             let name = format!("{direction}_{}", layer.cell.name());
@@ -92,8 +103,8 @@ impl Layer for Bidirectional {
         let forward = cx.add_all(forward, [&[x], first].concat())?;
         let backward = cx.add_all(backward, [&[x], second].concat())?;
         let merged = self.merge.apply(cx.graph(), forward[0], backward[0])?;
-        if let Some(lengths) = cx.lengths(forward[0]) {
-            cx.set_lengths(merged, lengths);
+        if let Some(mask) = cx.mask(forward[0]) {
+            cx.set_mask(merged, mask)?;
         }
         Ok([&[merged], &forward[1..], &backward[1..]].concat())
     }

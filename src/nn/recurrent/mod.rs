@@ -1,11 +1,9 @@
 //! Recurrent layers.
 
 mod bidirectional;
-mod lengths;
 mod settings;
 
 pub use bidirectional::{Bidirectional, Merge};
-pub use lengths::SequenceLengths;
 use settings::Settings;
 
 use super::weights::restraint_methods;
@@ -148,9 +146,13 @@ macro_rules! recurrent_methods {
             /// Cuts the gradient's way back after every so many steps: truncated back-propagation
             /// through time. It goes all the way by default.
             truncate: usize => 0.options.truncate;
-            /// Takes every step, though the input may have lengths
-            /// ([`LayerContext::lengths`]); lengths count by default.
-            ignore_lengths: bool => 0.ignore_lengths;
+            /// Takes every step, though the input may have a mask ([`LayerContext::mask`]). By default its
+            /// padding is skipped, in front, behind and in between: the states pass it as they are.
+            ignore_mask: bool => 0.ignore_mask;
+            /// Whether the output of a step of padding is zeros, as packed sequences have it in PyTorch and
+            /// Keras's option of this name. By default it is the state that passes the step, as in Keras:
+            /// that of the step taken before it, or the initial one.
+            zero_output_for_mask: bool => 0.zero_output_for_mask;
             /// How the weight of the input starts: Glorot uniform by default.
             weight_init: Init => 0.weight.init;
             /// How the recurrent weight starts: orthogonal by default (Saxe et al., ICLR 2014).

@@ -3,6 +3,7 @@
 use crate::dtype::DType;
 use crate::error::{Error, Result, Setting};
 use crate::graph::{Init, Value};
+use crate::nn::context::without_padding;
 use crate::nn::weights::{Trained, at_least_one};
 use crate::nn::{LayerContext, Mode};
 use crate::ops::{RecurrentCell, RecurrentOptions, RecurrentWeights, expect_dtype};
@@ -22,7 +23,8 @@ pub(super) struct Settings {
     pub stateful: bool,
     pub dropout: f32,
     pub recurrent_dropout: f32,
-    pub ignore_lengths: bool,
+    pub ignore_mask: bool,
+    pub zero_output_for_mask: bool,
     pub weight: Trained,
     pub recurrent: Trained,
     pub bias: Trained,
@@ -42,7 +44,8 @@ impl Settings {
             stateful: false,
             dropout: 0.0,
             recurrent_dropout: 0.0,
-            ignore_lengths: false,
+            ignore_mask: false,
+            zero_output_for_mask: false,
             weight: Trained::default(),
             recurrent: Trained::default(),
             bias: Trained::default(),
@@ -63,7 +66,7 @@ impl Settings {
         expect_dtype("the sequence, which an embedding makes of indices,", ty, DType::F32)?;
         let expected = "3 ([batch, time, features], as return_sequences gives it to the next layer)";
         let [batch, _, features] = ty.shape.extents(expected)?;
-        let lengths = cx.lengths(x).filter(|_| !self.ignore_lengths);
+        let steps = cx.mask(x).filter(|_| !self.ignore_mask);
         let weights = self.declare(cx, features)?;
         let states = self.states(cx, batch, initial)?;
         let dropped = match mask(cx, self.dropout, [batch, 1, features].into())? {
@@ -74,14 +77,17 @@ impl Settings {
         let initial = if states.is_empty() { initial } else { &carried };
         let recurrent_mask = mask(cx, self.recurrent_dropout, [batch, self.units].into())?;
         let initial = initial.to_vec();
-        let options = RecurrentOptions { initial, lengths, recurrent_mask, ..self.options.clone() };
+        let options = RecurrentOptions { initial, mask: steps, recurrent_mask, ..self.options.clone() };
         let made = cx.graph().recurrence(self.cell, dropped, weights, &options)?;
         for (&state, &last) in states.iter().zip(&made.states) {
             cx.carry(state, last)?;
         }
-        let output = if self.return_sequences { made.outputs } else { made.states[0] };
-        if let Some(lengths) = lengths.filter(|_| self.return_sequences) {
-            cx.set_lengths(output, lengths);
+        let mut output = if self.return_sequences { made.outputs } else { made.states[0] };
+        if let Some(steps) = steps.filter(|_| self.return_sequences) {
+            if self.zero_output_for_mask {
+                output = without_padding(cx.graph(), output, steps, 0.0)?;
+            }
+            cx.set_mask(output, steps)?;
         }
         let more = if self.return_state { made.states } else { Vec::new() };
         Ok([vec![output], more].concat())

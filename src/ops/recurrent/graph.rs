@@ -88,7 +88,7 @@ impl Graph {
         let parts = Part::given(&weights, options);
         let operands =
             [x, weights.input, weights.recurrent].into_iter().chain(parts.iter().map(|part| part.1));
-        for value in operands.chain(options.initial.iter().copied()) {
+        for value in operands.chain(options.initial.iter().copied()).chain(options.lengths) {
             self.operand_shape(op, value)?;
         }
         let extents = self.located(op, self.check_recurrence(cell, x, &weights, &parts, options))?;
@@ -106,30 +106,21 @@ impl Graph {
         options: &RecurrentOptions,
     ) -> Result<Recurrence> {
         let Extents { batch, time, hidden } = extents;
-        let mut x = x;
+        let (mut x, mut options) = (x, options.clone());
         if let Some(lengths) = options.lengths {
+            options.mask = Some(self.sequence_mask(lengths, time)?);
+        }
+        if let Some(mask) = options.mask {
             // Padding is zeroed first: a product with what may be infinite there would make the
             // gradient of the weight NaN.
-            let steps = self.valid_steps(lengths, batch, time)?;
-            x = self.select(self.reshape(steps, [batch, time, 1])?, x, self.scalar_constant(0.0))?;
+            x = self.select(self.reshape(mask, [batch, time, 1])?, x, self.scalar_constant(0.0))?;
         }
         let rows = self.reshape(x, [batch * time, self.shape_of(x).dims()[2]])?;
         let products = self.matmul(rows, weights.input)?;
         let products = self.reshape(products, [batch, time, cell.gates() * hidden])?;
-        let made = Recur::record(self, cell, products, weights, options)?;
+        let made = Recur::record(self, cell, products, weights, &options)?;
         let states = (0..cell.states()).map(|number| one_of(self, made[1], number));
         Ok(Recurrence { outputs: made[0], states: states.collect::<Result<_>>()? })
-    }
-
-    /// 1 for the steps of each sequence and 0 for its padding, `[batch, time]`.
-    #[track_caller]
-    fn valid_steps(&self, lengths: Value, batch: usize, time: usize) -> Result<Value> {
-        // The table turns u32 into f32, which is exact far beyond any sequence.
-        let numbers: Vec<f32> = (0..=time).map(|t| t as f32).collect();
-        let table = self.constant([time + 1], &numbers)?;
-        let lengths = self.reshape(self.gather(table, lengths, 0)?, [batch, 1])?;
-        let steps = self.constant([1, time], &numbers[..time])?;
-        self.less(steps, lengths)
     }
 
     fn check_recurrence(
@@ -156,12 +147,19 @@ impl Graph {
                 if cell == Cell::Lstm { "an LSTM has two, h and c" } else { "this cell has one, h" };
             return Err(Error::argument("initial states", count, expected));
         }
+        if let Some(lengths) = options.lengths {
+            let expected = "lengths or a mask say which steps count, not both";
+            Error::expect(options.mask.is_none(), "mask", "given beside lengths", expected)?;
+            let found = self.type_of(lengths);
+            same_shape("lengths and batch", found.shape, Shape::from([batch]))?;
+            expect_dtype("lengths and batch", found, DType::U32)?;
+        }
         for &(part, value) in parts {
             let (what, wanted) = match part {
                 Part::Bias => ("bias and gates by hidden units", TensorType::f32(cell.bias_shape(hidden))),
                 Part::Peepholes => ("peepholes and 3 by hidden units", TensorType::f32([3, hidden])),
                 Part::Mask => ("recurrent mask and batch by hidden units", TensorType::f32([batch, hidden])),
-                Part::Lengths => ("lengths and batch", TensorType::u32([batch])),
+                Part::Steps => ("mask and batch by time", TensorType::f32([batch, time])),
                 Part::Hidden | Part::Cell | Part::Last => {
                     ("initial state and batch by hidden units", TensorType::f32([batch, hidden]))
                 }

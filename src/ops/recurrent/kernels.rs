@@ -43,7 +43,7 @@ crate::params! {
     struct StepParams {
         batch: u32, time: u32, hidden: u32, first: u32, last: u32, tiles: u32, panel: u32,
         truncate: u32,
-        bias_at: u32, initial_at: u32, cell_at: u32, mask_at: u32, peepholes_at: u32, lengths_at: u32,
+        bias_at: u32, initial_at: u32, cell_at: u32, mask_at: u32, peepholes_at: u32, steps_at: u32,
         last_at: u32,
     }
 }
@@ -211,7 +211,7 @@ impl Calls<'_> {
             cell_at: small.at(Part::Cell),
             mask_at: small.at(Part::Mask),
             peepholes_at: small.at(Part::Peepholes),
-            lengths_at: small.at(Part::Lengths),
+            steps_at: small.at(Part::Steps),
             last_at: small.at(Part::Last),
         };
         // Shaders know a function by its place in the declaration of `CellActivation`.
@@ -227,7 +227,7 @@ impl Calls<'_> {
             ("HAS_INITIAL", spec.has(Part::Hidden) || spec.has(Part::Cell)),
             ("HAS_MASK", spec.has(Part::Mask)),
             ("HAS_PEEPHOLES", spec.has(Part::Peepholes)),
-            ("HAS_LENGTHS", spec.has(Part::Lengths)),
+            ("HAS_STEPS", spec.has(Part::Steps)),
             ("HAS_DY", self.has_dy),
             ("HAS_LAST", spec.has(Part::Last)),
         ] {

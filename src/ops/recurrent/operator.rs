@@ -13,7 +13,8 @@ pub(super) enum Part {
     Cell,
     Mask,
     Peepholes,
-    Lengths,
+    /// Which steps of each sequence are none of its padding.
+    Steps,
     /// The gradient of the states after the last step.
     Last,
 }
@@ -28,7 +29,7 @@ impl Part {
             (Part::Cell, initial.next()),
             (Part::Mask, options.recurrent_mask),
             (Part::Peepholes, weights.peepholes),
-            (Part::Lengths, options.lengths),
+            (Part::Steps, options.mask),
         ];
         parts.into_iter().filter_map(|(part, value)| Some((part, value?))).collect()
     }
@@ -142,7 +143,7 @@ impl Recur {
         inputs.extend(cx.grads[0]);
         let mut parts = Vec::new();
         for (at, &part) in spec.parts.iter().enumerate() {
-            if matches!(part, Part::Cell | Part::Mask | Part::Peepholes | Part::Lengths) {
+            if matches!(part, Part::Cell | Part::Mask | Part::Peepholes | Part::Steps) {
                 parts.push(part);
                 inputs.push(cx.inputs[2 + at]);
             }
@@ -168,7 +169,7 @@ impl Recur {
                 Part::Hidden => state(0)?,
                 Part::Cell => state(1)?,
                 Part::Peepholes => Some(self.peephole_gradient(cx, dxw)?),
-                Part::Mask | Part::Lengths | Part::Last => None,
+                Part::Mask | Part::Steps | Part::Last => None,
             };
         }
         Ok(found)
@@ -258,11 +259,6 @@ impl Op for Recur {
             outputs.push(TensorType::f32([batch, time, self.0.saved() * hidden]));
         }
         Ok(outputs)
-    }
-
-    fn index_limit(&self, inputs: &[TensorType]) -> Option<(usize, u32)> {
-        let time = inputs[0].shape.dims()[1];
-        self.part(Part::Lengths).map(|at| (at, crate::ops::word(time).saturating_add(1)))
     }
 
     fn multiply_adds(&self, inputs: &[TensorType], _: &[TensorType]) -> u64 {

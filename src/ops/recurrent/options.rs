@@ -88,6 +88,7 @@ impl RecurrentWeights {
 pub struct RecurrentOptions {
     pub(crate) initial: Vec<Value>,
     pub(crate) lengths: Option<Value>,
+    pub(crate) mask: Option<Value>,
     pub(crate) reverse: bool,
     pub(crate) activation: CellActivation,
     pub(crate) recurrent_activation: CellActivation,
@@ -101,6 +102,7 @@ impl Default for RecurrentOptions {
         RecurrentOptions {
             initial: Vec::new(),
             lengths: None,
+            mask: None,
             reverse: false,
             activation: CellActivation::Tanh,
             recurrent_activation: CellActivation::Sigmoid,
@@ -124,6 +126,9 @@ impl RecurrentOptions {
         /// leave the states as they are, their output is the state, and no gradient reaches their
         /// input.
         lengths: Value => lengths;
+        /// Which steps of each sequence count, f32 `[batch, time]`: those of 0 are padding as under
+        /// [`lengths`](Self::lengths), in front, behind or between the others. One of the two may be given.
+        mask: Value => mask;
         /// From the last step to the first. Outputs stay at the place of their step.
         reverse: bool => reverse;
         /// The function of the candidate and of an LSTM's cell: tanh by default.

@@ -117,8 +117,9 @@ impl<'a> Parts<'a> {
         self.part(part).map_or(vec![otherwise; h], |p| p[number * h..][..h].to_vec())
     }
 
-    fn length(&self, number: usize) -> usize {
-        self.part(Part::Lengths).map_or(self.extents.time, |l| l[number] as usize)
+    /// Whether a step belongs to a sequence, and is not its padding.
+    fn takes(&self, number: usize, t: usize) -> bool {
+        self.part(Part::Steps).is_none_or(|steps| steps[number * self.extents.time + t] != 0.0)
     }
 
     /// An element of a part, 0 where there is none.
@@ -210,7 +211,7 @@ fn sequence(parts: &Parts<'_>, number: usize, xw: &[f64], u: &[f64], mut jitter:
             Cell::Lstm => step.lstm(saved, &mut jitter),
             Cell::Gru(reset) => (step.gru(reset, saved, scaled, &mut jitter), c.clone()),
         };
-        if t < parts.length(number) {
+        if parts.takes(number, t) {
             (h, c) = (new_h, new_c);
         } else if spec.cell == Cell::Lstm {
             saved[4 * hidden..].copy_from_slice(&c);
@@ -341,7 +342,7 @@ fn sequence_back(
             let dy = &inputs[2].data[(number * time + t) * hidden..];
             dh.iter_mut().zip(dy).for_each(|(dh, dy)| *dh = jitter.apply(*dh + dy, 1.0, dh.abs() + dy.abs()));
         }
-        if t < parts.length(number) {
+        if parts.takes(number, t) {
             let c_before = match s {
                 1.. if is_lstm => &recorded[parts.time_of(s - 1) * kept..][4 * hidden..5 * hidden],
                 _ => &initial_cell[..],

@@ -169,7 +169,7 @@ mod tests {
             scalars: vec![("noise".to_owned(), 0.1), ("angle".to_owned(), -0.0)],
             masked: vec!["dense.weight".to_owned()],
             frozen: BTreeSet::from(["conv2d".to_owned()]),
-            variants: vec![Variant { rows: 8, weighted: false, updates: true }],
+            variants: vec![Variant { rows: 8, weights: 0, updates: true }],
             weights: vec!["dense.weight".to_owned()],
             tensors: BTreeMap::from([
                 ("dense.weight".to_owned(), Meaning::State(weight.clone())),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 pub use cross_entropy::CrossEntropy;
 pub use loss::Loss;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::shape::{Shape, TensorType};
 
@@ -47,6 +47,21 @@ impl Scores {
     }
 }
 
+/// Batch and time of sequences.
+fn steps_of(shape: Shape) -> Result<[usize; 2]> {
+    match *shape.dims() {
+        [batch, time, ..] => Ok([batch, time]),
+        _ => Err(Error::Rank { shape, expected: "at least 2 ([batch, time, ..])" }),
+    }
+}
+
+/// The steps of sequences `[batch, time, ..]`, each for itself: `[batch time, ..]`.
+pub(super) fn each_step(graph: &Graph, sequences: Value) -> Result<Value> {
+    let shape = graph.shape(sequences)?;
+    let [batch, time] = steps_of(shape)?;
+    graph.reshape(sequences, Shape::new(&[&[batch.saturating_mul(time)], &shape.dims()[2..]].concat())?)
+}
+
 /// A loss, sample by sample. Batches are averaged, weighted and added up by whoever records it.
 pub trait LossFunction: fmt::Debug + Send + Sync {
     /// Shape and dtype of the targets that go with outputs of this shape, both with the batch as
@@ -73,6 +88,21 @@ pub trait LossFunction: fmt::Debug + Send + Sync {
         Ok(())
     }
 
+    /// Records the loss of each step of a sequence, `[batch, time]`, for outputs `[batch, time, ..]` with padding
+    /// or with weights of steps. Unless a loss says otherwise, each step is taken for a sample of its own:
+    /// [`record`](LossFunction::record) gets outputs and targets with batch and time as one dimension.
+    ///
+    /// # Errors
+    /// As [`record`](LossFunction::record).
+    #[track_caller]
+    fn record_steps(&self, graph: &Graph, output: Value, targets: Value) -> Result<Value> {
+        let [batch, time] = steps_of(graph.shape(output)?)?;
+        let losses = self.record(graph, each_step(graph, output)?, each_step(graph, targets)?)?;
+        let (found, expected) = (graph.shape(losses)?, Shape::from([batch * time]));
+        Error::agree(found == expected, "a loss gives a number for each sample", found, expected)?;
+        graph.reshape(losses, [batch, time])
+    }
+
     /// What the outputs mean: metrics find the predicted class by it.
     fn scores(&self) -> Scores {
         Scores::Values
@@ -94,6 +124,11 @@ macro_rules! through_pointer {
 
             fn check(&self, output: Shape) -> Result<()> {
                 (**self).check(output)
+            }
+
+            #[track_caller]
+            fn record_steps(&self, graph: &Graph, output: Value, targets: Value) -> Result<Value> {
+                graph.composed("loss", || (**self).record_steps(graph, output, targets))
             }
 
             fn scores(&self) -> Scores {

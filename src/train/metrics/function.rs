@@ -7,7 +7,8 @@ use crate::graph::{Graph, Value};
 use crate::shape::Shape;
 use crate::train::Scores;
 
-/// What a metric works with.
+/// What a metric works with. Of sequences with padding, a trainer gives each step as a sample of its own:
+/// outputs `[batch time, ..]`, with a mask of the steps that count.
 #[derive(Clone, Copy, Debug)]
 pub struct MetricInputs {
     /// The model's output `[batch, ..]`.

@@ -217,7 +217,7 @@ impl TrainerBuilder {
             journey: Journey::default(),
         };
         self.schedules.iter().try_for_each(|(_, schedule)| schedule.check())?;
-        trainer.prepare(Variant { rows: self.batch, weighted: false, updates: true })?;
+        trainer.prepare(Variant { rows: self.batch, weights: 0, updates: true })?;
         trainer.take_in_rates();
         for (name, schedule) in self.schedules {
             trainer.begin_schedule(name.as_deref(), schedule)?;

@@ -46,15 +46,28 @@ impl fmt::Display for Evaluation {
 /// What is recorded beside the training.
 #[derive(Clone, Copy, Debug)]
 enum Stage {
-    Evaluation,
+    /// Of samples with so many weights each, at least one.
+    Evaluation(usize),
     Prediction,
     Update,
+}
+
+impl Stage {
+    /// Its place among those beside the training.
+    fn index(self) -> usize {
+        match self {
+            Stage::Evaluation(_) => 0,
+            Stage::Prediction => 1,
+            Stage::Update => 2,
+        }
+    }
 }
 
 impl Trainer {
     /// Loss and metrics over all samples, with the model as it is in use: no dropout, running
     /// statistics. The loss is weighted as the samples are; penalties of weights are not part of it, as they
-    /// are in Keras: it says how well the model does, whatever was asked of its weights.
+    /// are in Keras: it says how well the model does, whatever was asked of its weights. Steps of padding are
+    /// left out of both, as [`fit`](Trainer::fit) has it.
     ///
     /// # Errors
     /// As [`fit`](Trainer::fit).
@@ -92,18 +105,19 @@ impl Trainer {
     /// Gets a data set that was [taken](Trainer::samples) ready for [`evaluate_with`](Trainer::evaluate_with).
     pub(super) fn judge<'a>(&mut self, samples: &'a Samples<'_>, limit: u64) -> Result<Feed<'a>> {
         let device = self.device.clone();
-        Feed::new(&device, samples, self.beside_training(Stage::Evaluation)?, limit)
+        let stage = Stage::Evaluation(samples.weights_each().max(1));
+        Feed::new(&device, samples, self.beside_training(stage)?, limit)
     }
 
     pub(super) fn evaluate_with(&mut self, feed: &mut Feed<'_>, prefix: &str) -> Result<Logs> {
         let samples = feed.samples;
         let mut chain = Chain::new(&self.device);
-        let step = self.beside_training(Stage::Evaluation)?;
+        let step = self.beside_training(Stage::Evaluation(feed.weights.max(1)))?;
         step.reset_sums()?;
         let (rows, mask) = (step.rows, step.values.mask);
         // Whether a sample counts is not a column: it is written with each size of a batch.
         step.write_ones(mask, rows)?;
-        if !feed.weighted {
+        if feed.weights == 0 {
             step.write_ones(step.values.weights, rows)?;
         }
         for batch in 0..samples.div_ceil(rows) {
@@ -121,12 +135,16 @@ impl Trainer {
 
     /// A step over the parameters of the training, recorded when it is first asked for.
     fn beside_training(&mut self, stage: Stage) -> Result<&mut Step> {
-        let index = stage as usize;
-        let step = match self.beside[index].take() {
+        let fits = |step: &Step| match stage {
+            Stage::Evaluation(weights) => step.weights_each() == weights,
+            Stage::Prediction | Stage::Update => true,
+        };
+        let index = stage.index();
+        let step = match self.beside[index].take().filter(fits) {
             Some(step) => step,
             None => {
                 let recorded = match stage {
-                    Stage::Evaluation => self.recipe.evaluation(self.batch)?,
+                    Stage::Evaluation(weights) => self.recipe.evaluation(self.batch, weights)?,
                     Stage::Prediction => self.recipe.prediction(self.batch)?,
                     Stage::Update => self.recipe.update(self.training[0].0)?,
                 };
@@ -141,7 +159,7 @@ impl Trainer {
     /// The step of an update alone, told how far training is.
     pub(super) fn update_step(&mut self) -> Result<&mut Step> {
         self.beside_training(Stage::Update)?;
-        let step = self.beside[Stage::Update as usize].as_mut().ok_or(Error::ForeignValue)?;
+        let step = self.beside[Stage::Update.index()].as_mut().ok_or(Error::ForeignValue)?;
         step.take_up(&self.rates, [self.steps, self.updates, self.optimizer_updates], self.window);
         Ok(step)
     }
@@ -259,6 +277,21 @@ impl Step {
         self.session.write(to, &ones)
     }
 
+    /// How many weights it takes of each sample.
+    fn weights_each(&self) -> usize {
+        self.values.weights.map_or(0, |weights| self.session.shape_of(weights).numel() / self.rows)
+    }
+
+    /// Refuses weights of steps where there are none, or others.
+    pub(super) fn check_weights(&self, samples: &Samples<'_>) -> Result<()> {
+        let (weights, output) = (samples.weights_each(), self.session.shape_of(self.values.output));
+        let has_steps = self.values.steps.is_some() || output.rank() > 2;
+        let fits = weights <= 1 || (has_steps && output.dims()[1] == weights);
+        let what = "a sample has one weight, or one for each step of an output [batch, time, ..]";
+        let found = Shape::from([samples.len(), weights]);
+        Error::agree(fits, what, found, output.with_dim(0, samples.len()))
+    }
+
     /// Refuses targets of another shape or dtype than the loss's.
     pub(super) fn check_targets(&self, samples: &Samples<'_>) -> Result<()> {
         let Some(targets) = &samples.targets else {
@@ -314,8 +347,13 @@ pub(super) fn weigh_classes(
     }
     let labels = labels(samples, scores)?;
     let of_class = |label: &u32| classes.iter().find(|(class, _)| class == label).map_or(1.0, |&(_, w)| w);
-    let own = |i: usize| samples.weights.as_ref().map_or(1.0, |weights| weights[i]);
-    let weights = labels.iter().enumerate().map(|(i, label)| of_class(label) * own(i)).collect();
+    let weights = match samples.weights.as_deref() {
+        None => labels.iter().map(of_class).collect(),
+        Some(weights) => {
+            let each = weights.chunks(samples.weights_each().max(1)).zip(labels.iter());
+            each.flat_map(|(own, label)| own.iter().map(move |own| own * of_class(label))).collect()
+        }
+    };
     samples.weights = Some(weights);
     Ok(())
 }

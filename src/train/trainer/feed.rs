@@ -20,7 +20,9 @@ const ORDER: u32 = 0x6f72_6465;
 /// The columns of a data set in the order of a step's values: inputs, targets, weights.
 fn columns<'a>(samples: &'a Samples<'_>) -> Vec<Column<'a>> {
     let given = samples.inputs.iter().chain(&samples.targets).map(|column| column.slice(0..samples.len()));
-    given.chain(samples.weights.as_deref().map(|weights| Column::new([], weights))).collect()
+    let weights = samples.weights.as_deref();
+    let shape = samples.weights_shape();
+    given.chain(weights.map(|weights| Column::new(shape, weights))).collect()
 }
 
 /// The bytes of a column on a device.
@@ -58,7 +60,8 @@ pub(super) fn epoch_order(samples: usize, shuffle: bool, seed: u32, epoch: usize
 /// Brings batches of one data set into the steps of a trainer.
 pub(super) struct Feed<'a> {
     pub samples: usize,
-    pub weighted: bool,
+    /// How many weights a sample has.
+    pub weights: usize,
     place: Place<'a>,
 }
 
@@ -89,7 +92,7 @@ impl<'a> Feed<'a> {
         });
         let resident = fits.then(|| Resident::new(device, &columns, samples.len(), step));
         let place = Place::resident_or_streamed(resident, columns, step.rows)?;
-        Ok(Feed { samples: samples.len(), weighted: samples.weights.is_some(), place })
+        Ok(Feed { samples: samples.len(), weights: samples.weights_each(), place })
     }
 
     /// Takes up the order of the samples in the batches to come. Everything encoded before is

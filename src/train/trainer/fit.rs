@@ -249,6 +249,13 @@ impl Trainer {
     /// The loss of an epoch is the mean over its samples, each at the moment its batch was trained on,
     /// with weights applied and penalties added, as in Keras.
     ///
+    /// Where the outputs are sequences with padding ([padded sequences](crate::nn#padded-sequences)), it is the
+    /// mean over their steps without it: the sum of the weighted losses of steps that count over how many they
+    /// are, as in Keras 3. A batch's gradient is that of its own mean, and the figures of an epoch and of
+    /// [`evaluate`](Trainer::evaluate) are means over all steps, where Keras takes the mean of the batches'
+    /// means; where an update takes several batches, each batch's mean counts as often as it has samples. Labels of
+    /// padding matter to nothing, but are labels. Metrics take each step for a sample.
+    ///
     /// A loss that is NaN or infinite is said as soon as it is seen: by the bar, by a warning in the log, and in
     /// [`History::fault`]. After an epoch that left weights so too, training ends, for they would stay so;
     /// [`Fit::nan_guard`] ends it before the step that spoils them.
@@ -343,7 +350,7 @@ impl Trainer {
         steps: usize,
         resident_bytes: u64,
     ) -> Result<(Feed<'a>, Option<Feed<'a>>)> {
-        let weighted = train.weights.is_some();
+        let weights = train.weights_each();
         // Training data comes first; validation data has what it leaves, or all where it is uploaded itself.
         let left = resident_bytes.checked_sub(bytes_of(train)).unwrap_or(resident_bytes);
         let validation = validation.map(|data| self.judge(data, left)).transpose()?;
@@ -356,9 +363,9 @@ impl Trainer {
                 }
                 error => error,
             };
-            self.prepare(self.variant(samples, weighted)).map_err(refused)?;
+            self.prepare(self.variant(samples, weights)).map_err(refused)?;
         }
-        let index = self.prepare(self.variant(self.batch, weighted))?;
+        let index = self.prepare(self.variant(self.batch, weights))?;
         let feed = Feed::new(&self.device, train, &self.training[index].1, resident_bytes)?;
         Ok((feed, validation))
     }
@@ -460,7 +467,7 @@ impl Training<'_, '_> {
     pub(super) fn step(&mut self, chain: &mut Chain) -> Result<usize> {
         let (step, batch) = (self.position.step, self.trainer.batch);
         let rows = batch.min(self.feed.samples - step * batch);
-        let variant = self.trainer.variant(rows, self.feed.weighted);
+        let variant = self.trainer.variant(rows, self.feed.weights);
         let prepared = self.trainer.prepare(variant);
         if prepared.is_err() {
             // The steps that are counted are done.

@@ -257,9 +257,9 @@ impl Trainer {
     }
 
     /// The variant of the next step for a batch of `rows` samples.
-    fn variant(&self, rows: usize, weighted: bool) -> Variant {
+    fn variant(&self, rows: usize, weights: usize) -> Variant {
         let updates = self.window.batches + 1 >= self.recipe.accumulate;
-        Variant { rows, weighted, updates }
+        Variant { rows, weights, updates }
     }
 
     /// Adds a training step to a chain. Its batch is loaded.
@@ -324,7 +324,7 @@ impl Trainer {
 
     fn train_on_samples(&mut self, samples: &Samples<'_>) -> Result<Logs> {
         let count = samples.len();
-        let index = self.prepare(self.variant(count, samples.weights.is_some()))?;
+        let index = self.prepare(self.variant(count, samples.weights_each()))?;
         self.journey = between_epochs(&self.journey);
         self.training[0].1.reset_sums()?;
         let mut chain = Chain::new(&self.device);
@@ -341,7 +341,8 @@ impl Trainer {
     fn check(&self, samples: &Samples<'_>) -> Result<()> {
         samples.check()?;
         self.recipe.check_inputs(samples)?;
-        self.main().check_targets(samples)
+        self.main().check_targets(samples)?;
+        self.main().check_weights(samples)
     }
 
     /// The figures of an epoch in which `samples` samples were seen; none before the first.
@@ -369,17 +370,17 @@ impl Step {
 
     /// Reads the sums and says what they come to.
     fn logs(&self, samples: usize, prefix: &str) -> Result<Logs> {
-        let Sums { total, carry, metrics } = self.sums()?;
+        let Sums { total, carry, counted, judged, metrics } = self.sums()?;
         let parts = self.session.executor.read_f64(&[*total, *carry])?;
         let totals: Vec<f64> = parts[0].iter().zip(&parts[1]).map(|(total, carry)| total + carry).collect();
         let mut logs = Logs::new();
-        logs.set(&format!("{prefix}loss"), totals[0] / samples as f64);
-        let output = self.session.shape_of(self.values.output);
-        let mut rest = &totals[1..];
+        let count = if *counted { totals[1].max(1.0) } else { samples as f64 };
+        logs.set(&format!("{prefix}loss"), totals[0] / count);
+        let mut rest = &totals[1 + usize::from(*counted)..];
         for (metric, length) in metrics {
             let (own, after) = rest.split_at(*length);
             rest = after;
-            let names = metric.result_names(output).into_iter().map(|name| format!("{prefix}{name}"));
+            let names = metric.result_names(*judged).into_iter().map(|name| format!("{prefix}{name}"));
             let results = names.zip(metric.results(own));
             if metric.is_matrix() {
                 logs.set_matrix(format!("{prefix}{}", metric.name()), results);

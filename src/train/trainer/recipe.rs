@@ -16,6 +16,7 @@ use crate::session::Session;
 use crate::shape::Shape;
 use crate::tape::Tape;
 use crate::train::accumulation::GradientSum;
+use crate::train::losses::each_step;
 use crate::train::{LossFunction, MetricFunction, MetricInputs, Optimizer, ParameterGroup};
 
 /// The program's choices, from which every tape is recorded.
@@ -70,8 +71,8 @@ pub struct WeightInfo<'a> {
 #[cfg_attr(feature = "checkpoints", derive(Serialize, Deserialize))]
 pub(crate) struct Variant {
     pub rows: usize,
-    /// Whether each sample has a weight.
-    pub weighted: bool,
+    /// How many weights a sample has: none, one, or one for each of its steps.
+    pub weights: usize,
     /// Whether parameters move, or gradients are only added up.
     pub updates: bool,
 }
@@ -88,23 +89,30 @@ pub(super) struct Step {
 pub(super) struct StepValues {
     pub inputs: Vec<Value>,
     pub targets: Option<Value>,
-    /// The weight of each sample.
+    /// The weight of each sample, or of each of its steps.
     pub weights: Option<Value>,
     /// In evaluation, whether a sample counts.
     pub mask: Option<Value>,
     pub output: Value,
     /// Where an update takes several batches, how many samples these have.
     pub samples: Option<Scalar>,
+    /// Which steps of the output are no padding, `[rows, time]`.
+    pub steps: Option<Value>,
     /// The parameters and states of the model: its weights.
     pub model: Vec<Value>,
     pub sums: Option<Sums>,
 }
 
-/// The sums that a step adds to: the loss of all samples, then those of each metric.
+/// The sums that a step adds to: the loss of all samples, for outputs with padding how many steps those are,
+/// then those of each metric.
 #[derive(Clone, Debug)]
 pub(super) struct Sums {
     pub total: Value,
     pub carry: Value,
+    /// Whether steps are counted.
+    pub counted: bool,
+    /// The shape of the outputs as metrics see them.
+    pub judged: Shape,
     /// Each metric, and how many numbers it has.
     pub metrics: Vec<(Arc<dyn MetricFunction>, usize)>,
 }
@@ -140,23 +148,33 @@ impl Recipe {
         let Recording { mut graph, mut values, .. } = self.record(variant.rows, Mode::Training)?;
         let g = &mut graph;
         let targets = self.targets(g, &mut values)?;
-        values.weights = variant.weighted.then(|| g.input("sample_weight", [variant.rows]));
-        let rows = self.loss_rows(g, values.output, targets, variant.rows)?;
-        let rows = values.weights.map_or(Ok(rows), |w| g.mul(rows, w))?;
-        let sum = g.sum(rows, &[], false)?;
-        let loss = g.mul(sum, g.scalar_constant(1.0 / variant.rows as f64))?;
+        values.weights = (variant.weights > 0).then(|| weights_input(g, variant.rows, variant.weights));
+        let sum = g.sum(self.weighted_losses(g, targets, &values)?, &[], false)?;
+        let count = values.steps.map(|steps| g.sum(steps, &[], false)).transpose()?;
+        let loss = match count {
+            // A batch of nothing but padding has a loss of 0.
+            Some(count) => g.div(sum, g.maximum(count, g.scalar_constant(1.0))?)?,
+            None => g.mul(sum, g.scalar_constant(1.0 / variant.rows as f64))?,
+        };
         let penalties = g.penalties();
         let mut total = sum;
         for &penalty in &penalties {
-            total = g.add(total, g.mul(penalty, g.scalar_constant(variant.rows as f64))?)?;
+            let count = count.unwrap_or_else(|| g.scalar_constant(variant.rows as f64));
+            total = g.add(total, g.mul(penalty, count)?)?;
         }
-        values.sums = Some(self.sums(g, "training", total, targets, &values)?);
+        values.sums = Some(self.sums(g, "training", (total, count), targets, &values)?);
         // Weights that the loss does not depend on are weights all the same.
         values.model.iter().try_for_each(|&weight| g.keep(weight).map(drop))?;
         self.mask(g, &values.model)?;
         if self.accumulate > 1 {
             values.samples = Some(g.hidden_scalar("accumulated_samples", 1.0));
-            return Ok((graph, values, vec![total]));
+            if count.is_none() {
+                return Ok((graph, values, vec![total]));
+            }
+            // Of sequences with padding, a batch's mean counts as often as it has samples.
+            let rows = |loss: Value| g.mul(loss, g.scalar_constant(variant.rows as f64));
+            let losses = std::iter::once(loss).chain(penalties).map(rows).collect::<Result<_>>()?;
+            return Ok((graph, values, losses));
         }
         let losses = std::iter::once(loss).chain(penalties).collect();
         Ok((graph, values, losses))
@@ -204,19 +222,25 @@ impl Recipe {
         parameters.into_iter().enumerate().map(chosen).collect()
     }
 
-    /// The tape of an evaluation; a sample counts as its mask says, 1 or 0.
-    pub fn evaluation(&self, rows: usize) -> Result<(Tape, StepValues)> {
+    /// The tape of an evaluation of samples with so many weights each; a sample counts as its mask says, 1 or 0.
+    pub fn evaluation(&self, rows: usize, weights: usize) -> Result<(Tape, StepValues)> {
         let Recording { mut graph, mut values, .. } = self.record(rows, Mode::Evaluation)?;
         let g = &mut graph;
         let targets = self.targets(g, &mut values)?;
         let mask = g.input("sample_mask", [rows]);
-        let losses = self.loss_rows(g, values.output, targets, rows)?;
-        let weights = g.input("sample_weight", [rows]);
+        (values.weights, values.mask) = (Some(weights_input(g, rows, weights)), Some(mask));
+        if let Some(steps) = values.steps {
+            values.steps = Some(g.mul(steps, g.reshape(mask, [rows, 1])?)?);
+        }
+        let losses = self.weighted_losses(g, targets, &values)?;
         // A sample that does not count may have any loss, an infinite one too.
-        let counted = g.select(mask, g.mul(losses, weights)?, g.scalar_constant(0.0))?;
-        let sum = g.sum(counted, &[], false)?;
-        (values.weights, values.mask) = (Some(weights), Some(mask));
-        values.sums = Some(self.sums(g, "evaluation", sum, targets, &values)?);
+        let losses = match values.steps {
+            Some(_) => losses,
+            None => g.select(mask, losses, g.scalar_constant(0.0))?,
+        };
+        let count = values.steps.map(|steps| g.sum(steps, &[], false)).transpose()?;
+        let sum = g.sum(losses, &[], false)?;
+        values.sums = Some(self.sums(g, "evaluation", (sum, count), targets, &values)?);
         Ok((g.forward([])?, values))
     }
 
@@ -280,6 +304,7 @@ impl Recipe {
         }
         let recorded = nn::record_frozen(self.model.as_ref(), &mut graph, &inputs, mode, frozen)?;
         let output = recorded.output()?;
+        let steps = recorded.masks.first().copied().flatten();
         let declared = recorded.parameters.into_iter().chain(recorded.states);
         let is_weight = |&value: &Value| graph.recording().kind(value).is_some_and(StateKind::is_weight);
         let mut model: Vec<Value> = declared.filter(is_weight).collect();
@@ -292,6 +317,7 @@ impl Recipe {
             mask: None,
             output,
             samples: None,
+            steps,
             model,
             sums: None,
         };
@@ -308,24 +334,67 @@ impl Recipe {
         }))
     }
 
-    /// The loss of each sample.
-    fn loss_rows(&self, g: &Graph, output: Value, targets: Value, rows: usize) -> Result<Value> {
-        let losses = self.loss.record(g, output, targets)?;
-        let (found, expected) = (g.shape(losses)?, Shape::from([rows]));
-        if found == expected {
-            return Ok(losses);
+    /// The weighted loss of each sample, or where the output has padding of each step, 0 there.
+    fn weighted_losses(&self, g: &Graph, targets: Value, values: &StepValues) -> Result<Value> {
+        let &StepValues { output, steps, weights, .. } = values;
+        let shape = g.shape(output)?;
+        let rows = shape.dims()[0];
+        let by_step = weights.map_or(Ok(false), |weights| Ok(g.shape(weights)?.rank() == 2))?;
+        let (losses, expected) = match steps {
+            Some(steps) => (self.loss.record_steps(g, output, targets)?, g.shape(steps)?),
+            None if by_step => {
+                (self.loss.record_steps(g, output, targets)?, Shape::from([rows, shape.dims()[1]]))
+            }
+            None => (self.loss.record(g, output, targets)?, Shape::from([rows])),
+        };
+        let found = g.shape(losses)?;
+        Error::agree(found == expected, "a loss gives a number for each sample", found, expected)?;
+        let weights = match weights {
+            Some(weights) if steps.is_some() && !by_step => Some(g.reshape(weights, [rows, 1])?),
+            weights => weights,
+        };
+        let weighted = weights.map_or(Ok(losses), |weights| g.mul(losses, weights))?;
+        match steps {
+            Some(steps) => g.select(steps, weighted, g.scalar_constant(0.0)),
+            None if by_step => g.mean(weighted, &[1], false),
+            None => Ok(weighted),
         }
-        Err(Error::shape_mismatch("a loss gives a number for each sample", found, expected))
     }
 
-    /// Adds the loss and the metrics of a batch to states that hold the sums of all batches.
-    fn sums(&self, g: &Graph, stage: &str, loss: Value, targets: Value, values: &StepValues) -> Result<Sums> {
-        let &StepValues { output, mask, weights, .. } = values;
+    /// Adds the loss of a batch, for outputs with padding how many steps count, and its metrics to states that
+    /// hold the sums of all batches. Metrics take the steps of outputs with padding for samples.
+    fn sums(
+        &self,
+        g: &Graph,
+        stage: &str,
+        (loss, count): (Value, Option<Value>),
+        targets: Value,
+        values: &StepValues,
+    ) -> Result<Sums> {
+        let &StepValues { mut output, mut mask, steps, mut weights, .. } = values;
+        let mut targets = targets;
+        let is_weighted = self.plain < self.metrics.len();
+        let has_weights_of_steps = weights.is_some_and(|weights| g.shape_of(weights).rank() == 2);
+        if steps.is_some() || (is_weighted && has_weights_of_steps) {
+            let time = g.shape(output)?.dims()[1];
+            let each = |value: Value| {
+                let shape = g.shape(value)?;
+                let rows = shape.dims()[0];
+                let of_steps = g.reshape(value, [rows, shape.numel() / rows])?;
+                g.reshape(g.broadcast_to(of_steps, [rows, time])?, [rows * time])
+            };
+            mask = steps.or(mask).map(each).transpose()?;
+            weights = weights.filter(|_| is_weighted).map(each).transpose()?;
+            (output, targets) = (each_step(g, output)?, each_step(g, targets)?);
+        }
         let by_weight = match (mask, weights) {
-            (Some(mask), Some(weights)) if self.plain < self.metrics.len() => Some(g.mul(weights, mask)?),
+            (Some(mask), Some(weights)) if is_weighted => Some(g.mul(weights, mask)?),
             _ => weights.or(mask),
         };
         let mut parts = vec![g.reshape(loss, [1])?];
+        if let Some(count) = count {
+            parts.push(g.reshape(count, [1])?);
+        }
         let mut metrics = Vec::new();
         for (index, metric) in self.metrics.iter().enumerate() {
             let mask = if index < self.plain { mask } else { by_weight };
@@ -340,8 +409,14 @@ impl Recipe {
         let sum = |part| g.state_of_kind(&format!("{stage}.{part}"), ty, StateKind::Accumulator, Init::Zeros);
         let (total, carry) = (sum("total"), sum("carry"));
         g.accumulate(total, carry, all)?;
-        Ok(Sums { total, carry, metrics })
+        Ok(Sums { total, carry, counted: count.is_some(), judged: g.shape(output)?, metrics })
     }
+}
+
+/// The input of the weights of a batch, so many for each sample.
+fn weights_input(g: &mut Graph, rows: usize, weights: usize) -> Value {
+    let name = "sample_weight";
+    if weights > 1 { g.input(name, [rows, weights]) } else { g.input(name, [rows]) }
 }
 
 /// Whether a dotted name is `outer` or starts with it and a dot.

@@ -35,6 +35,8 @@ pub struct Problem {
     pub form: Form,
     pub reverse: bool,
     pub lengths: bool,
+    /// Whether a mask says which steps count, in place of lengths.
+    pub steps: bool,
     pub bias: bool,
     pub initial: bool,
     pub mask: bool,
@@ -54,6 +56,7 @@ impl Problem {
             form: Form::Fused(RecurrentRoute::Sequence),
             reverse: false,
             lengths: false,
+            steps: false,
             bias: true,
             initial: false,
             mask: false,
@@ -104,6 +107,12 @@ impl Problem {
             let all_steps = |b: usize| [time, 0, time / 2, time.div_ceil(3)][b % 4] as u32;
             all.push(Input::U32(Shape::from([batch]), (0..batch).map(all_steps).collect()));
         }
+        if self.steps {
+            // Padding in front, in between, all of the steps, none of them, behind.
+            let counts = |b: usize, t: usize| [2 * t >= time, t % 3 != 1, false, true, 3 * t < time][b % 5];
+            let mask = (0..batch * time).map(|i| if counts(i / time, i % time) { 1.0 } else { 0.0 });
+            all.push(Input::F32(Shape::from([batch, time]), mask.collect()));
+        }
         all
     }
 
@@ -118,6 +127,7 @@ impl Problem {
             initial: states.into_iter().flatten().collect(),
             mask: take(self.mask),
             lengths: take(self.lengths),
+            steps: take(self.steps),
             reverse: self.reverse,
             truncate: self.truncate,
             activation: self.activation,
@@ -149,6 +159,7 @@ impl Problem {
         });
         // Finite differences do not see where the way back is cut.
         let smooth = smooth(self.activation) && smooth(self.gate) && self.truncate.is_none() && !self.mask;
+        let smooth = smooth && !self.steps;
         if smooth { case } else { case.rough() }
     }
 }
@@ -177,6 +188,8 @@ pub fn with_options(plain: Problem) -> Vec<Problem> {
         Problem { bias: false, ..plain },
         Problem { initial: true, ..plain },
         Problem { initial: true, lengths: true, reverse: true, ..plain },
+        Problem { initial: true, steps: true, lengths: false, ..plain },
+        Problem { steps: true, lengths: false, reverse: true, mask: true, ..plain },
         Problem { mask: true, ..plain },
         Problem { truncate: Some(3), initial: true, ..plain },
         Problem { truncate: Some(2), reverse: true, lengths: true, ..plain },
@@ -211,6 +224,7 @@ pub fn cases() -> Vec<Case> {
         let peepholes = cell == Cell::Lstm;
         all.push(Problem { initial: true, lengths: true, reverse: true, mask: true, peepholes, ..steps });
         all.push(Problem { truncate: Some(3), initial: true, ..steps });
+        all.push(Problem { initial: true, steps: true, reverse: true, mask: true, peepholes, ..steps });
         // More units than a workgroup takes, and a weight that is put into panels where that pays.
         all.push(Problem { form: Form::Fused(RecurrentRoute::Auto), ..Problem::new(cell, [2, 4, 3, 365]) });
     }
