@@ -42,9 +42,8 @@ pub fn raw_dispatches(session: &Session) -> Vec<RawDispatch> {
 
 /// Fills every result buffer and all guards with NaNs.
 pub fn poison(session: &Session) {
-    if let Some(gpu) = session.executor.gpu() {
-        gpu.poison();
-    }
+    let poisoned = session.executor.gpu().map_or(Ok(()), GpuExecutor::poison);
+    poisoned.unwrap_or_else(|error| panic!("{error}"));
 }
 
 /// The buffers whose guards were overwritten.

@@ -87,13 +87,14 @@ impl Device {
     }
 
     /// A device over a wgpu device that the program already owns. The program keeps its error and
-    /// device-lost handlers, so what they are told is not told here: after a loss, reads fail with
-    /// [`Error::Gpu`](crate::Error::Gpu); buffers of a session can be used in its own command encoders through
-    /// [`Session::buffer`](crate::Session::buffer).
+    /// device-lost handlers. They hear nothing of what a call here returns as an error, and what others do wrong on
+    /// the device is told to them and to nobody here. After a loss, of which only the device-lost handler is
+    /// told why, every call fails with [`Error::DeviceLost`](crate::Error::DeviceLost). Buffers of a session can be
+    /// used in the program's own command encoders through [`Session::buffer`](crate::Session::buffer).
     ///
     /// # Errors
     /// [`Error::Unsupported`](crate::Error::Unsupported) if the device was opened without `Features::IMMEDIATES` or with
-    /// less than 128 bytes of them.
+    /// less than 128 bytes of them; [`Error::DeviceLost`](crate::Error::DeviceLost).
     pub fn from_wgpu(adapter: &wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue) -> Result<Device> {
         let context = GpuContext::new(adapter.get_info(), device, queue)?;
         Ok(Device { backend: Backend::Gpu(Arc::new(context)) })

@@ -6,6 +6,7 @@ pub mod cases;
 pub mod data;
 pub mod descent;
 pub mod folder;
+pub mod host;
 pub mod metric_data;
 pub mod momentum;
 pub mod simulate;

@@ -6,6 +6,7 @@ mod common;
 mod error_lines;
 mod errors;
 mod limits;
+mod lost;
 mod packing;
 mod plan;
 mod replay;

@@ -34,25 +34,44 @@ impl GpuChain {
             self.submit()?;
         }
         self.dispatches += dispatches;
-        let device = &self.context.device;
-        let open = self.open.get_or_insert_with(|| {
-            let mut encoder = device.create_command_encoder(&Default::default());
-            Open { pass: encoder.begin_compute_pass(&Default::default()).forget_lifetime(), encoder }
-        });
-        Ok(&mut open.pass)
+        let open = match self.open.take() {
+            Some(open) => open,
+            None => self.context.scoped(0, || Open::new(&self.context.device))?,
+        };
+        Ok(&mut self.open.insert(open).pass)
     }
 
     /// Hands over what is recorded, and waits until no more than a few submissions are under way.
     pub fn submit(&mut self) -> Result<()> {
         let Some(Open { pass, encoder }) = self.open.take() else { return Ok(()) };
         self.dispatches = 0;
-        drop(pass);
-        self.submitted.push_back(self.context.queue.submit([encoder.finish()]));
+        let submitted = self.context.scoped(0, || {
+            drop(pass);
+            self.context.queue.submit([encoder.finish()])
+        });
+        self.submitted.push_back(submitted?);
         if self.submitted.len() > IN_FLIGHT
             && let Some(oldest) = self.submitted.pop_front()
         {
             self.context.wait_for(oldest)?;
         }
-        self.context.check_submitted()
+        Ok(())
+    }
+}
+
+impl Open {
+    fn new(device: &wgpu::Device) -> Open {
+        let mut encoder = device.create_command_encoder(&Default::default());
+        Open { pass: encoder.begin_compute_pass(&Default::default()).forget_lifetime(), encoder }
+    }
+}
+
+/// Steps that are encoded are counted as done, whatever came in the way of the next one: an error, or a panic of
+/// the program's.
+impl Drop for GpuChain {
+    fn drop(&mut self) {
+        if let Err(error) = self.submit() {
+            log::debug!("steps were not submitted: {error}");
+        }
     }
 }

@@ -1,29 +1,24 @@
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use super::adapters::{self, Wanted, block_on};
 use super::pipelines::PipelineCache;
 use crate::error::{Error, Result};
 use crate::kernel::{DeviceKind, DeviceProfile};
 
-/// An open GPU device: shared by every session on it.
+/// An open GPU device: shared by every session on it, and with whatever else the program does on it.
 pub(crate) struct GpuContext {
     pub device: wgpu::Device,
     pub queue: wgpu::Queue,
     pub profile: DeviceProfile,
     pub pipelines: Mutex<PipelineCache>,
     info: wgpu::AdapterInfo,
-    status: Arc<Status>,
+    /// Why the device was lost, where that is told us.
+    lost: Arc<OnceLock<String>>,
     /// Copies to the host so far.
     pub reads: AtomicU64,
-}
-
-/// What the driver told us between calls.
-#[derive(Default)]
-struct Status {
-    lost: OnceLock<String>,
-    error: Mutex<Option<String>>,
 }
 
 impl GpuContext {
@@ -32,16 +27,12 @@ impl GpuContext {
         let (device, queue) = adapters::open(&adapter)?;
         let context = GpuContext::new(adapter.get_info(), device, queue)?;
         // The device is ours, so its error reports are too.
-        let status = context.status.clone();
+        let lost = context.lost.clone();
         context.device.set_device_lost_callback(move |reason, message| {
-            let _ = status.lost.set(format!("{reason:?} {message}").trim().to_owned());
+            let _ = lost.set(format!("{reason:?} {message}").trim().to_owned());
         });
-        let status = context.status.clone();
-        context.device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
-            log::error!("{error}");
-            let mut slot = status.error.lock().unwrap_or_else(PoisonError::into_inner);
-            slot.get_or_insert_with(|| error.to_string());
-        }));
+        // Our own calls catch their errors: these are of somebody who was lent the device.
+        context.device.on_uncaptured_error(Arc::new(|error: wgpu::Error| log::error!("{error}")));
         Ok(Arc::new(context))
     }
 
@@ -50,23 +41,29 @@ impl GpuContext {
             return Err(Error::Unsupported { adapter: info.name, missing });
         }
         let profile = profile(&info, &device);
-        let (pipelines, status, reads) = Default::default();
-        Ok(GpuContext { device, queue, profile, pipelines, info, status, reads })
+        let (pipelines, lost, reads) = Default::default();
+        let context = GpuContext { device, queue, profile, pipelines, info, lost, reads };
+        context.check().map(|()| context)
     }
 
-    /// Fails if the device was lost or reported an error since the last call.
+    /// Fails if the device was lost.
     pub fn check(&self) -> Result<()> {
-        if let Some(message) = self.status.lost.get() {
-            return Err(Error::DeviceLost { device: self.profile.name.clone(), message: message.clone() });
+        if !self.is_lost() {
+            return Ok(());
         }
-        let error = self.status.error.lock().unwrap_or_else(PoisonError::into_inner).take();
-        error.map_or(Ok(()), |message| Err(self.failed(message)))
+        // A destroyed device tells why when it is polled.
+        let _ = self.polled(wgpu::PollType::Poll);
+        let unknown = || "it was destroyed, or its driver gave it up".to_owned();
+        let message = self.lost.get().cloned().unwrap_or_else(unknown);
+        Err(Error::DeviceLost { device: self.profile.name.clone(), message })
     }
 
-    /// [`check`](GpuContext::check) after work was submitted. A lost device is reported only to
-    /// those who poll it.
-    pub fn check_submitted(&self) -> Result<()> {
-        self.poll(wgpu::PollType::Poll)
+    /// Of a loss, wgpu tells the one handler that the device's owner has, and everything that is asked of the
+    /// device afterwards does nothing, in silence. One that is there objects to a buffer without a use.
+    fn is_lost(&self) -> bool {
+        let objection = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        drop(self.make_buffer("", 4, wgpu::BufferUsages::empty()));
+        block_on(objection.pop()).is_none()
     }
 
     /// An error that wgpu reported.
@@ -74,7 +71,8 @@ impl GpuContext {
         Error::Gpu { device: self.profile.name.clone(), message }
     }
 
-    /// Runs `body`, turning wgpu's errors inside it into ours. `bytes` is what it allocates.
+    /// Runs `body`, turning wgpu's errors inside it into ours: no handler hears of them. Everything that is
+    /// asked of the device is asked here. `bytes` is what it allocates.
     pub fn scoped<T>(&self, bytes: u64, body: impl FnOnce() -> T) -> Result<T> {
         let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
@@ -82,21 +80,23 @@ impl GpuContext {
         let result = body();
         let internal = block_on(internal.pop());
         let validation = block_on(validation.pop());
-        if block_on(memory.pop()).is_some() {
+        let memory = block_on(memory.pop());
+        // What is made on a lost device is invalid, which is an error of its own where it is used.
+        self.check()?;
+        if memory.is_some() {
             return Err(Error::OutOfMemory { device: self.profile.name.clone(), bytes });
         }
-        match validation.or(internal) {
-            Some(error) => Err(self.failed(error.to_string())),
-            None => self.check().map(|()| result),
-        }
+        validation.or(internal).map_or(Ok(result), |error| Err(self.failed(error.to_string())))
     }
 
-    /// Submits what `record` records.
-    pub fn submit<T>(&self, record: impl FnOnce(&mut wgpu::CommandEncoder) -> T) -> T {
-        let mut encoder = self.device.create_command_encoder(&Default::default());
-        let recorded = record(&mut encoder);
-        self.queue.submit([encoder.finish()]);
-        recorded
+    /// Submits what `record` records, and what it makes: `bytes` of it.
+    pub fn submit<T>(&self, bytes: u64, record: impl FnOnce(&mut wgpu::CommandEncoder) -> T) -> Result<T> {
+        self.scoped(bytes, || {
+            let mut encoder = self.device.create_command_encoder(&Default::default());
+            let recorded = record(&mut encoder);
+            self.queue.submit([encoder.finish()]);
+            recorded
+        })
     }
 
     /// Waits until a submission has run.
@@ -109,10 +109,19 @@ impl GpuContext {
         self.poll(wgpu::PollType::wait_indefinitely())
     }
 
-    fn poll(&self, until: wgpu::PollType) -> Result<()> {
-        let polled = self.device.poll(until);
+    /// Lets what has arrived be told.
+    pub fn poll(&self, until: wgpu::PollType) -> Result<()> {
+        let polled = self.polled(until);
         self.check()?;
-        polled.map(|_| ()).map_err(|e| self.failed(e.to_string()))
+        polled.map_err(|message| self.failed(message))
+    }
+
+    /// wgpu panics where the driver gives the device up while it is waited for.
+    fn polled(&self, until: wgpu::PollType) -> Result<(), String> {
+        match catch_unwind(AssertUnwindSafe(|| self.device.poll(until))) {
+            Ok(polled) => polled.map(drop).map_err(|error| error.to_string()),
+            Err(_) => Err("waiting for the device failed".to_owned()),
+        }
     }
 
     /// A buffer for these uses; called where errors are [caught](GpuContext::scoped).

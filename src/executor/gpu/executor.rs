@@ -75,8 +75,10 @@ impl GpuExecutor {
             };
             plan.buffers.iter().enumerate().map(make).collect::<Vec<_>>()
         };
-        let buffers = context.scoped(plan.peak_bytes(), || context.submit(make_buffers))?;
-        let commands = context.scoped(0, || commands(&context, &plan, &buffers))??;
+        let buffers = context.submit(plan.peak_bytes(), make_buffers)?;
+        let made = context.scoped(0, || commands(&context, &plan, &buffers));
+        // What could not be made is no kernel for the next session either.
+        let commands = made.inspect_err(|_| context.forget_pipelines())??;
         Ok(GpuExecutor { context, tape, plan, buffers, commands, staging: Staging::default(), guard })
     }
 
@@ -150,15 +152,17 @@ impl GpuExecutor {
     }
 
     /// Fills every result buffer and all guards with NaNs.
-    pub fn poison(&self) {
+    pub fn poison(&self) -> Result<()> {
         for (buffer, plan) in self.buffers.iter().zip(&self.plan.buffers) {
             let start = if plan.role == BufferRole::Transient { 0 } else { plan.bytes };
             let words = (plan.bytes + self.guard - start) / 4;
             if words > 0 {
                 let poison = vec![POISON; words as usize];
-                self.context.queue.write_buffer(buffer, start, bytemuck::cast_slice(&poison));
+                let write = || self.context.queue.write_buffer(buffer, start, bytemuck::cast_slice(&poison));
+                self.context.scoped(0, write)?;
             }
         }
+        Ok(())
     }
 
     /// The buffers whose guards were overwritten.
@@ -182,10 +186,8 @@ impl GpuExecutor {
 
     pub fn write(&mut self, value: Value, bytes: &[u8]) -> Result<()> {
         // A value that no operator of this tape uses has no buffer.
-        if let Ok(range) = self.locate(value) {
-            self.context.queue.write_buffer(range.buffer, range.offset, bytes);
-        }
-        self.context.check()
+        let Ok(range) = self.locate(value) else { return self.context.check() };
+        self.context.scoped(0, || self.context.queue.write_buffer(range.buffer, range.offset, bytes))
     }
 
     pub fn read(&self, value: Value) -> Result<Vec<u8>> {
@@ -206,11 +208,10 @@ impl GpuExecutor {
     }
 
     pub fn run_op(&mut self, op: usize, scalars: &ScalarTable) -> Result<()> {
-        self.context.submit(|encoder| {
+        self.context.submit(0, |encoder| {
             let mut pass = encoder.begin_compute_pass(&Default::default());
             self.encode(&mut pass, self.commands.iter().filter(|c| c.op == op), scalars);
-        });
-        self.context.check_submitted()
+        })
     }
 }
 

@@ -34,6 +34,11 @@ impl GpuContext {
         keys.iter().filter(|key| !cache.pipelines.contains_key(*key)).count()
     }
 
+    /// Compiles everything anew from here on.
+    pub fn forget_pipelines(&self) {
+        *self.pipelines.lock().unwrap_or_else(PoisonError::into_inner) = PipelineCache::default();
+    }
+
     /// The pipeline of a dispatch and the layout of its bind group.
     pub fn pipeline(&self, dispatch: &Dispatch) -> Result<(wgpu::ComputePipeline, wgpu::BindGroupLayout)> {
         let mut cache = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);

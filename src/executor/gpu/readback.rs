@@ -32,21 +32,21 @@ impl Staging {
         context.reads.fetch_add(1, Ordering::Relaxed);
         let bytes = sources.iter().map(|range| range.bytes).sum();
         let buffer = self.take(context, bytes)?;
-        context.submit(|encoder| {
+        context.submit(0, |encoder| {
             let mut end = 0;
             for &BufferRange { buffer: source, offset, bytes } in sources {
                 encoder.copy_buffer_to_buffer(source, offset, &buffer, end, bytes);
                 end += bytes;
             }
-        });
-        context.check_submitted()?;
+        })?;
         let arrived: Arrived = Arc::default();
         let signal = arrived.clone();
-        buffer.slice(..bytes).map_async(wgpu::MapMode::Read, move |result| {
+        let arrives = move |result: Result<(), wgpu::BufferAsyncError>| {
             let (slot, changed) = &*signal;
             *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(result.map_err(|e| e.to_string()));
             changed.notify_all();
-        });
+        };
+        context.scoped(0, || buffer.slice(..bytes).map_async(wgpu::MapMode::Read, arrives))?;
         let (context, staging, buffer) = (context.clone(), self.clone(), Some(buffer));
         Ok(PendingRead { context, staging, buffer, bytes, arrived })
     }
@@ -85,10 +85,13 @@ impl PendingRead {
             return Some(Err(self.context.check().err().unwrap_or_else(|| self.context.failed(message))));
         }
         let buffer = self.buffer.take()?;
-        let copied = buffer.slice(..self.bytes).get_mapped_range().map(|view| view.to_vec());
-        buffer.unmap();
+        let copied = self.context.scoped(0, || {
+            let copied = buffer.slice(..self.bytes).get_mapped_range().map(|view| view.to_vec());
+            buffer.unmap();
+            copied
+        });
         self.staging.free.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
-        Some(copied.map_err(|e| self.context.failed(e.to_string())))
+        Some(copied.and_then(|copied| copied.map_err(|e| self.context.failed(e.to_string()))))
     }
 }
 
@@ -96,12 +99,11 @@ impl Future for PendingRead {
     type Output = Result<Vec<u8>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let polled = self.context.device.poll(wgpu::PollType::Poll);
+        let polled = self.context.poll(wgpu::PollType::Poll);
         if let Some(done) = self.collect() {
             return Poll::Ready(done);
         }
-        let polled = polled.map_err(|error| self.context.failed(error.to_string()));
-        if let Err(error) = polled.and_then(|_| self.context.check()) {
+        if let Err(error) = polled {
             return Poll::Ready(Err(error));
         }
         cx.waker().wake_by_ref();

@@ -20,18 +20,17 @@ impl GpuExecutor {
             };
             located.into_iter().map(copy).collect()
         };
-        context.scoped(bytes, || context.submit(make_copies))
+        context.submit(bytes, make_copies)
     }
 
     /// Puts what [`copy`](GpuExecutor::copy) copied into these values, in its order.
     pub fn put_back(&self, copies: &[wgpu::Buffer], values: &[Value]) -> Result<()> {
         let located: Vec<_> = values.iter().map(|&value| self.locate(value)).collect::<Result<_>>()?;
-        self.context.submit(|encoder| {
+        self.context.submit(0, |encoder| {
             for (copy, place) in copies.iter().zip(located) {
                 encoder.copy_buffer_to_buffer(copy, 0, place.buffer, place.offset, place.bytes);
             }
-        });
-        self.context.check_submitted()
+        })
     }
 
     /// Reads what [`copy`](GpuExecutor::copy) copied.
