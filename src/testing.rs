@@ -56,6 +56,13 @@ pub fn readbacks(device: &Device) -> u64 {
     device.context().map_or(0, |context| context.reads.load(Ordering::Relaxed))
 }
 
+/// A checkpoint or file of weights that was changed, with the checksum of what it is now.
+#[cfg(feature = "checkpoints")]
+pub fn sealed(mut file: Vec<u8>) -> Vec<u8> {
+    crate::train::seal(&mut file);
+    file
+}
+
 /// The training steps that a trainer has recorded.
 pub fn recorded_steps(trainer: &Trainer) -> usize {
     trainer.recorded_steps()

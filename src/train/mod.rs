@@ -94,7 +94,9 @@ pub use crate::dtype::StoredType;
 pub use crate::nn::{Constraint, Penalty};
 pub use callbacks::{Callback, CallbackState, Run};
 #[cfg(feature = "checkpoints")]
-pub use checkpoint::{LoadOptions, LoadReport, SkippedTensor};
+pub(crate) use checkpoint::seal;
+#[cfg(feature = "checkpoints")]
+pub use checkpoint::{Checkpoint, LoadOptions, LoadReport, SkippedTensor};
 pub use clip::{Clip, Clipped};
 pub use groups::update_groups;
 pub use history::{History, Logs};

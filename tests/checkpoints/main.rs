@@ -7,8 +7,10 @@ mod mutate;
 
 mod checkpoint_errors;
 mod checkpoints;
+mod damage;
 mod model_checkpoint;
 mod mutants;
 mod names;
+mod recovery;
 mod stateful;
 mod weights_files;

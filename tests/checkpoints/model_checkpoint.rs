@@ -18,6 +18,7 @@ fn checkpoints_are_written_when_asked_for() {
         let mut names: Vec<String> = fs::read_dir(folder.0.join(name))
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name != ".lock")
             .collect();
         names.sort();
         names
@@ -29,8 +30,9 @@ fn checkpoints_are_written_when_asked_for() {
     let epoch = |path: PathBuf| builder(ADAM).build(&Device::cpu()).unwrap().load_checkpoint(path).unwrap();
 
     run("a/b", &|c| c);
-    assert_eq!(files("a/b"), ["last.safetensors"]);
+    assert_eq!(files("a/b"), ["last.safetensors", "previous.safetensors"]);
     assert_eq!(epoch(folder.0.join("a/b/last.safetensors")), 3);
+    assert_eq!(epoch(folder.0.join("a/b/previous.safetensors")), 2);
 
     run("two", &|c| c.every_epochs(2).keep_all());
     assert_eq!(files("two"), ["epoch_0002.safetensors", "last.safetensors"]);
@@ -38,7 +40,7 @@ fn checkpoints_are_written_when_asked_for() {
 
     // Every 7 steps of 15, in epochs of 5: the last one after step 14.
     run("steps", &|c| c.every_epochs(100).every_steps(7));
-    assert_eq!(files("steps"), ["last.safetensors"]);
+    assert_eq!(files("steps"), ["last.safetensors", "previous.safetensors"]);
     let mut trainer = builder(ADAM).build(&Device::cpu()).unwrap();
     assert_eq!(trainer.load_checkpoint(folder.0.join("steps/last.safetensors")).unwrap(), 2);
     assert_eq!(trainer.steps(), 14);
@@ -46,7 +48,7 @@ fn checkpoints_are_written_when_asked_for() {
     for (figure, mode) in [("loss", callbacks::Direction::Auto), ("loss", callbacks::Direction::Max)] {
         let largest = mode != callbacks::Direction::Auto;
         let history = run("best", &|c| c.best(figure).mode(mode));
-        assert_eq!(files("best"), ["best.safetensors", "last.safetensors"]);
+        assert_eq!(files("best"), ["best.safetensors", "last.safetensors", "previous.safetensors"]);
         let losses = history.get("loss");
         let better = |a: f64, b: f64| if largest { a > b } else { a < b };
         let best = (1..3).fold(0, |best, i| if better(losses[i], losses[best]) { i } else { best });
@@ -133,5 +135,5 @@ fn a_checkpoint_that_cannot_be_written_loses_nothing() {
     let mut older = builder(ADAM).build(&Device::cpu()).unwrap();
     assert_eq!(older.load_checkpoint(&first).unwrap(), 1);
     assert_eq!(older.load_checkpoint(folder.0.join("run/last.safetensors")).unwrap(), 1);
-    assert_eq!(fs::read_dir(folder.0.join("run")).unwrap().count(), 3, "no temporary file is left");
+    assert_eq!(fs::read_dir(folder.0.join("run")).unwrap().count(), 4, "beside the lock, nothing is left");
 }

@@ -67,9 +67,8 @@ const OF_SESSIONS: [(&str, OnStep); 22] = [
     }),
     ("from_wgpu", |_, device| {
         let (gpu, queue) = device.wgpu().expect("a GPU");
-        let instance = retape::wgpu::Instance::new(
-            retape::wgpu::InstanceDescriptor::new_without_display_handle(),
-        );
+        let instance =
+            retape::wgpu::Instance::new(retape::wgpu::InstanceDescriptor::new_without_display_handle());
         let adapters = pollster::block_on(instance.enumerate_adapters(retape::wgpu::Backends::all()));
         Device::from_wgpu(&adapters[0], gpu.clone(), queue.clone()).map(drop)
     }),
@@ -112,7 +111,10 @@ const OF_TRAINERS: [(&str, OnTrainer); 17] = [
     ("predict_probabilities", |t, _| t.predict_probabilities(samples()).map(drop)),
     ("weights_snapshot", |t, _| t.weights_snapshot().map(drop)),
     ("restore_weights", |t, weights| t.restore_weights(weights)),
-    ("freeze", |t, _| t.freeze(["dense"])),
+    ("freeze and unfreeze", |t, _| {
+        let is_frozen = t.frozen().next().is_some();
+        if is_frozen { t.unfreeze(["dense"]) } else { t.freeze(["dense"]) }
+    }),
     ("swap_averages", |t, _| t.swap_averages()),
     ("prune", |t, _| t.prune(&Pruning::global(0.5)).map(drop)),
     ("sparsity", |t, _| t.sparsity().map(drop)),
@@ -138,6 +140,8 @@ fn refused<S>(name: &str, make: impl Fn(&Device) -> S, call: impl Fn(&mut S, &De
         lost(call(&mut made, &host.lent), of);
         lost(call(&mut made, &host.lent), of);
         drop(made);
+        // A loss is told once everything that was submitted before has run.
+        host.device.poll(retape::wgpu::PollType::wait_indefinitely()).unwrap();
         assert_eq!(host.heard(), 0, "{name}: the host heard {:?}", host.heard);
         assert_eq!(host.lost.load(Ordering::Relaxed), u32::from(handlers), "{name}: the loss itself is told");
     }

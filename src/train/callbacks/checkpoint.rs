@@ -1,12 +1,15 @@
+use std::fs::{File, TryLockError};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::{Callback, CallbackState, Direction, Monitor, Run};
 use crate::error::{Error, Result};
-use crate::train::Trainer;
+use crate::train::{Trainer, checkpoint};
 
 /// Writes checkpoints as training goes: `last.safetensors`, which
-/// [`Fit::resume`](crate::train::Fit::resume) goes on from, and if asked `best.safetensors`, the
-/// training as it was when a figure was best. What was best is remembered in checkpoints, and from one
+/// [`Fit::resume`](crate::train::Fit::resume) goes on from, the one before it as `previous.safetensors`, in case
+/// the last one is damaged, and if asked `best.safetensors`, the training as it was when a figure was best. What was best is remembered in checkpoints, and from one
 /// training to the next where the callback is given by reference; otherwise
 /// [`initial_value_threshold`](ModelCheckpoint::initial_value_threshold) says what there is to beat.
 ///
@@ -15,6 +18,10 @@ use crate::train::Trainer;
 /// [`Error::Io`]; the older checkpoints are there, and the trainer has all that
 /// [`Trainer::save_checkpoint`] needs to write one elsewhere, to go on from.
 /// [`Trainer::load_weights`] takes the weights out of any of them.
+///
+/// A folder is one program's: where another one is at its training there, `fit` is refused with
+/// [`Error::Argument`] before it begins. The file `.lock` in the folder says so, on file systems that can lock; a
+/// program that has ended, in whatever way, holds none.
 ///
 /// ```
 /// use retape::prelude::*;
@@ -36,11 +43,15 @@ pub struct ModelCheckpoint {
     keep_all: bool,
     threshold: Option<f64>,
     best: Option<f64>,
+    /// Held as long as the callback is there.
+    lock: Option<Arc<File>>,
 }
 
 impl ModelCheckpoint {
     /// The name of the newest checkpoint in its folder.
-    pub const LAST: &str = "last.safetensors";
+    pub const LAST: &str = checkpoint::LAST;
+    /// The name of the one before it.
+    pub const PREVIOUS: &str = checkpoint::PREVIOUS;
     /// The name of the best one.
     pub const BEST: &str = "best.safetensors";
 
@@ -55,6 +66,7 @@ impl ModelCheckpoint {
             keep_all: false,
             threshold: None,
             best: None,
+            lock: None,
         }
     }
 
@@ -92,6 +104,11 @@ impl ModelCheckpoint {
         self.folder.join(Self::LAST)
     }
 
+    /// The one before it.
+    pub fn previous_path(&self) -> PathBuf {
+        self.folder.join(Self::PREVIOUS)
+    }
+
     /// The best one.
     pub fn best_path(&self) -> PathBuf {
         self.folder.join(Self::BEST)
@@ -100,6 +117,31 @@ impl ModelCheckpoint {
     /// That of an epoch, counted from 0 as everywhere, where all are kept.
     pub fn epoch_path(&self, epoch: usize) -> PathBuf {
         self.folder.join(format!("epoch_{:04}.safetensors", epoch + 1))
+    }
+
+    /// Locks the folder against other programs.
+    fn lock(&mut self) -> Result<()> {
+        let path = self.folder.join(".lock");
+        let error = Error::io(&path);
+        let open = File::options().create(true).truncate(false).read(true).write(true).open(&path);
+        let mut file = open.map_err(error)?;
+        let own = std::process::id().to_string();
+        match file.try_lock() {
+            Ok(()) => {
+                file.set_len(0).and_then(|()| file.write_all(own.as_bytes())).map_err(error)?;
+                self.lock = Some(Arc::new(file));
+                Ok(())
+            }
+            Err(TryLockError::WouldBlock) => {
+                // Callbacks of one program may share a folder. Where a lock keeps others from reading, it is theirs.
+                let mut holder = String::new();
+                let _ = file.read_to_string(&mut holder);
+                let value = format!("{}, where process {holder} is at a training", self.folder.display());
+                Error::expect(holder == own, "folder", value, "a folder that no other program writes to")
+            }
+            // A file system without locks.
+            Err(TryLockError::Error(_)) => Ok(()),
+        }
     }
 }
 
@@ -115,7 +157,8 @@ impl Callback for ModelCheckpoint {
         if let Some(name) = &self.figure {
             self.monitor(name, run).map(drop)?;
         }
-        std::fs::create_dir_all(&self.folder).map_err(Error::io(&self.folder))
+        std::fs::create_dir_all(&self.folder).map_err(Error::io(&self.folder))?;
+        if self.lock.is_none() { self.lock() } else { Ok(()) }
     }
 
     fn every_steps(&self) -> Option<u32> {

@@ -125,7 +125,8 @@ impl<'a> Run<'a> {
         self.requests.stop.get_or_insert_with(|| reason.into());
     }
 
-    /// Writes a checkpoint when all callbacks have been called, so that it holds what they remember.
+    /// Writes a checkpoint when all callbacks have been called, so that it holds what they remember. One called
+    /// `last.safetensors` leaves the file that it takes the place of as `previous.safetensors`.
     #[cfg(feature = "checkpoints")]
     pub fn write_checkpoint(&mut self, path: impl AsRef<Path>) {
         self.requests.checkpoints.push(path.as_ref().to_owned());

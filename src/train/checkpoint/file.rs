@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, SafeTensors, TensorInfo, TensorView};
 
-use super::header::{self, Header, Stamp};
+use super::header::{self, Header, NO_CHECKSUM, Stamp};
 use crate::dtype::StoredType;
 use crate::error::{Error, Result};
 use crate::files::{read, write_atomically};
@@ -35,29 +37,55 @@ impl Tensor {
     }
 }
 
-/// Writes tensors to a file that is whole or not there: a checkpoint's with its header, otherwise weights.
-pub(super) fn save(path: &Path, tensors: &BTreeMap<String, Tensor>, header: Option<&Header>) -> Result<()> {
-    write_atomically(path, |file| write(file, tensors, header))
-}
-
-fn write(
-    out: &mut impl Write,
-    tensors: &BTreeMap<String, Tensor>,
-    header: Option<&Header>,
-) -> io::Result<()> {
+/// The file of these tensors: a checkpoint's with its header, otherwise of weights.
+pub(super) fn bytes(tensors: &BTreeMap<String, Tensor>, header: Option<&Header>) -> io::Result<Vec<u8>> {
     let views: Result<Vec<_>, _> = tensors
         .iter()
         .map(|(name, t)| Ok((name, TensorView::new(t.dtype, t.shape.clone(), &t.bytes)?)))
         .collect();
     let metadata = HashMap::from([(KEY.to_owned(), header::metadata(header)?)]);
     let file = views.and_then(|views| safetensors::serialize(views, Some(metadata)));
-    out.write_all(&file.map_err(io::Error::other)?)
+    let mut file = file.map_err(io::Error::other)?;
+    seal(&mut file);
+    Ok(file)
+}
+
+/// Writes a file that is whole or not there.
+pub(super) fn write(path: &Path, file: &[u8]) -> Result<()> {
+    write_atomically(path, |to| to.write_all(file))
+}
+
+/// Where the checksum of a file stands, which is JSON in JSON.
+fn place_of_checksum(file: &[u8]) -> Option<Range<usize>> {
+    const BEFORE: &[u8] = br#"\"checksum\":\""#;
+    let header: [u8; 8] = file.get(..8)?.try_into().ok()?;
+    let end = usize::try_from(u64::from_le_bytes(header)).ok()?.checked_add(8)?;
+    let start = file.get(..end)?.windows(BEFORE.len()).position(|window| window == BEFORE)? + BEFORE.len();
+    let place = start..start + NO_CHECKSUM.len();
+    (place.end < end).then_some(place)
+}
+
+/// The checksum of a file: CRC-32 of all its bytes, those at its own place aside.
+fn checksum(file: &[u8], place: Range<usize>) -> String {
+    let mut sum = crc32fast::Hasher::new();
+    for part in [&file[..place.start], NO_CHECKSUM.as_bytes(), &file[place.end..]] {
+        sum.update(part);
+    }
+    format!("{:08x}", sum.finalize())
+}
+
+/// Puts the checksum of a file into it, if it has a place for one.
+pub(crate) fn seal(file: &mut [u8]) {
+    if let Some(place) = place_of_checksum(file) {
+        let sum = checksum(file, place.clone());
+        file[place].copy_from_slice(sum.as_bytes());
+    }
 }
 
 /// A file that was read, its tensors still as they are stored.
 pub(super) struct TensorFile {
     pub path: PathBuf,
-    bytes: Vec<u8>,
+    pub bytes: Arc<Vec<u8>>,
     /// Where the tensors begin.
     start: usize,
     pub stored: BTreeMap<String, TensorInfo>,
@@ -69,15 +97,30 @@ impl TensorFile {
     /// Reads a file and checks that its tensors lie within it.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::OutOfMemory`]; [`Error::Corrupt`] for a file that is no safetensors file, or cut off;
-    /// [`Error::CheckpointVersion`].
+    /// [`Error::Io`]; [`Error::OutOfMemory`]; [`Error::Corrupt`] for a file that is no safetensors file, cut off, or
+    /// not what its checksum is of; [`Error::CheckpointVersion`].
     pub fn open(path: &Path) -> Result<TensorFile> {
-        let bytes = read(path, u64::MAX)?;
+        TensorFile::of(path, read(path, u64::MAX)?)
+    }
+
+    /// The same of the bytes of a file.
+    pub fn of(path: &Path, bytes: impl Into<Arc<Vec<u8>>>) -> Result<TensorFile> {
+        let bytes = bytes.into();
         let (header, info) = SafeTensors::read_metadata(&bytes)
             .map_err(|error| Error::corrupt(path, format!("not a whole safetensors file: {error}")))?;
         let stored = info.tensors().into_iter().map(|(name, tensor)| (name, tensor.clone())).collect();
         let own = info.metadata().as_ref().and_then(|entries| entries.get(KEY));
         let metadata = own.map(|text| Ok((text.clone(), Stamp::read(text, path)?))).transpose()?;
+        if let Some((_, Stamp { checksum: Some(written), .. })) = &metadata {
+            let found = place_of_checksum(&bytes).map(|place| checksum(&bytes, place)).unwrap_or_default();
+            if found != *written {
+                let message = format!(
+                    "it was damaged or changed after it was written: its checksum is {found}, {written} was \
+                     written. Take an older file, or write this one again"
+                );
+                return Err(Error::corrupt(path, message));
+            }
+        }
         // Eight bytes of length stand before the header.
         Ok(TensorFile { path: path.to_owned(), bytes, start: 8 + header, stored, metadata })
     }
@@ -141,21 +184,40 @@ mod tests {
 
     #[test]
     fn a_writer_that_is_full_is_an_error_at_every_byte() {
-        let mut whole = Vec::new();
-        write(&mut whole, &tensors(), None).expect("memory takes it");
+        let whole = bytes(&tensors(), None).expect("memory takes it");
         for room in 0..whole.len() {
-            let written = write(&mut Full(room), &tensors(), None);
-            assert_eq!(written.err().map(|e| e.kind()), Some(io::ErrorKind::StorageFull), "{room} bytes");
+            let written = Full(room).write_all(&whole);
+            assert_eq!(written.err().map(|e| e.kind()), Some(io::ErrorKind::WriteZero), "{room} bytes");
         }
-        assert!(write(&mut Full(whole.len()), &tensors(), None).is_ok());
+        assert!(Full(whole.len()).write_all(&whole).is_ok());
     }
 
     #[test]
     fn the_same_tensors_make_the_same_file() {
-        let (mut first, mut again) = (Vec::new(), Vec::new());
-        write(&mut first, &tensors(), None).expect("memory takes it");
-        write(&mut again, &tensors(), None).expect("memory takes it");
-        assert_eq!(first, again);
+        let make = || bytes(&tensors(), None).expect("memory takes it");
+        assert_eq!(make(), make());
+    }
+
+    /// CRC-32 finds every change of a few bits in a row, wherever it is.
+    #[test]
+    fn no_byte_of_a_file_changes_unseen() {
+        let path = Path::new("a");
+        let whole = bytes(&tensors(), None).expect("memory takes it");
+        assert!(TensorFile::of(path, whole.clone()).is_ok());
+        let key = whole.windows(KEY.len()).position(|w| w == KEY.as_bytes()).expect("its own entry");
+        for (index, bit) in (0..whole.len()).flat_map(|index| (0..8).map(move |bit| (index, 1u8 << bit))) {
+            let mut changed = whole.clone();
+            changed[index] ^= bit;
+            let read = TensorFile::of(path, changed);
+            // An entry of another name is somebody else's, and has no checksum of ours.
+            let is_foreign =
+                (key..key + KEY.len()).contains(&index) && read.as_ref().is_ok_and(|f| f.metadata.is_none());
+            let newer = matches!(read, Err(Error::CheckpointVersion { .. }));
+            assert!(
+                is_foreign || newer || matches!(read, Err(Error::Corrupt { .. })),
+                "byte {index}, bit {bit}"
+            );
+        }
     }
 
     #[test]
@@ -163,7 +225,7 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("retape-file-{}", std::process::id()));
         fs::create_dir_all(&folder).expect("the temporary folder can be written");
         let path = folder.join("numbers.safetensors");
-        save(&path, &tensors(), None).expect("it can be written");
+        write(&path, &bytes(&tensors(), None).expect("memory takes it")).expect("it can be written");
         let file = TensorFile::open(&path);
         let removed = fs::remove_dir_all(&folder);
         let file = file.expect("it is whole");

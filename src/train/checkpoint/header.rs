@@ -14,7 +14,11 @@ use crate::train::callbacks::Position;
 use crate::train::trainer::{Journey, SavedRate, Variant};
 
 /// The format that this crate writes, and the newest that it reads.
-const VERSION: u64 = 2;
+const VERSION: u64 = 3;
+/// The first version whose files have a checksum.
+const WITH_CHECKSUM: u64 = 3;
+/// What stands for a checksum before it is known.
+pub(super) const NO_CHECKSUM: &str = "00000000";
 
 /// The kind of a checkpoint among this crate's files.
 const CHECKPOINT: &str = "checkpoint";
@@ -23,6 +27,8 @@ const CHECKPOINT: &str = "checkpoint";
 #[derive(Deserialize)]
 pub(super) struct Stamp {
     version: u64,
+    /// Of the whole file, with [`NO_CHECKSUM`] in its place.
+    pub checksum: Option<String>,
     kind: Option<String>,
     /// In a checkpoint, the tensors that are weights; elsewhere all are.
     pub weights: Option<Vec<String>>,
@@ -69,12 +75,13 @@ pub(super) fn metadata(header: Option<&Header>) -> serde_json::Result<String> {
     #[derive(Serialize)]
     struct Stamped<'a> {
         version: u64,
+        checksum: &'a str,
         kind: &'a str,
         #[serde(flatten)]
         header: Option<&'a Header>,
     }
     let kind = if header.is_some() { CHECKPOINT } else { "weights" };
-    serde_json::to_string(&Stamped { version: VERSION, kind, header })
+    serde_json::to_string(&Stamped { version: VERSION, checksum: NO_CHECKSUM, kind, header })
 }
 
 /// How much of the metadata is shown before what is wrong with it, in bytes.
@@ -95,7 +102,13 @@ impl Stamp {
     /// [`Error::CheckpointVersion`] for a newer version; [`Error::Corrupt`].
     pub fn read(metadata: &str, path: &Path) -> Result<Stamp> {
         let stamp: Stamp = parse(metadata, path)?;
-        if stamp.version > VERSION { Err(stamp.unknown_version(path)) } else { Ok(stamp) }
+        if stamp.version > VERSION {
+            return Err(stamp.unknown_version(path));
+        }
+        if stamp.version >= WITH_CHECKSUM && stamp.checksum.is_none() {
+            return Err(Error::corrupt(path, "its metadata has no `checksum`"));
+        }
+        Ok(stamp)
     }
 
     fn unknown_version(&self, path: &Path) -> Error {
@@ -118,18 +131,39 @@ impl Header {
             return Err(stamp.unknown_version(path));
         }
         let header: Header = parse(text, path)?;
-        let Position { step, steps, .. } = header.journey.position;
-        if step > steps {
-            return Err(Error::corrupt(path, format!("its metadata has {step} steps done of {steps}")));
+        match header.nonsense() {
+            Some(nonsense) => Err(Error::corrupt(path, format!("its metadata has {nonsense}"))),
+            None => Ok(header),
         }
-        let Window { batches, samples } = header.window;
-        if !header.window.fits(header.accumulate) {
-            let message =
-                format!("its metadata has {batches} batches of {samples} samples towards an update");
-            return Err(Error::corrupt(path, message));
-        }
-        Ok(header)
     }
+
+    /// The first of the numbers that no training has.
+    fn nonsense(&self) -> Option<String> {
+        let Position { epoch, step, steps, samples, .. } = self.journey.position;
+        let Window { batches, samples: summed } = self.window;
+        let history = &self.journey.history;
+        let after = history.initial_epoch.checked_add(history.epochs.len());
+        let rate = self.rates.iter().find(|rate| ![rate.base, rate.scale].iter().all(|&n| is_single(n)));
+        let rows = self.variants.iter().map(|variant| variant.rows).find(|&rows| rows == 0);
+        let updates = (self.optimizer_updates, self.updates);
+        let none = None::<String>;
+        none.or((step > steps).then(|| format!("{step} steps done of {steps}")))
+            .or((after != Some(epoch) || u32::try_from(epoch).is_err()).then(|| {
+                format!("epoch {epoch} after {} epochs from {}", history.epochs.len(), history.initial_epoch)
+            }))
+            .or((samples > step.saturating_mul(self.batch))
+                .then(|| format!("{samples} samples in {step} batches of {}", self.batch)))
+            .or((!self.window.fits(self.accumulate))
+                .then(|| format!("{batches} batches of {summed} samples towards an update")))
+            .or((updates.0 > updates.1).then(|| format!("{} updates of {}", updates.0, updates.1)))
+            .or(rate.map(|rate| format!("{} x {} as the rate `{}`", rate.base, rate.scale, rate.name)))
+            .or(rows.map(|_| "a batch of no samples".to_owned()))
+    }
+}
+
+/// Whether a number is one that f32 holds.
+fn is_single(number: f64) -> bool {
+    (number as f32).is_finite()
 }
 
 #[cfg(test)]
@@ -147,7 +181,7 @@ mod tests {
         {
             logs.set(name, value);
         }
-        let position = Position { epoch: 3, epochs: 0, step: 2, steps: 5, samples: 19 };
+        let position = Position { epoch: 3, epochs: 0, step: 2, steps: 5, samples: 16 };
         let history = History { initial_epoch: 2, epochs: vec![logs.clone()], ..History::default() };
         let numbers = logs.iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let state = CallbackState { numbers, ..CallbackState::default() };
@@ -217,7 +251,7 @@ mod tests {
     fn each_field_is_needed() {
         let text = text(&header());
         let fields: serde_json::Map<_, _> = serde_json::from_str(&text).expect("it is an object");
-        assert_eq!(fields.len(), 19);
+        assert_eq!(fields.len(), 20);
         for name in fields.keys() {
             let mut less = fields.clone();
             less.remove(name);

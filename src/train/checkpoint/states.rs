@@ -1,6 +1,7 @@
 //! Everything that training goes on from, to and from a file.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -63,9 +64,9 @@ pub(crate) enum Meaning {
     Callback(usize, String),
 }
 
-/// Writes every parameter and state of these sessions, the one that the others share with first, and what
-/// the callbacks of the header remember.
-pub(crate) fn save(path: &Path, sessions: &[&Session], mut header: Header) -> Result<()> {
+/// A checkpoint of every parameter and state of these sessions, the one that the others share with first, and of
+/// what the callbacks of the header remember.
+pub(crate) fn take(sessions: &[&Session], mut header: Header) -> Result<Checkpoint> {
     let mut of_session: Vec<Vec<(String, Value)>> = vec![Vec::new(); sessions.len()];
     // Weights come first, whose names are their own.
     for (key, (_, index, value)) in owners(sessions) {
@@ -83,7 +84,9 @@ pub(crate) fn save(path: &Path, sessions: &[&Session], mut header: Header) -> Re
             tensors.insert(name, Tensor::new(Dtype::F64, &[data.len()], data));
         }
     }
-    file::save(path, &tensors, Some(&header))
+    let path = Path::new(IN_MEMORY);
+    let file = file::bytes(&tensors, Some(&header)).map_err(Error::io(path))?;
+    Checkpoint::of(TensorFile::of(path, file)?)
 }
 
 /// Says what a tensor is, and returns its name: this one unless another has it.
@@ -95,23 +98,90 @@ fn call(tensors: &mut BTreeMap<String, Meaning>, mut name: String, meaning: Mean
     name
 }
 
-/// A checkpoint that was read.
-pub(crate) struct Opened {
-    file: TensorFile,
-    pub header: Header,
+/// What errors call a checkpoint that is in no file.
+const IN_MEMORY: &str = "a checkpoint in memory";
+
+/// Everything that training goes on from, in memory: what [`Trainer::checkpoint`](crate::train::Trainer::checkpoint)
+/// takes, and what a file of [`Trainer::save_checkpoint`](crate::train::Trainer::save_checkpoint) holds. It needs
+/// no device. Clones are the same one.
+///
+/// ```
+/// use retape::prelude::*;
+/// # let data = data::Dataset::new([2], vec![0., 0., 0., 1., 1., 0., 1., 1.], vec![0, 1, 1, 0], 2)?;
+/// # let mut trainer = Trainer::new(Sequential::new().add(Dense::new(2)), data.input_shape())
+/// #     .loss(Loss::SparseCategoricalCrossEntropy)
+/// #     .optimizer(Adam::new(0.05))
+/// #     .build(&Device::cpu())?;
+/// trainer.fit(&data, Fit::epochs(3))?;
+/// let checkpoint = trainer.checkpoint()?;
+/// let more = trainer.fit(&data, Fit::epochs(5).resume_from(&checkpoint))?;
+/// // The same again, bit by bit.
+/// assert_eq!(trainer.fit(&data, Fit::epochs(5).resume_from(&checkpoint))?, more);
+/// # Ok::<(), retape::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Checkpoint {
+    file: Arc<TensorFile>,
+    pub(crate) header: Arc<Header>,
 }
 
-impl Opened {
+impl fmt::Debug for Checkpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Checkpoint");
+        debug.field("path", &self.file.path).field("epoch", &self.epoch()).field("steps", &self.steps());
+        debug.finish_non_exhaustive()
+    }
+}
+
+impl Checkpoint {
+    /// Reads a checkpoint from a file.
+    ///
     /// # Errors
     /// [`Error::Io`], [`Error::Corrupt`], [`Error::CheckpointVersion`], [`Error::NotACheckpoint`].
-    pub fn open(path: &Path) -> Result<Opened> {
-        let file = TensorFile::open(path)?;
-        let header = Header::read(file.metadata.as_ref(), path)?;
-        Ok(Opened { file, header })
+    pub fn open(path: impl AsRef<Path>) -> Result<Checkpoint> {
+        Checkpoint::of(TensorFile::open(path.as_ref())?)
+    }
+
+    /// Writes it to a file, beside its place and renamed, so that an older one is replaced whole or not at all.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        file::write(path.as_ref(), self.bytes())
+    }
+
+    /// The epoch that training goes on with, or within, counted from 0.
+    pub fn epoch(&self) -> usize {
+        self.header.journey.position.epoch
+    }
+
+    /// The batches trained on before it.
+    pub fn steps(&self) -> u32 {
+        self.header.steps
+    }
+
+    /// The file that it is.
+    pub(crate) fn bytes(&self) -> &Arc<Vec<u8>> {
+        &self.file.bytes
+    }
+
+    /// The checkpoint that [`bytes`](Checkpoint::bytes) are of.
+    pub(crate) fn in_memory(bytes: Arc<Vec<u8>>) -> Result<Checkpoint> {
+        Checkpoint::of(TensorFile::of(Path::new(IN_MEMORY), bytes)?)
+    }
+
+    /// Where it was read from, for errors.
+    pub(crate) fn path(&self) -> &Path {
+        &self.file.path
+    }
+
+    fn of(file: TensorFile) -> Result<Checkpoint> {
+        let header = Header::read(file.metadata.as_ref(), &file.path)?;
+        Ok(Checkpoint { file: Arc::new(file), header: Arc::new(header) })
     }
 
     /// What each callback was, and is to take up.
-    pub fn callbacks(&self) -> Vec<Remembered> {
+    pub(crate) fn callbacks(&self) -> Vec<Remembered> {
         let mut callbacks = self.header.journey.callbacks.clone().unwrap_or_default();
         for (name, meaning) in &self.header.tensors {
             if let Meaning::Callback(index, array) = meaning
@@ -128,7 +198,7 @@ impl Opened {
     ///
     /// # Errors
     /// [`Error::TensorNames`], [`Error::TensorMismatch`].
-    pub fn place(&self, sessions: &[&Session], within: bool) -> Result<Vec<(usize, Value, Vec<f64>)>> {
+    pub(crate) fn place(&self, sessions: &[&Session], within: bool) -> Result<Vec<(usize, Value, Vec<f64>)>> {
         let counts = |key: &StateKey| within || key.role != Role::Accumulator;
         let mut owners = owners(sessions);
         owners.retain(|key, _| counts(key));

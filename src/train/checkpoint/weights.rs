@@ -21,7 +21,7 @@ impl Session {
     ///
     /// A GPU session writes F32, the CPU path, which computes in f64, F64: each with all its digits. The
     /// file is written beside its place and renamed, so that an older one is replaced whole or not at
-    /// all.
+    /// all. It has a checksum: a damaged one is refused.
     ///
     /// ```
     /// use retape::prelude::*;
@@ -44,12 +44,14 @@ impl Session {
     /// [`Error::Io`] with the path; what reading a value from the device reports.
     pub fn save_weights(&self, path: impl AsRef<Path>) -> Result<()> {
         let tensors = tensors_of(self, self.weights().collect())?;
-        file::save(path.as_ref(), &tensors, None)
+        let path = path.as_ref();
+        file::write(path, &file::bytes(&tensors, None).map_err(Error::io(path))?)
     }
 
     /// Reads weights that [`save_weights`](Session::save_weights) wrote, or those of a checkpoint, or
     /// somebody else's safetensors file with the same names. F16, BF16, F32 and F64 are all taken, and
-    /// rounded to what the session computes with.
+    /// rounded to what the session computes with. Files without a checksum, which are those of others and of
+    /// format versions 1 and 2, are read as they are.
     ///
     /// # Errors
     /// [`Error::TensorNames`] with the weights that the file lacks and the tensors too many;

@@ -215,6 +215,8 @@ impl TrainerBuilder {
             progress: self.progress,
             class_names: None,
             journey: Journey::default(),
+            #[cfg(feature = "checkpoints")]
+            kept: Default::default(),
         };
         self.schedules.iter().try_for_each(|(_, schedule)| schedule.check())?;
         trainer.prepare(Variant { rows: self.batch, weights: 0, updates: true })?;

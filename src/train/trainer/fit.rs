@@ -1,7 +1,9 @@
 use std::cell::OnceCell;
 use std::fmt;
 #[cfg(feature = "checkpoints")]
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+#[cfg(feature = "checkpoints")]
+use std::sync::Arc;
 
 use super::Trainer;
 use super::evaluate::weigh_classes;
@@ -11,6 +13,8 @@ use super::pace::Pace;
 use super::split::{Split, split};
 use crate::data::Samples;
 use crate::error::{Error, Result};
+#[cfg(feature = "checkpoints")]
+use crate::executor::Device;
 use crate::session::Chain;
 use crate::train::callbacks::{Callback, Position, Progress, Requests, Run};
 use crate::train::{History, Logs};
@@ -33,8 +37,24 @@ pub struct Fit<'a> {
     pub(super) callbacks: Vec<Box<dyn Callback + 'a>>,
     pub(super) nan_guard: Option<u32>,
     #[cfg(feature = "checkpoints")]
-    pub(super) resume: Option<PathBuf>,
+    pub(super) resume: Option<Resume>,
+    #[cfg(feature = "checkpoints")]
+    pub(super) recover: Option<Recovery<'a>>,
     pub(super) progress: bool,
+}
+
+/// What to go on from: a file, or the bytes of one.
+#[cfg(feature = "checkpoints")]
+pub(super) enum Resume {
+    File(PathBuf),
+    Memory(Arc<Vec<u8>>),
+}
+
+/// What to do when a device is lost.
+#[cfg(feature = "checkpoints")]
+pub(super) struct Recovery<'a> {
+    pub device: Box<dyn FnMut() -> Result<Device> + 'a>,
+    pub tries: usize,
 }
 
 impl fmt::Debug for Fit<'_> {
@@ -63,6 +83,8 @@ impl<'a> Fit<'a> {
             nan_guard: None,
             #[cfg(feature = "checkpoints")]
             resume: None,
+            #[cfg(feature = "checkpoints")]
+            recover: None,
             progress: true,
         }
     }
@@ -150,26 +172,6 @@ impl<'a> Fit<'a> {
         self.nan_guard = Some(every.max(1));
         self
     }
-
-    /// Goes on from a checkpoint as if training had never stopped: with the same data, options and
-    /// callbacks, every number is the same, bit by bit. The epochs that `fit` is asked for may be more
-    /// than before.
-    ///
-    /// A checkpoint goes on in a trainer of the same model, optimiser and kind of device, which must agree
-    /// in the seed, the batch size and the number of batches to an update; its data in the number of
-    /// samples, whether they are shuffled, and the steps to an epoch; and the callbacks that remember
-    /// something, by [`Callback::identity`], must be the same in the same order. Where it was written within
-    /// an epoch, the metrics must be the same too. The learning rate is that of the checkpoint, unless a
-    /// schedule gives it. Each disagreement is an
-    /// error of `fit`, before anything is written: [`Error::CheckpointMismatch`], [`Error::TensorNames`],
-    /// [`Error::TensorMismatch`]; for what is no checkpoint [`Error::Corrupt`],
-    /// [`Error::NotACheckpoint`], [`Error::CheckpointVersion`]. Which layers are frozen and which weights
-    /// are pruned, the checkpoint says. For other data, [`Trainer::load_checkpoint`] is the place.
-    #[cfg(feature = "checkpoints")]
-    pub fn resume(mut self, checkpoint: impl AsRef<Path>) -> Self {
-        self.resume = Some(checkpoint.as_ref().to_owned());
-        self
-    }
 }
 
 /// Called after each epoch: [`Fit::on_epoch_end`](Fit::on_epoch_end).
@@ -215,7 +217,7 @@ pub(super) struct Training<'a, 'f> {
     pub trainer: &'a mut Trainer,
     pub feed: Feed<'a>,
     /// What the model is judged by after each epoch.
-    validation: Option<Feed<'a>>,
+    pub validation: Option<Feed<'a>>,
     pub callbacks: Vec<Box<dyn Callback + 'f>>,
     pub position: Position,
     pub history: History,
@@ -229,6 +231,12 @@ pub(super) struct Training<'a, 'f> {
     pub shuffle: bool,
     /// How many of the callbacks the program gave: the first ones.
     pub given: usize,
+    /// Whether what training goes on from, if the device is lost, is kept.
+    #[cfg(feature = "checkpoints")]
+    pub recovers: bool,
+    /// That, as the bytes of a checkpoint, and why training was to stop then.
+    #[cfg(feature = "checkpoints")]
+    pub kept: Option<(Arc<Vec<u8>>, Option<String>)>,
     pace: Pace,
 }
 
@@ -311,8 +319,8 @@ impl Trainer {
         let samples = train.len();
         let all = if fit.drop_last { samples / self.batch } else { samples.div_ceil(self.batch) };
         let steps = fit.steps_per_epoch.map_or(all, |steps| steps.min(all));
-        let validation = judged.as_ref().or(held_out.as_ref());
-        let (feed, validation) = self.feeds(&train, validation, steps, fit.resident_bytes)?;
+        let judged = judged.as_ref().or(held_out.as_ref());
+        let (feed, validation) = self.feeds(&train, judged, steps, fit.resident_bytes)?;
         let mut training = Training {
             trainer: self,
             feed,
@@ -330,13 +338,21 @@ impl Trainer {
             nan_guard: fit.nan_guard,
             shuffle: fit.shuffle,
             given,
+            #[cfg(feature = "checkpoints")]
+            recovers: false,
+            #[cfg(feature = "checkpoints")]
+            kept: None,
         };
         #[cfg(feature = "checkpoints")]
-        if let Some(path) = fit.resume {
-            training.resume(&path)?;
+        if let Some(from) = fit.resume {
+            training.resume(from)?;
         }
         training.trainer.take_classes(&train);
         training.note(false);
+        #[cfg(feature = "checkpoints")]
+        let ended = training
+            .run_recovering(fit.recover, |trainer| trainer.feeds(&train, judged, steps, fit.resident_bytes));
+        #[cfg(not(feature = "checkpoints"))]
         let ended = training.run();
         training.note(ended.is_err());
         ended.map(|()| training.history)
@@ -377,8 +393,15 @@ fn is_due(callback: &dyn Callback, step: u32) -> bool {
 }
 
 impl Training<'_, '_> {
-    fn run(&mut self) -> Result<()> {
+    pub(super) fn run(&mut self) -> Result<()> {
         self.tell(Event::TrainBegin, &OnceCell::new())?;
+        #[cfg(feature = "checkpoints")]
+        self.keep()?;
+        self.go_on()
+    }
+
+    /// What is left of the training.
+    pub(super) fn go_on(&mut self) -> Result<()> {
         while self.position.epoch < self.position.epochs && self.stopped.is_none() {
             if self.position.step == 0 {
                 self.trainer.training[0].1.reset_sums()?;
@@ -411,7 +434,10 @@ impl Training<'_, '_> {
         let (requests, called) = self.call(Event::EpochEnd, &logs);
         self.history.epochs.extend(logs.into_inner());
         self.position = Position { epoch: self.position.epoch + 1, step: 0, samples: 0, ..self.position };
-        called.and(self.grant(requests))
+        called.and(self.grant(requests))?;
+        #[cfg(feature = "checkpoints")]
+        self.keep()?;
+        Ok(())
     }
 
     /// The steps of an epoch that are left.
@@ -478,6 +504,7 @@ impl Training<'_, '_> {
         self.trainer.train(index, chain)?;
         self.position.step += 1;
         self.position.samples += rows;
+        self.mark();
         Ok(index)
     }
 
@@ -490,6 +517,7 @@ impl Training<'_, '_> {
     /// Calls the callbacks, all of them whatever one returns, so that they agree how far training is; but
     /// before it has begun, the first error is the end. Returns what they ask for, and the first error.
     fn call(&mut self, event: Event, logs: &OnceCell<Logs>) -> (Requests, Result<()>) {
+        self.mark();
         let (mut requests, mut called) = (Requests::default(), Ok(()));
         let now = self.trainer.steps;
         for callback in &mut self.callbacks {

@@ -85,6 +85,17 @@ impl Training<'_, '_> {
         self.trainer.journey = if failed { journey } else { between_epochs(&journey) };
     }
 
+    /// Lets the trainer know at which step training is: for checkpoints that callbacks take of it, and those
+    /// after a panic of one.
+    pub(super) fn mark(&mut self) {
+        let data = (self.position.step > 0).then_some((self.feed.samples, self.shuffle));
+        let journey = &mut self.trainer.journey;
+        (journey.position, journey.data, journey.callbacks) = (self.position, data, None);
+        if journey.history.epochs.len() != self.history.epochs.len() {
+            journey.history = self.history.clone();
+        }
+    }
+
     /// What each callback that the program gave is and remembers.
     pub(super) fn remembered(&self) -> Result<Vec<Remembered>> {
         let given = self.callbacks[..self.given].iter();

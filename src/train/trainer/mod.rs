@@ -21,6 +21,8 @@ mod variants;
 
 use std::fmt;
 use std::sync::Arc;
+#[cfg(feature = "checkpoints")]
+use std::sync::Mutex;
 
 pub use build::TrainerBuilder;
 pub use evaluate::{Evaluation, Predictions};
@@ -103,6 +105,9 @@ pub struct Trainer {
     class_names: Option<Arc<[String]>>,
     /// How far the last `fit` went.
     journey: Journey,
+    /// The bytes of the last checkpoint that was taken, for when the device is lost.
+    #[cfg(feature = "checkpoints")]
+    kept: Mutex<Option<Arc<Vec<u8>>>>,
 }
 
 impl Trainer {

@@ -4,16 +4,68 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::mem::replace;
 use std::path::Path;
+use std::sync::PoisonError;
 
 use super::Trainer;
-use super::fit::Training;
+use super::feed::Feed;
+use super::fit::{Fit, Recovery, Resume, Training};
 use super::journey::{Journey, Remembered, between_epochs};
 use super::rates::Rate;
 use super::recipe::Recipe;
 use crate::error::{Error, Result, list};
+use crate::executor::Device;
 use crate::session::Session;
 use crate::train::callbacks::{Callback, Position};
-use crate::train::checkpoint::{self, Header, LoadOptions, LoadReport, Opened};
+use crate::train::checkpoint::{self, Checkpoint, Header, LoadOptions, LoadReport};
+
+impl<'a> Fit<'a> {
+    /// Goes on from a checkpoint as if training had never stopped: with the same data, options and
+    /// callbacks, every number is the same, bit by bit. The epochs that `fit` is asked for may be more
+    /// than before.
+    ///
+    /// A checkpoint goes on in a trainer of the same model, optimiser and kind of device, which must agree
+    /// in the seed, the batch size and the number of batches to an update; its data in the number of
+    /// samples, whether they are shuffled, and the steps to an epoch; and the callbacks that remember
+    /// something, by [`Callback::identity`], must be the same in the same order. Where it was written within
+    /// an epoch, the metrics must be the same too. The learning rate is that of the checkpoint, unless a
+    /// schedule gives it. Each disagreement is an
+    /// error of `fit`, before anything is written: [`Error::CheckpointMismatch`], [`Error::TensorNames`],
+    /// [`Error::TensorMismatch`]; for what is no checkpoint [`Error::Corrupt`],
+    /// [`Error::NotACheckpoint`], [`Error::CheckpointVersion`]. Which layers are frozen and which weights
+    /// are pruned, the checkpoint says. For other data, [`Trainer::load_checkpoint`] is the place.
+    ///
+    /// Where the file is the `last.safetensors` of a
+    /// [`ModelCheckpoint`](crate::train::callbacks::ModelCheckpoint) and damaged, training goes on from the
+    /// `previous.safetensors` beside it, and the log is warned.
+    pub fn resume(mut self, checkpoint: impl AsRef<Path>) -> Self {
+        self.resume = Some(Resume::File(checkpoint.as_ref().to_owned()));
+        self
+    }
+
+    /// [`resume`](Fit::resume) from a checkpoint in memory.
+    pub fn resume_from(mut self, checkpoint: &Checkpoint) -> Self {
+        self.resume = Some(Resume::Memory(checkpoint.bytes().clone()));
+        self
+    }
+
+    /// Where the device is lost ([`Error::DeviceLost`]), opens another one by this function and goes on there as
+    /// [`Trainer::recover`] does, with the epoch that was not finished; so many times, a function that fails
+    /// included. Weights, states and what callbacks remember are read back after each epoch, to be gone on
+    /// from. On a device of the same kind, the figures are the same as if nothing had happened, bit by bit.
+    /// Callbacks that are called within an epoch see its first steps again; other sessions of the program on the
+    /// device are lost.
+    ///
+    /// ```
+    /// use retape::prelude::*;
+    /// # let fit =
+    /// Fit::epochs(100).recover(Device::gpu, 3)
+    /// # ;
+    /// ```
+    pub fn recover(mut self, device: impl FnMut() -> Result<Device> + 'a, tries: usize) -> Self {
+        self.recover = Some(Recovery { device: Box::new(device), tries });
+        self
+    }
+}
 
 impl Trainer {
     /// Writes the model's weights to a safetensors file: [`Session::save_weights`] of the training
@@ -66,16 +118,30 @@ impl Trainer {
     ///
     /// # Format
     /// A safetensors file; a GPU writes F32 and the CPU path F64, each with all its digits. The entry
-    /// `retape` of its metadata is JSON of version 2, of the kind `checkpoint`. `weights` lists the tensors
-    /// that are weights, under their own names. `tensors` says of every tensor what it is: a state by its
-    /// `role`, its `name` and what it is there for (`of`), so that nothing hangs on how tensors are called,
-    /// or an array of a callback. Version 1, which had these relations in the names only, is refused with
-    /// [`Error::CheckpointVersion`]; [`load_weights`](Trainer::load_weights) reads the weights in it.
+    /// `retape` of its metadata is JSON of version 3, of the kind `checkpoint`. `checksum` is the CRC-32 of all
+    /// bytes of the file, with `00000000` in its own place: a file that was damaged anywhere is refused.
+    /// `weights` lists the tensors that are weights, under their own names. `tensors` says of every tensor what
+    /// it is: a state by its `role`, its `name` and what it is there for (`of`), so that nothing hangs on how
+    /// tensors are called, or an array of a callback. Version 2, which had no checksum, and version 1, which had
+    /// these relations in the names only, are refused with [`Error::CheckpointVersion`];
+    /// [`load_weights`](Trainer::load_weights) reads the weights in them.
     ///
     /// # Errors
     /// [`Error::Io`] with the path; what reading a value from the device reports.
     pub fn save_checkpoint(&self, path: impl AsRef<Path>) -> Result<()> {
-        self.write(path.as_ref(), self.journey.clone())
+        self.taken(self.journey.clone())?.save(path)
+    }
+
+    /// What [`save_checkpoint`](Trainer::save_checkpoint) writes, in memory. The trainer keeps the last one as
+    /// well, for [`recover`](Trainer::recover). In a callback, it is of the step at hand, without what callbacks
+    /// remember.
+    ///
+    /// # Errors
+    /// What reading a value from the device reports.
+    pub fn checkpoint(&self) -> Result<Checkpoint> {
+        let checkpoint = self.taken(self.journey.clone())?;
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(checkpoint.bytes().clone());
+        Ok(checkpoint)
     }
 
     /// Takes up everything that a checkpoint holds, and returns the number of the epoch to go on with,
@@ -88,15 +154,83 @@ impl Trainer {
     /// As for [`Fit::resume`](super::Fit::resume): the model, the optimiser, the kind of device, the seed,
     /// the batch size and the number of batches to an update must agree. The trainer is as it was then.
     pub fn load_checkpoint(&mut self, path: impl AsRef<Path>) -> Result<usize> {
-        let opened = Opened::open(path.as_ref())?;
-        self.check_checkpoint(&opened, path.as_ref())?;
-        self.take_up(&opened, false, |_| Ok(()))?;
-        self.journey = between_epochs(&opened.header.journey);
+        self.restore(&Checkpoint::open_newest(path.as_ref())?)
+    }
+
+    /// [`load_checkpoint`](Trainer::load_checkpoint) of a checkpoint in memory.
+    ///
+    /// # Errors
+    /// As [`load_checkpoint`](Trainer::load_checkpoint).
+    pub fn restore(&mut self, checkpoint: &Checkpoint) -> Result<usize> {
+        self.check_checkpoint(checkpoint)?;
+        self.take_up(checkpoint, false, |_| Ok(()))?;
+        self.journey = between_epochs(&checkpoint.header.journey);
         Ok(self.journey.position.epoch)
     }
 
-    /// Writes the trainer as it is, at this point of a journey.
-    fn write(&self, path: &Path, journey: Journey) -> Result<()> {
+    /// Goes on on another device, such as after [`Error::DeviceLost`]: everything is recorded there anew and takes
+    /// up what the device at hand holds, or where that gives nothing back any more, the last
+    /// [`checkpoint`](Trainer::checkpoint). On a device of the same kind, the same bits go on. Returns the
+    /// number of the epoch to go on with. [`Fit::recover`](super::Fit::recover) does all of it within `fit`.
+    ///
+    /// ```
+    /// use retape::prelude::*;
+    /// # let data = data::Dataset::new([2], vec![0., 0., 0., 1., 1., 0., 1., 1.], vec![0, 1, 1, 0], 2)?;
+    /// # let mut trainer = Trainer::new(Sequential::new().add(Dense::new(2)), data.input_shape())
+    /// #     .loss(Loss::SparseCategoricalCrossEntropy)
+    /// #     .optimizer(Adam::new(0.05))
+    /// #     .build(&Device::cpu())?;
+    /// trainer.fit(&data, Fit::epochs(3))?;
+    /// trainer.checkpoint()?;
+    /// // The device is lost, and another one is opened.
+    /// let epoch = trainer.recover(&Device::cpu())?;
+    /// trainer.fit(&data, Fit::epochs(5).initial_epoch(epoch))?;
+    /// # Ok::<(), retape::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`] without a checkpoint; otherwise as [`recover_from`](Trainer::recover_from).
+    pub fn recover(&mut self, device: &Device) -> Result<usize> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let taken = self.taken(self.journey.clone());
+        let checkpoint = taken.or_else(|lost| Checkpoint::in_memory(kept.ok_or(lost)?))?;
+        self.recover_from(device, &checkpoint)
+    }
+
+    /// [`recover`](Trainer::recover) from a certain checkpoint of this trainer, such as one in a file.
+    ///
+    /// # Errors
+    /// As [`load_checkpoint`](Trainer::load_checkpoint) and [`TrainerBuilder::build`](super::TrainerBuilder::build);
+    /// [`Error::TensorMismatch`] for a device of another kind, a GPU or the CPU path. The trainer is as it was then.
+    pub fn recover_from(&mut self, device: &Device, checkpoint: &Checkpoint) -> Result<usize> {
+        self.check_checkpoint(checkpoint)?;
+        let Header { masked, frozen, journey, .. } = &*checkpoint.header;
+        let before = replace(&mut self.device, device.clone());
+        let recipe = (
+            replace(&mut self.recipe.masked, masked.clone()),
+            replace(&mut self.recipe.frozen, frozen.clone()),
+        );
+        let variant = self.training[0].0;
+        let mut training = Vec::new();
+        let moved = self.recorded(variant, &[]).and_then(|main| {
+            training = replace(&mut self.training, vec![(variant, main)]);
+            self.take_up(checkpoint, true, |_| Ok(()))
+        });
+        if let Err(error) = moved {
+            (self.device, (self.recipe.masked, self.recipe.frozen)) = (before, recipe);
+            if !training.is_empty() {
+                self.training = training;
+            }
+            return Err(error);
+        }
+        self.beside = Default::default();
+        let callbacks = journey.callbacks.as_ref().map(|_| checkpoint.callbacks());
+        self.journey = Journey { callbacks, ..journey.clone() };
+        Ok(journey.position.epoch)
+    }
+
+    /// The trainer as it is, at this point of a journey.
+    pub(super) fn taken(&self, journey: Journey) -> Result<Checkpoint> {
         let header = Header {
             seed: self.seed,
             batch: self.batch,
@@ -116,7 +250,7 @@ impl Trainer {
             metrics: self.metric_names(),
             journey,
         };
-        checkpoint::save(path, &self.sessions(), header)
+        checkpoint::take(&self.sessions(), header)
     }
 
     /// The scalars of the training as they are now, all but the rates.
@@ -133,25 +267,45 @@ impl Trainer {
     }
 
     /// Refuses a checkpoint of a trainer that would go on differently.
-    fn check_checkpoint(&self, opened: &Opened, path: &Path) -> Result<()> {
-        let header = &opened.header;
+    fn check_checkpoint(&self, checkpoint: &Checkpoint) -> Result<()> {
+        let (header, path) = (&checkpoint.header, checkpoint.path());
         same(path, "the seed", header.seed, self.seed)?;
         same(path, "the batch size", header.batch, self.batch)?;
         same(path, "the number of batches to an update", header.accumulate, self.recipe.accumulate)?;
         let there: Vec<&str> = header.rates.iter().map(|rate| rate.name.as_str()).collect();
         let here: Vec<&str> = self.rates().map(|(name, _)| name).collect();
-        same(path, "the rates of the optimisers", there.join(", "), here.join(", "))
+        same(path, "the rates of the optimisers", there.join(", "), here.join(", "))?;
+        let weights = self.session().weight_names();
+        if let Some(unknown) = header.masked.iter().find(|name| !weights.contains(name)) {
+            same(path, "the pruned weights", unknown.clone(), list(&weights))?;
+        }
+        if header.frozen.is_empty() {
+            return Ok(());
+        }
+        match self.recipe.layers(&header.frozen) {
+            Err(Error::Unknown { name, known, .. }) => same(path, "the frozen layers", name, list(&known)),
+            known => known.map(drop),
+        }
+    }
+
+    /// Refuses a scalar that there is not, and one that no program could have set.
+    fn check_scalar(&self, path: &Path, name: &str, value: f64) -> Result<()> {
+        let here = self.session().scalars.get(name)?;
+        if (value as f32).is_finite() || value.to_bits() == here.to_bits() {
+            return Ok(());
+        }
+        Err(Error::corrupt(path, format!("its metadata has {value} as the scalar `{name}`")))
     }
 
     /// Puts the contents of a checkpoint in place, after `before_writing`. Where anything does not fit,
     /// nothing has changed. The sums of the epoch count where training goes on `within` it.
     fn take_up(
         &mut self,
-        opened: &Opened,
+        checkpoint: &Checkpoint,
         within: bool,
         before_writing: impl FnOnce(&mut Trainer) -> Result<()>,
     ) -> Result<()> {
-        let header = &opened.header;
+        let header = &checkpoint.header;
         let Recipe { masked, frozen, .. } = &mut self.recipe;
         let recorded_alike = *masked == header.masked && *frozen == header.frozen;
         let before = (replace(masked, header.masked.clone()), replace(frozen, header.frozen.clone()));
@@ -165,8 +319,9 @@ impl Trainer {
             let others = header.variants.iter().map(|&variant| self.add(variant));
             let indices: Vec<usize> = std::iter::once(Ok(0)).chain(others).collect::<Result<_>>()?;
             let sessions: Vec<&Session> = indices.iter().map(|&i| &self.training[i].1.session).collect();
-            let placement = opened.place(&sessions, within)?;
-            header.scalars.iter().try_for_each(|(name, _)| self.session().scalar(name).map(drop))?;
+            let placement = checkpoint.place(&sessions, within)?;
+            let path = checkpoint.path();
+            header.scalars.iter().try_for_each(|(name, value)| self.check_scalar(path, name, *value))?;
             before_writing(self)?;
             Ok((indices, placement))
         })();
@@ -227,10 +382,14 @@ fn matched(path: &Path, there: &[Remembered], here: &[(String, bool)]) -> Result
     Ok(from.into_iter().zip(to).collect())
 }
 
-impl Training<'_, '_> {
+impl<'a> Training<'a, '_> {
     /// Writes where training is, with everything that the callbacks remember.
     pub(super) fn write_checkpoint(&mut self, path: &Path) -> Result<()> {
-        self.trainer.write(path, self.journey(Some(self.remembered()?)))
+        self.taken()?.save_newest(path)
+    }
+
+    fn taken(&self) -> Result<Checkpoint> {
+        self.trainer.taken(self.journey(Some(self.remembered()?)))
     }
 
     /// What each callback that the program gave is, and whether it remembers anything.
@@ -242,10 +401,13 @@ impl Training<'_, '_> {
     }
 
     /// Takes up where a checkpoint was written. Nothing is written before all of it is known to fit.
-    pub(super) fn resume(&mut self, path: &Path) -> Result<()> {
-        let opened = Opened::open(path)?;
-        self.trainer.check_checkpoint(&opened, path)?;
-        let journey = &opened.header.journey;
+    pub(super) fn resume(&mut self, from: Resume) -> Result<()> {
+        let checkpoint = &match from {
+            Resume::File(path) => Checkpoint::open_newest(&path)?,
+            Resume::Memory(bytes) => Checkpoint::in_memory(bytes)?,
+        };
+        self.trainer.check_checkpoint(checkpoint)?;
+        let (journey, path) = (&checkpoint.header.journey, checkpoint.path());
         if let Some((samples, shuffle)) = journey.data {
             same(path, "the number of samples", samples, self.feed.samples)?;
             same(path, "shuffling", u8::from(shuffle), u8::from(self.shuffle))?;
@@ -253,20 +415,77 @@ impl Training<'_, '_> {
         }
         let within = journey.position.step > 0;
         if within {
-            same(path, "the metrics", list(&opened.header.metrics), list(&self.trainer.metric_names()))?;
+            same(path, "the metrics", list(&checkpoint.header.metrics), list(&self.trainer.metric_names()))?;
         }
-        let states = opened.callbacks();
+        let states = checkpoint.callbacks();
         let pairs = match journey.callbacks {
             Some(_) => matched(path, &states, &self.who_remembers())?,
             None => Vec::new(),
         };
         let callbacks = &mut self.callbacks;
-        self.trainer.take_up(&opened, within, |trainer| {
+        self.trainer.take_up(checkpoint, within, |trainer| {
             pairs.iter().try_for_each(|&(from, to)| callbacks[to].load(&states[from].state, trainer))
         })?;
+        self.go_to_journey(journey);
+        Ok(())
+    }
+
+    fn go_to_journey(&mut self, journey: &Journey) {
         let Position { epoch, step, samples, .. } = journey.position;
         self.position = Position { epoch, step, samples, ..self.position };
         self.history = journey.history.clone();
+    }
+
+    /// Keeps what training goes on from if its device is lost, where that is asked for.
+    pub(super) fn keep(&mut self) -> Result<()> {
+        if self.recovers {
+            self.kept = Some((self.taken()?.bytes().clone(), self.stopped.clone()));
+        }
+        Ok(())
+    }
+
+    /// Trains; where the device is lost, goes on on the next one.
+    pub(super) fn run_recovering(
+        &mut self,
+        recovery: Option<Recovery<'_>>,
+        feeds: impl Fn(&mut Trainer) -> Result<(Feed<'a>, Option<Feed<'a>>)>,
+    ) -> Result<()> {
+        self.recovers = recovery.is_some();
+        let mut ended = self.run();
+        let Some(Recovery { mut device, mut tries }) = recovery else { return ended };
+        while let Err(error @ Error::DeviceLost { .. }) = &ended
+            && let Some((kept, stopped)) = self.kept.clone()
+            && tries > 0
+        {
+            let checkpoint = Checkpoint::in_memory(kept)?;
+            tries -= 1;
+            log::warn!("{error}; training goes on with epoch {} on another device", checkpoint.epoch() + 1);
+            let opened = device();
+            if opened.is_err() && tries > 0 {
+                continue;
+            }
+            ended = self.recover(&opened?, &checkpoint, &feeds).and_then(|()| {
+                self.stopped = stopped;
+                self.go_on()
+            });
+        }
+        ended
+    }
+
+    /// Takes up a checkpoint of this training on another device.
+    fn recover(
+        &mut self,
+        device: &Device,
+        checkpoint: &Checkpoint,
+        feeds: impl Fn(&mut Trainer) -> Result<(Feed<'a>, Option<Feed<'a>>)>,
+    ) -> Result<()> {
+        self.trainer.recover_from(device, checkpoint)?;
+        (self.feed, self.validation) = feeds(self.trainer)?;
+        for (callback, was) in self.callbacks.iter_mut().zip(checkpoint.callbacks()) {
+            callback.load(&was.state, self.trainer)?;
+        }
+        self.go_to_journey(&checkpoint.header.journey);
+        (self.stopped, self.spoilt) = (None, false);
         Ok(())
     }
 }
