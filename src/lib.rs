@@ -181,7 +181,7 @@ pub mod train;
 
 pub use compare::{Comparison, compare};
 pub use dtype::{DType, Element};
-pub use error::{Error, Result};
+pub use error::{Error, FetchError, Result, TableError};
 pub use executor::{Device, gpu};
 pub use graph::{Graph, Init, Scalar, Value};
 /// The `half` whose `f16` sessions take.

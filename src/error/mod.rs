@@ -1,6 +1,7 @@
 //! The one error type of the crate: every variant carries the facts, none a ready-made sentence.
 
 mod about;
+mod data;
 mod kinds;
 mod setting;
 
@@ -9,6 +10,7 @@ use std::fmt;
 use std::{io, path::Path};
 
 pub(crate) use about::{in_layer, list};
+pub use data::{FetchError, TableError};
 pub use kinds::Error;
 pub(crate) use setting::Setting;
 

@@ -12,7 +12,7 @@ use retape::data::{
     CIFAR10_CLASSES, CIFAR100_CLASSES, CIFAR100_SUPERCLASSES, Cifar100Labels, Dataset, FASHION_MNIST_CLASSES,
     PublicDataset, TrainTest, cifar10, cifar100, fashion_mnist, mnist, read_idx,
 };
-use retape::{Error, Result, Shape};
+use retape::{Error, FetchError, Result, Shape};
 
 /// A small set in MNIST's format: three training images, two for testing, 2 x 3 pixels.
 fn with_mnist() -> Folder {
@@ -374,10 +374,10 @@ fn a_public_set_that_is_missing_says_where_to_get_it() {
     ] {
         let error = set.read(&folder.0).expect_err("the folder is empty");
         match &error {
-            Error::MissingData { set, folder: at, .. } => {
+            Error::Fetch(FetchError::Missing { set, folder: at, .. }) => {
                 assert_eq!((*set, at), (name, &folder.0.join(inner)));
             }
-            other => panic!("Error::MissingData expected, {other:?} found"),
+            other => panic!("FetchError::Missing expected, {other:?} found"),
         }
         let message = error.to_string();
         assert!(message.contains("--features download") && message.contains("://"), "{message}");
@@ -387,7 +387,7 @@ fn a_public_set_that_is_missing_says_where_to_get_it() {
         for file in ["readme.txt", "train-images-idx3-ubyte.gz.part", "train-images-idx3-ubyte.gz.lock"] {
             folder.write(&format!("{inner}/{file}"), b"");
             let missing = set.read(&folder.0);
-            assert!(matches!(missing, Err(Error::MissingData { .. })), "{missing:?}");
+            assert!(matches!(missing, Err(Error::Fetch(FetchError::Missing { .. }))), "{missing:?}");
         }
     }
     // It does not stand before the archive either.

@@ -11,7 +11,7 @@ use crate::folder::Folder;
 use crate::server::{Server, answer, cut, ranged, refused, rest, sha256, whole};
 use retape::data::Cifar100Labels;
 use retape::data::download::{Download, Progress, fetch};
-use retape::{Error, Result};
+use retape::{Error, FetchError, Result};
 
 /// 300,000 bytes without a pattern.
 fn contents() -> Vec<u8> {
@@ -159,12 +159,12 @@ fn a_wrong_sum_leaves_nothing() {
             folder.write("file.bin", before);
         }
         match get(&[&server.url()], &path) {
-            Err(Error::Checksum { path: at, url, found, expected }) => {
+            Err(Error::Fetch(FetchError::Checksum { path: at, url, found, expected })) => {
                 assert_eq!((at, url), (path.clone(), server.url()));
                 assert_eq!(found, sha256(b"<html>please sign in</html>"));
                 assert_eq!(expected, sha256(&contents()));
             }
-            other => panic!("Error::Checksum expected, {other:?} found"),
+            other => panic!("FetchError::Checksum expected, {other:?} found"),
         }
         let message = get(&[&server.url()], &path).expect_err("the sum is wrong").to_string();
         assert!(message.contains("by hand"), "{message}");
@@ -180,7 +180,7 @@ fn a_wrong_file_in_place_of_a_part_is_fetched_once() {
     let folder = Folder::new();
     folder.write("file.bin.part", &contents()[..5000]);
     let wrong = get(&[&server.url()], &folder.0.join("file.bin"));
-    assert!(matches!(&wrong, Err(Error::Checksum { .. })), "{wrong:?}");
+    assert!(matches!(&wrong, Err(Error::Fetch(FetchError::Checksum { .. }))), "{wrong:?}");
     assert_eq!(server.starts(), [Some(5000)]);
     assert!(!folder.0.join("file.bin.part").exists());
 }
@@ -207,11 +207,11 @@ fn a_server_that_always_breaks_off_is_given_up() {
     let server = Server::new(|_, _| cut(whole(&contents()), 299_990));
     let folder = Folder::new();
     match get(&[&server.url()], &folder.0.join("file.bin")) {
-        Err(Error::Download { failures, .. }) => {
+        Err(Error::Fetch(FetchError::Failed { failures, .. })) => {
             assert_eq!(failures.len(), 1);
             assert!(failures[0].contains("broken off after 10 bytes"), "{failures:?}");
         }
-        other => panic!("Error::Download expected, {other:?} found"),
+        other => panic!("FetchError::Failed expected, {other:?} found"),
     }
     assert_eq!(server.starts().len(), 5);
     let part = fs::read(folder.0.join("file.bin.part")).expect("the part is kept for another time");
@@ -225,12 +225,12 @@ fn without_a_network_the_error_says_what_to_do() {
     let (path, offline) = (folder.0.join("file.bin"), refused());
     let error = get(&[&offline, &missing.url()], &path).expect_err("there is no such server");
     match &error {
-        Error::Download { path: at, failures } => {
+        Error::Fetch(FetchError::Failed { path: at, failures }) => {
             assert_eq!((at, failures.len()), (&path, 2));
             assert!(failures[0].starts_with(&format!("{offline}: ")), "{failures:?}");
             assert!(failures[1].contains("404"), "{failures:?}");
         }
-        other => panic!("Error::Download expected, {other:?} found"),
+        other => panic!("FetchError::Failed expected, {other:?} found"),
     }
     let message = error.to_string();
     assert!(message.contains(&path.display().to_string()) && message.contains("by hand"), "{message}");
@@ -248,14 +248,17 @@ fn without_a_network_the_error_says_what_to_do() {
     ];
     let reviews = Download::new().folder(&folder.0).mirrors(&[mirror]).imdb();
     let archive = folder.0.join("imdb/aclImdb_v1.tar.gz");
-    assert!(matches!(&reviews, Err(Error::Download { path, .. }) if *path == archive), "{reviews:?}");
+    assert!(
+        matches!(&reviews, Err(Error::Fetch(FetchError::Failed { path, .. })) if *path == archive),
+        "{reviews:?}"
+    );
     for (set, name) in sets {
         match set {
-            Err(Error::Download { path, failures }) => {
+            Err(Error::Fetch(FetchError::Failed { path, failures })) => {
                 assert_eq!(path, folder.0.join(name));
                 assert!(failures[0].contains(name.rsplit('/').next().unwrap_or(name)), "{failures:?}");
             }
-            other => panic!("Error::Download expected, {other:?} found"),
+            other => panic!("FetchError::Failed expected, {other:?} found"),
         }
     }
 }
@@ -350,10 +353,10 @@ fn no_more_is_fetched_than_a_file_may_have() {
         let sum = sha256(&contents());
         let long = fetch(&[&server.url()], &path, &sum, 250_000, &mut |file| most = most.max(file.bytes));
         match long {
-            Err(Error::Download { failures, .. }) => {
+            Err(Error::Fetch(FetchError::Failed { failures, .. })) => {
                 assert!(failures[0].contains("more than 250000 bytes"), "{failures:?}");
             }
-            other => panic!("Error::Download expected, {other:?} found"),
+            other => panic!("FetchError::Failed expected, {other:?} found"),
         }
         assert!(most <= 250_000 && !path.exists() && !folder.0.join("file.bin.part").exists(), "{most}");
         assert_eq!(server.starts(), [None]);

@@ -10,7 +10,7 @@ use crate::mutate::{in_little_memory, mutants};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use retape::data::{Table, cifar10, imdb, mnist, read_idx};
-use retape::{Error, Result};
+use retape::{Error, Result, TableError};
 
 /// What each kind of file gets.
 const COUNT: u32 = 400;
@@ -68,9 +68,9 @@ fn is_typed<T>(number: u32, result: Result<T>) -> Option<T> {
             | Error::FileLimit { .. }
             | Error::OutOfMemory { .. }
             | Error::LabelOutOfRange { .. }
-            | Error::Csv { .. }
-            | Error::CsvFields { .. }
-            | Error::CsvColumn { .. }
+            | Error::Table(TableError::Field { .. })
+            | Error::Table(TableError::Fields { .. })
+            | Error::Table(TableError::Column { .. })
             | Error::NoSamples { .. },
         ) => None,
         Err(other) => panic!("mutant {number}: {other}"),

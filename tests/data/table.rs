@@ -5,20 +5,20 @@ use std::path::Path;
 
 use crate::folder::Folder;
 use retape::data::{Samples, Table, TableOptions};
-use retape::{Error, Result, Shape};
+use retape::{Error, Result, Shape, TableError};
 
 fn parse(text: &str) -> Result<Table> {
     Table::parse("test.csv", text.as_bytes())
 }
 
-/// Line, column, value and what was expected of an [`Error::Csv`].
+/// Line, column, value and what was expected of an [`TableError::Field`].
 fn csv<T: std::fmt::Debug>(result: Result<T>) -> (u64, String, String, &'static str) {
     match result {
-        Err(Error::Csv { path, line, column, value, expected }) => {
+        Err(Error::Table(TableError::Field { path, line, column, value, expected })) => {
             assert_eq!(path, Path::new("test.csv"));
             (line, column, value, expected)
         }
-        other => panic!("Error::Csv expected, {other:?} found"),
+        other => panic!("TableError::Field expected, {other:?} found"),
     }
 }
 
@@ -121,11 +121,11 @@ fn rows_have_a_field_for_each_column() {
         [("a,b\n1,2\n3\n", 3, 1), ("a,b\r\n\r\n1,2,3\r\n4,5\r\n", 3, 3), ("a,b\n\"1\n\",2\n3,4,5\n", 4, 3)]
     {
         match parse(text) {
-            Err(Error::CsvFields { path, line: at, found: fields, expected: 2 }) => {
+            Err(Error::Table(TableError::Fields { path, line: at, found: fields, expected: 2 })) => {
                 assert_eq!(path, Path::new("test.csv"));
                 assert_eq!((at, fields), (line, found), "{text:?}");
             }
-            other => panic!("Error::CsvFields expected, {other:?} found"),
+            other => panic!("TableError::Fields expected, {other:?} found"),
         }
     }
 }
@@ -136,16 +136,16 @@ fn columns_have_names_of_their_own() -> Result<()> {
     assert_eq!((line, value.as_str(), expected), (2, "a", "a name that no other column has"));
     assert_eq!(csv(parse("a,,b\n1,2,3\n")).3, "the name of the column");
     match parse("a,b\n1,2")?.column_f32("c") {
-        Err(Error::CsvColumn { path, column, known }) => {
+        Err(Error::Table(TableError::Column { path, column, known })) => {
             assert_eq!((path.as_path(), column.as_str()), (Path::new("test.csv"), "c"));
             assert_eq!(known, ["a", "b"]);
         }
-        other => panic!("Error::CsvColumn expected, {other:?} found"),
+        other => panic!("TableError::Column expected, {other:?} found"),
     }
     let table = parse("a,b\n1,2")?;
-    assert!(matches!(table.column_str("A"), Err(Error::CsvColumn { .. })));
-    assert!(matches!(table.to_dataset(&["a"], "c"), Err(Error::CsvColumn { .. })));
-    assert!(matches!(table.drop_missing(&["c"]), Err(Error::CsvColumn { .. })));
+    assert!(matches!(table.column_str("A"), Err(Error::Table(TableError::Column { .. }))));
+    assert!(matches!(table.to_dataset(&["a"], "c"), Err(Error::Table(TableError::Column { .. }))));
+    assert!(matches!(table.drop_missing(&["c"]), Err(Error::Table(TableError::Column { .. }))));
     Ok(())
 }
 
@@ -212,7 +212,7 @@ fn texts_become_columns_of_ones_and_zeros() -> Result<()> {
     assert_eq!(csv(parse("town,x\nUlm,1\n,2\n")?.categories("town")).3, "a category");
     let twice = train.clone().one_hot("town", &["Ulm", "Bonn", "Ulm"]);
     assert!(matches!(&twice, Err(Error::DuplicateName { name, .. }) if name == "town=Ulm"), "{twice:?}");
-    assert!(matches!(train.one_hot("city", &towns), Err(Error::CsvColumn { .. })));
+    assert!(matches!(train.one_hot("city", &towns), Err(Error::Table(TableError::Column { .. }))));
     Ok(())
 }
 

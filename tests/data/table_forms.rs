@@ -1,7 +1,7 @@
 //! Tables as other programs write them: an index, spare commas and spaces, comments, missing values.
 
 use retape::data::{Fill, Fills, Table, TableOptions};
-use retape::{Error, Result};
+use retape::{Error, Result, TableError};
 
 fn parse(text: &str) -> Result<Table> {
     Table::parse("test.csv", text.as_bytes())
@@ -11,11 +11,11 @@ fn parse_with(text: &str, options: &TableOptions) -> Result<Table> {
     Table::parse_with("test.csv", text.as_bytes(), options)
 }
 
-/// Line and what was expected of an [`Error::Csv`].
+/// Line and what was expected of an [`TableError::Field`].
 fn csv<T: std::fmt::Debug>(result: Result<T>) -> (u64, &'static str) {
     match result {
-        Err(Error::Csv { line, expected, .. }) => (line, expected),
-        other => panic!("Error::Csv expected, {other:?} found"),
+        Err(Error::Table(TableError::Field { line, expected, .. })) => (line, expected),
+        other => panic!("TableError::Field expected, {other:?} found"),
     }
 }
 
@@ -41,7 +41,10 @@ fn an_index_is_no_column() -> Result<()> {
     let taken = parse(",a\n1,2\n")?.reset_index("a");
     assert!(matches!(taken, Err(Error::DuplicateName { .. })), "{taken:?}");
     // Between commas, a field too many is one.
-    assert!(matches!(parse("a,b\n1,2,3\n"), Err(Error::CsvFields { line: 2, found: 3, expected: 2, .. })));
+    assert!(matches!(
+        parse("a,b\n1,2,3\n"),
+        Err(Error::Table(TableError::Fields { line: 2, found: 3, expected: 2, .. }))
+    ));
     // No other column is without a name.
     assert_eq!(csv(parse(",a,,b\n1,2,3,4\n")), (1, "the name of the column"));
     Ok(())
@@ -78,7 +81,10 @@ fn columns_are_apart_by_runs_of_spaces() -> Result<()> {
     assert_eq!(table.names(), ["x", "y", "name"]);
     assert_eq!((table.column_f32("x")?, table.column_f32("y")?), (vec![1.0, 10.0], vec![-2.5, 3.0]));
     assert_eq!(table.column_str("name")?, ["two words", "plain"]);
-    assert!(matches!(parse_with("a b\n1 2 3\n4 5\n", &options), Err(Error::CsvFields { line: 2, .. })));
+    assert!(matches!(
+        parse_with("a b\n1 2 3\n4 5\n", &options),
+        Err(Error::Table(TableError::Fields { line: 2, .. }))
+    ));
     Ok(())
 }
 
@@ -217,10 +223,13 @@ fn columns_are_chosen_dropped_and_renamed() -> Result<()> {
     assert_eq!(exchanged?.column_f32("b")?, [1.0, 4.0]);
 
     for wrong in [table.clone().columns(["a", "z"]), table.clone().drop_columns(["z"])] {
-        assert!(matches!(&wrong, Err(Error::CsvColumn { column, .. }) if column == "z"), "{wrong:?}");
+        assert!(
+            matches!(&wrong, Err(Error::Table(TableError::Column { column, .. })) if column == "z"),
+            "{wrong:?}"
+        );
     }
     let unknown = table.clone().rename([("z", "y")]);
-    assert!(matches!(unknown, Err(Error::CsvColumn { .. })), "{unknown:?}");
+    assert!(matches!(unknown, Err(Error::Table(TableError::Column { .. }))), "{unknown:?}");
     for twice in [table.clone().columns(["a", "a"]), table.clone().rename([("a", "b")])] {
         assert!(matches!(twice, Err(Error::DuplicateName { .. })), "{twice:?}");
     }
@@ -274,6 +283,6 @@ fn what_cannot_be_filled_is_refused() -> Result<()> {
     assert_eq!(csv(table.fit_missing([("town", Fill::Mean)])), (2, "a finite f32"));
     let word = table.clone().fill_missing([("town", Fill::value("NULL"))]);
     assert!(matches!(word, Err(Error::Argument { argument: "fill", .. })), "{word:?}");
-    assert!(matches!(table.fill_missing([("b", Fill::Mean)]), Err(Error::CsvColumn { .. })));
+    assert!(matches!(table.fill_missing([("b", Fill::Mean)]), Err(Error::Table(TableError::Column { .. }))));
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use super::cifar::{CIFAR10, CIFAR100};
 use super::mnist::any_file;
 use super::{Cifar100Labels, TrainTest, cifar10, cifar100, fashion_mnist, mnist, subfolder};
-use crate::error::{Error, Result};
+use crate::error::{Error, FetchError, Result};
 
 /// The public data sets of images that the crate knows, for programs that take them from wherever they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -47,7 +47,7 @@ impl PublicDataset {
     /// `cifar-10-batches-bin` or `cifar-100-binary`, or for the CIFAR sets in their archive.
     ///
     /// # Errors
-    /// [`Error::MissingData`] if none of the set's files is there, whatever else its folder holds; otherwise
+    /// [`FetchError::Missing`] if none of the set's files is there, whatever else its folder holds; otherwise
     /// as for its reader.
     pub fn read(self, folder: impl AsRef<Path>) -> Result<TrainTest> {
         self.read_labelled(folder.as_ref(), Cifar100Labels::Fine)
@@ -60,7 +60,7 @@ impl PublicDataset {
         let archive = facts.archive.map(|name| base.join(name)).filter(|path| path.is_file());
         let Some(path) = Some(&folder).filter(|path| self.any_file(path)).or(archive.as_ref()) else {
             let Facts { name, files, url, .. } = facts;
-            return Err(Error::MissingData { set: name, folder, files, url });
+            return Err(Error::Fetch(FetchError::Missing { set: name, folder, files, url }));
         };
         match self {
             PublicDataset::Mnist => mnist(path),

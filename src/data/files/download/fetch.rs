@@ -8,7 +8,7 @@ use ureq::http::{Response, Uri};
 use ureq::{Agent, Body, ResponseExt};
 
 use super::Progress;
-use crate::error::{Error, Result};
+use crate::error::{Error, FetchError, Result};
 use crate::files::sync_renaming;
 
 /// How often an address is asked before the next one: broken connections are resumed.
@@ -39,8 +39,8 @@ enum Failure {
 /// out of each other's way.
 ///
 /// # Errors
-/// [`Error::Io`] if the file or its folder cannot be read or written; [`Error::Checksum`] if what was fetched
-/// has another sum, of the last such address, and nothing is left of it; [`Error::Download`] with what every
+/// [`Error::Io`] if the file or its folder cannot be read or written; [`FetchError::Checksum`] if what was fetched
+/// has another sum, of the last such address, and nothing is left of it; [`FetchError::Failed`] with what every
 /// address said otherwise, as it is without a network.
 pub fn fetch(
     urls: &[&str],
@@ -77,11 +77,12 @@ pub fn fetch(
             }
             Err(Failure::Checksum(found)) => {
                 let (path, expected) = (destination.to_owned(), sha256.to_owned());
-                wrong = Some(Error::Checksum { path, url: url.to_owned(), found, expected });
+                wrong =
+                    Some(Error::Fetch(FetchError::Checksum { path, url: url.to_owned(), found, expected }));
             }
         }
     }
-    Err(wrong.unwrap_or_else(|| Error::Download { path: destination.to_owned(), failures }))
+    Err(wrong.unwrap_or_else(|| Error::Fetch(FetchError::Failed { path: destination.to_owned(), failures })))
 }
 
 /// A file on its way.

@@ -34,7 +34,7 @@ use fetch::is_right;
 use super::imdb as imdb_reader;
 use super::public::{MNIST_URL, named_folder};
 use super::{Cifar100Labels, PublicDataset, TrainTest, TrainTestTexts};
-use crate::error::{Error, Result};
+use crate::error::{Error, FetchError, Result};
 
 /// How far a file has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,7 +117,7 @@ impl Set<'_> {
             return Ok(None);
         }
         match read(base) {
-            Err(Error::MissingData { .. }) => Ok(None),
+            Err(Error::Fetch(FetchError::Missing { .. })) => Ok(None),
             read => read.map(Some),
         }
     }
@@ -222,12 +222,12 @@ fn read_imdb(base: &Path) -> Result<TrainTestTexts> {
         |e: &Error| matches!(e, Error::Io { source, .. } if source.kind() == ErrorKind::NotFound);
     match imdb_reader(&folder) {
         Err(error) if is_missing(&error) => imdb_reader(base).map_err(|error| match error {
-            error if is_missing(&error) => Error::MissingData {
+            error if is_missing(&error) => Error::Fetch(FetchError::Missing {
                 set: "the Large Movie Review Dataset",
                 folder,
                 files: "aclImdb_v1.tar.gz, or the folder aclImdb that is in it,",
                 url: IMDB.mirrors[0],
-            },
+            }),
             error => error,
         }),
         read => read,

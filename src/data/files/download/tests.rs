@@ -12,7 +12,7 @@ use server::{Server, answer, cut, ranged, refused, sha256, whole};
 
 use super::{CIFAR10, CIFAR100, Download, FASHION_MNIST, IMDB, MNIST, Set, default_folder_in, reader};
 use crate::data::{Cifar100Labels, PublicDataset, TrainTest};
-use crate::error::{Error, Result};
+use crate::error::{Error, FetchError, Result};
 
 /// Four files in MNIST's format: three images to learn from and two to judge by.
 fn files() -> [Vec<u8>; 4] {
@@ -76,7 +76,7 @@ fn a_set_is_fetched_on_from_where_it_broke_off() -> Result<()> {
         });
         let folder = Folder::new();
         let failed = load(&folder, &server.url());
-        assert!(matches!(&failed, Err(Error::Download { .. })), "{failed:?}");
+        assert!(matches!(&failed, Err(Error::Fetch(FetchError::Failed { .. }))), "{failed:?}");
         let there = files()[broken].len() - 2;
         let part = fs::read(folder.0.join(format!("{}.part", name(broken)))).expect("a part is left");
         assert!(part == files()[broken][..there] && !folder.0.join(name(broken)).exists());
@@ -103,7 +103,7 @@ fn without_a_network_each_load_says_what_to_do() {
         }
         let error = load(&folder, &url).expect_err("there is no such server");
         assert!(
-            matches!(&error, Error::Download { path, .. } if *path == folder.0.join(name(index))),
+            matches!(&error, Error::Fetch(FetchError::Failed { path, .. }) if *path == folder.0.join(name(index))),
             "{error}"
         );
         assert!(error.to_string().contains("by hand"), "{error}");

@@ -99,7 +99,7 @@ impl Table {
     /// The table without the rows in which one of these columns is missing.
     ///
     /// # Errors
-    /// [`Error::CsvColumn`].
+    /// [`TableError::Column`](crate::TableError::Column).
     pub fn drop_missing(mut self, columns: &[&str]) -> Result<Table> {
         let columns = self.indices(columns)?;
         let rows = std::mem::take(&mut self.rows);
@@ -138,9 +138,10 @@ impl Table {
     /// The values that fill these columns, by the rows of this table, for it and for other data.
     ///
     /// # Errors
-    /// [`Error::CsvColumn`]; [`Error::Csv`] for a field that is no finite f32, where a mean or a median of a
-    /// column is asked for by its name; [`Error::Argument`] for a named column in which all is missing, and for
-    /// a value that stands for a missing one.
+    /// [`TableError::Column`](crate::TableError::Column);
+    /// [`TableError::Field`](crate::TableError::Field) for a field that is no finite f32, where a mean or a
+    /// median of a column is asked for by its name; [`Error::Argument`] for a named column in which all is
+    /// missing, and for a value that stands for a missing one.
     pub fn fit_missing(&self, fills: impl Into<Fills>) -> Result<Fills> {
         let Fills { others, columns } = fills.into();
         let mut fitted = Fills::new();

@@ -13,7 +13,7 @@ use csv::StringRecord;
 pub use missing::{Fill, Fills};
 pub use options::TableOptions;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, TableError};
 use crate::files;
 
 /// A table in memory, each field as it was written.
@@ -67,7 +67,7 @@ impl Table {
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::Corrupt`] if the file is empty, not UTF-8, or ends within quotes;
-    /// [`Error::CsvFields`] for a record with more or fewer fields than there are columns; [`Error::Csv`]
+    /// [`TableError::Fields`] for a record with more or fewer fields than there are columns; [`TableError::Field`]
     /// for a column's name that is empty or occurs twice; [`Error::Argument`] for a delimiter or the beginning
     /// of a comment that is a quote, a line end or not ASCII, and for other than as many names as columns;
     /// [`Error::OutOfMemory`] if there is no room for the fields.
@@ -156,7 +156,7 @@ impl Table {
     /// ```
     ///
     /// # Errors
-    /// [`Error::CsvColumn`]; [`Error::Argument`] for no columns; [`Error::DuplicateName`] for one that is named
+    /// [`TableError::Column`]; [`Error::Argument`] for no columns; [`Error::DuplicateName`] for one that is named
     /// twice.
     pub fn columns<S: AsRef<str>>(self, names: impl IntoIterator<Item = S>) -> Result<Table> {
         let mut chosen = Vec::new();
@@ -173,7 +173,7 @@ impl Table {
     /// The table without these columns.
     ///
     /// # Errors
-    /// [`Error::CsvColumn`]; [`Error::Argument`] if none would be left.
+    /// [`TableError::Column`]; [`Error::Argument`] if none would be left.
     pub fn drop_columns<S: AsRef<str>>(self, names: impl IntoIterator<Item = S>) -> Result<Table> {
         let dropped = self.indices(names)?;
         let kept: Vec<usize> = (0..self.names.len()).filter(|column| !dropped.contains(column)).collect();
@@ -184,7 +184,7 @@ impl Table {
     /// be exchanged.
     ///
     /// # Errors
-    /// [`Error::CsvColumn`]; [`Error::DuplicateName`] for a name that another column has; [`Error::Argument`]
+    /// [`TableError::Column`]; [`Error::DuplicateName`] for a name that another column has; [`Error::Argument`]
     /// for an empty one.
     pub fn rename<A: AsRef<str>, B: AsRef<str>>(
         mut self,
@@ -225,7 +225,7 @@ impl Table {
     /// A column's fields as they were written, without the white space around them.
     ///
     /// # Errors
-    /// [`Error::CsvColumn`].
+    /// [`TableError::Column`].
     pub fn column_str(&self, name: &str) -> Result<Vec<&str>> {
         let column = self.column(name)?;
         Ok(self.rows.iter().map(|row| &row.fields[column]).collect())
@@ -234,7 +234,7 @@ impl Table {
     /// A column of numbers.
     ///
     /// # Errors
-    /// [`Error::CsvColumn`]; [`Error::Csv`] for the first field that is missing, or no finite f32.
+    /// [`TableError::Column`]; [`TableError::Field`] for the first field that is missing, or no finite f32.
     pub fn column_f32(&self, name: &str) -> Result<Vec<f32>> {
         let column = self.column(name)?;
         self.rows.iter().map(|row| self.number(row, column)).collect()
@@ -243,7 +243,7 @@ impl Table {
     /// A column of numbers some of which may be missing.
     ///
     /// # Errors
-    /// [`Error::CsvColumn`]; [`Error::Csv`] for the first field that is neither missing nor a finite f32.
+    /// [`TableError::Column`]; [`TableError::Field`] for the first field that is neither missing nor a finite f32.
     pub fn column_optional_f32(&self, name: &str) -> Result<Vec<Option<f32>>> {
         let column = self.column(name)?;
         let number =
@@ -253,10 +253,12 @@ impl Table {
 
     /// The index of a column.
     fn column(&self, name: &str) -> Result<usize> {
-        self.names.iter().position(|known| known == name).ok_or_else(|| Error::CsvColumn {
-            path: self.name.clone(),
-            column: name.to_owned(),
-            known: self.names.clone(),
+        self.names.iter().position(|known| known == name).ok_or_else(|| {
+            Error::Table(TableError::Column {
+                path: self.name.clone(),
+                column: name.to_owned(),
+                known: self.names.clone(),
+            })
         })
     }
 

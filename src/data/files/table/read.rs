@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use csv::StringRecord;
 
 use super::{Row, Table, TableOptions};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, TableError};
 use crate::files::probe;
 
 /// What a field takes beside its text while a table is read: as a text of its own, and in its row.
@@ -96,7 +96,12 @@ fn rows(path: &Path, records: Vec<Record>, columns: usize, index: bool) -> Resul
             fields.pop();
         }
         if fields.len() != expected {
-            return Err(Error::CsvFields { path: path.to_owned(), line, found: fields.len(), expected });
+            return Err(Error::Table(TableError::Fields {
+                path: path.to_owned(),
+                line,
+                found: fields.len(),
+                expected,
+            }));
         }
         let index = index.then(|| fields.remove(0));
         Ok(Row { line, index, fields: StringRecord::from(fields) })
@@ -112,7 +117,7 @@ fn check_names(path: &Path, line: u64, names: &[String], before: usize) -> Resul
             _ => continue,
         };
         let (path, column) = (path.to_owned(), (before + index).to_string());
-        return Err(Error::Csv { path, line, column, value: name.clone(), expected });
+        return Err(Error::Table(TableError::Field { path, line, column, value: name.clone(), expected }));
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use super::{Row, Table};
 use crate::data::{Dataset, Samples};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, TableError};
 
 impl Table {
     /// The rows as labelled samples of shape `[features]`. The distinct labels are the classes, unless
@@ -12,7 +12,7 @@ impl Table {
     /// `1.0` are one, else of their code points. [`class_names`](Dataset::class_names) has them.
     ///
     /// # Errors
-    /// As for [`column_f32`](Table::column_f32), and [`Error::Csv`] for a label that is missing, or none of the
+    /// As for [`column_f32`](Table::column_f32), and [`TableError::Field`] for a label that is missing, or none of the
     /// classes; [`Error::NoSamples`] if there are no rows; [`Error::Argument`] if no features are named;
     /// [`Error::DuplicateName`] for a class that is told twice.
     pub fn to_dataset(&self, features: &[&str], label: &str) -> Result<Dataset> {
@@ -53,7 +53,7 @@ impl Table {
     /// are one, else of their code points.
     ///
     /// # Errors
-    /// [`Error::CsvColumn`]; [`Error::Csv`] for the first field that is missing.
+    /// [`TableError::Column`]; [`TableError::Field`] for the first field that is missing.
     pub fn categories(&self, name: &str) -> Result<Vec<String>> {
         let column = self.column(name)?;
         self.check(column, "a category", |row| !self.is_missing(row, column))?;
@@ -74,7 +74,7 @@ impl Table {
     /// ```
     ///
     /// # Errors
-    /// [`Error::CsvColumn`]; [`Error::Csv`] for the first field that is none of the categories;
+    /// [`TableError::Column`]; [`TableError::Field`] for the first field that is none of the categories;
     /// [`Error::DuplicateName`] for a column that there is already, as where a category is named twice.
     pub fn one_hot<S: AsRef<str>>(mut self, name: &str, categories: &[S]) -> Result<Table> {
         let column = self.column(name)?;
@@ -141,7 +141,13 @@ impl Table {
 
     fn unexpected(&self, row: &Row, column: usize, expected: &'static str) -> Error {
         let (path, value) = (self.name.clone(), row.fields[column].to_owned());
-        Error::Csv { path, line: row.line, column: self.names[column].clone(), value, expected }
+        Error::Table(TableError::Field {
+            path,
+            line: row.line,
+            column: self.names[column].clone(),
+            value,
+            expected,
+        })
     }
 }
 
