@@ -199,6 +199,7 @@ fn reductions_and_layout(calls: &mut Calls, g: &Graph, x: Value) {
     calls.refused("one_hot", |v| g.one_hot(v, 3));
     calls.refused("sequence_lengths", |v| g.sequence_lengths(v, 0));
     calls.refused("padding_mask", |v| g.padding_mask(v, 0));
+    calls.refused("sequence_mask", |v| g.sequence_mask(v, 3));
     let step = retape::graph::Scalar::STEP;
     calls.refused("scalar_value", |_| g.scalar_value(step));
     g.scalar("scalar", 0.5).unwrap();
@@ -544,6 +545,13 @@ fn a_layer_names_the_line_that_added_it() {
     models.refused("Bidirectional", Sequential::new().add(Bidirectional::new(Lstm::new(4))));
     models.refused("RecurrentLayer", Sequential::new().add(nn::RecurrentLayer::from(Gru::new(4))));
     models.refused("SequenceLengths", Sequential::new().add(SequenceLengths));
+    models.refused("SequenceMask", Sequential::new().add(SequenceMask));
+    models.refused("Masking", Sequential::new().add(Masking::new(0.0)));
+    models.refused("AvgPool1d", Sequential::new().add(AvgPool1d::new(2)));
+    models.refused("MaxPool1d", Sequential::new().add(MaxPool1d::new(2)));
+    models.refused("GlobalAvgPool1d", Sequential::new().add(GlobalAvgPool1d));
+    models.refused("GlobalMaxPool1d", Sequential::new().add(GlobalMaxPool1d));
+    models.refused("ActivityPenalty", Sequential::new().add(ActivityPenalty::new(Penalty::l1(0.1))));
     assert!(models.wrong.is_empty(), "{}", models.wrong.join("\n"));
     let missing: Vec<_> = layers().into_iter().filter(|name| !models.seen.contains(name)).collect();
     assert!(missing.is_empty(), "layers without a model here: {missing:?}");

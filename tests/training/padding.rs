@@ -324,6 +324,9 @@ fn inputs_may_say_which_steps_count() {
         trainer.evaluate(data.target([3, 1], &t)).unwrap()
     };
     assert_eq!(judge(&mut trainer, 0.0), judge(&mut trainer, 9.0));
+    // A prediction has no use for the lengths.
+    let data = Samples::new().input([3, 2], vec![0.5f32; 12]).input([], vec![1u32, 2]);
+    assert_eq!(trainer.predict(&data).unwrap().len(), 2);
 }
 
 /// A loss and a metric of the program's own see steps as samples.

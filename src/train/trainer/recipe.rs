@@ -247,7 +247,8 @@ impl Recipe {
     /// The tape of a prediction.
     pub fn prediction(&self, rows: usize) -> Result<(Tape, StepValues)> {
         let Recording { graph, values, .. } = self.record(rows, Mode::Evaluation)?;
-        Ok((graph.forward([values.output])?, values))
+        // All inputs are written, those too that the output does not depend on, as on lengths of its steps.
+        Ok((graph.forward([&[values.output], &values.inputs[..]].concat())?, values))
     }
 
     /// Gives each parameter that may be pruned its mask. A frozen one stays as it is anyway; its mask stays
