@@ -10,6 +10,9 @@ use retape::prelude::*;
 use retape::train::callbacks::ModelCheckpoint;
 use serde_json::Value as Json;
 
+/// What a header is made to say, and how.
+type Change = (&'static str, fn(&mut Json));
+
 #[test]
 fn damage_anywhere_is_refused() {
     let folder = Folder::new();
@@ -59,7 +62,7 @@ fn damage_anywhere_is_refused() {
 fn numbers_that_no_training_has_are_refused() {
     let folder = Folder::new();
     let data = points(20);
-    let changes: [(&str, fn(&mut Json)); 14] = [
+    let changes: [Change; 14] = [
         ("a rate past f32", |own| own["rates"][0]["base"] = 1e300.into()),
         ("a rate that is null", |own| own["rates"][0]["base"] = Json::Null),
         ("a scale past f32", |own| own["rates"][0]["scale"] = (-1e39).into()),
@@ -86,7 +89,7 @@ fn numbers_that_no_training_has_are_refused() {
         let error = refused(cpu(5), &data, resume(&rewritten(&folder, change)));
         assert!(matches!(error, Error::Corrupt { .. }), "{what}: {error:?}");
     }
-    let names: [(&str, fn(&mut Json)); 2] = [
+    let names: [Change; 2] = [
         ("the pruned weights", |own| own["masked"] = serde_json::json!(["dense_9.weight"])),
         ("the frozen layers", |own| own["frozen"] = serde_json::json!(["dense", "dense_9"])),
     ];

@@ -35,7 +35,7 @@ pub fn run(
         }
     };
     for (&value, (_, data)) in values.iter().zip(inputs) {
-        session.write(value, *data).unwrap();
+        session.write(value, data).unwrap();
     }
     session.replay().unwrap();
     let numbers = |v: Value| match session.read_f64(v) {

@@ -273,7 +273,7 @@ fn a_loss_that_is_no_number_ends_a_training_that_is_lost() {
             "{stopped}"
         );
         assert!(stopped.contains("`Fit::nan_guard`"), "{stopped}");
-        assert_eq!(logged(log::Level::Warn), [stopped.clone()]);
+        assert_eq!(logged(log::Level::Warn), std::slice::from_ref(&stopped));
         assert_eq!(history.to_string().lines().last(), Some(&*format!("stopped: {stopped}")));
     }
     // The guard says it as well.
