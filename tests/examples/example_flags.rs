@@ -1,8 +1,11 @@
 //! What all examples have in common: their flags, the files that `--out` leaves, and how they fail.
 
 use std::fs;
+use std::io::{Write, pipe};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
 
 use crate::folder::Folder;
 use crate::runner::{Json, failure, results, run};
@@ -62,10 +65,14 @@ fn nobody_reads_on() {
     let own = std::env::current_exe().expect("a running binary has a path");
     let profile = own.ancestors().nth(2).expect("test binaries lie in target/PROFILE/deps");
     let mut example = Command::new(profile.join("examples/xor"));
-    example.args(["--device", "cpu", "--epochs", "2"]).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut example = example.spawn().expect("it starts");
-    drop(example.stdout.take());
-    let output = example.wait_with_output().expect("it ends");
+    let (reader, mut writer) = pipe().expect("there is a pipe");
+    drop(reader);
+    // A process that another test is about to start may hold a copy of the reader for a moment.
+    while writer.write(b"\n").is_ok() {
+        sleep(Duration::from_millis(1));
+    }
+    example.args(["--device", "cpu", "--epochs", "2"]).stdout(writer);
+    let output = example.output().expect("it starts");
     assert_eq!(output.status.code(), Some(1));
     let message = String::from_utf8(output.stderr).expect("examples print UTF-8");
     assert!(!message.contains("panicked"), "{message}");
