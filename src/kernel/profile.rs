@@ -88,7 +88,7 @@ impl DeviceProfile {
             (
                 "max_loop_iterations",
                 self.max_loop_iterations.into(),
-                from(1024, "kernels loop 1,024 times at least"),
+                from(2, "a device lets kernels loop twice at least"),
             ),
         ];
         for (argument, value, (least, expected)) in fields {
