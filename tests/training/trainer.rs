@@ -333,7 +333,7 @@ fn nothing_is_read_back_between_refreshes() {
 
 /// `log x`: no number for negative inputs.
 #[derive(Debug)]
-struct Log;
+pub struct Log;
 
 impl Layer for Log {
     fn kind(&self) -> &'static str {

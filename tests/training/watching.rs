@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use crate::common::folder::Folder;
 use crate::common::{gpu, open_gpu};
+use crate::trainer::Log;
 use retape::data::{Dataset, Samples};
-use retape::nn::LayerContext;
 use retape::prelude::*;
 use retape::train::callbacks::{
     Callback, CsvLog, EarlyStopping, ModelCheckpoint, Monitor, Progress, ReduceOnPlateau,
@@ -223,21 +223,6 @@ fn a_confusion_matrix_is_a_table() {
     let resumed = build().fit(&data, fit(2).on_epoch_end(write).resume(&path)).unwrap();
     assert_eq!(resumed.to_string(), history.to_string(), "a checkpoint knows what is a table");
     assert_eq!(resumed, history);
-}
-
-/// `log x`: no number for negative inputs.
-#[derive(Debug)]
-struct Log;
-
-impl Layer for Log {
-    fn kind(&self) -> &'static str {
-        "logarithm"
-    }
-
-    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
-        let x = cx.one(inputs)?;
-        cx.graph().log(x)
-    }
 }
 
 /// Points, one of which has no logarithm.
