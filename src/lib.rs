@@ -108,7 +108,7 @@
 //! | [`mod@array`] | dense f64 arrays and their product, which references are written with |
 //! | [`kernel`] | shaders and their reflection, parameter blocks, grids, the device's profile, scalars: plain data |
 //! | [`graph`] | recording: values, kinds of states, initialisers, what an operator is |
-//! | [`ops`] | one file per operator family: shape rule, gradient, dispatches, f64 reference |
+//! | [`ops`] | one file per operator family: shape rule, gradient, dispatches, f64 reference; in `ops/graph`, the methods that record them |
 //! | [`tape`] | differentiation, ordering, the planner, listings |
 //! | `executor` | the device; the CPU path, and [`gpu`]: everything that calls wgpu |
 //! | [`session`] | a tape on a device: reading, writing, replays, snapshots, `verify` |
@@ -167,7 +167,6 @@ mod executor;
 mod files;
 pub mod graph;
 pub mod kernel;
-pub mod nn;
 pub mod ops;
 #[cfg(feature = "plots")]
 pub mod plot;
@@ -178,6 +177,9 @@ pub mod tape;
 #[doc(hidden)]
 pub mod testing;
 pub mod train;
+
+// After `train`, as in the documentation of `Graph`.
+pub mod nn;
 
 pub use compare::{Comparison, compare};
 pub use dtype::{DType, Element};

@@ -7,15 +7,7 @@ use super::{Average, Graph, Init, Phase, Rule, Source, StateKey, StateKind, Valu
 use crate::error::Result;
 use crate::shape::TensorType;
 
-/// # Notes of layers
 impl Graph {
-    /// The penalties noted by [`penalize`](Graph::penalize) and by layers that have one, scalars in the
-    /// order they were recorded. A training step adds them to its loss where the program names them:
-    /// `training_step([&[loss], &g.penalties()[..]].concat(), ..)`.
-    pub fn penalties(&self) -> Vec<Value> {
-        self.data.borrow().penalties.clone()
-    }
-
     /// Notes an average to be recorded when everything that moves the parameter in a training step is,
     /// constraints and masks too. False outside of one.
     pub(crate) fn note_average(&self, average: Average) -> bool {

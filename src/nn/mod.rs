@@ -82,6 +82,7 @@ mod context;
 mod conv;
 mod dense;
 mod embedding;
+mod graph;
 mod layer;
 mod macros;
 mod masking;

@@ -1,9 +1,7 @@
 use super::UnitFlow;
 use super::macros::one_input;
-use crate::dtype::DType;
 use crate::error::{Result, Setting};
 use crate::graph::{Graph, Value};
-use crate::ops::expect_dtype;
 
 /// A term of the loss that keeps weights small: `l1 sum |w| + l2 sum w^2`, without a half, as Keras's
 /// `L1`, `L2` and `L1L2`.
@@ -51,13 +49,13 @@ impl Penalty {
         Penalty { l1, l2 }
     }
 
-    fn check(self) -> Result<()> {
+    pub(super) fn check(self) -> Result<()> {
         Setting::not_negative("l1", self.l1).check()?;
         Setting::not_negative("l2", self.l2).check()
     }
 
     /// The penalty of a value, a scalar; none where both factors are 0.
-    fn record(self, g: &Graph, value: Value) -> Result<Option<Value>> {
+    pub(super) fn record(self, g: &Graph, value: Value) -> Result<Option<Value>> {
         let term = |factor: f32, kind: fn(&Graph, Value) -> Result<Value>| {
             if factor == 0.0 {
                 return Ok(None);
@@ -107,41 +105,4 @@ one_input! {
         cx.penalize(x, layer.0)?;
         Ok(x)
     };
-}
-
-/// # Penalties
-impl Graph {
-    /// Records a penalty of an f32 value, such as a parameter or the output of a layer, and notes it
-    /// among the [`penalties`](Graph::penalties). One whose factors are 0 records nothing.
-    ///
-    /// ```
-    /// use retape::prelude::*;
-    /// let mut g = Graph::new();
-    /// let w = g.parameter("w", [3], Init::Values(vec![1.0, -2.0, 0.5]));
-    /// g.penalize(w, Penalty::elastic_net(0.5, 2.0))?;
-    /// let penalty = g.penalties()[0];
-    /// let mut session = g.forward([penalty])?.session(&Device::cpu())?;
-    /// session.replay()?;
-    /// assert_eq!(session.read_scalar(penalty)?, 0.5 * 3.5 + 2.0 * 5.25);
-    /// # Ok::<(), retape::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::Argument`] for a factor that is negative or not finite; [`Error::DTypeMismatch`];
-    /// [`Error::ForeignValue`].
-    ///
-    /// [`Error::Argument`]: crate::Error::Argument
-    /// [`Error::DTypeMismatch`]: crate::Error::DTypeMismatch
-    /// [`Error::ForeignValue`]: crate::Error::ForeignValue
-    #[track_caller]
-    pub fn penalize(&self, value: Value, penalty: Penalty) -> Result<()> {
-        const NAME: &str = "penalize";
-        self.operand_shape(NAME, value)?;
-        self.located(NAME, penalty.check())?;
-        self.located(NAME, expect_dtype("what is penalised", self.type_of(value), DType::F32))?;
-        if let Some(term) = self.composed(NAME, || penalty.record(self, value))? {
-            self.noted(|data| data.penalties.push(term));
-        }
-        Ok(())
-    }
 }

@@ -1,7 +1,7 @@
 //! Batches made of data that stays on the device. Shader: `batch.wgsl`.
 
 use super::common::*;
-use crate::graph::{Scalar, Source};
+use crate::graph::Scalar;
 use crate::kernel::{BINDING_ALIGNMENT, Bind, FOLD};
 
 pub(super) static SHADER: Shader = built_in!("batch", "../../shaders/batch.wgsl");
@@ -19,10 +19,10 @@ pub(super) static FAMILY: Family =
 /// `batch[i] = data[order[min(step * stride + i, last)]]` for several columns of the same samples; inputs
 /// the batches, the data of each and the order.
 #[derive(Clone, Debug)]
-struct LoadBatch {
-    stride: u32,
+pub(super) struct LoadBatch {
+    pub stride: u32,
     /// The inputs that are batches.
-    batches: Vec<usize>,
+    pub batches: Vec<usize>,
 }
 
 /// Whole rows of a value, and the bytes of its buffer that hold them.
@@ -295,99 +295,6 @@ impl Op for LoadBatch {
 
     fn error_bound(&self, _: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
         within(0.0, results)
-    }
-}
-
-/// # Batches out of resident data
-impl Graph {
-    /// Overwrites `batch` at the end of the step with rows of `data`, so that data uploaded once
-    /// feeds a whole epoch of replays:
-    /// `batch[i] = data[order[min(step * stride + i, m - 1)]]`, with the session's step count
-    /// ([`Scalar::STEP`], [`Session::set_step`](crate::Session::set_step)). `batch` is a state
-    /// `[rows, ..sample]`, f32 or u32; `data` is `[n, ..sample]` of the same dtype; `order` is u32
-    /// `[m]`, and written orders are checked to be below `n`. A `stride` of `rows` goes through the
-    /// order batch by batch; past its end, the order's last row fills the batch.
-    ///
-    /// Other operators of the same tape read the batch that the step began with, as with
-    /// [`assign`](Graph::assign). To load and use a batch in one go, record the loading as a tape of
-    /// its own, whose session shares the batch's states with the one that trains
-    /// ([`SessionOptions::share_parameters`](crate::SessionOptions::share_parameters)), and replay it
-    /// first. Of `data` and `order`, what the tape's updates recorded earlier left in them counts.
-    ///
-    /// Data and batches may be larger than a device binds at a time: a dispatch for each range of rows
-    /// that fits, or for two of long rows, then copies the rows it holds.
-    ///
-    /// ```
-    /// use retape::prelude::*;
-    /// let mut g = Graph::new();
-    /// let data = g.input("data", [5, 2]);
-    /// let order = g.indices("order", [4]);
-    /// let batch = g.state("batch", [2, 2], Init::Zeros);
-    /// g.load_batch(batch, data, order, 2)?;
-    /// let mut session = g.forward([])?.session(&Device::cpu())?;
-    /// session.write(data, &[0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5])?;
-    /// session.write(order, &[4u32, 1, 0, 3])?;
-    /// session.replay()?;
-    /// assert_eq!(session.read(batch)?, [4.0, 4.5, 1.0, 1.5]);
-    /// session.replay()?;
-    /// assert_eq!(session.read(batch)?, [0.0, 0.5, 3.0, 3.5]);
-    /// # Ok::<(), retape::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::NotWritable`] unless `batch` is a state, or where `data` or `order` are the batch;
-    /// [`Error::ShapeMismatch`] for samples of another shape; [`Error::Rank`];
-    /// [`Error::DTypeMismatch`]; [`Error::LabelOutOfRange`] for a constant order past the data.
-    #[track_caller]
-    pub fn load_batch(&self, batch: Value, data: Value, order: Value, stride: u32) -> Result<()> {
-        self.load_batches(&[(batch, data)], order, stride)
-    }
-
-    /// [`load_batch`](Graph::load_batch) of several columns of the same samples, such as images, labels and
-    /// weights: pairs of a batch and its data, all of as many rows. Beside rows of 32 numbers or more, the
-    /// same dispatch moves a column of single numbers, such as labels or weights; other columns take their own.
-    ///
-    /// ```
-    /// use retape::prelude::*;
-    /// let mut g = Graph::new();
-    /// let (images, labels) = (g.input("images", [60_000, 784]), g.indices("labels", [60_000]));
-    /// let order = g.indices("order", [60_000]);
-    /// let (x, y) = (g.state("x", [128, 784], Init::Zeros), g.state_u32("y", [128]));
-    /// g.load_batches(&[(x, images), (y, labels)], order, 128)?;
-    /// # Ok::<(), retape::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// Those of [`load_batch`](Graph::load_batch); [`Error::ShapeMismatch`] for batches or data of other
-    /// numbers of rows; [`Error::Argument`] for no columns; [`Error::NotWritable`] for a batch that is given
-    /// twice, or is the data of another.
-    #[track_caller]
-    pub fn load_batches(&self, columns: &[(Value, Value)], order: Value, stride: u32) -> Result<()> {
-        let (batches, data): (Vec<Value>, Vec<Value>) = columns.iter().copied().unzip();
-        let inputs = [batches, data, vec![order]].concat();
-        for &operand in &inputs {
-            self.operand_shape("load_batch", operand)?;
-        }
-        if columns.is_empty() {
-            return self
-                .located("load_batch", Err(Error::argument("columns", "none", "at least one column")));
-        }
-        for (index, &batch) in inputs[..columns.len()].iter().enumerate() {
-            let recording = self.recording();
-            let reason = if !matches!(recording.values[batch.index()].source, Source::State(..)) {
-                "a batch is loaded into a state"
-            } else if inputs[columns.len()..].iter().any(|&v| recording.root(v) == batch) {
-                "a batch is not loaded from itself"
-            } else if inputs[..index].contains(&batch) {
-                "a batch is loaded once"
-            } else {
-                continue;
-            };
-            let name = recording.describe(batch);
-            return self.located("load_batch", Err(Error::NotWritable { name, reason }));
-        }
-        let batches = (0..columns.len()).collect();
-        self.apply(LoadBatch { stride, batches }, &inputs).map(|_| ())
     }
 }
 

@@ -25,7 +25,7 @@ macro_rules! functions {
         $(#[$doc:meta])+
         $kind:ident: $method:ident($a:ident, $b:ident) = $value:expr, within $ulps:expr;
             $(slopes $left:expr, $right:expr;)?
-    )*) => {
+    )* impl Graph { $($more:tt)* }) => {
         /// The elementwise functions of two operands; the number of each is `KIND` in the shader.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
@@ -86,7 +86,7 @@ macro_rules! functions {
             pub fn $method(&self, $a: Value, $b: Value) -> Result<Value> {
                 self.binary(Binary::$kind, $a, $b)
             }
-        )*}
+        )* $($more)*}
     };
 }
 
@@ -150,6 +150,18 @@ functions! {
 
     /// 1 where `a >= b`, else 0.
     GreaterEqual: greater_equal(a, b) = f64::from(a >= b), within 0.0;
+
+    impl Graph {
+        /// A function by its enumeration. Operands are f32 and broadcast together; the result is f32 of the
+        /// shape they do to.
+        ///
+        /// # Errors
+        /// [`Error::Broadcast`] with both shapes; [`Error::DTypeMismatch`] unless both are f32.
+        #[track_caller]
+        pub fn binary(&self, kind: Binary, a: Value, b: Value) -> Result<Value> {
+            self.apply1(BinaryOp(kind), &[a, b])
+        }
+    }
 }
 
 /// What a gradient is recorded from.
@@ -270,19 +282,6 @@ fn zip(cx: &Reference<'_>, f: impl Fn(f64, f64) -> f64 + Sync) -> Array {
     let at_a = Indexer::new(shape, a.shape.broadcast_strides(shape));
     let at_b = Indexer::new(shape, b.shape.broadcast_strides(shape));
     Array::from_fn(shape, |i| f(a.data[at_a.offset(i)], b.data[at_b.offset(i)]))
-}
-
-/// # Functions of two operands, by enumeration
-impl Graph {
-    /// A function by its enumeration. Operands are f32 and broadcast together; the result is f32 of the shape
-    /// they do to.
-    ///
-    /// # Errors
-    /// [`Error::Broadcast`] with both shapes; [`Error::DTypeMismatch`] unless both are f32.
-    #[track_caller]
-    pub fn binary(&self, kind: Binary, a: Value, b: Value) -> Result<Value> {
-        self.apply1(BinaryOp(kind), &[a, b])
-    }
 }
 
 #[cfg(test)]

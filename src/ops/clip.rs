@@ -24,12 +24,12 @@ pub(super) static FAMILY: Family = Family {
 
 /// `sqrt(sum of x^2)` over all elements of all inputs.
 #[derive(Clone, Copy, Debug)]
-struct GlobalNorm;
+pub(super) struct GlobalNorm;
 
 /// `x limit / max(norm, limit)` over `x, norm`.
 #[derive(Clone, Copy, Debug)]
-struct ClipByNorm {
-    limit: f32,
+pub(super) struct ClipByNorm {
+    pub limit: f32,
 }
 
 /// Bytes of a partial sum: one for each class of elements, and one unused.
@@ -202,51 +202,4 @@ impl ClipByNorm {
 /// Fails unless a limit is a number that gradients can be held to.
 pub(crate) fn check_limit(limit: f32) -> Result<()> {
     Setting::normal("limit", limit).check()
-}
-
-/// # Norms
-impl Graph {
-    /// The L2 norm over all elements of all `values` together, `sqrt(sum of x^2)`: f32 of any shapes give a
-    /// scalar.
-    ///
-    /// It neither overflows nor loses small elements on the way: every norm that f32 holds comes out to
-    /// rounding, whether its elements are 1e-30 or 1e38. A larger one is infinite; a NaN among the
-    /// elements makes it NaN, an infinity infinite. Its derivative at 0 is 0.
-    ///
-    /// ```
-    /// use retape::prelude::*;
-    /// let mut g = Graph::new();
-    /// let (a, b) = (g.input("a", [2]), g.input("b", [1, 1]));
-    /// let norm = g.global_norm(&[a, b])?;
-    /// let mut session = g.forward([norm])?.session(&Device::cpu())?;
-    /// session.write(a, &[2.0, 3.0])?;
-    /// session.write(b, &[6.0])?;
-    /// session.replay()?;
-    /// assert_eq!(session.read_scalar(norm)?, 7.0);
-    /// # Ok::<(), retape::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::Argument`] for no values, [`Error::DTypeMismatch`] unless all are f32.
-    #[track_caller]
-    pub fn global_norm(&self, values: &[Value]) -> Result<Value> {
-        self.apply1(GlobalNorm, values)
-    }
-
-    /// `x` scaled down so that what has this `norm` has at most the norm `limit`:
-    /// `x limit / max(norm, limit)` (Pascanu, Mikolov and Bengio, ICML 2013). The norm is a value of one
-    /// element, such as [`global_norm`](Graph::global_norm) of `x`, or of `x` and others. f32 of any shape; the
-    /// result has that of `x`.
-    ///
-    /// Up to the limit, `x` keeps its bits. Where the norm is infinite or NaN, the result is all NaN, as
-    /// in TensorFlow's `clip_by_global_norm`: a broken gradient shows, where `x limit / norm` would have
-    /// turned its finite elements into zeros.
-    ///
-    /// # Errors
-    /// [`Error::Argument`] for a limit that is not positive, not finite or subnormal;
-    /// [`Error::NotScalar`] for a norm of more than one element; [`Error::DTypeMismatch`] unless both are f32.
-    #[track_caller]
-    pub fn clip_by_norm(&self, x: Value, norm: Value, limit: f32) -> Result<Value> {
-        self.apply1(ClipByNorm { limit }, &[x, norm])
-    }
 }

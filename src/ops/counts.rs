@@ -28,7 +28,7 @@ pub(super) static FAMILY: Family = Family {
 /// A number for each row, from its scores and its target's class; inputs scores and targets: u32 labels or
 /// f32 rows.
 #[derive(Clone, Copy, Debug)]
-enum OfRows {
+pub(super) enum OfRows {
     /// Whether the target's class is the first largest.
     First,
     /// Whether it is among the `k` largest.
@@ -39,7 +39,7 @@ enum OfRows {
 
 /// Positives and negatives above thresholds; inputs scores, targets, mask and thresholds.
 #[derive(Clone, Copy, Debug)]
-struct ThresholdCounts;
+pub(super) struct ThresholdCounts;
 
 /// Rows that a thread counts at most: few enough for every driver's limit on loops.
 const LONGEST: usize = 16_384;
@@ -223,84 +223,5 @@ impl Op for ThresholdCounts {
         // A unit of rounding for each addition, of samples and of parts.
         let [batch, steps, _] = extents(cx.inputs[0].shape);
         vec![relative_bound(&results[0], (batch * steps) as f64)]
-    }
-}
-
-/// # Counts for metrics
-impl Graph {
-    /// 1 for each row of f32 scores `[.., classes]` whose first largest element is at the target's
-    /// class, 0 for the others; the result has the scores' shape without the last axis. The targets
-    /// are u32 labels of that shape, or f32 of the scores' shape, of which the first largest element
-    /// of a row is its class. A row with a NaN among its scores counts 0. No gradient flows.
-    ///
-    /// ```
-    /// use retape::prelude::*;
-    /// let mut g = Graph::new();
-    /// let scores = g.input("scores", [3, 2]);
-    /// let labels = g.labels("labels", [3]);
-    /// let hits = g.categorical_accuracy_rows(scores, labels)?;
-    /// let mut session = g.forward([hits])?.session(&Device::cpu())?;
-    /// session.write(scores, &[0.9f32, 0.1, 0.9, 0.1, 0.5, 0.5])?;
-    /// session.write(labels, &[0u32, 1, 1])?;
-    /// session.replay()?;
-    /// assert_eq!(session.read(hits)?, [1.0, 0.0, 0.0]);
-    /// # Ok::<(), retape::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::ShapeMismatch`] with both shapes; [`Error::Rank`] for scores without classes;
-    /// [`Error::DTypeMismatch`] unless the scores are f32.
-    #[track_caller]
-    pub fn categorical_accuracy_rows(&self, scores: Value, targets: Value) -> Result<Value> {
-        self.apply1(OfRows::First, &[scores, targets])
-    }
-
-    /// 1 for each row of f32 scores `[.., classes]` in which fewer than `k` classes score more than
-    /// the target's class, 0 for the others: as TensorFlow's `in_top_k`, classes that tie across the
-    /// boundary are all among the `k`. Shapes, targets and NaN as in
-    /// [`categorical_accuracy_rows`](Graph::categorical_accuracy_rows). No gradient flows.
-    ///
-    /// # Errors
-    /// As [`categorical_accuracy_rows`](Graph::categorical_accuracy_rows); [`Error::Argument`] for a
-    /// `k` of 0 or past the number of classes.
-    #[track_caller]
-    pub fn in_top_k(&self, scores: Value, targets: Value, k: usize) -> Result<Value> {
-        self.apply1(OfRows::Top(k), &[scores, targets])
-    }
-
-    /// The class that each row of f32 scores `[.., classes]` is taken for: that of the first largest
-    /// score, as u32 of the scores' shape without the last axis. A row with a NaN among its scores is
-    /// wrong: its class is the first that is not the target's. Targets as in
-    /// [`categorical_accuracy_rows`](Graph::categorical_accuracy_rows). No gradient flows.
-    ///
-    /// # Errors
-    /// As [`categorical_accuracy_rows`](Graph::categorical_accuracy_rows); [`Error::Argument`] for fewer
-    /// than two classes.
-    #[track_caller]
-    pub fn predicted_classes(&self, scores: Value, targets: Value) -> Result<Value> {
-        self.apply1(OfRows::Predicted, &[scores, targets])
-    }
-
-    /// How many positives and how many negatives of each class score above each threshold:
-    /// f32 scores and targets `[batch, .., classes]`, a mask f32 `[batch]` and f32 thresholds `[t]` give
-    /// f32 `[classes, t + 1, 2]`. Entry `[c, i + 1, 0]` counts the targets of class `c` over 1/2 whose
-    /// score is more than threshold `i`, entry `[c, i + 1, 1]` the other targets with such a score;
-    /// `[c, 0, ..]` counts all of them. A sample counts as often as its mask says, which may be a weight, and
-    /// not at all where that is 0. A score that is NaN is on the wrong side of every threshold: above none
-    /// for a positive, above all for a negative. No gradient flows.
-    ///
-    /// Counts of whole numbers are exact up to 2^24.
-    ///
-    /// # Errors
-    /// [`Error::ShapeMismatch`] with both shapes; [`Error::Rank`]; [`Error::DTypeMismatch`].
-    #[track_caller]
-    pub fn threshold_counts(
-        &self,
-        scores: Value,
-        targets: Value,
-        mask: Value,
-        thresholds: Value,
-    ) -> Result<Value> {
-        self.apply1(ThresholdCounts, &[scores, targets, mask, thresholds])
     }
 }

@@ -24,7 +24,7 @@ pub(super) static FAMILY: Family = Family {
 
 /// The cross-entropy of each row of logits; inputs logits and targets: u32 labels or f32 rows.
 #[derive(Clone, Copy, Debug)]
-struct CrossEntropyRows;
+pub(super) struct CrossEntropyRows;
 
 /// Its gradient with respect to the logits; inputs logits, targets and `dy`, a number per row.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +32,7 @@ struct CrossEntropyGrad;
 
 /// The cross-entropy of each element with its sigmoid; inputs logits and targets.
 #[derive(Clone, Copy, Debug)]
-struct BinaryElements;
+pub(super) struct BinaryElements;
 
 /// Its gradient with respect to the logits; inputs logits, targets and `dy`.
 #[derive(Clone, Copy, Debug)]
@@ -284,99 +284,6 @@ impl Op for BinaryGrad {
             error * dy * EPS + (1.0 + s + t + 2.0 * dy) * FLUSH
         };
         vec![(0..x.data.len()).map(bound).collect()]
-    }
-}
-
-/// # Losses
-impl Graph {
-    /// The mean over all rows of the cross-entropy between targets and the softmax of f32 logits
-    /// `[.., classes]`; the result is a scalar. The targets are either u32 class labels of the
-    /// logits' shape without the last axis, or f32 of the logits' shape: one-hot rows or
-    /// probabilities, which need not add up to 1. See
-    /// [`softmax_cross_entropy_rows`](Graph::softmax_cross_entropy_rows) for the formula.
-    ///
-    /// Softmax and logarithm are one operator, so the loss is exact for logits of any size, and so
-    /// is its gradient `softmax(x) - t` (Bridle, NATO ASI 1990). Labels that the program writes are
-    /// checked against the classes.
-    ///
-    /// ```
-    /// use retape::prelude::*;
-    /// let mut g = Graph::new();
-    /// let logits = g.input("logits", [2, 3]);
-    /// let labels = g.labels("labels", [2]);
-    /// let loss = g.softmax_cross_entropy(logits, labels)?;
-    /// let dx = g.differentiate(loss, &[logits])?[0];
-    ///
-    /// let mut session = g.forward([loss, dx])?.session(&Device::cpu())?;
-    /// session.write(logits, &[0.0f32, 0.0, 0.0, 400.0, 0.0, 0.0])?;
-    /// session.write(labels, &[2u32, 0])?;
-    /// session.replay()?;
-    /// assert_eq!(session.read_scalar(loss)?, 3f32.ln() / 2.0);
-    /// assert_eq!(session.read(dx)?[..3], [1.0 / 6.0, 1.0 / 6.0, -1.0 / 3.0]);
-    ///
-    /// assert!(session.write(labels, &[3u32, 0]).is_err());
-    /// # Ok::<(), retape::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::ShapeMismatch`] with both shapes, [`Error::Rank`] for scalar logits,
-    /// [`Error::DTypeMismatch`] unless the logits are f32, [`Error::LabelOutOfRange`] for constant
-    /// labels past the classes.
-    #[track_caller]
-    pub fn softmax_cross_entropy(&self, logits: Value, targets: Value) -> Result<Value> {
-        self.mean(self.softmax_cross_entropy_rows(logits, targets)?, &[], false)
-    }
-
-    /// The cross-entropy of each row of f32 logits `[.., classes]`, without the mean of
-    /// [`softmax_cross_entropy`](Graph::softmax_cross_entropy), whose targets it has:
-    /// `lse(x) - x[label]` for u32 labels, `sum t (lse(x) - x)` for f32 targets, with
-    /// `lse(x) = log(sum(exp(x)))`. The result has the logits' shape without the last axis, so that
-    /// rows can be weighted or masked.
-    ///
-    /// # Errors
-    /// As [`softmax_cross_entropy`](Graph::softmax_cross_entropy).
-    #[track_caller]
-    pub fn softmax_cross_entropy_rows(&self, logits: Value, targets: Value) -> Result<Value> {
-        self.apply1(CrossEntropyRows, &[logits, targets])
-    }
-
-    /// The mean over all elements of the cross-entropy between targets in `[0, 1]` and the sigmoid
-    /// of the logits, both f32 of one shape; the result is a scalar. See
-    /// [`sigmoid_binary_cross_entropy_elements`](Graph::sigmoid_binary_cross_entropy_elements) for
-    /// the formula.
-    ///
-    /// # Errors
-    /// [`Error::ShapeMismatch`] with both shapes: nothing is broadcast. [`Error::DTypeMismatch`]
-    /// unless both are f32.
-    #[track_caller]
-    pub fn sigmoid_binary_cross_entropy(&self, logits: Value, targets: Value) -> Result<Value> {
-        self.mean(self.sigmoid_binary_cross_entropy_elements(logits, targets)?, &[], false)
-    }
-
-    /// The binary cross-entropy of each element, without the mean of
-    /// [`sigmoid_binary_cross_entropy`](Graph::sigmoid_binary_cross_entropy), f32 of the logits' shape:
-    /// `max(x, 0) - x t + log(1 + exp(-|x|))`, which equals
-    /// `-t log(sigmoid(x)) - (1 - t) log(1 - sigmoid(x))` and neither overflows nor cancels.
-    ///
-    /// # Errors
-    /// As [`sigmoid_binary_cross_entropy`](Graph::sigmoid_binary_cross_entropy).
-    #[track_caller]
-    pub fn sigmoid_binary_cross_entropy_elements(&self, logits: Value, targets: Value) -> Result<Value> {
-        self.apply1(BinaryElements, &[logits, targets])
-    }
-
-    /// The mean over all elements of `(prediction - target)^2`, both f32 of one shape; the result
-    /// is a scalar.
-    ///
-    /// # Errors
-    /// [`Error::ShapeMismatch`] with both shapes: nothing is broadcast, as a target `[n]` against a
-    /// prediction `[n, 1]` is a mistake. [`Error::DTypeMismatch`] unless both are f32.
-    #[track_caller]
-    pub fn mean_squared_error(&self, prediction: Value, target: Value) -> Result<Value> {
-        const NAME: &str = "mean_squared_error";
-        let (left, right) = (self.operand_shape(NAME, prediction)?, self.operand_shape(NAME, target)?);
-        self.located(NAME, same_shape("the target needs the prediction's shape", left, right))?;
-        self.mean(self.square(self.sub(prediction, target)?)?, &[], false)
     }
 }
 

@@ -23,11 +23,11 @@ pub(super) static FAMILY: Family = Family {
 
 /// `y = x (k + alpha / size * sum of x^2 over size channels)^-beta`.
 #[derive(Clone, Copy, Debug)]
-struct LocalResponseNorm {
-    size: usize,
-    alpha: f32,
-    beta: f32,
-    k: f32,
+pub(super) struct LocalResponseNorm {
+    pub size: usize,
+    pub alpha: f32,
+    pub beta: f32,
+    pub k: f32,
 }
 
 /// The gradient; inputs `x` and `dy`. Its first kernel computes the denominators again and leaves in
@@ -244,31 +244,5 @@ impl Op for LocalResponseNormGrad {
             a_error + product + 0.5 * EPS * (a + factor * sum) + (2.0 + factor) * FLUSH
         };
         vec![Array::from_fn(cx.inputs[0].shape, bound).data]
-    }
-}
-
-/// # Local response normalisation
-impl Graph {
-    /// Local response normalisation (Krizhevsky, Sutskever and Hinton, NeurIPS 2012) of `[n, c, ..]`
-    /// in f32, which gives f32 of that shape: each element over a power of its neighbours in `size` channels,
-    ///
-    /// `y[c] = x[c] / (k + alpha / size * sum of x[i]^2)^beta`, `i` from `c - (size - 1) / 2` to
-    /// `c + size / 2`
-    ///
-    /// with both quotients rounded down and channels off the ends left out. This is ONNX's `LRN`. For
-    /// odd sizes it is PyTorch's `LocalResponseNorm` as well, which puts the odd channel of an even
-    /// size before, not after. The paper does not divide `alpha`:
-    /// its 1e-4 over 5 channels is an `alpha` of 5e-4 here, with `k` = 2 and `beta` = 0.75.
-    ///
-    /// Neither sums of squares nor denominators past the range of f32 do harm: `y` and the gradient are as
-    /// exact for elements of 1e30 as for 1.
-    ///
-    /// # Errors
-    /// [`Error::Rank`] below two dimensions, [`Error::DTypeMismatch`] unless `x` is f32;
-    /// [`Error::Argument`] for a `size` of 0, an `alpha` that is negative, a `beta` or `k` that is not
-    /// positive, and for any of them that is not finite; [`Error::ForeignValue`].
-    #[track_caller]
-    pub fn local_response_norm(&self, x: Value, size: usize, alpha: f32, beta: f32, k: f32) -> Result<Value> {
-        self.apply1(LocalResponseNorm { size, alpha, beta, k }, &[x])
     }
 }

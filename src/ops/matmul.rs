@@ -21,9 +21,9 @@ pub(super) static FAMILY: Family = Family {
 /// `op(a) op(b)`, where `op` transposes the last two axes if asked.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Matmul {
-    transpose_a: bool,
-    transpose_b: bool,
-    route: MatmulRoute,
+    pub transpose_a: bool,
+    pub transpose_b: bool,
+    pub route: MatmulRoute,
 }
 
 /// A product with its sizes: `[batch, m, k]` by `[batch, k, n]`.
@@ -207,57 +207,5 @@ impl Matmul {
             gemm([m, k, n], a, a_strides, b, b_strides, y);
         }
         y
-    }
-}
-
-/// # Products of matrices
-impl Graph {
-    /// The matrix product of the last two axes: `[.., m, k]` by `[.., k, n]` gives `[.., m, n]`, all f32.
-    /// Leading axes are a batch and broadcast by NumPy's rule: aligned at the back, an axis of 1 or one that is
-    /// absent on one side is used for every member of the other's. Nothing is copied for it, and the gradients
-    /// are summed over it.
-    ///
-    /// ```
-    /// use retape::prelude::*;
-    /// let mut g = Graph::new();
-    /// let x = g.input("x", [32, 784]);
-    /// let w = g.parameter("w", [784, 10], Init::GlorotUniform);
-    /// let y = g.matmul(x, w)?;
-    /// assert_eq!(g.shape(y)?, Shape::from([32, 10]));
-    ///
-    /// let (queries, keys) = (g.input("queries", [8, 1, 5, 16]), g.input("keys", [4, 16, 7]));
-    /// assert_eq!(g.shape(g.matmul(queries, keys)?)?, Shape::from([8, 4, 5, 7]));
-    /// # Ok::<(), retape::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::ShapeMismatch`] with both shapes, [`Error::Rank`] below two dimensions,
-    /// [`Error::DTypeMismatch`] unless both are f32.
-    #[track_caller]
-    pub fn matmul(&self, a: Value, b: Value) -> Result<Value> {
-        self.matmul_with(a, b, false, false)
-    }
-
-    /// [`matmul`](Graph::matmul) with either side's last two axes swapped first: f32 `a` is `[.., k, m]`
-    /// with `transpose_a`, f32 `b` is `[.., n, k]` with `transpose_b`, and the product `[.., m, n]`.
-    ///
-    /// # Errors
-    /// As [`matmul`](Graph::matmul).
-    #[track_caller]
-    pub fn matmul_with(&self, a: Value, b: Value, transpose_a: bool, transpose_b: bool) -> Result<Value> {
-        self.matmul_by(a, b, [transpose_a, transpose_b], MatmulRoute::Auto)
-    }
-
-    /// [`matmul_with`](Graph::matmul_with) by a certain kernel, and its gradients likewise.
-    #[track_caller]
-    pub(crate) fn matmul_by(
-        &self,
-        a: Value,
-        b: Value,
-        transpose: [bool; 2],
-        route: MatmulRoute,
-    ) -> Result<Value> {
-        let [transpose_a, transpose_b] = transpose;
-        self.apply1(Matmul { transpose_a, transpose_b, route }, &[a, b])
     }
 }

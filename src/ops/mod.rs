@@ -16,9 +16,17 @@ macro_rules! built_in {
 }
 pub(crate) use built_in;
 
+// The documentation of `Graph` has its groups in the order of these.
+mod unary;
+
+mod binary;
+
+mod reduce;
+
+mod graph;
+
 mod augment;
 mod batch;
-mod binary;
 mod clip;
 mod common;
 mod constrain;
@@ -34,13 +42,11 @@ mod norm;
 mod outcome;
 mod pool;
 mod recurrent;
-mod reduce;
 mod runs;
 mod select;
 mod sequence;
 mod softmax;
 mod strided;
-mod unary;
 mod update;
 mod window;
 

@@ -29,18 +29,18 @@ pub(super) static FAMILY: Family = Family {
 
 /// `y = x keep / (1 - rate)`: linear, and its own gradient.
 #[derive(Clone, Copy, Debug)]
-struct Dropout {
-    rate: f32,
-    stream: u32,
+pub(super) struct Dropout {
+    pub rate: f32,
+    pub stream: u32,
     /// Whether a channel is kept or dropped as a whole.
-    spatial: bool,
+    pub spatial: bool,
 }
 
 /// `y = x + std z`.
 #[derive(Clone, Copy, Debug)]
-struct GaussianNoise {
-    std: f32,
-    stream: u32,
+pub(super) struct GaussianNoise {
+    pub std: f32,
+    pub stream: u32,
 }
 
 /// The words of an operator's stream at the current step.
@@ -202,52 +202,3 @@ impl Op for GaussianNoise {
 /// WGSL grants 4.5 units of its own. The angle rounds twice, 1, and its polynomials add 2. The
 /// product of radius and cosine is the last half.
 const NORMAL_ULPS: f64 = 12.0;
-
-/// # Noise
-///
-/// Numbers are drawn anew in each replay, the same on every device; training only.
-impl Graph {
-    /// `x` with a share `rate` of its elements set to 0 and the others divided by `1 - rate`, so that
-    /// the mean stays (Srivastava et al., JMLR 15, 2014, in the inverted form of Keras and
-    /// PyTorch). f32 of any shape; the result has the same. What is dropped is 0 even where `x` is
-    /// infinite or NaN.
-    ///
-    /// Which elements are dropped depends on the session's seed, the step, the number of random
-    /// operators recorded in the graph before this one, and the element's index: it differs from
-    /// step to step, is the same on every device, and is drawn again for the gradient instead of
-    /// being stored. Rates are rounded to multiples of 2^-24. A rate of 0 is recorded like any other,
-    /// so that other operators draw the same numbers whatever the rate.
-    ///
-    /// For evaluation, record the network without it.
-    ///
-    /// # Errors
-    /// [`Error::Argument`] unless `0 <= rate < 1`; [`Error::DTypeMismatch`] unless `x` is f32.
-    #[track_caller]
-    pub fn dropout(&self, x: Value, rate: f32) -> Result<Value> {
-        self.apply1(Dropout { rate, stream: self.random_stream(), spatial: false }, &[x])
-    }
-
-    /// [`dropout`](Graph::dropout) of whole channels (Tompson et al., CVPR 2015): one draw for each
-    /// sample and channel of `x`, f32 `[n, c, ...]` with at least three dimensions.
-    ///
-    /// # Errors
-    /// As [`dropout`](Graph::dropout); [`Error::Rank`] for fewer dimensions.
-    #[track_caller]
-    pub fn spatial_dropout(&self, x: Value, rate: f32) -> Result<Value> {
-        self.apply1(Dropout { rate, stream: self.random_stream(), spatial: true }, &[x])
-    }
-
-    /// `x + std z` with `z` standard normal, drawn for each element by the Box-Muller transform. f32
-    /// of any shape; the result has the same, and its gradient is that of `x`. What the draws
-    /// depend on is what [`dropout`](Graph::dropout)'s do; a `std` of 0 is recorded too.
-    ///
-    /// For evaluation, record the network without it.
-    ///
-    /// # Errors
-    /// [`Error::Argument`] unless `std` is finite and at least 0; [`Error::DTypeMismatch`] unless
-    /// `x` is f32.
-    #[track_caller]
-    pub fn gaussian_noise(&self, x: Value, std: f32) -> Result<Value> {
-        self.apply1(GaussianNoise { std, stream: self.random_stream() }, &[x])
-    }
-}

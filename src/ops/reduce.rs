@@ -17,7 +17,10 @@ pub(super) static FAMILY: Family = Family { operators: OPERATORS, shaders: &[&SH
 
 /// A row: documentation, variant and its number in the shader; documentation and method.
 macro_rules! reductions {
-    ($($(#[$about:meta])* $kind:ident = $number:literal: $(#[$doc:meta])* $method:ident;)*) => {
+    (
+        $($(#[$about:meta])+ $kind:ident = $number:literal: $(#[$doc:meta])+ $method:ident;)*
+        impl Graph { $($more:tt)* }
+    ) => {
         const OPERATORS: &[OperatorInfo] = &[
             $(OperatorInfo::new(stringify!($method), Gradient::Yes, "f32"),)*
             OperatorInfo::new("argmax", Gradient::Zero, "f32"),
@@ -58,7 +61,7 @@ macro_rules! reductions {
             pub fn $method(&self, x: Value, axes: &[isize], keepdims: bool) -> Result<Value> {
                 self.reduce(Reduction::$kind, x, axes, keepdims)
             }
-        )*}
+        )* $($more)*}
     };
 }
 
@@ -93,6 +96,52 @@ reductions! {
     Min = 2.0:
     /// The smallest element over `axes`, NaN if one is. Equal minima, or all NaN, share the gradient.
     min;
+
+    impl Graph {
+        /// The index of the first largest element of f32 `x` along `axis`, as u32; the axis is dropped. A NaN
+        /// is the largest, as in NumPy, PyTorch and ONNX.
+        ///
+        /// # Errors
+        /// [`Error::Axis`] for an axis that is not there; [`Error::DTypeMismatch`] unless `x` is f32.
+        #[track_caller]
+        pub fn argmax(&self, x: Value, axis: isize) -> Result<Value> {
+            let axis = self.operand_axis("argmax", x, axis)?;
+            self.apply1(Argmax(axis), &[x])
+        }
+
+        /// `x` summed over the dimensions that broadcasting to its shape would stretch: the gradient
+        /// of a broadcast. f32 of a shape that `shape` broadcasts to gives f32 of `shape`.
+        ///
+        /// # Errors
+        /// [`Error::Broadcast`] with both shapes; [`Error::DTypeMismatch`] unless `x` is f32.
+        #[track_caller]
+        pub fn sum_to(&self, x: Value, shape: impl Into<Shape>) -> Result<Value> {
+            let (from, to) = (self.operand_shape("sum", x)?, shape.into());
+            if from == to {
+                return Ok(x);
+            }
+            if to.broadcast(from).ok() != Some(from) {
+                return self.located("sum", Err(Error::Broadcast { left: from, right: to }));
+            }
+            let lead = from.rank() - to.rank();
+            let stretched =
+                |axis: usize| axis < lead || (to.dims()[axis - lead] == 1 && from.dims()[axis] != 1);
+            let reduced = (0..from.rank()).map(stretched).collect();
+            let summed = self.apply1(Reduce { kind: Reduction::Sum, reduced, keepdims: true }, &[x])?;
+            self.reshape(summed, to)
+        }
+
+        /// A reduction by its enumeration: `x` and the result are those of the method of that name.
+        ///
+        /// # Errors
+        /// As that method: [`Error::Axis`], [`Error::DTypeMismatch`].
+        #[track_caller]
+        pub fn reduce(&self, kind: Reduction, x: Value, axes: &[isize], keepdims: bool) -> Result<Value> {
+            let shape = self.operand_shape(kind.name(), x)?;
+            let reduced = self.located(kind.name(), reduced_axes(shape, axes))?;
+            self.apply1(Reduce { kind, reduced, keepdims }, &[x])
+        }
+    }
 }
 
 /// The axes of a shape that are kept and those that are reduced, neighbours merged: at most three of
@@ -369,51 +418,5 @@ impl Op for Argmax {
 
     fn error_bound(&self, _: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
         within(0.0, results)
-    }
-}
-
-/// # Reductions to an index, to a shape and by enumeration
-impl Graph {
-    /// The index of the first largest element of f32 `x` along `axis`, as u32; the axis is dropped. A NaN
-    /// is the largest, as in NumPy, PyTorch and ONNX.
-    ///
-    /// # Errors
-    /// [`Error::Axis`] for an axis that is not there; [`Error::DTypeMismatch`] unless `x` is f32.
-    #[track_caller]
-    pub fn argmax(&self, x: Value, axis: isize) -> Result<Value> {
-        let axis = self.operand_axis("argmax", x, axis)?;
-        self.apply1(Argmax(axis), &[x])
-    }
-
-    /// `x` summed over the dimensions that broadcasting to its shape would stretch: the gradient
-    /// of a broadcast. f32 of a shape that `shape` broadcasts to gives f32 of `shape`.
-    ///
-    /// # Errors
-    /// [`Error::Broadcast`] with both shapes; [`Error::DTypeMismatch`] unless `x` is f32.
-    #[track_caller]
-    pub fn sum_to(&self, x: Value, shape: impl Into<Shape>) -> Result<Value> {
-        let (from, to) = (self.operand_shape("sum", x)?, shape.into());
-        if from == to {
-            return Ok(x);
-        }
-        if to.broadcast(from).ok() != Some(from) {
-            return self.located("sum", Err(Error::Broadcast { left: from, right: to }));
-        }
-        let lead = from.rank() - to.rank();
-        let stretched = |axis: usize| axis < lead || (to.dims()[axis - lead] == 1 && from.dims()[axis] != 1);
-        let reduced = (0..from.rank()).map(stretched).collect();
-        let summed = self.apply1(Reduce { kind: Reduction::Sum, reduced, keepdims: true }, &[x])?;
-        self.reshape(summed, to)
-    }
-
-    /// A reduction by its enumeration: `x` and the result are those of the method of that name.
-    ///
-    /// # Errors
-    /// As that method: [`Error::Axis`], [`Error::DTypeMismatch`].
-    #[track_caller]
-    pub fn reduce(&self, kind: Reduction, x: Value, axes: &[isize], keepdims: bool) -> Result<Value> {
-        let shape = self.operand_shape(kind.name(), x)?;
-        let reduced = self.located(kind.name(), reduced_axes(shape, axes))?;
-        self.apply1(Reduce { kind, reduced, keepdims }, &[x])
     }
 }

@@ -19,7 +19,7 @@ pub(super) static FAMILY: Family =
 
 /// `a` where the condition is not zero, else `b`.
 #[derive(Clone, Copy, Debug)]
-struct Select;
+pub(super) struct Select;
 
 fn output(inputs: &[TensorType]) -> Result<Shape> {
     inputs[0].shape.broadcast(inputs[1].shape)?.broadcast(inputs[2].shape)
@@ -80,19 +80,5 @@ impl Select {
         let a = || g.sum_to(g.select(condition, dy, zero)?, g.shape_of(cx.inputs[1]));
         let b = || g.sum_to(g.select(condition, zero, dy)?, g.shape_of(cx.inputs[2]));
         Ok(vec![None, cx.needs[1].then(a).transpose()?, cx.needs[2].then(b).transpose()?])
-    }
-}
-
-/// # Choices
-impl Graph {
-    /// `a` where `condition` is not 0, else `b`, broadcast together; a NaN is not 0. Neither a value nor a gradient
-    /// of what was not chosen shows, NaN or not. The choices may be f32 or u32;
-    /// the condition is f32, as comparisons give. Also known as `where`.
-    ///
-    /// # Errors
-    /// [`Error::Broadcast`] with two shapes, [`Error::DTypeMismatch`].
-    #[track_caller]
-    pub fn select(&self, condition: Value, a: Value, b: Value) -> Result<Value> {
-        self.apply1(Select, &[condition, a, b])
     }
 }

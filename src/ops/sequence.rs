@@ -18,11 +18,11 @@ pub(super) static FAMILY: Family = Family {
 
 /// What is known of sequences that are padded with an index.
 #[derive(Clone, Copy, Debug)]
-struct Padded {
-    padding: u32,
+pub(super) struct Padded {
+    pub padding: u32,
     /// Whether the result is each row's length along the last axis: one more than the place of its last index
     /// other than the padding. Otherwise it is a mask: 0 where an index is the padding, 1 elsewhere.
-    lengths: bool,
+    pub lengths: bool,
 }
 
 impl Op for Padded {
@@ -78,80 +78,6 @@ impl Op for Padded {
 
     fn error_bound(&self, _: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
         within(0.0, results)
-    }
-}
-
-/// # Padded sequences
-impl Graph {
-    /// The lengths of padded sequences: u32 `indices` `[batch, time]` give u32 `[batch]`, for each
-    /// row one more than the place of the last index that is not `padding`, or 0 if there is none.
-    /// A padding index between others counts as part of the sequence. With more dimensions, the
-    /// last one is the time. No gradient flows.
-    ///
-    /// ```
-    /// use retape::prelude::*;
-    /// let mut g = Graph::new();
-    /// let words = g.indices("words", [3, 4]);
-    /// let lengths = g.sequence_lengths(words, 0)?;
-    /// let mask = g.padding_mask(words, 0)?;
-    /// let mut session = g.forward([lengths, mask])?.session(&Device::cpu())?;
-    /// session.write(words, &[5u32, 7, 0, 0, 0, 0, 0, 0, 3, 0, 2, 9])?;
-    /// session.replay()?;
-    /// assert_eq!(session.read_u32(lengths)?, [2, 0, 4]);
-    /// assert_eq!(session.read(mask)?, [1., 1., 0., 0., 0., 0., 0., 0., 1., 0., 1., 1.]);
-    /// # Ok::<(), retape::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::DTypeMismatch`] unless the indices are u32; [`Error::Rank`] for a single index;
-    /// [`Error::ForeignValue`].
-    #[track_caller]
-    pub fn sequence_lengths(&self, indices: Value, padding: u32) -> Result<Value> {
-        self.apply1(Padded { padding, lengths: true }, &[indices])
-    }
-
-    /// 1 for the first `lengths` steps of each sequence and 0 for its padding behind them: u32 lengths of any
-    /// shape, from 0 to `time`, give f32 of that shape by `time`, TensorFlow's `sequence_mask`. No gradient
-    /// flows.
-    ///
-    /// ```
-    /// use retape::prelude::*;
-    /// let mut g = Graph::new();
-    /// let lengths = g.indices("lengths", [2]);
-    /// let mask = g.sequence_mask(lengths, 3)?;
-    /// let mut session = g.forward([mask])?.session(&Device::cpu())?;
-    /// session.write(lengths, &[1u32, 3])?;
-    /// session.replay()?;
-    /// assert_eq!(session.read(mask)?, [1., 0., 0., 1., 1., 1.]);
-    /// # Ok::<(), retape::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::DTypeMismatch`] unless the lengths are u32; [`Error::Argument`] for no steps;
-    /// [`Error::ForeignValue`]. Written lengths past `time` are refused.
-    #[track_caller]
-    pub fn sequence_mask(&self, lengths: Value, time: usize) -> Result<Value> {
-        self.composed("sequence_mask", || {
-            Error::expect(time > 0, "time", time, "at least 1")?;
-            let ty = self.ty(lengths)?;
-            expect_dtype("the lengths", ty, DType::U32)?;
-            // The table turns u32 into f32, which is exact far beyond any sequence.
-            let numbers: Vec<f32> = (0..=time).map(|t| t as f32).collect();
-            let table = self.constant([time + 1], &numbers)?;
-            let column = Shape::new(&[ty.shape.dims(), &[1]].concat())?;
-            let lengths = self.reshape(self.gather(table, lengths, 0)?, column)?;
-            self.less(self.constant([time], &numbers[..time])?, lengths)
-        })
-    }
-
-    /// 1 where an index is not `padding` and 0 where it is: u32 `indices` of any shape give f32 of
-    /// that shape, which masks what was looked up for them. No gradient flows.
-    ///
-    /// # Errors
-    /// [`Error::DTypeMismatch`] unless the indices are u32; [`Error::ForeignValue`].
-    #[track_caller]
-    pub fn padding_mask(&self, indices: Value, padding: u32) -> Result<Value> {
-        self.apply1(Padded { padding, lengths: false }, &[indices])
     }
 }
 

@@ -150,7 +150,7 @@ pub(super) fn exp_ulps(shifted: f64) -> f64 {
 
 /// The two functions; the number of each is `KIND` in the shader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Softmax,
     LogSoftmax,
 }
@@ -158,8 +158,8 @@ enum Kind {
 /// `y = exp(x) / sum(exp(x))` along an axis, or its logarithm.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Softmax {
-    kind: Kind,
-    axis: usize,
+    pub kind: Kind,
+    pub axis: usize,
 }
 
 /// The gradient; inputs `y` of the forward op and `dy`.
@@ -300,33 +300,5 @@ impl Op for SoftmaxGrad {
             }
         };
         vec![(0..y.len()).map(bound).collect()]
-    }
-}
-
-/// # Softmax
-impl Graph {
-    /// `exp(x) / sum(exp(x))` along `axis`: rows of positive numbers that add up to 1. f32 of any
-    /// shape; the result has the same. The row's largest element is subtracted first (Blanchard,
-    /// Higham and Higham, IMA J. Numer. Anal. 2021), so that no finite `x` overflows.
-    /// A NaN or +inf in a row makes all of it NaN, and so do elements that all are -inf.
-    ///
-    /// # Errors
-    /// [`Error::Axis`]; [`Error::DTypeMismatch`]
-    /// unless `x` is f32.
-    #[track_caller]
-    pub fn softmax(&self, x: Value, axis: isize) -> Result<Value> {
-        let axis = self.operand_axis("softmax", x, axis)?;
-        self.apply1(Softmax { kind: Kind::Softmax, axis }, &[x])
-    }
-
-    /// `x - log(sum(exp(x)))` along `axis`, the logarithm of [`softmax`](Graph::softmax), which
-    /// stays finite where softmax underflows to 0. Shapes are those of softmax.
-    ///
-    /// # Errors
-    /// As [`softmax`](Graph::softmax).
-    #[track_caller]
-    pub fn log_softmax(&self, x: Value, axis: isize) -> Result<Value> {
-        let axis = self.operand_axis("log_softmax", x, axis)?;
-        self.apply1(Softmax { kind: Kind::LogSoftmax, axis }, &[x])
     }
 }

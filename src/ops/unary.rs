@@ -57,7 +57,7 @@ macro_rules! functions {
             $(requires ($fits:expr, $argument:literal, $expected:literal))?
             on $domain:ident = $value:expr, within $bound:expr;
             $(slope of $saved:ident $v:ident = $slope:expr, $(flat where $flat:expr,)? within $terms:expr;)?
-    )*) => {
+    )* impl Graph { $($more:tt)* }) => {
         /// The elementwise functions of one operand; the number of each is `KIND` in the shader.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
@@ -170,7 +170,7 @@ macro_rules! functions {
             pub fn $method(&self, $x: Value $(, $p: f32)*) -> Result<Value> {
                 self.unary(Unary::$kind, $x, &[$($p),*])
             }
-        )*}
+        )* $($more)*}
     };
 }
 
@@ -266,6 +266,26 @@ functions! {
     /// `1 / x`; infinite at 0.
     Reciprocal: reciprocal(x) on Real = 1.0 / x, within Ulps(3.0);
         slope of Output y = -y * y, within 0.0;
+
+    impl Graph {
+        /// A function by its enumeration, with its [parameters](Unary::parameters). f32 of any shape; the
+        /// result has the same.
+        ///
+        /// # Errors
+        /// [`Error::DTypeMismatch`] unless `x` is f32; [`Error::Argument`] for parameters that the function's
+        /// method refuses, or another number of them.
+        #[track_caller]
+        pub fn unary(&self, kind: Unary, x: Value, parameters: &[f32]) -> Result<Value> {
+            if parameters.len() != kind.parameters().len() {
+                let error =
+                    Error::argument("number of parameters", parameters.len(), "it must be the function's");
+                return self.located(kind.name(), Err(error));
+            }
+            let mut p = [0.0; 2];
+            p[..parameters.len()].copy_from_slice(parameters);
+            self.apply1(UnaryOp { kind, p }, &[x])
+        }
+    }
 }
 
 const SELU_SCALE: f64 = 1.050_700_987_355_480_5;
@@ -458,27 +478,6 @@ impl Op for UnaryGrad {
             widen(bound, slope, kind.derivative(flush(v), p)) * dy.abs() + FLUSH
         };
         vec![pairs.map(bound).collect()]
-    }
-}
-
-/// # Functions of one operand, by enumeration
-impl Graph {
-    /// A function by its enumeration, with its [parameters](Unary::parameters). f32 of any shape; the result
-    /// has the same.
-    ///
-    /// # Errors
-    /// [`Error::DTypeMismatch`] unless `x` is f32; [`Error::Argument`] for parameters that the function's
-    /// method refuses, or another number of them.
-    #[track_caller]
-    pub fn unary(&self, kind: Unary, x: Value, parameters: &[f32]) -> Result<Value> {
-        if parameters.len() != kind.parameters().len() {
-            let error =
-                Error::argument("number of parameters", parameters.len(), "it must be the function's");
-            return self.located(kind.name(), Err(error));
-        }
-        let mut p = [0.0; 2];
-        p[..parameters.len()].copy_from_slice(parameters);
-        self.apply1(UnaryOp { kind, p }, &[x])
     }
 }
 

@@ -214,33 +214,6 @@ fn check(argument: &'static str, value: usize, least: usize) -> Result<()> {
     Err(Error::argument(argument, value, expected))
 }
 
-/// Sequences as images of one row.
-impl Graph {
-    /// `[n, c, l]` as `[n, c, 1, l]`.
-    #[track_caller]
-    pub(super) fn with_row(&self, op: &'static str, x: Value, expected: &'static str) -> Result<Value> {
-        let shape = self.declared_shape(op, x)?;
-        let [n, c, l] = self.located(op, shape.extents(expected))?;
-        self.reshape(x, [n, c, 1, l])
-    }
-
-    /// `[n, c, 1, l]` as `[n, c, l]`.
-    #[track_caller]
-    pub(super) fn without_row(&self, y: Value) -> Result<Value> {
-        let shape = self.shape_of(y);
-        let dims = shape.dims();
-        self.reshape(y, [dims[0], dims[1], dims[3]])
-    }
-
-    /// The shape of an operand, whose declaration has none of the mistakes that are reported at use.
-    #[track_caller]
-    pub(super) fn declared_shape(&self, op: &'static str, x: Value) -> Result<Shape> {
-        let shape = self.operand_shape(op, x)?;
-        self.recording().check_declaration(x)?;
-        Ok(shape)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -36,6 +36,9 @@ pub struct Tape {
 }
 
 /// # Gradients and tapes
+///
+/// Gradients of f32 losses, of one element each, with respect to any f32 values, in the shapes of these; and
+/// tapes that compute chosen values.
 impl Graph {
     /// The gradients of the sum of `losses` with respect to `wrt`, recorded by reverse-mode
     /// differentiation. A value that the losses do not depend on has a gradient of zeros.

@@ -79,6 +79,7 @@ pub mod callbacks;
 mod checkpoint;
 mod clip;
 mod figures;
+mod graph;
 mod groups;
 mod history;
 mod losses;

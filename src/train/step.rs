@@ -33,54 +33,8 @@ impl<'a> ParameterGroup<'a> {
     }
 }
 
-/// # Training steps
 impl Graph {
-    /// The tape of a training step: the losses, their gradients with respect to every trainable
-    /// parameter they depend on, and the optimiser's updates. Several losses are added up, such as a
-    /// loss and the [`penalties`](Graph::penalties). After the updates, the parameters are held to their
-    /// [constraints](Graph::constrain) and [masks](Graph::mask).
-    ///
-    /// # Errors
-    /// [`Error::NothingToTrain`] if the losses depend on no parameter; otherwise as
-    /// [`differentiate`](Graph::differentiate), and what the optimiser refuses.
-    #[track_caller]
-    pub fn training_step(&self, losses: impl Into<Vec<Value>>, optimizer: &dyn Optimizer) -> Result<Tape> {
-        self.training_groups(&[ParameterGroup::new(losses, optimizer)])
-    }
-
-    /// A training step in which groups of parameters have optimisers and losses of their own: another rate
-    /// for the base than for the head, no weight decay on biases, both players of a game in one tape. All
-    /// gradients are those of the parameters as the step found them.
-    ///
-    /// ```
-    /// use retape::prelude::*;
-    /// let mut g = Graph::new();
-    /// let x = g.input("x", [8, 4]);
-    /// let w = g.parameter("w", [4, 2], Init::HeNormal);
-    /// let b = g.parameter("b", [2], Init::Zeros);
-    /// let loss = g.mean(g.square(g.add(g.matmul(x, w)?, b)?)?, &[], false)?;
-    /// let (weights, biases) = (AdamW::new(1e-3), Adam::new(1e-3));
-    /// let tape = g.training_groups(&[
-    ///     ParameterGroup::new(loss, &weights),
-    ///     ParameterGroup::new(loss, &biases).parameters(vec![b]), // without weight decay
-    /// ])?;
-    /// assert_eq!(tape.losses(), [loss]);
-    /// # Ok::<(), retape::Error>(())
-    /// ```
-    ///
-    /// Two players in one tape, a generator and its critic: [a GAN](crate::nn#a-generative-adversarial-network).
-    ///
-    /// # Errors
-    /// [`Error::Argument`] for a parameter in two groups, and for two groups that name none;
-    /// [`Error::NotWritable`] for what is no trained parameter; [`Error::NothingToTrain`] if the losses of a
-    /// group depend on none of its parameters; otherwise as [`differentiate`](Graph::differentiate), and what
-    /// an optimiser refuses.
-    #[track_caller]
-    pub fn training_groups(&self, groups: &[ParameterGroup<'_>]) -> Result<Tape> {
-        self.composed("training_step", || self.training_tape(groups))
-    }
-
-    fn training_tape(&self, groups: &[ParameterGroup<'_>]) -> Result<Tape> {
+    pub(super) fn training_tape(&self, groups: &[ParameterGroup<'_>]) -> Result<Tape> {
         let found = self.group_gradients(groups)?;
         let (updates, norm) = self.record_updates(groups, &found)?;
         let mut losses: Vec<Value> = Vec::new();

@@ -5,5 +5,6 @@ mod common;
 
 mod binaries;
 mod coverage;
+mod groups;
 mod imports;
 mod shaders;

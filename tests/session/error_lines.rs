@@ -74,13 +74,14 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The text between an opening line and the `}` in the first column that closes it.
+/// The text between an opening line and the `}` below its first letter that closes it.
 fn blocks(text: &str, opens: impl Fn(&str) -> bool) -> Vec<Vec<&str>> {
     let mut blocks = Vec::new();
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
-        if opens(line) {
-            let inside = lines.by_ref().take_while(|line| *line != "}");
+        if opens(line.trim_start()) {
+            let end = format!("{:1$}}}", "", line.len() - line.trim_start().len());
+            let inside = lines.by_ref().take_while(|line| *line != end);
             blocks.push([line].into_iter().chain(inside).collect());
         }
     }

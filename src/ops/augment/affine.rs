@@ -17,7 +17,7 @@ crate::params! {
 
 /// Images under a map drawn for each.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct RandomAffine {
+pub(in crate::ops) struct RandomAffine {
     pub options: AffineOptions,
     pub stream: u32,
 }

@@ -3,7 +3,7 @@ use crate::ops::{WindowAxis, word};
 /// Which of the three operands of a convolution is computed from the other two; kernels know it by its
 /// number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Product {
+pub(in crate::ops) enum Product {
     /// The result, from image and weight.
     Forward,
     /// The image's gradient, from weight and result's gradient.

@@ -5,23 +5,25 @@
 mod columns;
 mod direct;
 mod geometry;
-mod graph;
 mod implicit;
+mod options;
 mod reference;
 mod route;
 
-pub use graph::ConvOptions;
+pub use options::ConvOptions;
 pub use route::ConvRoute;
 
 pub(super) use columns::SHADER as COLUMNS;
 pub(super) use direct::SHADER as DIRECT;
 pub(super) use implicit::SHADER as BLOCKS;
+pub(super) use options::{grow, transposable};
 
 use super::Window;
 use super::common::*;
 use super::window::check_work;
 use geometry::Geometry;
-use geometry::Product::{self, Forward, Image, Weight};
+pub(super) use geometry::Product;
+use geometry::Product::{Forward, Image, Weight};
 
 pub(super) static FAMILY: Family = Family {
     operators: &[

@@ -71,10 +71,10 @@ impl Picks {
 
 /// `y[.., i.., ..] = x[.., index[i..], ..]` along an axis; inputs table and indices.
 #[derive(Clone, Copy, Debug)]
-struct Gather {
-    axis: usize,
+pub(super) struct Gather {
+    pub axis: usize,
     /// The row that gets no gradient.
-    padding: Option<u32>,
+    pub padding: Option<u32>,
 }
 
 /// The end of a listing's attributes.
@@ -84,7 +84,7 @@ fn padding_text(padding: Option<u32>) -> String {
 
 /// Rows of `0` classes with a single 1.
 #[derive(Clone, Copy, Debug)]
-struct OneHot(usize);
+pub(super) struct OneHot(pub usize);
 
 impl Op for Gather {
     fn name(&self) -> &'static str {
@@ -177,78 +177,6 @@ impl Op for OneHot {
 
     fn error_bound(&self, _: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
         within(0.0, results)
-    }
-}
-
-/// # Tables
-///
-/// What is looked up by u32 indices; indices that the program writes are checked against the table.
-impl Graph {
-    /// Slices of `table` picked by `indices` along `axis`, as NumPy's `take` and ONNX's `Gather`:
-    /// `y[a.., i.., b..] = table[a.., indices[i..], b..]`. `table` is f32 or u32, `indices` u32 of
-    /// any shape, which takes the place of the axis: a table `[words, features]` at indices
-    /// `[batch, time]` along axis 0 gives `[batch, time, features]`.
-    ///
-    /// Indices that the program writes are checked against the axis; one computed on the device
-    /// that lies past the end picks the last slice.
-    ///
-    /// The gradient of the table is summed in a fixed order without atomics, by one of two routes.
-    /// At most 32 indices, or at most 4096 where their number times the table's elements (by fours
-    /// where the slices allow it) stays within 2^18, take one dispatch, in which every element
-    /// looks through all indices. Others are sorted on the device, in three dispatches for every
-    /// five bits of a row's number, and three more add up the gradients of each row. The cost is
-    /// then that of reading the indices once for every five bits and the gradient once, and of
-    /// writing the table once, however often a row is named.
-    ///
-    /// # Errors
-    /// [`Error::Axis`]; [`Error::DTypeMismatch`] unless the indices are u32; [`Error::RankLimit`] if
-    /// the result has too many dimensions; [`Error::LabelOutOfRange`] for constant indices past the
-    /// axis.
-    #[track_caller]
-    pub fn gather(&self, table: Value, indices: Value, axis: isize) -> Result<Value> {
-        let axis = self.operand_axis("gather", table, axis)?;
-        self.apply1(Gather { axis, padding: None }, &[table, indices])
-    }
-
-    /// The rows of `table` that `indices` name: [`gather`](Graph::gather) along axis 0, with a row
-    /// `padding` that gets no gradient, as PyTorch's `embedding` and its `padding_idx`. A table
-    /// `[words, features]` at u32 indices `[batch, time]` gives `[batch, time, features]`; the rows
-    /// of the padding are looked up like any other.
-    ///
-    /// ```
-    /// use retape::prelude::*;
-    /// let mut g = Graph::new();
-    /// let table = g.parameter("table", [3, 2], Init::Ones);
-    /// let words = g.indices("words", [2, 2]);
-    /// let y = g.embedding(table, words, Some(0))?;
-    /// let slope = g.differentiate(g.sum(y, &[], false)?, &[table])?[0];
-    /// let mut session = g.forward([slope])?.session(&Device::cpu())?;
-    /// session.write(words, &[1u32, 2, 2, 0])?;
-    /// session.replay()?;
-    /// assert_eq!(session.read(slope)?, [0.0, 0.0, 1.0, 1.0, 2.0, 2.0]);
-    /// # Ok::<(), retape::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// As [`gather`](Graph::gather); [`Error::Argument`] for a padding that is no row of the table.
-    #[track_caller]
-    pub fn embedding(&self, table: Value, indices: Value, padding: Option<u32>) -> Result<Value> {
-        let axis = self.operand_axis("embedding", table, 0)?;
-        self.apply1(Gather { axis, padding }, &[table, indices])
-    }
-
-    /// Rows of `depth` numbers, 1 at the index and 0 elsewhere: u32 `indices` of any shape give
-    /// f32 of that shape and a new last axis. Indices that the program writes are checked against
-    /// `depth`; one computed on the device that lies past it gives a row of zeros. No gradient
-    /// flows.
-    ///
-    /// # Errors
-    /// [`Error::DTypeMismatch`] unless the indices are u32; [`Error::RankLimit`];
-    /// [`Error::EmptyDimension`] for a depth of 0; [`Error::LabelOutOfRange`] for constant indices
-    /// past it.
-    #[track_caller]
-    pub fn one_hot(&self, indices: Value, depth: usize) -> Result<Value> {
-        self.apply1(OneHot(depth), &[indices])
     }
 }
 

@@ -4,6 +4,7 @@
 mod slice;
 
 pub use slice::SliceRange;
+pub(super) use slice::{Concat, Pad};
 
 use super::common::*;
 use super::strided::Nest;
@@ -77,7 +78,7 @@ fn fill_call(output: TensorType, bits: u32) -> KernelCall {
 
 /// The same elements in their order.
 #[derive(Clone, Debug)]
-enum Same {
+pub(super) enum Same {
     /// Under another shape, without a copy.
     Reshape(Shape),
     /// Through which no gradient flows, without a copy.
@@ -88,11 +89,11 @@ enum Same {
 
 /// The current value of a per-step scalar.
 #[derive(Clone, Debug)]
-struct ReadScalar(Scalar);
+pub(super) struct ReadScalar(pub Scalar);
 
 /// Elements of the operand by their place in it.
 #[derive(Clone, Debug)]
-enum Read {
+pub(super) enum Read {
     /// Axes in another order: axis `k` is the operand's axis `0[k]`.
     Transpose(Vec<usize>),
     /// Dimensions of 1 stretched.
@@ -253,105 +254,4 @@ fn transposed(shape: Shape, axes: &[usize]) -> Result<Shape> {
     }
     expect_rank(shape, axes.len() == shape.rank(), "as many as axes were named")?;
     Shape::new(&axes.iter().map(|&axis| shape.dims()[axis]).collect::<Vec<_>>())
-}
-
-/// # Shapes and views
-///
-/// Elements under other indices, f32 or u32.
-impl Graph {
-    /// The elements of `x` in row-major order under another shape of as many; no copy is made.
-    ///
-    /// ```
-    /// use retape::prelude::*;
-    /// let mut g = Graph::new();
-    /// let x = g.input("x", [2, 3, 4]);
-    /// let y = g.reshape(x, [6, 4])?;
-    /// assert_eq!(g.shape(y)?, Shape::from([6, 4]));
-    /// # Ok::<(), retape::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::Reshape`] with both shapes.
-    #[track_caller]
-    pub fn reshape(&self, x: Value, shape: impl Into<Shape>) -> Result<Value> {
-        self.apply1(Same::Reshape(shape.into()), &[x])
-    }
-
-    /// All dimensions but the first merged: `[batch, ..]` to `[batch, features]`.
-    ///
-    /// # Errors
-    /// [`Error::ForeignValue`].
-    #[track_caller]
-    pub fn flatten(&self, x: Value) -> Result<Value> {
-        let shape = self.operand_shape("flatten", x)?;
-        let batch = shape.dims().first().copied().unwrap_or(1);
-        self.apply1(Same::Reshape(Shape::from([batch, shape.numel() / batch.max(1)])), &[x])
-    }
-
-    /// The same value, treated as a constant by differentiation; no copy is made. f32 or u32 of any shape;
-    /// the result has the same.
-    ///
-    /// # Errors
-    /// [`Error::ForeignValue`].
-    #[track_caller]
-    pub fn stop_gradient(&self, x: Value) -> Result<Value> {
-        self.apply1(Same::StopGradient, &[x])
-    }
-
-    /// The same elements in a buffer of their own. What an in-place operator would do by itself
-    /// needs no copy; one is useful to keep what a parameter was when the step began. f32 or u32 of any
-    /// shape; the result has the same.
-    ///
-    /// # Errors
-    /// [`Error::ForeignValue`].
-    #[track_caller]
-    pub fn copy(&self, x: Value) -> Result<Value> {
-        self.apply1(Same::Copy, &[x])
-    }
-
-    /// The current value of an f32 per-step scalar, as a value of shape `[]`: what an optimiser made
-    /// of graph operators reads its learning rate with.
-    ///
-    /// # Errors
-    /// [`Error::DTypeMismatch`] for the step, the seed and the updates, which are u32;
-    /// [`Error::ForeignValue`] for a scalar that this graph has not declared.
-    #[track_caller]
-    pub fn scalar_value(&self, scalar: Scalar) -> Result<Value> {
-        let info = self.recording().scalars.get(scalar.index()).cloned();
-        let Some(info) = info else { return self.located("scalar", Err(Error::ForeignValue)) };
-        let ty = TensorType { shape: Shape::scalar(), dtype: info.dtype };
-        self.located("scalar", expect_dtype(&format!("the scalar `{}`", info.name), ty, DType::F32))?;
-        self.apply1(ReadScalar(scalar), &[])
-    }
-
-    /// Axes in another order: axis `k` of the result is axis `axes[k]` of `x`.
-    ///
-    /// ```
-    /// use retape::prelude::*;
-    /// let mut g = Graph::new();
-    /// let images = g.input("images", [8, 32, 32, 3]);
-    /// let y = g.transpose(images, &[0, 3, 1, 2])?;
-    /// assert_eq!(g.shape(y)?, Shape::from([8, 3, 32, 32]));
-    /// # Ok::<(), retape::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::Rank`] unless each axis is named, [`Error::Axis`] for one that is not there or named twice.
-    #[track_caller]
-    pub fn transpose(&self, x: Value, axes: &[usize]) -> Result<Value> {
-        self.apply1(Read::Transpose(axes.to_vec()), &[x])
-    }
-
-    /// `x` stretched to `shape` by NumPy's broadcasting rule.
-    ///
-    /// # Errors
-    /// [`Error::Broadcast`] with both shapes.
-    #[track_caller]
-    pub fn broadcast_to(&self, x: Value, shape: impl Into<Shape>) -> Result<Value> {
-        let shape = shape.into();
-        if self.operand_shape("broadcast_to", x)? == shape {
-            return Ok(x);
-        }
-        self.apply1(Read::Broadcast(shape), &[x])
-    }
 }

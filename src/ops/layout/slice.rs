@@ -1,6 +1,6 @@
 //! Slices, padding and concatenation.
 
-use super::{Read, Strided, fill_call, move_call, strided};
+use super::{Strided, fill_call, move_call, strided};
 use crate::ops::common::*;
 
 /// A region of one axis, as `start..stop` with a step.
@@ -46,16 +46,16 @@ pub(super) fn sliced(shape: Shape, ranges: &[SliceRange]) -> Result<Shape> {
 /// The inputs scattered over zeros (or another number): element `i` of an axis goes to
 /// `before + i * step`. Padding, and the gradient of a slice.
 #[derive(Clone, Debug)]
-pub(super) struct Pad {
-    before: Vec<usize>,
-    step: Vec<usize>,
-    output: Shape,
-    value: f32,
+pub(in crate::ops) struct Pad {
+    pub before: Vec<usize>,
+    pub step: Vec<usize>,
+    pub output: Shape,
+    pub value: f32,
 }
 
 /// The inputs side by side along an axis.
 #[derive(Clone, Debug)]
-struct Concat(usize);
+pub(in crate::ops) struct Concat(pub usize);
 
 impl Pad {
     /// The gradient of a slice of a shape.
@@ -200,86 +200,5 @@ impl Op for Concat {
 
     fn error_bound(&self, _: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
         within(FLUSH, results)
-    }
-}
-
-/// # Parts and wholes
-///
-/// Elements cut out of a value, surrounded by others or put together, f32 or u32.
-impl Graph {
-    /// The elements whose index along each axis lies in its range; the result has as many dimensions.
-    ///
-    /// ```
-    /// use retape::ops::SliceRange;
-    /// use retape::prelude::*;
-    /// let mut g = Graph::new();
-    /// let x = g.input("x", [4, 10]);
-    /// let every_other = SliceRange { start: 0, stop: 10, step: 2 };
-    /// let y = g.slice(x, &[(1..3).into(), every_other])?;
-    /// assert_eq!(g.shape(y)?, Shape::from([2, 5]));
-    /// # Ok::<(), retape::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::Rank`] unless there is a range per axis; [`Error::Argument`] for one that holds nothing or
-    /// ends past the axis.
-    #[track_caller]
-    pub fn slice(&self, x: Value, ranges: &[SliceRange]) -> Result<Value> {
-        self.apply1(Read::Slice(ranges.to_vec()), &[x])
-    }
-
-    /// The elements whose index along `axis` lies in `range`; the other axes stay whole.
-    ///
-    /// # Errors
-    /// As [`slice`](Graph::slice), and [`Error::Axis`].
-    #[track_caller]
-    pub fn slice_axis(&self, x: Value, axis: isize, range: impl Into<SliceRange>) -> Result<Value> {
-        let shape = self.operand_shape("slice", x)?;
-        let axis = self.located("slice", shape.axis(axis))?;
-        let mut ranges: Vec<SliceRange> = shape.dims().iter().map(|&dim| (0..dim).into()).collect();
-        ranges[axis] = range.into();
-        self.apply1(Read::Slice(ranges), &[x])
-    }
-
-    /// `x` surrounded by `value`: `padding[k]` elements before and after along axis `k`, by which the
-    /// result's is longer.
-    ///
-    /// # Errors
-    /// [`Error::Rank`] unless there is one pair per axis; [`Error::Argument`] for a `value` that is no u32
-    /// around u32 elements; [`Error::TooManyElements`]. Where the result is used as an index that `value` is
-    /// too large for, [`Error::LabelOutOfRange`], as for a constant.
-    #[track_caller]
-    pub fn pad(&self, x: Value, padding: &[(usize, usize)], value: f32) -> Result<Value> {
-        let shape = self.operand_shape("pad", x)?;
-        let fits = padding.len() == shape.rank();
-        self.located("pad", expect_rank(shape, fits, "one (before, after) pair per axis"))?;
-        let padded = shape.dims().iter().zip(padding);
-        let padded = padded.map(|(&dim, (before, after))| dim.saturating_add(*before).saturating_add(*after));
-        let output = Shape::new(&padded.collect::<Vec<_>>())?;
-        let (before, step) = (padding.iter().map(|p| p.0).collect(), vec![1; shape.rank()]);
-        self.apply1(Pad { before, step, output, value }, &[x])
-    }
-
-    /// The values, all of one dtype, side by side along `axis`; the other dimensions must agree.
-    ///
-    /// ```
-    /// use retape::prelude::*;
-    /// let mut g = Graph::new();
-    /// let (a, b) = (g.input("a", [2, 3]), g.input("b", [2, 5]));
-    /// let y = g.concat(&[a, b], 1)?;
-    /// assert_eq!(g.shape(y)?, Shape::from([2, 8]));
-    /// # Ok::<(), retape::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::ShapeMismatch`] with the shapes that do not agree, [`Error::Axis`], [`Error::DTypeMismatch`],
-    /// and [`Error::Argument`] for no values.
-    #[track_caller]
-    pub fn concat(&self, values: &[Value], axis: isize) -> Result<Value> {
-        let axis = match values.first() {
-            Some(&first) => self.operand_axis("concat", first, axis)?,
-            None => 0,
-        };
-        self.apply1(Concat(axis), values)
     }
 }

@@ -36,7 +36,7 @@ pub(in crate::ops) struct Normalize(pub(super) Form);
 /// New running statistics; inputs running mean, running variance, and a batch's statistics of
 /// `count` elements each.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct RunningStats {
+pub(in crate::ops) struct RunningStats {
     pub momentum: f32,
     pub count: usize,
 }

@@ -9,8 +9,8 @@ mod geometry;
 
 use super::common::*;
 use crate::error::Setting;
-pub(super) use forward::Normalize;
-use forward::{Form, RunningStats};
+use forward::Form;
+pub(super) use forward::{Normalize, RunningStats};
 use geometry::Geometry;
 
 pub(super) static SHADER: Shader = built_in!(
@@ -39,7 +39,7 @@ pub(super) static FAMILY: Family = Family {
 
 /// Which elements are normalised together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     /// A channel of all samples.
     Batch,
     /// A batch's channels by given statistics.
@@ -89,6 +89,11 @@ impl Kind {
         Ok(Geometry { batch, samples, sections, width: channels / sections, space })
     }
 
+    /// How many elements of an operand of this shape are normalised together.
+    pub(super) fn count(self, x: Shape) -> Result<usize> {
+        Ok(self.geometry(x)?.count())
+    }
+
     /// The shape of scale and shift.
     fn affine_shape(self, x: Shape) -> Result<Shape> {
         match self {
@@ -117,8 +122,8 @@ impl Kind {
 #[derive(Clone, Copy, Debug)]
 #[must_use]
 pub struct BatchNorm {
-    y: Value,
-    stats: Value,
+    pub(super) y: Value,
+    pub(super) stats: Value,
 }
 
 impl BatchNorm {
@@ -136,173 +141,10 @@ impl BatchNorm {
     }
 }
 
-/// # Normalisation
 impl Graph {
-    /// Batch normalisation in training (Ioffe and Szegedy, ICML 2015): each channel, over all
-    /// samples and positions, is brought to mean 0 and variance 1, then scaled and shifted:
-    /// `y = (x - mean) / sqrt(variance + epsilon) * scale + shift`, with the biased variance.
-    ///
-    /// `x` is f32 `[n, c]` or `[n, c, ...]`, and so is `y`; `scale` and `shift` are f32 `[c]`, or `None` for
-    /// 1 and 0. The usual epsilon is 1e-5. A mean far larger than the deviations from it does no harm, nor
-    /// do deviations whose squares f32 does not hold: `y` and the gradients are as exact for 1e30 as for 1. Only
-    /// the variance among the statistics, and so a running variance, is infinite where it is past f32's
-    /// range. A NaN or an infinity makes its whole channel NaN.
-    ///
-    /// ```
-    /// use retape::prelude::*;
-    /// let mut g = Graph::new();
-    /// let x = g.input("x", [4, 1]);
-    /// let norm = g.batch_norm(x, None, None, 1e-5)?;
-    /// let (mean, variance) = (g.state("mean", [1], Init::Zeros), g.state("variance", [1], Init::Ones));
-    /// g.update_running_stats(&norm, mean, variance, 0.1)?;
-    /// let mut session = g.forward([norm.y()])?.session(&Device::cpu())?;
-    /// session.write(x, &[1.0, 2.0, 3.0, 4.0])?;
-    /// session.replay()?;
-    /// assert!((session.read(mean)?[0] - 0.25).abs() < 1e-6);
-    /// assert!((session.read(variance)?[0] - (0.9 + 0.1 * 5.0 / 3.0)).abs() < 1e-6);
-    /// # Ok::<(), retape::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::Argument`] if a channel has only one value, or for an epsilon that is not positive;
-    /// [`Error::Rank`] below two axes; [`Error::ShapeMismatch`] unless scale and shift are `[c]`;
-    /// [`Error::DTypeMismatch`] unless all are f32; [`Error::ForeignValue`].
-    #[track_caller]
-    pub fn batch_norm(
-        &self,
-        x: Value,
-        scale: impl Into<Option<Value>>,
-        shift: impl Into<Option<Value>>,
-        epsilon: f32,
-    ) -> Result<BatchNorm> {
-        let made = self.normalized(Kind::Batch, &[x], scale.into(), shift.into(), epsilon)?;
-        Ok(BatchNorm { y: made[0], stats: made[1] })
-    }
-
-    /// Makes each step move the running statistics of a batch norm towards those of its batch:
-    /// `running = (1 - momentum) * running + momentum * new`, where the new variance is the unbiased
-    /// one, as in PyTorch. Both are f32 states of `[c]`, usually 0 and 1 at first; the usual momentum is
-    /// 0.1. [`batch_norm_inference`](Graph::batch_norm_inference) normalises by them.
-    ///
-    /// # Errors
-    /// [`Error::ShapeMismatch`]; [`Error::DTypeMismatch`]; [`Error::NotWritable`] for what is no state,
-    /// and for one state as both; [`Error::Argument`] for a momentum outside 0 to 1;
-    /// [`Error::ForeignValue`].
-    #[track_caller]
-    pub fn update_running_stats(
-        &self,
-        norm: &BatchNorm,
-        running_mean: Value,
-        running_variance: Value,
-        momentum: f32,
-    ) -> Result<()> {
-        const NAME: &str = "update_running_stats";
-        let shape = self.operand_shape(NAME, norm.y)?;
-        self.operand_shape(NAME, norm.stats)?;
-        let expected = "the share of the new value is from 0 to 1";
-        let is_share = (0.0..=1.0).contains(&momentum);
-        self.located(NAME, Setting::new("momentum", momentum, is_share, expected).check())?;
-        for state in [running_mean, running_variance] {
-            self.operand_shape(NAME, state)?;
-            if self.recording().kind(state).is_none() || running_mean == running_variance {
-                let name = self.recording().describe(state);
-                let reason = "running mean and variance are two states";
-                return self.located(NAME, Err(Error::NotWritable { name, reason }));
-            }
-        }
-        let count = self.located(NAME, Kind::Batch.geometry(shape))?.count();
-        let update = RunningStats { momentum, count };
-        self.apply(update, &[running_mean, running_variance, norm.stats]).map(drop)
-    }
-
-    /// Batch normalisation by given statistics, as in evaluation:
-    /// `y = (x - mean) / sqrt(variance + epsilon) * scale + shift`.
-    ///
-    /// `x` is f32 `[n, c]` or `[n, c, ...]`, and so is the result; everything else is f32 `[c]`; `scale` and
-    /// `shift` may be `None` for 1 and 0. Mean and variance count as constants: no gradient flows to them.
-    ///
-    /// # Errors
-    /// As [`batch_norm`](Graph::batch_norm), but a channel may have one value: [`Error::Argument`],
-    /// [`Error::Rank`], [`Error::ShapeMismatch`], [`Error::DTypeMismatch`], [`Error::ForeignValue`].
-    #[track_caller]
-    pub fn batch_norm_inference(
-        &self,
-        x: Value,
-        scale: impl Into<Option<Value>>,
-        shift: impl Into<Option<Value>>,
-        mean: Value,
-        variance: Value,
-        epsilon: f32,
-    ) -> Result<Value> {
-        let inputs = [x, mean, variance];
-        Ok(self.normalized(Kind::Inference, &inputs, scale.into(), shift.into(), epsilon)?[0])
-    }
-
-    /// Layer normalisation (Ba, Kiros and Hinton, arXiv 1607.06450, 2016): as
-    /// [`batch_norm`](Graph::batch_norm), but with mean and variance of each sample's own elements,
-    /// over all axes from `axis` on (usually -1, the last). `x` is f32 of any shape that has this axis, and
-    /// so is the result; `scale` and `shift` are f32 and have the shape of those axes.
-    ///
-    /// # Errors
-    /// [`Error::Axis`]; otherwise as [`batch_norm`](Graph::batch_norm), but one value is enough:
-    /// [`Error::Argument`], [`Error::ShapeMismatch`], [`Error::DTypeMismatch`],
-    /// [`Error::ForeignValue`].
-    #[track_caller]
-    pub fn layer_norm(
-        &self,
-        x: Value,
-        axis: isize,
-        scale: impl Into<Option<Value>>,
-        shift: impl Into<Option<Value>>,
-        epsilon: f32,
-    ) -> Result<Value> {
-        let axis = self.operand_axis("layer_norm", x, axis)?;
-        Ok(self.normalized(Kind::Layer(axis), &[x], scale.into(), shift.into(), epsilon)?[0])
-    }
-
-    /// Group normalisation (Wu and He, ECCV 2018): as [`batch_norm`](Graph::batch_norm), but with
-    /// mean and variance over each of `groups` equal groups of a sample's channels and all
-    /// positions. `x` is f32 `[n, c]` or `[n, c, ...]`, and so is the result; `scale` and `shift` are f32
-    /// `[c]`.
-    ///
-    /// # Errors
-    /// [`Error::Argument`] if the groups do not divide the channels; otherwise as
-    /// [`batch_norm`](Graph::batch_norm), but one value is enough: [`Error::Rank`],
-    /// [`Error::ShapeMismatch`], [`Error::DTypeMismatch`], [`Error::ForeignValue`].
-    #[track_caller]
-    pub fn group_norm(
-        &self,
-        x: Value,
-        groups: usize,
-        scale: impl Into<Option<Value>>,
-        shift: impl Into<Option<Value>>,
-        epsilon: f32,
-    ) -> Result<Value> {
-        Ok(self.normalized(Kind::Group(groups), &[x], scale.into(), shift.into(), epsilon)?[0])
-    }
-
-    /// Instance normalisation (Ulyanov, Vedaldi and Lempitsky, arXiv 1607.08022, 2016): as
-    /// [`batch_norm`](Graph::batch_norm), but with mean and variance of each channel of each sample
-    /// over its positions. `x` is f32 `[n, c, ...]`, and so is the result; `scale` and `shift` are f32
-    /// `[c]`.
-    ///
-    /// # Errors
-    /// As [`batch_norm`](Graph::batch_norm), for a single position too: [`Error::Argument`],
-    /// [`Error::Rank`], [`Error::ShapeMismatch`], [`Error::DTypeMismatch`], [`Error::ForeignValue`].
-    #[track_caller]
-    pub fn instance_norm(
-        &self,
-        x: Value,
-        scale: impl Into<Option<Value>>,
-        shift: impl Into<Option<Value>>,
-        epsilon: f32,
-    ) -> Result<Value> {
-        Ok(self.normalized(Kind::Instance, &[x], scale.into(), shift.into(), epsilon)?[0])
-    }
-
     /// The outputs of the operator, whose inputs are those given, scale and shift.
     #[track_caller]
-    fn normalized(
+    pub(super) fn normalized(
         &self,
         kind: Kind,
         given: &[Value],

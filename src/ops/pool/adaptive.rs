@@ -8,7 +8,7 @@ use crate::ops::common::*;
 
 /// Windows that divide the image as evenly as may be, for their mean.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct AdaptivePool {
+pub(in crate::ops) struct AdaptivePool {
     input: [usize; 2],
     output: [usize; 2],
 }

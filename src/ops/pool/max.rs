@@ -5,7 +5,7 @@ use crate::ops::common::*;
 
 /// `y` = the largest `x` under the window.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct MaxPool {
+pub(in crate::ops) struct MaxPool {
     options: PoolOptions,
     windows: Windows,
 }

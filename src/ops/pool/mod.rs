@@ -1,9 +1,9 @@
 //! Pooling over windows of height and width. Shader: `pool.wgsl`.
 
-mod adaptive;
-mod max;
+pub(super) mod adaptive;
+pub(super) mod max;
 mod options;
-mod sum;
+pub(super) mod sum;
 
 use super::common::*;
 use super::runs::{Runs, nested};
@@ -11,7 +11,6 @@ use super::window::check_work;
 use super::{Window, WindowAxis};
 pub use options::PoolOptions;
 use rayon::prelude::*;
-use sum::{LinearPool, SumPool};
 
 pub(super) static SHADER: Shader = built_in!("pool", "../../../shaders/pool.wgsl");
 
@@ -38,7 +37,7 @@ pub(super) static FAMILY: Family = Family {
 };
 
 /// The rank of a batch of sequences, in the words of an error.
-const SEQUENCES: &str = "3 (batch, channels, length)";
+pub(super) const SEQUENCES: &str = "3 (batch, channels, length)";
 
 /// The type of a pooling's result.
 fn pooled(input: TensorType, sides: [usize; 2]) -> Result<Vec<TensorType>> {
@@ -52,7 +51,7 @@ fn planes(shape: Shape) -> usize {
 }
 
 /// Height and width of a batch of images.
-fn sides(shape: Shape) -> Result<[usize; 2]> {
+pub(super) fn sides(shape: Shape) -> Result<[usize; 2]> {
     let [_, _, height, width] = shape.extents("4 (batch, channels, height, width)")?;
     Ok([height, width])
 }
@@ -274,131 +273,4 @@ fn every_window_meets_the_image(axis: &WindowAxis) -> bool {
     let begins = (0..output.min(dilation)).map(|o| o * stride).take_while(|&begin| begin < before);
     let mut places = begins.map(|begin| (dilation - (before - begin) % dilation) % dilation);
     dilation <= input || places.all(|place| place < input)
-}
-
-/// # Pooling
-///
-/// Images are `[n, c, h, w]`, sequences `[n, c, l]`, all f32.
-impl Graph {
-    /// The largest element under each window of `options`, of images `[n, c, h, w]` in f32: f32
-    /// `[n, c, oh, ow]`, whose sizes are in [`Padding`](crate::ops::Padding). Padding counts as minus
-    /// infinity, and a NaN as larger than all numbers. The gradient goes to the first of equal maxima, row
-    /// by row, as in PyTorch and ONNX.
-    ///
-    /// # Errors
-    /// [`Error::Rank`], [`Error::DTypeMismatch`]; [`Error::Window`] if the window is larger than the
-    /// padded image; [`Error::Argument`] for sizes, strides or dilations of 0, and for padding in
-    /// which some window lies as a whole; [`Error::ForeignValue`].
-    ///
-    /// ```
-    /// use retape::prelude::*;
-    /// use retape::ops::PoolOptions;
-    ///
-    /// let mut g = Graph::new();
-    /// let x = g.input("x", [128, 10, 24, 24]);
-    /// let y = g.max_pool2d(x, PoolOptions::new(2))?;
-    /// assert_eq!(g.shape(y)?, Shape::from([128, 10, 12, 12]));
-    /// # Ok::<(), retape::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn max_pool2d(&self, x: Value, options: PoolOptions) -> Result<Value> {
-        let shape = self.declared_shape("max_pool2d", x)?;
-        let op = self.located("max_pool2d", max::MaxPool::new(options, shape))?;
-        self.apply1(op, &[x])
-    }
-
-    /// The mean of the elements under each window of `options`, of images `[n, c, h, w]` in f32: f32
-    /// `[n, c, oh, ow]`. Padding is not counted unless [`PoolOptions::count_include_pad`] says so.
-    ///
-    /// # Errors
-    /// Those of [`max_pool2d`](Graph::max_pool2d): [`Error::Rank`], [`Error::DTypeMismatch`],
-    /// [`Error::Window`], [`Error::Argument`], [`Error::ForeignValue`]; [`Error::Argument`] for a
-    /// dilation too.
-    #[track_caller]
-    pub fn avg_pool2d(&self, x: Value, options: PoolOptions) -> Result<Value> {
-        let shape = self.declared_shape("avg_pool2d", x)?;
-        let windows = self.located("avg_pool2d", SumPool::new(sum::Kind::Average, options, shape))?;
-        self.apply1(LinearPool { windows, back: false }, &[x])
-    }
-
-    /// The sum of the elements under each window of `options`, of images `[n, c, h, w]` in f32: f32
-    /// `[n, c, oh, ow]`.
-    ///
-    /// # Errors
-    /// Those of [`avg_pool2d`](Graph::avg_pool2d): [`Error::Rank`], [`Error::DTypeMismatch`],
-    /// [`Error::Window`], [`Error::Argument`], [`Error::ForeignValue`].
-    #[track_caller]
-    pub fn sum_pool2d(&self, x: Value, options: PoolOptions) -> Result<Value> {
-        let shape = self.declared_shape("sum_pool2d", x)?;
-        let windows = self.located("sum_pool2d", SumPool::new(sum::Kind::Sum, options, shape))?;
-        self.apply1(LinearPool { windows, back: false }, &[x])
-    }
-
-    /// Images `[n, c, h, w]` in f32 averaged down to f32 `[n, c, oh, ow]`, whatever their size: the
-    /// result at row `i` is the mean of rows `floor(i h / oh) .. ceil((i + 1) h / oh)`, and alike for
-    /// columns (PyTorch). Windows may overlap, and `oh` may exceed `h`.
-    ///
-    /// # Errors
-    /// [`Error::Rank`], [`Error::DTypeMismatch`]; [`Error::Argument`] for a size of 0, for sizes of
-    /// 2^21 and more, and where the product of a side's sizes before and after reaches 2^31;
-    /// [`Error::ForeignValue`].
-    #[track_caller]
-    pub fn adaptive_avg_pool2d(&self, x: Value, size: [usize; 2]) -> Result<Value> {
-        let shape = self.declared_shape("adaptive_avg_pool2d", x)?;
-        let windows = self.located("adaptive_avg_pool2d", adaptive::AdaptivePool::new(shape, size))?;
-        self.apply1(LinearPool { windows, back: false }, &[x])
-    }
-
-    /// The mean of each image: `[n, c, h, w]` in f32 becomes f32 `[n, c]`.
-    ///
-    /// # Errors
-    /// [`Error::Rank`], [`Error::DTypeMismatch`], [`Error::ForeignValue`].
-    #[track_caller]
-    pub fn global_avg_pool2d(&self, x: Value) -> Result<Value> {
-        let shape = self.declared_shape("global_avg_pool2d", x)?;
-        self.located("global_avg_pool2d", sides(shape))?;
-        self.mean(x, &[2, 3], false)
-    }
-
-    /// The largest element of each image: `[n, c, h, w]` in f32 becomes f32 `[n, c]`. The gradient goes to
-    /// the first of equal maxima, as that of [`max_pool2d`](Graph::max_pool2d), which computes it: first
-    /// of each row, then of the rows.
-    ///
-    /// # Errors
-    /// [`Error::Rank`], [`Error::DTypeMismatch`], [`Error::Argument`] for a side of 2^31 and more,
-    /// [`Error::ForeignValue`].
-    #[track_caller]
-    pub fn global_max_pool2d(&self, x: Value) -> Result<Value> {
-        let shape = self.declared_shape("global_max_pool2d", x)?;
-        let [height, width] = self.located("global_max_pool2d", sides(shape))?;
-        let rows = self.max_pool2d(x, PoolOptions::new([1, width]))?;
-        let y = self.max_pool2d(rows, PoolOptions::new([height, 1]))?;
-        self.reshape(y, Shape::new(&shape.dims()[..2])?)
-    }
-
-    /// [`max_pool2d`](Graph::max_pool2d) over sequences `[n, c, l]` in f32, by the horizontal part of
-    /// `options`: f32 `[n, c, ol]`.
-    ///
-    /// # Errors
-    /// Those of [`max_pool2d`](Graph::max_pool2d), for three dimensions: [`Error::Rank`],
-    /// [`Error::DTypeMismatch`], [`Error::Window`], [`Error::Argument`], [`Error::ForeignValue`].
-    #[track_caller]
-    pub fn max_pool1d(&self, x: Value, options: PoolOptions) -> Result<Value> {
-        let row = self.with_row("max_pool1d", x, SEQUENCES)?;
-        let y = self.max_pool2d(row, options.horizontal()).map_err(|e| e.of_operator("max_pool1d"))?;
-        self.without_row(y)
-    }
-
-    /// [`avg_pool2d`](Graph::avg_pool2d) over sequences `[n, c, l]` in f32, by the horizontal part of
-    /// `options`: f32 `[n, c, ol]`.
-    ///
-    /// # Errors
-    /// Those of [`avg_pool2d`](Graph::avg_pool2d), for three dimensions: [`Error::Rank`],
-    /// [`Error::DTypeMismatch`], [`Error::Window`], [`Error::Argument`], [`Error::ForeignValue`].
-    #[track_caller]
-    pub fn avg_pool1d(&self, x: Value, options: PoolOptions) -> Result<Value> {
-        let row = self.with_row("avg_pool1d", x, SEQUENCES)?;
-        let y = self.avg_pool2d(row, options.horizontal()).map_err(|e| e.of_operator("avg_pool1d"))?;
-        self.without_row(y)
-    }
 }

@@ -62,7 +62,7 @@ impl PoolOptions {
     }
 
     /// The same along the width, and nothing along the height.
-    pub(super) fn horizontal(self) -> Self {
+    pub(in crate::ops) fn horizontal(self) -> Self {
         PoolOptions {
             size: self.size.horizontal(),
             stride: self.stride.horizontal(),

@@ -6,7 +6,7 @@ use super::{PoolOptions, WindowAxis, Windows, overlap, planes, pooled, scatter};
 use crate::ops::common::*;
 
 /// Windows whose elements are added up, and what the sums are divided by.
-pub(super) trait Linear: fmt::Debug + Copy + Send + Sync + 'static {
+pub(in crate::ops) trait Linear: fmt::Debug + Copy + Send + Sync + 'static {
     /// The names of the operator and of its gradient.
     fn names(&self) -> [&'static str; 2];
 
@@ -30,7 +30,7 @@ pub(super) trait Linear: fmt::Debug + Copy + Send + Sync + 'static {
 /// `y` = the sums of `x` under windows, each over its divisor; or the gradient, whose input is `dy`.
 /// Each is the gradient of the other.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct LinearPool<W> {
+pub(in crate::ops) struct LinearPool<W> {
     pub windows: W,
     /// Whether this is the gradient.
     pub back: bool,
@@ -90,7 +90,7 @@ impl<W: Linear> Op for LinearPool<W> {
 
 /// What the sum under a window is divided by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::ops) enum Kind {
     /// The number of elements counted.
     Average,
     /// Nothing.
@@ -99,7 +99,7 @@ pub(super) enum Kind {
 
 /// Windows that are laid over the image by options.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct SumPool {
+pub(in crate::ops) struct SumPool {
     kind: Kind,
     options: PoolOptions,
     windows: Windows,

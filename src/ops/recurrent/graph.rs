@@ -1,81 +1,8 @@
 use super::operator::{Part, Recur, one_of};
-use super::{Cell, Extents, GruReset, Recurrence, RecurrentOptions, RecurrentWeights};
+use super::{Cell, Extents, Recurrence, RecurrentOptions, RecurrentWeights};
 use crate::ops::common::*;
 
-/// # Recurrences
-///
-/// Sequences are `[batch, time, features]`, all f32.
 impl Graph {
-    /// A simple recurrent network (Elman, Cognitive Science 14, 1990) over `x`
-    /// `[batch, time, features]` in f32:
-    ///
-    /// `h[t] = f(x[t] W + h[t - 1] U + b)`
-    ///
-    /// It gives f32 `[batch, time, hidden]` and the last states, each f32 `[batch, hidden]`. The shapes of
-    /// weights are in [`RecurrentWeights`], those of other operands in [`RecurrentOptions`].
-    ///
-    /// # Errors
-    /// [`Error::Rank`] and [`Error::ShapeMismatch`] with both shapes; [`Error::DTypeMismatch`];
-    /// [`Error::Argument`] for options that the cell does not have; [`Error::ForeignValue`].
-    #[track_caller]
-    pub fn simple_rnn(
-        &self,
-        x: Value,
-        weights: RecurrentWeights,
-        options: &RecurrentOptions,
-    ) -> Result<Recurrence> {
-        self.recurrence(Cell::Simple, x, weights, options)
-    }
-
-    /// Long short-term memory (Hochreiter and Schmidhuber, Neural Computation 9(8), 1997, with the
-    /// forget gate of Gers et al., 2000) over `x` `[batch, time, features]` in f32:
-    ///
-    /// ```text
-    /// i = s(x[t] Wi + h[t-1] Ui + bi + pi c[t-1])      f = s(x[t] Wf + h[t-1] Uf + bf + pf c[t-1])
-    /// g = a(x[t] Wg + h[t-1] Ug + bg)                  c[t] = f c[t-1] + i g
-    /// o = s(x[t] Wo + h[t-1] Uo + bo + po c[t])        h[t] = o a(c[t])
-    /// ```
-    ///
-    /// with the peepholes p, if there are any, of Gers and Schmidhuber (IJCNN 2000). It gives f32
-    /// `[batch, time, hidden]` and the last h and c, each f32 `[batch, hidden]`.
-    ///
-    /// # Errors
-    /// As [`simple_rnn`](Graph::simple_rnn): [`Error::Rank`], [`Error::ShapeMismatch`],
-    /// [`Error::DTypeMismatch`], [`Error::Argument`], [`Error::ForeignValue`].
-    #[track_caller]
-    pub fn lstm(
-        &self,
-        x: Value,
-        weights: RecurrentWeights,
-        options: &RecurrentOptions,
-    ) -> Result<Recurrence> {
-        self.recurrence(Cell::Lstm, x, weights, options)
-    }
-
-    /// Gated recurrent units (Cho et al., EMNLP 2014) over `x` `[batch, time, features]` in f32:
-    ///
-    /// ```text
-    /// r = s(x[t] Wr + h[t-1] Ur + br)                  z = s(x[t] Wz + h[t-1] Uz + bz)
-    /// n = a(x[t] Wn + bn + r (h[t-1] Un + cn))         h[t] = (1 - z) n + z h[t-1]
-    /// ```
-    ///
-    /// or, with [`GruReset::Before`], `n = a(x[t] Wn + bn + (r h[t-1]) Un)`. It gives f32
-    /// `[batch, time, hidden]` and the last h, f32 `[batch, hidden]`.
-    ///
-    /// # Errors
-    /// As [`simple_rnn`](Graph::simple_rnn): [`Error::Rank`], [`Error::ShapeMismatch`],
-    /// [`Error::DTypeMismatch`], [`Error::Argument`], [`Error::ForeignValue`].
-    #[track_caller]
-    pub fn gru(
-        &self,
-        x: Value,
-        weights: RecurrentWeights,
-        reset: GruReset,
-        options: &RecurrentOptions,
-    ) -> Result<Recurrence> {
-        self.recurrence(Cell::Gru(reset), x, weights, options)
-    }
-
     #[track_caller]
     pub(crate) fn recurrence(
         &self,

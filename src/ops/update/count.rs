@@ -4,7 +4,7 @@ use crate::ops::common::*;
 
 /// The number of the update, from 1.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct UpdateCount;
+pub(in crate::ops) struct UpdateCount;
 
 impl Op for UpdateCount {
     fn name(&self) -> &'static str {

@@ -3,11 +3,12 @@
 //! an operator of it. Shader: `update.wgsl`.
 
 mod count;
-mod graph;
 mod number;
 mod rules;
 
+pub(super) use count::UpdateCount;
 pub(crate) use number::{Approximate, Number, numbers};
+pub(super) use rules::{Accumulate, Assign, MovingAverage};
 
 use std::fmt;
 use std::ops::Range;

@@ -4,7 +4,7 @@ use super::{Number, Step, UpdateRule};
 
 /// `state = value` over `state, value`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Assign;
+pub(in crate::ops) struct Assign;
 
 impl UpdateRule for Assign {
     const NAME: &'static str = "assign";
@@ -18,7 +18,7 @@ impl UpdateRule for Assign {
 /// Adds to a sum of twice f32's precision, over `total, carry, value`: `carry` is what rounding takes
 /// from `total`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Accumulate;
+pub(in crate::ops) struct Accumulate;
 
 impl UpdateRule for Accumulate {
     const NAME: &'static str = "accumulate";
@@ -32,7 +32,7 @@ impl UpdateRule for Accumulate {
 
 /// `average = rho average + (1 - rho) w` over `average, w`; at the first update, `average = w`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct MovingAverage {
+pub(in crate::ops) struct MovingAverage {
     pub rho: f32,
 }
 
