@@ -6,7 +6,7 @@ pub use crate::executor::gpu::executor::RawDispatch;
 pub use crate::ops::matmul::MatmulRoute;
 
 use crate::error::Result;
-use crate::executor::{Device, GpuExecutor};
+use crate::executor::{Device, GpuExecutor, Links, needed};
 use crate::graph::{Graph, Value};
 use crate::kernel::Shader;
 use crate::session::{Session, SessionOptions};
@@ -49,6 +49,11 @@ pub fn poison(session: &Session) {
 /// The buffers whose guards were overwritten.
 pub fn broken_guards(session: &Session) -> Result<Vec<usize>> {
     session.executor.gpu().map_or(Ok(Vec::new()), GpuExecutor::broken_guards)
+}
+
+/// The bytes that a session of the CPU path reserves for a tape.
+pub fn reserved(tape: &Tape) -> u64 {
+    needed(tape, &Links::default())
 }
 
 /// How often anything was read back from a device; 0 on the CPU path.

@@ -6,7 +6,7 @@ mod gemm;
 
 pub use bound::{EPS, FLUSH, relative_bound};
 pub(crate) use bound::{flush, widen};
-pub(crate) use gemm::gemm;
+pub(crate) use gemm::{gemm, gemm_scratch, packed};
 
 use rayon::prelude::*;
 

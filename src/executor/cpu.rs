@@ -149,8 +149,9 @@ fn reserve(tape: &Tape, links: &Links<'_>) -> Result<()> {
 }
 
 /// The most bytes in use at a time: what the session has of its own, what it keeps, the results of a step
-/// that are waiting to be read beside those being made, and a copy of the largest value that can be read.
-fn needed(tape: &Tape, links: &Links<'_>) -> u64 {
+/// that are waiting to be read beside those being made and what their operator needs for itself, and a copy of
+/// the largest value that can be read.
+pub(crate) fn needed(tape: &Tape, links: &Links<'_>) -> u64 {
     let bytes = |value: Value| (tape.recording().ty(value).numel() as u64).saturating_mul(8);
     let sum = |values: &mut dyn Iterator<Item = Value>| values.map(bytes).fold(0, u64::saturating_add);
     let persistent = tape.persistent();
@@ -162,7 +163,9 @@ fn needed(tape: &Tape, links: &Links<'_>) -> u64 {
     let mut dying: HashMap<usize, u64> = HashMap::new();
     for (index, node) in tape.ops().iter().enumerate() {
         // What is written over has its new contents beside the old ones.
-        peak = peak.max(live.saturating_add(sum(&mut node.written())));
+        let scratch = node.op.reference_scratch(&tape.types(&node.inputs), &tape.types(&node.outputs));
+        let made = sum(&mut node.written()).saturating_add(scratch);
+        peak = peak.max(live.saturating_add(made));
         for &output in &node.outputs {
             let until = last.get(&output).copied().unwrap_or(index);
             if until < tape.ops().len() {

@@ -5,7 +5,7 @@ mod device;
 pub mod gpu;
 mod scalars;
 
-pub(crate) use cpu::CpuExecutor;
+pub(crate) use cpu::{CpuExecutor, needed};
 pub(crate) use device::Backend;
 pub use device::Device;
 pub(crate) use gpu::GpuExecutor;

@@ -81,6 +81,13 @@ pub trait Op: Any + fmt::Debug + Send + Sync {
     /// of [`mutates`](Op::mutates).
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array>;
 
+    /// The most bytes that [`reference`](Op::reference) has in use at a time beside its inputs and what it returns,
+    /// or a little more: sessions of the CPU path reserve them. What is small beside the operands may be left
+    /// out.
+    fn reference_scratch(&self, inputs: &[TensorType], outputs: &[TensorType]) -> u64 {
+        0
+    }
+
     /// The error allowed to an f32 kernel, absolute and per element, for each array that
     /// [`reference`](Op::reference) returned.
     fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {

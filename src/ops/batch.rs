@@ -293,6 +293,11 @@ impl Op for LoadBatch {
         (0..k).map(column).collect()
     }
 
+    /// Where each sample is.
+    fn reference_scratch(&self, inputs: &[TensorType], _: &[TensorType]) -> u64 {
+        8 * inputs[0].shape.dims()[0] as u64
+    }
+
     fn error_bound(&self, _: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
         within(0.0, results)
     }

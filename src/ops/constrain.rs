@@ -146,6 +146,11 @@ impl Op for ConstrainNorm {
         vec![Array::from_fn(w.shape, |i| w.data[i] * self.factor(norms[unit_of[i]]))]
     }
 
+    /// The norms, and the unit of each element.
+    fn reference_scratch(&self, inputs: &[TensorType], _: &[TensorType]) -> u64 {
+        16 * inputs[0].numel() as u64
+    }
+
     fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
         let w = cx.inputs[0];
         let (norms, unit_of) = self.norms(w);

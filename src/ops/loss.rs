@@ -133,6 +133,10 @@ impl Op for CrossEntropyRows {
         vec![Array::new(cx.outputs[0].shape, rows.sum(term))]
     }
 
+    fn reference_scratch(&self, inputs: &[TensorType], _: &[TensorType]) -> u64 {
+        16 * rows_of(inputs[0].shape).n as u64
+    }
+
     fn error_bound(&self, cx: &Reference<'_>, _: &[Array]) -> Vec<Vec<f64>> {
         let x = cx.inputs[0];
         let (rows, t) = (rows_of(x.shape), weights(cx.inputs[1], x.shape));
@@ -180,6 +184,10 @@ impl Op for CrossEntropyGrad {
             (softmax * total[row] - t(i)) * dy[row]
         };
         vec![Array::from_fn(x.shape, slope)]
+    }
+
+    fn reference_scratch(&self, inputs: &[TensorType], _: &[TensorType]) -> u64 {
+        24 * rows_of(inputs[0].shape).n as u64
     }
 
     fn error_bound(&self, cx: &Reference<'_>, _: &[Array]) -> Vec<Vec<f64>> {

@@ -168,6 +168,11 @@ impl Op for LocalResponseNorm {
         vec![Array::from_fn(x.shape, |i| x.data[i] * d[i].powf(-self.beta()))]
     }
 
+    /// The denominators.
+    fn reference_scratch(&self, inputs: &[TensorType], _: &[TensorType]) -> u64 {
+        8 * inputs[0].numel() as u64
+    }
+
     fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
         let elements = cx.inputs[0].data.iter().zip(&results[0].data);
         let bound = |((_, y), Power { p, p_error, .. }): ((&f64, &f64), Power)| {
@@ -212,6 +217,11 @@ impl Op for LocalResponseNormGrad {
             dy[j] * d[j].powf(-beta) - 2.0 * self.0.scale() * beta * x.data[j] * passed_on
         };
         vec![Array::from_fn(x.shape, slope)]
+    }
+
+    /// The denominators.
+    fn reference_scratch(&self, inputs: &[TensorType], _: &[TensorType]) -> u64 {
+        8 * inputs[0].numel() as u64
     }
 
     fn error_bound(&self, cx: &Reference<'_>, _: &[Array]) -> Vec<Vec<f64>> {

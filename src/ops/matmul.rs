@@ -5,7 +5,7 @@ mod route;
 
 use super::common::*;
 use super::strided::Nest;
-use crate::array::gemm;
+use crate::array::{gemm, gemm_scratch};
 
 pub use route::MatmulRoute;
 pub(super) use route::{
@@ -189,6 +189,11 @@ impl Op for Matmul {
         vec![self.product(cx.inputs[0], cx.inputs[1], cx.outputs[0].shape)]
     }
 
+    fn reference_scratch(&self, inputs: &[TensorType], _: &[TensorType]) -> u64 {
+        let resolved = self.resolve(inputs[0].shape, inputs[1].shape);
+        resolved.map_or(0, |(Product { m, n, k, .. }, _)| gemm_scratch([m, k, n]))
+    }
+
     fn error_bound(&self, cx: &Reference<'_>, _: &[Array]) -> Vec<Vec<f64>> {
         let a = cx.inputs[0].shape;
         let k = a.dims()[a.rank() - if self.transpose_a { 2 } else { 1 }];
@@ -204,7 +209,7 @@ impl Matmul {
         for (z, y) in y.data.chunks_mut(m * n).enumerate() {
             let [left, right] = members.of(z);
             let (a, b) = (&a.data[left * m * k..], &b.data[right * k * n..]);
-            gemm([m, k, n], a, a_strides, b, b_strides, y);
+            gemm(false, [m, k, n], a, a_strides, b, b_strides, y);
         }
         y
     }

@@ -315,6 +315,11 @@ impl Op for Reduce {
         vec![self.fold(cx, |v| v)]
     }
 
+    /// Where each element of a result's is.
+    fn reference_scratch(&self, inputs: &[TensorType], _: &[TensorType]) -> u64 {
+        8 * self.axes(inputs[0].shape).reduced.len() as u64
+    }
+
     fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
         match self.kind {
             Reduction::Max | Reduction::Min => within(FLUSH, results),

@@ -224,6 +224,10 @@ impl Op for Softmax {
         vec![Array::from_fn(x.shape, value)]
     }
 
+    fn reference_scratch(&self, inputs: &[TensorType], _: &[TensorType]) -> u64 {
+        16 * self.rows(inputs[0].shape).n as u64
+    }
+
     fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
         let (x, y) = (cx.inputs[0], &results[0]);
         let rows = self.rows(x.shape);
@@ -275,6 +279,10 @@ impl Op for SoftmaxGrad {
             if softmax { y[i] * (dy[i] - total) } else { dy[i] - y[i].exp() * total }
         };
         vec![Array::from_fn(cx.inputs[0].shape, slope)]
+    }
+
+    fn reference_scratch(&self, inputs: &[TensorType], _: &[TensorType]) -> u64 {
+        8 * self.0.rows(inputs[0].shape).n as u64
     }
 
     fn error_bound(&self, cx: &Reference<'_>, _: &[Array]) -> Vec<Vec<f64>> {

@@ -1,5 +1,6 @@
 //! Curves of training.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use super::output::{Target, check_any};
@@ -7,7 +8,7 @@ use super::panel::{self, Panel};
 #[cfg(doc)]
 use crate::error::Error;
 use crate::error::Result;
-use crate::train::History;
+use crate::train::{History, Logs};
 
 /// What the figures of the data that was held back begin with.
 const HELD_BACK: &str = "val_";
@@ -55,7 +56,8 @@ impl History {
         let names = self.names();
         let rates = self.get(LEARNING_RATE);
         let changes = rates.windows(2).any(|pair| pair[0] != pair[1]);
-        let shown = |name: &str| !is_count(name) && (changes || name != LEARNING_RATE);
+        let counts: HashSet<&str> = self.epochs.iter().flat_map(Logs::cells).collect();
+        let shown = |name: &str| !counts.contains(name) && (changes || name != LEARNING_RATE);
         let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
         for name in names.iter().copied().filter(|name| shown(name)) {
             let figure = match metric(name, &names) {
@@ -78,7 +80,7 @@ impl History {
     /// A figure over the epochs, NaN where an epoch has none.
     fn points(&self, name: &str) -> impl Iterator<Item = (f64, f64)> {
         let first = self.initial_epoch + 1;
-        let value = move |logs: &crate::train::Logs| logs.get(name).unwrap_or(f64::NAN);
+        let value = move |logs: &Logs| logs.get(name).unwrap_or(f64::NAN);
         self.epochs.iter().enumerate().map(move |(i, logs)| ((first + i) as f64, value(logs)))
     }
 }
@@ -89,11 +91,6 @@ fn metric<'a>(name: &'a str, names: &[&str]) -> Option<&'a str> {
     let another = if class == "0" { 1 } else { 0 };
     let digits = class.bytes().all(|byte| byte.is_ascii_digit());
     (digits && names.contains(&format!("{metric}_{another}").as_str())).then_some(metric)
-}
-
-/// Whether this is a cell of a confusion matrix, such as `confusion_matrix_0_1`.
-fn is_count(name: &str) -> bool {
-    name.strip_prefix(HELD_BACK).unwrap_or(name).starts_with("confusion_matrix_")
 }
 
 /// `val_loss` as it is read: `validation loss`.
@@ -152,22 +149,26 @@ pub fn compare(path: impl AsRef<Path>, metric: &str, runs: &[(&str, &History)]) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::Logs;
 
     #[test]
     fn classes_share_a_panel() {
         let mut logs = Logs::new();
-        let names = ["loss", "top_5_accuracy", "recall_0", "recall_1", "recall_2", "confusion_matrix_0_1"];
+        let names = ["loss", "top_5_accuracy", "recall_0", "recall_1", "recall_2"];
         for prefix in ["", HELD_BACK] {
             names.iter().for_each(|name| logs.set(&format!("{prefix}{name}"), 0.5));
+            let cells = ["0_0", "0_1", "1_0", "1_1"].map(|cell| (format!("{prefix}taken_{cell}"), 3.0));
+            logs.set_matrix(format!("{prefix}taken"), cells);
         }
+        // What is called like a count is none.
+        logs.set("confusion_matrix_trace", 0.5);
         ["val_f1_0", "val_f1_1", "lonely_7"].iter().for_each(|name| logs.set(name, 0.5));
         let history = History { epochs: vec![logs], ..History::default() };
-        let expected: [(&str, &[&str]); 6] = [
+        let expected: [(&str, &[&str]); 7] = [
             ("loss", &["loss", "val_loss"]),
             ("top_5_accuracy", &["top_5_accuracy", "val_top_5_accuracy"]),
             ("recall", &["recall_0", "recall_1", "recall_2"]),
             ("val_recall", &["val_recall_0", "val_recall_1", "val_recall_2"]),
+            ("confusion_matrix_trace", &["confusion_matrix_trace"]),
             ("val_f1", &["val_f1_0", "val_f1_1"]),
             ("lonely_7", &["lonely_7"]),
         ];

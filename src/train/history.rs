@@ -73,6 +73,14 @@ impl Logs {
         })
     }
 
+    /// The names of the counts of matrices.
+    #[cfg(feature = "plots")]
+    pub(crate) fn cells(&self) -> impl Iterator<Item = &str> {
+        let cells =
+            self.matrices.iter().filter_map(|(_, first, length)| self.figures.get(*first..first + length));
+        cells.flatten().map(|(name, _)| name.as_str())
+    }
+
     /// The figures that are no counts of a matrix.
     pub(crate) fn in_line(&self) -> impl Iterator<Item = (&str, f64)> {
         let is_cell =

@@ -5,6 +5,8 @@ use std::io::Write;
 
 use crate::checkpoint_errors::{builder, checkpoint, cpu, points, refused, resume, rewritten};
 use crate::common::folder::Folder;
+use crate::common::logs::logged;
+use log::Level;
 use retape::Error;
 use retape::prelude::*;
 use retape::train::callbacks::ModelCheckpoint;
@@ -117,6 +119,7 @@ fn the_checkpoint_before_the_last_one_is_there_where_that_is_damaged() {
     cpu(5).fit(&data, Fit::epochs(2).callback(writes)).unwrap();
     let epochs = |path| cpu(5).load_checkpoint(path).unwrap();
     assert_eq!([epochs(&last), epochs(&previous)], [2, 1]);
+    logged(Level::Warn);
 
     let good = fs::read(&last).unwrap();
     let mut zeros = good.clone();
@@ -128,8 +131,14 @@ fn the_checkpoint_before_the_last_one_is_there_where_that_is_damaged() {
             None => fs::remove_file(&last).unwrap(),
         }
         assert_eq!(epochs(&last), 1, "training goes on from the one before");
+        let warned = logged(Level::Warn);
+        assert_eq!(warned.len(), 1, "{warned:?}");
+        let goes_on = format!("; training goes on from {}, the checkpoint before it", previous.display());
+        assert!(warned[0].ends_with(&goes_on) && warned[0].contains(&*last.to_string_lossy()), "{warned:?}");
+        assert_eq!(warned[0].contains("No such file"), damaged.is_none(), "it says why: {warned:?}");
         let history = cpu(5).fit(&data, Fit::epochs(3).resume(&last)).unwrap();
         assert_eq!(history, whole);
+        assert_eq!(logged(Level::Warn), warned);
     }
     // Nobody's last one is looked for elsewhere, and where both are damaged the error is of the newer one.
     let other = folder.write("other.safetensors", &zeros);
@@ -139,6 +148,7 @@ fn the_checkpoint_before_the_last_one_is_there_where_that_is_damaged() {
     let error = cpu(5).load_checkpoint(&last).unwrap_err();
     assert!(matches!(&error, Error::Corrupt { path, .. } if *path == last), "{error}");
     assert!(error.to_string().contains("older"), "{error}");
+    assert_eq!(logged(Level::Warn), [""; 0], "nothing goes on from them");
 }
 
 #[test]

@@ -7,10 +7,12 @@ mod mutate;
 
 mod checkpoint_errors;
 mod checkpoints;
+mod classes;
 mod damage;
 mod model_checkpoint;
 mod mutants;
 mod names;
 mod recovery;
+mod resumed;
 mod stateful;
 mod weights_files;

@@ -7,6 +7,7 @@ pub mod data;
 pub mod descent;
 pub mod folder;
 pub mod host;
+pub mod logs;
 pub mod metric_data;
 pub mod momentum;
 pub mod simulate;

@@ -241,7 +241,7 @@ fn proportions_are_kept_as_asked() -> Result<()> {
     Ok(())
 }
 
-/// Every kind of sample, in rows and interlaced by the order of the decoder's rows.
+/// Every kind of sample.
 #[test]
 fn every_kind_of_png_is_read() -> Result<()> {
     use png::{BitDepth, ColorType};
@@ -261,6 +261,110 @@ fn every_kind_of_png_is_read() -> Result<()> {
         assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{found:?} {expected:?}");
         assert_eq!(found.len(), expected.len());
     }
+    Ok(())
+}
+
+/// The passes of an interlaced picture (Adam7; PNG, third edition, section 8.1): first column and row, and the
+/// steps between them. One that is not has a single pass.
+const INTERLACED: [[usize; 4]; 7] =
+    [[0, 0, 8, 8], [4, 0, 8, 8], [0, 4, 4, 8], [2, 0, 4, 4], [0, 2, 2, 4], [1, 0, 2, 2], [0, 1, 1, 2]];
+const PLAIN: [[usize; 4]; 1] = [[0, 0, 1, 1]];
+
+/// A PNG file made by hand: its pixels of so many bits, in these passes, neither filtered nor packed.
+fn by_hand(
+    [height, width]: [usize; 2],
+    [colour, depth, bits]: [u8; 3],
+    passes: &[[usize; 4]],
+    pixel: impl Fn(usize, usize) -> u64,
+) -> Vec<u8> {
+    let mut lines = Vec::new();
+    for &[x, y, across, down] in passes.iter().filter(|pass| pass[0] < width && pass[1] < height) {
+        for row in (y..height).step_by(down) {
+            let line = (x..width).step_by(across).map(|column| pixel(row, column));
+            let line: Vec<u8> =
+                line.flat_map(|p| (0..bits).rev().map(move |bit| (p >> bit) as u8 & 1)).collect();
+            let byte = |bits: &[u8]| (0..8).fold(0, |byte, i| 2 * byte + bits.get(i).unwrap_or(&0));
+            lines.push(0);
+            lines.extend(line.chunks(8).map(byte));
+        }
+    }
+    // A stream of blocks that are stored as they are (RFC 1950 and 1951).
+    let mut stream = vec![0x78, 0x01];
+    for (index, block) in lines.chunks(60_000).enumerate() {
+        let length = block.len() as u16;
+        stream.push(u8::from((index + 1) * 60_000 >= lines.len()));
+        stream.extend([length.to_le_bytes(), (!length).to_le_bytes()].concat());
+        stream.extend(block);
+    }
+    let sums = lines.iter().fold([1u32, 0], |[a, b], &byte| {
+        let a = (a + u32::from(byte)) % 65_521;
+        [a, (b + a) % 65_521]
+    });
+    stream.extend(((sums[1] << 16) | sums[0]).to_be_bytes());
+    let mut file = b"\x89PNG\r\n\x1a\n".to_vec();
+    let sizes = [width as u32, height as u32].map(u32::to_be_bytes).concat();
+    let header = [&sizes[..], &[depth, colour, 0, 0, u8::from(passes.len() > 1)]].concat();
+    for (kind, contents) in [(b"IHDR", &header), (b"IDAT", &stream), (b"IEND", &Vec::new())] {
+        let chunk = [&kind[..], contents].concat();
+        let bit = |sum: u32, _| if sum & 1 == 1 { (sum >> 1) ^ 0xedb8_8320 } else { sum >> 1 };
+        let sum = chunk.iter().fold(u32::MAX, |sum, &byte| (0..8).fold(sum ^ u32::from(byte), bit));
+        file.extend((contents.len() as u32).to_be_bytes());
+        file.extend(chunk);
+        file.extend((!sum).to_be_bytes());
+    }
+    file
+}
+
+/// An interlaced picture is the one whose rows follow each other.
+#[test]
+fn an_interlaced_png_is_the_same_picture() -> Result<()> {
+    let folder = Folder::new();
+    // Grey of 1, 4 and 8 bits, colours of 8 and 16, with alpha too.
+    for kind in [[0, 1, 1], [0, 4, 4], [0, 8, 8], [2, 8, 24], [2, 16, 48], [6, 8, 32], [4, 16, 32]] {
+        for size in [[1, 1], [1, 9], [9, 1], [2, 3], [5, 5], [8, 8], [13, 22]] {
+            let pixel =
+                |y: usize, x: usize| ((y * 71 + x * 13 + 1) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let [plain, interlaced] = [&PLAIN[..], &INTERLACED].map(|passes| {
+                let bytes = by_hand(size, kind, passes, |y, x| pixel(y, x) >> (64 - kind[2]));
+                planes(&folder.write("a.png", &bytes), &ImageOptions::new()).expect("it is whole")
+            });
+            assert_eq!(interlaced, plain, "{kind:?} {size:?}");
+            assert_eq!(plain.len(), 3 * size[0] * size[1]);
+            if kind == [0, 8, 8] {
+                let bytes: Vec<u8> =
+                    (0..size[0]).flat_map(|y| (0..size[1]).map(move |x| (pixel(y, x) >> 56) as u8)).collect();
+                let encoded = grey(size[0] as u32, size[1] as u32, &bytes);
+                assert_eq!(planes(&folder.write("b.png", &encoded), &ImageOptions::new())?, plain);
+            }
+            // Reduced by strips, and cut off.
+            let small = ImageOptions::new().size(3, 2);
+            let whole = by_hand(size, kind, &INTERLACED, |y, x| pixel(y, x) >> (64 - kind[2]));
+            let reduced = planes(&folder.write("a.png", &whole), &small)?;
+            let plain = by_hand(size, kind, &PLAIN, |y, x| pixel(y, x) >> (64 - kind[2]));
+            assert_eq!(reduced, planes(&folder.write("b.png", &plain), &small)?);
+            for end in [whole.len() / 2, whole.len() - 13] {
+                assert!(is_corrupt(&folder.write("cut.png", &whole[..end])), "{kind:?} {size:?} at {end}");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A picture comes as it is stored: turning it is left to who knows how it was taken.
+#[test]
+fn an_orientation_is_not_followed() -> Result<()> {
+    let folder = Folder::new();
+    // EXIF data whose one entry is the orientation (0x0112), a SHORT: turned by a quarter.
+    let mut exif = b"\xff\xe1\x00\x22Exif\0\0MM\x00\x2a\x00\x00\x00\x08\x00\x01".to_vec();
+    exif.extend(b"\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00\x00\x00\x00\x00");
+    let turned = [&BASELINE[..2], &exif, &BASELINE[2..]].concat();
+    let mut decoder = image::codecs::jpeg::JpegDecoder::new(Cursor::new(&turned)).expect("it is a JPEG");
+    let orientation = image::ImageDecoder::orientation(&mut decoder).expect("it has one");
+    assert_eq!(orientation, image::metadata::Orientation::Rotate90);
+    let options = ImageOptions::new();
+    let found = planes(&folder.write("turned.jpg", &turned), &options)?;
+    assert_eq!(found, planes(&folder.write("plain.jpg", BASELINE), &options)?);
+    assert_eq!(image(folder.0.join("turned.jpg"), &options)?.inputs[0].shape, Shape::from([3, 37, 45]));
     Ok(())
 }
 

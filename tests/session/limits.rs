@@ -1,7 +1,7 @@
 //! What is refused before it costs anything: memory that is not there, profiles of no device, windows that no
 //! one waits for, fills that are no index.
 
-use retape::ops::{ConvOptions, Padding, PoolOptions};
+use retape::ops::{ConvOptions, Padding, PoolOptions, RecurrentOptions, RecurrentWeights};
 use retape::prelude::*;
 use retape::tape::{DeviceKind, DeviceProfile};
 use retape::{Error, Result};
@@ -61,6 +61,19 @@ fn nothing_aborts_in_little_memory() {
     says(session(&g, kept), out_of_memory, &["cpu"]);
     let chain = (0..12).fold(x, |x, _| g.exp(x).unwrap());
     says(session(&g, vec![g.sum(chain, &[], false).unwrap()]), out_of_memory, &["cpu"]);
+    // Operands of 64 MiB and 2 MiB, and patches of 5 GiB.
+    let mut g = Graph::new();
+    let (x, w) = (g.input("x", [1, 32, 512, 512]), g.parameter("w", [32, 32, 9, 9], Init::Zeros));
+    let y = g.conv2d(x, w, None, ConvOptions::new().padding(Padding::Same)).unwrap();
+    says(session(&g, vec![y]), out_of_memory, &["cpu"]);
+    let loss = g.sum(g.conv2d(x, w, None, ConvOptions::new()).unwrap(), &[], false).unwrap();
+    says(session(&g, g.differentiate(loss, &[w]).unwrap()), out_of_memory, &["cpu"]);
+    // 1 GiB of gates, and of results 1.7 GiB: twice, while they are put together.
+    let mut g = Graph::new();
+    let (x, w) = (g.input("x", [64, 4000, 1]), g.parameter("w", [1, 512], Init::Zeros));
+    let weights = RecurrentWeights::new(w, g.parameter("u", [128, 512], Init::Zeros));
+    let h = g.lstm(x, weights, &RecurrentOptions::new()).unwrap();
+    says(session(&g, vec![h.outputs]), out_of_memory, &["cpu"]);
     // 12 results of 256 MiB, of which two live beside the input.
     let mut g = Graph::new();
     let x = g.input("x", [1 << 25]);

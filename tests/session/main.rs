@@ -7,6 +7,7 @@ mod error_lines;
 mod errors;
 mod limits;
 mod lost;
+mod memory;
 mod packing;
 mod plan;
 mod replay;

@@ -3,7 +3,7 @@
 
 use log::Level;
 
-use crate::watching::logged;
+use crate::common::logs::logged;
 use retape::data::{Dataset, Samples, Table};
 use retape::prelude::*;
 use retape::{Error, Result};

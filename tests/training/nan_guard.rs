@@ -208,3 +208,58 @@ fn the_guard_looks_before_callbacks_are_refreshed() {
     assert!(trainer.fit(&data, fit).unwrap().fault.is_some());
     assert!(seen.iter().all(|w| w.is_finite()));
 }
+
+/// A line through zero, of which the fourth batch has a gradient whose square f32 does not hold.
+fn steep(optimizer: impl Optimizer + 'static, device: &Device) -> (Trainer, Samples<'static>) {
+    let x: Vec<f32> = (0..40).map(|i| if i == ODD { 1e10 } else { 1.0 + (i as f32).sin() }).collect();
+    let y = x.iter().map(|x| 2.0 * x).collect::<Vec<_>>();
+    let built = Trainer::new(Sequential::new().add(Dense::new(1).bias(false)), [1]);
+    let built = built.loss(Loss::MeanSquaredError).optimizer(optimizer).batch_size(8).seed(7);
+    (built.build(device).unwrap(), Samples::new().input([1], x).target([1], y))
+}
+
+/// A weight whose optimiser's state became infinite never moves again: the guard stops before it does.
+#[test]
+fn an_infinite_state_of_an_optimiser_is_seen() {
+    type Named = (&'static str, fn() -> Box<dyn Optimizer>);
+    let all: [Named; 7] = [
+        ("adam", || Box::new(Adam::new(0.01))),
+        ("adam", || Box::new(AdamW::new(0.01))),
+        ("nadam", || Box::new(Nadam::new(0.01))),
+        ("rmsprop", || Box::new(RmsProp::new(0.01))),
+        ("adagrad", || Box::new(Adagrad::new(0.01))),
+        ("adadelta", || Box::new(Adadelta::new(0.01))),
+        ("adafactor", || Box::new(Adafactor::new(0.01))),
+    ];
+    for (name, make) in all {
+        let fit = || Fit::epochs(2).shuffle(false).progress(false);
+        // What is documented of it without a guard.
+        let (mut trainer, data) = steep(make(), gpu());
+        let history = trainer.fit(data.clone(), fit()).unwrap();
+        assert_eq!((history.epochs.len(), history.fault), (2, None), "{name}");
+        let dead = weights(&trainer);
+        assert!(dead[0][0].is_finite(), "{name}: {dead:?}");
+        trainer.fit(data.clone(), fit()).unwrap();
+        let moved = (weights(&trainer)[0][0] - dead[0][0]).abs();
+        assert!(moved <= 0.1 * dead[0][0].abs(), "{name}: nothing but a decay is left: {moved}");
+
+        for every in [1, 3] {
+            let (mut trainer, data) = steep(make(), gpu());
+            let history = trainer.fit(data, fit().nan_guard(every)).unwrap();
+            let fault = history.fault.unwrap_or_else(|| panic!("{name}: a state is infinite"));
+            assert!(fault.op.is_some_and(|op| op.starts_with(name)), "{fault}");
+            assert!(fault.value.contains("weight"), "{fault}");
+            assert_eq!(fault.element, f32::INFINITY, "{fault}");
+            let stopped = history.stopped.unwrap();
+            assert!(stopped.contains("epoch 1, step 4") && stopped.contains("inf"), "{stopped}");
+            assert_eq!(trainer.steps(), 3, "{name}");
+            // What is kept is as it was before that step.
+            trainer.fit(steep(make(), gpu()).1, fit().steps_per_epoch(3).nan_guard(1)).unwrap();
+            assert_eq!(trainer.steps(), 9, "{name}");
+        }
+        // In f64 there is room.
+        let (mut trainer, data) = steep(make(), &Device::cpu());
+        let history = trainer.fit(data, fit().nan_guard(1)).unwrap();
+        assert_eq!((history.fault, trainer.steps()), (None, 10), "{name}");
+    }
+}

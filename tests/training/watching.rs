@@ -4,11 +4,11 @@
 use std::cell::Cell;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, Once, PoisonError};
-use std::thread::{self, ThreadId};
+use std::thread;
 use std::time::Duration;
 
 use crate::common::folder::Folder;
+use crate::common::logs::logged;
 use crate::common::{gpu, open_gpu};
 use crate::trainer::Log;
 use retape::data::{Dataset, Samples};
@@ -18,38 +18,6 @@ use retape::train::callbacks::{
 };
 use retape::train::{Direction, Logs, MetricFunction, MetricInputs, Run};
 use retape::{Error, Result};
-
-/// What was logged, by the thread that did.
-static LOGGED: Mutex<Vec<(ThreadId, log::Level, String)>> = Mutex::new(Vec::new());
-
-struct Logger;
-
-impl log::Log for Logger {
-    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &log::Record<'_>) {
-        if record.target().starts_with("retape") {
-            let line = (thread::current().id(), record.level(), record.args().to_string());
-            LOGGED.lock().unwrap_or_else(PoisonError::into_inner).push(line);
-        }
-    }
-
-    fn flush(&self) {}
-}
-
-/// What this thread has logged at a level since the last call, and nothing before the first.
-pub fn logged(level: log::Level) -> Vec<String> {
-    static LISTENS: Once = Once::new();
-    LISTENS.call_once(|| {
-        log::set_logger(&Logger).unwrap();
-        log::set_max_level(log::LevelFilter::Info);
-    });
-    let mut all = LOGGED.lock().unwrap_or_else(PoisonError::into_inner);
-    let own = all.extract_if(.., |line| line.0 == thread::current().id());
-    own.filter(|line| line.1 == level).map(|line| line.2).collect()
-}
 
 /// The mean squared error under a name that says something else.
 #[derive(Debug)]
@@ -388,6 +356,68 @@ fn a_flag_stops_training_with_its_weights() {
         assert!(begun.get() && steps > 0 && after != before && after.iter().all(|w| w.is_finite()));
         trainer.fit(points(1.0), Fit::epochs(1)).unwrap();
         assert_eq!(trainer.steps(), steps + 5, "it goes on from there");
+    }
+}
+
+/// Of points, so many that the batches take a while.
+fn many(count: usize) -> Samples<'static> {
+    let x = (0..count).map(|i| 1.5 + (i as f32).sin()).collect::<Vec<_>>();
+    Samples::new().input([1], x).target([1], vec![0.5; count])
+}
+
+/// A validation of hours is left at once; the epoch that it belongs to counts as not finished.
+#[test]
+fn a_flag_stops_a_validation() {
+    for device in [&Device::cpu(), gpu()] {
+        let (flag, within) = (AtomicBool::new(false), Cell::new(0));
+        let mut trainer = logarithmic(device);
+        let judged = many(4_000_000);
+        let history = thread::scope(|scope| {
+            scope.spawn(|| {
+                thread::sleep(Duration::from_millis(600));
+                flag.store(true, Ordering::Relaxed);
+            });
+            let fit = Fit::epochs(3).validation(judged.clone()).resident_bytes(0).on_refresh(|run| {
+                within.set(within.get() + u32::from(run.step() == run.steps_per_epoch()));
+                if flag.load(Ordering::Relaxed) {
+                    run.stop("interrupted");
+                }
+                Ok(())
+            });
+            trainer.fit(points(1.0), fit).unwrap()
+        });
+        assert_eq!(history.stopped.as_deref(), Some("interrupted"));
+        assert!(within.get() > 0, "the callback was called while the validation went on");
+        assert_eq!((trainer.steps(), history.epochs.len()), (5, 0));
+        let after = trainer.weights().unwrap();
+        // It goes on, and what was left of the evaluation is in no other one.
+        let alone = logarithmic(device).evaluate(points(1.0)).unwrap().loss;
+        let mut fresh = logarithmic(device);
+        assert_eq!(fresh.evaluate(points(1.0)).unwrap().loss, alone);
+        let loss = trainer.evaluate(points(1.0)).unwrap().loss;
+        assert!(loss.is_finite());
+        assert_eq!(trainer.evaluate(points(1.0)).unwrap().loss, loss);
+        assert_eq!(trainer.weights().unwrap(), after);
+    }
+}
+
+/// A callback that evaluates while a validation goes on does not disturb it.
+#[test]
+fn a_validation_is_its_own() {
+    for device in [&Device::cpu(), gpu()] {
+        let judged = many(60_000);
+        let alone = logarithmic(device).fit(points(1.0), Fit::epochs(2).validation(judged.clone())).unwrap();
+        let called = Cell::new(0);
+        let fit = Fit::epochs(2).validation(judged.clone()).on_refresh(|run| {
+            if run.step() == run.steps_per_epoch() {
+                called.set(called.get() + 1);
+                run.trainer().evaluate(points(1.0))?;
+            }
+            Ok(())
+        });
+        let history = logarithmic(device).fit(points(1.0), fit).unwrap();
+        assert_eq!(history, alone);
+        assert!(called.get() > 0, "{device:?}: the validation is too short to be a test");
     }
 }
 

@@ -202,7 +202,8 @@ impl<'a> ImageOptions<'a> {
 /// [`class_names`](Dataset::class_names) has the names.
 ///
 /// Samples have shape `[channels, height, width]`; pixels lie in `[0, 1]`, of 8 bits or 16. An alpha channel
-/// is dropped, and orientations in EXIF data are not followed. Files are images if their names end with
+/// is dropped, and orientations in EXIF data are not followed, as by torchvision and Keras: a photo that was taken
+/// with the camera turned lies on its side, and is turned by a program that knows such data. Files are images if their names end with
 /// `.png`, `.jpg` or `.jpeg`, in small letters or capitals; the format is told by the contents. Names that
 /// begin with a dot are passed by.
 ///
@@ -225,7 +226,7 @@ pub fn image_folder(folder: impl AsRef<Path>, options: &ImageOptions<'_>) -> Res
 }
 
 /// Reads one PNG or JPEG image as a sample, to predict for: an input of shape `[channels, height, width]` as
-/// [`image_folder`] makes them, and nothing else. Its name may be any.
+/// [`image_folder`] makes them, turned as it is stored, and nothing else. Its name may be any.
 ///
 /// ```no_run
 /// # use retape::prelude::*;

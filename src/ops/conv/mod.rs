@@ -158,6 +158,10 @@ impl Op for Conv {
         vec![self.evaluate(cx, cx.inputs[0], cx.inputs[1])]
     }
 
+    fn reference_scratch(&self, inputs: &[TensorType], _: &[TensorType]) -> u64 {
+        self.geometry(inputs).map_or(0, |geometry| reference::scratch(self.product, &geometry))
+    }
+
     fn error_bound(&self, cx: &Reference<'_>, _: &[Array]) -> Vec<Vec<f64>> {
         let types = [0, 1].map(|i: usize| TensorType::f32(cx.inputs[i].shape));
         let terms = self.geometry(&types).map_or(0, |g| g.sizes(self.product)[2]);

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::geometry::{Geometry, Product};
-use crate::array::gemm;
+use crate::array::{gemm, packed};
 
 /// Images whose weight gradients are added up by one thread. Fixed, so that results do not depend
 /// on the number of threads.
@@ -16,6 +16,31 @@ pub(super) fn product(product: Product, g: &Geometry, left: &[f64], right: &[f64
         Product::Image => image(g, left, right),
         Product::Weight => weight(g, left, right),
     }
+}
+
+/// The bytes that a product has in use beside its operands and result: the patches of a group of an image for each
+/// thread, and what the matrix product packs.
+pub(super) fn scratch(product: Product, g: &Geometry) -> u64 {
+    let (k, p) = (g.patch(), g.positions());
+    let threads = rayon::current_num_threads();
+    let numbers = |numbers: usize| 8 * numbers as u64;
+    // With fewer parts than threads, each part has several of them.
+    let (parts, own, packs) = match product {
+        Product::Forward => (g.n * g.groups, numbers(k * p), packed([g.o, k, p])),
+        Product::Image => (g.n * g.groups, numbers(k * p), packed([k, g.o, p])),
+        Product::Weight => {
+            let sums = numbers(g.groups * g.o * k) + numbers(g.o * k);
+            (g.n.div_ceil(IMAGES), numbers(k * p).saturating_add(sums), packed([g.o, p, k]))
+        }
+    };
+    let busy = parts.min(threads) as u64;
+    busy.saturating_mul(own).saturating_add(packs.saturating_mul(threads as u64))
+}
+
+/// Whether so many parts keep all threads busy, so that each is the work of one. Within the work of a thread that
+/// shares it, it would begin with another part, and have the patches of both.
+fn are_many(parts: usize) -> bool {
+    parts >= rayon::current_num_threads()
 }
 
 /// The patches of one group of an image: `[c kh kw, oh ow]`, zero where the window is over padding.
@@ -47,10 +72,11 @@ fn for_each_tap(g: &Geometry, mut f: impl FnMut(usize, usize)) {
 fn forward(g: &Geometry, x: &[f64], w: &[f64]) -> Vec<f64> {
     let (k, p) = (g.patch(), g.positions());
     let mut y = vec![0.0; g.n * g.groups * g.o * p];
+    let alone = are_many(g.n * g.groups);
     y.par_chunks_mut(g.o * p).enumerate().for_each(|(part, y)| {
         let columns = patches(g, &x[part * g.c * g.pixels()..]);
         let w = &w[part % g.groups * g.o * k..];
-        gemm([g.o, k, p], w, (k, 1), &columns, (p, 1), y);
+        gemm(alone, [g.o, k, p], w, (k, 1), &columns, (p, 1), y);
     });
     y
 }
@@ -58,10 +84,11 @@ fn forward(g: &Geometry, x: &[f64], w: &[f64]) -> Vec<f64> {
 fn image(g: &Geometry, w: &[f64], dy: &[f64]) -> Vec<f64> {
     let (k, p) = (g.patch(), g.positions());
     let mut dx = vec![0.0; g.n * g.groups * g.c * g.pixels()];
+    let alone = are_many(g.n * g.groups);
     dx.par_chunks_mut(g.c * g.pixels()).enumerate().for_each(|(part, dx)| {
         let mut columns = vec![0.0; k * p];
         let w = &w[part % g.groups * g.o * k..];
-        gemm([k, g.o, p], w, (1, k), &dy[part * g.o * p..], (p, 1), &mut columns);
+        gemm(alone, [k, g.o, p], w, (1, k), &dy[part * g.o * p..], (p, 1), &mut columns);
         for_each_tap(g, |pixel, column| dx[pixel] += columns[column]);
     });
     dx
@@ -70,20 +97,26 @@ fn image(g: &Geometry, w: &[f64], dy: &[f64]) -> Vec<f64> {
 fn weight(g: &Geometry, x: &[f64], dy: &[f64]) -> Vec<f64> {
     let (k, p) = (g.patch(), g.positions());
     let zeros = || vec![0.0; g.groups * g.o * k];
+    let (batches, threads) = (g.n.div_ceil(IMAGES), rayon::current_num_threads());
+    let alone = are_many(batches);
     let add =
         |sums: &mut [f64], terms: &[f64]| sums.iter_mut().zip(terms).for_each(|(sum, term)| *sum += term);
     let of_images = |batch: usize| {
         let (mut dw, mut product) = (zeros(), vec![0.0; g.o * k]);
         for part in batch * IMAGES * g.groups..g.n.min((batch + 1) * IMAGES) * g.groups {
             let columns = patches(g, &x[part * g.c * g.pixels()..]);
-            gemm([g.o, p, k], &dy[part * g.o * p..], (p, 1), &columns, (1, p), &mut product);
+            gemm(alone, [g.o, p, k], &dy[part * g.o * p..], (p, 1), &columns, (1, p), &mut product);
             add(&mut dw[part % g.groups * g.o * k..], &product);
         }
         dw
     };
-    let batches: Vec<Vec<f64>> = (0..g.n.div_ceil(IMAGES)).into_par_iter().map(of_images).collect();
+    // As many at a time as there are threads, whose sums are then added up in their order.
     let mut sum = zeros();
-    batches.iter().for_each(|dw| add(&mut sum, dw));
+    for first in (0..batches).step_by(threads) {
+        let some = first..batches.min(first + threads);
+        let parts: Vec<Vec<f64>> = some.into_par_iter().map(of_images).collect();
+        parts.iter().for_each(|dw| add(&mut sum, dw));
+    }
     sum
 }
 

@@ -188,6 +188,11 @@ impl Op for NormGrad {
         results
     }
 
+    /// Two means for each group.
+    fn reference_scratch(&self, inputs: &[TensorType], _: &[TensorType]) -> u64 {
+        8 * inputs[1].numel() as u64
+    }
+
     fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
         let Some(terms) = self.terms(cx) else { return Vec::new() };
         let (geometry, u) = (terms.geometry, 0.5 * EPS);

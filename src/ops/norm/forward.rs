@@ -116,7 +116,7 @@ fn gradients(form: Form, cx: &Backward<'_>) -> Result<Vec<Option<Value>>> {
 /// Mean and variance of each group, by two passes, the median of its first, middle and last element, and
 /// the size that kernels work at; all NaN where one element is not finite.
 fn statistics(x: &Array, geometry: Geometry) -> [Vec<f64>; 4] {
-    let mut groups = vec![Vec::new(); geometry.groups()];
+    let mut groups: Vec<_> = (0..geometry.groups()).map(|_| Vec::with_capacity(geometry.count())).collect();
     x.data.iter().enumerate().for_each(|(i, &value)| groups[geometry.group_of(i)].push(value));
     let of = |group: &Vec<f64>| {
         let count = group.len() as f64;
@@ -215,6 +215,12 @@ impl Op for Normalize {
         let rstd = rstd.iter().zip(&size).map(|(rstd, size)| rstd / size).collect();
         let anchor = anchor.iter().zip(&size).map(|(anchor, size)| anchor * size).collect();
         vec![y, Array::new(cx.outputs[1].shape, [mean, variance, anchor, shift, rstd, size].concat())]
+    }
+
+    /// The operand by groups, and a few numbers for each of these.
+    fn reference_scratch(&self, inputs: &[TensorType], outputs: &[TensorType]) -> u64 {
+        let operand = if self.0.is_given() { 0 } else { inputs[0].numel() };
+        8 * (operand + 2 * outputs[1].numel()) as u64
     }
 
     fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {

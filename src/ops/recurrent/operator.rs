@@ -280,6 +280,10 @@ impl Op for Recur {
         reference::forward(&self.0, extents, &cx.inputs, cx.outputs, Jitter::default())
     }
 
+    fn reference_scratch(&self, inputs: &[TensorType], outputs: &[TensorType]) -> u64 {
+        reference::scratch(self.extents(inputs[0].shape), outputs)
+    }
+
     fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
         let extents = self.extents(cx.inputs[0].shape);
         let run = |jitter| reference::forward(&self.0, extents, &cx.inputs, cx.outputs, jitter);
@@ -324,6 +328,10 @@ impl Op for RecurGrad {
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
         let extents = self.extents(cx.inputs[1].shape);
         reference::backward(self, extents, &cx.inputs, cx.outputs, Jitter::default())
+    }
+
+    fn reference_scratch(&self, inputs: &[TensorType], outputs: &[TensorType]) -> u64 {
+        reference::scratch(self.extents(inputs[1].shape), outputs)
     }
 
     fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {

@@ -1,5 +1,7 @@
 //! Recurrences in f64, a sequence at a time, and the error that f32 kernels may make.
 
+use std::cmp::Ordering;
+
 use crate::ops::common::*;
 use rayon::prelude::*;
 
@@ -168,11 +170,23 @@ fn results(
     one: impl Fn(usize) -> Trace + Sync + Send,
 ) -> Vec<Array> {
     let traces: Vec<Trace> = (0..parts.extents.batch).into_par_iter().map(one).collect();
-    let steps = |number: usize| traces.iter().flat_map(|t| t.steps[number].clone()).collect();
-    let mut data: Vec<Vec<f64>> = (0..traces[0].steps.len()).map(steps).collect();
-    let states = |number: usize| traces.iter().flat_map(move |t| t.states[number].clone());
-    data.insert(states_at, (0..parts.spec.cell.states()).flat_map(states).collect());
-    types.iter().zip(data).map(|(ty, data)| Array::new(ty.shape, data)).collect()
+    let of = |number: usize| match number.cmp(&states_at) {
+        Ordering::Less => traces.iter().map(|t| &t.steps[number][..]).collect::<Vec<_>>().concat(),
+        Ordering::Greater => traces.iter().map(|t| &t.steps[number - 1][..]).collect::<Vec<_>>().concat(),
+        Ordering::Equal => {
+            let states = |number: usize| traces.iter().map(move |t| &t.states[number][..]);
+            (0..parts.spec.cell.states()).flat_map(states).collect::<Vec<_>>().concat()
+        }
+    };
+    types.iter().enumerate().map(|(number, ty)| Array::new(ty.shape, of(number))).collect()
+}
+
+/// The bytes that references have in use beside operands and results: the results once more, sequence by
+/// sequence, and a few rows of each thread.
+pub(super) fn scratch(Extents { batch, hidden, .. }: Extents, results: &[TensorType]) -> u64 {
+    const ROWS: usize = 40;
+    let rows = hidden.saturating_mul(2 * batch + ROWS * batch.min(rayon::current_num_threads()));
+    results.iter().fold(8 * rows as u64, |sum, ty| sum.saturating_add(8 * ty.numel() as u64))
 }
 
 pub(super) fn forward(

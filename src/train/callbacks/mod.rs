@@ -35,9 +35,8 @@
 //! # Ok::<(), retape::Error>(())
 //! ```
 //!
-//! An epoch that was not finished has no figures in the history. Callbacks are told that training ends, so
-//! that one that puts the best weights back ([`EarlyStopping::restore_best`]) does. A validation is finished
-//! first.
+//! An epoch that was not finished, its validation included, has no figures in the history. Callbacks are told
+//! that training ends, so that one that puts the best weights back ([`EarlyStopping::restore_best`]) does.
 
 #[cfg(feature = "checkpoints")]
 mod checkpoint;
@@ -87,7 +86,7 @@ pub trait Callback {
         false
     }
 
-    /// A few times a second, between two steps, if some callback wants it.
+    /// A few times a second, between two steps or two batches of the validation, if some callback wants it.
     fn on_refresh(&mut self, run: &mut Run<'_>) -> Result<()> {
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -67,6 +68,8 @@ pub(crate) struct Header {
     pub tensors: BTreeMap<String, Meaning>,
     /// The figures of the metrics, whose sums are among the tensors.
     pub metrics: Vec<String>,
+    /// The names of the classes that the weights stand for. Files from before there were any have none.
+    pub class_names: Option<Arc<[String]>>,
     pub journey: Journey,
 }
 
@@ -168,8 +171,6 @@ fn is_single(number: f64) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::graph::{Role, StateKey};
     use crate::train::trainer::Remembered;
@@ -211,6 +212,7 @@ mod tests {
                 ("callback/1/best".to_owned(), Meaning::Callback(1, "best".to_owned())),
             ]),
             metrics: vec!["accuracy".to_owned()],
+            class_names: Some(["cat".to_owned(), "dog".to_owned()].into()),
             journey: Journey { position, history, data: Some((35, true)), callbacks: Some(callbacks) },
         }
     }
@@ -251,12 +253,17 @@ mod tests {
     fn each_field_is_needed() {
         let text = text(&header());
         let fields: serde_json::Map<_, _> = serde_json::from_str(&text).expect("it is an object");
-        assert_eq!(fields.len(), 20);
+        assert_eq!(fields.len(), 21);
         for name in fields.keys() {
             let mut less = fields.clone();
             less.remove(name);
             let less = serde_json::Value::Object(less).to_string();
-            let error = read(&less).expect_err(name);
+            let read = read(&less);
+            if name == "class_names" {
+                assert_eq!(read.ok().map(|header| header.class_names), Some(None), "older files have none");
+                continue;
+            }
+            let error = read.expect_err(name);
             match (&error, name.as_str()) {
                 (Error::NotACheckpoint { .. }, "kind") => {}
                 (Error::Corrupt { message, .. }, _) => assert!(message.contains(name), "{name}: {error}"),

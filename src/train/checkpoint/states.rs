@@ -65,11 +65,11 @@ pub(crate) enum Meaning {
 }
 
 /// A checkpoint of every parameter and state of these sessions, the one that the others share with first, and of
-/// what the callbacks of the header remember.
+/// what the callbacks of the header remember. The sums of an epoch are part of it within the epoch alone.
 pub(crate) fn take(sessions: &[&Session], mut header: Header) -> Result<Checkpoint> {
     let mut of_session: Vec<Vec<(String, Value)>> = vec![Vec::new(); sessions.len()];
     // Weights come first, whose names are their own.
-    for (key, (_, index, value)) in owners(sessions) {
+    for (key, (_, index, value)) in counted(sessions, header.journey.position.step > 0) {
         let name = call(&mut header.tensors, key.to_string(), Meaning::State(key));
         of_session[index].push((name, value));
     }
@@ -87,6 +87,20 @@ pub(crate) fn take(sessions: &[&Session], mut header: Header) -> Result<Checkpoi
     let path = Path::new(IN_MEMORY);
     let file = file::bytes(&tensors, Some(&header)).map_err(Error::io(path))?;
     Checkpoint::of(TensorFile::of(path, file)?)
+}
+
+/// The parameters and states of sessions that a training goes on from, the sums of an epoch only `within` it.
+fn counted<'a>(
+    sessions: &[&'a Session],
+    within: bool,
+) -> BTreeMap<Arc<StateKey>, (&'a Session, usize, Value)> {
+    let mut owners = owners(sessions);
+    owners.retain(|key, _| counts(key, within));
+    owners
+}
+
+fn counts(key: &StateKey, within: bool) -> bool {
+    within || key.role != Role::Accumulator
 }
 
 /// Says what a tensor is, and returns its name: this one unless another has it.
@@ -199,15 +213,13 @@ impl Checkpoint {
     /// # Errors
     /// [`Error::TensorNames`], [`Error::TensorMismatch`].
     pub(crate) fn place(&self, sessions: &[&Session], within: bool) -> Result<Vec<(usize, Value, Vec<f64>)>> {
-        let counts = |key: &StateKey| within || key.role != Role::Accumulator;
-        let mut owners = owners(sessions);
-        owners.retain(|key, _| counts(key));
+        let owners = counted(sessions, within);
         let callbacks = self.header.journey.callbacks.as_ref().map_or(0, Vec::len);
         let (mut there, mut unexpected) = (BTreeMap::new(), Vec::new());
         for (name, tensor) in &self.file.stored {
             match self.header.tensors.get(name) {
                 Some(Meaning::State(key)) if owners.contains_key(key) => _ = there.insert(key, name),
-                Some(Meaning::State(key)) if !counts(key) => {}
+                Some(Meaning::State(key)) if !counts(key, within) => {}
                 Some(Meaning::Callback(index, _)) if *index < callbacks && tensor.dtype == Dtype::F64 => {}
                 _ => unexpected.push(name.clone()),
             }

@@ -101,6 +101,15 @@ optimizers! {
 /// Betas of Adam's kin are 0.9 and 0.999 in both. `Sgd` is PyTorch's, whose velocity is multiplied by the rate
 /// afterwards.
 ///
+/// # Range
+///
+/// All but [`Sgd`], [`Adamax`] and [`Lion`] keep squares of gradients, as in Keras and PyTorch in f32 on a GPU:
+/// those of gradients above 1.8e19 are past its largest number. What is kept is infinite from then on, and the
+/// weight stays where it is, or with [`Ftrl`] becomes NaN; the CPU path, which computes in f64, goes on.
+/// [`Fit::nan_guard`](super::Fit::nan_guard) ends training before such a step and names what became infinite, and
+/// [`Session::verify`](crate::Session::verify) sees it; [`Clip`] keeps gradients small, and penalties or targets of
+/// a smaller scale are the cure.
+///
 /// # Weight decay
 ///
 /// Two kinds, which every built-in optimiser has:

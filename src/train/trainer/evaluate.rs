@@ -1,5 +1,6 @@
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Weak;
 
 use super::Trainer;
 use super::feed::Feed;
@@ -10,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::graph::Value;
 use crate::session::Chain;
 use crate::shape::{Shape, TensorType};
+use crate::tape::Tape;
 use crate::train::{Logs, Scores};
 
 /// Loss and metrics over a data set: what [`Trainer::evaluate`] returns. Shown as a line, with a table below
@@ -63,6 +65,43 @@ impl Stage {
     }
 }
 
+/// An evaluation under way. Its step is its own: what is called between two batches may evaluate too.
+pub(super) struct Judging {
+    step: Step,
+    pub chain: Chain,
+    /// The next batch.
+    next: usize,
+    samples: usize,
+    /// The life of the training's session.
+    training: Weak<Tape>,
+}
+
+impl Judging {
+    /// Adds the next batch to the chain; says whether there was one, and submits after the last.
+    pub fn step(&mut self, feed: &mut Feed<'_>) -> Result<bool> {
+        let Judging { step, chain, next, samples, .. } = self;
+        let (rows, done) = (step.rows, *next * step.rows);
+        if done >= *samples {
+            return chain.submit().map(|()| false);
+        }
+        let counted = rows.min(*samples - done);
+        if counted < rows {
+            chain.submit()?;
+            step.write_ones(step.values.mask, counted)?;
+        }
+        feed.load(step, *next, chain)?;
+        chain.step(&mut step.session)?;
+        *next += 1;
+        Ok(true)
+    }
+
+    /// Waits for what is submitted.
+    pub fn wait(&self) -> Result<()> {
+        let total = self.step.sums()?.total;
+        self.step.session.read_f64(total).map(drop)
+    }
+}
+
 impl Trainer {
     /// Loss and metrics over all samples, with the model as it is in use: no dropout, running
     /// statistics. The loss is weighted as the samples are; penalties of weights are not part of it, as they
@@ -76,7 +115,9 @@ impl Trainer {
         self.agree_in_classes("data to evaluate", &data)?;
         let samples = self.samples(data)?;
         let mut feed = self.judge(&samples, 0)?;
-        let logs = self.evaluate_with(&mut feed, "")?;
+        let mut judging = self.begin_judging(&feed)?;
+        while judging.step(&mut feed)? {}
+        let logs = self.end_judging(judging, Some(""))?;
         Ok(Evaluation { loss: logs.get("loss").unwrap_or(f64::NAN), logs })
     }
 
@@ -102,17 +143,19 @@ impl Trainer {
         Ok(samples)
     }
 
-    /// Gets a data set that was [taken](Trainer::samples) ready for [`evaluate_with`](Trainer::evaluate_with).
+    /// Gets a data set that was [taken](Trainer::samples) ready for [`begin_judging`](Trainer::begin_judging).
     pub(super) fn judge<'a>(&mut self, samples: &'a Samples<'_>, limit: u64) -> Result<Feed<'a>> {
         let device = self.device.clone();
         let stage = Stage::Evaluation(samples.weights_each().max(1));
         Feed::new(&device, samples, self.beside_training(stage)?, limit)
     }
 
-    pub(super) fn evaluate_with(&mut self, feed: &mut Feed<'_>, prefix: &str) -> Result<Logs> {
-        let samples = feed.samples;
-        let mut chain = Chain::new(&self.device);
-        let step = self.beside_training(Stage::Evaluation(feed.weights.max(1)))?;
+    /// Begins the evaluation of a feed that [`judge`](Trainer::judge) made.
+    pub(super) fn begin_judging(&mut self, feed: &Feed<'_>) -> Result<Judging> {
+        let chain = Chain::new(&self.device);
+        let stage = Stage::Evaluation(feed.weights.max(1));
+        self.beside_training(stage)?;
+        let mut step = self.beside[stage.index()].take().ok_or(Error::ForeignValue)?;
         step.reset_sums()?;
         let (rows, mask) = (step.rows, step.values.mask);
         // Whether a sample counts is not a column: it is written with each size of a batch.
@@ -120,17 +163,19 @@ impl Trainer {
         if feed.weights == 0 {
             step.write_ones(step.values.weights, rows)?;
         }
-        for batch in 0..samples.div_ceil(rows) {
-            let counted = rows.min(samples - batch * rows);
-            if counted < rows {
-                chain.submit()?;
-                step.write_ones(mask, counted)?;
-            }
-            feed.load(step, batch, &mut chain)?;
-            chain.step(&mut step.session)?;
+        let training = self.session().life();
+        Ok(Judging { step, chain, next: 0, samples: feed.samples, training })
+    }
+
+    /// Ends an evaluation: its figures, unless they are of no interest.
+    pub(super) fn end_judging(&mut self, judging: Judging, prefix: Option<&str>) -> Result<Logs> {
+        let Judging { step, samples, training, .. } = judging;
+        let logs = prefix.map_or_else(|| Ok(Logs::new()), |prefix| step.logs(samples, prefix))?;
+        // It may have been recorded for a model that is another one now.
+        if self.session().life().ptr_eq(&training) {
+            self.beside[Stage::Evaluation(1).index()] = Some(step);
         }
-        chain.submit()?;
-        step.logs(samples, prefix)
+        Ok(logs)
     }
 
     /// A step over the parameters of the training, recorded when it is first asked for.

@@ -47,7 +47,7 @@ impl Training<'_, '_> {
         let last = self.position.step;
         self.go_to(guard)?;
         // What a callback spoilt was so before any step.
-        let fault = match self.trainer.held_fault()? {
+        let fault = match self.trainer.held_fault(true)? {
             Some(held) => Some(held),
             None => self.first_fault(last)?,
         };
@@ -81,7 +81,7 @@ impl Training<'_, '_> {
     pub(super) fn judge_figures(&mut self, logs: &Logs) -> Result<()> {
         let seen = no_number(logs).filter(|seen| seen.value == "loss" && self.stopped.is_none());
         if let Some(seen) = seen
-            && let Some(held) = self.trainer.held_fault()?
+            && let Some(held) = self.trainer.held_fault(false)?
         {
             self.warn(seen, Some(held));
             (self.stopped, self.spoilt) = (self.alarm.clone(), true);
@@ -196,12 +196,14 @@ impl Trainer {
     }
 
     /// What must stay finite from step to step, by the session it is in: weights, what layers carry on,
-    /// and summed gradients. What an optimiser keeps may be infinite while the weights are not, such as
-    /// the mean of large squares; where it is NaN, so are the weights that it moves in the same step.
-    fn handed_on(&self) -> impl Iterator<Item = (&Session, Vec<Value>)> {
-        let all = self.training.iter().enumerate().map(|(index, (_, Step { session, .. }))| {
-            let is_handed_on = |kind: StateKind| {
-                kind.is_weight() || matches!(kind, StateKind::Carried | StateKind::GradientSum { .. })
+    /// and summed gradients; and with `slots` what an optimiser keeps, which may be infinite while the weights
+    /// are not, such as the mean of large squares: they stay where they are then.
+    fn handed_on(&self, slots: bool) -> impl Iterator<Item = (&Session, Vec<Value>)> {
+        let all = self.training.iter().enumerate().map(move |(index, (_, Step { session, .. }))| {
+            let is_handed_on = |kind: StateKind| match kind {
+                StateKind::Carried | StateKind::GradientSum { .. } => true,
+                StateKind::Slot { .. } => slots,
+                kind => kind.is_weight(),
             };
             let mut values = self.own_values(index);
             values.retain(|&v| {
@@ -222,7 +224,7 @@ impl Trainer {
             let options = SessionOptions::new().share_parameters(of);
             Ok((g.forward([norm])?.session_with(self.device(), options)?, norm))
         };
-        self.handed_on().map(norm).collect()
+        self.handed_on(true).map(norm).collect()
     }
 
     /// Whether the loss of the epoch so far and all that is handed on is finite, by tapes that read one
@@ -240,17 +242,17 @@ impl Trainer {
         for (session, norm) in self.health.insert(tapes) {
             session.replay()?;
             if !session.read_f64(*norm)?.iter().all(|norm| norm.is_finite()) {
-                return Ok(self.held_fault()?.is_none());
+                return Ok(self.held_fault(true)?.is_none());
             }
         }
         Ok(true)
     }
 
-    /// The first of what is handed on that is not finite.
-    fn held_fault(&self) -> Result<Option<NonFinite>> {
+    /// The first of what is handed on that is not finite, what an optimiser keeps included with `slots`.
+    fn held_fault(&self, slots: bool) -> Result<Option<NonFinite>> {
         let values =
             |(session, values): (_, Vec<Value>)| values.into_iter().map(move |value| (session, value));
-        let mut all = self.handed_on().flat_map(values);
+        let mut all = self.handed_on(slots).flat_map(values);
         all.find_map(|(session, value): (&Session, _)| session.non_finite_in(value, None).transpose())
             .transpose()
     }

@@ -152,13 +152,13 @@ impl<'a> Fit<'a> {
         self.callback(OnSteps { every, function })
     }
 
-    /// Calls a function a few times a second, between two submissions: to show how training goes, or to
+    /// Calls a function a few times a second, between two submissions, those of a validation too: to show how training goes, or to
     /// [stop it](crate::train::callbacks#ctrl-c).
     pub fn on_refresh(self, function: impl FnMut(&mut Run<'_>) -> Result<()> + 'a) -> Self {
         self.callback(OnRefresh(function))
     }
 
-    /// Looks for a NaN or an infinity in the loss, the weights, summed gradients
+    /// Looks for a NaN or an infinity in the loss, the weights, what the optimiser keeps, summed gradients
     /// ([`TrainerBuilder::accumulate`](super::TrainerBuilder::accumulate)) and what stateful layers carry on,
     /// after every `every` steps, at the end of each epoch, and before a callback is called after a step
     /// ([`Callback::every_steps`]) or between two ([`Callback::refreshes`]). If there is one, the steps since
@@ -291,10 +291,15 @@ impl Trainer {
         let given = fit.callbacks.len();
         let fit = if fit.progress { fit.callback(Progress::new()) } else { fit };
         let data = data.into();
-        self.agree_in_classes("training data", &data)?;
+        let known = self.class_names();
+        #[cfg(feature = "checkpoints")]
+        let checkpoint = fit.resume.as_ref().map(Resume::open).transpose()?;
+        // What a checkpoint does not say, the trainer may know.
+        #[cfg(feature = "checkpoints")]
+        let known = checkpoint.as_ref().and_then(|c| c.header.class_names.as_deref()).or(known);
+        data.expect_classes("training data", known)?;
         if let Some(validation) = &fit.validation {
-            validation
-                .expect_classes("validation data", data.class_names.as_deref().or(self.class_names()))?;
+            validation.expect_classes("validation data", data.class_names.as_deref().or(known))?;
         }
         let samples = self.samples(data)?;
         let judged = fit.validation.map(|data| self.samples(data)).transpose()?;
@@ -344,8 +349,8 @@ impl Trainer {
             kept: None,
         };
         #[cfg(feature = "checkpoints")]
-        if let Some(from) = fit.resume {
-            training.resume(from)?;
+        if let Some(checkpoint) = &checkpoint {
+            training.resume(checkpoint)?;
         }
         training.trainer.take_classes(&train);
         training.note(false);
@@ -412,9 +417,8 @@ impl Training<'_, '_> {
                 break;
             }
             let mut logs = self.trainer.running_logs(self.position.samples)?;
-            if let Some(feed) = &mut self.validation {
-                logs.append(&self.trainer.evaluate_with(feed, "val_")?);
-            }
+            let Some(judged) = self.validate()? else { break };
+            logs.append(&judged);
             for (name, rate) in self.trainer.rates() {
                 logs.set(name, f64::from(rate));
             }
@@ -425,6 +429,28 @@ impl Training<'_, '_> {
         self.history.stopped = self.stopped.take();
         let last = self.history.epochs.last().cloned();
         self.tell(Event::TrainEnd, &last.map_or_else(OnceCell::new, OnceCell::from))
+    }
+
+    /// The figures of the validation data, if there is any; none where a callback ends training meanwhile.
+    fn validate(&mut self) -> Result<Option<Logs>> {
+        let Some(feed) = &self.validation else { return Ok(Some(Logs::new())) };
+        let mut judging = self.trainer.begin_judging(feed)?;
+        self.pace.restart();
+        while let Some(feed) = &mut self.validation
+            && self.stopped.is_none()
+            && judging.step(feed)?
+        {
+            self.pace.submits(&mut judging.chain)?;
+            if self.pace.shows() {
+                judging.chain.submit()?;
+                judging.wait()?;
+                self.tell(Event::Refresh, &OnceCell::new())?;
+                self.pace.restart();
+            }
+        }
+        let finished = self.stopped.is_none();
+        let logs = self.trainer.end_judging(judging, finished.then_some("val_"))?;
+        Ok(finished.then_some(logs))
     }
 
     /// Hands the figures of an epoch to the history and the callbacks. What is asked for by a callback

@@ -65,6 +65,11 @@ impl Pace {
         }
     }
 
+    /// Whether callbacks that want to be are to be told now.
+    pub fn shows(&mut self) -> bool {
+        self.wanted && self.refreshes()
+    }
+
     /// Whether the figures are to be looked at now, and callbacks to be told.
     pub fn refreshes(&mut self) -> bool {
         let due = self.every.is_some_and(|every| self.refreshed.elapsed() >= every);

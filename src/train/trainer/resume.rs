@@ -25,12 +25,13 @@ impl<'a> Fit<'a> {
     ///
     /// A checkpoint goes on in a trainer of the same model, optimiser and kind of device, which must agree
     /// in the seed, the batch size and the number of batches to an update; its data in the number of
-    /// samples, whether they are shuffled, and the steps to an epoch; and the callbacks that remember
+    /// samples, whether they are shuffled, the steps to an epoch, and the names of the classes, where both have
+    /// some; and the callbacks that remember
     /// something, by [`Callback::identity`], must be the same in the same order. Where it was written within
     /// an epoch, the metrics must be the same too. The learning rate is that of the checkpoint, unless a
     /// schedule gives it. Each disagreement is an
     /// error of `fit`, before anything is written: [`Error::CheckpointMismatch`], [`Error::TensorNames`],
-    /// [`Error::TensorMismatch`]; for what is no checkpoint [`Error::Corrupt`],
+    /// [`Error::TensorMismatch`], [`Error::ClassMismatch`]; for what is no checkpoint [`Error::Corrupt`],
     /// [`Error::NotACheckpoint`], [`Error::CheckpointVersion`]. Which layers are frozen and which weights
     /// are pruned, the checkpoint says. For other data, [`Trainer::load_checkpoint`] is the place.
     ///
@@ -64,6 +65,15 @@ impl<'a> Fit<'a> {
     pub fn recover(mut self, device: impl FnMut() -> Result<Device> + 'a, tries: usize) -> Self {
         self.recover = Some(Recovery { device: Box::new(device), tries });
         self
+    }
+}
+
+impl Resume {
+    pub(super) fn open(&self) -> Result<Checkpoint> {
+        match self {
+            Resume::File(path) => Checkpoint::open_newest(path),
+            Resume::Memory(bytes) => Checkpoint::in_memory(bytes.clone()),
+        }
     }
 }
 
@@ -104,9 +114,10 @@ impl Trainer {
         self.hold_to_masks().map(|()| report)
     }
 
-    /// Writes everything that training goes on from: weights, optimiser states, counts, scalars, and the
-    /// figures of the epochs of the last [`fit`](Trainer::fit). [`Fit::resume`](super::Fit::resume) goes on with
-    /// the first epoch that was not finished. Within `fit`, a callback asks for a checkpoint by
+    /// Writes everything that training goes on from: weights, optimiser states, counts, scalars, the
+    /// [names of the classes](Trainer::class_names), and the figures of the epochs of the last
+    /// [`fit`](Trainer::fit). [`Fit::resume`](super::Fit::resume) goes on with the first epoch that was not
+    /// finished. Within `fit`, a callback asks for a checkpoint by
     /// [`Run::write_checkpoint`](crate::train::Run::write_checkpoint), at any step.
     ///
     /// After an error of `fit`, such as a checkpoint that could not be written, the file also holds how far
@@ -148,7 +159,9 @@ impl Trainer {
     /// for [`Fit::initial_epoch`](super::Fit::initial_epoch). Unlike [`Fit::resume`](super::Fit::resume),
     /// the training to come may be of other data, with other callbacks and other metrics; an epoch that the
     /// checkpoint was written in begins again. The learning rate is that of the checkpoint, whatever this
-    /// trainer's was: [`set_learning_rate`](Trainer::set_learning_rate) comes after it.
+    /// trainer's was: [`set_learning_rate`](Trainer::set_learning_rate) comes after it. So are the names of the
+    /// classes: data of other ones is refused from there on, unless
+    /// [`set_class_names`](Trainer::set_class_names) tells others.
     ///
     /// # Errors
     /// As for [`Fit::resume`](super::Fit::resume): the model, the optimiser, the kind of device, the seed,
@@ -212,9 +225,10 @@ impl Trainer {
         );
         let variant = self.training[0].0;
         let mut training = Vec::new();
+        let within = journey.position.step > 0;
         let moved = self.recorded(variant, &[]).and_then(|main| {
             training = replace(&mut self.training, vec![(variant, main)]);
-            self.take_up(checkpoint, true, |_| Ok(()))
+            self.take_up(checkpoint, within, |_| Ok(()))
         });
         if let Err(error) = moved {
             (self.device, (self.recipe.masked, self.recipe.frozen)) = (before, recipe);
@@ -248,6 +262,7 @@ impl Trainer {
             weights: self.session().weight_names(),
             tensors: BTreeMap::new(),
             metrics: self.metric_names(),
+            class_names: self.class_names.clone(),
             journey,
         };
         checkpoint::take(&self.sessions(), header)
@@ -353,6 +368,7 @@ impl Trainer {
         self.take_in_rates();
         self.rates.iter_mut().for_each(|rate| rate.take_up(&header.rates));
         self.swapped = header.swapped;
+        self.class_names = header.class_names.clone();
         Ok(())
     }
 }
@@ -401,11 +417,7 @@ impl<'a> Training<'a, '_> {
     }
 
     /// Takes up where a checkpoint was written. Nothing is written before all of it is known to fit.
-    pub(super) fn resume(&mut self, from: Resume) -> Result<()> {
-        let checkpoint = &match from {
-            Resume::File(path) => Checkpoint::open_newest(&path)?,
-            Resume::Memory(bytes) => Checkpoint::in_memory(bytes)?,
-        };
+    pub(super) fn resume(&mut self, checkpoint: &Checkpoint) -> Result<()> {
         self.trainer.check_checkpoint(checkpoint)?;
         let (journey, path) = (&checkpoint.header.journey, checkpoint.path());
         if let Some((samples, shuffle)) = journey.data {

@@ -412,6 +412,13 @@ impl Op for Update {
         self.each::<f64>(cx, |new| new)
     }
 
+    /// All new contents before any is put in place, and the steps of one parameter at a time.
+    fn reference_scratch(&self, inputs: &[TensorType], _: &[TensorType]) -> u64 {
+        let numbers = |at: &usize| inputs[*at].numel() as u64;
+        let largest = inputs.iter().map(|ty| ty.numel() as u64).max().unwrap_or(0);
+        8 * (self.mutates.iter().map(numbers).sum::<u64>() + 6 * largest)
+    }
+
     fn error_bound(&self, cx: &Reference<'_>, _: &[Array]) -> Vec<Vec<f64>> {
         self.each::<Approximate>(cx, |new| new.error).into_iter().map(|bound| bound.data).collect()
     }
