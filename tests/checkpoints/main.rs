@@ -9,6 +9,7 @@ mod checkpoint_errors;
 mod checkpoints;
 mod classes;
 mod damage;
+mod headers;
 mod model_checkpoint;
 mod mutants;
 mod names;

@@ -8,6 +8,7 @@ mod errors;
 mod limits;
 mod lost;
 mod memory;
+mod nonsense;
 mod packing;
 mod plan;
 mod replay;

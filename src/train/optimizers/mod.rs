@@ -105,7 +105,7 @@ optimizers! {
 ///
 /// All but [`Sgd`], [`Adamax`] and [`Lion`] keep squares of gradients, as in Keras and PyTorch in f32 on a GPU:
 /// those of gradients above 1.8e19 are past its largest number. What is kept is infinite from then on, and the
-/// weight stays where it is, or with [`Ftrl`] becomes NaN; the CPU path, which computes in f64, goes on.
+/// weight stays where it is, or with [`Adafactor`] and [`Ftrl`] becomes NaN; the CPU path, which computes in f64, goes on.
 /// [`Fit::nan_guard`](super::Fit::nan_guard) ends training before such a step and names what became infinite, and
 /// [`Session::verify`](crate::Session::verify) sees it; [`Clip`] keeps gradients small, and penalties or targets of
 /// a smaller scale are the cure.
