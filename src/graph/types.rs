@@ -110,6 +110,8 @@ pub enum StateKind {
         /// The parameter.
         of: Value,
     },
+    /// Over how many steps of sequences those gradients are summed up.
+    GradientCount,
     /// A sum over the steps of an epoch, such as that of the losses.
     Accumulator,
 }
@@ -132,6 +134,7 @@ impl StateKind {
             Self::Mask { of } => (Role::Mask, Some(of)),
             Self::Average { of } => (Role::Average, Some(of)),
             Self::GradientSum { of } => (Role::GradientSum, Some(of)),
+            Self::GradientCount => (Role::GradientSum, None),
             Self::Accumulator => (Role::Accumulator, None),
             Self::Weight { .. } | Self::Statistic | Self::Own | Self::Carried => (Role::Named, None),
         }

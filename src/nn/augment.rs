@@ -290,16 +290,16 @@ fn clipped(g: &Graph, x: Value, range: Option<[f32; 2]>) -> Result<Value> {
 }
 
 one_input! {
-    RandomFlip, "random_flip", |layer, cx, x| affine(cx, x, &layer.0);
-    RandomRotation, "random_rotation", |layer, cx, x| affine(cx, x, &layer.0);
-    RandomZoom, "random_zoom", |layer, cx, x| affine(cx, x, &layer.0);
+    RandomFlip, "random_flip", keeps_steps: |_| true, |layer, cx, x| affine(cx, x, &layer.0);
+    RandomRotation, "random_rotation", keeps_steps: |_| true, |layer, cx, x| affine(cx, x, &layer.0);
+    RandomZoom, "random_zoom", keeps_steps: |_| true, |layer, cx, x| affine(cx, x, &layer.0);
 
-    RandomAffine, "random_affine", |layer, cx, x| {
+    RandomAffine, "random_affine", keeps_steps: |_| true, |layer, cx, x| {
         Error::expect(layer.0.crop.is_none(), "options", "a crop", "a layer that crops is RandomCrop")?;
         affine(cx, x, &layer.0)
     };
 
-    RandomTranslation, "random_translation", |layer, cx, x| {
+    RandomTranslation, "random_translation", keeps_steps: |_| true, |layer, cx, x| {
         let [_, _, height, width] = image(cx.graph().shape(x)?)?;
         let pixels = match layer.distance {
             Distance::Pixels(pixels) => pixels,
@@ -312,7 +312,7 @@ one_input! {
         affine(cx, x, &AffineOptions::new().shift(pixels).fill(layer.fill))
     };
 
-    RandomCrop, "random_crop", |layer, cx, x| {
+    RandomCrop, "random_crop", keeps_steps: |_| true, |layer, cx, x| {
         let [_, _, height, width] = image(cx.graph().shape(x)?)?;
         check_crop([height, width], layer.size, layer.padding)?;
         let options = AffineOptions::new().crop(layer.size, layer.padding).fill(FillMode::Constant(0.0));
@@ -322,7 +322,7 @@ one_input! {
         }
     };
 
-    RandomBrightness, "random_brightness", |layer, cx, x| {
+    RandomBrightness, "random_brightness", keeps_steps: |_| true, |layer, cx, x| {
         let [low, high] = layer.range.unwrap_or([0.0, 1.0]);
         check_range("value_range", [low, high], f32::MIN)?;
         check_range("factor", layer.between, -1.0)?;
@@ -330,7 +330,7 @@ one_input! {
         cx.in_training(x, |g| clipped(g, g.random_brightness(x, darkest, brightest)?, layer.range))
     };
 
-    RandomContrast, "random_contrast", |layer, cx, x| {
+    RandomContrast, "random_contrast", keeps_steps: |_| true, |layer, cx, x| {
         check_range("value_range", layer.range.unwrap_or_default(), f32::MIN)?;
         let [low, high] = layer.between;
         check_range("factor", [low, high], 0.0)?;

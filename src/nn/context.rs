@@ -1,4 +1,6 @@
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::panic::Location;
 
 use super::layer::{Layer, LayerSpec, Mode, Recorded, RecordedLayer};
@@ -11,13 +13,16 @@ use crate::shape::{Shape, TensorType};
 
 /// Records a model (a [`Sequential`](super::Sequential), a [`Model`](super::Model), any layer made
 /// of others) with all its inputs and outputs, and tells what each layer declared. The model itself
-/// adds nothing to the names.
+/// adds nothing to the names. The log is warned of layers at which the mask of [padded
+/// sequences](crate::nn#padded-sequences) ends.
 ///
 /// # Errors
 /// What a layer refuses, with the layer's name and line. The layers before it are recorded by then.
 #[track_caller]
 pub fn record(model: &dyn Layer, g: &mut Graph, inputs: &[Value], mode: Mode) -> Result<Recorded> {
-    record_frozen(model, g, inputs, mode, None)
+    let recorded = record_frozen(model, g, inputs, mode, None)?;
+    recorded.warn();
+    Ok(recorded)
 }
 
 /// [`record`] with the layers of these full names frozen and all others trained, whatever they say
@@ -33,10 +38,10 @@ pub(crate) fn record_frozen(
     let at = Location::caller();
     g.recorded_at(at, |g| {
         let frozen = frozen.cloned();
-        let mut log = Log { mode, frozen, layers: vec![], shared: BTreeMap::new(), carried: BTreeMap::new() };
+        let mut log = Log { mode, frozen, ..Log::default() };
         let recorded = LayerContext::new(g, &mut log, None).record(model, inputs)?;
         recorded.states.iter().for_each(|&state| g.note_kind(state, StateKind::Statistic));
-        Ok(Recorded { layers: log.layers, ..recorded })
+        Ok(Recorded { layers: log.layers, warnings: log.warnings, ..recorded })
     })
 }
 
@@ -55,10 +60,15 @@ pub struct LayerContext<'a> {
     misfit: Option<(Value, Shape)>,
     /// Of a layer that works step by step, which steps of its inputs count.
     steps: Option<Value>,
+    /// Whether the layer has asked for a mask.
+    asked: Cell<bool>,
+    /// The operators among those of the graph that are not the layer's own: those of the layers it is made of, and of
+    /// penalties.
+    others: Vec<Range<usize>>,
 }
 
 /// What all layers of a recording are told, and what is known of those recorded so far.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Log {
     mode: Mode,
     /// The full names of frozen layers; `None` where the layers say it themselves.
@@ -68,17 +78,20 @@ struct Log {
     shared: BTreeMap<u32, usize>,
     /// What states of the layers will be after the calls so far.
     carried: BTreeMap<Value, Value>,
+    /// What the program is to hear of.
+    warnings: Vec<String>,
 }
 
 impl<'a> LayerContext<'a> {
     fn new(graph: &'a mut Graph, log: &'a mut Log, layer: Option<usize>) -> Self {
         let (names, shared) = (BTreeSet::new(), BTreeSet::new());
-        LayerContext { graph, log, layer, names, shared, misfit: None, steps: None }
+        let (asked, others) = (Cell::new(false), Vec::new());
+        LayerContext { graph, log, layer, names, shared, misfit: None, steps: None, asked, others }
     }
 
     /// Records the layer itself and tells what that made and declared.
     fn record(&mut self, layer: &dyn Layer, inputs: &[Value]) -> Result<Recorded> {
-        let held = |graph: &Graph| (graph.recording().values.len(), graph.recording().nodes.len());
+        let held = |graph: &Graph| (graph.recording().values.len(), nodes_of(graph));
         let before = held(self.graph);
         if layer.keeps_steps() {
             self.steps = self.joined_mask(inputs)?;
@@ -90,11 +103,15 @@ impl<'a> LayerContext<'a> {
             self.note_mask(output, *mask);
         }
         let after = held(self.graph);
+        if masks.iter().all(Option::is_none) && self.loses_mask(before.1..after.1) {
+            self.warn_of_lost_mask(layer.kind());
+        }
         let recording = self.graph.recording();
         let values = (before.0..after.0).map(|index| recording.value(index));
         let declared = values.filter(|&value| recording.kind(value).is_some());
         let (parameters, states) = declared.partition(|v| recording.values[v.index()].source.is_trained());
-        Ok(Recorded { outputs, masks, parameters, states, layers: Vec::new(), nodes: before.1..after.1 })
+        let (layers, warnings) = (Vec::new(), Vec::new());
+        Ok(Recorded { outputs, masks, parameters, states, layers, warnings, nodes: before.1..after.1 })
     }
 
     /// The layer as it was recorded by earlier calls.
@@ -223,13 +240,16 @@ impl<'a> LayerContext<'a> {
         if !self.restrains(value) {
             return Ok(());
         }
+        let before = nodes_of(self.graph);
         let value = match self.mask_within(value) {
             Some(mask) => {
                 self.graph.composed("penalize", || without_padding(self.graph, value, mask, 0.0))?
             }
             None => value,
         };
-        self.graph.penalize(value, penalty)
+        self.graph.penalize(value, penalty)?;
+        self.others.push(before..nodes_of(self.graph));
+        Ok(())
     }
 
     /// Holds a parameter to a constraint after every update ([`Graph::constrain`]): in training, and
@@ -292,7 +312,35 @@ impl<'a> LayerContext<'a> {
     /// Which steps of a sequence count, f32 `[batch, time]`, if a layer has said so: an embedding with a padding
     /// index, a [`Masking`](super::Masking), a [`SequenceLengths`](super::SequenceLengths).
     pub fn mask(&self, sequence: Value) -> Option<Value> {
+        self.asked.set(true);
+        self.known_mask(sequence)
+    }
+
+    fn known_mask(&self, sequence: Value) -> Option<Value> {
         self.graph.recording().masks.get(&sequence).copied()
+    }
+
+    /// Whether the layer, whose operators are among these, has read masked sequences as if there were no padding:
+    /// by operators of its own, and without asking for the mask.
+    fn loses_mask(&self, nodes: Range<usize>) -> bool {
+        let recording = self.graph.recording();
+        let is_own = |node: &usize| !self.others.iter().any(|others| others.contains(node));
+        let reads =
+            |node: usize| recording.nodes[node].inputs.iter().any(|x| recording.masks.contains_key(x));
+        !self.asked.get() && nodes.filter(is_own).any(reads)
+    }
+
+    fn warn_of_lost_mask(&mut self, kind: &str) {
+        let name = if self.layer.is_some() { self.name() } else { kind.to_owned() };
+        let at = self.graph.recording().context.at.map_or_else(String::new, |at| format!(" at {at}"));
+        let warning = format!(
+            "the mask of padded sequences ends at the layer `{name}`{at}, whose result depends on what stands at \
+             padding; pool over time or take the last state of a recurrent layer before it, or let a layer of the \
+             program's own say by `Layer::keeps_steps` or `LayerContext::mask` what it makes of padding"
+        );
+        if !self.log.warnings.contains(&warning) {
+            self.log.warnings.push(warning);
+        }
     }
 
     fn note_mask(&mut self, sequence: Value, mask: Option<Value>) {
@@ -304,12 +352,12 @@ impl<'a> LayerContext<'a> {
     fn mask_within(&self, value: Value) -> Option<Value> {
         let shape = |value: Value| self.graph.shape_of(value);
         let fits = |&mask: &Value| shape(value).dims().starts_with(shape(mask).dims());
-        self.mask(value).or_else(|| self.steps.filter(fits))
+        self.known_mask(value).or_else(|| self.steps.filter(fits))
     }
 
     /// Which steps count in any of the inputs that have a mask.
     fn joined_mask(&mut self, inputs: &[Value]) -> Result<Option<Value>> {
-        let mut masks: Vec<Value> = inputs.iter().filter_map(|&input| self.mask(input)).collect();
+        let mut masks: Vec<Value> = inputs.iter().filter_map(|&input| self.known_mask(input)).collect();
         masks.sort_unstable();
         masks.dedup();
         let Some((&first, others)) = masks.split_first() else { return Ok(None) };
@@ -354,6 +402,7 @@ impl<'a> LayerContext<'a> {
             }
         };
         let log = &mut *self.log;
+        let others = &mut self.others;
         self.graph.layer_at(log.layers[layer].name.clone(), spec.at, |graph| {
             let made = LayerContext::new(graph, log, Some(layer)).record(spec.layer(), &inputs)?;
             graph.located(kind, expect_outputs(spec.layer().outputs(), made.outputs.len()))?;
@@ -363,6 +412,7 @@ impl<'a> LayerContext<'a> {
             }
             entry.parameters.extend(made.parameters);
             entry.states.extend(made.states);
+            others.push(made.nodes.clone());
             entry.calls.push(made.nodes);
             log.shared.extend(spec.shared.map(|id| (id, layer)));
             Ok(made.outputs)
@@ -446,6 +496,11 @@ impl<'a> LayerContext<'a> {
     }
 }
 
+/// How many operators a graph has so far.
+fn nodes_of(graph: &Graph) -> usize {
+    graph.recording().nodes.len()
+}
+
 /// Batch and time of sequences.
 fn steps_of(shape: Shape) -> Result<[usize; 2]> {
     match *shape.dims() {
@@ -456,9 +511,18 @@ fn steps_of(shape: Shape) -> Result<[usize; 2]> {
 
 /// The sequence `[batch, time, ..]` with `filler` wherever its mask `[batch, time]` has padding.
 pub(super) fn without_padding(g: &Graph, sequence: Value, mask: Value, filler: f32) -> Result<Value> {
-    let shape = g.shape(sequence)?;
-    let dims: Vec<usize> = shape.dims().iter().enumerate().map(|(i, &n)| if i < 2 { n } else { 1 }).collect();
-    g.select(g.reshape(mask, Shape::new(&dims)?)?, sequence, g.scalar_constant(filler))
+    g.select(over_features(g, mask, g.shape(sequence)?)?, sequence, g.scalar_constant(filler))
+}
+
+/// The mask `[batch, time]` for each element of sequences of this shape.
+pub(super) fn each_element(g: &Graph, mask: Value, sequences: Shape) -> Result<Value> {
+    g.broadcast_to(over_features(g, mask, sequences)?, sequences)
+}
+
+/// The mask `[batch, time, 1, ..]` beside sequences of this shape.
+fn over_features(g: &Graph, mask: Value, sequences: Shape) -> Result<Value> {
+    let dims = sequences.dims().iter().enumerate().map(|(i, &n)| if i < 2 { n } else { 1 });
+    g.reshape(mask, Shape::new(&dims.collect::<Vec<_>>())?)
 }
 
 fn expect_outputs(expected: usize, found: usize) -> Result<()> {

@@ -10,10 +10,11 @@ use crate::error::{Error, Result};
 use crate::graph::Value;
 
 /// What a model is recorded for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Mode {
     /// Dropout drops, augmentation changes images, batch normalisation uses the batch's statistics
     /// and updates the running ones.
+    #[default]
     Training,
     /// Dropout, noise and augmentation do nothing, batch normalisation uses the running statistics.
     Evaluation,
@@ -113,6 +114,9 @@ pub trait Layer: fmt::Debug + Send + Sync + 'static {
     /// Whether the layer treats each step of a sequence `[batch, time, ..]` by itself: its outputs
     /// `[batch, time, ..]` then have the mask of its input ([`LayerContext::mask`]). Of several inputs with
     /// masks, a step counts that does in any of them, as in Keras 3; inputs without one have no say.
+    ///
+    /// Where a layer does not, and has operators of its own on a masked sequence without asking for the mask, that
+    /// ends there, of which the log warns.
     fn keeps_steps(&self) -> bool {
         false
     }
@@ -322,9 +326,16 @@ pub struct Recorded {
     pub layers: Vec<RecordedLayer>,
     /// The operators among those of the graph.
     pub(super) nodes: Range<usize>,
+    /// What the program is to hear of.
+    pub(super) warnings: Vec<String>,
 }
 
 impl Recorded {
+    /// Tells the log what the program is to hear of.
+    pub(crate) fn warn(&self) {
+        self.warnings.iter().for_each(|warning| log::warn!("{warning}"));
+    }
+
     /// The first output.
     ///
     /// # Errors

@@ -56,14 +56,21 @@
 //!
 //! | | what becomes of the mask |
 //! |---|---|
-//! | [`Dense`], [`Activation`], [`Dropout`], [`SpatialDropout`], [`GaussianNoise`], [`LayerNorm`] of features, [`ActivityPenalty`] | passes |
+//! | [`Dense`], [`Activation`], [`Dropout`], [`SpatialDropout`], [`GaussianNoise`], [`LayerNorm`] of features, [`InstanceNorm`], [`ActivityPenalty`] | passes |
+//! | [`BatchNorm`] | passes; padding is left out of the batch's mean and variance |
+//! | [`Embedding`] of words that have one | passes; words of its own padding do not count either |
+//! | [`Reshape`], [`Flatten`] | passes where the steps stay, as from `[time, 8]` to `[time, 2, 4]`; ends otherwise |
+//! | poolings, padding and augmentation of images, of sequences of them `[batch, time, h, w]` | passes |
 //! | [`Add`], [`Concat`] of features | a step counts that does in any input with a mask |
 //! | [`Concat`] in time, `axis` 1 | masks one after the other |
 //! | [`SimpleRnn`], [`Lstm`], [`Gru`], [`Bidirectional`] | padding is skipped, the states pass it; the mask passes with `return_sequences` |
 //! | [`GlobalAvgPool1d`], [`GlobalMaxPool1d`] | padding is left out; the result has no steps |
 //! | [`AvgPool1d`], [`MaxPool1d`] | padding is left out; a window counts that has a step which does |
-//! | a layer of the program's own | passes where [`Layer::keeps_steps`] says so |
-//! | all others | ends |
+//! | a layer of the program's own | passes where [`Layer::keeps_steps`] says so, or [`LayerContext::set_mask`] |
+//! | all others: convolutions, [`GroupNorm`], [`LayerNorm`] over time, [`LocalResponseNorm`], [`RepeatVector`] | ends |
+//!
+//! Where it ends and what stands at padding goes into the result, the log warns of it with the layer's name: when
+//! the model is recorded, or for a [`Trainer`](crate::train::Trainer) when that is built.
 //!
 //! Where it reaches the output of a model, a [`Trainer`](crate::train::Trainer) leaves padding out of the
 //! loss, of metrics, in training and evaluation. `predict` gives the outputs of all steps.

@@ -1,5 +1,6 @@
 //! Normalisations.
 
+use super::context::each_element;
 use super::macros::one_input;
 use super::{LayerContext, Mode, UnitFlow};
 use crate::error::{Error, Result};
@@ -11,16 +12,33 @@ use crate::shape::Shape;
 ///
 /// | | shape |
 /// |---|---|
-/// | input, output | `[batch, channels, ..]` |
+/// | input, output | `[batch, channels, ..]`; with `axis(-1)` `[batch, .., channels]` |
 /// | `scale`, `shift` | `[channels]` |
 /// | `running_mean`, `running_variance` | `[channels]`, states |
 ///
 /// In training the batch's own statistics are used, and the running ones move towards them by
 /// `momentum`; in evaluation, and where the layer is frozen, the running ones are used. Defaults:
-/// epsilon 1e-5, momentum 0.1, scale 1, shift 0, both trained.
+/// epsilon 1e-5, momentum 0.1, scale 1, shift 0, both trained, and channels along axis 1: the features of
+/// sequences `[batch, time, features]` are along [`axis(-1)`](BatchNorm::axis), as in Keras.
+///
+/// Steps of padding of an input with a mask ([`LayerContext::mask`]) are left out of the statistics, as in Keras 3,
+/// and have the shift for output in training; a channel of nothing but padding leaves its running statistics as
+/// they are.
+///
+/// ```
+/// use retape::prelude::*;
+/// let model = Sequential::new()
+///     .add(Embedding::new(1000, 16).padding_index(0))
+///     .add(BatchNorm::new().axis(-1))
+///     .add(Lstm::new(8));
+/// assert_eq!(model.summary([20])?.layers[1].outputs, [Shape::from([20, 16])]);
+/// assert_eq!(model.summary([20])?.layers[1].trainable, 2 * 16);
+/// # Ok::<(), retape::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct BatchNorm {
+    axis: isize,
     momentum: f32,
     form: Form,
 }
@@ -49,7 +67,8 @@ pub struct LayerNorm {
 /// | input, output | `[batch, channels, ..]` |
 /// | `scale`, `shift` | `[channels]` |
 ///
-/// Defaults: epsilon 1e-5, scale 1, shift 0, both trained.
+/// Defaults: epsilon 1e-5, scale 1, shift 0, both trained. Of sequences `[batch, time, features]` the channels would
+/// be steps, of which groups take padding in: [`LayerNorm`] normalises each step by itself.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct GroupNorm {
@@ -102,10 +121,12 @@ impl Form {
 impl BatchNorm {
     /// The defaults.
     pub fn new() -> Self {
-        BatchNorm { momentum: 0.1, form: Form::default() }
+        BatchNorm { axis: 1, momentum: 0.1, form: Form::default() }
     }
 
     setters! {
+        /// The axis of the channels, not the batch's, axis 0: 1 by default; negative ones count from the back.
+        axis: isize => axis;
         /// The weight of the batch in the running statistics: 0.1 by default.
         momentum: f32 => momentum;
     }
@@ -178,19 +199,36 @@ fn per_channel(shape: Shape) -> Result<Shape> {
 }
 
 one_input! {
-    BatchNorm, "batch_norm", units: |_| UnitFlow::Kept, |layer, cx, x| {
-        let channels = per_channel(cx.graph().shape(x)?)?;
+    BatchNorm, "batch_norm",
+    units: |layer| if layer.axis == 1 { UnitFlow::Kept } else { UnitFlow::Mixed },
+    keeps_steps: |_| true,
+    |layer, cx, x| {
+        let shape = cx.graph().shape(x)?;
+        per_channel(shape)?;
+        let axis = shape.axis(layer.axis)?;
+        Error::expect(axis != 0, "axis", layer.axis, "the channels are along another axis than the batch")?;
+        let channels = Shape::from([shape.dims()[axis]]);
         let (scale, shift) = layer.form.declare(cx, channels);
         let mean = cx.state("running_mean", channels, Init::Zeros);
         let variance = cx.state("running_variance", channels, Init::Ones);
-        let (g, epsilon) = (cx.graph(), layer.form.epsilon);
-        if cx.mode() == Mode::Training && cx.is_trainable() {
-            let norm = g.batch_norm(x, scale, shift, epsilon)?;
-            g.update_running_stats(&norm, mean, variance, layer.momentum)?;
-            Ok(norm.y())
-        } else {
-            g.batch_norm_inference(x, scale, shift, mean, variance, epsilon)
+        let (mask, g, epsilon) = (cx.mask(x), cx.graph(), layer.form.epsilon);
+        // What is in front of the channels, and behind them.
+        let (before, behind) = (&shape.dims()[..axis], &shape.dims()[axis + 1..]);
+        let view = [before.iter().product(), shape.dims()[axis], behind.iter().product::<usize>()];
+        let viewed = |x: Value| if axis == 1 { Ok(x) } else { g.reshape(x, view) };
+        if cx.mode() == Mode::Evaluation || !cx.is_trainable() {
+            let y = g.batch_norm_inference(viewed(x)?, scale, shift, mean, variance, epsilon)?;
+            return if axis == 1 { Ok(y) } else { g.reshape(y, shape) };
         }
+        let norm = match mask {
+            None => g.batch_norm(viewed(x)?, scale, shift, epsilon)?,
+            Some(mask) => {
+                let (x, mask) = (g.reshape(x, view)?, g.reshape(each_element(g, mask, shape)?, view)?);
+                g.masked_batch_norm(x, mask, [scale, shift], epsilon, [mean, variance])?
+            }
+        };
+        g.update_running_stats(&norm, mean, variance, layer.momentum)?;
+        if axis == 1 && mask.is_none() { Ok(norm.y()) } else { g.reshape(norm.y(), shape) }
     };
 
     LayerNorm, "layer_norm", keeps_steps: |layer| layer.axis == -1 || layer.axis > 1, |layer, cx, x| {
@@ -208,7 +246,7 @@ one_input! {
         cx.graph().group_norm(x, layer.groups, scale, shift, layer.form.epsilon)
     };
 
-    InstanceNorm, "instance_norm", |layer, cx, x| {
+    InstanceNorm, "instance_norm", keeps_steps: |_| true, |layer, cx, x| {
         let channels = per_channel(cx.graph().shape(x)?)?;
         let (scale, shift) = layer.form.declare(cx, channels);
         cx.graph().instance_norm(x, scale, shift, layer.form.epsilon)

@@ -94,22 +94,22 @@ setters! {
 }
 
 one_input! {
-    MaxPool2d, "max_pool2d", units: |_| UnitFlow::Kept, |layer, cx, x| {
+    MaxPool2d, "max_pool2d", units: |_| UnitFlow::Kept, keeps_steps: |_| true, |layer, cx, x| {
         image(cx.graph().shape(x)?)?;
         cx.graph().max_pool2d(x, layer.0)
     };
 
-    AvgPool2d, "avg_pool2d", units: |_| UnitFlow::Kept, |layer, cx, x| {
+    AvgPool2d, "avg_pool2d", units: |_| UnitFlow::Kept, keeps_steps: |_| true, |layer, cx, x| {
         image(cx.graph().shape(x)?)?;
         cx.graph().avg_pool2d(x, layer.0)
     };
 
-    GlobalAvgPool2d, "global_avg_pool2d", units: |_| UnitFlow::Kept, |_, cx, x| {
+    GlobalAvgPool2d, "global_avg_pool2d", units: |_| UnitFlow::Kept, keeps_steps: |_| true, |_, cx, x| {
         image(cx.graph().shape(x)?)?;
         cx.graph().global_avg_pool2d(x)
     };
 
-    GlobalMaxPool2d, "global_max_pool2d", units: |_| UnitFlow::Kept, |_, cx, x| {
+    GlobalMaxPool2d, "global_max_pool2d", units: |_| UnitFlow::Kept, keeps_steps: |_| true, |_, cx, x| {
         image(cx.graph().shape(x)?)?;
         cx.graph().global_max_pool2d(x)
     };

@@ -1,9 +1,10 @@
 //! Layers that change the shape only.
 
-use super::UnitFlow;
 use super::macros::one_input;
 use super::weights::at_least_one;
-use crate::error::Error;
+use super::{LayerContext, UnitFlow};
+use crate::error::{Error, Result};
+use crate::graph::Value;
 use crate::ops::Pair;
 use crate::shape::Shape;
 
@@ -84,15 +85,30 @@ impl ZeroPad2d {
     }
 }
 
+/// A value whose steps, where it has as many, are those of `x`: each is reshaped by itself.
+fn with_steps_of(cx: &mut LayerContext<'_>, x: Value, y: Value) -> Result<Value> {
+    let steps = |value: Value| Ok(cx.graph().shape(value)?.dims().get(..2).map(<[usize]>::to_vec));
+    if steps(x)? == steps(y)?
+        && let Some(mask) = cx.mask(x)
+    {
+        cx.set_mask(y, mask)?;
+    }
+    Ok(y)
+}
+
 one_input! {
-    Flatten, "flatten", units: |_| UnitFlow::Flattened, |_, cx, x| cx.graph().flatten(x);
+    Flatten, "flatten", units: |_| UnitFlow::Flattened, |_, cx, x| {
+        let y = cx.graph().flatten(x)?;
+        with_steps_of(cx, x, y)
+    };
 
     Reshape, "reshape", |layer, cx, x| {
         let from = cx.graph().shape(x)?;
         let Some(&batch) = from.dims().first() else {
             return Err(Error::Rank { shape: from, expected: "at least 1 ([batch, ..])" });
         };
-        cx.graph().reshape(x, Shape::new(&[&[batch], layer.0.dims()].concat())?)
+        let y = cx.graph().reshape(x, Shape::new(&[&[batch], layer.0.dims()].concat())?)?;
+        with_steps_of(cx, x, y)
     };
 
     RepeatVector, "repeat_vector", |layer, cx, x| {
@@ -102,7 +118,7 @@ one_input! {
         cx.graph().broadcast_to(one, [batch, layer.n, features])
     };
 
-    ZeroPad2d, "zero_pad2d", |layer, cx, x| {
+    ZeroPad2d, "zero_pad2d", keeps_steps: |_| true, |layer, cx, x| {
         super::image(cx.graph().shape(x)?)?;
         cx.graph().pad(x, &[(0, 0), (0, 0), layer.rows, layer.columns], 0.0)
     };

@@ -109,7 +109,7 @@ impl Probe {
             })
         };
         let inputs: Vec<Value> = inputs.iter().enumerate().map(declare).collect::<Result<_>>()?;
-        let recorded = super::record(model, &mut graph, &inputs, Mode::Training)?;
+        let recorded = super::record_frozen(model, &mut graph, &inputs, Mode::Training, None)?;
         Ok(Probe { graph, recorded })
     }
 

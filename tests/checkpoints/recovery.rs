@@ -229,6 +229,56 @@ fn after_a_panic_a_checkpoint_is_of_the_step_at_hand() {
     }
 }
 
+/// What a callback trains on besides is no step of the epoch: a checkpoint that it takes then is of the step at hand,
+/// and what is trained from there is what the training itself comes to.
+#[test]
+fn what_a_callback_trains_on_leaves_the_step_at_hand() {
+    let folder = Folder::new();
+    let (train, other) = (points(37), points(11));
+    let path = folder.0.join("within.safetensors");
+    let besides: [fn(&mut Trainer, &data::Dataset) -> Result<()>; 3] = [
+        |trainer, other| trainer.train_on_batch(other).map(drop),
+        |trainer, other| trainer.fit(other, Fit::epochs(2)).map(drop),
+        |trainer, other| trainer.evaluate(other).map(drop),
+    ];
+    for device in [gpu(), &Device::cpu()] {
+        for besides in besides {
+            let fit = |saves: bool| {
+                let (path, other) = (&path, &other);
+                Fit::epochs(3).on_steps(1, move |run| {
+                    if (run.epoch(), run.step()) == (1, 3) {
+                        besides(run.trainer(), other)?;
+                        if saves {
+                            run.trainer().save_checkpoint(path)?;
+                        }
+                    }
+                    Ok(())
+                })
+            };
+            let mut whole = trainer(device);
+            let history = whole.fit(&train, fit(true)).unwrap();
+            assert_eq!(whole.history(), &history);
+            let mut resumed = trainer(device);
+            let went_on = resumed.fit(&train, fit(false).resume(&path)).unwrap();
+            assert_eq!(bits(&went_on), bits(&history));
+            assert!(state(&resumed, &folder) == state(&whole, &folder));
+        }
+    }
+}
+
+/// Nothing is under way after a panic: the figures are those of the next training.
+#[test]
+fn a_training_after_a_panic_is_one_of_its_own() {
+    let train = points(37);
+    let mut panicked = trainer(&Device::cpu());
+    let ended = catch_unwind(AssertUnwindSafe(|| panicked.fit(&train, panics(Some(7), None)).map(drop)));
+    assert!(ended.is_err());
+    let history = panicked.fit(&train, Fit::epochs(3)).unwrap();
+    assert_eq!((history.epochs.len(), panicked.history()), (3, &history));
+    panicked.train_on_batch(&train).unwrap();
+    assert_eq!(panicked.checkpoint().unwrap().epoch(), 3);
+}
+
 /// A schedule is asked in the middle of what goes to the device at once.
 #[test]
 fn after_a_panic_of_a_schedule_no_step_is_lost() {

@@ -142,7 +142,14 @@ fn outputs_at_padding_are_zeros_or_the_state() {
 #[test]
 fn masks_travel_as_the_table_says() {
     let given = Some(vec![0.0, 1.0, 1.0, 1.0, 0.0, 1.0]);
-    let passing: [LayerSpec; 9] = [
+    let passing: [LayerSpec; 16] = [
+        BatchNorm::new().into(),
+        BatchNorm::new().axis(-1).into(),
+        InstanceNorm::new().into(),
+        Reshape::new([3, 2, 2]).into(),
+        images(MaxPool2d::new(2)),
+        images(ZeroPad2d::new(1)),
+        images(GlobalAvgPool2d),
         Dense::new(2).into(),
         Activation::Relu.into(),
         Activation::Linear.into(),
@@ -156,13 +163,16 @@ fn masks_travel_as_the_table_says() {
     for layer in passing {
         assert_eq!(mask_after(&layer), given, "{layer:?}");
     }
-    let ending: [LayerSpec; 8] = [
+    let ending: [LayerSpec; 11] = [
+        GroupNorm::new(3).into(),
+        images(LocalResponseNorm::new(3)),
+        images(Conv2d::new(3, 1)),
         Gru::new(2).into(),
         Gru::new(2).return_sequences(true).ignore_mask(true).into(),
         GlobalAvgPool1d.into(),
         GlobalMaxPool1d.into(),
         Flatten.into(),
-        Reshape::new([3, 4]).into(),
+        Reshape::new([4, 3]).into(),
         Conv1d::new(2, 1).into(),
         LayerNorm::new().axis(1).into(),
     ];
@@ -172,6 +182,105 @@ fn masks_travel_as_the_table_says() {
     // Windows of two steps that overlap: all of them have a step that counts.
     assert_eq!(mask_after(MaxPool1d::new(2).stride(1)), Some(vec![1.0; 4]));
     assert_eq!(mask_after(AvgPool1d::new(1)), given);
+}
+
+/// A layer of images, on sequences of them.
+fn images(layer: impl Into<LayerSpec>) -> LayerSpec {
+    Sequential::new().add(Reshape::new([3, 2, 2])).add(layer).into()
+}
+
+/// With the features for channels, over the steps that count: as of those alone, whatever stands at padding, also of
+/// numbers whose squares overflow.
+#[test]
+fn batch_normalisation_leaves_padding_out() {
+    let mask = [1.0f32, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0];
+    let real: Vec<usize> = (0..8).filter(|&i| mask[i] != 0.0).collect();
+    for (device, size) in
+        [(Device::cpu(), 1.0f32), (common::gpu().clone(), 1.0), (common::gpu().clone(), 1e25)]
+    {
+        let numbers: Vec<f32> = noise(24, 9, -1.0, 3.0).iter().map(|x| x * size).collect();
+        let factors = noise(24, 10, -1.0, 1.0);
+        // The output, its gradient's way back to the input, scale, shift and both running statistics.
+        let train = |x: Vec<f32>, factors: Vec<f32>, shape: &[usize], mask: Option<&[f32]>| {
+            let mut g = Graph::new();
+            let x = g.parameter("x", Shape::new(shape).unwrap(), Init::Values(x));
+            let layer = BatchNorm::new().axis(-1).scale_init(Init::Constant(1.5)).named("norm");
+            let recorded = match mask {
+                None => record(&Sequential::new().add(layer), &mut g, &[x], Mode::Training),
+                Some(mask) => {
+                    let mask = g.constant([shape[0], shape[1]], mask).unwrap();
+                    let model = Sequential::new().add(SequenceMask).add(layer);
+                    record(&model, &mut g, &[x, mask], Mode::Training)
+                }
+            };
+            let recorded = recorded.unwrap();
+            let y = recorded.output().unwrap();
+            let weighted = g.mul(y, g.constant(Shape::new(shape).unwrap(), &factors).unwrap()).unwrap();
+            let loss = g.sum(weighted, &[], false).unwrap();
+            let tape = g.training_step(loss, &Sgd::new(1.0)).unwrap();
+            let (dx, tape) = (tape.gradient(x).unwrap(), tape.keep([y]).unwrap());
+            let mut session = tape.keep([dx]).unwrap().session(&device).unwrap();
+            session.replay().unwrap();
+            let mut found = vec![session.read(y).unwrap(), session.read(dx).unwrap()];
+            found.extend(["norm.scale", "norm.shift"].map(|name| session.parameter(name).unwrap()));
+            found.extend(recorded.states.iter().map(|&state| session.read(state).unwrap()));
+            found
+        };
+        let rows =
+            |from: &[f32]| -> Vec<f32> { real.iter().flat_map(|i| from[3 * i..][..3].to_vec()).collect() };
+        let padded: Vec<f32> =
+            (0..24).map(|i| if mask[i / 3] == 0.0 { f32::NAN } else { numbers[i] }).collect();
+        let no_factor: Vec<f32> = (0..24).map(|i| factors[i] * mask[i / 3]).collect();
+        let found = train(padded, no_factor, &[2, 4, 3], Some(&mask));
+        let want = train(rows(&numbers), rows(&factors), &[4, 3], None);
+        for (which, (found, want)) in found.iter().zip(&want).enumerate() {
+            let found = if which < 2 { rows(found) } else { found.clone() };
+            let most = want
+                .iter()
+                .fold(f32::MIN_POSITIVE, |most, x| if x.is_finite() { most.max(x.abs()) } else { most });
+            for (found, want) in found.iter().zip(want) {
+                let close = found == want || (found - want).abs() <= 4e-6 * most;
+                assert!(close, "{which} on {device:?}, {size}: {found} for {want}");
+            }
+        }
+        // A batch of nothing but padding.
+        let none = train(vec![f32::NAN; 24], vec![0.0; 24], &[2, 4, 3], Some(&[0.0; 8]));
+        near(&none[4], &[0.0; 3]);
+        near(&none[5], &[1.0; 3]);
+        assert!(none[0].iter().chain(&none[1]).all(|&x| x == 0.0), "{none:?}");
+    }
+}
+
+/// Over any axis: as over axis 1 of the transposed input; in evaluation too.
+#[test]
+fn batch_normalisation_of_other_axes() {
+    let x = noise(2 * 3 * 4, 11, -1.0, 1.0);
+    let run = |layer: BatchNorm, shape: [usize; 3], x: &[f32], mode: Mode| {
+        let mut g = Graph::new();
+        let input = g.input("x", shape);
+        let recorded = record(&Sequential::new().add(layer), &mut g, &[input], mode).unwrap();
+        let y = recorded.output().unwrap();
+        let mut session = g.forward([y]).unwrap().session(common::gpu()).unwrap();
+        session.write(input, x).unwrap();
+        session.replay().unwrap();
+        (session.read(y).unwrap(), session.read(recorded.states[1]).unwrap())
+    };
+    let turned =
+        |x: &[f32]| -> Vec<f32> { (0..24).map(|i| x[i / 12 * 12 + i % 3 * 4 + i / 3 % 4]).collect() };
+    for mode in [Mode::Training, Mode::Evaluation] {
+        let last = run(BatchNorm::new().axis(-1), [2, 3, 4], &x, mode);
+        let first = run(BatchNorm::new(), [2, 4, 3], &turned(&x), mode);
+        near(&turned(&last.0), &first.0);
+        near(&last.1, &first.1);
+        assert_eq!(run(BatchNorm::new().axis(2), [2, 3, 4], &x, mode), last);
+    }
+    let refused = |axis: isize| {
+        let mut g = Graph::new();
+        let x = g.input("x", [2, 3, 4]);
+        Sequential::new().add(BatchNorm::new().axis(axis)).record(&mut g, x, Mode::Training).unwrap_err()
+    };
+    assert!(matches!(refused(0).root(), Error::Argument { argument: "axis", .. }));
+    assert!(matches!(refused(3).root(), Error::Axis { .. }));
 }
 
 /// Of several inputs, as in Keras 3: a step counts that does in any of them.

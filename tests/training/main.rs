@@ -9,6 +9,7 @@ mod callbacks;
 mod classes;
 mod groups;
 mod kinds;
+mod masks;
 mod nan_guard;
 mod padding;
 mod refusals;

@@ -173,12 +173,18 @@ fn class_weights_are_for_classes() {
     refused(classified(rows(vec![1.0, 1.0, 0.0, 1.0]), 2, Loss::BinaryCrossEntropy));
     refused(classified(x().target([1], vec![0.5, 1.0]), 1, Loss::MeanSquaredError));
     refused(classified(x().target([1], vec![0.0, 2.0]), 1, Loss::Poisson));
-    // Rows of steps are no rows of classes.
-    let model = Sequential::new().add(Dense::new(2));
-    let built = Trainer::new(model, [3, 1]).loss(Loss::CategoricalCrossEntropy).optimizer(Sgd::new(0.1));
-    let steps = Samples::new().input([3, 1], vec![1.0; 3]).target([3, 2], vec![1.0, 0.0, 1.0, 0.0, 0.0, 1.0]);
-    let fit = Fit::epochs(1).class_weights([(0, 2.0)]);
-    refused(built.batch_size(1).build(&Device::cpu()).unwrap().fit(steps, fit).map(|_| 0.0));
+    // Rows of steps are rows of classes, those of pixels are none.
+    let rows = [[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 0.0]].concat();
+    let fitted = |shape: &[usize]| {
+        let of = |size: usize| Shape::new(&[shape, &[size]].concat()).unwrap();
+        let model = Sequential::new().add(Dense::new(2).weight_init(Init::Zeros));
+        let built = Trainer::new(model, of(1)).loss(Loss::CategoricalCrossEntropy).optimizer(Sgd::new(0.0));
+        let samples = Samples::new().input(of(1), vec![1.0; 4]).target(of(2), rows.clone());
+        let fit = Fit::epochs(1).class_weights([(0, 3.0)]);
+        built.batch_size(1).build(&Device::cpu())?.fit(samples, fit).map(|history| history.get("loss")[0])
+    };
+    close(fitted(&[4]), 2.5 * ln2);
+    refused(fitted(&[2, 2]));
 }
 
 /// Labels 0 and 1 are what a yes or no is given by, in training, validation and evaluation.

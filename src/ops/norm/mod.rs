@@ -6,6 +6,7 @@
 mod backward;
 mod forward;
 mod geometry;
+mod masked;
 
 use super::common::*;
 use crate::error::Setting;

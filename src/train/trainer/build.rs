@@ -140,9 +140,10 @@ impl TrainerBuilder {
         /// Samples per training step; 32 by default.
         batch_size: usize => batch;
         /// Sums the gradients of so many batches up for each update, a window; 1 by default. The update takes
-        /// their mean over the window's samples, in which those of a last, smaller batch count as much as all
-        /// others: as one batch of them all, but for what a layer makes of a batch, such as its
-        /// normalisation. Windows go on from epoch to epoch. One that is not full where [`Trainer::fit`] ends
+        /// their mean over what the loss is a mean of, the window's samples, or of outputs with padding its steps
+        /// without it: those of a last, smaller batch, or of one with more padding, count as much as all others. So
+        /// it is as one batch of them all, but for what a layer makes of a batch, such as its normalisation, and
+        /// for penalties of activity, each batch's of which counts by its share of the window. Windows go on from epoch to epoch. One that is not full where [`Trainer::fit`] ends
         /// makes its update there, after the callbacks of the last epoch, whose figures and checkpoints are
         /// from before it: so more epochs, resumed from such a checkpoint, are those of one long training.
         accumulate: usize => accumulate;
@@ -215,6 +216,7 @@ impl TrainerBuilder {
             progress: self.progress,
             class_names: None,
             journey: Journey::default(),
+            fitting: false,
             #[cfg(feature = "checkpoints")]
             kept: Default::default(),
         };

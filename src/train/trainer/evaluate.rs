@@ -370,12 +370,12 @@ fn largest(row: &[f32]) -> u32 {
     (1..row.len()).fold(0, |best, i| if exceeds(row[i], row[best]) { i } else { best }) as u32
 }
 
-/// Multiplies the weights of samples with those of their classes, `limit` in all; `scores` are what the loss
-/// takes outputs for.
+/// Multiplies the weights of samples, or of their steps, with those of their classes; `output` is the shape of the
+/// model's, and `scores` are what the loss takes it for.
 pub(super) fn weigh_classes(
     samples: &mut Samples<'_>,
     classes: &[(u32, f32)],
-    limit: usize,
+    output: Shape,
     scores: Scores,
 ) -> Result<()> {
     if classes.is_empty() {
@@ -386,58 +386,72 @@ pub(super) fn weigh_classes(
         let value = format!("{weight} for class {class}");
         return Err(Error::argument("class_weights", value, "finite and not negative"));
     }
+    let limit = output.dims().get(1..).and_then(<[usize]>::last).map_or(2, |&scores| scores.max(2));
     if let Some(index) = classes.iter().position(|&(class, _)| class as usize >= limit) {
         let (name, label, limit) = ("class_weights".to_owned(), classes[index].0, limit as u32);
         return Err(Error::LabelOutOfRange { name, index, label, limit });
     }
-    let labels = labels(samples, scores)?;
+    let labels = labels(samples, output, scores)?;
     let of_class = |label: &u32| classes.iter().find(|(class, _)| class == label).map_or(1.0, |&(_, w)| w);
-    let weights = match samples.weights.as_deref() {
-        None => labels.iter().map(of_class).collect(),
-        Some(weights) => {
-            let each = weights.chunks(samples.weights_each().max(1)).zip(labels.iter());
-            each.flat_map(|(own, label)| own.iter().map(move |own| own * of_class(label))).collect()
-        }
+    let own = samples.weights.as_deref().unwrap_or_default();
+    let count = labels.len().max(own.len());
+    // A label for each sample beside weights of steps, or the other way round, goes for all steps.
+    let weight = |i: usize| {
+        let own = if own.is_empty() { 1.0 } else { own[i / (count / own.len())] };
+        own * of_class(&labels[i / (count / labels.len())])
     };
+    let weights = (0..if labels.is_empty() { 0 } else { count }).map(weight).collect();
     samples.weights = Some(weights);
     Ok(())
 }
 
-/// The class of each sample: its label, 0 or 1 of a single f32 target, the 1 of a one-hot row, or the largest of
-/// a row of shares where the loss takes one class to a sample.
-fn labels<'a>(samples: &'a Samples<'_>, scores: Scores) -> Result<Cow<'a, [u32]>> {
+/// What stands for no class.
+const NO_CLASS: u32 = u32::MAX;
+
+/// The class of each sample, or of each step of outputs `[batch, time, classes]`: its label, 0 or 1 of a single f32
+/// target, the 1 of a one-hot row, or the largest of a row of shares where the loss takes one class to a sample.
+fn labels<'a>(samples: &'a Samples<'_>, output: Shape, scores: Scores) -> Result<Cow<'a, [u32]>> {
     let Some(targets) = &samples.targets else { return Ok(Cow::Borrowed(&[])) };
+    let time = if output.rank() == 3 { output.dims()[1] } else { 1 };
     let of_classes = matches!(scores, Scores::Logits | Scores::Probabilities);
     let has_class = |row: &[f32]| match row {
         &[number] => number == 0.0 || number == 1.0,
         row => {
             let sum: f32 = row.iter().sum();
             let is_share = |&x: &f32| x >= 0.0 && (of_classes || x == 0.0 || x == 1.0);
-            row.iter().all(is_share) && (sum - 1.0).abs() <= 1e-3
+            let is_filler = time > 1 && of_classes && sum == 0.0;
+            row.iter().all(is_share) && ((sum - 1.0).abs() <= 1e-3 || is_filler)
         }
     };
     let refused = |about: String| {
-        let expected = "they need a label, 0 or 1, or a one-hot row for each sample; other samples are weighted \
-                        by `Samples::weights`";
+        let expected = "they need a label, 0 or 1, or a one-hot row for each sample, or for each step of outputs \
+                        [batch, time, classes]; others are weighted by `Samples::weights`";
         Err(Error::argument(
             "class_weights",
             format!("given for targets that are no classes: {about}"),
             expected,
         ))
     };
-    let classes = match *wide(targets.shape) {
-        [] => 1,
-        [classes] if targets.data.dtype() == DType::F32 => classes,
+    let classes = match (targets.data.dtype(), targets.shape.numel()) {
+        (_, numbers) if numbers == time => 1,
+        (DType::F32, numbers) if Some(&(numbers / time)) == output.dims().last() => numbers / time,
         _ => return refused(format!("a sample has {}", targets.shape)),
     };
     let rows = match &targets.data {
         ColumnData::U32(labels) => return Ok(Cow::Borrowed(labels)),
         ColumnData::F32(rows) => rows.chunks_exact(classes),
     };
-    if let Some((sample, row)) = rows.clone().enumerate().find(|(_, row)| !has_class(row)) {
-        return refused(format!("sample {sample} has {:?}", &row[..row.len().min(8)]));
+    if let Some((index, row)) = rows.clone().enumerate().find(|(_, row)| !has_class(row)) {
+        let step = if time > 1 { format!("step {} of ", index % time) } else { String::new() };
+        return refused(format!("{step}sample {} has {:?}", index / time, &row[..row.len().min(8)]));
     }
-    Ok(rows.map(|row| if let &[number] = row { number as u32 } else { largest(row) }).collect())
+    Ok(rows
+        .map(|row| match row {
+            &[number] => number as u32,
+            row if row.iter().all(|&share| share == 0.0) => NO_CLASS,
+            row => largest(row),
+        })
+        .collect())
 }
 
 #[cfg(test)]

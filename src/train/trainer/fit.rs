@@ -9,6 +9,7 @@ use super::Trainer;
 use super::evaluate::weigh_classes;
 use super::fault::Guard;
 use super::feed::{Feed, bytes_of, epoch_order};
+use super::journey::UnderWay;
 use super::pace::Pace;
 use super::split::{Split, split};
 use crate::data::Samples;
@@ -130,7 +131,9 @@ impl<'a> Fit<'a> {
 
     /// The weight of each class in the training loss, 1 for those not named: by label, by 0 or 1 of a single
     /// f32 target, or by the largest element of a one-hot row, or of one of shares that sum up to 1 where the
-    /// loss takes a sample to be of one class. Other targets, such as those of a regression, are refused.
+    /// loss takes a sample to be of one class. Of outputs `[batch, time, classes]`, each step counts by its own
+    /// class, and by the weight of its sample or its own; a row of zeros, as padding may have, is of no class. Other
+    /// targets, such as those of a regression, are refused.
     pub fn class_weights(mut self, weights: impl IntoIterator<Item = (u32, f32)>) -> Self {
         self.class_weights = weights.into_iter().collect();
         self
@@ -261,8 +264,8 @@ impl Trainer {
     /// mean over their steps without it: the sum of the weighted losses of steps that count over how many they
     /// are, as in Keras 3. A batch's gradient is that of its own mean, and the figures of an epoch and of
     /// [`evaluate`](Trainer::evaluate) are means over all steps, where Keras takes the mean of the batches'
-    /// means; where an update takes several batches, each batch's mean counts as often as it has samples. Labels of
-    /// padding matter to nothing, but are labels. Metrics take each step for a sample.
+    /// means. An update that [takes several batches](super::TrainerBuilder::accumulate) is by the mean over the steps
+    /// of all of them. Labels of padding matter to nothing, but are labels. Metrics take each step for a sample.
     ///
     /// A loss that is NaN or infinite is said as soon as it is seen: by the bar, by a warning in the log, and in
     /// [`History::fault`]. After an epoch that left weights so too, training ends, for they would stay so;
@@ -281,9 +284,13 @@ impl Trainer {
     /// ([`Error::ClassMismatch`]); [`Error::NoLabels`] for a stratified split of others; [`Error::Argument`] for options outside their
     /// range; what a callback returns; and everything that a device reports.
     pub fn fit<'a>(&mut self, data: impl Into<Samples<'a>>, fit: Fit<'_>) -> Result<History> {
-        let progress = std::mem::replace(&mut self.progress, fit.progress);
-        let fitted = self.fit_on(data, fit);
-        self.progress = progress;
+        // A callback may fit something else within an epoch, which goes on afterwards.
+        let outer = if self.fitting { Some((self.epoch_sums()?, self.journey.clone())) } else { None };
+        let fitted = UnderWay::new(self, fit.progress).trainer.fit_on(data, fit);
+        if let Some((sums, journey)) = outer {
+            self.journey = journey;
+            fitted.as_ref().map_or(Ok(()), |_| self.session_mut().restore_contents(&sums))?;
+        }
         fitted
     }
 
@@ -315,12 +322,8 @@ impl Trainer {
             let value = format!("true for {} samples in batches of {}", train.len(), self.batch);
             return Err(Error::argument("drop_last", value, "one whole batch is needed"));
         }
-        weigh_classes(
-            &mut train,
-            &fit.class_weights,
-            self.main().scores().max(2),
-            self.recipe.loss.scores(),
-        )?;
+        let output = self.session().shape_of(self.main().values.output);
+        weigh_classes(&mut train, &fit.class_weights, output, self.recipe.loss.scores())?;
         let samples = train.len();
         let all = if fit.drop_last { samples / self.batch } else { samples.div_ceil(self.batch) };
         let steps = fit.steps_per_epoch.map_or(all, |steps| steps.min(all));

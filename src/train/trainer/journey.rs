@@ -58,6 +58,27 @@ impl Trainer {
     }
 }
 
+/// Lets a trainer know that a `fit` is under way, and whether its progress is shown: as long as this lives, so that
+/// what a panic of a callback leaves is a trainer at rest.
+pub(super) struct UnderWay<'a> {
+    pub trainer: &'a mut Trainer,
+    before: [bool; 2],
+}
+
+impl<'a> UnderWay<'a> {
+    pub fn new(trainer: &'a mut Trainer, progress: bool) -> Self {
+        let before = [trainer.fitting, trainer.progress];
+        [trainer.fitting, trainer.progress] = [true, progress];
+        UnderWay { trainer, before }
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        [self.trainer.fitting, self.trainer.progress] = self.before;
+    }
+}
+
 /// The same training at the beginning of the epoch that it is in, of any data.
 pub(super) fn between_epochs(journey: &Journey) -> Journey {
     let position = Position { epoch: journey.position.epoch, ..Position::default() };

@@ -105,6 +105,8 @@ pub struct Trainer {
     class_names: Option<Arc<[String]>>,
     /// How far the last `fit` went.
     journey: Journey,
+    /// Whether a `fit` is under way, whose callbacks have the trainer at hand.
+    fitting: bool,
     /// The bytes of the last checkpoint that was taken, for when the device is lost.
     #[cfg(feature = "checkpoints")]
     kept: Mutex<Option<Arc<Vec<u8>>>>,
@@ -308,6 +310,9 @@ impl Trainer {
     /// Trains on one batch, with its weights if it has them, and returns its loss and metrics as they were
     /// before the update. A size that has not come before records a step of its own.
     ///
+    /// In a callback of [`fit`](Trainer::fit), the batch is none of its epoch: neither figures nor the position that
+    /// a checkpoint is of count it.
+    ///
     /// With [`accumulate(k)`](TrainerBuilder::accumulate), every `k`-th batch makes an update, by the mean
     /// gradient of the samples of `k` batches; the others are only summed up. Batches that are left over wait
     /// for the next ones, of this method or of `fit`, or for
@@ -320,17 +325,24 @@ impl Trainer {
         self.agree_in_classes("batch", &batch)?;
         let samples = self.samples(batch)?;
         // A callback may train within an epoch, whose sums go on.
-        let &Sums { total, carry, .. } = self.main().sums()?;
-        let sums = self.session().snapshot_of(&[total, carry])?;
+        let sums = self.epoch_sums()?;
         let logs = self.train_on_samples(&samples);
         self.session_mut().restore_contents(&sums)?;
         logs
     }
 
+    /// A copy of what the epoch has summed up.
+    fn epoch_sums(&self) -> Result<Snapshot> {
+        let &Sums { total, carry, .. } = self.main().sums()?;
+        self.session().snapshot_of(&[total, carry])
+    }
+
     fn train_on_samples(&mut self, samples: &Samples<'_>) -> Result<Logs> {
         let count = samples.len();
         let index = self.prepare(self.variant(count, samples.weights_each()))?;
-        self.journey = between_epochs(&self.journey);
+        if !self.fitting {
+            self.journey = between_epochs(&self.journey);
+        }
         self.training[0].1.reset_sums()?;
         let mut chain = Chain::new(&self.device);
         let step = &mut self.training[index].1;

@@ -4,7 +4,7 @@
 use super::Trainer;
 use super::recipe::Step;
 use crate::error::{Error, Result, Setting};
-use crate::train::accumulation::Window;
+use crate::train::accumulation::{Divisor, Window};
 use crate::train::{LEARNING_RATE, Schedule};
 
 /// The rate of an optimiser.
@@ -219,7 +219,7 @@ impl Step {
         let session = &mut self.session;
         session.set_step(steps);
         session.set_updates(optimizer_updates);
-        if let Some(samples) = self.values.samples {
+        if let Some(Divisor::Samples(samples)) = self.values.divisor {
             session.scalars.set_count(samples, window.samples);
         }
         session

@@ -3,19 +3,19 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::panic::Location;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 #[cfg(feature = "checkpoints")]
 use serde::{Deserialize, Serialize};
 
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Init, Scalar, StateKind, Value};
-use crate::nn::{self, Layer, Mode, RecordedLayer};
+use crate::graph::{Graph, Init, StateKind, Value};
+use crate::nn::{self, Layer, Mode, Recorded};
 use crate::session::Session;
 use crate::shape::Shape;
 use crate::tape::Tape;
-use crate::train::accumulation::GradientSum;
+use crate::train::accumulation::{Divisor, GradientSum};
 use crate::train::losses::each_step;
 use crate::train::{LossFunction, MetricFunction, MetricInputs, Optimizer, ParameterGroup};
 
@@ -94,8 +94,8 @@ pub(super) struct StepValues {
     /// In evaluation, whether a sample counts.
     pub mask: Option<Value>,
     pub output: Value,
-    /// Where an update takes several batches, how many samples these have.
-    pub samples: Option<Scalar>,
+    /// Where an update takes several batches, what the sum of their gradients is divided by.
+    pub divisor: Option<Divisor>,
     /// Which steps of the output are no padding, `[rows, time]`.
     pub steps: Option<Value>,
     /// The parameters and states of the model: its weights.
@@ -122,14 +122,16 @@ struct Recording {
     graph: Graph,
     /// Of the model alone: its inputs, its output and its weights.
     values: StepValues,
-    layers: Vec<RecordedLayer>,
+    model: Recorded,
 }
 
 impl Recipe {
     /// The tape of a training step.
     pub fn training(&self, variant: Variant) -> Result<(Tape, StepValues)> {
         let (graph, values, losses) = self.losses(variant)?;
-        let sums = self.gradient_sums(values.samples, true, variant.updates);
+        // All inputs are written, those too that nothing depends on.
+        values.inputs.iter().try_for_each(|&input| graph.keep(input).map(drop))?;
+        let sums = self.gradient_sums(values.divisor, true, variant.updates);
         let tape = graph.training_groups(&self.groups_of(&graph, losses, &sums)?)?;
         Ok((tape, values))
     }
@@ -137,7 +139,7 @@ impl Recipe {
     /// The tape of an update by the gradients that are summed up; `variant` is any training step.
     pub fn update(&self, variant: Variant) -> Result<(Tape, StepValues)> {
         let (graph, values, losses) = self.losses(variant)?;
-        let sums = self.gradient_sums(values.samples, false, true);
+        let sums = self.gradient_sums(values.divisor, false, true);
         let tape = graph.updates_of_groups(&self.groups_of(&graph, losses, &sums)?)?;
         Ok((tape, values))
     }
@@ -167,23 +169,23 @@ impl Recipe {
         values.model.iter().try_for_each(|&weight| g.keep(weight).map(drop))?;
         self.mask(g, &values.model)?;
         if self.accumulate > 1 {
-            values.samples = Some(g.hidden_scalar("accumulated_samples", 1.0));
-            if count.is_none() {
-                return Ok((graph, values, vec![total]));
-            }
-            // Of sequences with padding, a batch's mean counts as often as it has samples.
-            let rows = |loss: Value| g.mul(loss, g.scalar_constant(variant.rows as f64));
-            let losses = std::iter::once(loss).chain(penalties).map(rows).collect::<Result<_>>()?;
-            return Ok((graph, values, losses));
+            let samples = || Divisor::Samples(g.hidden_scalar("accumulated_samples", 1.0));
+            values.divisor = Some(count.map_or_else(samples, Divisor::Steps));
+            return Ok((graph, values, vec![total]));
         }
         let losses = std::iter::once(loss).chain(penalties).collect();
         Ok((graph, values, losses))
     }
 
     /// The optimisers of all that no group has and of the groups, given what is summed up.
-    fn gradient_sums(&self, samples: Option<Scalar>, adds: bool, updates: bool) -> Vec<GradientSum<'_>> {
+    fn gradient_sums(&self, divisor: Option<Divisor>, adds: bool, updates: bool) -> Vec<GradientSum<'_>> {
         let optimizers = std::iter::once(&self.optimizer).chain(self.groups.iter().map(|g| &g.optimizer));
-        optimizers.map(|o| GradientSum { samples, adds, optimizer: updates.then_some(&**o) }).collect()
+        let recorded = Arc::new(OnceLock::new());
+        let sums = optimizers.map(|o| {
+            let optimizer: Option<&dyn Optimizer> = updates.then_some(&**o);
+            GradientSum { divisor, adds, optimizer, recorded: recorded.clone() }
+        });
+        sums.collect()
     }
 
     /// The parameters with the optimisers that have them.
@@ -241,13 +243,12 @@ impl Recipe {
         let count = values.steps.map(|steps| g.sum(steps, &[], false)).transpose()?;
         let sum = g.sum(losses, &[], false)?;
         values.sums = Some(self.sums(g, "evaluation", (sum, count), targets, &values)?);
-        Ok((g.forward([])?, values))
+        Ok((g.forward(values.inputs.clone())?, values))
     }
 
     /// The tape of a prediction.
     pub fn prediction(&self, rows: usize) -> Result<(Tape, StepValues)> {
         let Recording { graph, values, .. } = self.record(rows, Mode::Evaluation)?;
-        // All inputs are written, those too that the output does not depend on, as on lengths of its steps.
         Ok((graph.forward([&[values.output], &values.inputs[..]].concat())?, values))
     }
 
@@ -270,7 +271,7 @@ impl Recipe {
     /// [`Error::Unknown`] for a name that no layer has.
     pub fn layers<S: AsRef<str>>(&self, names: impl IntoIterator<Item = S>) -> Result<BTreeSet<String>> {
         let known: Vec<String> =
-            self.record(2, Mode::Training)?.layers.into_iter().map(|layer| layer.name).collect();
+            self.record(2, Mode::Training)?.model.layers.into_iter().map(|layer| layer.name).collect();
         let mut chosen = BTreeSet::new();
         for name in names {
             let name = name.as_ref();
@@ -282,10 +283,12 @@ impl Recipe {
         Ok(chosen)
     }
 
-    /// The layers that the model itself freezes, those nested in others by themselves.
+    /// The layers that the model itself freezes, those nested in others by themselves. The log is told what the
+    /// program is to hear of the model.
     pub fn frozen_by_the_model(&self, rows: usize) -> Result<BTreeSet<String>> {
-        let layers = self.record_frozen(rows, Mode::Training, None)?.layers;
-        Ok(layers.into_iter().filter(|layer| !layer.trainable).map(|layer| layer.name).collect())
+        let model = self.record_frozen(rows, Mode::Training, None)?.model;
+        model.warn();
+        Ok(model.layers.into_iter().filter(|layer| !layer.trainable).map(|layer| layer.name).collect())
     }
 
     fn record(&self, rows: usize, mode: Mode) -> Result<Recording> {
@@ -306,7 +309,7 @@ impl Recipe {
         let recorded = nn::record_frozen(self.model.as_ref(), &mut graph, &inputs, mode, frozen)?;
         let output = recorded.output()?;
         let steps = recorded.masks.first().copied().flatten();
-        let declared = recorded.parameters.into_iter().chain(recorded.states);
+        let declared = recorded.parameters.iter().chain(&recorded.states).copied();
         let is_weight = |&value: &Value| graph.recording().kind(value).is_some_and(StateKind::is_weight);
         let mut model: Vec<Value> = declared.filter(is_weight).collect();
         // In the order of their declaration, whether frozen or not.
@@ -317,12 +320,12 @@ impl Recipe {
             weights: None,
             mask: None,
             output,
-            samples: None,
+            divisor: None,
             steps,
             model,
             sums: None,
         };
-        Ok(Recording { graph, values, layers: recorded.layers })
+        Ok(Recording { graph, values, model: recorded })
     }
 
     fn targets(&self, g: &mut Graph, values: &mut StepValues) -> Result<Value> {
@@ -363,7 +366,8 @@ impl Recipe {
     }
 
     /// Adds the loss of a batch, for outputs with padding how many steps count, and its metrics to states that
-    /// hold the sums of all batches. Metrics take the steps of outputs with padding for samples.
+    /// hold the sums of all batches. Metrics take the steps of outputs with padding for samples, and weighted ones
+    /// those of all outputs that have some, whether this batch has weights of steps or not: the sums are the same.
     fn sums(
         &self,
         g: &Graph,
@@ -375,8 +379,10 @@ impl Recipe {
         let &StepValues { mut output, mut mask, steps, mut weights, .. } = values;
         let mut targets = targets;
         let is_weighted = self.plain < self.metrics.len();
-        let has_weights_of_steps = weights.is_some_and(|weights| g.shape_of(weights).rank() == 2);
-        if steps.is_some() || (is_weighted && has_weights_of_steps) {
+        let dims = |value: Value| g.shape_of(value).dims().to_vec();
+        let may_have_weights_of_steps =
+            dims(output).len() > 2 && dims(targets).get(..2) == dims(output).get(..2);
+        if steps.is_some() || (is_weighted && may_have_weights_of_steps) {
             let time = g.shape(output)?.dims()[1];
             let each = |value: Value| {
                 let shape = g.shape(value)?;
