@@ -334,9 +334,10 @@ impl<'a> LayerContext<'a> {
         let name = if self.layer.is_some() { self.name() } else { kind.to_owned() };
         let at = self.graph.recording().context.at.map_or_else(String::new, |at| format!(" at {at}"));
         let warning = format!(
-            "the mask of padded sequences ends at the layer `{name}`{at}, whose result depends on what stands at \
-             padding; pool over time or take the last state of a recurrent layer before it, or let a layer of the \
-             program's own say by `Layer::keeps_steps` or `LayerContext::mask` what it makes of padding"
+            "the mask of padded sequences ends at the layer `{name}`{at}: what stands at padding goes into its \
+             result, and by it into the loss and the metrics; pool over time or take the last state of a recurrent \
+             layer before it, keep outputs [batch, time, ..] as they are, or let a layer of the program's own say \
+             by `Layer::keeps_steps` or `LayerContext::mask` what it makes of padding"
         );
         if !self.log.warnings.contains(&warning) {
             self.log.warnings.push(warning);

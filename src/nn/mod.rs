@@ -59,7 +59,7 @@
 //! | [`Dense`], [`Activation`], [`Dropout`], [`SpatialDropout`], [`GaussianNoise`], [`LayerNorm`] of features, [`InstanceNorm`], [`ActivityPenalty`] | passes |
 //! | [`BatchNorm`] | passes; padding is left out of the batch's mean and variance |
 //! | [`Embedding`] of words that have one | passes; words of its own padding do not count either |
-//! | [`Reshape`], [`Flatten`] | passes where the steps stay, as from `[time, 8]` to `[time, 2, 4]`; ends otherwise |
+//! | [`Reshape`] | passes where steps and features stay apart, as from `[time, 8]` to `[time, 2, 4]`; ends otherwise |
 //! | poolings, padding and augmentation of images, of sequences of them `[batch, time, h, w]` | passes |
 //! | [`Add`], [`Concat`] of features | a step counts that does in any input with a mask |
 //! | [`Concat`] in time, `axis` 1 | masks one after the other |
@@ -67,7 +67,7 @@
 //! | [`GlobalAvgPool1d`], [`GlobalMaxPool1d`] | padding is left out; the result has no steps |
 //! | [`AvgPool1d`], [`MaxPool1d`] | padding is left out; a window counts that has a step which does |
 //! | a layer of the program's own | passes where [`Layer::keeps_steps`] says so, or [`LayerContext::set_mask`] |
-//! | all others: convolutions, [`GroupNorm`], [`LayerNorm`] over time, [`LocalResponseNorm`], [`RepeatVector`] | ends |
+//! | all others: [`Flatten`], convolutions, [`GroupNorm`], [`LayerNorm`] over time, [`LocalResponseNorm`], [`RepeatVector`] | ends |
 //!
 //! Where it ends and what stands at padding goes into the result, the log warns of it with the layer's name: when
 //! the model is recorded, or for a [`Trainer`](crate::train::Trainer) when that is built.

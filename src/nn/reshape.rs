@@ -1,10 +1,9 @@
 //! Layers that change the shape only.
 
+use super::UnitFlow;
 use super::macros::one_input;
 use super::weights::at_least_one;
-use super::{LayerContext, UnitFlow};
-use crate::error::{Error, Result};
-use crate::graph::Value;
+use crate::error::Error;
 use crate::ops::Pair;
 use crate::shape::Shape;
 
@@ -85,30 +84,25 @@ impl ZeroPad2d {
     }
 }
 
-/// A value whose steps, where it has as many, are those of `x`: each is reshaped by itself.
-fn with_steps_of(cx: &mut LayerContext<'_>, x: Value, y: Value) -> Result<Value> {
-    let steps = |value: Value| Ok(cx.graph().shape(value)?.dims().get(..2).map(<[usize]>::to_vec));
-    if steps(x)? == steps(y)?
-        && let Some(mask) = cx.mask(x)
-    {
-        cx.set_mask(y, mask)?;
-    }
-    Ok(y)
-}
-
 one_input! {
-    Flatten, "flatten", units: |_| UnitFlow::Flattened, |_, cx, x| {
-        let y = cx.graph().flatten(x)?;
-        with_steps_of(cx, x, y)
-    };
+    Flatten, "flatten", units: |_| UnitFlow::Flattened, |_, cx, x| cx.graph().flatten(x);
 
     Reshape, "reshape", |layer, cx, x| {
         let from = cx.graph().shape(x)?;
         let Some(&batch) = from.dims().first() else {
             return Err(Error::Rank { shape: from, expected: "at least 1 ([batch, ..])" });
         };
-        let y = cx.graph().reshape(x, Shape::new(&[&[batch], layer.0.dims()].concat())?)?;
-        with_steps_of(cx, x, y)
+        let to = Shape::new(&[&[batch], layer.0.dims()].concat())?;
+        let y = cx.graph().reshape(x, to)?;
+        // Where the steps and features of sequences stay apart, each step is reshaped by itself.
+        if from.rank() > 2
+            && to.rank() > 2
+            && from.dims()[1] == to.dims()[1]
+            && let Some(mask) = cx.mask(x)
+        {
+            cx.set_mask(y, mask)?;
+        }
+        Ok(y)
     };
 
     RepeatVector, "repeat_vector", |layer, cx, x| {

@@ -32,8 +32,7 @@ pub(super) struct GradientSum<'a> {
 }
 
 impl GradientSum<'_> {
-    /// What the sums are divided by at the end of a window. Where the device adds it up, a window of nothing but
-    /// padding has a mean of 0.
+    /// What the sums are divided by at the end of a window.
     fn divide_by(&self, graph: &Graph, divisor: Divisor) -> Result<Value> {
         if let Some(&recorded) = self.recorded.get() {
             return Ok(recorded);
@@ -46,7 +45,7 @@ impl GradientSum<'_> {
                 let sum = if self.adds { graph.add(so_far, steps)? } else { so_far };
                 let ends = self.optimizer.is_some();
                 graph.assign(so_far, if ends { graph.scalar_constant(0.0) } else { sum })?;
-                graph.maximum(sum, graph.scalar_constant(1.0))?
+                sum
             }
         };
         Ok(*self.recorded.get_or_init(|| divisor))

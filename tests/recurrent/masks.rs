@@ -163,7 +163,7 @@ fn masks_travel_as_the_table_says() {
     for layer in passing {
         assert_eq!(mask_after(&layer), given, "{layer:?}");
     }
-    let ending: [LayerSpec; 11] = [
+    let ending: [LayerSpec; 12] = [
         GroupNorm::new(3).into(),
         images(LocalResponseNorm::new(3)),
         images(Conv2d::new(3, 1)),
@@ -173,6 +173,7 @@ fn masks_travel_as_the_table_says() {
         GlobalMaxPool1d.into(),
         Flatten.into(),
         Reshape::new([4, 3]).into(),
+        Sequential::new().add(Dense::new(1)).add(Reshape::new([3])).into(),
         Conv1d::new(2, 1).into(),
         LayerNorm::new().axis(1).into(),
     ];

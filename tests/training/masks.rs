@@ -2,7 +2,8 @@
 //! nothing, and everything is a mean over the steps that count.
 
 use crate::common::gpu;
-use crate::watching::logged;
+use crate::common::logs::logged;
+
 use retape::data::Samples;
 use retape::nn::{Layer, LayerContext, Model, Node};
 use retape::prelude::*;
@@ -358,7 +359,7 @@ fn the_end_of_a_mask_is_said_once() {
         assert_eq!(said.len(), 1, "{layer}: {said:?}");
         let of_layer =
             said[0].contains(&format!("`{layer}`")) && said[0].contains("tests/training/masks.rs:");
-        assert!(of_layer && said[0].contains("pool over time"), "{layer}: {said:?}");
+        assert!(of_layer && said[0].contains("goes into its result"), "{layer}: {said:?}");
     }
     let silent: [(&str, Build, bool); 6] = [
         ("steps", |net, x, _| net.add(Residual { keeps_steps: true, asks: false }, x), true),
@@ -423,6 +424,71 @@ fn an_update_of_several_batches_is_that_of_one() {
             }
         }
     }
+}
+
+/// Batches of nothing but padding add their penalties, and nothing else, whether alone in an update or not.
+#[test]
+fn batches_of_nothing_but_padding_leave_the_penalties() {
+    let data = |rows: &[usize]| {
+        let all = samples(|i| counts(i)[0], [0.0, 1.0], 0);
+        let mut inputs = Samples::new();
+        for (index, each) in [(0, TIME * 3), (1, TIME)] {
+            let retape::data::ColumnData::F32(numbers) = &all.inputs[index].data else { panic!("numbers") };
+            let numbers: Vec<f32> =
+                rows.iter().flat_map(|&row| numbers[row * each..][..each].to_vec()).collect();
+            inputs =
+                inputs.input(if index == 0 { Shape::from([TIME, 3]) } else { Shape::from([TIME]) }, numbers);
+        }
+        inputs.target([TIME], vec![1u32; TIME * rows.len()])
+    };
+    for device in [Device::cpu(), gpu().clone()] {
+        let trained = |rows: &[usize], batch: usize, accumulate: usize| {
+            let mut net = Network::new();
+            let (x, mask) = (net.input(), net.input());
+            let h = net.add(SequenceMask, [x, mask]);
+            let y = net.add(Dense::new(2).weight_penalty(Penalty::l2(0.5)), h);
+            let built = Trainer::with_inputs(net.output(y), [Shape::from([TIME, 3]), Shape::from([TIME])]);
+            let built = built.loss(Loss::SparseCategoricalCrossEntropy).optimizer(Sgd::new(0.1)).seed(5);
+            let mut trainer = built.batch_size(batch).accumulate(accumulate).build(&device).unwrap();
+            let before = trainer.weights().unwrap();
+            trainer.fit(data(rows), Fit::epochs(1).shuffle(false)).unwrap();
+            (before, trainer.weights().unwrap())
+        };
+        // Row 4 has no steps.
+        let (before, alone) = trained(&[4, 4], 2, 1);
+        let shrunk = |w: f32| w - 0.1 * 2.0 * 0.5 * w;
+        for (w, after) in before.arrays[0].data.iter().zip(&alone.arrays[0].data) {
+            assert!((shrunk(*w) - after).abs() <= 1e-7, "{w}, {after}");
+        }
+        assert!(difference(&trained(&[4, 4], 1, 2).1, &alone) <= 1e-7);
+        assert!(difference(&trained(&[4, 0, 4], 1, 3).1, &trained(&[4, 0, 4], 3, 1).1) <= 1e-7);
+    }
+}
+
+/// Outputs `[batch, time]` with a mask are one number for each step.
+#[test]
+fn outputs_of_one_number_a_step_are_masked_too() {
+    let mask = [1.0f32, 1.0, 0.0, 0.0, 1.0, 1.0];
+    let run = |filler: f32| {
+        let model = Sequential::new().add(SequenceMask).add(BatchNorm::new());
+        let built = Trainer::with_inputs(model, [Shape::from([3]), Shape::from([3])]);
+        let built = built.loss(Loss::BinaryCrossEntropy).optimizer(Sgd::new(0.1));
+        let built =
+            built.metrics([Metric::Accuracy]).weighted_metrics([Metric::Precision(Average::PerClass)]);
+        let mut trainer = built.batch_size(2).build(gpu()).unwrap();
+        let number = |i: usize| if mask[i] == 0.0 { filler } else { (i as f32).cos() };
+        let data = Samples::new()
+            .input([3], (0..6).map(number).collect::<Vec<f32>>())
+            .input([3], mask.to_vec())
+            .target(
+                [3],
+                (0..6).map(|i| if mask[i] == 0.0 { filler } else { (i % 2) as f32 }).collect::<Vec<_>>(),
+            );
+        let stop = retape::train::callbacks::EarlyStopping::new("precision_1");
+        let fit = Fit::epochs(2).class_weights([(1, 2.0)]).callback(stop);
+        (trainer.fit(data.clone(), fit).unwrap(), trainer.evaluate(data).unwrap(), trainer.weights().unwrap())
+    };
+    assert_eq!(run(0.0), run(1.0));
 }
 
 /// How many steps a window has so far is part of a checkpoint, and outlasts a new recording.

@@ -315,6 +315,13 @@ impl Step {
         output.dims().get(1..).and_then(<[usize]>::last).copied().unwrap_or(1)
     }
 
+    /// The shape of the output, with an axis of one score for each step of `[batch, time]` with padding.
+    pub(super) fn rows_of_scores(&self) -> Result<Shape> {
+        let output = self.session.shape_of(self.values.output);
+        let one_each = self.values.steps.is_some() && output.rank() == 2;
+        if one_each { Shape::new(&[output.dims(), &[1]].concat()) } else { Ok(output) }
+    }
+
     /// Writes 1 for the first `count` samples of the batches to come, and 0 for the others.
     fn write_ones(&mut self, to: Option<Value>, count: usize) -> Result<()> {
         let Some(to) = to else { return Ok(()) };

@@ -322,7 +322,7 @@ impl Trainer {
             let value = format!("true for {} samples in batches of {}", train.len(), self.batch);
             return Err(Error::argument("drop_last", value, "one whole batch is needed"));
         }
-        let output = self.session().shape_of(self.main().values.output);
+        let output = self.main().rows_of_scores()?;
         weigh_classes(&mut train, &fit.class_weights, output, self.recipe.loss.scores())?;
         let samples = train.len();
         let all = if fit.drop_last { samples / self.batch } else { samples.div_ceil(self.batch) };

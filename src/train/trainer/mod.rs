@@ -410,11 +410,10 @@ impl Step {
 
     /// The names of what [`logs`](Step::logs) gives, each with whether it is to grow or to shrink.
     fn figures(&self) -> Vec<(String, Direction)> {
-        let output = self.session.shape_of(self.values.output);
-        let metrics = self.values.sums.iter().flat_map(|sums| &sums.metrics);
-        let of_metrics = metrics.flat_map(|(metric, _)| {
+        let metrics = self.values.sums.iter().flat_map(|sums| sums.metrics.iter().map(|m| (m, sums.judged)));
+        let of_metrics = metrics.flat_map(|((metric, _), judged)| {
             let direction = metric.direction();
-            metric.result_names(output).into_iter().map(move |name| (name, direction))
+            metric.result_names(judged).into_iter().map(move |name| (name, direction))
         });
         std::iter::once(("loss".to_owned(), Direction::Min)).chain(of_metrics).collect()
     }

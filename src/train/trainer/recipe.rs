@@ -19,6 +19,9 @@ use crate::train::accumulation::{Divisor, GradientSum};
 use crate::train::losses::each_step;
 use crate::train::{LossFunction, MetricFunction, MetricInputs, Optimizer, ParameterGroup};
 
+/// What a batch without any steps counts as: nothing beside one step, in f32, and enough to divide by.
+const SMALLEST_COUNT: f64 = 1.0 / (1u64 << 40) as f64;
+
 /// The program's choices, from which every tape is recorded.
 pub(super) struct Recipe {
     pub model: Arc<dyn Layer>,
@@ -153,15 +156,17 @@ impl Recipe {
         values.weights = (variant.weights > 0).then(|| weights_input(g, variant.rows, variant.weights));
         let sum = g.sum(self.weighted_losses(g, targets, &values)?, &[], false)?;
         let count = values.steps.map(|steps| g.sum(steps, &[], false)).transpose()?;
-        let loss = match count {
-            // A batch of nothing but padding has a loss of 0.
-            Some(count) => g.div(sum, g.maximum(count, g.scalar_constant(1.0))?)?,
+        // A batch of nothing but padding has a loss of 0, and counts for next to nothing beside others.
+        let least = |count: Value| g.maximum(count, g.scalar_constant(SMALLEST_COUNT));
+        let counted = count.map(least).transpose()?;
+        let loss = match counted {
+            Some(counted) => g.div(sum, counted)?,
             None => g.mul(sum, g.scalar_constant(1.0 / variant.rows as f64))?,
         };
         let penalties = g.penalties();
         let mut total = sum;
         for &penalty in &penalties {
-            let count = count.unwrap_or_else(|| g.scalar_constant(variant.rows as f64));
+            let count = counted.unwrap_or_else(|| g.scalar_constant(variant.rows as f64));
             total = g.add(total, g.mul(penalty, count)?)?;
         }
         values.sums = Some(self.sums(g, "training", (total, count), targets, &values)?);
@@ -170,7 +175,7 @@ impl Recipe {
         self.mask(g, &values.model)?;
         if self.accumulate > 1 {
             let samples = || Divisor::Samples(g.hidden_scalar("accumulated_samples", 1.0));
-            values.divisor = Some(count.map_or_else(samples, Divisor::Steps));
+            values.divisor = Some(counted.map_or_else(samples, Divisor::Steps));
             return Ok((graph, values, vec![total]));
         }
         let losses = std::iter::once(loss).chain(penalties).collect();

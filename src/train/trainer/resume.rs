@@ -275,10 +275,9 @@ impl Trainer {
         all.map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
-    /// The names of the figures of all metrics.
+    /// The names of the figures of all metrics, which come after the loss.
     fn metric_names(&self) -> Vec<String> {
-        let output = self.session().shape_of(self.main().values.output);
-        self.recipe.metrics.iter().flat_map(|metric| metric.result_names(output)).collect()
+        self.main().figures().into_iter().skip(1).map(|(name, _)| name).collect()
     }
 
     /// Refuses a checkpoint of a trainer that would go on differently.
