@@ -34,9 +34,9 @@ fn main() -> ExitCode {
 }
 
 fn run(flags: &Flags) -> Outcome {
-    let folder = flags.data_folder("cifar-10-batches-bin", CIFAR10)?;
+    let data = flags.data_set("cifar-10-batches-bin", CIFAR10, |folder| data::cifar10(folder))?;
     let device = flags.open_device()?;
-    let data = flags.limited(data::cifar10(folder)?);
+    let data = flags.limited(data);
     let model = model();
     println!("{}", model.summary(data.input_shape())?);
 

@@ -71,9 +71,9 @@ fn main() -> ExitCode {
 }
 
 fn run(flags: &Flags, own: Own) -> Outcome {
-    let folder = flags.data_folder("fashion-mnist", CONTENTS)?;
+    let data = flags.data_set("fashion-mnist", CONTENTS, |folder| data::fashion_mnist(folder))?;
     let device = flags.open_device()?;
-    let data = flags.limited(data::fashion_mnist(folder)?);
+    let data = flags.limited(data);
     let (model, optimizer, epochs): (_, Box<dyn Optimizer>, _) = match own.model {
         Choice::Mlp => (mlp(), Box::new(Sgd::new(0.01)), 30),
         Choice::Cnn => (cnn(64), Box::new(Adam::new(1e-3)), 10),

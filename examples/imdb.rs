@@ -66,9 +66,9 @@ fn main() -> ExitCode {
 }
 
 fn run(flags: &Flags, own: Own) -> Outcome {
-    let folder = flags.data_folder("imdb", CONTENTS)?;
+    let texts = flags.data_set("imdb", CONTENTS, |folder| data::imdb(folder))?;
     let device = flags.open_device()?;
-    let texts = limited(data::imdb(folder)?, flags);
+    let texts = limited(texts, flags);
     let vocabulary = Vocabulary::build(texts.train.texts(), own.words)?;
     let train = reviews(&texts.train, &vocabulary, own.max_len);
     let test = reviews(&texts.test, &vocabulary, own.max_len);

@@ -24,9 +24,9 @@ fn main() -> ExitCode {
 }
 
 fn run(flags: &Flags) -> Outcome {
-    let folder = flags.data_folder("mnist", MNIST)?;
+    let data = flags.data_set("mnist", MNIST, |folder| data::mnist(folder))?;
     let device = flags.open_device()?;
-    let data = flags.limited(data::mnist(folder)?);
+    let data = flags.limited(data);
 
     let model = Sequential::new()
         .add(Conv2d::new(10, [5, 5]).activation(Activation::Relu))

@@ -22,9 +22,9 @@ fn main() -> ExitCode {
 }
 
 fn run(flags: &Flags) -> Outcome {
-    let folder = flags.data_folder("mnist", MNIST)?;
+    let data = flags.data_set("mnist", MNIST, |folder| data::mnist(folder))?;
     let device = flags.open_device()?;
-    let data = flags.limited(data::mnist(folder)?);
+    let data = flags.limited(data);
 
     let model =
         Sequential::new().add(Flatten).add(Dense::new(512).activation(Activation::Relu)).add(Dense::new(10));

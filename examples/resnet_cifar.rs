@@ -38,9 +38,9 @@ fn main() -> ExitCode {
 }
 
 fn run(flags: &Flags) -> Outcome {
-    let folder = flags.data_folder("cifar-10-batches-bin", CIFAR10)?;
+    let data = flags.data_set("cifar-10-batches-bin", CIFAR10, |folder| data::cifar10(folder))?;
     let device = flags.open_device()?;
-    let data = centred(flags.limited(data::cifar10(folder)?))?;
+    let data = centred(flags.limited(data))?;
     // Each image is shifted by up to four pixels, with zeros where nothing was, and half of them are
     // mirrored: on the device, anew for each use, and in training only.
     let model = Sequential::new()

@@ -78,9 +78,9 @@ fn main() -> ExitCode {
 }
 
 fn run(flags: &Flags, own: Own) -> Outcome {
-    let folder = flags.data_folder("mnist", MNIST)?;
+    let data = flags.data_set("mnist", MNIST, |folder| data::mnist(folder))?;
     let device = flags.open_device()?;
-    let data = flags.limited(data::mnist(folder)?);
+    let data = flags.limited(data);
 
     let (all, others) = (digits(&data.train, 0)?, digits(&data.test, 0)?);
     let (few, test) = (digits(&data.train, 5)?.take(own.few), digits(&data.test, 5)?);

@@ -36,14 +36,11 @@ pub fn bundled_digits(seed: u32) -> retape::Result<TrainTest> {
 /// MNIST, or the bundled digits where no data folder is named and none is there.
 #[cfg(feature = "data")]
 pub fn mnist_or_digits(flags: &Flags) -> Result<TrainTest, Box<dyn std::error::Error>> {
-    match flags.data_folder("mnist", MNIST) {
-        Ok(folder) => Ok(data::mnist(folder)?),
-        Err(missing) if flags.names_data() || flags.download => Err(missing.into()),
-        Err(_) => {
-            println!("MNIST is not there: 1,797 digits of 8 x 8 pixels take its place");
-            Ok(bundled_digits(flags.seed)?)
-        }
+    if flags.names_data() || flags.download || flags.data_folder("mnist", MNIST).is_ok() {
+        return flags.data_set("mnist", MNIST, |folder| data::mnist(folder));
     }
+    println!("MNIST is not there: 1,797 digits of 8 x 8 pixels take its place");
+    Ok(bundled_digits(flags.seed)?)
 }
 
 /// Judges a trained classifier by the test samples.

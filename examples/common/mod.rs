@@ -138,22 +138,43 @@ impl Flags {
         Ok(device)
     }
 
-    /// The folder of one data set: `--data`, else `$RETAPE_DATA`, else `data`, joined with `name`. With
-    /// `--download`, what is not there is fetched; that of an archive is the folder that has it.
+    /// What `read` makes of the folder of one data set. With `--download`, what is not there is fetched.
     ///
     /// # Errors
-    /// If it is not there, with what belongs in it; with `--download`, if it cannot be fetched.
-    pub fn data_folder(&self, name: &str, contents: &str) -> Result<PathBuf, String> {
-        let base = self.named_data().unwrap_or_else(|| PathBuf::from("data"));
-        let folder = base.join(name);
-        if self.download {
-            fetch(name, &base)?;
+    /// If it is not there, with what belongs in it; with `--download`, if it cannot be fetched; and those of
+    /// `read`.
+    pub fn data_set<T>(
+        &self,
+        name: &str,
+        contents: &str,
+        read: impl Fn(&Path) -> retape::Result<T>,
+    ) -> Result<T, Box<dyn std::error::Error>> {
+        if !self.download {
+            return Ok(read(&self.data_folder(name, contents)?)?);
         }
+        let base = self.data_base();
+        // An archive is in the folder that its own folder would be in.
+        let place = || Some(base.join(name)).filter(|folder| folder.is_dir()).unwrap_or(base.clone());
+        if let Ok(data) = read(&place()) {
+            return Ok(data);
+        }
+        fetch(name, &base)?;
+        Ok(read(&place())?)
+    }
+
+    /// The folder that those of data sets are in: `--data`, else `$RETAPE_DATA`, else `data`.
+    fn data_base(&self) -> PathBuf {
+        self.named_data().unwrap_or_else(|| PathBuf::from("data"))
+    }
+
+    /// The folder of one data set.
+    ///
+    /// # Errors
+    /// If it is not there, with what belongs in it.
+    pub fn data_folder(&self, name: &str, contents: &str) -> Result<PathBuf, String> {
+        let folder = self.data_base().join(name);
         if folder.is_dir() {
             return Ok(folder);
-        }
-        if self.download {
-            return Ok(base);
         }
         Err(format!(
             "there is no folder `{}`: put {contents} into it, name the folder above it with `--data DIR` or `RETAPE_DATA`, or \

@@ -64,10 +64,21 @@ fn damage_anywhere_is_refused() {
 fn numbers_that_no_training_has_are_refused() {
     let folder = Folder::new();
     let data = points(20);
-    let changes: [Change; 14] = [
+    let changes: [Change; 19] = [
         ("a rate past f32", |own| own["rates"][0]["base"] = 1e300.into()),
         ("a rate that is null", |own| own["rates"][0]["base"] = Json::Null),
         ("a scale past f32", |own| own["rates"][0]["scale"] = (-1e39).into()),
+        ("a negative rate", |own| own["rates"][0]["base"] = (-0.1).into()),
+        ("factors past f32", |own| {
+            own["rates"][0]["base"] = 1e30.into();
+            own["rates"][0]["scale"] = 1e30.into();
+        }),
+        ("a weight without numbers", |own| own["weights"][0] = "dense_9.weight".into()),
+        ("averages that nobody keeps", |own| own["swapped"] = true.into()),
+        ("fewer samples than batches", |own| {
+            own["journey"]["position"]["step"] = 2.into();
+            own["journey"]["position"]["samples"] = 8.into();
+        }),
         ("an epoch of 2^64", |own| own["journey"]["position"]["epoch"] = 18_446_744_073_709_551_616.0.into()),
         ("an epoch of 2^64 - 1", |own| own["journey"]["position"]["epoch"] = u64::MAX.into()),
         ("an epoch of 2^32", |own| {

@@ -3,6 +3,8 @@
 
 use crate::common;
 use crate::common::descent::*;
+use crate::common::gpu;
+use retape::HostData;
 use retape::prelude::*;
 use retape::train::AVERAGE;
 
@@ -526,6 +528,32 @@ fn a_rate_of_zero_moves_nothing() {
             session.set_scalar("learning_rate", 0.01).unwrap();
             session.replay().unwrap();
             assert_ne!(session.parameter("w4").unwrap(), before, "{optimizer:?}");
+        }
+    }
+}
+
+/// A square that f32 does not hold is no harm where the moment is one that it does; where that is infinite, it is
+/// found.
+#[test]
+fn squares_past_the_range_are_found() {
+    for (name, optimizer) in [("adam", &Adam::new(0.01) as &dyn Optimizer), ("rmsprop", &RmsProp::new(0.01))]
+    {
+        for (slope, fits) in [(1e18f32, true), (2e19, true), (1e22, false)] {
+            let mut g = Graph::new();
+            let (x, w) = (g.input("x", [3]), g.parameter("w", [3], Init::Ones));
+            let loss = g.sum(g.mul(w, x).unwrap(), &[], false).unwrap();
+            let tape = g.training_step(loss, optimizer).unwrap();
+            let mut session = tape.session(gpu()).unwrap();
+            let checked = session.verify(&[(x, HostData::from(&[slope; 3][..]))]).unwrap();
+            assert!(!fits || checked.passes(), "{name}, {slope}: {checked}");
+            session.write(x, &[slope; 3]).unwrap();
+            let found = session.find_non_finite().unwrap();
+            assert_eq!(
+                found.as_ref().and_then(|found| found.op),
+                (!fits).then_some(name),
+                "{slope}: {found:?}"
+            );
+            assert!(found.is_none_or(|found| found.element == f32::INFINITY), "{name}, {slope}");
         }
     }
 }

@@ -125,6 +125,7 @@ fn tapes() -> Vec<(&'static str, Built)> {
         ("matmul", of_operand([512, 512], |g, x| g.matmul(x, x))),
         ("layer norm", of_operand([1 << 15, 8], |g, x| g.layer_norm(x, -1, None, None, 1e-5))),
         ("group norm", of_operand(image, |g, x| g.group_norm(x, 4, None, None, 1e-5))),
+        ("response norm", of_operand(image, |g, x| g.local_response_norm(x, 3, 1e-4, 0.75, 1.0))),
         ("transpose", of_operand([512, 512], |g, x| g.transpose(x, &[1, 0]))),
         ("exp", of_operand([1 << 18], |g, x| g.exp(x))),
         ("norm clip", of_operand([1 << 18], |g, x| g.clip_by_norm(x, g.global_norm(&[x])?, 1.0))),

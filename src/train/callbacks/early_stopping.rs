@@ -166,9 +166,9 @@ impl Callback for EarlyStopping {
     }
 
     fn load(&mut self, state: &CallbackState, trainer: &mut Trainer) -> Result<()> {
-        (self.waited, self.best_epoch) = (state.count("waited"), state.count("best_epoch"));
+        (self.waited, self.best_epoch) = (state.count("waited")?, state.count("best_epoch")?);
         self.best = state.number("best");
-        self.stopped = state.count("stopped") == 1;
+        self.stopped = state.count("stopped")? == 1;
         let has_weights = !state.arrays.is_empty();
         let weights = has_weights.then(|| trainer.session_mut().snapshot_from(&state.arrays));
         self.best_weights = weights.transpose()?;

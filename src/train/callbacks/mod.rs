@@ -61,7 +61,7 @@ pub use run::Run;
 pub(crate) use run::{Position, Requests};
 
 use super::Trainer;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Called by [`fit`](super::Trainer::fit) as training goes.
 ///
@@ -207,7 +207,14 @@ impl CallbackState {
     }
 
     /// The count of this name; 0 without one.
-    pub(crate) fn count(&self, name: &str) -> usize {
-        self.number(name).map_or(0, |number| number as usize)
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a number that counts nothing.
+    pub(crate) fn count(&self, name: &str) -> Result<usize> {
+        let number = self.number(name).unwrap_or(0.0);
+        let fits = number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&number);
+        let value = format!("{number} as `{name}`");
+        Error::expect(fits, "state of a callback", value, "a count")?;
+        Ok(number as usize)
     }
 }

@@ -93,7 +93,7 @@ impl Callback for ReduceOnPlateau {
     }
 
     fn load(&mut self, state: &CallbackState, _: &mut Trainer) -> Result<()> {
-        (self.waited, self.cooling) = (state.count("waited"), state.count("cooling"));
+        (self.waited, self.cooling) = (state.count("waited")?, state.count("cooling")?);
         self.best = state.number("best");
         Ok(())
     }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::numbers::figures;
 use super::states::Meaning;
 use crate::error::{Error, Result};
+use crate::graph::Role;
 use crate::train::accumulation::Window;
 use crate::train::callbacks::Position;
 use crate::train::trainer::{Journey, SavedRate, Variant};
@@ -146,7 +147,15 @@ impl Header {
         let Window { batches, samples: summed } = self.window;
         let history = &self.journey.history;
         let after = history.initial_epoch.checked_add(history.epochs.len());
-        let rate = self.rates.iter().find(|rate| ![rate.base, rate.scale].iter().all(|&n| is_single(n)));
+        let is_rate = |rate: &SavedRate| {
+            let [base, scale] = [rate.base as f32, rate.scale as f32];
+            base >= 0.0 && scale >= 0.0 && (base * scale).is_finite() && base.is_finite() && scale.is_finite()
+        };
+        let rate = self.rates.iter().find(|rate| !is_rate(rate));
+        let unknown = self.weights.iter().find(|name| !self.tensors.contains_key(*name));
+        let is_average =
+            |meaning: &Meaning| matches!(meaning, Meaning::State(key) if key.role == Role::Average);
+        let swaps = self.swapped.is_some() && !self.tensors.values().any(is_average);
         let rows = self.variants.iter().map(|variant| variant.rows).find(|&rows| rows == 0);
         let updates = (self.optimizer_updates, self.updates);
         let none = None::<String>;
@@ -154,25 +163,22 @@ impl Header {
             .or((after != Some(epoch) || u32::try_from(epoch).is_err()).then(|| {
                 format!("epoch {epoch} after {} epochs from {}", history.epochs.len(), history.initial_epoch)
             }))
-            .or((samples > step.saturating_mul(self.batch))
+            .or((samples.div_ceil(self.batch.max(1)) != step)
                 .then(|| format!("{samples} samples in {step} batches of {}", self.batch)))
             .or((!self.window.fits(self.accumulate))
                 .then(|| format!("{batches} batches of {summed} samples towards an update")))
             .or((updates.0 > updates.1).then(|| format!("{} updates of {}", updates.0, updates.1)))
             .or(rate.map(|rate| format!("{} x {} as the rate `{}`", rate.base, rate.scale, rate.name)))
             .or(rows.map(|_| "a batch of no samples".to_owned()))
+            .or(unknown.map(|name| format!("the weight `{name}`, of which there is no tensor")))
+            .or(swaps.then(|| "weights exchanged with averages, of which there are none".to_owned()))
     }
-}
-
-/// Whether a number is one that f32 holds.
-fn is_single(number: f64) -> bool {
-    (number as f32).is_finite()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::{Role, StateKey};
+    use crate::graph::StateKey;
     use crate::train::trainer::Remembered;
     use crate::train::{CallbackState, History, Logs};
 
@@ -191,6 +197,7 @@ mod tests {
             callbacks.map(|(identity, state)| Remembered { identity: identity.to_owned(), state }).to_vec();
         let weight = Arc::new(StateKey::named("dense.weight"));
         let mask = StateKey { role: Role::Mask, name: "mask".to_owned(), of: Some(weight.clone()) };
+        let average = StateKey { role: Role::Average, name: "average".to_owned(), of: Some(weight.clone()) };
         Header {
             seed: u32::MAX,
             batch: 8,
@@ -209,6 +216,7 @@ mod tests {
             tensors: BTreeMap::from([
                 ("dense.weight".to_owned(), Meaning::State(weight.clone())),
                 ("dense.weight.mask".to_owned(), Meaning::State(mask.into())),
+                ("dense.weight.average".to_owned(), Meaning::State(average.into())),
                 ("callback/1/best".to_owned(), Meaning::Callback(1, "best".to_owned())),
             ]),
             metrics: vec!["accuracy".to_owned()],

@@ -108,7 +108,7 @@ impl Callback for GradualPruning {
     }
 
     fn load(&mut self, state: &CallbackState, _: &mut Trainer) -> Result<()> {
-        self.from = state.count("from") as u32;
+        self.from = state.count("from")? as u32;
         Ok(())
     }
 }

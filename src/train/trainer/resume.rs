@@ -435,7 +435,15 @@ impl<'a> Training<'a, '_> {
         };
         let callbacks = &mut self.callbacks;
         self.trainer.take_up(checkpoint, within, |trainer| {
-            pairs.iter().try_for_each(|&(from, to)| callbacks[to].load(&states[from].state, trainer))
+            pairs.iter().try_for_each(|&(from, to)| {
+                let loaded = callbacks[to].load(&states[from].state, trainer);
+                loaded.map_err(|error| match error {
+                    error @ Error::Argument { .. } => {
+                        Error::corrupt(path, format!("{}: {error}", states[from].identity))
+                    }
+                    error => error,
+                })
+            })
         })?;
         self.go_to_journey(journey);
         Ok(())
