@@ -401,6 +401,23 @@ fn a_flag_stops_a_validation() {
     }
 }
 
+/// A stop after the last step of an epoch is one after its validation.
+#[test]
+fn a_stop_at_the_last_step_leaves_a_whole_epoch() {
+    for (at, epochs) in [(5, 1), (7, 1), (10, 2)] {
+        let stop = |run: &mut Run<'_>| -> Result<()> {
+            if run.trainer().steps() == at {
+                run.stop("enough");
+            }
+            Ok(())
+        };
+        let fit = Fit::epochs(5).validation(many(40)).on_steps(1, stop);
+        let history = logarithmic(&Device::cpu()).fit(points(1.0), fit).unwrap();
+        assert_eq!((history.epochs.len(), history.get("val_loss").len()), (epochs, epochs), "step {at}");
+        assert_eq!(history.stopped.as_deref(), Some("enough"));
+    }
+}
+
 /// A callback that evaluates while a validation goes on does not disturb it.
 #[test]
 fn a_validation_is_its_own() {

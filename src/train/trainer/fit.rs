@@ -434,11 +434,13 @@ impl Training<'_, '_> {
         self.tell(Event::TrainEnd, &last.map_or_else(OnceCell::new, OnceCell::from))
     }
 
-    /// The figures of the validation data, if there is any; none where a callback ends training meanwhile.
+    /// The figures of the validation data, if there is any; none where a callback ends training meanwhile. One
+    /// that did so after the last step of the epoch has its figures.
     fn validate(&mut self) -> Result<Option<Logs>> {
         let Some(feed) = &self.validation else { return Ok(Some(Logs::new())) };
         let mut judging = self.trainer.begin_judging(feed)?;
         self.pace.restart();
+        let before = self.stopped.take();
         while let Some(feed) = &mut self.validation
             && self.stopped.is_none()
             && judging.step(feed)?
@@ -452,6 +454,7 @@ impl Training<'_, '_> {
             }
         }
         let finished = self.stopped.is_none();
+        self.stopped = before.or(self.stopped.take());
         let logs = self.trainer.end_judging(judging, finished.then_some("val_"))?;
         Ok(finished.then_some(logs))
     }
