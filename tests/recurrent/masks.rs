@@ -223,6 +223,7 @@ fn batch_normalisation_leaves_padding_out() {
             let mut session = tape.keep([dx]).unwrap().session(&device).unwrap();
             session.replay().unwrap();
             let mut found = vec![session.read(y).unwrap(), session.read(dx).unwrap()];
+            assert!(session.verify(&[]).unwrap().passes());
             found.extend(["norm.scale", "norm.shift"].map(|name| session.parameter(name).unwrap()));
             found.extend(recorded.states.iter().map(|&state| session.read(state).unwrap()));
             found

@@ -83,9 +83,10 @@ fn by_hand(logits: &[f32], is_real: impl Fn(usize) -> bool) -> [f64; 3] {
 }
 
 type Build = fn(&mut Network, Node, Node) -> Node;
+type Joins = fn([bool; 2]) -> bool;
 
 /// Models with a label for each step, and which steps count in the end.
-const TAGGERS: [(&str, Build, fn([bool; 2]) -> bool); 11] = [
+const TAGGERS: [(&str, Build, Joins); 11] = [
     (
         "the layers of the issue's kind",
         |net, _, words| net.add(Lstm::new(4).return_sequences(true), words),
@@ -215,6 +216,36 @@ fn nothing_at_padding_matters_to_models_of_steps() {
         }
     }
     assert!(logged(log::Level::Warn).is_empty());
+}
+
+/// Weights and labels of steps go where their samples go: through splits, the order of an epoch, and batches that are
+/// uploaded one by one.
+#[test]
+fn weights_of_steps_go_with_their_samples() {
+    let (_, build, joins) = TAGGERS[0];
+    let is_real = |i: usize| joins(counts(i));
+    let fitted = |device: &Device, resident: u64, held_out: bool| {
+        let model = model(|net, x, words| {
+            let h = build(net, x, words);
+            net.add(Dense::new(2), h)
+        });
+        let mut trainer =
+            trainer(model).weighted_metrics([Metric::Accuracy]).batch_size(2).build(device).unwrap();
+        let data = samples(is_real, [0.0, 9.0], 0);
+        let fit = Fit::epochs(3).class_weights([(0, 0.5)]).resident_bytes(resident);
+        let history = match held_out {
+            true => trainer.fit(data.slice(0..3), fit.validation(data.slice(3..5))),
+            false => trainer.fit(data, fit.validation_split(0.4)),
+        };
+        history.unwrap().epochs
+    };
+    let whole = fitted(gpu(), u64::MAX, true);
+    assert!(whole[2].get("val_weighted_accuracy").is_some());
+    for (resident, held_out) in [(0, true), (0, false), (u64::MAX, false)] {
+        assert_eq!(fitted(gpu(), resident, held_out), whole, "{resident}, {held_out}");
+    }
+    let reference = fitted(&Device::cpu(), 0, false);
+    close(reference[2].get("val_loss").unwrap(), whole[2].get("val_loss").unwrap(), "val_loss");
 }
 
 /// Models with a label for each sequence.
