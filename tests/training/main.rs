@@ -13,6 +13,7 @@ mod masks;
 mod nan_guard;
 mod padding;
 mod refusals;
+mod step_weights;
 mod trainer;
 mod trainer_answers;
 mod trainer_scalars;
