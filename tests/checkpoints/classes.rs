@@ -30,7 +30,7 @@ fn check(mut trainer: Trainer, how: &str) {
     assert!(is_mismatch(&trainer.fit(&other, Fit::epochs(3)), "training data"), "{how}");
     assert!(is_mismatch(&trainer.train_on_batch(&other), "batch"), "{how}");
     let right = trainer.evaluate(&train).unwrap();
-    trainer.evaluate(&other.reorder_classes(&NAMES).unwrap()).unwrap();
+    trainer.evaluate(other.reorder_classes(&NAMES).unwrap()).unwrap();
     trainer.set_class_names(&["cat", "bee", "ant"]);
     assert_eq!(trainer.evaluate(named(&["cat", "bee", "ant"])).unwrap(), right, "{how}");
 }

@@ -83,7 +83,9 @@ fn replacements(part: &Json) -> Vec<Option<Json>> {
         Json::String(_) => all.extend(texts.map(|text| Some(json!(text)))),
         Json::Array(items) => {
             // An item twice, and one less.
-            all.extend(items.first().map(|item| Some(json!([&items[..], &[item.clone()]].concat()))));
+            all.extend(
+                items.first().map(|item| Some(json!([&items[..], std::slice::from_ref(item)].concat()))),
+            );
             all.extend((!items.is_empty()).then(|| Some(json!(items[1..]))));
         }
         _ => {}

@@ -87,7 +87,7 @@ fn number(words: &mut impl Iterator<Item = u32>) -> usize {
         usize::MAX,
     ];
     let word = words.next().unwrap_or(0) as usize;
-    if word % 5 == 0 { ODD[word / 5 % ODD.len()] } else { 1 + word / 5 % 6 }
+    if word.is_multiple_of(5) { ODD[word / 5 % ODD.len()] } else { 1 + word / 5 % 6 }
 }
 
 #[test]
