@@ -78,7 +78,7 @@ fn files_are_found_under_every_name() -> Result<()> {
         fs::rename(&folder.0, published.0.join("mnist")).expect("the folder can be moved");
         assert_eq!(PublicDataset::Mnist.read(&published.0)?, expected, "{names:?}");
         fs::rename(published.0.join("mnist"), &folder.0).expect("the folder can be moved");
-        if !names[0].starts_with("qmnist") {
+        if !names[0].contains("qmnist") && !names[0].to_lowercase().starts_with("mnist/") {
             let fashion = fashion_mnist(&folder.0)?;
             assert_eq!(fashion.train.class_names().expect("they are known"), FASHION_MNIST_CLASSES);
         }
@@ -89,11 +89,11 @@ fn files_are_found_under_every_name() -> Result<()> {
 #[test]
 fn of_several_sets_the_one_asked_for_is_read() -> Result<()> {
     let folder = Folder::new();
-    write(&folder, within("fashion/", PUBLISHED).each_ref().map(String::as_str));
+    write(&folder, within("clothes/", PUBLISHED).each_ref().map(String::as_str));
     mnist(&folder.0)?;
     write(&folder, within("digits/", PUBLISHED).each_ref().map(String::as_str));
     let message = corrupt(mnist(&folder.0));
-    assert!(message.contains("digits") && message.contains("fashion"), "{message}");
+    assert!(message.contains("digits") && message.contains("clothes"), "{message}");
     folder.write("digits/train-labels-idx1-ubyte", &idx(8, &[2], &[5, 5]));
     fs::rename(folder.0.join("digits"), folder.0.join("MNIST")).expect("the folder can be moved");
     assert_eq!(mnist(&folder.0)?.train.labels(), [5, 5]);
@@ -103,13 +103,77 @@ fn of_several_sets_the_one_asked_for_is_read() -> Result<()> {
     Ok(())
 }
 
+/// What is missing, by an [`Error::Io`].
+fn not_found<T: std::fmt::Debug>(result: Result<T>) -> String {
+    match result {
+        Err(Error::Io { source, .. }) => source.to_string(),
+        other => panic!("Error::Io expected, {other:?} found"),
+    }
+}
+
+#[test]
+fn a_folder_called_as_another_set_is_passed_by() -> Result<()> {
+    type Read = fn(&std::path::Path) -> Result<retape::data::TrainTest>;
+    let digits: Read = |folder| mnist(folder);
+    let clothes: Read = |folder| fashion_mnist(folder);
+    for (read, own, others) in [
+        (clothes, "FashionMNIST/raw/", ["mnist/", "MNIST/raw/", "kmnist/", "data/EMNIST/", "mnist_gz/"]),
+        (digits, "MNIST/raw/", ["fashion/", "FashionMNIST/raw/", "fashion_mnist/", "KMNIST/raw/", "qmnist/"]),
+    ] {
+        for other in others {
+            let folder = Folder::new();
+            write(&folder, within(other, PUBLISHED).each_ref().map(String::as_str));
+            let message = not_found(read(&folder.0));
+            for name in
+                ["`train-images-idx3-ubyte`", "`train-images.idx3-ubyte.gz`", other.trim_end_matches('/')]
+            {
+                assert!(message.contains(name), "{other}: {message}");
+            }
+            // The folder itself is taken at its word, and so is one whose name says nothing.
+            assert_eq!(read(&folder.0.join(other))?.train.labels(), [7, 1]);
+            write(&folder, within("data/set/", PUBLISHED).each_ref().map(String::as_str));
+            folder.write("data/set/train-labels-idx1-ubyte", &idx(8, &[2], &[4, 5]));
+            assert_eq!(read(&folder.0)?.train.labels(), [4, 5], "{other}");
+            write(&folder, within(own, PUBLISHED).each_ref().map(String::as_str));
+            folder.write(&format!("{own}train-labels-idx1-ubyte"), &idx(8, &[2], &[6, 6]));
+            assert_eq!(read(&folder.0)?.train.labels(), [6, 6], "{other}");
+        }
+    }
+    // Files that say themselves which set they are of are taken from anywhere.
+    let folder = Folder::new();
+    let names = within("fashion/qmnist-", PUBLISHED).map(|name| name.replace("t10k", "test"));
+    write(&folder, names.each_ref().map(String::as_str));
+    assert_eq!(mnist(&folder.0)?.train.labels(), [7, 1]);
+    assert!(matches!(PublicDataset::FashionMnist.read(&folder.0), Err(Error::Fetch(_))));
+    Ok(())
+}
+
+#[test]
+fn a_set_in_two_folders_is_one() -> Result<()> {
+    for [train, test] in [["train/", "test/"], ["MNIST/train/", "MNIST/test/"], ["", "test/"], ["train/", ""]]
+    {
+        let folder = Folder::new();
+        let [a, b, c, d] = PUBLISHED;
+        let names = [[train, a], [train, b], [test, c], [test, d]].map(|name| name.concat());
+        write(&folder, names.each_ref().map(String::as_str));
+        let data = mnist(&folder.0)?;
+        assert_eq!((data.train.labels(), data.test.labels()), (&[7, 1][..], &[3][..]), "{train} {test}");
+        fs::remove_file(folder.0.join(&names[3])).expect("it is there");
+        let message = not_found(mnist(&folder.0));
+        assert!(message.contains("`t10k-labels-idx1-ubyte`"), "{message}");
+    }
+    // Two that have the same part are two.
+    let folder = Folder::new();
+    write(&folder, ["one/train-images-idx3-ubyte", "one/train-labels-idx1-ubyte", "unused", "unused"]);
+    write(&folder, within("two/", PUBLISHED).each_ref().map(String::as_str));
+    assert!(corrupt(mnist(&folder.0)).contains("several sets are within"));
+    Ok(())
+}
+
 #[test]
 fn a_missing_file_is_called_by_all_its_names() {
     let folder = Folder::new();
-    let message = |result: Result<_>| match result {
-        Err(Error::Io { source, .. }) => source.to_string(),
-        other => panic!("Error::Io expected, {other:?} found"),
-    };
+    let message = not_found::<retape::data::TrainTest>;
     let none = message(mnist(&folder.0));
     for name in [
         "train-images-idx3-ubyte",

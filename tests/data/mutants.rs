@@ -239,6 +239,33 @@ fn a_small_file_that_unpacks_to_more_than_memory_is_told_from_a_damaged_one() {
     in_little_memory("mutants::small_files_of_large_ones", MEMORY);
 }
 
+/// What tables become may be far larger than they are.
+#[test]
+#[ignore = "run by `a_table_that_becomes_more_than_memory_is_told`"]
+fn large_tables() {
+    let name = Path::new("large.csv");
+    let text = "0,,1.5\n".repeat(100_000);
+    let options = retape::data::TableOptions::new().header(false).names(&["k", "gap", "x"]);
+    let table = Table::parse_with("large.csv", text.as_bytes(), &options).expect("there is room for it");
+    let features = ["x"; 4000];
+    out_of_memory(table.to_inputs(&features), name);
+    out_of_memory(table.to_regression(&features, &["k"]), name);
+    out_of_memory(table.to_regression(&["k"], &features), name);
+    out_of_memory(table.to_dataset(&features, "k"), name);
+    let categories: Vec<String> = (0..3000).map(|category| category.to_string()).collect();
+    out_of_memory(table.clone().one_hot("k", &categories), name);
+    let long = retape::data::Fill::value("x".repeat(100_000));
+    out_of_memory(table.clone().fill_missing([("gap", long)]), name);
+    // What there is room for is made, beside what was refused.
+    let hot = table.one_hot("k", &categories[..100]).expect("there is room for a hundred");
+    assert_eq!(hot.to_inputs(&["k=0", "k=99"]).expect("they are numbers").len(), 100_000);
+}
+
+#[test]
+fn a_table_that_becomes_more_than_memory_is_told() {
+    in_little_memory("mutants::large_tables", MEMORY);
+}
+
 #[test]
 fn names_files_and_entries_have_limits() {
     let folder = Folder::new();

@@ -286,3 +286,139 @@ fn what_cannot_be_filled_is_refused() -> Result<()> {
     assert!(matches!(table.fill_missing([("b", Fill::Mean)]), Err(Error::Table(TableError::Column { .. }))));
     Ok(())
 }
+
+/// Names and labels of a table's column as classes.
+fn classes_of(fields: &[String]) -> Result<(Vec<u32>, Vec<String>)> {
+    let rows: String = fields.iter().map(|field| format!("1,{field}\n")).collect();
+    let data = parse(&format!("x,k\n{rows}"))?.to_dataset(&["x"], "k")?;
+    Ok((data.labels().to_vec(), data.class_names().unwrap_or_default().to_vec()))
+}
+
+#[test]
+fn labels_of_many_digits_are_told_apart_however_they_are_written() -> Result<()> {
+    let fields = ["9007199254740993", "9007199254740992.0", "9007199254740992", "9007199254740993"];
+    let (labels, names) = classes_of(&fields.map(String::from))?;
+    assert_eq!(
+        (labels, names),
+        (vec![1, 0, 0, 1], ["9007199254740992", "9007199254740993"].map(String::from).into())
+    );
+    // Mixtures of `N` and `N.0` where f64 has one number for several.
+    let mut state = 1u64;
+    for first in [9_007_199_254_740_992u64, 1_000_000_000_000_000_000] {
+        for _ in 0..20 {
+            let mut draw = || {
+                state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                state >> 33
+            };
+            let values: Vec<u64> = (0..400).map(|_| first + draw() % 64).collect();
+            let fields: Vec<String> = values
+                .iter()
+                .map(|v| if draw() % 2 == 0 { format!("{v}.0") } else { v.to_string() })
+                .collect();
+            let mut distinct = values.clone();
+            distinct.sort_unstable();
+            distinct.dedup();
+            let (labels, names) = classes_of(&fields)?;
+            assert_eq!(names, distinct.iter().map(u64::to_string).collect::<Vec<_>>());
+            assert!(values.iter().zip(labels).all(|(value, label)| distinct[label as usize] == *value));
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn categories_are_compared_by_value_where_all_are_numbers() -> Result<()> {
+    for codes in [["1", "1.0", "x", "01"], ["1E2", "100", "1e02", "A3"]] {
+        let table = parse(&format!("k\n{}\n", codes.join("\n")))?;
+        let categories = table.categories("k")?;
+        assert_eq!(categories.len(), 4, "one that is no number makes text of all");
+        let hot = table.one_hot("k", &categories)?;
+        for (place, code) in codes.iter().enumerate() {
+            let mut column = [0.0; 4];
+            column[place] = 1.0;
+            assert_eq!(hot.column_f32(&format!("k={code}"))?, column, "{code} of {codes:?}");
+        }
+        // The classes of one table are those of another.
+        let rows: String = codes.iter().map(|code| format!("1,{code}\n")).collect();
+        let read = || parse(&format!("x,k\n{rows}"));
+        let train = read()?.to_dataset(&["x"], "k")?;
+        let names = train.class_names().expect("a table gives names");
+        assert_eq!(read()?.classes(names).to_dataset(&["x"], "k")?, train);
+    }
+    // Of numbers, one is a category once.
+    let numbers = parse("k\n1.0\n2\n01\n")?;
+    let hot = numbers.clone().one_hot("k", &["2.0", "1"])?;
+    assert_eq!((hot.column_f32("k=1")?, hot.column_f32("k=2.0")?), (vec![1., 0., 1.], vec![0., 1., 0.]));
+    let twice = numbers.one_hot("k", &["1", "2", "1.0"]);
+    assert!(matches!(&twice, Err(Error::DuplicateName { name, .. }) if name == "k=1.0"), "{twice:?}");
+    Ok(())
+}
+
+#[test]
+fn missing_numbers_are_known_by_their_values() -> Result<()> {
+    let options = TableOptions::new().missing(&["-9999", "unknown"]);
+    let table = parse_with("a\n-9999.0\n-9999.00\n-9.999e3\n9999\n-9999.5\nunknown\n-9999\n", &options)?;
+    let expected = [None, None, None, Some(9999.0), Some(-9999.5), None, None];
+    assert_eq!(table.column_optional_f32("a")?, expected);
+    assert_eq!(table.clone().drop_missing(&["a"])?.column_f32("a")?, [9999.0, -9999.5]);
+    assert_eq!(table.clone().fill_missing([("a", Fill::value(1))])?.column_f32("a")?[..2], [1.0, 1.0]);
+    let same = table.fill_missing([("a", Fill::value("-9999.0"))]);
+    assert!(matches!(same, Err(Error::Argument { argument: "fill", .. })), "{same:?}");
+    let zero = parse_with("a\n0\n0.0\n-0\n5\n", &TableOptions::new().missing(&["0"]))?;
+    assert_eq!(zero.column_optional_f32("a")?, [None, None, None, Some(5.0)]);
+    let zero = parse_with("a\n0\n0\n1\n-1\n", &TableOptions::new().missing(&["0"]))?;
+    let mean = zero.fill_missing(Fill::Mean);
+    assert!(matches!(mean, Err(Error::Argument { argument: "fill", .. })), "a mean may be it too: {mean:?}");
+    Ok(())
+}
+
+#[test]
+fn a_last_column_that_is_named_is_one() -> Result<()> {
+    let named = |names: &[&str]| TableOptions::new().names(names);
+    let headless = |names: &[&str]| named(names).header(false);
+    for text in ["1,2,\n3,4,\n", "1,2,\n3,4\n", "1,2\n3,4,\n", "1,2,,,\n3,4, \n"] {
+        let table = parse_with(text, &headless(&["a", "b", "c"]))?;
+        assert_eq!(
+            (table.column_f32("b")?, table.column_optional_f32("c")?),
+            (vec![2.0, 4.0], vec![None; 2])
+        );
+        assert_eq!(parse_with(text, &headless(&["a", "b"]))?.names(), ["a", "b"], "{text:?}");
+    }
+    for text in ["a,b,\n1,2,\n3,4,\n", "a,b,\n1,2\n3,4\n", "a,b\n1,2,\n3,4\n"] {
+        let table = parse_with(text, &named(&["a", "b", "c"]))?;
+        assert_eq!(table.column_optional_f32("c")?, [None, None], "{text:?}");
+        assert_eq!(parse_with(text, &named(&["x", "y"]))?.column_f32("y")?, [2.0, 4.0], "{text:?}");
+    }
+    // Beside an index, and in its place.
+    let index = parse_with(",a,b,\n0,1,2,\n", &named(&["a", "b", "c"]))?;
+    assert_eq!((index.index(), index.column_optional_f32("c")?), (Some(vec!["0"]), vec![None]));
+    let index = parse_with(",a,b,\n0,1,2,\n", &named(&["a", "b"]))?;
+    assert_eq!((index.index(), index.column_f32("b")?), (Some(vec!["0"]), vec![2.0]));
+    assert_eq!(parse_with(",a,b\n0,1,2\n", &named(&["i", "a", "b"]))?.column_f32("i")?, [0.0]);
+    // A row that lacks a field which others have is refused as ever.
+    let short = parse_with("1,2,3\n4,5\n", &headless(&["a", "b", "c"]));
+    assert!(matches!(short, Err(Error::Table(TableError::Fields { line: 2, .. }))), "{short:?}");
+    for names in [&["a"][..], &["a", "b", "c", "d", "e"]] {
+        let wrong = parse_with("1,2,\n3,4,\n", &headless(names));
+        assert!(matches!(wrong, Err(Error::Argument { argument: "names", .. })), "{wrong:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn fitted_values_fill_the_columns_that_there_are() -> Result<()> {
+    let train = parse("a,price\n1,5\n,7\n3,9\n")?;
+    let new = || parse("a\n\"\"\n?\n4\n");
+    for fitted in
+        [train.fit_missing(Fill::Mean)?, train.fit_missing([("a", Fill::Mean), ("price", Fill::Median)])?]
+    {
+        assert_eq!(fitted.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["a", "price"]);
+        assert_eq!(new()?.fill_missing(&fitted)?.column_f32("a")?, [2.0, 2.0, 4.0]);
+        assert_eq!(parse("price\n?\n")?.fill_missing(&fitted)?.column_f32("price")?, [7.0]);
+        // One that the program names must be there.
+        let named = fitted.clone().column("price", Fill::value(0));
+        let wrong = new()?.fill_missing(&named);
+        assert!(matches!(wrong, Err(Error::Table(TableError::Column { .. }))), "{wrong:?}");
+    }
+    Ok(())
+}

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::idx::IdxData;
-use super::mnist_files::{self, Files};
+use super::mnist_files::{self, Files, Set};
 use super::public::MNIST_URL;
 use super::{Dataset, TrainTest, check_labels, read_idx, subfolder};
 use crate::error::{Error, Result};
@@ -75,9 +75,12 @@ impl EmnistSplit {
 /// `t10k-labels-idx1-ubyte`, each plain or with `.gz`, or from a folder within that folder, at most two deep.
 ///
 /// A dot may stand before `idx` (`train-images.idx3-ubyte`), `test` in place of `t10k`,
-/// `idx1-int` for labels of 32 bits, and each file may lie in a folder of its name. Of several folders within,
-/// `mnist` is taken. Where there are none of
+/// `idx1-int` for labels of 32 bits, and each file may lie in a folder of its name, or those to judge by in another
+/// than the rest (`train` and `test`). Where there are none of
 /// these, those of [`qmnist`] and of EMNIST's digits ([`emnist`]) are taken.
+///
+/// Several sets go by these names. Of folders within, one that is called as this set is comes before others, and
+/// one that is called as another is (`FashionMNIST`, `kmnist`) is not taken; the folder given is, whatever its name.
 ///
 /// Samples have shape `[1, height, width]`; pixels are divided by 255 and lie in `[0, 1]`.
 ///
@@ -89,20 +92,20 @@ impl EmnistSplit {
 /// is no room for the samples, and [`Error::FileLimit`] as for [`read_idx`].
 pub fn mnist(folder: impl AsRef<Path>) -> Result<TrainTest> {
     let source = format!("; MNIST is at {MNIST_URL}, each file by its name with .gz");
-    let files = mnist_files::find(folder.as_ref(), "mnist", &NAMED_AS_MNIST, &source)?;
+    let files = mnist_files::find(folder.as_ref(), Set::Mnist, &NAMED_AS_MNIST, &source)?;
     read_set(&files, &Format { is_turned: files.prefix.starts_with("emnist"), ..MNIST })
 }
 
 /// Reads Fashion-MNIST (Xiao, Rasul and Vollgraf, 2017) as [`mnist`] does, from the folder
-/// `fashion-mnist` in `folder`, or from `folder` itself where it has none. The names of the classes are
+/// `fashion-mnist` in `folder`, or where it has none from `folder` itself or a folder within that is not called as
+/// another set is. The names of the classes are
 /// [`FASHION_MNIST_CLASSES`].
 ///
 /// # Errors
 /// As for [`mnist`].
 pub fn fashion_mnist(folder: impl AsRef<Path>) -> Result<TrainTest> {
     let source = "; Fashion-MNIST is at https://github.com/zalandoresearch/fashion-mnist";
-    let files =
-        mnist_files::find(&subfolder(folder.as_ref(), "fashion-mnist"), "FashionMNIST", &[""], source)?;
+    let files = mnist_files::find(&subfolder(folder.as_ref(), "fashion-mnist"), Set::Fashion, &[""], source)?;
     read_set(&files, &MNIST)?.with_class_names(&FASHION_MNIST_CLASSES)
 }
 
@@ -114,7 +117,7 @@ pub fn fashion_mnist(folder: impl AsRef<Path>) -> Result<TrainTest> {
 /// As for [`mnist`].
 pub fn qmnist(folder: impl AsRef<Path>) -> Result<TrainTest> {
     let source = "; QMNIST is at https://github.com/facebookresearch/qmnist";
-    read_set(&mnist_files::find(folder.as_ref(), "qmnist", &["qmnist-"], source)?, &MNIST)
+    read_set(&mnist_files::find(folder.as_ref(), Set::Qmnist, &["qmnist-"], source)?, &MNIST)
 }
 
 /// Reads a part of EMNIST as [`mnist`] does, from `emnist-letters-train-images-idx3-ubyte`,
@@ -133,7 +136,7 @@ pub fn qmnist(folder: impl AsRef<Path>) -> Result<TrainTest> {
 /// As for [`mnist`].
 pub fn emnist(folder: impl AsRef<Path>, split: EmnistSplit) -> Result<TrainTest> {
     let source = "; EMNIST is at https://www.nist.gov/itl/products-and-services/emnist-dataset";
-    let files = mnist_files::find(folder.as_ref(), "emnist", &[split.prefix()], source)?;
+    let files = mnist_files::find(folder.as_ref(), Set::Emnist, &[split.prefix()], source)?;
     let names = split.class_names();
     let first = u32::from(split == EmnistSplit::Letters);
     read_set(&files, &Format { classes: names.len() as u32, first, is_turned: true })?
@@ -142,7 +145,12 @@ pub fn emnist(folder: impl AsRef<Path>, split: EmnistSplit) -> Result<TrainTest>
 
 /// Whether a folder, or one within, holds any file of MNIST or a set named as it is.
 pub(super) fn any_file(folder: &Path) -> bool {
-    mnist_files::any_file(folder, &NAMED_AS_MNIST)
+    mnist_files::any_file(folder, Set::Mnist, &NAMED_AS_MNIST)
+}
+
+/// Whether a folder, or one within, holds any file of Fashion-MNIST.
+pub(super) fn any_file_of_fashion(folder: &Path) -> bool {
+    mnist_files::any_file(&subfolder(folder, "fashion-mnist"), Set::Fashion, &[""])
 }
 
 /// What a set makes of its files.

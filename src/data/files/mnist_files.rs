@@ -6,10 +6,48 @@ use std::path::{Path, PathBuf};
 use super::missing;
 use crate::error::{Error, Result};
 
+/// A set that goes by MNIST's file names, and is told from the others by the names of folders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Set {
+    Mnist,
+    Fashion,
+    Qmnist,
+    Emnist,
+    /// One that there is no reader for.
+    Other,
+}
+
+impl Set {
+    /// The set that a folder's name names: `FashionMNIST`, `fashion-mnist-master` and `fashion` the same.
+    fn named(folder: &str) -> Option<Set> {
+        const NAMES: [(&str, Set); 8] = [
+            ("fashion", Set::Fashion),
+            ("qmnist", Set::Qmnist),
+            ("emnist", Set::Emnist),
+            ("kmnist", Set::Other),
+            ("kuzushiji", Set::Other),
+            ("notmnist", Set::Other),
+            ("medmnist", Set::Other),
+            ("mnist", Set::Mnist),
+        ];
+        let letters = folder.chars().filter(char::is_ascii_alphanumeric);
+        let name: String = letters.map(|letter| letter.to_ascii_lowercase()).collect();
+        NAMES.iter().find(|(part, _)| name.contains(part)).map(|&(_, set)| set)
+    }
+
+    /// The set that a place within a folder is of, by the innermost name that says so.
+    fn of(place: &Path, folder: &Path) -> Option<Set> {
+        let inner = place.strip_prefix(folder).unwrap_or(place).components();
+        inner.rev().find_map(|name| Set::named(&name.as_os_str().to_string_lossy()))
+    }
+}
+
 /// Where the files of a set are.
 #[derive(Debug)]
 pub(super) struct Files<'a> {
-    place: PathBuf,
+    /// The folder that was looked into, and those in it that have files of the set.
+    folder: PathBuf,
+    places: Vec<PathBuf>,
     /// How their names begin.
     pub prefix: &'a Prefix,
     /// What ends the message about a missing one.
@@ -21,8 +59,9 @@ impl Files<'_> {
     pub fn pair(&self, test: bool) -> Result<[PathBuf; 2]> {
         let file = |labels| {
             let part = Part { test, labels };
-            let found = part.find(&self.place, self.prefix);
-            found.ok_or_else(|| lacking(&self.place, &[part], &[self.prefix], self.source))
+            let found = self.places.iter().find_map(|place| part.find(place, self.prefix));
+            let folder = if let [place] = &self.places[..] { place } else { &self.folder };
+            found.ok_or_else(|| lacking(folder, &[part], &[self.prefix], self.source))
         };
         Ok([file(false)?, file(true)?])
     }
@@ -114,13 +153,18 @@ fn places(folder: &Path) -> Vec<PathBuf> {
     places
 }
 
-/// Where the files of a set are in a folder or one within, and how their names begin. Of several within, the one
-/// called `name`, in capitals or not, has it.
-fn locate<'a>(folder: &Path, name: &str, prefixes: &[&'a Prefix]) -> Result<Option<(PathBuf, &'a Prefix)>> {
+/// Whether no part of a set is in two of these places: they are one set, such as one in `train` and `test`.
+fn is_one_set(places: &[PathBuf], prefix: &Prefix) -> bool {
+    PARTS.iter().all(|part| places.iter().filter(|place| part.find(place, prefix).is_some()).count() <= 1)
+}
+
+/// The places that have files of a set, and how their names begin.
+type Found<'a> = (Vec<PathBuf>, &'a Prefix);
+
+/// Where the files of a set are in a folder or in those within. Of several within, those called as the set is have
+/// it; those called as another are passed by, unless the names of the files say what they are.
+fn locate<'a>(folder: &Path, set: Set, prefixes: &[&'a Prefix]) -> Result<Option<Found<'a>>> {
     let found = |place: PathBuf| there(&place, prefixes).first().map(|&prefix| (place, prefix));
-    if let Some(found) = found(folder.to_owned()) {
-        return Ok(Some(found));
-    }
     // A folder that bears a file's name belongs to the folder that it is in.
     let is_file_name = |place: &Path| {
         let name = place.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -130,35 +174,54 @@ fn locate<'a>(folder: &Path, name: &str, prefixes: &[&'a Prefix]) -> Result<Opti
     };
     let within = places(folder).into_iter().skip(1).filter(|place| !is_file_name(place));
     let mut within: Vec<(PathBuf, &Prefix)> = within.filter_map(found).collect();
-    let is_called = |place: &Path| {
-        let inner = place.strip_prefix(folder).unwrap_or(place).components().next();
-        inner.is_some_and(|inner| inner.as_os_str().eq_ignore_ascii_case(name))
-    };
-    if within.len() > 1 && within.iter().any(|(place, _)| is_called(place)) {
-        within.retain(|(place, _)| is_called(place));
+    let called = |place: &Path| Set::of(place, folder);
+    within.retain(|(place, prefix)| !prefix.is_empty() || called(place).is_none_or(|other| other == set));
+    if within.iter().any(|(place, _)| called(place) == Some(set)) {
+        within.retain(|(place, _)| called(place) == Some(set));
     }
-    if let [(one, _), (other, _), ..] = &within[..] {
+    if let Some((folder, prefix)) = found(folder.to_owned()) {
+        let parts = within.into_iter().filter(|(_, other)| *other == prefix).map(|(place, _)| place);
+        let mut places: Vec<PathBuf> = [folder].into_iter().chain(parts).collect();
+        if !is_one_set(&places, prefix) {
+            places.truncate(1);
+        }
+        return Ok(Some((places, prefix)));
+    }
+    let Some(&(_, prefix)) = within.first() else { return Ok(None) };
+    let is_alike = within.iter().all(|&(_, other)| other == prefix);
+    let places: Vec<PathBuf> = within.into_iter().map(|(place, _)| place).collect();
+    if let [one, other, ..] = &places[..]
+        && !(is_alike && is_one_set(&places, prefix))
+    {
         let (one, other) = (one.display(), other.display());
         let message = format!("several sets are within, in `{one}` and `{other}`: name the folder of one");
         return Err(Error::corrupt(folder, message));
     }
-    Ok(within.pop())
+    Ok(Some((places, prefix)))
 }
 
 /// Whether any file of such a set is in a folder or one within.
-pub(super) fn any_file(folder: &Path, prefixes: &[&Prefix]) -> bool {
-    !matches!(locate(folder, "", prefixes), Ok(None))
+pub(super) fn any_file(folder: &Path, set: Set, prefixes: &[&Prefix]) -> bool {
+    !matches!(locate(folder, set, prefixes), Ok(None))
 }
 
-/// The files of the set that is in a folder or one within; `source` ends the message about missing ones.
+/// The files of the set that is in a folder or in those within; `source` ends the message about missing ones.
 pub(super) fn find<'a>(
     folder: &Path,
-    name: &str,
+    set: Set,
     prefixes: &[&'a Prefix],
     source: &'a str,
 ) -> Result<Files<'a>> {
-    match locate(folder, name, prefixes)? {
-        Some((place, prefix)) => Ok(Files { place, prefix, source }),
-        None => Err(lacking(folder, &PARTS[..1], prefixes, source)),
+    match locate(folder, set, prefixes)? {
+        Some((places, prefix)) => Ok(Files { folder: folder.to_owned(), places, prefix, source }),
+        None => {
+            let others = places(folder).into_iter().skip(1).find(|place| !there(place, prefixes).is_empty());
+            let passed_by = others.map(|place| {
+                let place = place.display();
+                format!("; `{place}` is called as another set is, and is read where it is named itself")
+            });
+            let source = passed_by.unwrap_or_default() + source;
+            Err(lacking(folder, &PARTS[..1], prefixes, &source))
+        }
     }
 }

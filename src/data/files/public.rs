@@ -2,8 +2,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::cifar::{CIFAR10, CIFAR100};
-use super::mnist::any_file;
-use super::{Cifar100Labels, TrainTest, cifar10, cifar100, fashion_mnist, mnist, subfolder};
+use super::mnist::{any_file, any_file_of_fashion};
+use super::{Cifar100Labels, TrainTest, cifar10, cifar100, fashion_mnist, mnist};
 use crate::error::{Error, FetchError, Result};
 
 /// The public data sets of images that the crate knows, for programs that take them from wherever they are.
@@ -74,7 +74,7 @@ impl PublicDataset {
     fn any_file(self, folder: &Path) -> bool {
         match self {
             PublicDataset::Mnist => any_file(folder),
-            PublicDataset::FashionMnist => any_file(&subfolder(folder, "fashion-mnist")),
+            PublicDataset::FashionMnist => any_file_of_fashion(folder),
             PublicDataset::Cifar10 => CIFAR10.is_near(folder),
             PublicDataset::Cifar100 => CIFAR100.is_near(folder),
         }

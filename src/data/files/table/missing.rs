@@ -1,8 +1,31 @@
 //! Missing values: rows without them, and what takes their place.
 
-use super::typing::distinct;
+use super::typing::{Number, distinct};
 use super::{Row, Table};
 use crate::error::{Error, Result};
+use crate::files::reserve;
+
+/// The fields that stand for a missing value.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Missing {
+    words: Vec<String>,
+    /// Those that are numbers.
+    numbers: Vec<String>,
+}
+
+impl Missing {
+    pub fn new(words: &[String]) -> Self {
+        let numbers = words.iter().filter(|word| Number::read(word).is_some()).cloned().collect();
+        Missing { words: words.to_vec(), numbers }
+    }
+
+    /// Whether a field is one of them, or a number that one of them is.
+    fn has(&self, field: &str) -> bool {
+        let is_number = |field| self.numbers.iter().any(|number| Number::read(number) == Some(field));
+        self.words.iter().any(|word| word == field)
+            || !self.numbers.is_empty() && Number::read(field).is_some_and(is_number)
+    }
+}
 
 /// What takes the place of a missing value.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -27,7 +50,7 @@ impl Fill {
 }
 
 /// What fills which columns: [`Table::fit_missing`] makes values of it, by the rows that are trained on, which
-/// then fill new rows too.
+/// then fill new rows too. Those may lack columns, such as the target; one that a program names must be there.
 ///
 /// ```
 /// use retape::data::{Fill, Fills, Table};
@@ -46,7 +69,16 @@ impl Fill {
 #[must_use]
 pub struct Fills {
     others: Option<Fill>,
-    columns: Vec<(String, Fill)>,
+    columns: Vec<Column>,
+}
+
+/// A column, and what fills it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Column {
+    name: String,
+    fill: Fill,
+    /// Whether data may be without it: the value was fitted on other data.
+    may_lack: bool,
 }
 
 impl Fills {
@@ -55,10 +87,10 @@ impl Fills {
         Fills::default()
     }
 
-    /// Fills a column.
+    /// Fills a column, which the data must have.
     pub fn column(mut self, name: &str, fill: Fill) -> Self {
-        self.columns.retain(|(known, _)| known != name);
-        self.columns.push((name.to_owned(), fill));
+        self.columns.retain(|column| column.name != name);
+        self.columns.push(Column { name: name.to_owned(), fill, may_lack: false });
         self
     }
 
@@ -71,7 +103,7 @@ impl Fills {
     /// The columns that are named, each with what fills it: after [`Table::fit_missing`] with values alone,
     /// which may be written down.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Fill)> {
-        self.columns.iter().map(|(name, fill)| (name.as_str(), fill))
+        self.columns.iter().map(|column| (column.name.as_str(), &column.fill))
     }
 }
 
@@ -102,14 +134,13 @@ impl Table {
     /// [`TableError::Column`](crate::TableError::Column).
     pub fn drop_missing(mut self, columns: &[&str]) -> Result<Table> {
         let columns = self.indices(columns)?;
-        let rows = std::mem::take(&mut self.rows);
-        let whole = |row: &Row| !columns.iter().any(|&column| self.is_missing(row, column));
-        self.rows = rows.into_iter().filter(whole).collect();
+        let missing = &self.missing;
+        self.rows.retain(|row| !columns.iter().any(|&column| missing.has(&row.fields[column])));
         Ok(self)
     }
 
     /// The table with a value in each place of some columns, or of all, where it is missing. What it is, this
-    /// table says; other data takes the values of [`fit_missing`](Table::fit_missing).
+    /// table says; other data takes the values of [`fit_missing`](Table::fit_missing), those of columns that it has.
     ///
     /// ```
     /// use retape::data::{Fill, Table};
@@ -123,89 +154,103 @@ impl Table {
     /// # Errors
     /// As for [`fit_missing`](Table::fit_missing).
     pub fn fill_missing(mut self, fills: impl Into<Fills>) -> Result<Table> {
-        for (name, fill) in self.fit_missing(fills)?.columns {
-            let (column, Fill::Value(value)) = (self.column(&name)?, fill) else { continue };
-            let mut rows = std::mem::take(&mut self.rows);
-            for row in rows.iter_mut().filter(|row| self.is_missing(row, column)) {
-                let field = |(index, field)| if index == column { value.as_str() } else { field };
-                row.fields = row.fields.iter().enumerate().map(field).collect();
+        let mut values = vec![None; self.names.len()];
+        for Column { name, fill, .. } in self.fit_missing(fills)?.columns {
+            if let Fill::Value(value) = fill {
+                values[self.column(&name)?] = Some(value);
             }
-            self.rows = rows;
         }
+        let missing = self.missing.clone();
+        self.rewrite(|row, write| {
+            for (field, value) in row.fields.iter().zip(&values) {
+                write(value.as_deref().filter(|_| missing.has(field)).unwrap_or(field));
+            }
+        })?;
         Ok(self)
     }
 
-    /// The values that fill these columns, by the rows of this table, for it and for other data.
+    /// The values that fill these columns, by the rows of this table, for it and for other data, which may lack
+    /// some of the columns: new rows have no target.
     ///
     /// # Errors
     /// [`TableError::Column`](crate::TableError::Column);
     /// [`TableError::Field`](crate::TableError::Field) for a field that is no finite f32, where a mean or a
     /// median of a column is asked for by its name; [`Error::Argument`] for a named column in which all is
-    /// missing, and for a value that stands for a missing one.
+    /// missing, and for a value that stands for a missing one; [`Error::OutOfMemory`].
     pub fn fit_missing(&self, fills: impl Into<Fills>) -> Result<Fills> {
         let Fills { others, columns } = fills.into();
-        let mut fitted = Fills::new();
-        for (name, fill) in &columns {
+        let mut fitted = Vec::new();
+        let mut add = |name: &String, value| {
+            fitted.push(Column { name: name.clone(), fill: Fill::Value(value), may_lack: true });
+        };
+        for Column { name, fill, may_lack } in &columns {
+            if *may_lack && !self.names.contains(name) {
+                continue;
+            }
             let value = self.fitted(self.column(name)?, fill)?;
             let expected = "a column needs a field that is not missing";
-            let value =
-                value.ok_or_else(|| Error::argument("fill", format!("{fill:?} of `{name}`"), expected))?;
-            fitted = fitted.column(name, Fill::Value(value));
+            add(
+                name,
+                value.ok_or_else(|| Error::argument("fill", format!("{fill:?} of `{name}`"), expected))?,
+            );
         }
-        let unnamed = |name: &&String| !columns.iter().any(|(known, _)| known == *name);
+        let unnamed = |name: &&String| !columns.iter().any(|column| column.name == **name);
         for name in others.iter().flat_map(|_| self.names.iter().filter(unnamed)) {
             let column = self.column(name)?;
             // Of a column of text there is no mean.
             let value = others.as_ref().map(|fill| self.fitted(column, fill));
             match value {
-                Some(Ok(Some(value))) => fitted = fitted.column(name, Fill::Value(value)),
-                Some(Err(error @ Error::Argument { .. })) => return Err(error),
+                Some(Ok(Some(value))) => add(name, value),
+                Some(Err(error @ (Error::Argument { .. } | Error::OutOfMemory { .. }))) => return Err(error),
                 _ => {}
             }
         }
-        Ok(fitted)
+        Ok(Fills { others: None, columns: fitted })
     }
 
     /// The field that fills a column; nothing if none is there to say.
     fn fitted(&self, column: usize, fill: &Fill) -> Result<Option<String>> {
         let there = || self.rows.iter().filter(|row| !self.is_missing(row, column));
-        let numbers =
-            || there().map(|row| self.number(row, column).map(f64::from)).collect::<Result<Vec<_>>>();
-        let value = match fill {
-            Fill::Value(value) => {
-                let expected = "it stands for a missing value itself";
-                Error::expect(!self.missing.contains(value), "fill", format!("`{value}`"), expected)?;
-                return Ok(Some(value.clone()));
+        let numbers = || {
+            let mut numbers = reserve(&self.name, self.rows.len())?;
+            for row in there() {
+                numbers.push(f64::from(self.number(row, column)?));
             }
+            Ok::<_, Error>(numbers)
+        };
+        let number = |value: f64| (!value.is_nan()).then(|| value.to_string());
+        let value = match fill {
+            Fill::Value(value) => Some(value.clone()),
             Fill::MostFrequent => {
-                let (labels, names) = distinct(there().map(|row| &row.fields[column]));
+                let mut fields = reserve(&self.name, self.rows.len())?;
+                fields.extend(there().map(|row| &row.fields[column]));
+                let (labels, names) = distinct(&self.name, fields.into_iter())?;
                 let mut counts = vec![0usize; names.len()];
                 labels.iter().for_each(|&label| counts[label as usize] += 1);
                 let most = counts.iter().max();
-                return Ok(most
-                    .and_then(|most| counts.iter().position(|count| count == most))
-                    .map(|at| names[at].clone()));
+                most.and_then(|most| counts.iter().position(|count| count == most))
+                    .map(|at| names[at].clone())
             }
             Fill::Mean => {
                 let numbers = numbers()?;
-                numbers.iter().sum::<f64>() / numbers.len() as f64
+                number(numbers.iter().sum::<f64>() / numbers.len() as f64)
             }
             Fill::Median => {
                 let mut numbers = numbers()?;
-                numbers.sort_by(f64::total_cmp);
+                numbers.sort_unstable_by(f64::total_cmp);
                 let middle = numbers.len() / 2;
                 let at = |index: usize| numbers.get(index).copied().unwrap_or(f64::NAN);
-                if numbers.len().is_multiple_of(2) {
-                    at(middle).midpoint(at(middle.wrapping_sub(1)))
-                } else {
-                    at(middle)
-                }
+                let is_even = numbers.len().is_multiple_of(2);
+                number(if is_even { at(middle).midpoint(at(middle.wrapping_sub(1))) } else { at(middle) })
             }
         };
-        Ok((!value.is_nan()).then(|| value.to_string()))
+        let stands = value.as_ref().is_none_or(|value| !self.missing.has(value));
+        let expected = "it stands for a missing value itself";
+        Error::expect(stands, "fill", format!("`{}`", value.as_deref().unwrap_or_default()), expected)?;
+        Ok(value)
     }
 
     pub(super) fn is_missing(&self, row: &Row, column: usize) -> bool {
-        self.missing.iter().any(|missing| *missing == row.fields[column])
+        self.missing.has(&row.fields[column])
     }
 }

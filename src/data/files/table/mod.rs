@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use csv::StringRecord;
 
+use missing::Missing;
 pub use missing::{Fill, Fills};
 pub use options::TableOptions;
 
@@ -34,9 +35,12 @@ pub struct Table {
     name: PathBuf,
     names: Vec<String>,
     rows: Vec<Row>,
-    missing: Vec<String>,
+    missing: Missing,
     classes: Option<Vec<String>>,
 }
+
+/// What a row takes beside its fields and their ends: a record, and what an allocator adds to each of its parts.
+const ROW: usize = 192;
 
 #[derive(Clone, Debug, PartialEq)]
 struct Row {
@@ -137,10 +141,8 @@ impl Table {
         Error::expect(self.index().is_some(), "index", "missing", "a first column without a name is one")?;
         self.check_new(name)?;
         self.names.insert(0, name.to_owned());
-        for row in &mut self.rows {
-            let fields = row.index.iter().map(String::as_str).chain(&row.fields).collect();
-            (row.index, row.fields) = (None, fields);
-        }
+        self.rewrite(|row, field| row.index.iter().map(String::as_str).chain(&row.fields).for_each(field))?;
+        self.rows.iter_mut().for_each(|row| row.index = None);
         Ok(self)
     }
 
@@ -225,30 +227,62 @@ impl Table {
     /// A column's fields as they were written, without the white space around them.
     ///
     /// # Errors
-    /// [`TableError::Column`].
+    /// [`TableError::Column`]; [`Error::OutOfMemory`].
     pub fn column_str(&self, name: &str) -> Result<Vec<&str>> {
         let column = self.column(name)?;
-        Ok(self.rows.iter().map(|row| &row.fields[column]).collect())
+        self.collect(|row| Ok(&row.fields[column]))
     }
 
     /// A column of numbers.
     ///
     /// # Errors
-    /// [`TableError::Column`]; [`TableError::Field`] for the first field that is missing, or no finite f32.
+    /// [`TableError::Column`]; [`TableError::Field`] for the first field that is missing, or no finite f32; [`Error::OutOfMemory`].
     pub fn column_f32(&self, name: &str) -> Result<Vec<f32>> {
         let column = self.column(name)?;
-        self.rows.iter().map(|row| self.number(row, column)).collect()
+        self.collect(|row| self.number(row, column))
     }
 
     /// A column of numbers some of which may be missing.
     ///
     /// # Errors
-    /// [`TableError::Column`]; [`TableError::Field`] for the first field that is neither missing nor a finite f32.
+    /// [`TableError::Column`]; [`TableError::Field`] for the first field that is neither missing nor a finite f32; [`Error::OutOfMemory`].
     pub fn column_optional_f32(&self, name: &str) -> Result<Vec<Option<f32>>> {
         let column = self.column(name)?;
-        let number =
-            |row| if self.is_missing(row, column) { Ok(None) } else { self.number(row, column).map(Some) };
-        self.rows.iter().map(number).collect()
+        self.collect(|row| match self.is_missing(row, column) {
+            true => Ok(None),
+            false => self.number(row, column).map(Some),
+        })
+    }
+
+    /// What each row has, in room that is asked for before it is filled.
+    fn collect<'a, T>(&'a self, of: impl Fn(&'a Row) -> Result<T>) -> Result<Vec<T>> {
+        let mut all = files::reserve(&self.name, self.rows.len())?;
+        for row in &self.rows {
+            all.push(of(row)?);
+        }
+        Ok(all)
+    }
+
+    /// Writes the fields of every row anew, where there is room for them: those that `write` hands on, which it is
+    /// asked for twice.
+    fn rewrite(&mut self, write: impl Fn(&Row, &mut dyn FnMut(&str))) -> Result<()> {
+        let size = |row: &Row| {
+            let (mut text, mut count) = (0, 0);
+            write(row, &mut |field| (text, count) = (text + field.len(), count + 1));
+            (text, count)
+        };
+        let needed =
+            self.rows.iter().map(size).fold(0usize, |sum, (text, count)| {
+                sum.saturating_add(ROW + text + count * size_of::<usize>())
+            });
+        files::probe(&self.name, needed)?;
+        for row in &mut self.rows {
+            let (text, count) = size(row);
+            let mut fields = StringRecord::with_capacity(text, count);
+            write(row, &mut |field| fields.push_field(field));
+            row.fields = fields;
+        }
+        Ok(())
     }
 
     /// The index of a column.
@@ -270,9 +304,7 @@ impl Table {
     fn keep(mut self, columns: &[usize]) -> Result<Table> {
         Error::expect(!columns.is_empty(), "columns", "[]", "at least one must be left")?;
         self.names = columns.iter().map(|&column| self.names[column].clone()).collect();
-        for row in &mut self.rows {
-            row.fields = columns.iter().map(|&column| &row.fields[column]).collect();
-        }
+        self.rewrite(|row, field| columns.iter().for_each(|&column| field(&row.fields[column])))?;
         Ok(self)
     }
 

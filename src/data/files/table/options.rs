@@ -63,7 +63,8 @@ impl TableOptions {
         whitespace: bool => whitespace;
         /// Whether the first record holds the names of the columns. Without, they are called `0`, `1` and so on.
         header: bool => header;
-        /// The names of the columns, in place of those in the header or, without one, of numbers.
+        /// The names of the columns, in place of those in the header or, without one, of numbers. A last column in
+        /// which nothing is written, not even a name, is one if it is named here.
         names: &[&str] => names = Some(owned(names));
         /// The ASCII character that, outside quotes, begins a comment: what follows on its line is passed by.
         comment: u8 => comment = Some(comment);
@@ -74,7 +75,8 @@ impl TableOptions {
         /// Passes by so many records at the end, such as totals.
         skip_footer: usize => skip_footer;
         /// The fields that stand for a missing value, in place of [`MISSING`](TableOptions::MISSING). An empty
-        /// one is among them only if named.
+        /// one is among them only if named. A number stands for its value however that is written: `-9999` for
+        /// `-9999.0` too.
         missing: &[&str] => missing = owned(missing);
     }
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use csv::StringRecord;
 
+use super::missing::Missing;
 use super::{Row, Table, TableOptions};
 use crate::error::{Error, Result, TableError};
 use crate::files::probe;
@@ -41,9 +42,15 @@ pub(super) fn parse(path: PathBuf, bytes: Vec<u8>, options: &TableOptions) -> Re
     let Some(first) = records.first() else { return Err(Error::corrupt(&path, "it is empty")) };
     let head = first.line;
     let header = options.header.then(|| records.remove(0).fields);
-    let (names, index) = columns(&path, head, header, &records, options)?;
-    let rows = rows(&path, records, names.len(), index)?;
-    Ok(Table { name: path, names, rows, missing: options.missing.clone(), classes: None })
+    let columns = columns(&path, head, header, &records, options)?;
+    let rows = rows(&path, records, &columns)?;
+    Ok(Table {
+        name: path,
+        names: columns.names,
+        rows,
+        missing: Missing::new(&options.missing),
+        classes: None,
+    })
 }
 
 fn decode(path: &Path, bytes: Vec<u8>) -> Result<String> {
@@ -55,24 +62,40 @@ fn decode(path: &Path, bytes: Vec<u8>) -> Result<String> {
     })
 }
 
-/// The names of the columns, and whether an index stands before them.
+/// The columns of a table.
+struct Columns {
+    names: Vec<String>,
+    /// Whether an index stands before them.
+    index: bool,
+    /// How many fields a row has at least: in columns after these nothing is written.
+    least: usize,
+}
+
 fn columns(
     path: &Path,
     line: u64,
     header: Option<Vec<String>>,
     records: &[Record],
     options: &TableOptions,
-) -> Result<(Vec<String>, bool)> {
+) -> Result<Columns> {
     let numbers = |count: usize| (0..count).map(|column| column.to_string()).collect();
     let first = records.first().map_or(0, |record| record.fields.len());
     let named = header.is_some();
     let mut names: Vec<String> = header.unwrap_or_else(|| numbers(first));
+    let widest = records.iter().map(|record| record.fields.len()).chain([names.len()]).max().unwrap_or(0);
     // A comma at the end of lines begins no column.
     let nothing_at = |column| records.iter().all(|record| record.is_empty_at(column));
     while names.len() > 1 && nothing_at(names.len() - 1) && (!named || names[names.len() - 1].is_empty()) {
         names.pop();
     }
+    let mut least = names.len();
     let mut index = named && names.len() > 1 && names[0].is_empty();
+    // Unless the program gives it a name.
+    if let Some(given) = &options.names {
+        names.resize(least.max(widest.min(given.len() + usize::from(index))), String::new());
+        index &= names.len() != given.len();
+        least = (least..names.len()).rev().find(|&column| !nothing_at(column)).map_or(least, |last| last + 1);
+    }
     if index {
         names.remove(0);
     } else if named && options.whitespace {
@@ -85,15 +108,20 @@ fn columns(
         names.clone_from(given);
     }
     check_names(path, line, &names, usize::from(index))?;
-    Ok((names, index))
+    Ok(Columns { names, index, least })
 }
 
 /// The rows: a field for each column, and one for the index if there is one.
-fn rows(path: &Path, records: Vec<Record>, columns: usize, index: bool) -> Result<Vec<Row>> {
-    let expected = columns + usize::from(index);
+fn rows(path: &Path, records: Vec<Record>, columns: &Columns) -> Result<Vec<Row>> {
+    let expected = columns.names.len() + usize::from(columns.index);
+    let lacking: usize = records.iter().map(|record| expected.saturating_sub(record.fields.len())).sum();
+    probe(path, lacking.saturating_mul(FIELD))?;
     let row = |Record { line, mut fields }: Record| {
         while fields.len() > expected && fields.last().is_some_and(String::is_empty) {
             fields.pop();
+        }
+        if (columns.least..expected).contains(&fields.len()) {
+            fields.resize(expected, String::new());
         }
         if fields.len() != expected {
             return Err(Error::Table(TableError::Fields {
@@ -103,7 +131,7 @@ fn rows(path: &Path, records: Vec<Record>, columns: usize, index: bool) -> Resul
                 expected,
             }));
         }
-        let index = index.then(|| fields.remove(0));
+        let index = columns.index.then(|| fields.remove(0));
         Ok(Row { line, index, fields: StringRecord::from(fields) })
     };
     records.into_iter().map(row).collect()
