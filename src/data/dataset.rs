@@ -1,7 +1,9 @@
 use std::sync::Arc;
 
 use super::samples::Samples;
-use super::split::{check_fraction, shuffled_indices, split_indices, stratified_indices, warn_of_classes};
+use super::split::{
+    SplitBy, check_fraction, shuffled_indices, split_indices, stratified_indices, warn_of_classes,
+};
 use super::{check_labels, gather};
 use crate::error::{Error, Result};
 use crate::shape::Shape;
@@ -177,7 +179,7 @@ impl Dataset {
         let labels = self.labels.split_off(len - last);
         let inputs = self.inputs.split_off((len - last) * self.shape.numel());
         let split_off = self.like(inputs, labels);
-        warn_of_classes([&self.labels, &split_off.labels], self.class_names());
+        warn_of_classes(SplitBy::Position, [&self.labels, &split_off.labels], self.class_names());
         Ok((self, split_off))
     }
 

@@ -30,7 +30,7 @@ pub use files::*;
 pub use samples::{Column, ColumnData, Samples};
 pub use scale::{MinMax, Standardize};
 pub use sequences::{Characters, Side, Windows, pad_sequences, unigram_entropy, windows};
-pub(crate) use split::warn_of_classes;
+pub(crate) use split::{SplitBy, warn_of_classes};
 pub use split::{split_indices, stratified_indices};
 pub use texts::{Texts, TrainTestTexts};
 pub use vocabulary::{Vocabulary, words};

@@ -57,6 +57,13 @@ pub struct Samples<'a> {
     pub class_names: Option<Arc<[String]>>,
 }
 
+/// The class of each sample.
+pub(crate) struct Classes<'a> {
+    pub labels: Cow<'a, [u32]>,
+    /// Whether the two are written as -1 and 1.
+    pub are_signs: bool,
+}
+
 impl ColumnData<'_> {
     /// The number of elements.
     pub fn len(&self) -> usize {
@@ -345,14 +352,38 @@ impl<'a> Samples<'a> {
     /// class has its share on both sides, as [`stratified_indices`] does.
     ///
     /// # Errors
-    /// As for [`check`](Samples::check) and [`stratified_indices`]; [`Error::NoLabels`] if the targets are
-    /// not one u32 for each sample.
+    /// As for [`check`](Samples::check) and [`stratified_indices`]; [`Error::NoLabels`] if the targets tell no
+    /// class: it is a label, 0 or 1 or else -1 or 1 of a single f32, or the place of the 1 in a row of zeros, or of
+    /// numbers that are -1.
     pub fn stratified_split(&self, fraction: f64, seed: u32) -> Result<(Samples<'static>, Samples<'static>)> {
         self.check()?;
-        let targets = self.targets.as_ref().filter(|targets| targets.shape.numel() == 1);
-        let labels = targets.and_then(|targets| targets.data.as_u32()).ok_or(Error::NoLabels)?;
-        let (left, split_off) = stratified_indices(labels, fraction, seed)?;
+        let Classes { labels, .. } = self.classes().ok_or(Error::NoLabels)?;
+        let (left, split_off) = stratified_indices(&labels, fraction, seed)?;
         Ok((self.select(&left), self.select(&split_off)))
+    }
+
+    /// The class of each sample, where the targets tell one.
+    pub(crate) fn classes(&self) -> Option<Classes<'_>> {
+        let targets = self.targets.as_ref()?;
+        let rows = match (&targets.data, targets.shape.numel()) {
+            (ColumnData::U32(labels), 1) => {
+                return Some(Classes { labels: Cow::Borrowed(labels), are_signs: false });
+            }
+            (ColumnData::F32(rows), size) if size > 0 => rows.chunks_exact(size),
+            _ => return None,
+        };
+        // What stands where there is no 1.
+        let low = targets.data.as_f32()?.iter().copied().find(|&x| x != 1.0).unwrap_or(0.0);
+        let class = |row: &[f32]| {
+            let one = row.iter().position(|&x| x == 1.0);
+            let is_of_two = row.iter().enumerate().all(|(place, &x)| Some(place) == one || x == low);
+            let class = if row.len() == 1 { Some(usize::from(one.is_some())) } else { one };
+            class.filter(|_| is_of_two).map(|class| class as u32)
+        };
+        let is_known = low == 0.0 || low == -1.0;
+        let are_signs = low == -1.0 && targets.shape.numel() == 1;
+        let labels = if is_known { rows.map(class).collect::<Option<_>>()? } else { return None };
+        Some(Classes { labels: Cow::Owned(labels), are_signs })
     }
 
     /// Refuses samples of other classes than these; where either has no names, there is nothing to compare.

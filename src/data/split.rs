@@ -57,8 +57,7 @@ pub fn split_indices(n: usize, fractions: &[f64], seed: u32) -> Result<Vec<Vec<u
 /// [`Error::Argument`] if the fraction is not strictly between 0 and 1, or if no class has two samples.
 pub fn stratified_indices(labels: &[u32], fraction: f64, seed: u32) -> Result<(Vec<usize>, Vec<usize>)> {
     check_fraction(fraction)?;
-    let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
-    labels.iter().for_each(|&label| *counts.entry(label).or_default() += 1);
+    let counts = counts(labels);
     let largest = counts.values().copied().max().unwrap_or(0);
     let expected = "a stratified split needs a class of at least two";
     Error::expect(largest >= 2, "the largest number of samples of a class", largest, expected)?;
@@ -72,6 +71,14 @@ pub fn stratified_indices(labels: &[u32], fraction: f64, seed: u32) -> Result<(V
         *missing = missing.saturating_sub(1);
         stays
     }))
+}
+
+/// How samples are split in two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SplitBy {
+    Position,
+    Chance,
+    Class,
 }
 
 /// Of a split in two, what is left and what was split off, the classes that one side lacks, in a sentence.
@@ -94,13 +101,33 @@ pub(crate) fn classes_on_one_side(sides: [&[u32]; 2], names: Option<&[String]>) 
     (!lacking.is_empty()).then(|| lacking.join("; "))
 }
 
-/// Tells the log of classes that a split leaves on one side alone.
-pub(crate) fn warn_of_classes(sides: [&[u32]; 2], names: Option<&[String]>) {
-    if let Some(lacking) = classes_on_one_side(sides, names) {
-        log::warn!(
-            "a split by position, of sorted data: of the classes, {lacking}. A stratified split has all on both sides"
-        );
-    }
+/// Tells the log of classes that a split leaves on one side alone, and of what helps.
+pub(crate) fn warn_of_classes(by: SplitBy, sides: [&[u32]; 2], names: Option<&[String]>) {
+    let Some(lacking) = classes_on_one_side(sides, names) else { return };
+    let [left, right] = sides.map(counts);
+    let alone = |of: &BTreeMap<u32, usize>, other: &BTreeMap<u32, usize>| {
+        of.iter().any(|(label, &count)| count > 1 && !other.contains_key(label))
+    };
+    let (how, cure) = match by {
+        _ if !alone(&left, &right) && !alone(&right, &left) => ("", "A class of one sample has but one side"),
+        SplitBy::Position => (
+            ", as of sorted data",
+            "A shuffled split draws the samples, a stratified one has each class of two samples or more on both sides",
+        ),
+        _ => ("", "A stratified split has each class of two samples or more on both sides"),
+    };
+    let split = match by {
+        SplitBy::Position => "a split by position",
+        SplitBy::Chance => "a shuffled split",
+        SplitBy::Class => "a stratified split",
+    };
+    log::warn!("{split}{how}: of the classes, {lacking}. {cure}");
+}
+
+fn counts(labels: &[u32]) -> BTreeMap<u32, usize> {
+    let mut counts = BTreeMap::new();
+    labels.iter().for_each(|&label| *counts.entry(label).or_default() += 1);
+    counts
 }
 
 /// Refuses a share that leaves nothing on one side.

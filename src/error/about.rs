@@ -50,9 +50,16 @@ pub(super) fn class_difference(data: &str, found: &[String], expected: &[String]
     let class = (0..found.len().max(expected.len())).find(differs).unwrap_or(0);
     let name = |names: &[String]| names.get(class).map_or("none".to_owned(), |name| format!("`{name}`"));
     let (there, here, counts) = (name(found), name(expected), [found.len(), expected.len()]);
+    // Of what is to be trained on, other classes may be meant.
+    let cure = match data {
+        "training data" | "batch" => {
+            "; to train for others instead, `Trainer::set_class_names::<&str>(&[])` drops those there are"
+        }
+        _ => "",
+    };
     format!(
         "the {data} has other classes than the training: class {class} of {} is {there}, of {} trained on \
-         {here}. `classes` of the reader, or `Dataset::reorder_classes`, gives both one order",
+         {here}. `classes` of the reader, or `Dataset::reorder_classes`, gives both one order{cure}",
         counts[0], counts[1]
     )
 }

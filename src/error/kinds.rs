@@ -424,7 +424,10 @@ pub enum Error {
         name: String,
     },
     /// Samples without a class for each.
-    #[error("the samples have no labels: the targets must be one u32 for each")]
+    #[error(
+        "the samples have no labels: targets that tell a class are a u32 for each sample, an f32 that is 0 or 1, or \
+         -1 or 1, or a row with a single 1"
+    )]
     NoLabels,
     /// Elements that do not make whole samples.
     #[error("`{name}` has {elements} elements, which do not make whole samples of shape {shape}")]

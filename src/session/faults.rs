@@ -3,7 +3,7 @@ use std::panic::Location;
 
 use super::Session;
 use crate::error::{Result, in_layer};
-use crate::graph::{Source, Value};
+use crate::graph::{Source, StateKind, Value};
 
 /// Where a step first produced a NaN or an infinity: what [`Session::find_non_finite`] returns.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,7 +40,8 @@ impl fmt::Display for NonFinite {
 
 impl Session {
     /// Runs the step operator by operator and reads every result, until one holds a NaN or an
-    /// infinity: the first such value, or `None`. Inputs, parameters and states are looked at before.
+    /// infinity: the first such value, or `None`. Inputs, parameters and states are looked at before. On the CPU
+    /// path, which computes in f64, what f32 does not hold counts as infinite, but for the states of optimisers.
     /// Parameters, states and the step count are as before afterwards.
     ///
     /// # Errors
@@ -71,10 +72,13 @@ impl Session {
         Ok(None)
     }
 
-    /// The first NaN or infinity in a value, which operator `op` has written.
+    /// The first NaN or infinity in a value which operator `op` has written. Programs get f32, whatever the CPU
+    /// path has beyond it; what an optimiser keeps for itself, and sums of gradients, may have all of f64.
     pub(crate) fn non_finite_in(&self, value: Value, op: Option<usize>) -> Result<Option<NonFinite>> {
         let data = self.contents(value)?;
-        let Some(index) = data.iter().position(|v| !v.is_finite()) else { return Ok(None) };
+        let is_own = matches!(self.kind(value), Some(StateKind::Slot { .. } | StateKind::GradientSum { .. }));
+        let is_number = |v: f64| if is_own { v.is_finite() } else { (v as f32).is_finite() };
+        let Some(index) = data.iter().position(|&v| !is_number(v)) else { return Ok(None) };
         let node = op.map(|op| &self.tape.ops()[op]);
         Ok(Some(NonFinite {
             op: node.map(|n| n.op.name()),

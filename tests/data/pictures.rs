@@ -67,6 +67,40 @@ fn jpegs_of_one_picture_are_equal() -> Result<()> {
     Ok(())
 }
 
+/// What cameras and programs add, as large as they make it, is passed by.
+#[test]
+fn other_data_in_a_png_is_no_damage() -> Result<()> {
+    let folder = Folder::new();
+    let whole = grey(6, 5, &(0..30).collect::<Vec<u8>>());
+    let plain = planes(&folder.write("plain.png", &whole), &ImageOptions::new())?;
+    // After the signature and the header, or before the end.
+    let with = |kind: &[u8; 4], size: usize, at: usize| {
+        let chunk = [&kind[..], &vec![b'M'; size]].concat();
+        let mut crc = flate2::Crc::new();
+        crc.update(&chunk);
+        let chunk = [&(size as u32).to_be_bytes()[..], &chunk, &crc.sum().to_be_bytes()].concat();
+        [&whole[..at], &chunk, &whole[at..]].concat()
+    };
+    for kind in [b"eXIf", b"iTXt", b"tEXt", b"zTXt", b"iCCP", b"prVt"] {
+        for at in [33, whole.len() - 12] {
+            for size in [100, 3 << 20, 9 << 20] {
+                let path = folder.write("more.png", &with(kind, size, at));
+                let read = planes(&path, &ImageOptions::new());
+                assert_eq!(read?, plain, "{} bytes of {}", size, kind.escape_ascii());
+            }
+        }
+    }
+    // More than is read is told from damage.
+    let large = folder.write("large.png", &with(b"eXIf", 150 << 20, 33));
+    match image(&large, &ImageOptions::new()) {
+        Err(error @ Error::FileLimit { what: "bytes", limit: 67_108_864, .. }) => {
+            assert!(error.to_string().ends_with("at most 67108864 are read beside the pixels"), "{error}");
+        }
+        other => panic!("Error::FileLimit expected, {other:?} found"),
+    }
+    Ok(())
+}
+
 #[test]
 fn a_jpeg_cut_anywhere_is_refused() {
     let folder = Folder::new();

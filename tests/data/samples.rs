@@ -238,7 +238,22 @@ fn datasets_and_samples_split_alike() -> Result<()> {
     let (left, right) = halves.stratified_split(0.5, 3)?;
     assert_eq!([&left, &right].map(|half| half.labels().iter().sum::<u32>()), [2, 2]);
     assert_eq!(Samples::from(&halves).stratified_split(0.5, 3)?, (left.into(), right.into()));
-    assert!(matches!(halves.one_hot().stratified_split(0.5, 3), Err(Error::NoLabels)));
+    // Targets of floats tell a class too: rows with a single 1, and numbers that are 0 or 1, or -1 or 1.
+    let (hot, _) = halves.one_hot().stratified_split(0.5, 3)?;
+    assert_eq!(hot.targets.and_then(|t| Some(t.data.as_f32()?.iter().step_by(2).sum::<f32>())), Some(2.0));
+    for low in [0.0, -1.0f32] {
+        let targets = [[low; 4], [1.0; 4]].concat();
+        let signs = Samples::new().input([1], vec![0.0; 8]).target([1], targets);
+        let (left, right) = signs.stratified_split(0.5, 3)?;
+        for half in [left, right] {
+            assert_eq!(half.targets.and_then(|t| Some(t.data.as_f32()?.iter().sum())), Some(2.0 + 2.0 * low));
+        }
+    }
+    for other in [[0.0, 1.0, -1.0, 1.0], [1.0, 2.0, 1.0, 2.0], [-1.0, 1.0, -1.0, 0.5]] {
+        let numbers = Samples::new().input([1], &[0.0f32; 4]).target([1], other.to_vec());
+        let error = numbers.stratified_split(0.5, 3).expect_err("they are no classes");
+        assert!(matches!(error, Error::NoLabels) && error.to_string().contains("-1 or 1"), "{error}");
+    }
     let no_targets = Samples::new().input([1], &[0.0f32; 4]);
     assert!(matches!(no_targets.stratified_split(0.5, 3), Err(Error::NoLabels)));
     let uneven = Samples::new().input([], &[0.0f32; 4]).labels(vec![0]);

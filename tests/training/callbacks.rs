@@ -46,8 +46,18 @@ fn training_stops_when_nothing_becomes_better() {
     assert_eq!(trainer(0.1).fit(line(), Fit::epochs(6).callback(demanding)).unwrap().epochs.len(), 3);
     let upwards = EarlyStopping::new("loss").mode(Direction::Max);
     assert_eq!(trainer(0.1).fit(line(), Fit::epochs(6).callback(upwards)).unwrap().epochs.len(), 2);
-    let unreached = EarlyStopping::new("loss").baseline(0.0).patience(2);
-    assert_eq!(trainer(0.1).fit(line(), Fit::epochs(6).callback(unreached)).unwrap().epochs.len(), 2);
+    let unreached = EarlyStopping::new("loss").baseline(0.001).patience(2);
+    let history = trainer(0.1).fit(line(), Fit::epochs(6).callback(unreached)).unwrap();
+    assert_eq!(history.epochs.len(), 2);
+    let (loss, stopped) = (history.get("loss"), history.stopped.unwrap());
+    assert!(loss[1] < loss[0] && loss[1] > 0.001, "{loss:?}");
+    let reason =
+        "epoch 2: `loss` has not become better than the baseline of 0.001 for 2 epochs; the best was";
+    assert!(stopped.starts_with(reason) && stopped.ends_with("in epoch 2"), "{stopped}");
+    // Beyond it, the best is what counts.
+    let reached = EarlyStopping::new("loss").baseline(100.0).patience(2);
+    let stopped = trainer(0.0).fit(line(), Fit::epochs(9).callback(reached)).unwrap().stopped.unwrap();
+    assert!(stopped.starts_with("epoch 3: `loss` has not become better for 2 epochs"), "{stopped}");
     let late = EarlyStopping::new("loss").min_delta(1e-4).start_from(4);
     assert_eq!(trainer(0.0).fit(line(), Fit::epochs(20).callback(late)).unwrap().epochs.len(), 6);
 }

@@ -76,6 +76,36 @@ fn data_of_other_classes_is_refused() -> Result<()> {
 }
 
 #[test]
+fn a_fit_that_never_began_leaves_the_classes_open() -> Result<()> {
+    use retape::train::callbacks::EarlyStopping;
+    let mut trainer = trainer();
+    let (abc, acb) = (data(&CLASSES, 8), data(&[CLASSES[0], CLASSES[2], CLASSES[1]], 8));
+    let wrong = trainer.fit(&abc, Fit::epochs(1).callback(EarlyStopping::new("nope")));
+    assert!(matches!(wrong, Err(Error::Unknown { .. })), "{wrong:?}");
+    assert_eq!((trainer.class_names(), trainer.steps()), (None, 0));
+    trainer.fit(&acb, Fit::epochs(0))?;
+    assert_eq!(trainer.class_names(), None, "no epoch is no training");
+    // Callbacks see the names from the beginning.
+    let mut seen = None;
+    let fit = Fit::epochs(1).on_epoch_end(|run| {
+        seen = run.trainer().class_names().map(<[String]>::to_vec);
+        Ok(())
+    });
+    trainer.fit(&acb, fit)?;
+    assert_eq!(seen.as_deref(), acb.class_names());
+    // A failure after that leaves what the weights were trained on.
+    let again = trainer.fit(&acb, Fit::epochs(1).callback(EarlyStopping::new("nope")));
+    assert!(again.is_err());
+    assert_eq!(trainer.class_names(), acb.class_names());
+    let error = trainer.fit(&abc, Fit::epochs(1)).expect_err("it was trained on others").to_string();
+    assert!(error.contains("set_class_names"), "{error}");
+    trainer.set_class_names::<&str>(&[]);
+    trainer.fit(&abc, Fit::epochs(1))?;
+    assert_eq!(trainer.class_names(), abc.class_names());
+    Ok(())
+}
+
+#[test]
 fn a_table_that_lacks_a_class_is_judged_right() -> Result<()> {
     let table = |classes: &[(&str, f32)]| {
         let rows = classes
@@ -135,6 +165,59 @@ fn a_split_of_sorted_data_is_warned_of() -> Result<()> {
     assert_eq!(heard(Fit::epochs(1).shuffled_split(0.5))?, [""; 0]);
     let _ = data.clone().split_last(0.33)?;
     assert_eq!(heard_so_far().len(), 1);
+
+    // A class of one sample has one side whichever way the samples are split.
+    let mut lone: Vec<u32> = vec![0; 12];
+    (lone[11], lone[5]) = (2, 1);
+    let lone = Dataset::new([1], vec![0.0; 12], lone, 3)?.with_class_names(&["ant", "bee", "cat"])?;
+    let told = |fit: Fit<'_>| -> Result<String> {
+        trainer().fit(&lone, fit)?;
+        let heard = heard_so_far();
+        assert_eq!(heard.len(), 1, "{heard:?}");
+        Ok(heard.concat())
+    };
+    for (fit, split) in [
+        (Fit::epochs(1).validation_split(0.25), "a split by position: "),
+        (Fit::epochs(1).shuffled_split(0.25), "a shuffled split: "),
+        (Fit::epochs(1).stratified_split(0.25), "a stratified split: "),
+    ] {
+        let heard = told(fit)?;
+        assert!(heard.starts_with(split) && heard.contains("`bee`") && heard.contains("`cat`"), "{heard}");
+        assert!(heard.ends_with("A class of one sample has but one side"), "{heard}");
+    }
+    // Of two samples, chance may put both on one side, where a stratified split does not.
+    let pair = Dataset::new([1], vec![0.0; 40], [vec![0; 38], vec![1; 2]].concat(), 3)?;
+    for seed in 0..50 {
+        let [left, right] = Samples::from(&pair).split([0.9, 0.1], seed)?;
+        let is_warned = [left, right]
+            .iter()
+            .any(|side| side.targets.as_ref().and_then(|t| t.data.as_u32()).is_some_and(|l| !l.contains(&1)));
+        let model = Sequential::new().add(Dense::new(3));
+        let built =
+            Trainer::new(model, [1]).loss(Loss::SparseCategoricalCrossEntropy).optimizer(Sgd::new(0.1));
+        let mut trainer = built.batch_size(8).seed(seed).build(&Device::cpu())?;
+        trainer.fit(&pair, Fit::epochs(1).shuffled_split(0.1))?;
+        let heard = heard_so_far();
+        assert_eq!(heard.len(), usize::from(is_warned), "{heard:?}");
+        assert!(
+            heard.iter().all(|heard| heard.contains("a shuffled split: ") && heard.contains("stratified"))
+        );
+        if is_warned {
+            break;
+        }
+    }
+
+    // Targets of a hinge loss are classes too.
+    let signs = |signs: Vec<f32>| Samples::new().input([1], vec![0.5; 12]).target([1], signs);
+    let hinge = |signs: &Samples<'_>, fit: Fit<'_>| -> Result<Vec<String>> {
+        let built = Trainer::new(Sequential::new().add(Dense::new(1)), [1]).loss(Loss::Hinge);
+        built.optimizer(Sgd::new(0.1)).batch_size(4).build(&Device::cpu())?.fit(signs, fit)?;
+        Ok(heard_so_far())
+    };
+    let sorted = signs([vec![-1.0; 8], vec![1.0; 4]].concat());
+    let heard = hinge(&sorted, Fit::epochs(1).validation_split(0.25))?;
+    assert!(heard.len() == 1 && heard[0].contains("the samples split off lack `-1`"), "{heard:?}");
+    assert_eq!(hinge(&sorted, Fit::epochs(1).stratified_split(0.25))?, [""; 0]);
 
     let regression = Samples::new().input([1], vec![0.0; 4]).target([1], vec![0.5, 0.1, 0.2, 0.3]);
     let built = Trainer::new(Sequential::new().add(Dense::new(1)), [1]).loss(Loss::MeanSquaredError);

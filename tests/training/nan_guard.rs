@@ -74,6 +74,32 @@ fn logarithmic() -> Sequential {
     Sequential::new().add(Log).add(Dense::new(5)).add(Dense::new(3))
 }
 
+/// The CPU path has numbers beyond f32, which programs and GPUs do not.
+#[test]
+fn what_overflows_f32_is_no_number_on_the_cpu_path_either() -> Result<()> {
+    let samples = || {
+        let x: Vec<f32> = (0..64).map(|i| i as f32).collect();
+        Samples::new().input([1], x).target([1], vec![1.0; 64])
+    };
+    for guarded in [false, true] {
+        let built = Trainer::new(Sequential::new().add(Dense::new(1)), [1]).loss(Loss::MeanSquaredError);
+        let mut trainer = built.optimizer(Sgd::new(3.0)).batch_size(64).build(&Device::cpu())?;
+        let fit = Fit::epochs(40).progress(false);
+        let history = trainer.fit(samples(), if guarded { fit.nan_guard(3) } else { fit })?;
+        let weight = trainer.session().parameter("dense.weight")?[0];
+        let stopped = history.stopped.expect("it ends before the last epoch");
+        let fault = history.fault.expect("it is said");
+        assert!(!fault.element.is_finite(), "{fault}");
+        assert!(history.epochs.len() < 14, "{}", history.epochs.len());
+        if guarded {
+            assert!(weight.is_finite() && stopped.starts_with("epoch "), "{weight} {stopped}");
+        } else {
+            assert!(!weight.is_finite() && stopped.contains("`loss` is inf"), "{weight} {stopped}");
+        }
+    }
+    Ok(())
+}
+
 /// A gradient that is no number shows in the weights at the update, which may be steps later.
 #[test]
 fn the_guard_looks_at_summed_gradients() {

@@ -207,6 +207,9 @@ impl<'a> ImageOptions<'a> {
 /// `.png`, `.jpg` or `.jpeg`, in small letters or capitals; the format is told by the contents. Names that
 /// begin with a dot are passed by.
 ///
+/// A JPEG that is cut off is told by the end marker that it lacks. Where a program has closed what was cut with such
+/// a marker, the file may be whole by all that it says, and is read with what the decoder fills in.
+///
 /// ```no_run
 /// use retape::data::{ImageOptions, image_folder};
 /// let flowers = image_folder("flowers", &ImageOptions::new().size(64, 64))?;
@@ -219,7 +222,7 @@ impl<'a> ImageOptions<'a> {
 /// [`Error::Io`] if a folder or file cannot be read; [`Error::Corrupt`] with the path for an image that is
 /// damaged or cut off anywhere, for a folder without classes, for a class without images, and, unless they are
 /// to be skipped, for anything else that is there; [`Error::FileLimit`] for an image of more pixels than
-/// [`ImageOptions::max_pixels`]; [`Error::ImageSize`] if images differ in size and none was asked for;
+/// [`ImageOptions::max_pixels`], or with more than 64 MiB of other data that a decoder keeps whole; [`Error::ImageSize`] if images differ in size and none was asked for;
 /// [`Error::Argument`] for a size of 0; [`Error::OutOfMemory`] if there is no room for all images.
 pub fn image_folder(folder: impl AsRef<Path>, options: &ImageOptions<'_>) -> Result<Dataset> {
     Ok(ImageFolder::read(folder, options)?.data)

@@ -86,13 +86,20 @@ impl EarlyStopping {
     }
 
     /// Why training stops after an epoch, counted from 1.
-    fn reason(&self, epoch: usize) -> String {
+    fn reason(&self, epoch: usize) -> Result<String> {
         let (name, waited) = (self.monitor.name(), self.waited);
         let s = if waited == 1 { "" } else { "s" };
         let best = self.best.map_or("and was never a number".to_owned(), |best| {
             format!("the best was {} in epoch {}", rounded(best), self.best_epoch + 1)
         });
-        format!("epoch {epoch}: `{name}` has not become better for {waited} epoch{s}; {best}")
+        // Where the best is no better than the baseline, that is what was waited for.
+        let than = match (self.best, self.baseline) {
+            (Some(best), Some(baseline)) if !self.monitor.is_better(best, Some(baseline))? => {
+                format!(" than the baseline of {}", rounded(baseline))
+            }
+            _ => String::new(),
+        };
+        Ok(format!("epoch {epoch}: `{name}` has not become better{than} for {waited} epoch{s}; {best}"))
     }
 
     /// The best figure so far; none before the first that is a number.
@@ -115,7 +122,7 @@ impl Callback for EarlyStopping {
         }
         // One that had stopped by then stays so.
         if self.stopped {
-            run.stop(self.reason(run.epoch()));
+            run.stop(self.reason(run.epoch())?);
         }
         Ok(())
     }
@@ -139,7 +146,7 @@ impl Callback for EarlyStopping {
         }
         if self.waited > 0 && self.waited >= self.patience {
             self.stopped = true;
-            run.stop(self.reason(epoch + 1));
+            run.stop(self.reason(epoch + 1)?);
         }
         Ok(())
     }

@@ -153,10 +153,15 @@ impl Training<'_, '_> {
     }
 }
 
-/// The first loss that is no number.
+/// Whether a figure is a number as f32: what the CPU path has beyond that, programs and GPUs do not.
+fn is_number(figure: f64) -> bool {
+    (figure as f32).is_finite()
+}
+
+/// The first loss that is no number, or none that f32 has.
 fn no_number(logs: &Logs) -> Option<NonFinite> {
     let figures = ["loss", "val_loss"].into_iter().filter_map(|name| Some((name, logs.get(name)?)));
-    let (name, figure) = figures.into_iter().find(|(_, figure)| !figure.is_finite())?;
+    let (name, figure) = figures.into_iter().find(|(_, figure)| !is_number(*figure))?;
     let (value, element) = (name.to_owned(), figure as f32);
     Some(NonFinite { op: None, layer: String::new(), at: None, value, index: 0, element })
 }
@@ -232,7 +237,7 @@ impl Trainer {
     fn is_sound(&mut self) -> Result<bool> {
         let main = self.main();
         let loss = main.session.read_f64(main.sums()?.total)?;
-        if loss.first().is_some_and(|loss| !loss.is_finite()) {
+        if loss.first().is_some_and(|&loss| !is_number(loss)) {
             return Ok(false);
         }
         let tapes = match self.health.take() {
@@ -241,7 +246,7 @@ impl Trainer {
         };
         for (session, norm) in self.health.insert(tapes) {
             session.replay()?;
-            if !session.read_f64(*norm)?.iter().all(|norm| norm.is_finite()) {
+            if !session.read_f64(*norm)?.iter().all(|&norm| is_number(norm)) {
                 return Ok(self.held_fault(true)?.is_none());
             }
         }

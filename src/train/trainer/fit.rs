@@ -11,8 +11,8 @@ use super::fault::Guard;
 use super::feed::{Feed, bytes_of, epoch_order};
 use super::journey::UnderWay;
 use super::pace::Pace;
-use super::split::{Split, split};
-use crate::data::Samples;
+use super::split::split;
+use crate::data::{Samples, SplitBy};
 use crate::error::{Error, Result};
 #[cfg(feature = "checkpoints")]
 use crate::executor::Device;
@@ -32,7 +32,7 @@ pub struct Fit<'a> {
     pub(super) shuffle: bool,
     pub(super) drop_last: bool,
     pub(super) validation: Option<Samples<'a>>,
-    pub(super) validation_split: Option<(Split, f64)>,
+    pub(super) validation_split: Option<(SplitBy, f64)>,
     pub(super) class_weights: Vec<(u32, f32)>,
     pub(super) resident_bytes: u64,
     pub(super) callbacks: Vec<Box<dyn Callback + 'a>>,
@@ -106,13 +106,13 @@ impl<'a> Fit<'a> {
         /// Sets the last samples aside for validation: this fraction of them, before any shuffling.
         /// Of data in the order of its classes that leaves some on one side alone, of which the log warns:
         /// [`shuffled_split`](Fit::shuffled_split) and [`stratified_split`](Fit::stratified_split) draw them.
-        validation_split: f64 => validation_split = Some((Split::Last, validation_split));
+        validation_split: f64 => validation_split = Some((SplitBy::Position, validation_split));
         /// Sets this fraction of the samples aside for validation, drawn by the trainer's seed.
-        shuffled_split: f64 => validation_split = Some((Split::Shuffled, shuffled_split));
+        shuffled_split: f64 => validation_split = Some((SplitBy::Chance, shuffled_split));
         /// Sets this fraction of the samples aside for validation, drawn by the trainer's seed so that every
         /// class has its share, as [`stratified_indices`](crate::data::stratified_indices) does. The class of a
-        /// sample is its label, 0 or 1 of a single f32 target, or the place of the 1 in a one-hot row.
-        stratified_split: f64 => validation_split = Some((Split::Stratified, stratified_split));
+        /// sample is its label, 0 or 1 or else -1 or 1 of a single f32 target, or the place of the 1 in a one-hot row.
+        stratified_split: f64 => validation_split = Some((SplitBy::Class, stratified_split));
         /// How many bytes of data, for training and validation together, may stay on the device (2 GiB by
         /// default). What does not fit is uploaded batch by batch while the device works.
         resident_bytes: u64 => resident_bytes;
@@ -355,6 +355,11 @@ impl Trainer {
         if let Some(checkpoint) = &checkpoint {
             training.resume(checkpoint)?;
         }
+        #[cfg(feature = "checkpoints")]
+        let resumes = checkpoint.is_some();
+        #[cfg(not(feature = "checkpoints"))]
+        let resumes = false;
+        let before = (training.trainer.steps, training.trainer.class_names.clone());
         training.trainer.take_classes(&train);
         training.note(false);
         #[cfg(feature = "checkpoints")]
@@ -363,6 +368,10 @@ impl Trainer {
         #[cfg(not(feature = "checkpoints"))]
         let ended = training.run();
         training.note(ended.is_err());
+        // Weights stand for no classes that none of their steps has seen.
+        if training.trainer.steps == before.0 && !resumes {
+            training.trainer.class_names = before.1;
+        }
         ended.map(|()| training.history)
     }
 

@@ -1,22 +1,12 @@
 //! The samples that `fit` sets aside for validation.
 
-use std::borrow::Cow;
-
-use crate::data::{ColumnData, Samples, split_indices, stratified_indices, warn_of_classes};
+use crate::data::{Samples, SplitBy, split_indices, stratified_indices, warn_of_classes};
 use crate::error::{Error, Result};
-
-/// Which samples are set aside.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Split {
-    Last,
-    Shuffled,
-    Stratified,
-}
 
 /// The samples to train on, and those set aside: this fraction of them, drawn by `seed` where they are drawn.
 pub(super) fn split<'a>(
     samples: &'a Samples<'_>,
-    wanted: Option<(Split, f64)>,
+    wanted: Option<(SplitBy, f64)>,
     seed: u32,
 ) -> Result<(Samples<'a>, Option<Samples<'a>>)> {
     let Some((split, fraction)) = wanted else { return Ok((samples.slice(0..samples.len()), None)) };
@@ -25,57 +15,41 @@ pub(super) fn split<'a>(
     let count = samples.len();
     Error::expect(count >= 2, "number of samples", count, "a split needs at least two")?;
     let (train, held_out) = match split {
-        Split::Last => {
+        SplitBy::Position => {
             let held_out = ((count as f64 * fraction).round() as usize).clamp(1, count - 1);
             let first = count - held_out;
             (samples.slice(0..first), samples.slice(first..count))
         }
-        Split::Shuffled => {
+        SplitBy::Chance => {
             let parts = split_indices(count, &[1.0 - fraction, fraction], seed)?;
             (samples.select(&parts[0]), samples.select(&parts[1]))
         }
-        Split::Stratified => {
-            let classes = labels(samples).ok_or(Error::NoLabels)?;
-            let (train, held_out) = stratified_indices(&classes, fraction, seed)?;
+        SplitBy::Class => {
+            let classes = samples.classes().ok_or(Error::NoLabels)?;
+            let (train, held_out) = stratified_indices(&classes.labels, fraction, seed)?;
             (samples.select(&train), samples.select(&held_out))
         }
     };
-    if let Some((left, right)) = labels(&train).zip(labels(&held_out)) {
-        warn_of_classes([&left, &right], samples.class_names.as_deref());
+    if let Some((left, right)) = train.classes().zip(held_out.classes()) {
+        let signs = (left.are_signs || right.are_signs).then(|| ["-1", "1"].map(String::from));
+        let names = samples.class_names.as_deref().or(signs.as_ref().map(|signs| &signs[..]));
+        warn_of_classes(split, [&left.labels, &right.labels], names);
     }
     Ok((train, Some(held_out)))
-}
-
-/// The class of each sample: its label, 0 or 1 of a single f32 target, the place of the 1 in a one-hot row.
-fn labels<'a>(samples: &'a Samples<'_>) -> Option<Cow<'a, [u32]>> {
-    let targets = samples.targets.as_ref()?;
-    let class = |row: &[f32]| match row {
-        &[0.0] => Some(0),
-        row => {
-            let one = row.iter().position(|&x| x == 1.0)?;
-            let is_hot = row.iter().enumerate().all(|(place, &x)| place == one || x == 0.0);
-            is_hot.then_some(if row.len() == 1 { 1 } else { one as u32 })
-        }
-    };
-    match (&targets.data, targets.shape.numel()) {
-        (ColumnData::U32(labels), 1) => Some(Cow::Borrowed(labels)),
-        (ColumnData::F32(rows), size) if size > 0 => rows.chunks_exact(size).map(class).collect(),
-        _ => None,
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn sides(samples: &Samples<'_>, split_by: Split) -> [Vec<u32>; 2] {
+    fn sides(samples: &Samples<'_>, split_by: SplitBy) -> [Vec<u32>; 2] {
         let (train, held_out) = split(samples, Some((split_by, 0.25)), 3).expect("the samples can be split");
         let held_out = held_out.expect("some were set aside");
         for side in [&train, &held_out] {
             side.check().expect("samples stay whole");
             assert_eq!(side.class_names, samples.class_names);
         }
-        [train, held_out].map(|side| labels(&side).expect("they have labels").into_owned())
+        [train, held_out].map(|side| side.classes().expect("they have labels").labels.into_owned())
     }
 
     #[test]
@@ -87,14 +61,14 @@ mod tests {
         for samples in [samples.labels(classes), hot] {
             let count =
                 |labels: &[u32]| [0, 1, 2].map(|c| labels.iter().filter(|&&label| label == c).count());
-            let [left, right] = sides(&samples, Split::Last);
+            let [left, right] = sides(&samples, SplitBy::Position);
             assert_eq!([count(&left), count(&right)], [[40, 20, 0], [0, 0, 20]]);
-            let [left, right] = sides(&samples, Split::Stratified);
+            let [left, right] = sides(&samples, SplitBy::Class);
             assert_eq!([count(&left), count(&right)], [[30, 15, 15], [10, 5, 5]]);
-            let [left, right] = sides(&samples, Split::Shuffled);
+            let [left, right] = sides(&samples, SplitBy::Chance);
             assert_eq!((left.len(), right.len()), (60, 20));
             assert!(count(&right).iter().all(|&n| n > 0), "{right:?}");
-            assert_eq!(sides(&samples, Split::Shuffled), [left, right], "the seed decides");
+            assert_eq!(sides(&samples, SplitBy::Chance), [left, right], "the seed decides");
         }
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use png::{ColorType, Decoder, DecodingError, Limits, Reader, Transformations};
 
-use super::{Row, check_pixels, undecodable};
+use super::{EXTRAS, Row, check_pixels, undecodable};
 use crate::error::{Error, Result};
 use crate::files::{probe, reserve};
 
@@ -16,12 +16,15 @@ const BESIDE: usize = 1 << 20;
 pub(super) struct Png {
     /// Height and width.
     pub size: [usize; 2],
+    /// The bytes of the file.
+    length: u64,
     reader: Reader<BufReader<File>>,
 }
 
 impl Png {
     pub fn open(path: &Path, file: BufReader<File>, max_pixels: u64) -> Result<Png> {
-        let failed = |e| failed(path, e);
+        let length = file.get_ref().metadata().map_err(Error::io(path))?.len();
+        let failed = |e| failed(path, length, e);
         let mut decoder = Decoder::new(file);
         // Texts and profiles are packed, and of no use here.
         decoder.set_ignore_text_chunk(true);
@@ -31,10 +34,12 @@ impl Png {
         let size = [height as usize, width as usize];
         check_pixels(path, size, max_pixels)?;
         // Rows of four samples of 16 bits: as they come, the one before, and what they become.
-        let row = size[1].saturating_mul(8);
-        probe(path, row.saturating_mul(4).saturating_add(BESIDE))?;
-        decoder.set_limits(Limits { bytes: row.saturating_mul(4).saturating_add(BESIDE) });
-        Ok(Png { size, reader: decoder.read_info().map_err(failed)? })
+        let rows = size[1].saturating_mul(8).saturating_mul(4).saturating_add(BESIDE);
+        // The decoder keeps other data whole, such as that of a camera, and doubles its room for it as it comes.
+        let extras = 2 * length.min(EXTRAS) as usize;
+        probe(path, rows.saturating_add(2 * extras))?;
+        decoder.set_limits(Limits { bytes: rows.saturating_add(extras) });
+        Ok(Png { size, length, reader: decoder.read_info().map_err(failed)? })
     }
 
     pub fn is_interlaced(&self) -> bool {
@@ -43,7 +48,8 @@ impl Png {
 
     /// Gives the rows to `sink`, from the top.
     pub fn read(mut self, path: &Path, sink: &mut dyn FnMut(Row<'_>)) -> Result<()> {
-        let failed = |e| failed(path, e);
+        let length = self.length;
+        let failed = |e| failed(path, length, e);
         let (colour, depth) = self.reader.output_color_type();
         let channels = match colour {
             ColorType::Grayscale => 1,
@@ -71,9 +77,13 @@ impl Png {
     }
 }
 
-/// A file that ends too early is damaged; one that the system does not give is not.
-fn failed(path: &Path, error: DecodingError) -> Error {
+/// A file that ends too early is damaged; one that the system does not give is not, nor is one of so many bytes
+/// that holds more beside its pixels than is read.
+fn failed(path: &Path, length: u64, error: DecodingError) -> Error {
     match error {
+        DecodingError::LimitsExceeded if length > EXTRAS => {
+            Error::file_limit(path, "bytes", length, EXTRAS, " beside the pixels")
+        }
         DecodingError::IoError(e) if e.kind() != io::ErrorKind::UnexpectedEof => Error::io(path)(e),
         DecodingError::IoError(_) => undecodable(path, "it is cut off"),
         other => undecodable(path, other),
