@@ -55,10 +55,13 @@ mod tests {
     #[test]
     fn sorted_samples_are_split_as_asked() {
         let classes: Vec<u32> = [vec![0; 40], vec![1; 20], vec![2; 20]].concat();
-        let rows = classes.iter().flat_map(|&label| (0..3).map(move |c| f32::from(u8::from(c == label))));
+        let rows = |low| {
+            classes.iter().flat_map(move |&label| (0..3).map(move |c| if c == label { 1.0 } else { low }))
+        };
         let samples = Samples::new().input([], vec![0.5; 80]).with_class_names(&["a", "b", "c"]);
-        let hot = samples.clone().target([3], rows.collect::<Vec<_>>());
-        for samples in [samples.labels(classes), hot] {
+        let [hot, signs] =
+            [0.0, -1.0f32].map(|low| samples.clone().target([3], rows(low).collect::<Vec<_>>()));
+        for samples in [samples.labels(classes.clone()), hot, signs] {
             let count =
                 |labels: &[u32]| [0, 1, 2].map(|c| labels.iter().filter(|&&label| label == c).count());
             let [left, right] = sides(&samples, SplitBy::Position);
