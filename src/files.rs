@@ -1,38 +1,60 @@
 //! Files that are never half written, and read into memory that is asked for before it is filled.
 
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 #[cfg(any(feature = "checkpoints", feature = "data"))]
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
 /// Writes a file through a temporary one in the same folder, which takes its place when all of it is on
-/// the disk. Where anything fails, the temporary file is removed and what was there before stays.
+/// the disk. Where anything fails, the temporary file is removed and what was there before stays. A link to a file
+/// stays one: what it leads to is replaced.
 ///
 /// # Errors
-/// [`Error::Io`] with the path.
+/// [`Error::Io`] with the path; also where there is something that is no regular file, such as a folder or a
+/// device.
 pub(crate) fn write_atomically(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<()> {
+    let to = place_of(path).map_err(Error::io(path))?;
     let written = (|| {
         let mut hidden = OsString::from(".");
-        hidden.push(path.file_name().ok_or(io::ErrorKind::InvalidInput)?);
+        hidden.push(to.file_name().ok_or(io::ErrorKind::InvalidInput)?);
         hidden.push(".");
         let mut builder = tempfile::Builder::new();
         builder.prefix(&hidden).suffix(".tmp");
         // As readable as any new file: a temporary one is its owner's only.
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let mut temporary = builder.tempfile_in(folder_of(path))?;
+        let mut temporary = builder.tempfile_in(folder_of(&to))?;
         write(temporary.as_file_mut())?;
         temporary.as_file().sync_all()?;
-        temporary.persist(path)?;
+        temporary.persist(&to)?;
         Ok(())
     })();
     written.map_err(Error::io(path))?;
-    sync_renaming(path);
+    sync_renaming(&to);
     Ok(())
+}
+
+/// Where a file of this path is, or is to be: at the end of all links.
+///
+/// # Errors
+/// For what is no regular file.
+pub(crate) fn place_of(path: &Path) -> io::Result<PathBuf> {
+    match fs::metadata(path) {
+        Ok(found) if found.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        Ok(found) if !found.is_file() => {
+            Err(io::Error::new(io::ErrorKind::InvalidInput, "there is something that is no regular file"))
+        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        // Of a file, or of none yet. Only a link is gone after: a name stays as it was given.
+        _ => match fs::read_link(path) {
+            Ok(link) => place_of(&folder_of(path).join(link)),
+            Err(_) => Ok(path.to_owned()),
+        },
+    }
 }
 
 /// Puts the renaming of a file to this path on the disk. Some file systems refuse to; then a crash may bring
@@ -174,9 +196,7 @@ pub(crate) fn folder_of(path: &Path) -> &Path {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
     use std::io::Write;
-    use std::path::PathBuf;
 
     use tempfile::TempDir;
 
@@ -248,6 +268,39 @@ mod tests {
         fs::write(&plain, "new").expect("the folder can be written");
         let mode = |path| fs::metadata(path).map(|found| found.permissions().mode()).ok();
         assert_eq!(mode(path), mode(plain));
+    }
+
+    /// What is no file is not replaced, nor a link by a file.
+    #[cfg(unix)]
+    #[test]
+    fn only_regular_files_are_replaced_and_links_are_followed() {
+        use std::os::unix::fs::{FileTypeExt, symlink};
+        use std::os::unix::net::UnixListener;
+        let folder = folder();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("inner")).expect("the folder can be written");
+        let _listener = UnixListener::bind(at("socket")).expect("a socket can be made");
+        let link = |to: &str, name: &str| symlink(to, at(name)).expect("a link can be made");
+        for (to, name) in [("inner", "to_folder"), ("socket", "to_socket"), ("circle", "circle")] {
+            link(to, name);
+        }
+        for name in ["socket", "to_socket", "inner", "to_folder", "circle"] {
+            let error = write_atomically(&at(name), |_| panic!("nothing is to be written"));
+            assert!(matches!(&error, Err(Error::Io { path, .. }) if *path == at(name)), "{name}: {error:?}");
+        }
+        let kind = |name: &str| fs::symlink_metadata(at(name)).expect("it is there").file_type();
+        assert!(kind("socket").is_socket() && kind("to_folder").is_symlink());
+
+        fs::write(at("inner/file"), "old").expect("the folder can be written");
+        for (to, name) in [("inner/file", "to_file"), ("to_file", "to_link"), ("inner/new", "to_none")] {
+            link(to, name);
+            write_atomically(&at(name), |file| file.write_all(name.as_bytes())).expect("it can be written");
+            assert!(kind(name).is_symlink());
+            assert_eq!(fs::read_to_string(at(name)).ok().as_deref(), Some(name));
+        }
+        assert_eq!(fs::read_to_string(at("inner/file")).ok().as_deref(), Some("to_link"));
+        assert_eq!(fs::read_to_string(at("inner/new")).ok().as_deref(), Some("to_none"));
+        assert_eq!(names(&folder).len(), 8, "nothing is left");
     }
 
     #[test]

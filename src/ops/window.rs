@@ -1,6 +1,7 @@
 //! Windows that slide over height and width: what convolution and pooling share.
 
 use std::fmt;
+use std::ops::Range;
 
 use super::common::*;
 
@@ -129,6 +130,14 @@ pub(crate) struct WindowAxis {
 }
 
 impl WindowAxis {
+    /// The taps of the window at `output` that lie on the image: those between are no padding either.
+    pub fn taps_on_image(&self, output: usize) -> Range<usize> {
+        let begin = output * self.stride;
+        // The first tap at or past a place of the padded image.
+        let past = |place: usize| place.saturating_sub(begin).div_ceil(self.dilation).min(self.kernel);
+        past(self.before)..past(self.before + self.input)
+    }
+
     /// The input element under tap `tap` of the window at `output`, unless it is padding.
     pub fn tap(&self, output: usize, tap: usize) -> Option<usize> {
         (output * self.stride + tap * self.dilation).checked_sub(self.before).filter(|&i| i < self.input)

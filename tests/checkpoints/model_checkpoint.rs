@@ -137,3 +137,50 @@ fn a_checkpoint_that_cannot_be_written_loses_nothing() {
     assert_eq!(older.load_checkpoint(folder.0.join("run/last.safetensors")).unwrap(), 1);
     assert_eq!(fs::read_dir(folder.0.join("run")).unwrap().count(), 4, "beside the lock, nothing is left");
 }
+
+/// Two callbacks of a training may share a folder; two trainings may not, and are told who is there.
+#[test]
+fn a_folder_is_one_trainings() {
+    let folder = Folder::new();
+    let train = points(37);
+    let shared = folder.0.join("shared");
+    let fit = || {
+        let first = ModelCheckpoint::new(&shared);
+        Fit::epochs(2)
+            .progress(false)
+            .callback(first)
+            .callback(ModelCheckpoint::new(shared.join(".")).best("loss"))
+    };
+    let refused = |fitted: retape::Result<retape::train::History>| {
+        let Err(Error::Argument { argument: "folder", value, .. }) = fitted else { panic!("{fitted:?}") };
+        assert!(value.contains("shared, where another thread of this program is at a training"), "{value}");
+    };
+    let mut tries = 0;
+    let within = fit().on_epoch_end(|_| {
+        std::thread::scope(|scope| {
+            let other = || builder(ADAM).build(&Device::cpu())?.fit(&train, fit());
+            refused(scope.spawn(other).join().expect("it does not panic"));
+        });
+        tries += 1;
+        Ok(())
+    });
+    builder(ADAM).build(&Device::cpu()).unwrap().fit(&train, within).unwrap();
+    assert_eq!(tries, 2);
+
+    // Once it has ended, others may, and of many at once the first.
+    let start = std::sync::Barrier::new(4);
+    let all: Vec<_> = std::thread::scope(|scope| {
+        let train = || {
+            let mut trainer = builder(ADAM).build(&Device::cpu())?;
+            start.wait();
+            let fitted = trainer.fit(&train, fit());
+            start.wait();
+            fitted
+        };
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(train)).collect();
+        threads.into_iter().map(|thread| thread.join().expect("it does not panic")).collect()
+    });
+    let (ended, others): (Vec<_>, Vec<_>) = all.into_iter().partition(Result::is_ok);
+    assert!(!ended.is_empty());
+    others.into_iter().for_each(refused);
+}

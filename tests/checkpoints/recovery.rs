@@ -84,7 +84,7 @@ fn what_cannot_be_recovered_stays_as_it_was() {
     there.fit(&train, Fit::epochs(1)).unwrap();
     let before = state(&there, &folder);
     let refused = there.recover(&Device::cpu());
-    assert!(matches!(refused, Err(Error::TensorMismatch { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(Error::Argument { .. })), "{refused:?}");
     assert!(state(&there, &folder) == before);
 
     let host = Host::open(true);
@@ -227,6 +227,109 @@ fn after_a_panic_a_checkpoint_is_of_the_step_at_hand() {
             assert!(state(&resumed, &folder) == state(&whole, &folder), "{step:?}, {epoch:?}");
         }
     }
+}
+
+/// A training that only becomes worse, whose best weights are those of its first epoch: what a callback has to
+/// remember.
+fn worsening(device: &Device) -> Trainer {
+    let model = Sequential::new().add(Dense::new(1).weight_init(Init::Zeros));
+    let built = Trainer::new(model, [1]).loss(Loss::MeanSquaredError).optimizer(Sgd::new(0.9));
+    built.batch_size(4).seed(1).build(device).unwrap()
+}
+
+fn line() -> data::Samples<'static> {
+    let xs = vec![1.0f32, 2.0, -1.0, 0.5];
+    data::Samples::new().input([1], xs.clone()).target([1], xs)
+}
+
+/// With a callback that remembers the best weights, one that remembers rates, and before, between or after them one
+/// of the program's.
+fn remembering<'a>(own: usize, at_end: impl FnMut(&mut Run<'_>) -> Result<()> + 'a) -> Fit<'a> {
+    let (fit, mut at_end) = (Fit::epochs(5).progress(false).validation(line()), Some(at_end));
+    let fit = (0..3).fold(fit, |mut fit, place| {
+        if place == own {
+            fit = fit.on_epoch_end(at_end.take().expect("it has one place"));
+        }
+        match place {
+            0 => fit.callback(EarlyStopping::new("val_loss").patience(9).restore_best(true)),
+            1 => fit.callback(ReduceOnPlateau::new("val_loss").patience(2).factor(0.5)),
+            _ => fit,
+        }
+    });
+    fit.on_steps(1, |_| Ok(()))
+}
+
+/// Whatever a callback of the program does, the others know of every epoch, once.
+#[test]
+fn after_a_panic_or_an_error_callbacks_remember_what_they_did() {
+    let folder = Folder::new();
+    let path = folder.0.join("panicked.safetensors");
+    for device in [gpu(), &Device::cpu()] {
+        let mut whole = worsening(device);
+        let history = whole.fit(line(), remembering(0, |_| Ok(()))).unwrap();
+        let kept = whole.evaluate(line()).unwrap();
+        assert!(kept.loss < 0.5 * history.last("val_loss").unwrap(), "the best weights are back");
+        for (own, panics, epoch) in [(0, true, 2), (1, true, 0), (2, true, 3), (2, true, 4), (1, false, 2)] {
+            let ends = |run: &mut Run<'_>| {
+                assert!(!(panics && run.epoch() == epoch), "it panics");
+                if run.epoch() == epoch { Err(Error::ForeignValue) } else { Ok(()) }
+            };
+            let mut ended = worsening(device);
+            let outcome =
+                catch_unwind(AssertUnwindSafe(|| ended.fit(line(), remembering(own, ends)).is_err()));
+            assert_eq!(outcome.is_err(), panics);
+            ended.save_checkpoint(&path).unwrap();
+            let mut resumed = worsening(device);
+            let went_on = resumed.fit(line(), remembering(own, |_| Ok(())).resume(&path)).unwrap();
+            assert_eq!(bits(&went_on), bits(&history), "{own}, {epoch}");
+            assert_eq!(resumed.evaluate(line()).unwrap(), kept, "{own}, {epoch}");
+            assert!(state(&resumed, &folder) == state(&whole, &folder), "{own}, {epoch}");
+        }
+    }
+}
+
+/// What the trainer gives in a callback says nothing of callbacks.
+#[test]
+fn what_a_callback_takes_of_the_trainer_is_not_resumed_with_callbacks_that_remember() {
+    let device = Device::cpu();
+    let mut taken = None;
+    let takes = |run: &mut Run<'_>| {
+        if run.epoch() == 2 {
+            taken = Some(run.trainer().checkpoint()?);
+        }
+        Ok(())
+    };
+    let mut whole = worsening(&device);
+    let history = whole.fit(line(), remembering(1, takes)).unwrap();
+    let taken = taken.expect("there is an epoch 2");
+    let mut other = worsening(&device);
+    let before = other.weights().unwrap();
+    let error = other.fit(line(), remembering(1, |_| Ok(())).resume_from(&taken)).unwrap_err();
+    assert!(matches!(error, Error::CheckpointMismatch { .. }), "{error}");
+    for fact in
+        ["EarlyStopping(val_loss), ReduceOnPlateau(val_loss)", "Run::write_checkpoint", "load_checkpoint"]
+    {
+        assert!(error.to_string().contains(fact), "{error}");
+    }
+    assert_eq!(other.weights().unwrap(), before);
+    // Without them, nothing is missing.
+    let fit = Fit::epochs(3).progress(false).validation(line()).on_epoch_end(|_| Ok(()));
+    let went_on = other.fit(line(), fit.resume_from(&taken)).unwrap();
+    assert_eq!(went_on.get("val_loss"), history.get("val_loss")[..3]);
+    assert_eq!(worsening(&device).restore(&taken).unwrap(), 2);
+}
+
+/// The error is that of what was opened, not of what does not fit it.
+#[test]
+fn another_kind_of_device_is_named() {
+    let train = points(37);
+    let host = Host::open(true);
+    let mut lost = trainer(&host.lent);
+    let error = lost.fit(&train, Fit::epochs(3).on_steps(1, destroys(&[7])).recover(|| Ok(Device::cpu()), 2));
+    let Err(error @ Error::Argument { argument: "device", .. }) = error else { panic!("{error:?}") };
+    assert!(error.to_string().contains("\"cpu\" after") && error.to_string().contains("f64"), "{error}");
+    // The trainer is the one of the device that is lost, and goes on on one of its kind.
+    assert!(lost.device().is_gpu());
 }
 
 /// What a callback trains on besides is no step of the epoch: a checkpoint that it takes then is of the step at hand,

@@ -294,3 +294,38 @@ fn sums_differentiate_twice() {
         assert_eq!(session.read(twice).unwrap(), [0.5; 16]);
     }
 }
+
+/// Taps that lie on padding take no time, wherever the image is under the window.
+#[test]
+fn windows_far_larger_than_the_image_are_clipped_to_it() {
+    let began = std::time::Instant::now();
+    for size in [16_384, 1 << 20] {
+        let mut g = Graph::new();
+        let x = g.input("x", [1, 1, 4, 4]);
+        let options = PoolOptions::new([size, 1]).stride(1).padding(Padding::Full);
+        let (mean, all) = (g.avg_pool2d(x, options).unwrap(), options.count_include_pad(true));
+        let (padded, largest) = (g.avg_pool2d(x, all).unwrap(), g.max_pool2d(x, options).unwrap());
+        let loss = g.sum(mean, &[], false).unwrap();
+        let dx = g.differentiate(loss, &[x]).unwrap()[0];
+        let mut session = g.forward([mean, padded, largest, dx]).unwrap().session(&Device::cpu()).unwrap();
+        let image: Vec<f32> = (0..16).map(|i| i as f32).collect();
+        session.write(x, &image).unwrap();
+        session.replay().unwrap();
+        let column = |value, w: usize| -> Vec<f32> {
+            session.read(value).unwrap().chunks(4).map(|row| row[w]).collect()
+        };
+        // In column 1 the image has 1, 5, 9, 13.
+        let means = column(mean, 1);
+        assert_eq!(means.len(), size + 3);
+        assert_eq!(means[..4], [1.0, 3.0, 5.0, 7.0]);
+        assert_eq!(means[size - 2..], [7.0, 7.0, 9.0, 11.0, 13.0]);
+        let padded = column(padded, 1);
+        assert_eq!([padded[0], padded[size / 2]], [1.0 / size as f32, 28.0 / size as f32]);
+        assert_eq!(column(largest, 1)[..5], [1.0, 5.0, 9.0, 13.0, 13.0]);
+        // Each element is a quarter of all windows that hold the whole column, and more of those that do not.
+        let (whole, rest) = ((size - 3) as f32 / 4.0, 1.0 + 0.5 + 1.0 / 3.0);
+        let found = column(dx, 1)[0];
+        assert!((found / (whole + rest) - 1.0).abs() < 1e-6, "{found}");
+    }
+    assert!(began.elapsed() < std::time::Duration::from_secs(60), "{:?}", began.elapsed());
+}

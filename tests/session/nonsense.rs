@@ -174,3 +174,16 @@ fn paddings_of_indices_at_their_bound() {
     }
     assert!(g.pad(ids, &[], 0.0).is_err() && g.pad(ids, &[(0, 0), (0, 0)], 0.0).is_err());
 }
+
+/// What a recording call makes of a number is made when the number is known to be one.
+#[test]
+fn numbers_of_steps_are_looked_at_before_they_are_counted() {
+    let mut g = Graph::new();
+    let lengths = g.indices("lengths", [300]);
+    for time in [0, (1 << 24) + 1, 1 << 32, 1 << 40, usize::MAX] {
+        let error = g.sequence_mask(lengths, time).expect_err("it is refused");
+        assert!(matches!(error.root(), Error::Argument { argument: "time", .. }), "{time}: {error}");
+    }
+    let error = g.sequence_mask(lengths, 1 << 24).expect_err("it is refused");
+    assert!(matches!(error.root(), Error::TooManyElements { .. }), "{error}");
+}

@@ -144,7 +144,9 @@ macro_rules! recurrent_methods {
             /// of the input: one draw for each example and unit. 0 by default.
             recurrent_dropout: f32 => 0.recurrent_dropout;
             /// Cuts the gradient's way back after every so many steps: truncated back-propagation
-            /// through time. It goes all the way by default.
+            /// through time. It goes all the way by default. Steps are counted from the first that is
+            /// taken, those of padding too: padding before or within a sequence moves the cuts, and with them the
+            /// gradient; padding behind it does where steps are taken backwards.
             truncate: usize => 0.options.truncate;
             /// Takes every step, though the input may have a mask ([`LayerContext::mask`]). By default its
             /// padding is skipped, in front, behind and in between: the states pass it as they are.

@@ -6,6 +6,9 @@ use crate::ops::recurrent::{Cell, GruReset, Recurrence, RecurrentOptions, Recurr
 use crate::ops::sequence::Padded;
 use crate::ops::softmax::{self, Softmax};
 
+/// The longest sequence of which f32 holds the number of every step.
+const MOST_STEPS: usize = 1 << 24;
+
 /// # Normalisation, softmax and recurrences
 ///
 /// f32 of `[n, c, ..]`, whose channels are normalised, or of any shape, along some of its axes. Recurrences go
@@ -336,15 +339,17 @@ impl Graph {
     /// ```
     ///
     /// # Errors
-    /// [`Error::DTypeMismatch`] unless the lengths are u32; [`Error::Argument`] for no steps;
-    /// [`Error::ForeignValue`]. Written lengths past `time` are refused.
+    /// [`Error::DTypeMismatch`] unless the lengths are u32; [`Error::Argument`] for no steps and for more than
+    /// 2^24; [`Error::TooManyElements`]; [`Error::RankLimit`]; [`Error::ForeignValue`]. Written lengths past `time` are refused.
     #[track_caller]
     pub fn sequence_mask(&self, lengths: Value, time: usize) -> Result<Value> {
         self.composed("sequence_mask", || {
-            Error::expect(time > 0, "time", time, "at least 1")?;
+            let expected = "at least 1 and at most 2^24, as far as f32 counts";
+            Error::expect((1..=MOST_STEPS).contains(&time), "time", time, expected)?;
             let ty = self.ty(lengths)?;
             expect_dtype("the lengths", ty, DType::U32)?;
-            // The table turns u32 into f32, which is exact far beyond any sequence.
+            Shape::new(&[ty.shape.dims(), &[time]].concat())?.check_size("the mask")?;
+            // The table turns u32 into f32.
             let numbers: Vec<f32> = (0..=time).map(|t| t as f32).collect();
             let table = self.constant([time + 1], &numbers)?;
             let column = Shape::new(&[ty.shape.dims(), &[1]].concat())?;

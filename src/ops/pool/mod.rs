@@ -105,9 +105,9 @@ impl Windows {
         let [h, w] = self.axes;
         let (line, column) = (o / w.output, o % w.output);
         let (plane, row) = (line / h.output, line % h.output);
-        let rows = (0..h.kernel).filter_map(move |t| h.tap(row, t));
+        let rows = h.taps_on_image(row).filter_map(move |t| h.tap(row, t));
         rows.flat_map(move |r| {
-            let columns = (0..w.kernel).filter_map(move |t| w.tap(column, t));
+            let columns = w.taps_on_image(column).filter_map(move |t| w.tap(column, t));
             columns.map(move |c| (plane * h.input + r) * w.input + c)
         })
     }

@@ -138,11 +138,12 @@ impl Linear for SumPool {
             return 1.0;
         }
         if !self.windows.counts_padding {
-            return self.taps(o).count() as f64;
+            return (h.taps_on_image(o / w.output % h.output).len() * w.taps_on_image(o % w.output).len())
+                as f64;
         }
         let counted = |axis: WindowAxis, at: usize| {
             let padded = axis.before + axis.input + axis.after;
-            (0..axis.kernel).filter(|t| at * axis.stride + t < padded).count()
+            padded.saturating_sub(at * axis.stride).min(axis.kernel)
         };
         (counted(h, o / w.output % h.output) * counted(w, o % w.output)) as f64
     }

@@ -138,8 +138,8 @@ impl RecurrentOptions {
         /// Factors `[batch, hidden]` of the state on its way into the products, the same at each step:
         /// recurrent dropout (Gal and Ghahramani, NeurIPS 2016). No gradient flows into them.
         recurrent_mask: Value => recurrent_mask;
-        /// Cuts the gradient's way back after every so many steps, counted from the first one taken:
-        /// truncated back-propagation through time.
+        /// Cuts the gradient's way back after every so many steps, counted from the first one taken,
+        /// those of padding too: truncated back-propagation through time.
         truncate: usize => truncate;
         /// How the recurrence is computed.
         route: RecurrentRoute => route;

@@ -1,11 +1,15 @@
 use std::fs::{File, TryLockError};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::thread::ThreadId;
 
 use super::{Callback, CallbackState, Direction, Monitor, Run};
 use crate::error::{Error, Result};
 use crate::train::{Trainer, checkpoint};
+
+/// The folders that callbacks of this program hold, each with the thread that trains there.
+static HELD: Mutex<Vec<(PathBuf, ThreadId, Weak<File>)>> = Mutex::new(Vec::new());
 
 /// Writes checkpoints as training goes: `last.safetensors`, which
 /// [`Fit::resume`](crate::train::Fit::resume) goes on from, the one before it as `previous.safetensors`, in case
@@ -19,8 +23,8 @@ use crate::train::{Trainer, checkpoint};
 /// [`Trainer::save_checkpoint`] needs to write one elsewhere, to go on from.
 /// [`Trainer::load_weights`] takes the weights out of any of them.
 ///
-/// A folder is one program's: where another one is at its training there, `fit` is refused with
-/// [`Error::Argument`] before it begins. The file `.lock` in the folder says so, on file systems that can lock; a
+/// A folder is one training's: where another program, or another thread of this one, is at its training there,
+/// `fit` is refused with [`Error::Argument`] before it begins. The file `.lock` in the folder says so, on file systems that can lock; a
 /// program that has ended, in whatever way, holds none.
 ///
 /// ```
@@ -119,29 +123,50 @@ impl ModelCheckpoint {
         self.folder.join(format!("epoch_{:04}.safetensors", epoch + 1))
     }
 
-    /// Locks the folder against other programs.
+    /// Locks the folder against other programs and other threads.
     fn lock(&mut self) -> Result<()> {
-        let path = self.folder.join(".lock");
+        let error = Error::io(&self.folder);
+        let folder = self.folder.canonicalize().map_err(error)?;
+        let refuse = |holder: &str| {
+            let value = format!("{}, where {holder} is at a training", folder.display());
+            Err(Error::argument("folder", value, "a folder that no other training writes to"))
+        };
+        let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+        held.retain(|(_, _, file)| file.strong_count() > 0);
+        let here = held.iter().find(|(other, ..)| *other == folder);
+        if let Some((thread, file)) = here.and_then(|(_, thread, file)| Some((thread, file.upgrade()?))) {
+            // Callbacks of one training may share a folder.
+            if *thread != std::thread::current().id() {
+                return refuse("another thread of this program");
+            }
+            self.lock = Some(file);
+            return Ok(());
+        }
+        let path = folder.join(".lock");
         let error = Error::io(&path);
         let open = File::options().create(true).truncate(false).read(true).write(true).open(&path);
         let mut file = open.map_err(error)?;
-        let own = std::process::id().to_string();
         match file.try_lock() {
             Ok(()) => {
+                let own = std::process::id().to_string();
                 file.set_len(0).and_then(|()| file.write_all(own.as_bytes())).map_err(error)?;
-                self.lock = Some(Arc::new(file));
-                Ok(())
             }
             Err(TryLockError::WouldBlock) => {
-                // Callbacks of one program may share a folder. Where a lock keeps others from reading, it is theirs.
+                // Where a lock keeps others from reading, or its holder has not said yet who it is, nobody knows.
                 let mut holder = String::new();
                 let _ = file.read_to_string(&mut holder);
-                let value = format!("{}, where process {holder} is at a training", self.folder.display());
-                Error::expect(holder == own, "folder", value, "a folder that no other program writes to")
+                return match holder.is_empty() {
+                    true => refuse("another process"),
+                    false => refuse(&format!("process {holder}")),
+                };
             }
             // A file system without locks.
-            Err(TryLockError::Error(_)) => Ok(()),
+            Err(TryLockError::Error(_)) => {}
         }
+        let file = Arc::new(file);
+        held.push((folder, std::thread::current().id(), Arc::downgrade(&file)));
+        self.lock = Some(file);
+        Ok(())
     }
 }
 

@@ -58,7 +58,7 @@ pub use monitor::Monitor;
 pub use progress::Progress;
 pub use reduce_on_plateau::ReduceOnPlateau;
 pub use run::Run;
-pub(crate) use run::{Position, Requests};
+pub(crate) use run::{OnEpochEnd, OnRefresh, OnSteps, Position, Requests};
 
 use super::Trainer;
 use crate::error::{Error, Result};

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 #[cfg(feature = "checkpoints")]
 use serde::{Deserialize, Serialize};
 
+use super::Callback;
 use crate::error::Result;
 use crate::train::{Direction, History, Logs, Trainer};
 
@@ -130,5 +131,43 @@ impl<'a> Run<'a> {
     #[cfg(feature = "checkpoints")]
     pub fn write_checkpoint(&mut self, path: impl AsRef<Path>) {
         self.requests.checkpoints.push(path.as_ref().to_owned());
+    }
+}
+
+/// Called after each epoch: [`Fit::on_epoch_end`](crate::train::Fit::on_epoch_end).
+pub(crate) struct OnEpochEnd<F>(pub F);
+
+impl<F: FnMut(&mut Run<'_>) -> Result<()>> Callback for OnEpochEnd<F> {
+    fn on_epoch_end(&mut self, run: &mut Run<'_>) -> Result<()> {
+        (self.0)(run)
+    }
+}
+
+/// Called after every so many steps: [`Fit::on_steps`](crate::train::Fit::on_steps).
+pub(crate) struct OnSteps<F> {
+    pub every: u32,
+    pub function: F,
+}
+
+impl<F: FnMut(&mut Run<'_>) -> Result<()>> Callback for OnSteps<F> {
+    fn every_steps(&self) -> Option<u32> {
+        Some(self.every)
+    }
+
+    fn on_step(&mut self, run: &mut Run<'_>) -> Result<()> {
+        (self.function)(run)
+    }
+}
+
+/// Called a few times a second: [`Fit::on_refresh`](crate::train::Fit::on_refresh).
+pub(crate) struct OnRefresh<F>(pub F);
+
+impl<F: FnMut(&mut Run<'_>) -> Result<()>> Callback for OnRefresh<F> {
+    fn refreshes(&self) -> bool {
+        true
+    }
+
+    fn on_refresh(&mut self, run: &mut Run<'_>) -> Result<()> {
+        (self.0)(run)
     }
 }

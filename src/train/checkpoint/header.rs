@@ -152,6 +152,7 @@ impl Header {
             base >= 0.0 && scale >= 0.0 && (base * scale).is_finite() && base.is_finite() && scale.is_finite()
         };
         let rate = self.rates.iter().find(|rate| !is_rate(rate));
+        let late = self.rates.iter().find(|rate| rate.from > self.updates);
         let unknown = self.weights.iter().find(|name| !self.tensors.contains_key(*name));
         let is_average =
             |meaning: &Meaning| matches!(meaning, Meaning::State(key) if key.role == Role::Average);
@@ -169,6 +170,9 @@ impl Header {
                 .then(|| format!("{batches} batches of {summed} samples towards an update")))
             .or((updates.0 > updates.1).then(|| format!("{} updates of {}", updates.0, updates.1)))
             .or(rate.map(|rate| format!("{} x {} as the rate `{}`", rate.base, rate.scale, rate.name)))
+            .or(late.map(|rate| {
+                format!("a schedule of `{}` from update {} on, after {}", rate.name, rate.from, self.updates)
+            }))
             .or(rows.map(|_| "a batch of no samples".to_owned()))
             .or(unknown.map(|name| format!("the weight `{name}`, of which there is no tensor")))
             .or(swaps.then(|| "weights exchanged with averages, of which there are none".to_owned()))
@@ -221,7 +225,13 @@ mod tests {
             ]),
             metrics: vec!["accuracy".to_owned()],
             class_names: Some(["cat".to_owned(), "dog".to_owned()].into()),
-            journey: Journey { position, history, data: Some((35, true)), callbacks: Some(callbacks) },
+            journey: Journey {
+                position,
+                history,
+                data: Some((35, true)),
+                callbacks: Some(callbacks),
+                forgets: false,
+            },
         }
     }
 
@@ -277,6 +287,20 @@ mod tests {
                 (Error::Corrupt { message, .. }, _) => assert!(message.contains(name), "{name}: {error}"),
                 _ => panic!("{name}: {error}"),
             }
+        }
+    }
+
+    /// A schedule begins with an update that was made, or the next one.
+    #[test]
+    fn no_schedule_begins_after_the_updates() {
+        for (from, fits) in [(8, true), (9, false), (u32::MAX, false)] {
+            let mut header = header();
+            header.rates[0].from = from;
+            let found = through_text(&header);
+            assert_eq!(found.is_ok(), fits, "{from}");
+            let is_named =
+                |e: &Error| matches!(e, Error::Corrupt { .. }) && e.to_string().contains(&from.to_string());
+            assert!(fits || found.as_ref().is_err_and(is_named), "{found:?}");
         }
     }
 

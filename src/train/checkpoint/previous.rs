@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::Checkpoint;
 use crate::error::{Error, Result};
-use crate::files::write_atomically;
+use crate::files::{place_of, write_atomically};
 
 /// The name of the newest checkpoint in its folder.
 pub(crate) const LAST: &str = "last.safetensors";
@@ -57,13 +57,15 @@ fn keep(path: &Path) -> io::Result<()> {
     let link = path.with_file_name(format!(".{PREVIOUS}.tmp"));
     let remove = || fs::remove_file(&link).or_else(|e| ignore(e, io::ErrorKind::NotFound));
     remove()?;
-    match fs::hard_link(path, &link) {
+    let previous = place_of(&path.with_file_name(PREVIOUS))?;
+    // A second name of a link would lead to what takes the place of the file.
+    match fs::hard_link(place_of(path)?, &link) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         // Not every file system has links.
         Err(_) => fs::copy(path, &link).map(drop)?,
         Ok(()) => {}
     }
-    fs::rename(&link, path.with_file_name(PREVIOUS))?;
+    fs::rename(&link, previous)?;
     // A link to what has that name already stays where it was.
     remove()
 }

@@ -1,5 +1,7 @@
+use std::any::Any;
 use std::cell::OnceCell;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 #[cfg(feature = "checkpoints")]
 use std::path::PathBuf;
 #[cfg(feature = "checkpoints")]
@@ -17,7 +19,7 @@ use crate::error::{Error, Result};
 #[cfg(feature = "checkpoints")]
 use crate::executor::Device;
 use crate::session::Chain;
-use crate::train::callbacks::{Callback, Position, Progress, Requests, Run};
+use crate::train::callbacks::{Callback, OnEpochEnd, OnRefresh, OnSteps, Position, Progress, Requests, Run};
 use crate::train::{History, Logs};
 
 /// Bytes of a data set that are kept on the device unless the program says otherwise: 2 GiB.
@@ -177,44 +179,6 @@ impl<'a> Fit<'a> {
     }
 }
 
-/// Called after each epoch: [`Fit::on_epoch_end`](Fit::on_epoch_end).
-struct OnEpochEnd<F>(F);
-
-impl<F: FnMut(&mut Run<'_>) -> Result<()>> Callback for OnEpochEnd<F> {
-    fn on_epoch_end(&mut self, run: &mut Run<'_>) -> Result<()> {
-        (self.0)(run)
-    }
-}
-
-/// Called after every so many steps: [`Fit::on_steps`](Fit::on_steps).
-struct OnSteps<F> {
-    every: u32,
-    function: F,
-}
-
-impl<F: FnMut(&mut Run<'_>) -> Result<()>> Callback for OnSteps<F> {
-    fn every_steps(&self) -> Option<u32> {
-        Some(self.every)
-    }
-
-    fn on_step(&mut self, run: &mut Run<'_>) -> Result<()> {
-        (self.function)(run)
-    }
-}
-
-/// Called a few times a second: [`Fit::on_refresh`](Fit::on_refresh).
-struct OnRefresh<F>(F);
-
-impl<F: FnMut(&mut Run<'_>) -> Result<()>> Callback for OnRefresh<F> {
-    fn refreshes(&self) -> bool {
-        true
-    }
-
-    fn on_refresh(&mut self, run: &mut Run<'_>) -> Result<()> {
-        (self.0)(run)
-    }
-}
-
 /// A training under way.
 pub(super) struct Training<'a, 'f> {
     pub trainer: &'a mut Trainer,
@@ -231,6 +195,8 @@ pub(super) struct Training<'a, 'f> {
     /// What is wrong with the figures, where something is.
     pub alarm: Option<String>,
     pub nan_guard: Option<u32>,
+    /// What a callback panicked with, until all callbacks have been called.
+    panicked: Option<Box<dyn Any + Send>>,
     pub shuffle: bool,
     /// How many of the callbacks the program gave: the first ones.
     pub given: usize,
@@ -272,7 +238,7 @@ impl Trainer {
     /// [`Fit::nan_guard`] ends it before the step that spoils them.
     ///
     /// An error that a callback returns, or that writing a checkpoint comes to, ends training when all
-    /// callbacks have been called for the moment at hand; [`Callback::on_train_end`] is not called, and no
+    /// callbacks have been called for the moment at hand, and so does a panic, which goes on then; [`Callback::on_train_end`] is not called, and no
     /// best weights are put back. Nothing is lost: the trainer has its weights and the figures of the epochs
     /// ([`history`](Trainer::history)), and [`save_checkpoint`](Trainer::save_checkpoint), to a place that
     /// can be written, is what [`Fit::resume`] goes on from, at the same step.
@@ -344,6 +310,7 @@ impl Trainer {
             spoilt: false,
             alarm: None,
             nan_guard: fit.nan_guard,
+            panicked: None,
             shuffle: fit.shuffle,
             given,
             #[cfg(feature = "checkpoints")]
@@ -362,16 +329,21 @@ impl Trainer {
         let before = (training.trainer.steps, training.trainer.class_names.clone());
         training.trainer.take_classes(&train);
         training.note(false);
-        #[cfg(feature = "checkpoints")]
-        let ended = training
-            .run_recovering(fit.recover, |trainer| trainer.feeds(&train, judged, steps, fit.resident_bytes));
-        #[cfg(not(feature = "checkpoints"))]
-        let ended = training.run();
-        training.note(ended.is_err());
+        // A panic, too, leaves a trainer that knows how far training is.
+        let ended = catch_unwind(AssertUnwindSafe(|| {
+            #[cfg(feature = "checkpoints")]
+            return training.run_recovering(fit.recover, |trainer| {
+                trainer.feeds(&train, judged, steps, fit.resident_bytes)
+            });
+            #[cfg(not(feature = "checkpoints"))]
+            training.run()
+        }));
+        training.note(!matches!(ended, Ok(Ok(()))));
         // Weights stand for no classes that none of their steps has seen.
         if training.trainer.steps == before.0 && !resumes {
             training.trainer.class_names = before.1;
         }
+        let ended = ended.unwrap_or_else(|panic| resume_unwind(panic));
         ended.map(|()| training.history)
     }
 
@@ -475,7 +447,7 @@ impl Training<'_, '_> {
         let (requests, called) = self.call(Event::EpochEnd, &logs);
         self.history.epochs.extend(logs.into_inner());
         self.position = Position { epoch: self.position.epoch + 1, step: 0, samples: 0, ..self.position };
-        called.and(self.grant(requests))?;
+        self.granted(called, requests)?;
         #[cfg(feature = "checkpoints")]
         self.keep()?;
         Ok(())
@@ -552,11 +524,12 @@ impl Training<'_, '_> {
     /// Calls the callbacks, then does what they asked for.
     fn tell(&mut self, event: Event, logs: &OnceCell<Logs>) -> Result<()> {
         let (requests, called) = self.call(event, logs);
-        called.and(self.grant(requests))
+        self.granted(called, requests)
     }
 
-    /// Calls the callbacks, all of them whatever one returns, so that they agree how far training is; but
-    /// before it has begun, the first error is the end. Returns what they ask for, and the first error.
+    /// Calls the callbacks, all of them whatever one does, so that they agree how far training is; but
+    /// before it has begun, the first error is the end. Returns what they ask for, and the first error; a panic
+    /// is kept for when that is [granted](Training::granted).
     fn call(&mut self, event: Event, logs: &OnceCell<Logs>) -> (Requests, Result<()>) {
         self.mark();
         let (mut requests, mut called) = (Requests::default(), Ok(()));
@@ -571,7 +544,7 @@ impl Training<'_, '_> {
                 alarm: self.alarm.as_deref(),
                 requests: &mut requests,
             };
-            let told = match event {
+            let told = catch_unwind(AssertUnwindSafe(|| match event {
                 Event::TrainBegin => callback.on_train_begin(&mut run),
                 Event::EpochBegin => callback.on_epoch_begin(&mut run),
                 Event::Refresh if callback.refreshes() => callback.on_refresh(&mut run),
@@ -579,13 +552,26 @@ impl Training<'_, '_> {
                 Event::Refresh | Event::Step => Ok(()),
                 Event::EpochEnd => callback.on_epoch_end(&mut run),
                 Event::TrainEnd => callback.on_train_end(&mut run),
-            };
-            if told.is_err() && matches!(event, Event::TrainBegin) {
-                return (Requests::default(), told);
+            }));
+            let failed = !matches!(told, Ok(Ok(())));
+            match told {
+                Ok(told) => called = called.and(told),
+                Err(panic) => _ = self.panicked.get_or_insert(panic),
             }
-            called = called.and(told);
+            if failed && matches!(event, Event::TrainBegin) {
+                return (Requests::default(), called);
+            }
         }
         (requests, called)
+    }
+
+    /// Does what was asked for, then ends with what the calls ended with.
+    fn granted(&mut self, called: Result<()>, requests: Requests) -> Result<()> {
+        let granted = self.grant(requests);
+        match self.panicked.take() {
+            Some(panic) => resume_unwind(panic),
+            None => called.and(granted),
+        }
     }
 
     fn grant(&mut self, requests: Requests) -> Result<()> {

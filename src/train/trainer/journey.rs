@@ -1,6 +1,7 @@
 //! How far a training is, and what the parts of it remember.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 #[cfg(feature = "checkpoints")]
@@ -28,6 +29,9 @@ pub(crate) struct Journey {
     pub data: Option<(usize, bool)>,
     /// Within `fit`, what each callback is and remembers.
     pub callbacks: Option<Vec<Remembered>>,
+    /// Whether there were callbacks within `fit`, of which it is not known what they remembered.
+    #[cfg_attr(feature = "checkpoints", serde(default))]
+    pub forgets: bool,
 }
 
 /// What a callback is and remembers.
@@ -82,7 +86,7 @@ impl Drop for UnderWay<'_> {
 /// The same training at the beginning of the epoch that it is in, of any data.
 pub(super) fn between_epochs(journey: &Journey) -> Journey {
     let position = Position { epoch: journey.position.epoch, ..Position::default() };
-    Journey { position, history: journey.history.clone(), data: None, callbacks: None }
+    Journey { position, history: journey.history.clone(), ..Journey::default() }
 }
 
 /// The parameters and states of several sessions. What they share counts once, as the first one's.
@@ -97,21 +101,23 @@ pub(crate) fn owners<'a>(sessions: &[&'a Session]) -> BTreeMap<Arc<StateKey>, (&
 }
 
 impl Training<'_, '_> {
-    /// Lets the trainer know how far training is: between two epochs, but after an error all that
+    /// Lets the trainer know how far training is: between two epochs, but after an error or a panic all that
     /// [`write_checkpoint`](Training::write_checkpoint) writes.
     pub(super) fn note(&mut self, failed: bool) {
-        // The device that the error came from may not give what they remember.
-        let callbacks = if failed { self.remembered().ok() } else { None };
+        // The device that an error came from may not give what they remember, nor a callback that panics.
+        let remembered = || catch_unwind(AssertUnwindSafe(|| self.remembered().ok())).ok().flatten();
+        let callbacks = if failed { remembered() } else { None };
         let journey = self.journey(callbacks);
         self.trainer.journey = if failed { journey } else { between_epochs(&journey) };
     }
 
-    /// Lets the trainer know at which step training is: for checkpoints that callbacks take of it, and those
-    /// after a panic of one.
+    /// Lets the trainer know at which step training is, for checkpoints that callbacks take of it: what they
+    /// remember changes meanwhile.
     pub(super) fn mark(&mut self) {
         let data = (self.position.step > 0).then_some((self.feed.samples, self.shuffle));
         let journey = &mut self.trainer.journey;
         (journey.position, journey.data, journey.callbacks) = (self.position, data, None);
+        journey.forgets = self.given > 0;
         if journey.history.epochs.len() != self.history.epochs.len() {
             journey.history = self.history.clone();
         }
@@ -128,6 +134,7 @@ impl Training<'_, '_> {
 
     pub(super) fn journey(&self, callbacks: Option<Vec<Remembered>>) -> Journey {
         let data = Some((self.feed.samples, self.shuffle));
-        Journey { position: self.position, history: self.history.clone(), data, callbacks }
+        let forgets = callbacks.is_none() && self.given > 0;
+        Journey { position: self.position, history: self.history.clone(), data, callbacks, forgets }
     }
 }

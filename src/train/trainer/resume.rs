@@ -52,7 +52,10 @@ impl<'a> Fit<'a> {
     /// Where the device is lost ([`Error::DeviceLost`]), opens another one by this function and goes on there as
     /// [`Trainer::recover`] does, with the epoch that was not finished; so many times, a function that fails
     /// included. Weights, states and what callbacks remember are read back after each epoch, to be gone on
-    /// from. On a device of the same kind, the figures are the same as if nothing had happened, bit by bit.
+    /// from. The device has to be of the same kind, a GPU where it was one: the CPU path keeps f64, so that a
+    /// training that went on between the two would be another one; a function that opens the other kind ends `fit`
+    /// with [`Error::Argument`]. On the same GPU and driver, the figures are the same as if nothing had happened,
+    /// bit by bit.
     /// Callbacks that are called within an epoch see its first steps again; other sessions of the program on the
     /// device are lost.
     ///
@@ -120,12 +123,13 @@ impl Trainer {
     /// finished. Within `fit`, a callback asks for a checkpoint by
     /// [`Run::write_checkpoint`](crate::train::Run::write_checkpoint), at any step.
     ///
-    /// After an error of `fit`, such as a checkpoint that could not be written, the file also holds how far
-    /// the epoch was and what the callbacks remembered, those given by value too: resumed, with the same
-    /// data, options and callbacks, training goes on as if there had been no error, bit by bit.
+    /// After an error of `fit`, such as a checkpoint that could not be written, or a panic, the file also holds
+    /// how far the epoch was and what the callbacks remembered, those given by value too: resumed, with the same
+    /// data, options and callbacks, training goes on as if there had been no error, bit by bit. One that is
+    /// written in a callback holds nothing that callbacks remember, and is not resumed with any that do.
     ///
     /// The file is written beside its place and renamed, so that an older one is replaced whole or not at
-    /// all.
+    /// all. Links are followed; what is no regular file is not replaced.
     ///
     /// # Format
     /// A safetensors file; a GPU writes F32 and the CPU path F64, each with all its digits. The entry
@@ -145,7 +149,8 @@ impl Trainer {
 
     /// What [`save_checkpoint`](Trainer::save_checkpoint) writes, in memory. The trainer keeps the last one as
     /// well, for [`recover`](Trainer::recover). In a callback, it is of the step at hand, without what callbacks
-    /// remember.
+    /// remember: [`Fit::resume_from`](super::Fit::resume_from) takes it where none does, and
+    /// [`restore`](Trainer::restore) at any time.
     ///
     /// # Errors
     /// What reading a value from the device reports.
@@ -183,7 +188,8 @@ impl Trainer {
 
     /// Goes on on another device, such as after [`Error::DeviceLost`]: everything is recorded there anew and takes
     /// up what the device at hand holds, or where that gives nothing back any more, the last
-    /// [`checkpoint`](Trainer::checkpoint). On a device of the same kind, the same bits go on. Returns the
+    /// [`checkpoint`](Trainer::checkpoint). It has to be a device of the same kind, a GPU or the CPU path, on which
+    /// the same bits go on. Returns the
     /// number of the epoch to go on with. [`Fit::recover`](super::Fit::recover) does all of it within `fit`.
     ///
     /// ```
@@ -214,7 +220,8 @@ impl Trainer {
     ///
     /// # Errors
     /// As [`load_checkpoint`](Trainer::load_checkpoint) and [`TrainerBuilder::build`](super::TrainerBuilder::build);
-    /// [`Error::TensorMismatch`] for a device of another kind, a GPU or the CPU path. The trainer is as it was then.
+    /// [`Error::Argument`] for a checkpoint of another kind of device than the one to go on on, a GPU or the CPU
+    /// path. The trainer is as it was then.
     pub fn recover_from(&mut self, device: &Device, checkpoint: &Checkpoint) -> Result<usize> {
         self.check_checkpoint(checkpoint)?;
         let Header { masked, frozen, journey, .. } = &*checkpoint.header;
@@ -231,11 +238,23 @@ impl Trainer {
             self.take_up(checkpoint, within, |_| Ok(()))
         });
         if let Err(error) = moved {
-            (self.device, (self.recipe.masked, self.recipe.frozen)) = (before, recipe);
+            (self.recipe.masked, self.recipe.frozen) = recipe;
+            let was = replace(&mut self.device, before);
             if !training.is_empty() {
                 self.training = training;
             }
-            return Err(error);
+            return Err(match error {
+                Error::TensorMismatch { .. } if was.is_gpu() != self.device.is_gpu() => {
+                    let expected = "a GPU holds f32 and the CPU path f64: training goes on on a device of the kind \
+                                    that it began on";
+                    Error::argument(
+                        "device",
+                        format!("{:?} after {:?}", was.name(), self.device.name()),
+                        expected,
+                    )
+                }
+                error => error,
+            });
         }
         self.beside = Default::default();
         let callbacks = journey.callbacks.as_ref().map(|_| checkpoint.callbacks());
@@ -415,6 +434,16 @@ impl<'a> Training<'a, '_> {
         given.map(|callback| (callback.identity(), remembers(callback.as_ref()))).collect()
     }
 
+    /// Refuses callbacks that remember something where a checkpoint does not say what.
+    fn forgotten(&self, path: &Path) -> Result<()> {
+        let here = self.who_remembers().into_iter().filter(|(_, remembers)| *remembers);
+        let here: Vec<String> = here.map(|(name, _)| name).collect();
+        let there = "not known, for a callback took the checkpoint of the trainer; `Run::write_checkpoint` keeps \
+                     what they remember, and `Trainer::load_checkpoint` goes on without,";
+        let found = if here.is_empty() { list(&here) } else { there.to_owned() };
+        same(path, "the callbacks that remember something", found, list(&here))
+    }
+
     /// Takes up where a checkpoint was written. Nothing is written before all of it is known to fit.
     pub(super) fn resume(&mut self, checkpoint: &Checkpoint) -> Result<()> {
         self.trainer.check_checkpoint(checkpoint)?;
@@ -431,6 +460,10 @@ impl<'a> Training<'a, '_> {
         let states = checkpoint.callbacks();
         let pairs = match journey.callbacks {
             Some(_) => matched(path, &states, &self.who_remembers())?,
+            None if journey.forgets => {
+                self.forgotten(path)?;
+                Vec::new()
+            }
             None => Vec::new(),
         };
         let callbacks = &mut self.callbacks;
