@@ -61,8 +61,18 @@ fn f(x: vec4<f32>) -> vec4<f32> {
         case 19u: { return keep_nan(x, select(ZERO, ONE, x >= ZERO)); } // step
         case 20u: { return limit(x, vec4(p.a), vec4(p.b)); } // clip
         case 21u: { return 1.0 / x; } // reciprocal
+        case 22u: { return log_cosh(x); } // log_cosh
         default: { return x; }
     }
+}
+
+// log(1 + 2 sinh(x / 2)^2) where that is below 1, which does not cancel.
+fn log_cosh(x: vec4<f32>) -> vec4<f32> {
+    let a = abs(x);
+    let e = expm1(0.5 * min(a, ONE));
+    let s = 0.5 * (e + e / (1.0 + e));
+    let large = a - LN_2 + log1p(exponential(-2.0 * a));
+    return keep_nan(x, select(large, log1p(2.0 * s * s), a < ONE));
 }
 
 fn sign_of(x: vec4<f32>) -> vec4<f32> {
@@ -127,6 +137,7 @@ fn derivative(v: vec4<f32>) -> vec4<f32> {
         case 18u: { let s = sigmoid(v); return s + v * (s * (1.0 - s)); } // swish
         case 20u: { return ONE; } // clip
         case 21u: { return -v * v; } // reciprocal
+        case 22u: { return tanh_exact(v); } // log_cosh
         default: { return ZERO; }
     }
 }

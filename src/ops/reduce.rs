@@ -205,8 +205,8 @@ pub(super) fn reduced_axes(shape: Shape, axes: &[isize]) -> Result<Vec<bool>> {
 
 /// A reduction over a set of axes.
 #[derive(Clone, Debug)]
-struct Reduce {
-    kind: Reduction,
+pub(super) struct Reduce {
+    pub kind: Reduction,
     /// Per axis of the input, whether it is reduced.
     reduced: Vec<bool>,
     keepdims: bool,

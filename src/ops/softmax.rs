@@ -1,7 +1,6 @@
 //! Softmax and log-softmax along an axis. Shader: `softmax.wgsl`.
 
 use super::common::*;
-use super::outcome::Outcome;
 
 pub(super) static SHADER: Shader =
     built_in!("softmax", "../../shaders/softmax.wgsl", "../../shaders/workgroup.wgsl");
@@ -167,15 +166,6 @@ pub(super) struct Softmax {
 struct SoftmaxGrad(Softmax);
 
 impl Softmax {
-    /// What is known of results of this shape.
-    pub fn outcome(&self, result: Shape) -> Outcome {
-        match self.kind {
-            _ if result.dims().get(self.axis) == Some(&1) => Outcome::OneClass,
-            Kind::Softmax => Outcome::Probabilities,
-            Kind::LogSoftmax => Outcome::LogProbabilities,
-        }
-    }
-
     fn rows(&self, x: Shape) -> Rows {
         Rows::new(x, self.axis)
     }

@@ -267,6 +267,10 @@ functions! {
     Reciprocal: reciprocal(x) on Real = 1.0 / x, within Ulps(3.0);
         slope of Output y = -y * y, within 0.0;
 
+    /// `log(cosh(x))`, with all digits of a small `x`, of which it is half the square, and finite of a large one.
+    LogCosh: log_cosh(x) on Real = log_cosh(x), within Ulps(24.0);
+        slope of Input v = v.tanh(), within 16.0 * EPS;
+
     impl Graph {
         /// A function by its enumeration, with its [parameters](Unary::parameters). f32 of any shape; the
         /// result has the same.
@@ -294,6 +298,14 @@ const SQRT_2_OVER_PI: f64 = 0.797_884_560_802_865_4;
 
 fn sign(x: f64) -> f64 {
     if x == 0.0 { 0.0 } else { x.signum() }
+}
+
+fn log_cosh(x: f64) -> f64 {
+    let x = x.abs();
+    if x < 1.0 {
+        return (2.0 * (0.5 * x).sinh().powi(2)).ln_1p();
+    }
+    x - std::f64::consts::LN_2 + (-2.0 * x).exp().ln_1p()
 }
 
 pub(super) fn sigmoid(x: f64) -> f64 {

@@ -173,6 +173,26 @@ fn errors_worked_by_hand() {
     check(Loss::Poisson, &[3, 1], &[1.0, 3.0, 0.5], Numbers(vec![2.0, 0.0, 4.0]), &want, &slopes);
 }
 
+/// Of a small error e, log cosh is e^2 / 2 and its slope e, to the last digits.
+#[test]
+fn log_cosh_has_all_digits_of_small_errors() {
+    let errors = [1e-20f32, -1e-10, 1e-7, -1e-4, 1e-3, -0.03, 0.3, -0.9999, 1.0, -1.5, 20.0, -1e30];
+    let targets = Numbers(vec![0.0; errors.len()]);
+    for (device, digits) in devices().into_iter().zip([1e-15, 2e-6]) {
+        let (samples, slopes) = record(&Loss::LogCosh, &[errors.len()], &targets, &device).at(&errors);
+        for ((&e, sample), slope) in errors.iter().zip(samples).zip(slopes) {
+            let x = f64::from(e).abs();
+            // 2 sinh^2(x / 2) is cosh x - 1; past 20, cosh x is exp(x) / 2.
+            let want = if x < 20.0 { (2.0 * (x / 2.0).sinh().powi(2)).ln_1p() } else { x - 2f64.ln() };
+            // f32 has no number for the first two.
+            let allowed = digits * want + if device.is_gpu() { 1e-37 } else { 0.0 };
+            assert!((sample - want).abs() <= allowed, "{e}: {sample}, {want} expected");
+            let want = f64::from(e).tanh();
+            assert!((slope - want).abs() <= digits * want.abs(), "slope at {e}: {slope}, {want} expected");
+        }
+    }
+}
+
 #[test]
 fn margins_worked_by_hand() {
     let y = [0.5, -2.0, 3.0, -0.25];

@@ -133,6 +133,7 @@ fn elementwise(calls: &mut Calls, g: &Graph, x: Value) {
     calls.refused("swish", |v| g.swish(v));
     calls.refused("step", |v| g.step(v));
     calls.refused("reciprocal", |v| g.reciprocal(v));
+    calls.refused("log_cosh", |v| g.log_cosh(v));
     calls.refused("leaky_relu", |v| g.leaky_relu(v, 0.1));
     calls.refused("elu", |v| g.elu(v, 1.0));
     calls.refused("clip", |v| g.clip(v, 0.0, 1.0));

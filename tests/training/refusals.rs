@@ -2,6 +2,7 @@
 
 use crate::common;
 use retape::data::{Dataset, Samples};
+use retape::nn::Node;
 use retape::prelude::*;
 use retape::train::{LossFunction, TrainerBuilder};
 use retape::{Error, Result};
@@ -84,6 +85,73 @@ fn probabilities_are_what_the_model_ends_in() {
         refused(ends(wrong, &likelihood), &["LogSoftmax", "SparseCategoricalCrossEntropy"]);
     }
     assert!(ends(LogSoftmax, &likelihood).is_ok());
+}
+
+/// What a model ends in is known through layers that leave numbers, or their signs, as they are.
+#[test]
+fn what_the_model_ends_in_is_known_through_its_last_layers() {
+    let loss = || Loss::BinaryCrossEntropy.from_probabilities();
+    let built = |model: Model, shape: &[usize]| {
+        let shape = Shape::new(shape).unwrap();
+        Trainer::new(model, shape).loss(loss()).optimizer(Sgd::new(0.1)).batch_size(2).build(&Device::cpu())
+    };
+    let dense = |units| Dense::new(units);
+    let branches = |join: fn(&mut Network, [Node; 2]) -> Node, right: bool| -> Model {
+        let mut net = Network::new();
+        let x = net.input();
+        let activation = if right { Activation::Sigmoid } else { Activation::Linear };
+        let ends = [0; 2].map(|_| net.add(dense(2).activation(activation), x));
+        let joined = join(&mut net, ends);
+        net.output(joined)
+    };
+    type Join = fn(&mut Network, [Node; 2]) -> Node;
+    let joins: [Join; 2] = [|net, ends| net.add(Add, ends), |net, ends| net.add(Concat::new(-1), ends)];
+    for join in joins {
+        assert!(built(branches(join, false), &[3]).is_err());
+        assert!(built(branches(join, true), &[3]).is_ok());
+    }
+    let sequence = || Sequential::new().add(Embedding::new(20, 3));
+    let image = || Sequential::new().add(Conv2d::new(2, [2, 2]));
+    let wrong: [(&str, Model, &[usize]); 9] = [
+        ("conv", image().add(GlobalAvgPool2d).into(), &[1, 4, 4]),
+        ("largest", image().add(GlobalMaxPool2d).into(), &[1, 4, 4]),
+        ("pooled", image().add(AvgPool2d::new([3, 3])).add(Flatten).into(), &[1, 4, 4]),
+        ("dropout", Sequential::new().add(dense(1)).add(Dropout::new(0.5)).into(), &[3]),
+        ("embedding", sequence().add(GlobalAvgPool1d).into(), &[5]),
+        ("lstm", sequence().add(Lstm::new(2)).into(), &[5]),
+        ("gru", sequence().add(Gru::new(2)).add(Dropout::new(0.1)).into(), &[5]),
+        ("simple", sequence().add(SimpleRnn::new(1)).into(), &[5]),
+        ("both ways", sequence().add(Bidirectional::new(Lstm::new(1))).into(), &[5]),
+    ];
+    for (name, model, shape) in wrong {
+        let error = built(model, shape).expect_err(name).to_string();
+        assert!(error.contains("from_probabilities"), "{name}: {error}");
+    }
+    let one = Sequential::new().add(dense(1).activation(Activation::Softmax)).add(Dropout::new(0.5));
+    let error = built(one.into(), &[3]).expect_err("one class").to_string();
+    assert!(error.contains("softmax over one class") && error.contains("the result of softmax"), "{error}");
+    // What is behind them may be right, and what is not known is taken.
+    let right = dense(2).activation(Activation::Sigmoid);
+    assert!(built(Sequential::new().add(right).add(Dropout::new(0.5)).into(), &[3]).is_ok());
+    let scaled = image().add(GlobalAvgPool2d).add(FunctionLayer);
+    assert!(built(scaled.into(), &[1, 4, 4]).is_ok());
+}
+
+/// `(tanh(x) + 1) / 2`, which is from 0 to 1.
+#[derive(Debug)]
+struct FunctionLayer;
+
+impl Layer for FunctionLayer {
+    fn kind(&self) -> &'static str {
+        "shifted"
+    }
+
+    fn record(&self, cx: &mut LayerContext<'_>, inputs: &[Value]) -> Result<Value> {
+        let x = cx.one(inputs)?;
+        let g = cx.graph();
+        let one = g.scalar_constant(1.0);
+        g.mul(g.add(g.tanh(x)?, one)?, g.scalar_constant(0.5))
+    }
 }
 
 /// A mixture of softmaxes is a product, and a temperature a factor: neither is linear in weights of its own.

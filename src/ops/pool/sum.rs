@@ -106,6 +106,11 @@ pub(in crate::ops) struct SumPool {
 }
 
 impl SumPool {
+    /// Whether the sums are divided.
+    pub fn is_average(&self) -> bool {
+        self.kind == Kind::Average
+    }
+
     pub fn new(kind: Kind, options: PoolOptions, shape: Shape) -> Result<Self> {
         let windows = Windows::new(&options.dense_window()?, options.count_include_pad, shape)?;
         Ok(SumPool { kind, options, windows })

@@ -10,6 +10,7 @@ mod reference;
 use super::common::*;
 
 pub(super) use kernels::SHADERS;
+pub(super) use operator::Recur;
 
 pub use options::{CellActivation, GruReset, Recurrence, RecurrentOptions, RecurrentRoute, RecurrentWeights};
 

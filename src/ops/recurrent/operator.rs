@@ -92,7 +92,7 @@ impl Spec {
 /// `y`, the last states, the operands of the products, and what else the way back needs; inputs: the
 /// input's products `[batch, time, gates * hidden]`, the recurrent weight, then the parts.
 #[derive(Clone, Debug)]
-pub(super) struct Recur(Spec);
+pub(in crate::ops) struct Recur(Spec);
 
 /// The gradients of [`Recur`]'s products: inputs the recurrent weight, what was saved, the
 /// gradient of `y` if there is one, then the parts.
@@ -111,6 +111,11 @@ fn extents(shape: Shape, count: usize) -> Extents {
 }
 
 impl Recur {
+    /// The function whose results the outputs are, or parts of.
+    pub(in crate::ops) fn activation(&self) -> CellActivation {
+        self.0.activation
+    }
+
     /// Records the operator; returns `y` and the last states as one value.
     #[track_caller]
     pub fn record(

@@ -70,9 +70,7 @@ pub(super) fn huber(g: &Graph, y: Value, t: Value, delta: f32) -> Result<Value> 
 }
 
 pub(super) fn log_cosh(g: &Graph, y: Value, t: Value) -> Result<Value> {
-    let error = g.abs(g.sub(y, t)?)?;
-    let rest = g.softplus(g.mul(error, g.scalar_constant(-2.0))?)?;
-    g.add(error, g.sub(rest, g.scalar_constant(std::f64::consts::LN_2))?)
+    g.log_cosh(g.sub(y, t)?)
 }
 
 pub(super) fn hinge(g: &Graph, y: Value, t: Value) -> Result<Value> {

@@ -115,7 +115,9 @@ pub enum Metric {
         /// Thresholds from 0 to 1 with both ends; at least 3.
         thresholds: usize,
     },
-    /// The mean of `(output - target)^2` over all elements, `mean_squared_error`.
+    /// The mean of `(output - target)^2` over all elements, `mean_squared_error`. A GPU squares in f32, which
+    /// takes the square of an error below 1e-19 for 0 and that of one from 1.8e19 on for infinite; so do the
+    /// other metrics of squared errors.
     MeanSquaredError,
     /// The root of the mean of `(output - target)^2` over all elements, `root_mean_squared_error`.
     RootMeanSquaredError,
@@ -132,6 +134,9 @@ pub enum Metric {
     /// their deviation (Chan, Golub and LeVeque, The American Statistician 37(3), 1983): the sum of squared
     /// deviations is off by some 1e-7 times one plus the square of how many deviations that sample is away
     /// from the mean.
+    ///
+    /// On a GPU the squares are in f32: targets and errors are to be between 1e-18 and 1e18 or so, where they are
+    /// not 0. Beyond that the result is NaN, below it they count as 0; targets in another unit give the same figure.
     RSquared,
     /// A metric of yes or no at another threshold than 0.5; see [`Metric::at_threshold`].
     AtThreshold {
