@@ -101,6 +101,8 @@ fn unary(kind: Unary, x: f64) -> (f64, Option<f64>) {
         Unary::Clip if x > 0.8 => (0.8, None),
         Unary::Clip => (x, Some(1.0)),
         Unary::Reciprocal => (1.0 / x, Some(-1.0 / (x * x))),
+        Unary::LogCosh if x.abs() < 1e-4 => (0.5 * x * x, Some(x.tanh())),
+        Unary::LogCosh => (x.abs() - 2f64.ln() + (-2.0 * x.abs()).exp().ln_1p(), Some(x.tanh())),
         other => panic!("{other:?} has no row"),
     }
 }
