@@ -150,6 +150,11 @@ fn words(dtype: DType, numbers: &[f64]) -> Vec<u32> {
     numbers.iter().map(|&number| word(dtype, number)).collect()
 }
 
+/// Numbers as the bytes of elements.
+pub(crate) fn elements(dtype: DType, numbers: &[f64]) -> Vec<u8> {
+    bytemuck::pod_collect_to_vec(&words(dtype, numbers))
+}
+
 /// Elements as numbers.
 fn numbers(dtype: DType, bytes: &[u8]) -> impl Iterator<Item = f64> + '_ {
     bytes.chunks_exact(4).map(move |word| {

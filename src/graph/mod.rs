@@ -332,6 +332,23 @@ impl Recording {
         self.values[value.index()].ty
     }
 
+    /// A value of fixed contents beside those of the program.
+    pub(crate) fn add_constant(&mut self, ty: TensorType, data: Arc<[f64]>) -> Value {
+        let value = Value { graph: self.id, index: self.values.len() as u32 };
+        self.values.push(ValueInfo::unnamed(ty, Source::Constant(data)));
+        value
+    }
+
+    /// Operators in place of those that made the same values.
+    pub(crate) fn replace_nodes(&mut self, nodes: &[Node]) {
+        for node in nodes {
+            for (output, value) in node.outputs.iter().enumerate() {
+                self.values[value.index()].source = Source::Op { node: self.nodes.len(), output };
+            }
+            self.nodes.push(node.clone());
+        }
+    }
+
     /// The value whose buffer `value` is a view of; itself if it is none.
     pub(crate) fn root(&self, mut value: Value) -> Value {
         while let Source::Op { node, output: 0 } = self.values[value.index()].source {

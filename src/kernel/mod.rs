@@ -1,6 +1,7 @@
 //! Kernels as plain data: shader sources with their reflection, parameter blocks, grids and the
 //! calls an operator lowers to. Nothing here names a graphics API.
 
+mod generated;
 mod grid;
 mod params;
 mod profile;

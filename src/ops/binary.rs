@@ -7,7 +7,7 @@ use super::strided::Nest;
 
 pub(super) static FAMILY: Family = Family { operators: OPERATORS, shaders: &[&SHADER] };
 
-static SHADER: Shader = built_in!("binary", "../../shaders/binary.wgsl");
+static SHADER: Shader = built_in!("binary", "../../shaders/binary.wgsl", "../../shaders/elementwise.wgsl");
 
 crate::params! {
     struct BinaryParams {
@@ -291,6 +291,10 @@ mod tests {
 
     #[test]
     fn every_function_has_its_case_in_the_shader() {
-        assert_cases(&SHADER, "f", &Binary::ALL.iter().map(|kind| Some(kind.name())).collect::<Vec<_>>());
+        assert_cases(
+            &SHADER,
+            "binary",
+            &Binary::ALL.iter().map(|kind| Some(kind.name())).collect::<Vec<_>>(),
+        );
     }
 }

@@ -27,6 +27,7 @@ mod graph;
 
 mod augment;
 mod batch;
+pub(crate) mod chain;
 mod clip;
 mod common;
 mod constrain;
@@ -40,6 +41,7 @@ pub(crate) mod matmul;
 mod noise;
 mod norm;
 mod outcome;
+mod pointwise;
 mod pool;
 mod recurrent;
 mod runs;
@@ -59,9 +61,11 @@ pub use common::{Gradient, OperatorInfo, expect_dtype, word};
 pub(crate) use constrain::{ConstrainNorm, Elements, Units};
 pub use conv::{ConvOptions, ConvRoute};
 pub use layout::SliceRange;
+pub(crate) use layout::scalar_read;
 use noise::stream_at;
 pub use norm::BatchNorm;
 pub(crate) use outcome::{Outcome, outcome};
+pub(crate) use pointwise::{Pointwise, is_equal};
 pub use pool::PoolOptions;
 pub(crate) use recurrent::Cell as RecurrentCell;
 pub use recurrent::{

@@ -11,7 +11,7 @@ use super::common::*;
 pub(super) static FAMILY: Family = Family { operators: FORWARD, shaders: &[&SHADER] };
 pub(super) static DERIVATIVES: Family = Family { operators: BACKWARD, shaders: &[] };
 
-static SHADER: Shader = built_in!("unary", "../../shaders/unary.wgsl");
+static SHADER: Shader = built_in!("unary", "../../shaders/unary.wgsl", "../../shaders/elementwise.wgsl");
 
 crate::params! {
     struct UnaryParams { n: u32, a: f32, b: f32 }
@@ -377,15 +377,15 @@ impl Unary {
 }
 
 /// `y = f(x)`.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct UnaryOp {
-    kind: Unary,
-    p: [f32; 2],
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct UnaryOp {
+    pub(super) kind: Unary,
+    pub(super) p: [f32; 2],
 }
 
 /// `dx = f'(v) dy`, and 0 where the function is flat, whatever `dy`; inputs `v` (x or y) and `dy`.
 #[derive(Clone, Copy, Debug)]
-struct UnaryGrad(UnaryOp);
+pub(super) struct UnaryGrad(pub UnaryOp);
 
 impl UnaryOp {
     pub fn kind(&self) -> Unary {
@@ -517,7 +517,7 @@ pub(super) mod tests {
     #[test]
     fn every_function_has_its_case_in_the_shader() {
         let names: Vec<_> = Unary::ALL.iter().map(|kind| Some(kind.name())).collect();
-        assert_cases(&SHADER, "f", &names);
+        assert_cases(&SHADER, "unary", &names);
         let with_slope = |kind: &Unary| kind.saved().map(|_| kind.name());
         assert_cases(&SHADER, "derivative", &Unary::ALL.iter().map(with_slope).collect::<Vec<_>>());
     }

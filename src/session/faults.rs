@@ -1,9 +1,12 @@
 use std::fmt;
 use std::panic::Location;
 
-use super::Session;
+use super::{Session, Snapshot};
+use crate::array::Array;
 use crate::error::{Result, in_layer};
-use crate::graph::{Source, StateKind, Value};
+use crate::graph::{Node, Reference, Source, StateKind, Value};
+use crate::ops::chain::Chain;
+use crate::tape::Tape;
 
 /// Where a step first produced a NaN or an infinity: what [`Session::find_non_finite`] returns.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,24 +57,26 @@ impl Session {
             }
         }
         let before = self.snapshot()?;
-        let found = self.first_bad_op();
+        let found = self.first_bad_op(&before);
         self.restore(&before)?;
         found
     }
 
-    fn first_bad_op(&mut self) -> Result<Option<NonFinite>> {
-        let tape = self.tape.clone();
+    fn first_bad_op(&mut self, before: &Snapshot) -> Result<Option<NonFinite>> {
+        let tape = self.replayed().clone();
         for (index, node) in tape.ops().iter().enumerate() {
             self.executor.run_op(index, &self.scalars)?;
             for value in node.written() {
-                if let Some(found) = self.non_finite_in(value, Some(index))? {
-                    return Ok(Some(found));
+                if let Some(found) = self.non_finite_in(value, Some(node))? {
+                    let member = self.bad_member(&tape, index, before)?;
+                    return Ok(Some(member.unwrap_or(found)));
                 }
             }
         }
         Ok(None)
     }
 
+<<<<<<< HEAD
     /// The first NaN or infinity in a value which operator `op` has written. Programs get f32, whatever the CPU
     /// path has beyond it; what an optimiser keeps for itself, and sums of gradients, may have all of f64.
     pub(crate) fn non_finite_in(&self, value: Value, op: Option<usize>) -> Result<Option<NonFinite>> {
@@ -81,12 +86,42 @@ impl Session {
         let Some(index) = data.iter().position(|&v| !is_number(v)) else { return Ok(None) };
         let node = op.map(|op| &self.tape.ops()[op]);
         Ok(Some(NonFinite {
+=======
+    /// Of a fused operator that made a NaN or an infinity, the recorded one that did so first, by its reference.
+    fn bad_member(&mut self, tape: &Tape, index: usize, before: &Snapshot) -> Result<Option<NonFinite>> {
+        let node = &tape.ops()[index];
+        let Some(chain) = Chain::of(node.op.as_ref()) else { return Ok(None) };
+        // Its result may lie where an operand was.
+        self.restore(before)?;
+        (0..index).try_for_each(|earlier| self.executor.run_op(earlier, &self.scalars))?;
+        let inputs: Vec<Array> = node.inputs.iter().map(|&v| self.fetch(tape, v)).collect::<Result<_>>()?;
+        let outputs = tape.types(&node.outputs);
+        let cx =
+            Reference { inputs: inputs.iter().collect(), outputs: &outputs, scalars: self.scalars.values() };
+        let mut first = None;
+        chain.walk(&cx, |member, _, result| {
+            let data = result.data.iter().map(|&x| f64::from(x as f32)).collect::<Vec<_>>();
+            let found = || self.non_finite_among(&data, member.node.outputs[0], Some(&member.node));
+            first = first.take().or_else(found);
+        });
+        Ok(first)
+    }
+
+    /// The first NaN or infinity in a value, which an operator has written.
+    pub(crate) fn non_finite_in(&self, value: Value, node: Option<&Node>) -> Result<Option<NonFinite>> {
+        Ok(self.non_finite_among(&self.contents(value)?, value, node))
+    }
+
+    fn non_finite_among(&self, data: &[f64], value: Value, node: Option<&Node>) -> Option<NonFinite> {
+        let index = data.iter().position(|v| !v.is_finite())?;
+        Some(NonFinite {
+>>>>>>> cb5f95b (Sessions on a GPU replay a fused tape: folded constants, equal operators once, chains of elementwise operators in one kernel)
             op: node.map(|n| n.op.name()),
             layer: node.map(|n| self.tape.layer(n).to_owned()).unwrap_or_default(),
             at: node.map(|n| n.at),
             value: self.name_of(value),
             index,
             element: data[index] as f32,
-        }))
+        })
     }
 }

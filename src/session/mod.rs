@@ -21,7 +21,7 @@ pub use verify::{HostData, OpCheck, Verification};
 use crate::dtype::Element;
 use crate::error::{Error, Result};
 use crate::executor::gpu::shared_layout;
-use crate::executor::{Backend, CpuExecutor, Device, Executor, GpuExecutor, Links, ScalarTable};
+use crate::executor::{Backend, CpuExecutor, Device, Executor, GpuExecutor, Links, ScalarTable, elements};
 use crate::graph::{Init, Source, StateKey, StateKind, Value};
 use crate::kernel::Scalar;
 use crate::shape::{Shape, TensorType};
@@ -83,14 +83,17 @@ impl Tape {
             (Backend::Cpu, None) => Executor::Cpu(CpuExecutor::new(tape.clone(), &links)?),
             (Backend::Cpu, Some(_)) => return Err(Error::NeedsGpu { what: "a plan" }),
             (Backend::Gpu(context), given) => {
-                let planned = || self.plan_with(&context.profile, &shared_layout(context, &links)?);
+                // A plan of the caller's is one of the tape as it is.
+                let fused = options.fuse && given.is_none();
+                let replayed = if fused { Arc::new(self.fuse(&context.profile)) } else { tape.clone() };
+                let planned = || replayed.plan_with(&context.profile, &shared_layout(context, &links)?);
                 let plan = given.map_or_else(planned, Ok)?;
                 let kernels = context.kernels_to_compile(&plan);
                 if kernels > 0 {
                     log::info!("compiling {kernels} kernels");
                     options.compiling.inspect(|told| told.begins(kernels));
                 }
-                let gpu = GpuExecutor::new(context.clone(), tape.clone(), plan, &links, options.guard)?;
+                let gpu = GpuExecutor::new(context.clone(), replayed, plan, &links, options.guard)?;
                 Executor::Gpu(Box::new(gpu))
             }
         };
@@ -105,8 +108,9 @@ impl Session {
     /// Fills constants, and the parameters and states that are not shared with another session.
     fn initialise(&mut self, links: &Links<'_>) -> Result<()> {
         let tape = self.tape.clone();
-        for value in tape.persistent() {
-            if let Source::Constant(data) = &tape.info(value).source {
+        let replayed = self.replayed().clone();
+        for value in replayed.persistent() {
+            if let Source::Constant(data) = &replayed.info(value).source {
                 self.executor.restore(value, data)?;
             }
         }
@@ -217,9 +221,9 @@ impl Session {
     /// future is ready when it has arrived.
     pub fn read_async(&self, value: Value) -> Result<impl Future<Output = Result<Vec<f32>>> + use<>> {
         self.expect_readable::<f32>(value)?;
-        let pending = match self.executor.gpu() {
+        let pending = match self.executor.gpu().filter(|_| self.fixed(value).is_none()) {
             Some(gpu) => Ok(gpu.read_async(value)?),
-            None => Err(self.executor.read(value)?),
+            None => Err(self.bytes(value)?),
         };
         Ok(async move {
             let bytes = match pending {
@@ -335,8 +339,27 @@ impl Session {
         self.executor.restore(value, data)
     }
 
+    /// The contents of a constant, which a device need not hold.
+    fn fixed(&self, value: Value) -> Option<&[f64]> {
+        match &self.replayed().info(value).source {
+            Source::Constant(data) => Some(data),
+            _ => None,
+        }
+    }
+
+    /// A value's elements.
+    fn bytes(&self, value: Value) -> Result<Vec<u8>> {
+        match self.fixed(value) {
+            Some(data) => Ok(elements(self.type_of(value).dtype, data)),
+            None => self.executor.read(value),
+        }
+    }
+
     /// A value's contents with every digit the executor has.
     fn contents(&self, value: Value) -> Result<Vec<f64>> {
+        if let Some(data) = self.fixed(value) {
+            return Ok(data.to_vec());
+        }
         Ok(self.executor.read_f64(&[value])?.pop().unwrap_or_default())
     }
 
@@ -353,6 +376,12 @@ impl Session {
     /// The tape.
     pub fn tape(&self) -> &Tape {
         &self.tape
+    }
+
+    /// The tape whose operators the device goes through: on a GPU [fused](Tape::fuse), unless
+    /// [the options](SessionOptions::fuse) say otherwise.
+    pub fn replayed(&self) -> &Arc<Tape> {
+        self.executor.gpu().map_or(&self.tape, GpuExecutor::tape)
     }
 
     /// What is there as long as the session.
@@ -394,6 +423,6 @@ impl Session {
 
     fn read_as<T: Element>(&self, value: Value) -> Result<Vec<T>> {
         self.expect_readable::<T>(value)?;
-        Ok(bytemuck::pod_collect_to_vec(&self.executor.read(value)?))
+        Ok(bytemuck::pod_collect_to_vec(&self.bytes(value)?))
     }
 }

@@ -20,10 +20,11 @@ pub(crate) trait Compiling: fmt::Debug {
 }
 
 /// How a session is built.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 #[must_use]
 pub struct SessionOptions<'a> {
     pub(crate) seed: u32,
+    pub(crate) fuse: bool,
     share: Option<&'a Session>,
     share_further: &'a [&'a Session],
     pub(crate) guard: bool,
@@ -31,8 +32,22 @@ pub struct SessionOptions<'a> {
     pub(crate) compiling: Option<&'a dyn Compiling>,
 }
 
+impl Default for SessionOptions<'_> {
+    fn default() -> Self {
+        SessionOptions {
+            seed: 0,
+            fuse: true,
+            share: None,
+            share_further: &[],
+            guard: false,
+            feeds: &[],
+            compiling: None,
+        }
+    }
+}
+
 impl<'a> SessionOptions<'a> {
-    /// Seed 0, parameters of its own.
+    /// Seed 0, parameters of its own, on a GPU a fused tape.
     pub fn new() -> Self {
         SessionOptions::default()
     }
@@ -40,6 +55,8 @@ impl<'a> SessionOptions<'a> {
     setters! {
         /// The seed of parameter initialisation and of the random operators.
         seed: u32 => seed;
+        /// Whether a GPU replays the [fused](Tape::fuse) tape. The CPU path replays the recorded one.
+        fuse: bool => fuse;
         /// Uses the parameters and states of another session on the same device, by name: what one
         /// session trains or averages (running statistics, an optimiser's moments), the other sees at
         /// its next replay, without a copy. Those that the other session does not have are initialised

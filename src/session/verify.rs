@@ -7,6 +7,8 @@ use crate::compare::{Comparison, compare, is_ordinary};
 use crate::dtype::{DType, Element};
 use crate::error::{Result, in_layer};
 use crate::graph::{Op, Reference, Value};
+use crate::ops::chain::Chain;
+use crate::tape::Tape;
 
 /// Data for an input: f32 or u32 elements.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +43,8 @@ pub struct OpCheck {
     pub op: usize,
     /// Its name.
     pub name: &'static str,
+    /// The recorded operators that it stands for, where it is a fused one; else none.
+    pub stands_for: Vec<&'static str>,
     /// Its layer; empty for none.
     pub layer: String,
     /// The worst element of everything it wrote.
@@ -79,10 +83,13 @@ impl fmt::Display for Verification {
                 "{:4}  {:24} {:14.3e} {:11.3e} {share:6.1}%  {}{mark}",
                 row.op, row.name, worst.error, worst.bound, row.layer
             )?;
+            if !row.stands_for.is_empty() {
+                writeln!(f, "      {}", row.stands_for.join(" "))?;
+            }
         }
         match self.first_difference() {
             None => writeln!(f, "all {} ops agree with the reference", self.rows.len()),
-            Some(OpCheck { op, name, layer, worst }) => {
+            Some(OpCheck { op, name, layer, worst, .. }) => {
                 writeln!(f, "op {op} ({name}){} is the first to differ: {worst}", in_layer(layer))
             }
         }
@@ -132,7 +139,8 @@ impl Session {
     /// Checks the session against the f64 reference, operator by operator, on the given inputs
     /// (those not given keep their contents).
     ///
-    /// Each operator runs alone on the device and its results are read back; the reference of the
+    /// On a GPU those are the operators of the [fused](Tape::fuse) tape: each row says which recorded ones it stands
+    /// for. Each operator runs alone on the device and its results are read back; the reference of the
     /// same operator runs on the results that the device gave *when they were made*. A wrong kernel
     /// therefore shows at its own operator, and a plan that lets one value overwrite another shows
     /// at the operator that read the overwritten one. A zero, NaN or infinity where the reference has an
@@ -156,13 +164,14 @@ impl Session {
     }
 
     fn check_ops(&mut self) -> Result<Vec<OpCheck>> {
-        let tape = self.tape.clone();
+        let tape = self.replayed().clone();
         // The device's results as they were when they were made, by root value.
-        let fetched = tape.persistent().into_iter().map(|value| Ok((value, self.fetch(value)?)));
+        let fetched = tape.persistent().into_iter().map(|value| Ok((value, self.fetch(&tape, value)?)));
         let mut host: BTreeMap<Value, Array> = fetched.collect::<Result<_>>()?;
         let mut rows = Vec::with_capacity(tape.ops().len());
         for (index, node) in tape.ops().iter().enumerate() {
-            let input = |&v: &Value| Array { shape: self.shape_of(v), ..host[&tape.root(v)].clone() };
+            let input =
+                |&v: &Value| Array { shape: tape.recording().ty(v).shape, ..host[&tape.root(v)].clone() };
             let inputs: Vec<Array> = node.inputs.iter().map(input).collect();
             let (inputs, outputs) = (inputs.iter().collect(), &tape.types(&node.outputs));
             let cx = Reference { inputs, outputs, scalars: self.scalars.values() };
@@ -172,18 +181,21 @@ impl Session {
             let excuses = Excuses::new(node.op.as_ref(), &cx, &results, &bounds);
             let mut worst = Comparison::exact();
             for (number, ((value, result), bound)) in node.written().zip(&results).zip(&bounds).enumerate() {
-                let got = self.fetch(value)?;
+                let got = self.fetch(&tape, value)?;
                 let seen = excuses.seen(number, &got, bound);
                 worst = worst.worse_of(compare(&seen.data, &result.data, bound));
                 host.insert(tape.root(value), got);
             }
             let layer = tape.layer(node).to_owned();
-            rows.push(OpCheck { op: index, name: node.op.name(), layer, worst });
+            let members = Chain::of(node.op.as_ref()).map_or(&[][..], Chain::members);
+            let stands_for = members.iter().map(|member| member.node.op.name()).collect();
+            rows.push(OpCheck { op: index, name: node.op.name(), stands_for, layer, worst });
         }
         Ok(rows)
     }
 
-    fn fetch(&self, value: Value) -> Result<Array> {
-        Ok(Array::new(self.shape_of(value), self.contents(value)?))
+    /// The contents of a value of the tape that is replayed.
+    pub(super) fn fetch(&self, tape: &Tape, value: Value) -> Result<Array> {
+        Ok(Array::new(tape.recording().ty(value).shape, self.contents(value)?))
     }
 }

@@ -3,6 +3,7 @@
 
 mod bind;
 mod differentiate;
+mod fuse;
 mod pack;
 mod plan;
 mod print;

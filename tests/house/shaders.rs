@@ -7,7 +7,8 @@ use retape::kernel::Shader;
 use retape::shaders;
 
 /// What is appended to other shaders: the prelude to all, the others to some.
-const SHARED: [&str; 8] = [
+const SHARED: [&str; 9] = [
+    "elementwise.wgsl",
     "gemm.wgsl",
     "norm_shared.wgsl",
     "prelude.wgsl",

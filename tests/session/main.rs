@@ -5,6 +5,7 @@ mod common;
 
 mod error_lines;
 mod errors;
+mod fuse;
 mod limits;
 mod lost;
 mod memory;

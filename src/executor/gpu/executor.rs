@@ -82,6 +82,11 @@ impl GpuExecutor {
         Ok(GpuExecutor { context, tape, plan, buffers, commands, staging: Staging::default(), guard })
     }
 
+    /// What it replays.
+    pub fn tape(&self) -> &Arc<Tape> {
+        &self.tape
+    }
+
     pub fn read_async(&self, value: Value) -> Result<impl Future<Output = Result<Vec<u8>>> + use<>> {
         self.staging.read(&self.context, &[self.locate(value)?])
     }

@@ -3,6 +3,8 @@
 
 mod slice;
 
+use std::any::Any;
+
 pub use slice::SliceRange;
 pub(super) use slice::{Concat, Pad};
 
@@ -77,7 +79,7 @@ fn fill_call(output: TensorType, bits: u32) -> KernelCall {
 }
 
 /// The same elements in their order.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Same {
     /// Under another shape, without a copy.
     Reshape(Shape),
@@ -92,7 +94,7 @@ pub(super) enum Same {
 pub(super) struct ReadScalar(pub Scalar);
 
 /// Elements of the operand by their place in it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Read {
     /// Axes in another order: axis `k` is the operand's axis `0[k]`.
     Transpose(Vec<usize>),
@@ -242,6 +244,23 @@ impl Op for Read {
     fn error_bound(&self, _: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
         within(FLUSH, results)
     }
+}
+
+/// Whether an operator stretches dimensions and does nothing else.
+pub(super) fn stretches(op: &dyn Any) -> bool {
+    matches!(op.downcast_ref(), Some(Read::Broadcast(_)))
+}
+
+/// Whether two operators are the same way of moving elements.
+pub(super) fn moves_equally(one: &dyn Any, other: &dyn Any) -> bool {
+    let same = one.downcast_ref::<Same>().is_some_and(|one| other.downcast_ref() == Some(one));
+    same || one.downcast_ref::<Read>().is_some_and(|one| other.downcast_ref() == Some(one))
+}
+
+/// The per-step scalar that an operator reads, if that is what it does.
+pub(crate) fn scalar_read(op: &dyn Op) -> Option<Scalar> {
+    let op: &dyn Any = op;
+    op.downcast_ref::<ReadScalar>().map(|read| read.0)
 }
 
 /// The shape with its axes in another order.

@@ -1,0 +1,236 @@
+//! Chains: elementwise operators in one kernel, so that what passes between them is never stored. They are put
+//! together when a tape is fused; programs do not record them.
+//!
+//! The kernel is assembled from calls of the functions in `elementwise.wgsl`.
+
+mod access;
+mod source;
+
+use std::any::Any;
+
+use super::common::*;
+use super::pointwise::Pointwise;
+use crate::graph::Node;
+use crate::kernel::Scalar;
+use access::{Access, Way};
+
+crate::params! {
+    /// What the operands that are stretched are divided by, and per-step scalars.
+    struct ChainParams {
+        span_0: [u32; 2], span_1: [u32; 2], span_2: [u32; 2], span_3: [u32; 2],
+        scalar_0: f32, scalar_1: f32, scalar_2: f32, scalar_3: f32,
+        n: u32, unused: u32,
+    }
+}
+
+/// The fields for per-step scalars.
+const SCALARS: [&str; 4] = ["scalar_0", "scalar_1", "scalar_2", "scalar_3"];
+
+/// How many operands of a chain may be stretched.
+const SPANS: usize = 4;
+
+/// What a member of a chain reads.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Operand {
+    /// An input of the chain.
+    Input(usize),
+    /// The result of an earlier member.
+    Member(usize),
+    /// A constant.
+    Number(f32),
+    /// A per-step scalar.
+    Scalar(Scalar),
+}
+
+/// An operator of a chain.
+#[derive(Clone, Debug)]
+pub(crate) struct Member {
+    /// As it was recorded.
+    pub node: Node,
+    /// What it does.
+    pub does: Pointwise,
+    /// What it reads, each with the shape that it has for it.
+    pub operands: Vec<(Operand, Shape)>,
+    /// The shape of its result. All members of a chain have as many elements, be they under other shapes.
+    pub shape: Shape,
+}
+
+/// Elementwise operators, each on the results of those before it. Inputs are what they read from elsewhere;
+/// outputs the results that are read elsewhere.
+#[derive(Debug)]
+pub(crate) struct Chain {
+    members: Vec<Member>,
+    /// The members whose results are the outputs.
+    outputs: Vec<usize>,
+    /// How each input is read.
+    inputs: Vec<Access>,
+    scalars: Vec<Scalar>,
+}
+
+impl Chain {
+    /// A chain whose inputs have these shapes, each with the shape that its readers stretch it to; `None` if a
+    /// kernel does not take as much.
+    pub fn new(members: Vec<Member>, outputs: Vec<usize>, inputs: &[(Shape, Shape)]) -> Option<Chain> {
+        let inputs = inputs.iter().map(|&(own, to)| Access::of(own, to)).collect::<Option<Vec<_>>>()?;
+        let mut scalars = Vec::new();
+        for (operand, _) in members.iter().flat_map(|member| &member.operands) {
+            if let &Operand::Scalar(scalar) = operand
+                && !scalars.contains(&scalar)
+            {
+                scalars.push(scalar);
+            }
+        }
+        let spans = inputs.iter().filter(|access| access.divisors().is_some()).count();
+        let fits = spans <= SPANS && scalars.len() <= SCALARS.len();
+        fits.then_some(Chain { members, outputs, inputs, scalars })
+    }
+
+    /// Whether a large chain may be worked on in ranges: all inputs are whole or single numbers.
+    pub fn has_ranges(&self) -> bool {
+        self.inputs.iter().all(|access| access.divisors().is_none())
+    }
+
+    /// That of an operator, if it is one.
+    pub fn of(op: &dyn Op) -> Option<&Chain> {
+        let op: &dyn Any = op;
+        op.downcast_ref()
+    }
+
+    /// The operators as they were recorded.
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// Goes through the members' references, each on the results of those before it as they would be stored;
+    /// `see` is shown each with what it made.
+    pub fn walk(
+        &self,
+        cx: &Reference<'_>,
+        mut see: impl FnMut(&Member, &Reference<'_>, &Array),
+    ) -> Vec<Array> {
+        let mut made: Vec<Array> = Vec::with_capacity(self.members.len());
+        let mut stored: Vec<Array> = Vec::with_capacity(self.members.len());
+        for member in &self.members {
+            let operand = |&(operand, shape): &(Operand, Shape)| match operand {
+                Operand::Input(input) => Array { shape, ..cx.inputs[input].clone() },
+                Operand::Member(member) => Array { shape, ..stored[member].clone() },
+                Operand::Number(number) => Array::full(shape, f64::from(number)),
+                Operand::Scalar(scalar) => Array::full(shape, f64::from(cx.scalar(scalar) as f32)),
+            };
+            let operands: Vec<Array> = member.operands.iter().map(operand).collect();
+            let outputs = [TensorType::f32(member.shape)];
+            let own = Reference { inputs: operands.iter().collect(), outputs: &outputs, scalars: cx.scalars };
+            let result = member.node.op.reference(&own).swap_remove(0);
+            see(member, &own, &result);
+            stored.push(result.map(|x| f64::from(x as f32)));
+            made.push(result);
+        }
+        made
+    }
+
+    /// How far the results of a member move with operands that are wrong by as much as `errors` of members allow.
+    fn moved(member: &Member, own: &Reference<'_>, result: &Array, errors: &[Vec<f64>]) -> Vec<f64> {
+        let mut total = vec![0.0; result.data.len()];
+        for (position, (operand, _)) in member.operands.iter().enumerate() {
+            let &Operand::Member(source) = operand else { continue };
+            let (exact, error) = (own.inputs[position], &errors[source]);
+            let mut most = vec![0.0f64; result.data.len()];
+            // At either end, and where a pole may be between them.
+            for end in [-1.0, 0.0, 1.0] {
+                let at = |i: usize| match (end, exact.data[i], error[i]) {
+                    (0.0, x, e) => {
+                        if x.abs() <= e {
+                            0.0
+                        } else {
+                            x
+                        }
+                    }
+                    (end, x, e) => x + end * e,
+                };
+                let shifted = Array::from_fn(exact.shape, at);
+                let mut inputs = own.inputs.clone();
+                inputs[position] = &shifted;
+                let other = member.node.op.reference(&Reference { inputs, ..*own }).swap_remove(0);
+                most.iter_mut()
+                    .zip(&other.data)
+                    .zip(&result.data)
+                    .for_each(|((m, &a), &b)| *m = m.max(apart(a, b)));
+            }
+            total.iter_mut().zip(most).for_each(|(total, most)| *total += SECOND_ORDER * most);
+        }
+        total
+    }
+}
+
+/// What errors of several operands do together, beside what each does alone.
+const SECOND_ORDER: f64 = 1.25;
+
+/// How far two numbers are apart; no distance is known between a number and none.
+fn apart(a: f64, b: f64) -> f64 {
+    let distance = (a - b).abs();
+    match () {
+        () if a == b || (a.is_nan() && b.is_nan()) => 0.0,
+        () if distance.is_nan() => f64::INFINITY,
+        () => distance,
+    }
+}
+
+impl Op for Chain {
+    fn name(&self) -> &'static str {
+        "chain"
+    }
+
+    fn attributes(&self) -> String {
+        self.members.iter().map(|member| member.node.op.name()).collect::<Vec<_>>().join(" ")
+    }
+
+    fn outputs(&self, _: &[TensorType]) -> Result<Vec<TensorType>> {
+        Ok(self.outputs.iter().map(|&member| TensorType::f32(self.members[member].shape)).collect())
+    }
+
+    fn in_place(&self, _: &[TensorType]) -> Vec<usize> {
+        (0..self.inputs.len()).filter(|&input| self.inputs[input].way() == Way::Full).collect()
+    }
+
+    fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
+        let mut spans = self.inputs.iter().filter_map(|access| access.divisors());
+        let mut span = || spans.next().unwrap_or_default().map(word);
+        let [span_0, span_1, span_2, span_3] = std::array::from_fn(|_| span());
+        let n = cx.outputs[0].numel().div_ceil(4);
+        let params = ChainParams {
+            span_0,
+            span_1,
+            span_2,
+            span_3,
+            scalar_0: 0.0,
+            scalar_1: 0.0,
+            scalar_2: 0.0,
+            scalar_3: 0.0,
+            n: word(n),
+            unused: 0,
+        };
+        let inputs = (0..self.inputs.len()).filter(|&input| Some(input) != cx.in_place).map(Slot::Input);
+        let call = KernelCall::new(self.shader(cx.in_place), "main")
+            .params(&params)
+            .binds(inputs.chain((0..self.outputs.len()).map(Slot::Output)));
+        let call =
+            SCALARS.into_iter().zip(&self.scalars).fold(call, |call, (field, &s)| call.scalar(field, s));
+        cx.only(if self.has_ranges() { call.elementwise("n", n, 4) } else { call.grid(Grid::linear(n, 64)) })
+    }
+
+    fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
+        let made = self.walk(cx, |_, _, _| ());
+        self.outputs.iter().map(|&member| made[member].clone()).collect()
+    }
+
+    fn error_bound(&self, cx: &Reference<'_>, _: &[Array]) -> Vec<Vec<f64>> {
+        let mut errors: Vec<Vec<f64>> = Vec::with_capacity(self.members.len());
+        self.walk(cx, |member, own, result| {
+            let mut bound = member.node.op.error_bound(own, std::slice::from_ref(result)).swap_remove(0);
+            let moved = Self::moved(member, own, result, &errors);
+            bound.iter_mut().zip(moved).for_each(|(bound, moved)| *bound += moved);
+            errors.push(bound);
+        });
+        self.outputs.iter().map(|&member| errors[member].clone()).collect()
+    }
+}

@@ -1,0 +1,243 @@
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use crate::dtype::DType;
+use crate::graph::{Node, Source, Value};
+use crate::kernel::{DeviceProfile, Scalar};
+use crate::ops::chain::{Chain, Member, Operand};
+use crate::ops::{Pointwise, scalar_read};
+use crate::shape::Shape;
+use crate::tape::Tape;
+
+/// The most operators of a chain: what a driver compiles in a few milliseconds.
+const LONGEST: usize = 32;
+
+/// Puts the elementwise operators of a tape together.
+struct Chains<'a> {
+    tape: &'a Tape,
+    profile: &'a DeviceProfile,
+    /// The operator that makes each value.
+    makers: HashMap<Value, usize>,
+    readers: HashMap<Value, Vec<usize>>,
+    /// The operators that overwrite each value.
+    writers: HashMap<Value, Vec<usize>>,
+    /// The group of each operator that is in one.
+    group_of: Vec<Option<usize>>,
+    groups: Vec<Group>,
+}
+
+/// Operators that may become one chain, at the place of the last.
+type Group = BTreeSet<usize>;
+
+/// A chain with what it is recorded under.
+struct Built {
+    chain: Chain,
+    inputs: Vec<Value>,
+    outputs: Vec<Value>,
+}
+
+impl Tape {
+    /// Puts elementwise operators that follow each other into one.
+    pub(super) fn chain(&mut self, profile: &DeviceProfile) {
+        let mut chains = Chains::new(self, profile);
+        (0..self.ops.len()).for_each(|index| chains.take(index));
+        self.ops = chains.emit();
+    }
+}
+
+impl<'a> Chains<'a> {
+    fn new(tape: &'a Tape, profile: &'a DeviceProfile) -> Self {
+        let (mut makers, mut writers): (HashMap<Value, usize>, HashMap<Value, Vec<usize>>) =
+            Default::default();
+        for (index, node) in tape.ops().iter().enumerate() {
+            makers.extend(node.outputs.iter().map(|&output| (output, index)));
+            node.mutated().for_each(|value| writers.entry(tape.root(value)).or_default().push(index));
+        }
+        let group_of = vec![None; tape.ops().len()];
+        Chains { tape, profile, makers, readers: tape.readers(), writers, group_of, groups: Vec::new() }
+    }
+
+    /// Puts an operator into a group: with those that its operands come from, as far as they may be together.
+    fn take(&mut self, index: usize) {
+        if self.pointwise(index).is_none() {
+            return;
+        }
+        let node = &self.tape.ops()[index];
+        let numel = self.numel(node.outputs[0]);
+        let mut before: Vec<usize> =
+            node.inputs.iter().filter_map(|&input| self.group_before(input, numel)).collect();
+        before.sort_unstable();
+        before.dedup();
+        let mut group = Group::from([index]);
+        let all = before.iter().fold(group.clone(), |all, &g| &all | &self.groups[g]);
+        if self.may_be_one(&all) {
+            group = all;
+        } else {
+            for &other in before.iter().rev() {
+                let more = &group | &self.groups[other];
+                group = if self.may_be_one(&more) { more } else { group };
+            }
+        }
+        let number = self.groups.len();
+        group.iter().for_each(|&member| self.group_of[member] = Some(number));
+        self.groups.push(group);
+    }
+
+    fn pointwise(&self, index: usize) -> Option<Pointwise> {
+        let node = &self.tape.ops()[index];
+        let is_f32 = self.tape.types(&node.outputs).iter().all(|ty| ty.dtype == DType::F32);
+        Pointwise::of(node.op.as_ref()).filter(|does| is_f32 && does.is_continuous())
+    }
+
+    fn numel(&self, value: Value) -> usize {
+        self.tape.info(value).ty.numel()
+    }
+
+    /// The group that an operand of so many elements comes from.
+    fn group_before(&self, input: Value, numel: usize) -> Option<usize> {
+        let maker = *self.makers.get(&self.tape.root(input))?;
+        self.group_of[maker].filter(|_| self.numel(input) == numel)
+    }
+
+    /// Whether operators may run as one at the place of the last: no other reads what they make before that, what
+    /// they read is not overwritten before that, and a kernel takes their operands.
+    fn may_be_one(&self, group: &Group) -> bool {
+        let Some(&last) = group.last() else { return false };
+        let in_time = group.iter().all(|&member| {
+            let node = &self.tape.ops()[member];
+            let read_before =
+                self.readers_of(node.outputs[0]).iter().any(|r| *r < last && !group.contains(r));
+            let overwritten = |input: &Value| {
+                let writers = self.writers.get(&self.tape.root(*input));
+                writers.into_iter().flatten().any(|writer| (member..last).contains(writer))
+            };
+            !read_before && !node.inputs.iter().any(overwritten)
+        });
+        in_time && group.len() <= LONGEST && (group.len() == 1 || self.build(group).is_some())
+    }
+
+    fn readers_of(&self, value: Value) -> &[usize] {
+        self.readers.get(&value).map_or(&[], Vec::as_slice)
+    }
+
+    /// The chain of a group, if a kernel takes as much.
+    fn build(&self, group: &Group) -> Option<Built> {
+        let number_of: HashMap<usize, usize> =
+            group.iter().enumerate().map(|(number, &index)| (index, number)).collect();
+        let (mut inputs, mut shapes): (Vec<Value>, Vec<(Shape, Shape)>) = Default::default();
+        let mut members = Vec::with_capacity(group.len());
+        for &index in group {
+            let node = &self.tape.ops()[index];
+            let shape = self.tape.info(node.outputs[0]).ty.shape;
+            let mut operand = |&input: &Value| {
+                let own = self.tape.info(input).ty.shape;
+                let maker = self.makers.get(&self.tape.root(input)).and_then(|maker| number_of.get(maker));
+                let found = if let Some(&member) = maker.filter(|_| own.numel() == shape.numel()) {
+                    Operand::Member(member)
+                } else if let Some(number) = self.number(input) {
+                    Operand::Number(number)
+                } else if let Some(scalar) = self.scalar(input) {
+                    Operand::Scalar(scalar)
+                } else {
+                    let known = (0..inputs.len()).find(|&i| inputs[i] == input && shapes[i] == (own, shape));
+                    Operand::Input(known.unwrap_or_else(|| {
+                        inputs.push(input);
+                        shapes.push((own, shape));
+                        inputs.len() - 1
+                    }))
+                };
+                (found, own)
+            };
+            let operands = node.inputs.iter().map(&mut operand).collect();
+            members.push(Member { node: node.clone(), does: self.pointwise(index)?, operands, shape });
+        }
+        let is_read = |index: usize| {
+            let readers = self.readers_of(self.tape.ops()[index].outputs[0]);
+            readers.iter().any(|reader| !group.contains(reader))
+        };
+        let (outputs, numbers): (Vec<Value>, Vec<usize>) = group
+            .iter()
+            .filter(|&&index| is_read(index))
+            .map(|index| (self.tape.ops()[*index].outputs[0], number_of[index]))
+            .unzip();
+        let buffers = inputs.len() + outputs.len();
+        let bytes = outputs.iter().map(|&output| self.tape.padded_bytes(output)).max()?;
+        let chain = Chain::new(members, numbers, &shapes)?;
+        let is_bound = chain.has_ranges() || bytes <= self.profile.max_binding_bytes;
+        (is_bound && buffers <= self.profile.max_storage_buffers as usize).then_some(Built {
+            chain,
+            inputs,
+            outputs,
+        })
+    }
+
+    /// A constant of one number that a kernel's source can hold.
+    fn number(&self, value: Value) -> Option<f32> {
+        let Source::Constant(data) = &self.tape.info(value).source else { return None };
+        let &[number] = &data[..] else { return None };
+        let number = number as f32;
+        let is_plain = number.is_normal() || number.to_bits() == 0;
+        is_plain.then_some(number)
+    }
+
+    fn scalar(&self, value: Value) -> Option<Scalar> {
+        let maker = *self.makers.get(&self.tape.root(value))?;
+        scalar_read(self.tape.ops()[maker].op.as_ref())
+    }
+
+    /// The operators with the groups as chains, each at the place of its last member, and views of results where
+    /// these are made.
+    fn emit(&self) -> Vec<Node> {
+        let mut nodes: Vec<Node> = Vec::with_capacity(self.tape.ops().len());
+        let mut waiting: Vec<Node> = Vec::new();
+        let mut late: BTreeSet<Value> = BTreeSet::new();
+        for (index, node) in self.tape.ops().iter().enumerate() {
+            let group = self.group_of[index].map(|group| &self.groups[group]);
+            let built = group.and_then(|group| self.build(group).filter(|built| built.is_worth_it()));
+            let Some((group, built)) = group.zip(built) else {
+                if node.op.is_view() && late.contains(&node.inputs[0]) {
+                    late.extend(&node.outputs);
+                    waiting.push(node.clone());
+                } else {
+                    nodes.push(node.clone());
+                }
+                continue;
+            };
+            late.insert(node.outputs[0]);
+            if group.last() != Some(&index) {
+                continue;
+            }
+            let Built { chain, inputs, outputs } = built;
+            nodes.push(Node { op: Arc::new(chain), inputs, outputs, ..node.clone() });
+            group.iter().for_each(|&member| {
+                late.remove(&self.tape.ops()[member].outputs[0]);
+            });
+            let (ready, rest) = std::mem::take(&mut waiting).into_iter().fold(
+                (Vec::new(), Vec::new()),
+                |(mut ready, mut rest), view: Node| {
+                    if late.contains(&view.inputs[0]) {
+                        rest.push(view);
+                    } else {
+                        view.outputs.iter().for_each(|output| {
+                            late.remove(output);
+                        });
+                        ready.push(view);
+                    }
+                    (ready, rest)
+                },
+            );
+            nodes.extend(ready);
+            waiting = rest;
+        }
+        nodes
+    }
+}
+
+impl Built {
+    /// Whether it stands for more than one kernel.
+    fn is_worth_it(&self) -> bool {
+        let members = self.chain.members();
+        let scalars = members.iter().flat_map(|m| &m.operands).any(|(o, _)| matches!(o, Operand::Scalar(_)));
+        members.len() > 1 || scalars
+    }
+}

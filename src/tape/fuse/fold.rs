@@ -1,0 +1,62 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::array::Array;
+use crate::dtype::DType;
+use crate::graph::{Node, Reference, Source, Value};
+use crate::ops::{Pointwise, is_equal};
+use crate::tape::Tape;
+
+impl Tape {
+    /// Computes what depends on constants alone, and what is computed twice once.
+    pub(super) fn fold(&mut self) {
+        let mut replaced: HashMap<Value, Value> = HashMap::new();
+        let mut seen: HashMap<Vec<Value>, Vec<Node>> = HashMap::new();
+        for mut node in std::mem::take(&mut self.ops) {
+            for input in &mut node.inputs {
+                *input = replaced.get(input).copied().unwrap_or(*input);
+            }
+            let found = self.computed(&node).or_else(|| {
+                let known = seen.get(&node.inputs).into_iter().flatten();
+                known.into_iter().find(|other| self.makes_same(other, &node)).map(|other| other.outputs[0])
+            });
+            match found {
+                Some(value) if !self.kept.contains(&node.outputs[0]) => {
+                    replaced.insert(node.outputs[0], value);
+                }
+                _ => {
+                    seen.entry(node.inputs.clone()).or_default().push(node.clone());
+                    self.ops.push(node);
+                }
+            }
+        }
+    }
+
+    /// Whether two operators over the same inputs have the same result.
+    fn makes_same(&self, one: &Node, other: &Node) -> bool {
+        let types = |node: &Node| self.types(&node.outputs);
+        is_equal(one.op.as_ref(), other.op.as_ref()) && types(one) == types(other)
+    }
+
+    /// The result of an operator over constants, where it is no larger than they are.
+    fn computed(&mut self, node: &Node) -> Option<Value> {
+        let constant = |&input: &Value| match &self.info(input).source {
+            Source::Constant(data) => Some(Array::new(self.info(input).ty.shape, data.to_vec())),
+            _ => None,
+        };
+        if node.inputs.is_empty() || !(node.op.is_view() || Pointwise::of(node.op.as_ref()).is_some()) {
+            return None;
+        }
+        let inputs: Vec<Array> = node.inputs.iter().map(constant).collect::<Option<_>>()?;
+        let outputs = self.types(&node.outputs);
+        let ty = outputs[0];
+        if ty.numel() > inputs.iter().map(|input| input.data.len()).sum() {
+            return None;
+        }
+        let cx = Reference { inputs: inputs.iter().collect(), outputs: &outputs, scalars: &[] };
+        let made = node.op.reference(&cx).swap_remove(0);
+        let stored = |&x: &f64| if ty.dtype == DType::F32 { f64::from(x as f32) } else { x };
+        let data: Arc<[f64]> = made.data.iter().map(stored).collect();
+        Some(self.recording.add_constant(ty, data))
+    }
+}

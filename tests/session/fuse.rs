@@ -1,0 +1,301 @@
+//! Fused tapes: what becomes one operator, that it computes the same, and what they say of themselves.
+
+use crate::common;
+use crate::common::data::noise;
+use retape::ops::{Binary, Unary};
+use retape::prelude::*;
+use retape::random::Stream;
+use retape::tape::{DeviceKind, DeviceProfile};
+use retape::testing::{broken_guards, guarded, poison, session_with_plan};
+use retape::{HostData, Result};
+
+/// The names of a tape's operators; of a chain, those of its members.
+fn names(tape: &Tape) -> Vec<String> {
+    let name = |node: &retape::graph::Node| match node.op.attributes() {
+        attributes if node.op.name() == "chain" => format!("chain({attributes})"),
+        _ => node.op.name().to_owned(),
+    };
+    tape.ops().iter().map(name).collect()
+}
+
+fn fused(tape: &Tape) -> Tape {
+    tape.fuse(&DeviceProfile::baseline())
+}
+
+#[test]
+fn functions_that_follow_each_other_become_one() {
+    let mut g = Graph::new();
+    let (x, b) = (g.input("x", [4, 6]), g.parameter("b", [6], Init::Ones));
+    let y = g.relu(g.add(x, b).unwrap()).unwrap();
+    let tape = fused(&g.forward([y]).unwrap());
+    assert_eq!(names(&tape), ["chain(add relu)"]);
+    assert!(tape.to_string().contains("chain(add relu)"), "{tape}");
+}
+
+#[test]
+fn a_value_that_others_read_leaves_its_chain() {
+    let mut g = Graph::new();
+    let x = g.input("x", [4, 4]);
+    let a = g.tanh(x).unwrap();
+    let b = g.square(a).unwrap();
+    let product = g.matmul(a, b).unwrap();
+    // The chain ends before the product, which reads both.
+    let c = g.add(g.exp(a).unwrap(), product).unwrap();
+    let tape = fused(&g.forward([c]).unwrap());
+    assert_eq!(names(&tape), ["chain(tanh square)", "matmul", "chain(exp add)"]);
+    assert_eq!(tape.ops()[0].outputs, [a, b]);
+    let kept = fused(&g.forward([c, b]).unwrap());
+    assert_eq!(names(&kept), names(&tape));
+}
+
+#[test]
+fn shapes_and_stretched_operands_do_not_end_a_chain() {
+    let mut g = Graph::new();
+    let x = g.input("x", [2, 6, 2, 2]);
+    let bias = g.parameter("bias", [6], Init::Ones);
+    let a = g.add(x, g.reshape(bias, [6, 1, 1]).unwrap()).unwrap();
+    let flat = g.flatten(g.sigmoid(a).unwrap()).unwrap();
+    let wide = g.broadcast_to(g.scalar_constant(2.0), [2, 24]).unwrap();
+    let y = g.mul(g.neg(flat).unwrap(), wide).unwrap();
+    let tape = fused(&g.forward([y]).unwrap());
+    assert_eq!(names(&tape).last().unwrap(), "chain(add sigmoid broadcast_to neg mul)");
+    assert_eq!(tape.ops().len(), 2, "{tape}");
+}
+
+#[test]
+fn what_depends_on_constants_alone_is_computed_once() {
+    let mut g = Graph::new();
+    let x = g.input("x", [3]);
+    let third = g.div(g.scalar_constant(1.0), g.scalar_constant(3.0)).unwrap();
+    let scaled = g.mul(x, g.reshape(third, [1]).unwrap()).unwrap();
+    let again = g.mul(x, third).unwrap();
+    let y = g.sum(g.add(scaled, again).unwrap(), &[], false).unwrap();
+    let tape = g.forward([y, third]).unwrap();
+    // A kept value is computed all the same.
+    assert!(names(&fused(&tape)).contains(&"div".to_owned()));
+    let tape = fused(&g.forward([y]).unwrap());
+    assert_eq!(names(&tape), ["chain(mul mul add)", "sum"]);
+}
+
+#[test]
+fn equal_operators_are_computed_once_and_unread_ones_never() {
+    let mut g = Graph::new();
+    let x = g.input("x", [3, 3]);
+    let (a, b) = (g.exp(x).unwrap(), g.exp(x).unwrap());
+    g.log(b).unwrap();
+    let y = g.matmul(a, b).unwrap();
+    let tape = fused(&g.forward([y]).unwrap());
+    assert_eq!(names(&tape), ["exp", "matmul"]);
+    assert_eq!(tape.ops()[1].inputs, [a, a]);
+}
+
+#[test]
+fn a_state_is_read_before_it_is_overwritten() {
+    let mut g = Graph::new();
+    let x = g.input("x", [4]);
+    let total = g.state("total", [4], Init::Zeros);
+    let before = g.square(total).unwrap();
+    g.assign(total, g.add(total, x).unwrap()).unwrap();
+    let y = g.mul(g.sum(before, &[], false).unwrap(), before).unwrap();
+    let tape = g.forward([y]).unwrap();
+    let mut results = Vec::new();
+    for fuse in [true, false] {
+        let mut session = tape.session_with(common::gpu(), SessionOptions::new().fuse(fuse)).unwrap();
+        session.write(x, &[1.0, 2.0, 3.0, 4.0]).unwrap();
+        (0..3).for_each(|_| session.replay().unwrap());
+        results.push(session.read(y).unwrap());
+    }
+    assert_eq!(results[0], [480.0, 1920.0, 4320.0, 7680.0]);
+    assert_eq!(results[0], results[1]);
+}
+
+#[test]
+fn a_fused_session_says_what_it_stands_for() {
+    let mut g = Graph::new();
+    let (x, rate) = (g.input("x", [5]), g.scalar("rate", 0.5).unwrap());
+    let at = line!() + 1;
+    let a = g.log(x).unwrap();
+    g.name(a, "logarithm").unwrap();
+    let y = g.mul(a, g.scalar_value(rate).unwrap()).unwrap();
+    let pi = g.constant([2], &[3.0f32, 1.0]).unwrap();
+    let z = g.add(pi, g.scalar_constant(1.0)).unwrap();
+    let tape = g.forward([y, z]).unwrap();
+    let mut session = tape.session(common::gpu()).unwrap();
+    assert_eq!(names(session.replayed()), ["chain(log mul)", "add"]);
+    let checked = session.verify(&[(x, HostData::F32(&[1.0, 2.0, 3.0, 4.0, 5.0]))]).unwrap();
+    assert!(checked.passes(), "{checked}");
+    let row = checked.rows.iter().find(|row| row.name == "chain").unwrap();
+    assert_eq!(row.stands_for, ["log", "mul"]);
+    assert!(checked.to_string().contains("log mul"), "{checked}");
+    session.replay().unwrap();
+    assert_eq!((session.read(pi).unwrap(), session.read(z).unwrap()), (vec![3.0, 1.0], vec![4.0, 2.0]));
+    session.set_scalar("rate", 2.0).unwrap();
+    session.replay().unwrap();
+    assert_eq!(session.read(y).unwrap()[0], 0.0);
+    assert!((session.read(y).unwrap()[1] - 2.0 * 2f32.ln()).abs() < 1e-6);
+
+    session.write(x, &[1.0, 2.0, 0.0, 4.0, 5.0]).unwrap();
+    let found = session.find_non_finite().unwrap().unwrap();
+    assert_eq!((found.op, found.index, found.element), (Some("log"), 2, f32::NEG_INFINITY));
+    assert_eq!((found.value.as_str(), found.at.unwrap().line()), ("logarithm", at));
+    let unfused = tape.session_with(common::gpu(), SessionOptions::new().fuse(false)).unwrap();
+    assert_eq!(unfused.replayed().ops().len(), tape.ops().len());
+}
+
+/// Draws graphs: a pool of values that operators are drawn over.
+struct Drawn {
+    g: Graph,
+    stream: Stream,
+    drawn: u32,
+    pool: Vec<Value>,
+    inputs: Vec<Value>,
+}
+
+impl Drawn {
+    fn below(&mut self, n: usize) -> usize {
+        self.drawn += 1;
+        self.stream.words(self.drawn)[0] as usize % n
+    }
+
+    fn pick(&mut self) -> Value {
+        let recent = self.pool.len().min(6);
+        let back = self.below(recent);
+        self.pool[self.pool.len() - 1 - back]
+    }
+
+    fn new(seed: u32) -> Drawn {
+        let (g, stream) = (Graph::new(), Stream { seed, step: 0, stream: 5 });
+        let mut drawn = Drawn { g, stream, drawn: 0, pool: Vec::new(), inputs: Vec::new() };
+        let shapes: [&[usize]; 4] = [&[6, 8], &[3, 5, 7], &[2, 4, 3, 4], &[1, 9]];
+        let shape = shapes[drawn.below(4)];
+        for index in 0..2 {
+            let x = drawn.g.input(&format!("x{index}"), Shape::new(shape).unwrap());
+            drawn.inputs.push(x);
+        }
+        let mut small = vec![shape[shape.len() - 1..].to_vec(), Vec::new()];
+        small.push(shape.iter().enumerate().map(|(axis, &dim)| if axis == 1 { dim } else { 1 }).collect());
+        small.push(shape.iter().enumerate().map(|(axis, &dim)| if axis == 1 { 1 } else { dim }).collect());
+        for (index, dims) in small.iter().enumerate() {
+            let shape = Shape::new(dims).unwrap();
+            drawn.pool.push(drawn.g.parameter(
+                &format!("w{index}"),
+                shape,
+                Init::Uniform { low: 0.5, high: 1.5 },
+            ));
+        }
+        drawn.pool.extend(&drawn.inputs.clone());
+        drawn
+    }
+
+    /// One more operator, whose results stay within a few units.
+    fn grow(&mut self) -> Result<()> {
+        let (a, b, c) = (self.pick(), self.pick(), self.pick());
+        let which = self.below(12);
+        let number = 0.25 + self.below(8) as f32;
+        let kind = self.below(Unary::ALL.len());
+        let pair =
+            [Binary::Add, Binary::Sub, Binary::Mul, Binary::Max, Binary::Min, Binary::Less][self.below(6)];
+        let g = &mut self.g;
+        let (shape, other, third) = (g.shape(a)?, g.shape(b)?, g.shape(c)?);
+        let made = match which {
+            0..=2 => {
+                let kind = Unary::ALL[kind];
+                let parameters: Vec<f32> = kind.parameters().iter().map(|p| p.1).collect();
+                let tame = ["sqrt", "log", "reciprocal"].contains(&kind.name());
+                let x = if tame { g.add(g.sigmoid(a)?, g.scalar_constant(0.5))? } else { g.tanh(a)? };
+                g.unary(kind, x, &parameters)
+            }
+            3..=5 if shape.broadcast(other).is_ok() => g.tanh(g.binary(pair, a, b)?),
+            6 if shape.broadcast(other).is_ok_and(|s| s.broadcast(third).is_ok()) => {
+                g.select(g.greater(a, b)?, b, c)
+            }
+            7 => g.mul(a, g.scalar_constant(number)).and_then(|x| g.tanh(x)),
+            8 => {
+                g.reshape(a, [shape.numel()]).and_then(|flat| g.reshape(g.exp(g.neg(g.abs(flat)?)?)?, shape))
+            }
+            9 if shape.rank() > 1 => g.softmax(a, -1),
+            10 if shape.rank() > 1 => g.mean(a, &[0], true),
+            11 if shape.rank() == 2 => {
+                let [rows, columns] = [shape.dims()[0], shape.dims()[1]];
+                let w = g.constant([columns, columns], &noise(columns * columns, rows as u32, -0.5, 0.5))?;
+                g.matmul(a, w)
+            }
+            _ => g.sigmoid(a),
+        }?;
+        self.pool.push(made);
+        Ok(())
+    }
+
+    /// A training step over what was drawn, and what of it is kept.
+    fn finish(mut self) -> Result<(Tape, Vec<Value>, Vec<Value>)> {
+        let first = self.g.mul(self.inputs[0], self.pool[0])?;
+        let last: Vec<Value> = self.pool.iter().rev().take(3).chain([&first]).copied().collect();
+        let means: Vec<Value> =
+            last.iter().map(|&v| self.g.mean(self.g.square(v)?, &[], false)).collect::<Result<_>>()?;
+        let loss = means
+            .into_iter()
+            .reduce(|a, b| self.g.add(a, b).expect("both are numbers"))
+            .expect("there are three");
+        let middle = self.pick();
+        let tape = self.g.training_step(loss, &Adam::new(0.01))?.keep(loss)?.keep_gradients();
+        // Not every value that was drawn is needed.
+        let tape = tape.clone().keep(middle).unwrap_or(tape);
+        let kept = tape.kept().collect();
+        let used = tape.persistent();
+        Ok((tape, self.inputs.into_iter().filter(|x| used.contains(x)).collect(), kept))
+    }
+}
+
+/// Random graphs agree with the f64 reference fused and as recorded, for either family of kernels; on
+/// poisoned and guarded buffers.
+#[test]
+fn random_graphs_compute_the_same_fused() {
+    let device = common::gpu();
+    let profile = device.profile().unwrap();
+    let mut chains = 0;
+    for seed in 0..24 {
+        let mut drawn = Drawn::new(seed);
+        (0..14).for_each(|step| drawn.grow().unwrap_or_else(|e| panic!("{seed} {step}: {e}")));
+        let (tape, inputs, kept) = drawn.finish().unwrap();
+        let kind = if seed % 2 == 0 { DeviceKind::Gpu } else { DeviceKind::Cpu };
+        let profile = DeviceProfile { kind, ..profile.clone() };
+        let fused = tape.fuse(&profile);
+        assert_eq!(fused.to_string(), tape.fuse(&profile).to_string());
+        chains += names(&fused).iter().filter(|name| name.starts_with("chain")).count();
+        let data: Vec<Vec<f32>> = (0..)
+            .zip(&inputs)
+            .map(|(i, &x)| noise(tape.value(x).unwrap().ty.numel(), seed + i, -2.0, 2.0))
+            .collect();
+        let host: Vec<_> = inputs.iter().zip(&data).map(|(&x, data)| (x, HostData::from(data))).collect();
+        let mut results = Vec::new();
+        for tape in [&fused, &tape] {
+            let plan = tape.plan(&profile).unwrap();
+            let mut session = session_with_plan(tape, device, plan, guarded(SessionOptions::new())).unwrap();
+            poison(&session);
+            let checked = session.verify(&host).unwrap();
+            assert!(checked.passes(), "{seed}\n{tape}\n{checked}");
+            assert_eq!(broken_guards(&session).unwrap(), [0usize; 0], "{seed}");
+            (0..3).for_each(|_| session.replay().unwrap());
+            results.push(kept.iter().map(|&v| session.read(v).unwrap()).collect::<Vec<_>>());
+        }
+        let mut exact = tape.session(&Device::cpu()).unwrap();
+        inputs.iter().zip(&data).for_each(|(&x, data)| exact.write(x, data).unwrap());
+        (0..3).for_each(|_| exact.replay().unwrap());
+        for (position, &value) in kept.iter().enumerate() {
+            let want = exact.read_f64(value).unwrap();
+            let scale = want.iter().fold(1e-3f64, |m, x| m.max(x.abs()));
+            for found in &results {
+                let worst = found[position]
+                    .iter()
+                    .zip(&want)
+                    .map(|(&a, b)| (f64::from(a) - b).abs())
+                    .fold(0.0, f64::max);
+                assert!(
+                    worst <= 2e-3 * scale,
+                    "{seed}: {value:?} is off by {worst} of {scale}\n{tape}\n{fused}"
+                );
+            }
+        }
+    }
+    assert!(chains > 60, "{chains} chains");
+}
