@@ -55,12 +55,12 @@ fn pick_w(row: u32, columns: vec4<u32>, inside: vec4<bool>) -> vec4<f32> {
     return select(vec4(0.0), vec4(w[i.x], w[i.y], w[i.z], w[i.w]), inside);
 }
 
-fn put(row: u32, column: u32, columns: u32, v: vec4<f32>) {
+fn put(row: u32, column: u32, columns: u32, channel: u32, v: vec4<f32>) {
     let i = row * columns + column;
-    y[i] = v.x;
-    if column + 1u < columns { y[i + 1u] = v.y; }
-    if column + 2u < columns { y[i + 2u] = v.z; }
-    if column + 3u < columns { y[i + 3u] = v.w; }
+    y[i] = finish(i, channel, 0u, v.x);
+    if column + 1u < columns { y[i + 1u] = finish(i + 1u, channel, 0u, v.y); }
+    if column + 2u < columns { y[i + 2u] = finish(i + 2u, channel, 0u, v.z); }
+    if column + 3u < columns { y[i + 3u] = finish(i + 3u, channel, 0u, v.w); }
 }
 
 @compute @workgroup_size(64)
@@ -92,7 +92,7 @@ fn forward(@builtin(global_invocation_id) id: vec3<u32>) {
         filters += KH * KW;
         channel += p.ih;
     }
-    put(row, column, p.ow, sum);
+    put(row, column, p.ow, f, sum);
 }
 
 // Bindings: x holds w, w holds dy, y is dx.
@@ -129,7 +129,7 @@ fn image(@builtin(global_invocation_id) id: vec3<u32>) {
         filters += p.c * KH * KW;
         results += p.oh;
     }
-    put(row, column, p.iw, sum);
+    put(row, column, p.iw, group * p.c + ch, sum);
 }
 
 // Bindings: x, w holds dy, y is dw or its parts.

@@ -190,11 +190,12 @@ fn b_block(side: Right, step: Step) -> mat4x4<f32> {
     );
 }
 
-fn store_row(row: u32, columns: vec4<u32>, inside: vec4<bool>, v: vec4<f32>) {
-    if inside.x { y[row + columns.x] = v.x; }
-    if inside.y { y[row + columns.y] = v.y; }
-    if inside.z { y[row + columns.z] = v.z; }
-    if inside.w { y[row + columns.w] = v.w; }
+fn store_row(start: u32, channel: u32, columns: vec4<u32>, inside: vec4<bool>, v: vec4<f32>) {
+    let i = start + columns;
+    if inside.x { y[i.x] = finish(i.x, channel, 0u, v.x); }
+    if inside.y { y[i.y] = finish(i.y, channel, 0u, v.y); }
+    if inside.z { y[i.z] = finish(i.z, channel, 0u, v.z); }
+    if inside.w { y[i.w] = finish(i.w, channel, 0u, v.w); }
 }
 
 // Stores a block of y at `row` and `column` as far as it lies within.
@@ -205,8 +206,9 @@ fn store(at: Place, row: u32, column: u32, block: mat4x4<f32>) {
     let columns = outer * p.y_column + (i - outer * plane);
     let inside = i < vec4(p.n);
     let start = at.part * p.y_part + at.z * p.y_group + row * p.y_row;
-    if row < p.m { store_row(start, columns, inside, block[0]); }
-    if row + 1u < p.m { store_row(start + p.y_row, columns, inside, block[1]); }
-    if row + 2u < p.m { store_row(start + 2u * p.y_row, columns, inside, block[2]); }
-    if row + 3u < p.m { store_row(start + 3u * p.y_row, columns, inside, block[3]); }
+    let channel = at.z * p.m + row;
+    if row < p.m { store_row(start, channel, columns, inside, block[0]); }
+    if row + 1u < p.m { store_row(start + p.y_row, channel + 1u, columns, inside, block[1]); }
+    if row + 2u < p.m { store_row(start + 2u * p.y_row, channel + 2u, columns, inside, block[2]); }
+    if row + 3u < p.m { store_row(start + 3u * p.y_row, channel + 3u, columns, inside, block[3]); }
 }

@@ -15,9 +15,9 @@
 //
 //   labels, soft, predicted_labels, predicted_soft
 //                 a thread handles a row
-//   count         a thread makes one count of one class, over every parts-th sample of `steps` rows; a
+//   count         a thread makes one count of one class, over every parts-th sample of `steps` rows (`join` of gemm.wgsl
+//                 adds the parts up); a
 //                 sample counts mask[sample] times, and whatever it holds not at all where that is 0
-//   join          a thread adds up the parts of a number
 //
 // Workgroups of 64 in a folded grid. NaN is told by its bits, since drivers may turn comparisons of floats
 // around as if there were none.
@@ -39,11 +39,6 @@ struct CountParams {
     parts: u32,
 }
 
-struct JoinParams {
-    n: u32,
-    parts: u32,
-}
-
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> label: array<u32>;
 @group(0) @binding(1) var<storage, read> target_of: array<f32>;
@@ -52,11 +47,8 @@ struct JoinParams {
 @group(0) @binding(2) var<storage, read> mask: array<f32>;
 @group(0) @binding(3) var<storage, read> threshold: array<f32>;
 @group(0) @binding(4) var<storage, read_write> counted: array<vec2<f32>>;
-@group(0) @binding(0) var<storage, read> part: array<f32>;
-@group(0) @binding(1) var<storage, read_write> joined: array<f32>;
 var<immediate> row_p: RowParams;
 var<immediate> count_p: CountParams;
-var<immediate> join_p: JoinParams;
 
 fn hit_of(row: u32, l: u32) -> f32 {
     if l >= row_p.classes { return 0.0; }
@@ -156,13 +148,4 @@ fn count(@builtin(global_invocation_id) id: vec3<u32>) {
         }
     }
     counted[i] = vec2(yes, no);
-}
-
-@compute @workgroup_size(64)
-fn join(@builtin(global_invocation_id) id: vec3<u32>) {
-    let i = linear_index(id, 64u);
-    if i >= join_p.n { return; }
-    var total = 0.0;
-    for (var c = 0u; c < join_p.parts; c++) { total += part[c * join_p.n + i]; }
-    joined[i] = total;
 }

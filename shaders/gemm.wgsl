@@ -7,7 +7,7 @@
 //                         right_at(place, column)
 //   a_block, b_block      the 4x4 elements of either at a step
 //   a_along_k, b_along_k  whether neighbours along k lie side by side in memory
-//   store                 puts a block of y where it belongs
+//   store                 puts a block of y where it belongs, each element through `finish`
 //
 // `kept` serves a_block past the end of k.
 //
@@ -31,6 +31,10 @@
 struct JoinParams {
     n: u32,
     parts: u32,
+    // What `finish` is told: row (i / inner) % rows, column i % columns.
+    inner: u32,
+    rows: u32,
+    columns: u32,
 }
 
 @group(0) @binding(0) var<storage, read> summand: array<f32>;
@@ -357,5 +361,5 @@ fn join(@builtin(global_invocation_id) id: vec3<u32>) {
     for (var part = 0u; part < q.parts; part++) {
         total += summand[part * q.n + i];
     }
-    sum[i] = total;
+    sum[i] = finish(i, i / q.inner % q.rows, i % q.columns, total);
 }

@@ -56,10 +56,11 @@ fn naive(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) 
     let left = dot(member.lo, p.a_batch) + at.x * p.a_row;
     let right = dot(member.lo, p.b_batch) + at.y * p.b_col;
     var sum = 0.0;
-    for (var i = 0u; i < p.k; i++) {
-        sum += a[left + i * p.a_col] * b[right + i * p.b_row];
+    for (var k = 0u; k < p.k; k++) {
+        sum += a[left + k * p.a_col] * b[right + k * p.b_row];
     }
-    y[(at.z * p.m + at.x) * p.n + at.y] = sum;
+    let i = (at.z * p.m + at.x) * p.n + at.y;
+    y[i] = finish(i, at.x, at.y, sum);
 }
 
 @compute @workgroup_size(16, 16)
@@ -88,5 +89,7 @@ fn tile_16(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id
         }
         workgroupBarrier();
     }
-    if at.x < p.m && at.y < p.n { y[(at.z * p.m + at.x) * p.n + at.y] = sum; }
+    if at.x >= p.m || at.y >= p.n { return; }
+    let i = (at.z * p.m + at.x) * p.n + at.y;
+    y[i] = finish(i, at.x, at.y, sum);
 }

@@ -136,16 +136,16 @@ fn b_block(side: Right, step: Step) -> mat4x4<f32> {
     return block;
 }
 
-fn put(i: u32, v: f32) {
-    if ACCUMULATE { y[i] += v; } else { y[i] = v; }
+fn put(start: u32, r: u32, c: u32, v: f32) {
+    let i = start + c;
+    if ACCUMULATE { y[i] += v; } else { y[i] = finish(i, r, c, v); }
 }
 
-fn store_row(start: u32, c: u32, columns: u32, row: vec4<f32>) {
-    let i = start + c;
-    if c < columns { put(i, row.x); }
-    if c + 1u < columns { put(i + 1u, row.y); }
-    if c + 2u < columns { put(i + 2u, row.z); }
-    if c + 3u < columns { put(i + 3u, row.w); }
+fn store_row(start: u32, r: u32, c: u32, columns: u32, row: vec4<f32>) {
+    if c < columns { put(start, r, c, row.x); }
+    if c + 1u < columns { put(start, r, c + 1u, row.y); }
+    if c + 2u < columns { put(start, r, c + 2u, row.z); }
+    if c + 3u < columns { put(start, r, c + 3u, row.w); }
 }
 
 // Stores a block of y at `row` and `column` as far as it lies within.
@@ -157,8 +157,8 @@ fn store(at: Place, row: u32, column: u32, block: mat4x4<f32>) {
     var stored = block;
     if SWAP { stored = transpose(block); }
     let start = p.y_first + at.part * p.y_part + at.z * p.y_batch + r * p.y_row;
-    if r < rows { store_row(start, c, columns, stored[0]); }
-    if r + 1u < rows { store_row(start + p.y_row, c, columns, stored[1]); }
-    if r + 2u < rows { store_row(start + 2u * p.y_row, c, columns, stored[2]); }
-    if r + 3u < rows { store_row(start + 3u * p.y_row, c, columns, stored[3]); }
+    if r < rows { store_row(start, r, c, columns, stored[0]); }
+    if r + 1u < rows { store_row(start + p.y_row, r + 1u, c, columns, stored[1]); }
+    if r + 2u < rows { store_row(start + 2u * p.y_row, r + 2u, c, columns, stored[2]); }
+    if r + 3u < rows { store_row(start + 3u * p.y_row, r + 3u, c, columns, stored[3]); }
 }

@@ -62,6 +62,7 @@ pub struct KernelCall {
     pub(crate) scalars: Vec<(&'static str, Scalar)>,
     pub(crate) grid: Grid,
     elementwise: Option<Elementwise>,
+    pub(crate) finish: Option<Finish>,
     pub(crate) loops: u64,
 }
 
@@ -73,6 +74,21 @@ struct Elementwise {
     invocations: usize,
     /// Bytes of each binding that an invocation works on.
     bytes: usize,
+}
+
+/// How a kernel that ends in `finish` of `finish.wgsl` numbers what it stores: the row and the column of the
+/// element at place `i` of a result are `(i / inner) % extent`, given as `[inner, extent]`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Finish {
+    pub row: Option<[usize; 2]>,
+    pub column: Option<[usize; 2]>,
+}
+
+impl Finish {
+    /// That of matrices of so many rows and columns, one after the other.
+    pub fn matrices(rows: usize, columns: usize) -> Self {
+        Finish { row: Some([columns, rows]), column: Some([1, columns]) }
+    }
 }
 
 /// Bindings begin at multiples of this many bytes, on every device.
@@ -92,6 +108,7 @@ impl KernelCall {
             scalars: Vec::new(),
             grid: Grid::groups([1, 1, 1]),
             elementwise: None,
+            finish: None,
             loops: 0,
         }
     }
@@ -140,6 +157,12 @@ impl KernelCall {
                 self.params[offset..offset + 4].copy_from_slice(&value.to_le_bytes());
             }
         }
+        self
+    }
+
+    /// Says how the kernel numbers what it puts through `finish`, if it does.
+    pub(crate) fn finish(mut self, finish: Option<Finish>) -> Self {
+        self.finish = finish;
         self
     }
 

@@ -98,6 +98,11 @@ impl Shader {
         self.name
     }
 
+    /// The source without the prelude.
+    pub(super) fn own_source(&self) -> &'static str {
+        self.source
+    }
+
     /// The source with the prelude appended.
     pub fn source(&self) -> String {
         format!("{}\n{PRELUDE}", self.source)

@@ -183,7 +183,7 @@ impl Op for ThresholdCounts {
             .binds((0..4).map(Slot::Input))
             .loops(batch.div_ceil(parts) * (1 + steps))
             .grid(Grid::linear(n, 64));
-        joined(cx, &SHADER, [numbers, parts], Slot::Output(0), |cx, counts| {
+        joined(cx, [numbers, parts], Slot::Output(0), None, |cx, counts| {
             let levels = cx.inputs[3].numel() + 1;
             let [n, classes, levels, batch, steps, parts] =
                 [n, classes, levels, batch, steps, parts].map(word);

@@ -4,11 +4,14 @@ use std::any::Any;
 
 use super::binary::{Binary, BinaryOp};
 use super::common::*;
+use super::conv::Conv;
 use super::layout::{moves_equally, stretches};
+use super::matmul::Matmul;
 use super::select::Select;
 use super::unary::{UnaryGrad, UnaryOp};
 
-/// What an operator makes of the elements at one place of its operands, which are broadcast to its result.
+/// What an operator makes of the elements at one place of its operands, which are broadcast to its result; but for
+/// a product, whose result others go on with.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Pointwise {
     /// A function of one operand.
@@ -21,6 +24,8 @@ pub(crate) enum Pointwise {
     Select,
     /// The operand itself.
     Broadcast,
+    /// A product of matrices, or a convolution, whose kernel the others are part of.
+    Product,
 }
 
 impl Pointwise {
@@ -42,6 +47,12 @@ impl Pointwise {
         stretches(op).then_some(Pointwise::Broadcast)
     }
 
+    /// That of an operator whose kernels let others change what they store.
+    pub fn of_product(op: &dyn Op) -> Option<Pointwise> {
+        let op: &dyn Any = op;
+        (op.is::<Matmul>() || op.is::<Conv>()).then_some(Pointwise::Product)
+    }
+
     /// Whether a small error of an operand is a small one of the result, or at least one that the ends of its range
     /// show.
     pub fn is_continuous(self) -> bool {
@@ -60,7 +71,7 @@ impl Pointwise {
             }
             Pointwise::Binary(kind) => format!("binary({}u, {operands})", kind as u32),
             Pointwise::Select => format!("choose({operands})"),
-            Pointwise::Broadcast => operands,
+            Pointwise::Broadcast | Pointwise::Product => operands,
         }
     }
 }

@@ -7,8 +7,9 @@ use retape::kernel::Shader;
 use retape::shaders;
 
 /// What is appended to other shaders: the prelude to all, the others to some.
-const SHARED: [&str; 9] = [
+const SHARED: [&str; 10] = [
     "elementwise.wgsl",
+    "finish.wgsl",
     "gemm.wgsl",
     "norm_shared.wgsl",
     "prelude.wgsl",

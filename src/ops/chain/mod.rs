@@ -55,21 +55,23 @@ pub(crate) struct Member {
     pub shape: Shape,
 }
 
-/// Elementwise operators, each on the results of those before it. Inputs are what they read from elsewhere;
-/// outputs the results that are read elsewhere.
+/// Elementwise operators, each on the results of those before it, the first of which may be a product. Inputs are
+/// what they read from elsewhere, those of the product first; outputs the results that are read elsewhere.
 #[derive(Debug)]
 pub(crate) struct Chain {
     members: Vec<Member>,
     /// The members whose results are the outputs.
     outputs: Vec<usize>,
-    /// How each input is read.
+    /// The inputs of the product.
+    product: usize,
+    /// How each of the other inputs is read.
     inputs: Vec<Access>,
     scalars: Vec<Scalar>,
 }
 
 impl Chain {
-    /// A chain whose inputs have these shapes, each with the shape that its readers stretch it to; `None` if a
-    /// kernel does not take as much.
+    /// A chain whose inputs, those of the product aside, have these shapes, each with the shape that its readers
+    /// stretch it to; `None` if a kernel does not take as much.
     pub fn new(members: Vec<Member>, outputs: Vec<usize>, inputs: &[(Shape, Shape)]) -> Option<Chain> {
         let inputs = inputs.iter().map(|&(own, to)| Access::of(own, to)).collect::<Option<Vec<_>>>()?;
         let mut scalars = Vec::new();
@@ -82,7 +84,9 @@ impl Chain {
         }
         let spans = inputs.iter().filter(|access| access.divisors().is_some()).count();
         let fits = spans <= SPANS && scalars.len() <= SCALARS.len();
-        fits.then_some(Chain { members, outputs, inputs, scalars })
+        let product = members.iter().filter(|member| member.does == Pointwise::Product);
+        let product = product.map(|member| member.operands.len()).sum();
+        fits.then_some(Chain { members, outputs, product, inputs, scalars })
     }
 
     /// Whether a large chain may be worked on in ranges: all inputs are whole or single numbers.
@@ -189,33 +193,14 @@ impl Op for Chain {
     }
 
     fn in_place(&self, _: &[TensorType]) -> Vec<usize> {
+        if self.product > 0 {
+            return Vec::new();
+        }
         (0..self.inputs.len()).filter(|&input| self.inputs[input].way() == Way::Full).collect()
     }
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
-        let mut spans = self.inputs.iter().filter_map(|access| access.divisors());
-        let mut span = || spans.next().unwrap_or_default().map(word);
-        let [span_0, span_1, span_2, span_3] = std::array::from_fn(|_| span());
-        let n = cx.outputs[0].numel().div_ceil(4);
-        let params = ChainParams {
-            span_0,
-            span_1,
-            span_2,
-            span_3,
-            scalar_0: 0.0,
-            scalar_1: 0.0,
-            scalar_2: 0.0,
-            scalar_3: 0.0,
-            n: word(n),
-            unused: 0,
-        };
-        let inputs = (0..self.inputs.len()).filter(|&input| Some(input) != cx.in_place).map(Slot::Input);
-        let call = KernelCall::new(self.shader(cx.in_place), "main")
-            .params(&params)
-            .binds(inputs.chain((0..self.outputs.len()).map(Slot::Output)));
-        let call =
-            SCALARS.into_iter().zip(&self.scalars).fold(call, |call, (field, &s)| call.scalar(field, s));
-        cx.only(if self.has_ranges() { call.elementwise("n", n, 4) } else { call.grid(Grid::linear(n, 64)) })
+        if self.product > 0 { self.lower_product(cx) } else { cx.only(self.call(cx, cx.in_place)) }
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
@@ -232,5 +217,75 @@ impl Op for Chain {
             errors.push(bound);
         });
         self.outputs.iter().map(|&member| errors[member].clone()).collect()
+    }
+}
+
+impl Chain {
+    /// The kernel of its own, with what is in output 0's buffer already: an input, or the product's result.
+    fn call(&self, cx: &Lowering<'_>, in_place: Option<usize>) -> KernelCall {
+        let mut spans = self.inputs.iter().filter_map(|access| access.divisors());
+        let mut span = || spans.next().unwrap_or_default().map(word);
+        let [span_0, span_1, span_2, span_3] = std::array::from_fn(|_| span());
+        let n = cx.outputs[0].numel().div_ceil(4);
+        let params = ChainParams {
+            span_0,
+            span_1,
+            span_2,
+            span_3,
+            scalar_0: 0.0,
+            scalar_1: 0.0,
+            scalar_2: 0.0,
+            scalar_3: 0.0,
+            n: word(n),
+            unused: 0,
+        };
+        let inputs = (0..self.inputs.len()).filter(|&input| Some(input) != in_place);
+        let inputs = inputs.map(|input| Slot::Input(self.product + input));
+        let call = KernelCall::new(self.shader(in_place), "main")
+            .params(&params)
+            .binds(inputs.chain((0..self.outputs.len()).map(Slot::Output)));
+        let call =
+            SCALARS.into_iter().zip(&self.scalars).fold(call, |call, (field, &s)| call.scalar(field, s));
+        if self.has_ranges() { call.elementwise("n", n, 4) } else { call.grid(Grid::linear(n, 64)) }
+    }
+
+    /// The product's kernels, the last of which does the rest before it stores; or if it does not take that, a
+    /// kernel of its own that does it in place.
+    fn lower_product(&self, cx: &mut Lowering<'_>) -> Result<()> {
+        let Member { node, shape, .. } = &self.members[0];
+        let mut product = Lowering {
+            profile: cx.profile,
+            inputs: &cx.inputs[..self.product],
+            outputs: &[TensorType::f32(*shape)],
+            in_place: None,
+            runs: &[],
+            calls: Vec::new(),
+            scratch: Vec::new(),
+        };
+        node.op.lower(&mut product)?;
+        let Lowering { mut calls, scratch, .. } = product;
+        cx.scratch.extend(scratch);
+        let stores = |call: &&mut KernelCall| call.binds.iter().any(|bind| bind.slot == Slot::Output(0));
+        let mut storing: Vec<&mut KernelCall> = calls.iter_mut().filter(stores).collect();
+        let fused = match &mut storing[..] {
+            [only] => self.finished(cx, only).map(|call| **only = call).is_some(),
+            _ => false,
+        };
+        calls.into_iter().for_each(|call| cx.call(call));
+        if !fused {
+            cx.call(self.call(cx, None));
+        }
+        Ok(())
+    }
+
+    /// A call that stores the product, with the rest done before that.
+    fn finished(&self, cx: &Lowering<'_>, call: &KernelCall) -> Option<KernelCall> {
+        let shader = self.finished_shader(call.shader, call.finish?)?;
+        let inputs = (0..self.inputs.len()).map(|input| Slot::Input(self.product + input));
+        let outputs = (1..self.outputs.len()).map(Slot::Output);
+        let mut call = call.clone();
+        call.shader = shader;
+        let call = call.binds(inputs.chain(outputs));
+        (call.binds.len() <= cx.profile.max_storage_buffers as usize).then_some(call)
     }
 }

@@ -1,7 +1,7 @@
 use super::access::Way;
-use super::{Chain, Operand, SCALARS};
-use crate::kernel::Shader;
-use crate::ops::pointwise::number;
+use super::{Chain, Member, Operand, SCALARS};
+use crate::kernel::{Finish, Shader};
+use crate::ops::pointwise::{Pointwise, number};
 
 /// What every chain's source ends with.
 const FUNCTIONS: &str = include_str!("../../../shaders/elementwise.wgsl");
@@ -36,15 +36,72 @@ const NAMED: usize = 4;
 impl Chain {
     /// The kernel, for an input whose buffer output 0 has taken over.
     pub(super) fn shader(&self, in_place: Option<usize>) -> &'static Shader {
-        let source = self.source(in_place);
-        let mut name = String::from("chain");
-        self.members.iter().take(NAMED).for_each(|member| name = format!("{name}_{}", member.node.op.name()));
-        if let Some(more) = self.members.len().checked_sub(NAMED).filter(|&more| more > 0) {
-            name = format!("{name}_and_{more}");
-        }
+        let (name, source) = (format!("chain{}", self.title()), self.source(in_place));
         // SAFETY: it has no loops. `i` is less than the number of vectors of four of every whole operand and of the
         // results; other operands are read at what is left of a division by their length.
         unsafe { Shader::generated(&name, &source) }
+    }
+
+    /// The kernels of a product with the rest in place of `finish`, if they can tell it where operands are.
+    pub(super) fn finished_shader(&self, product: &Shader, finish: Finish) -> Option<&'static Shader> {
+        let source = self.finish(finish)?;
+        // SAFETY: it has no loops. Whole operands and the results have an element for each of the product's; the others
+        // are read at a row or a column of it, of which they have as many.
+        unsafe { product.finished(self.title().trim_start_matches('_'), &source) }
+    }
+
+    /// What it computes, for its kernels' names.
+    fn title(&self) -> String {
+        let members = || self.members.iter().filter(|member| member.does != Pointwise::Product);
+        let mut name: String =
+            members().take(NAMED).map(|member| format!("_{}", member.node.op.name())).collect();
+        if let Some(more) = members().count().checked_sub(NAMED).filter(|&more| more > 0) {
+            name += &format!("_and_{more}");
+        }
+        name
+    }
+
+    /// `finish` of `finish.wgsl` with the operators in it. Bindings of product kernels end at 2.
+    fn finish(&self, Finish { row, column }: Finish) -> Option<String> {
+        if !self.scalars.is_empty() {
+            return None;
+        }
+        let (mut bindings, mut body) = (String::new(), "    let m0 = vec4(v);\n".to_owned());
+        for (input, access) in self.inputs.iter().enumerate() {
+            let span = Some([access.inner, access.extent]);
+            let at = match access.way() {
+                Way::Full => "i",
+                Way::One => "0",
+                _ if span == row => "row",
+                _ if span == column => "column",
+                _ => return None,
+            };
+            let binding = 3 + input;
+            bindings += &format!("@group(0) @binding({binding}) var<storage, read> e{input}: array<f32>;\n");
+            body += &format!("    let a{input} = vec4(e{input}[{at}]);\n");
+        }
+        body += &self.body();
+        for (output, member) in self.outputs.iter().enumerate().skip(1) {
+            let binding = 2 + self.inputs.len() + output;
+            bindings +=
+                &format!("@group(0) @binding({binding}) var<storage, read_write> f{output}: array<f32>;\n");
+            body += &format!("    f{output}[i] = m{member}.x;\n");
+        }
+        let result = self.outputs.first()?;
+        Some(format!(
+            "{bindings}\nfn finish(i: u32, row: u32, column: u32, v: f32) -> f32 {{\n{body}    return m{result}.x;\n}}\n\n{FUNCTIONS}"
+        ))
+    }
+
+    /// A line for each member but the product.
+    fn body(&self) -> String {
+        let line = |(index, member): (usize, &Member)| {
+            let operands: Vec<String> =
+                member.operands.iter().map(|(operand, _)| self.operand(operand)).collect();
+            format!("    let m{index} = {};\n", member.does.text(&operands))
+        };
+        let is_product = |(_, member): &(usize, &Member)| member.does == Pointwise::Product;
+        self.members.iter().enumerate().filter(|member| !is_product(member)).map(line).collect()
     }
 
     fn source(&self, in_place: Option<usize>) -> String {
@@ -59,29 +116,29 @@ impl Chain {
                 let element = if matches!(way, Way::Full | Way::Rows) { "vec4<f32>" } else { "f32" };
                 let line =
                     format!("@group(0) @binding({binding}) var<storage, read> x{input}: array<{element}>;");
-                bindings = bindings + &line + "\n";
+                bindings += &(line + "\n");
                 binding += 1;
             }
-            body = body + &format!("    let a{input} = {read};\n");
+            body += &format!("    let a{input} = {read};\n");
         }
-        for (index, member) in self.members.iter().enumerate() {
-            let operands: Vec<String> =
-                member.operands.iter().map(|(operand, _)| self.operand(operand)).collect();
-            body = body + &format!("    let m{index} = {};\n", member.does.text(&operands));
+        if self.product > 0 {
+            body += "    let m0 = y0[i];\n";
         }
+        body += &self.body();
         for (output, member) in self.outputs.iter().enumerate() {
             let at = binding + output;
             let line =
                 format!("@group(0) @binding({at}) var<storage, read_write> y{output}: array<vec4<f32>>;");
-            bindings = bindings + &line + "\n";
-            body = body + &format!("    y{output}[i] = m{member};\n");
+            bindings += &(line + "\n");
+            body += &format!("    y{output}[i] = m{member};\n");
         }
         format!("{bindings}\n{HEAD}{body}}}\n\n{FUNCTIONS}")
     }
 
     fn operand(&self, operand: &Operand) -> String {
         match operand {
-            Operand::Input(input) => format!("a{input}"),
+            // The product reads its own.
+            Operand::Input(input) => format!("a{}", input.saturating_sub(self.product)),
             Operand::Member(member) => format!("m{member}"),
             Operand::Number(x) => format!("vec4({})", number(*x)),
             Operand::Scalar(scalar) => {

@@ -1,7 +1,7 @@
 //! The three products as matrix products over patches that are written out (im2col).
 
 use super::geometry::{Geometry, Product};
-use super::{BLOCKS, route};
+use super::route;
 use crate::ops::common::*;
 use crate::ops::matmul::{self, MatmulRoute, Members, joined};
 
@@ -38,7 +38,7 @@ pub(super) fn lower(cx: &mut Lowering<'_>, product: Product, g: &Geometry) {
         }
         Product::Weight => {
             let patches = spread(cx, g);
-            joined(cx, &BLOCKS, [g.groups * g.o * g.patch(), g.n], Slot::Output(0), |cx, sums| {
+            joined(cx, [g.groups * g.o * g.patch(), g.n], Slot::Output(0), None, |cx, sums| {
                 multiply(cx, product, g, [Slot::Input(1), patches, sums]);
             });
         }

@@ -1,11 +1,12 @@
 //! The three products straight from the definition.
 
 use super::geometry::{Geometry, Product};
-use super::{BLOCKS, route};
+use super::route;
 use crate::ops::common::*;
 use crate::ops::matmul::joined;
 
-pub(in crate::ops) static SHADER: Shader = built_in!("conv", "../../../shaders/conv.wgsl");
+pub(in crate::ops) static SHADER: Shader =
+    built_in!("conv", "../../../shaders/conv.wgsl", "../../../shaders/finish.wgsl");
 
 crate::params! {
     struct DirectParams {
@@ -35,11 +36,13 @@ pub(super) fn lower(cx: &mut Lowering<'_>, product: Product, g: &Geometry) {
             ("weight", elements * parts, parts, rows.div_ceil(parts) * (1 + ow.div_ceil(4)))
         }
     };
+    let finish = (product != Product::Weight).then(|| g.finish(product));
     let call = route::windowed(KernelCall::new(&SHADER, entry), g)
         .params(&params(g, threads, parts))
         .loops(loops)
+        .finish(finish)
         .grid(Grid::linear(threads, 64));
-    joined(cx, &BLOCKS, [elements, parts], Slot::Output(0), |cx, to| {
+    joined(cx, [elements, parts], Slot::Output(0), None, |cx, to| {
         cx.call(call.binds([Slot::Input(0), Slot::Input(1), to]));
     });
 }

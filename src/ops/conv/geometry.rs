@@ -1,3 +1,4 @@
+use crate::kernel::Finish;
 use crate::ops::{WindowAxis, word};
 
 /// Which of the three operands of a convolution is computed from the other two; kernels know it by its
@@ -69,6 +70,13 @@ impl Geometry {
             Product::Image => [self.c, self.n * self.pixels(), self.o * self.taps()],
             Product::Weight => [self.o, self.patch(), self.n * self.positions()],
         }
+    }
+
+    /// How kernels number the elements of what a product results in: a row for each channel, or each filter.
+    pub fn finish(&self, product: Product) -> Finish {
+        let [first, second, h, w] = self.dims(product);
+        let row = if product == Product::Weight { [second * h * w, first] } else { [h * w, second] };
+        Finish { row: Some(row), column: None }
     }
 
     /// Sides of image and result, and the padding before the image, as kernels take them.

@@ -6,8 +6,12 @@ use super::{columns, route};
 use crate::ops::common::*;
 use crate::ops::matmul::{Kernel, joined};
 
-pub(in crate::ops) static SHADER: Shader =
-    built_in!("conv_blocks", "../../../shaders/conv_blocks.wgsl", "../../../shaders/gemm.wgsl");
+pub(in crate::ops) static SHADER: Shader = built_in!(
+    "conv_blocks",
+    "../../../shaders/conv_blocks.wgsl",
+    "../../../shaders/gemm.wgsl",
+    "../../../shaders/finish.wgsl"
+);
 
 crate::params! {
     struct BlockParams {
@@ -83,13 +87,15 @@ pub(super) fn lower(cx: &mut Lowering<'_>, product: Product, g: &Geometry, kerne
         Product::Forward | Product::Weight => [Slot::Input(1), Slot::Input(0)],
         Product::Image => [columns::turn(cx, g), Slot::Input(1)],
     };
+    let finish = Some(g.finish(product));
     let call = route::windowed(KernelCall::new(&SHADER, kernel.entry), g)
         .constant("MODE", f64::from(product as u8))
         .constant("QUADS_A", f64::from(neighbours.is_multiple_of(4)))
         .constant("RAGGED", f64::from(!k.is_multiple_of(kernel.depth)))
         .params(&params(product, g, kernel, part, tiles))
         .loops(kernel.loops(part))
+        .finish(finish)
         .binds(inputs)
         .grid(Grid::linear(tiles, 1));
-    joined(cx, &SHADER, [g.groups * m * n, parts], Slot::Output(0), |cx, sums| cx.call(call.bind(sums)));
+    joined(cx, [g.groups * m * n, parts], Slot::Output(0), finish, |cx, sums| cx.call(call.bind(sums)));
 }

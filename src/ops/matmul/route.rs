@@ -17,12 +17,17 @@
 use std::ops::Range;
 
 use super::Product;
-use crate::kernel::Bind;
+use crate::kernel::{Bind, Finish};
 use crate::ops::common::*;
 
-pub(in crate::ops) static ELEMENTS: Shader = built_in!("matmul", "../../../shaders/matmul.wgsl");
-pub(in crate::ops) static BLOCKS: Shader =
-    built_in!("matmul_blocks", "../../../shaders/matmul_blocks.wgsl", "../../../shaders/gemm.wgsl");
+pub(in crate::ops) static ELEMENTS: Shader =
+    built_in!("matmul", "../../../shaders/matmul.wgsl", "../../../shaders/finish.wgsl");
+pub(in crate::ops) static BLOCKS: Shader = built_in!(
+    "matmul_blocks",
+    "../../../shaders/matmul_blocks.wgsl",
+    "../../../shaders/gemm.wgsl",
+    "../../../shaders/finish.wgsl"
+);
 
 crate::params! {
     struct ElementParams {
@@ -42,7 +47,7 @@ crate::params! {
 }
 
 crate::params! {
-    struct JoinParams { n: u32, parts: u32 }
+    struct JoinParams { n: u32, parts: u32, inner: u32, rows: u32, columns: u32 }
 }
 
 /// A row: documentation, route and, unless the rule chooses, what it is.
@@ -241,6 +246,7 @@ fn elements(cx: &mut Lowering<'_>, product: &Product, entry: &'static str, size:
     let (tiles_m, tiles_n) = (m.div_ceil(size), n.div_ceil(size));
     let tiles = batch * tiles_m * tiles_n;
     let call = KernelCall::new(&ELEMENTS, entry)
+        .finish(Some(Finish::matrices(m, n)))
         .loops(k + k.div_ceil(16))
         .binds(operands)
         .grid(Grid::linear(tiles, 1));
@@ -291,7 +297,8 @@ impl Blocks {
         // Parts begin where a stage begins, so that only the last one can be ragged.
         let part = steps[2].div_ceil(parts).next_multiple_of(self.kernel.depth);
         let parts = steps[2].div_ceil(part);
-        joined(cx, &BLOCKS, [batch * m * n, parts], self.operands[2], |cx, sums| {
+        let finish = Some(self.finish());
+        joined(cx, [batch * m * n, parts], self.operands[2], finish, |cx, sums| {
             for depth in ranges(k, steps[2]) {
                 for rows in ranges(m, steps[0]) {
                     for columns in ranges(n, steps[1]) {
@@ -300,6 +307,11 @@ impl Blocks {
                 }
             }
         });
+    }
+
+    fn finish(&self) -> Finish {
+        let &Product { m, n, .. } = &self.product;
+        if self.swap { Finish::matrices(n, m) } else { Finish::matrices(m, n) }
     }
 
     /// How much of m, n and k goes into one call: what binds as many rows of each matrix as the
@@ -374,6 +386,7 @@ impl Blocks {
             y_part: word(batch * m * n),
         };
         KernelCall::new(&BLOCKS, kernel.entry)
+            .finish(Some(self.finish()))
             .constant("AXES", members.axes as f64)
             .constant("TRANSPOSE_A", f64::from(transposed[0]))
             .constant("TRANSPOSE_B", f64::from(transposed[1]))
@@ -392,12 +405,12 @@ impl Blocks {
 }
 
 /// Records what writes `parts` arrays of `count` elements each, side by side, and adds them up into `to`, in
-/// order, by the kernel `join` of a shader, such as those with `gemm.wgsl`.
+/// order.
 pub(in crate::ops) fn joined(
     cx: &mut Lowering<'_>,
-    shader: &'static Shader,
     [count, parts]: [usize; 2],
     to: Slot,
+    finish: Option<Finish>,
     record: impl FnOnce(&mut Lowering<'_>, Slot),
 ) {
     if parts == 1 {
@@ -405,8 +418,12 @@ pub(in crate::ops) fn joined(
     }
     let sums = cx.scratch(4 * (parts * count) as u64);
     record(cx, sums);
-    let join = KernelCall::new(shader, "join")
-        .params(&JoinParams { n: word(count), parts: word(parts) })
+    let Finish { row, column } = finish.unwrap_or_default();
+    let ([inner, rows], [_, columns]) = (row.unwrap_or([1; 2]), column.unwrap_or([1; 2]));
+    let [n, parts_word, inner, rows, columns] = [count, parts, inner, rows, columns].map(word);
+    let join = KernelCall::new(&BLOCKS, "join")
+        .params(&JoinParams { n, parts: parts_word, inner, rows, columns })
+        .finish(finish)
         .loops(parts)
         .binds([sums, to])
         .grid(Grid::linear(count, 64));

@@ -29,6 +29,9 @@ struct Chains<'a> {
 /// Operators that may become one chain, at the place of the last.
 type Group = BTreeSet<usize>;
 
+/// What a chain reads from elsewhere: its own shape, and that which it is stretched to unless a product reads it.
+type Read = (Value, Shape, Option<Shape>);
+
 /// A chain with what it is recorded under.
 struct Built {
     chain: Chain,
@@ -64,8 +67,10 @@ impl<'a> Chains<'a> {
         }
         let node = &self.tape.ops()[index];
         let numel = self.numel(node.outputs[0]);
+        // A product is the first of its chain.
+        let operands = if self.is_product(index) { &[][..] } else { &node.inputs };
         let mut before: Vec<usize> =
-            node.inputs.iter().filter_map(|&input| self.group_before(input, numel)).collect();
+            operands.iter().filter_map(|&input| self.group_before(input, numel)).collect();
         before.sort_unstable();
         before.dedup();
         let mut group = Group::from([index]);
@@ -86,7 +91,12 @@ impl<'a> Chains<'a> {
     fn pointwise(&self, index: usize) -> Option<Pointwise> {
         let node = &self.tape.ops()[index];
         let is_f32 = self.tape.types(&node.outputs).iter().all(|ty| ty.dtype == DType::F32);
-        Pointwise::of(node.op.as_ref()).filter(|does| is_f32 && does.is_continuous())
+        let op = node.op.as_ref();
+        Pointwise::of(op).filter(|does| is_f32 && does.is_continuous()).or(Pointwise::of_product(op))
+    }
+
+    fn is_product(&self, index: usize) -> bool {
+        self.pointwise(index) == Some(Pointwise::Product)
     }
 
     fn numel(&self, value: Value) -> usize {
@@ -122,53 +132,69 @@ impl<'a> Chains<'a> {
 
     /// The chain of a group, if a kernel takes as much.
     fn build(&self, group: &Group) -> Option<Built> {
+        let (mut order, others): (Vec<usize>, Vec<usize>) =
+            group.iter().partition(|&&index| self.is_product(index));
+        let products = order.len();
+        order.extend(others);
         let number_of: HashMap<usize, usize> =
-            group.iter().enumerate().map(|(number, &index)| (index, number)).collect();
-        let (mut inputs, mut shapes): (Vec<Value>, Vec<(Shape, Shape)>) = Default::default();
-        let mut members = Vec::with_capacity(group.len());
-        for &index in group {
-            let node = &self.tape.ops()[index];
-            let shape = self.tape.info(node.outputs[0]).ty.shape;
-            let mut operand = |&input: &Value| {
-                let own = self.tape.info(input).ty.shape;
-                let maker = self.makers.get(&self.tape.root(input)).and_then(|maker| number_of.get(maker));
-                let found = if let Some(&member) = maker.filter(|_| own.numel() == shape.numel()) {
-                    Operand::Member(member)
-                } else if let Some(number) = self.number(input) {
-                    Operand::Number(number)
-                } else if let Some(scalar) = self.scalar(input) {
-                    Operand::Scalar(scalar)
-                } else {
-                    let known = (0..inputs.len()).find(|&i| inputs[i] == input && shapes[i] == (own, shape));
-                    Operand::Input(known.unwrap_or_else(|| {
-                        inputs.push(input);
-                        shapes.push((own, shape));
-                        inputs.len() - 1
-                    }))
-                };
-                (found, own)
-            };
-            let operands = node.inputs.iter().map(&mut operand).collect();
-            members.push(Member { node: node.clone(), does: self.pointwise(index)?, operands, shape });
+            order.iter().enumerate().map(|(number, &index)| (index, number)).collect();
+        let mut read = Vec::new();
+        let members = order.iter().map(|&index| self.member(index, &number_of, &mut read));
+        let members: Vec<Member> = members.collect::<Option<_>>()?;
+        let is_input = |(operand, _): &(Operand, Shape)| matches!(operand, Operand::Input(_));
+        if products > 1 || members.iter().take(products).any(|product| !product.operands.iter().all(is_input))
+        {
+            return None;
         }
-        let is_read = |index: usize| {
+        let is_read = |&&index: &&usize| {
             let readers = self.readers_of(self.tape.ops()[index].outputs[0]);
             readers.iter().any(|reader| !group.contains(reader))
         };
-        let (outputs, numbers): (Vec<Value>, Vec<usize>) = group
-            .iter()
-            .filter(|&&index| is_read(index))
+        let (outputs, numbers): (Vec<Value>, Vec<usize>) = (order.iter().filter(is_read))
             .map(|index| (self.tape.ops()[*index].outputs[0], number_of[index]))
             .unzip();
-        let buffers = inputs.len() + outputs.len();
+        let stretched: Vec<(Shape, Shape)> =
+            read.iter().filter_map(|&(_, own, to)| Some((own, to?))).collect();
+        let chain = Chain::new(members, numbers, &stretched)?;
         let bytes = outputs.iter().map(|&output| self.tape.padded_bytes(output)).max()?;
-        let chain = Chain::new(members, numbers, &shapes)?;
         let is_bound = chain.has_ranges() || bytes <= self.profile.max_binding_bytes;
-        (is_bound && buffers <= self.profile.max_storage_buffers as usize).then_some(Built {
-            chain,
-            inputs,
-            outputs,
-        })
+        let buffers = stretched.len() + outputs.len();
+        let inputs = read.into_iter().map(|(input, ..)| input).collect();
+        let fits = is_bound && buffers <= self.profile.max_storage_buffers as usize;
+        fits.then_some(Built { chain, inputs, outputs })
+    }
+
+    /// An operator as a member of a chain; what it reads from elsewhere is added to `read`.
+    fn member(
+        &self,
+        index: usize,
+        number_of: &HashMap<usize, usize>,
+        read: &mut Vec<Read>,
+    ) -> Option<Member> {
+        let node = &self.tape.ops()[index];
+        let (does, shape) = (self.pointwise(index)?, self.tape.info(node.outputs[0]).ty.shape);
+        let is_product = does == Pointwise::Product;
+        let operand = |&input: &Value| {
+            let own = self.tape.info(input).ty.shape;
+            let maker = self.makers.get(&self.tape.root(input)).and_then(|maker| number_of.get(maker));
+            let found = if let Some(&member) = maker.filter(|_| is_product || own.numel() == shape.numel()) {
+                Operand::Member(member)
+            } else if let Some(number) = self.number(input).filter(|_| !is_product) {
+                Operand::Number(number)
+            } else if let Some(scalar) = self.scalar(input).filter(|_| !is_product) {
+                Operand::Scalar(scalar)
+            } else {
+                let to = (!is_product).then_some(shape);
+                let known = read.iter().position(|known| to.is_some() && *known == (input, own, to));
+                Operand::Input(known.unwrap_or_else(|| {
+                    read.push((input, own, to));
+                    read.len() - 1
+                }))
+            };
+            (found, own)
+        };
+        let operands = node.inputs.iter().map(operand).collect();
+        Some(Member { node: node.clone(), does, operands, shape })
     }
 
     /// A constant of one number that a kernel's source can hold.

@@ -7,6 +7,10 @@ use crate::graph::{Node, Reference, Source, Value};
 use crate::ops::{Pointwise, is_equal};
 use crate::tape::Tape;
 
+/// The most elements of a constant that is larger than what it is computed from: a few KiB of memory for a
+/// dispatch of each step.
+const LARGEST: usize = 4096;
+
 impl Tape {
     /// Computes what depends on constants alone, and what is computed twice once.
     pub(super) fn fold(&mut self) {
@@ -38,7 +42,7 @@ impl Tape {
         is_equal(one.op.as_ref(), other.op.as_ref()) && types(one) == types(other)
     }
 
-    /// The result of an operator over constants, where it is no larger than they are.
+    /// The result of an operator over constants, where it is small or no larger than they are.
     fn computed(&mut self, node: &Node) -> Option<Value> {
         let constant = |&input: &Value| match &self.info(input).source {
             Source::Constant(data) => Some(Array::new(self.info(input).ty.shape, data.to_vec())),
@@ -50,7 +54,7 @@ impl Tape {
         let inputs: Vec<Array> = node.inputs.iter().map(constant).collect::<Option<_>>()?;
         let outputs = self.types(&node.outputs);
         let ty = outputs[0];
-        if ty.numel() > inputs.iter().map(|input| input.data.len()).sum() {
+        if ty.numel() > LARGEST.max(inputs.iter().map(|input| input.data.len()).sum()) {
             return None;
         }
         let cx = Reference { inputs: inputs.iter().collect(), outputs: &outputs, scalars: &[] };
