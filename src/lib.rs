@@ -72,9 +72,9 @@
 //! # How it works
 //!
 //! ```text
-//! Graph ──training_step──▶ Tape ──plan──▶ Plan ──session──▶ Session ──replay──▶ values
-//! symbolic,   reverse      flat list      buffers and       owns buffers,
-//! shapes      mode         of operators   dispatches        pipelines, bind groups
+//! Graph ──training_step──▶ Tape ──fuse──▶ Tape ──plan──▶ Plan ──session──▶ Session ──replay──▶ values
+//! symbolic,   reverse      flat list      fewer          buffers and       owns buffers,
+//! shapes      mode         of operators   operators      dispatches        pipelines, bind groups
 //! ```
 //!
 //! Data flows one way. Every stage up to the [`Plan`](tape::Plan) is plain data: no graphics type,
@@ -87,6 +87,9 @@
 //!   was when the step began; updates overwrite them afterwards. Numbers that change from step to
 //!   step ([`Scalar`]: the learning rate, the step count, the seed) are written into a dispatch
 //!   when it is encoded, so nothing is frozen into the recording.
+//! - **[Fused](Tape::fuse)**: a GPU replays a tape of fewer operators. What depends on constants alone is computed
+//!   when the session is made, what is computed twice once, and elementwise operators that follow each other, or a
+//!   product, are one kernel, whose source is assembled from the functions of `elementwise.wgsl`.
 //! - **[`Plan`](tape::Plan)**: every value gets a buffer, and buffers are reused once their values
 //!   are dead. Peak memory, every binding and every grid are known before anything is allocated,
 //!   and what exceeds a limit of the device is refused by the layer's name.
@@ -95,8 +98,8 @@
 //!   reads nothing back.
 //!
 //! The same tape runs on two executors: the GPU replays the plan, and the CPU path replays the
-//! recorded operators with their f64 references. [`Session::verify`] compares them operator by
-//! operator and names the first that differs.
+//! recorded operators with their f64 references. [`Session::verify`] compares the fused tape with them, operator by
+//! operator, and names the first that differs and the recorded operators that it stands for.
 //!
 //! # Where things are
 //!
@@ -109,7 +112,7 @@
 //! | [`kernel`] | shaders and their reflection, parameter blocks, grids, the device's profile, scalars: plain data |
 //! | [`graph`] | recording: values, kinds of states, initialisers, what an operator is |
 //! | [`ops`] | one file per operator family: shape rule, gradient, dispatches, f64 reference; in `ops/graph`, the methods that record them |
-//! | [`tape`] | differentiation, ordering, the planner, listings |
+//! | [`tape`] | differentiation, ordering, fusion, the planner, listings |
 //! | `executor` | the device; the CPU path, and [`gpu`]: everything that calls wgpu |
 //! | [`session`] | a tape on a device: reading, writing, replays, snapshots, `verify` |
 //! | [`data`] | samples in memory, splits and scaling, dataset readers, texts as numbers |

@@ -1,4 +1,5 @@
-//! Elementwise functions of two operands with broadcasting. Shader: `binary.wgsl`.
+//! Elementwise functions of two operands with broadcasting. Shader: `binary.wgsl`, with the functions of
+//! `elementwise.wgsl`.
 //!
 //! A function is a row of the table below and a case in the shader.
 

@@ -1,4 +1,4 @@
-//! Elementwise functions of one operand. Shader: `unary.wgsl`.
+//! Elementwise functions of one operand. Shader: `unary.wgsl`, with the functions of `elementwise.wgsl`.
 //!
 //! A function is a row of the table below and a case in the shader. From the rows come the enumeration,
 //! the names, the rows of the operator table, the methods of `Graph`, the f64 reference, the error bounds

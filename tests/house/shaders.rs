@@ -1,10 +1,15 @@
 //! Every shader, without a GPU: it parses, validates, and translates for Vulkan, Metal and DX12,
 //! so that a kernel another platform would refuse fails here.
 
+use std::collections::BTreeSet;
+
 use naga::back::{hlsl, msl, pipeline_constants::process_overrides, spv};
 use naga::{ShaderStage, valid};
 use retape::kernel::Shader;
+use retape::ops::{Binary, Unary};
+use retape::prelude::*;
 use retape::shaders;
+use retape::tape::{DeviceKind, DeviceProfile};
 
 /// What is appended to other shaders: the prelude to all, the others to some.
 const SHARED: [&str; 10] = [
@@ -44,6 +49,79 @@ fn every_entry_point_translates_for_every_platform() {
             translate(shader, &entry);
         }
     }
+}
+
+/// So do the kernels that are put together when a tape is fused: chains of every function and derivative, with
+/// operands stretched in every way, by themselves and at the end of every kind of product.
+#[test]
+fn fused_kernels_translate_for_every_platform() {
+    let known: Vec<_> = shaders().iter().map(|shader| std::ptr::from_ref(*shader)).collect();
+    let mut found = BTreeSet::new();
+    for tape in [chains(), finished_products()] {
+        for kind in [DeviceKind::Gpu, DeviceKind::Cpu] {
+            for subgroups in [None, Some((8, 8))] {
+                let profile = DeviceProfile { kind, subgroups, ..DeviceProfile::baseline() };
+                let plan = tape.fuse(&profile).plan(&profile).unwrap();
+                for dispatch in
+                    plan.dispatches.iter().filter(|d| !known.contains(&std::ptr::from_ref(d.shader)))
+                {
+                    translate(dispatch.shader, dispatch.entry);
+                    found.insert(format!("{}:{}", dispatch.shader.name(), dispatch.entry));
+                }
+            }
+        }
+    }
+    let entries = ["naive", "lanes", "rows", "tiles_64", "join", "forward", "image"];
+    let missing =
+        entries.iter().filter(|&&entry| !found.iter().any(|name| name.ends_with(&format!(":{entry}"))));
+    assert_eq!(missing.count(), 0, "{found:?}");
+    assert!(found.iter().filter(|name| name.starts_with("chain")).count() > 10, "{found:?}");
+}
+
+/// Every function of one and two operands, a few to a chain, with derivatives.
+fn chains() -> Tape {
+    let mut g = Graph::new();
+    let x = g.input("x", [2, 3, 4, 4]);
+    let others = [vec![4], vec![3, 1, 1], vec![3, 4, 1], vec![], vec![2, 3, 4, 4]];
+    let others: Vec<Value> =
+        (0..).zip(others).map(|(i, dims)| g.input(&format!("x{i}"), Shape::new(&dims).unwrap())).collect();
+    let mut kept = Vec::new();
+    for kind in Unary::ALL {
+        let parameters: Vec<f32> = kind.parameters().iter().map(|p| p.1).collect();
+        let y = g.unary(*kind, g.mul(x, others[kept.len() % others.len()]).unwrap(), &parameters).unwrap();
+        kept.extend(g.differentiate(g.sum(g.square(y).unwrap(), &[], false).unwrap(), &[x]).unwrap());
+        kept.push(y);
+    }
+    for kind in Binary::ALL {
+        let y = g.binary(*kind, g.neg(x).unwrap(), others[kept.len() % others.len()]).unwrap();
+        kept.push(g.select(y, x, others[0]).unwrap());
+    }
+    g.forward(kept).unwrap()
+}
+
+/// Products of all kinds with a bias, an activation and its derivative.
+fn finished_products() -> Tape {
+    let mut g = Graph::new();
+    let mut losses = Vec::new();
+    for (name, [m, k, n]) in [("small", [3, 2, 4]), ("large", [64, 512, 48])] {
+        let x = g.input(&format!("{name}.x"), [m, k]);
+        let [w, v] =
+            [("w", k), ("v", n)].map(|(w, rows)| g.parameter(&format!("{name}.{w}"), [rows, n], Init::Ones));
+        let b = g.parameter(&format!("{name}.b"), [n], Init::Ones);
+        let hidden = g.gelu(g.add(g.matmul(x, w).unwrap(), b).unwrap()).unwrap();
+        losses.push(g.mean(g.square(g.matmul(hidden, v).unwrap()).unwrap(), &[], false).unwrap());
+    }
+    for (name, groups, channels) in [("whole", 1, 8), ("depthwise", 8, 8)] {
+        let x = g.input(&format!("{name}.x"), [2, channels, 9, 9]);
+        let [w, v] = ["w", "v"]
+            .map(|w| g.parameter(&format!("{name}.{w}"), [channels, channels / groups, 3, 3], Init::Ones));
+        let b = g.parameter(&format!("{name}.b"), [channels, 1, 1], Init::Ones);
+        let options = ConvOptions::new().padding(Padding::Same).groups(groups);
+        let hidden = g.tanh(g.add(g.conv2d(x, w, None, options).unwrap(), b).unwrap()).unwrap();
+        let y = g.add(g.conv2d(hidden, v, None, options).unwrap(), hidden).unwrap();
+        losses.push(g.mean(g.square(y).unwrap(), &[], false).unwrap());
+    }
+    g.training_step(losses, &Sgd::new(0.1)).unwrap()
 }
 
 fn translate(shader: &Shader, entry: &str) {
