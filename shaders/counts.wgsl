@@ -15,8 +15,8 @@
 //
 //   labels, soft, predicted_labels, predicted_soft
 //                 a thread handles a row
-//   count         a thread makes one count of one class, over every parts-th sample of `steps` rows (`join` of gemm.wgsl
-//                 adds the parts up); a
+//   count         a thread makes one count of one class, over every parts-th sample of `steps` rows, which
+//                 `join` of matmul_blocks.wgsl adds up; a
 //                 sample counts mask[sample] times, and whatever it holds not at all where that is 0
 //
 // Workgroups of 64 in a folded grid. NaN is told by its bits, since drivers may turn comparisons of floats

@@ -22,24 +22,11 @@
 //               drivers on the CPU with other subgroups.
 //   tiles_64    256 threads make 64x64, a block each, staged 16 deep in workgroup memory. For GPUs.
 //   tiles_128   256 threads make 128x128, 2x2 blocks each, staged 8 deep. For GPUs.
-//   join        adds up the parts of a product whose k was split, a thread per element
 //
 // A workgroup makes one tile of y, in a folded grid of tiles: columns fastest, then rows, then the
 // batch, then the part of k. Tiles may hang over the edges: loads there are clamped to the last row
 // or column and their results never stored. Elements past the end of k are zeros.
 
-struct JoinParams {
-    n: u32,
-    parts: u32,
-    // What `finish` is told: row (i / inner) % rows, column i % columns.
-    inner: u32,
-    rows: u32,
-    columns: u32,
-}
-
-@group(0) @binding(0) var<storage, read> summand: array<f32>;
-@group(0) @binding(1) var<storage, read_write> sum: array<f32>;
-var<immediate> q: JoinParams;
 // Blocks of both sides as four planes of columns; a step of four along k starts a row of planes,
 // padded so that its columns fall into other banks.
 var<workgroup> a_tile: array<vec4<f32>, 264>;
@@ -351,15 +338,4 @@ fn tiles_128(
     store(at, row, column + 64u, y01);
     store(at, row + 64u, column, y10);
     store(at, row + 64u, column + 64u, y11);
-}
-
-@compute @workgroup_size(64)
-fn join(@builtin(global_invocation_id) id: vec3<u32>) {
-    let i = linear_index(id, 64u);
-    if i >= q.n { return; }
-    var total = 0.0;
-    for (var part = 0u; part < q.parts; part++) {
-        total += summand[part * q.n + i];
-    }
-    sum[i] = finish(i, i / q.inner % q.rows, i % q.columns, total);
 }

@@ -7,6 +7,8 @@
 // element of its binding, has rows that lie a stride apart, and strides of its own for up to four axes of
 // the batch, 0 where one matrix serves a whole axis, so that products of parts of matrices, and of one
 // matrix with many, go by the same kernels.
+//
+// `join` adds up the parts of any product or sum that was split, a thread of 64 per element, in a folded grid.
 
 // The number of axes that the batch has.
 override AXES: u32 = 1u;
@@ -161,4 +163,28 @@ fn store(at: Place, row: u32, column: u32, block: mat4x4<f32>) {
     if r + 1u < rows { store_row(start + p.y_row, r + 1u, c, columns, stored[1]); }
     if r + 2u < rows { store_row(start + 2u * p.y_row, r + 2u, c, columns, stored[2]); }
     if r + 3u < rows { store_row(start + 3u * p.y_row, r + 3u, c, columns, stored[3]); }
+}
+
+struct JoinParams {
+    n: u32,
+    parts: u32,
+    // What `finish` is told: row (i / inner) % rows, column i % columns.
+    inner: u32,
+    rows: u32,
+    columns: u32,
+}
+
+@group(0) @binding(0) var<storage, read> summand: array<f32>;
+@group(0) @binding(1) var<storage, read_write> sum: array<f32>;
+var<immediate> q: JoinParams;
+
+@compute @workgroup_size(64)
+fn join(@builtin(global_invocation_id) id: vec3<u32>) {
+    let i = linear_index(id, 64u);
+    if i >= q.n { return; }
+    var total = 0.0;
+    for (var part = 0u; part < q.parts; part++) {
+        total += summand[part * q.n + i];
+    }
+    sum[i] = finish(i, i / q.inner % q.rows, i % q.columns, total);
 }

@@ -156,7 +156,7 @@ pub(crate) fn elements(dtype: DType, numbers: &[f64]) -> Vec<u8> {
 }
 
 /// Elements as numbers.
-fn numbers(dtype: DType, bytes: &[u8]) -> impl Iterator<Item = f64> + '_ {
+pub(crate) fn numbers(dtype: DType, bytes: &[u8]) -> impl Iterator<Item = f64> + '_ {
     bytes.chunks_exact(4).map(move |word| {
         let word = u32::from_ne_bytes([word[0], word[1], word[2], word[3]]);
         match dtype {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use naga::back::{PipelineConstants, pipeline_constants::process_overrides};
+use naga::compact::{KeepUnused, compact};
 use naga::valid::{Capabilities, ModuleInfo, SubgroupOperationSet, ValidationFlags, Validator};
 
 use super::Field;
@@ -172,7 +173,11 @@ impl Shader {
 
     /// The module reduced to one entry point, its `override` constants replaced by their values.
     pub(crate) fn specialise(&self, entry: &'static str, constants: &[(&str, f64)]) -> Result<naga::Module> {
-        Ok(self.specialised(entry, constants)?.0.into_owned())
+        let mut module = self.specialised(entry, constants)?.0.into_owned();
+        // Of a module without constants all is still there, and drivers would read it.
+        module.entry_points.retain(|point| point.name == entry);
+        compact(&mut module, KeepUnused::No);
+        Ok(module)
     }
 
     fn specialised(&self, entry: &'static str, constants: &[(&str, f64)]) -> Result<Specialised<'_>> {

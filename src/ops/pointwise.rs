@@ -59,17 +59,25 @@ impl Pointwise {
         !matches!(self, Pointwise::Binary(Binary::Equal | Binary::NotEqual))
     }
 
-    /// The call of `elementwise.wgsl` that computes it.
+    /// The function of `elementwise.wgsl` that computes it, and its number there.
+    pub fn function(self) -> Option<(&'static str, u32)> {
+        match self {
+            Pointwise::Unary(op) => Some(("unary", op.kind as u32)),
+            Pointwise::Slope(op) => Some(("slope_by", op.kind as u32)),
+            Pointwise::Binary(kind) => Some(("binary", kind as u32)),
+            Pointwise::Select | Pointwise::Broadcast | Pointwise::Product => None,
+        }
+    }
+
+    /// The call that computes it.
     pub fn text(self, operands: &[String]) -> String {
         let operands = operands.join(", ");
+        let function = self.function().map(|(name, kind)| format!("{name}_{kind}")).unwrap_or_default();
         match self {
-            Pointwise::Unary(UnaryOp { kind, p: [a, b] }) => {
-                format!("unary({}u, {operands}, {}, {})", kind as u32, number(a), number(b))
+            Pointwise::Unary(UnaryOp { p: [a, b], .. }) | Pointwise::Slope(UnaryOp { p: [a, b], .. }) => {
+                format!("{function}({operands}, {}, {})", number(a), number(b))
             }
-            Pointwise::Slope(UnaryOp { kind, p: [a, b] }) => {
-                format!("slope_by({}u, {operands}, {}, {})", kind as u32, number(a), number(b))
-            }
-            Pointwise::Binary(kind) => format!("binary({}u, {operands})", kind as u32),
+            Pointwise::Binary(_) => format!("{function}({operands})"),
             Pointwise::Select => format!("choose({operands})"),
             Pointwise::Broadcast | Pointwise::Product => operands,
         }

@@ -21,7 +21,9 @@ pub use verify::{HostData, OpCheck, Verification};
 use crate::dtype::Element;
 use crate::error::{Error, Result};
 use crate::executor::gpu::shared_layout;
-use crate::executor::{Backend, CpuExecutor, Device, Executor, GpuExecutor, Links, ScalarTable, elements};
+use crate::executor::{
+    Backend, CpuExecutor, Device, Executor, GpuExecutor, Links, ScalarTable, elements, numbers,
+};
 use crate::graph::{Init, Source, StateKey, StateKind, Value};
 use crate::kernel::Scalar;
 use crate::shape::{Shape, TensorType};
@@ -339,26 +341,25 @@ impl Session {
         self.executor.restore(value, data)
     }
 
-    /// The contents of a constant, which a device need not hold.
-    fn fixed(&self, value: Value) -> Option<&[f64]> {
-        match &self.replayed().info(value).source {
-            Source::Constant(data) => Some(data),
+    /// The elements of a constant on a GPU, which need not hold it.
+    fn fixed(&self, value: Value) -> Option<Vec<u8>> {
+        let gpu = self.executor.gpu()?;
+        let info = gpu.tape().info(value);
+        match &info.source {
+            Source::Constant(data) => Some(elements(info.ty.dtype, data)),
             _ => None,
         }
     }
 
     /// A value's elements.
     fn bytes(&self, value: Value) -> Result<Vec<u8>> {
-        match self.fixed(value) {
-            Some(data) => Ok(elements(self.type_of(value).dtype, data)),
-            None => self.executor.read(value),
-        }
+        self.fixed(value).map_or_else(|| self.executor.read(value), Ok)
     }
 
     /// A value's contents with every digit the executor has.
     fn contents(&self, value: Value) -> Result<Vec<f64>> {
-        if let Some(data) = self.fixed(value) {
-            return Ok(data.to_vec());
+        if let Some(elements) = self.fixed(value) {
+            return Ok(numbers(self.replayed().info(value).ty.dtype, &elements).collect());
         }
         Ok(self.executor.read_f64(&[value])?.pop().unwrap_or_default())
     }

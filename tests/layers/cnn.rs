@@ -295,7 +295,8 @@ fn resnet50_takes_the_memory_that_its_plan_prints() {
     // A device of its own: other tests allocate on the shared one.
     let device = &common::open_gpu();
     let net = Net::new(&architectures::resnet50(1000), [8, 3, 64, 64], 1000, &Sgd::new(0.01));
-    let plan = net.tape.plan(device.profile().expect("a GPU")).unwrap();
+    let plan =
+        net.tape.fuse(device.profile().expect("a GPU")).plan(device.profile().expect("a GPU")).unwrap();
     print!("{plan}");
     let (peak, unshared) = (plan.peak_bytes(), plan.unshared_bytes());
     assert!(plan.to_string().contains(&format!("{:.1} KiB", peak as f64 / 1024.0)), "{plan}");

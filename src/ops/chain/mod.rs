@@ -4,6 +4,7 @@
 //! The kernel is assembled from calls of the functions in `elementwise.wgsl`.
 
 mod access;
+mod cases;
 mod source;
 
 use std::any::Any;

@@ -1,10 +1,8 @@
 use super::access::Way;
+use super::cases::{FUNCTIONS, cases};
 use super::{Chain, Member, Operand, SCALARS};
 use crate::kernel::{Finish, Shader};
 use crate::ops::pointwise::{Pointwise, number};
-
-/// What every chain's source ends with.
-const FUNCTIONS: &str = include_str!("../../../shaders/elementwise.wgsl");
 
 /// The parameter block, and the head of the kernel.
 const HEAD: &str = "\
@@ -89,8 +87,14 @@ impl Chain {
         }
         let result = self.outputs.first()?;
         Some(format!(
-            "{bindings}\nfn finish(i: u32, row: u32, column: u32, v: f32) -> f32 {{\n{body}    return m{result}.x;\n}}\n\n{FUNCTIONS}"
+            "{bindings}\nfn finish(i: u32, row: u32, column: u32, v: f32) -> f32 {{\n{body}    return m{result}.x;\n}}\n\n{}{FUNCTIONS}",
+            self.functions()
         ))
+    }
+
+    /// The functions that the members call.
+    fn functions(&self) -> String {
+        cases(self.members.iter().filter_map(|member| member.does.function()))
     }
 
     /// A line for each member but the product.
@@ -132,7 +136,7 @@ impl Chain {
             bindings += &(line + "\n");
             body += &format!("    y{output}[i] = m{member};\n");
         }
-        format!("{bindings}\n{HEAD}{body}}}\n\n{FUNCTIONS}")
+        format!("{bindings}\n{HEAD}{body}}}\n\n{}{FUNCTIONS}", self.functions())
     }
 
     fn operand(&self, operand: &Operand) -> String {

@@ -94,7 +94,7 @@ pub(super) fn lower(cx: &mut Lowering<'_>, product: Product, g: &Geometry, kerne
         .constant("RAGGED", f64::from(!k.is_multiple_of(kernel.depth)))
         .params(&params(product, g, kernel, part, tiles))
         .loops(kernel.loops(part))
-        .finish(finish)
+        .finish(finish.filter(|_| kernel.finishes()))
         .binds(inputs)
         .grid(Grid::linear(tiles, 1));
     joined(cx, [g.groups * m * n, parts], Slot::Output(0), finish, |cx, sums| cx.call(call.bind(sums)));

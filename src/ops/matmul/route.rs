@@ -128,6 +128,12 @@ pub(in crate::ops) const FULL_GRID: usize = 256;
 const SHORTEST_PART: usize = 128;
 
 impl Kernel {
+    /// Whether other operators may be put into what it stores. Software drivers, whose kernels store dozens of
+    /// blocks, would compile each of those for seconds.
+    pub fn finishes(&self) -> bool {
+        !matches!(*self, LANES | LANES_16 | LANES_8 | ROWS)
+    }
+
     /// Loop iterations of a thread over a part of k.
     pub fn loops(&self, part: usize) -> usize {
         // A stage in workgroup memory takes a loop of its own, in steps of four.
@@ -386,7 +392,7 @@ impl Blocks {
             y_part: word(batch * m * n),
         };
         KernelCall::new(&BLOCKS, kernel.entry)
-            .finish(Some(self.finish()))
+            .finish(kernel.finishes().then(|| self.finish()))
             .constant("AXES", members.axes as f64)
             .constant("TRANSPOSE_A", f64::from(transposed[0]))
             .constant("TRANSPOSE_B", f64::from(transposed[1]))
