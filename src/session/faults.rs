@@ -76,17 +76,6 @@ impl Session {
         Ok(None)
     }
 
-<<<<<<< HEAD
-    /// The first NaN or infinity in a value which operator `op` has written. Programs get f32, whatever the CPU
-    /// path has beyond it; what an optimiser keeps for itself, and sums of gradients, may have all of f64.
-    pub(crate) fn non_finite_in(&self, value: Value, op: Option<usize>) -> Result<Option<NonFinite>> {
-        let data = self.contents(value)?;
-        let is_own = matches!(self.kind(value), Some(StateKind::Slot { .. } | StateKind::GradientSum { .. }));
-        let is_number = |v: f64| if is_own { v.is_finite() } else { (v as f32).is_finite() };
-        let Some(index) = data.iter().position(|&v| !is_number(v)) else { return Ok(None) };
-        let node = op.map(|op| &self.tape.ops()[op]);
-        Ok(Some(NonFinite {
-=======
     /// Of a fused operator that made a NaN or an infinity, the recorded one that did so first, by its reference.
     fn bad_member(&mut self, tape: &Tape, index: usize, before: &Snapshot) -> Result<Option<NonFinite>> {
         let node = &tape.ops()[index];
@@ -100,22 +89,23 @@ impl Session {
             Reference { inputs: inputs.iter().collect(), outputs: &outputs, scalars: self.scalars.values() };
         let mut first = None;
         chain.walk(&cx, |member, _, result| {
-            let data = result.data.iter().map(|&x| f64::from(x as f32)).collect::<Vec<_>>();
-            let found = || self.non_finite_among(&data, member.node.outputs[0], Some(&member.node));
+            let found = || self.non_finite_among(&result.data, member.node.outputs[0], Some(&member.node));
             first = first.take().or_else(found);
         });
         Ok(first)
     }
 
-    /// The first NaN or infinity in a value, which an operator has written.
+    /// The first NaN or infinity in a value which an operator has written. Programs get f32, whatever the CPU
+    /// path has beyond it; what an optimiser keeps for itself, and sums of gradients, may have all of f64.
     pub(crate) fn non_finite_in(&self, value: Value, node: Option<&Node>) -> Result<Option<NonFinite>> {
         Ok(self.non_finite_among(&self.contents(value)?, value, node))
     }
 
     fn non_finite_among(&self, data: &[f64], value: Value, node: Option<&Node>) -> Option<NonFinite> {
-        let index = data.iter().position(|v| !v.is_finite())?;
+        let is_own = matches!(self.kind(value), Some(StateKind::Slot { .. } | StateKind::GradientSum { .. }));
+        let is_number = |v: f64| if is_own { v.is_finite() } else { (v as f32).is_finite() };
+        let index = data.iter().position(|&v| !is_number(v))?;
         Some(NonFinite {
->>>>>>> cb5f95b (Sessions on a GPU replay a fused tape: folded constants, equal operators once, chains of elementwise operators in one kernel)
             op: node.map(|n| n.op.name()),
             layer: node.map(|n| self.tape.layer(n).to_owned()).unwrap_or_default(),
             at: node.map(|n| n.at),
