@@ -173,7 +173,7 @@ impl Binder<'_> {
         let node = &tape.ops[dispatch.op];
         let widest = dispatch.bindings.iter().find(|b| what == bytes.0 && b.bytes == largest);
         let value = widest.and_then(|b| self.value_at(dispatch.op, b)).unwrap_or_default().into();
-        let (op, layer) = (node.op.name().to_owned(), tape.layer(node).to_owned());
+        let (op, layer) = (node.title(), tape.layer(node).to_owned());
         Err(Error::Limit { op, value, layer, what, needed, limit, device: profile.name.clone() })
     }
 

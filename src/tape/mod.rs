@@ -17,6 +17,7 @@ pub use plan::{BoundBuffer, BufferPlan, BufferRole, Dispatch, Plan, ValuePlan};
 
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, Phase, Recording, Source, StateKind, Value, ValueInfo};
+use crate::ops::chain::Chain;
 use crate::shape::TensorType;
 
 /// A recorded step.
@@ -250,6 +251,12 @@ impl Tape {
 }
 
 impl Node {
+    /// The name of its operator; of a fused one, those of the recorded operators that it stands for.
+    pub(crate) fn title(&self) -> String {
+        let attributes = Chain::of(self.op.as_ref()).map(|_| self.op.attributes());
+        attributes.unwrap_or_else(|| self.op.name().to_owned())
+    }
+
     /// What it reads and what it makes.
     pub(crate) fn touched(&self) -> impl Iterator<Item = Value> + '_ {
         self.inputs.iter().chain(&self.outputs).copied()

@@ -96,7 +96,7 @@ pub struct BoundBuffer {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Dispatch {
-    /// Index of its operator on the tape.
+    /// Index of its operator on the tape that was planned.
     pub op: usize,
     /// The shader.
     pub shader: &'static Shader,
@@ -134,7 +134,8 @@ pub struct Plan {
 }
 
 impl Tape {
-    /// Plans buffers and dispatches for a device, and checks every limit it has.
+    /// Plans buffers and dispatches for a device, and checks every limit it has. The plan of a session is that of the
+    /// [fused](Tape::fuse) tape.
     ///
     /// # Errors
     /// [`Error::Limit`] with the operator, its layer, what is needed and what is allowed;
@@ -163,7 +164,7 @@ impl Tape {
 
     fn unsharable(&self, clash: &Clash) -> Error {
         let [one, other] = clash.values.each_ref().map(|v| self.recording.describe(v[0]));
-        let op = self.ops[clash.op].op.name();
+        let op = self.ops[clash.op].title();
         Error::share(format!(
             "`{op}` reads one of `{one}` and `{other}` and writes the other, and they lie in one buffer there"
         ))
@@ -225,7 +226,7 @@ impl Tape {
             };
             let user = self.ops.iter().find(|n| n.touched().any(|v| v == value));
             let layer = user.map_or("", |n| self.layer(n)).to_owned();
-            let op = user.map_or("the tape", |n| n.op.name()).to_owned();
+            let op = user.map_or_else(|| "the tape".to_owned(), Node::title);
             let (value, device) = (self.recording.describe(value).into(), profile.name.clone());
             return Err(Error::Limit { op, value, layer, what, needed, limit, device });
         }
@@ -238,7 +239,7 @@ impl Tape {
         if needed <= limit {
             return Ok(());
         }
-        let (op, layer) = (node.op.name().to_owned(), self.layer(node).to_owned());
+        let (op, layer) = (node.title(), self.layer(node).to_owned());
         Err(Error::Limit {
             op,
             value: Box::default(),

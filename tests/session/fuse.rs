@@ -5,7 +5,7 @@ use crate::common::data::noise;
 use retape::ops::{Binary, Unary};
 use retape::prelude::*;
 use retape::random::Stream;
-use retape::tape::{DeviceKind, DeviceProfile};
+use retape::tape::{DeviceKind, DeviceProfile, Plan};
 use retape::testing::{broken_guards, guarded, poison, session_with_plan};
 use retape::{HostData, Result};
 
@@ -260,7 +260,7 @@ fn random_graphs_compute_the_same_fused() {
     let device = common::gpu();
     let profile = device.profile().unwrap();
     let mut chains = 0;
-    for seed in 0..std::env::var("SEEDS").map_or(24, |s| s.parse().unwrap()) {
+    for seed in 0..24 {
         let mut drawn = Drawn::new(seed);
         (0..14).for_each(|step| drawn.grow().unwrap_or_else(|e| panic!("{seed} {step}: {e}")));
         let (tape, inputs, kept) = drawn.finish().unwrap();
@@ -305,4 +305,60 @@ fn random_graphs_compute_the_same_fused() {
         }
     }
     assert!(chains > 60, "{chains} chains");
+}
+
+/// A perceptron for 784 pixels and ten classes, with Adam.
+fn perceptron(hidden: &[usize]) -> Tape {
+    let mut g = Graph::new();
+    let (mut x, labels) = (g.input("x", [128, 784]), g.labels("labels", [128]));
+    let widths = [&[784], hidden, &[10]].concat();
+    for (layer, pair) in widths.windows(2).enumerate() {
+        let w = g.parameter(&format!("w{layer}"), [pair[0], pair[1]], Init::GlorotUniform);
+        let b = g.parameter(&format!("b{layer}"), [pair[1]], Init::Zeros);
+        x = g.add(g.matmul(x, w).unwrap(), b).unwrap();
+        x = if layer + 2 < widths.len() { g.relu(x).unwrap() } else { x };
+    }
+    let loss = g.softmax_cross_entropy(x, labels).unwrap();
+    g.training_step(loss, &Adam::new(1e-3)).unwrap()
+}
+
+/// The convolutional network of 38,390 parameters for the same pixels, with Adam.
+fn convolutional() -> Tape {
+    let convolution = |filters| Conv2d::new(filters, 5).activation(Activation::Relu);
+    let model = Sequential::new()
+        .add(convolution(10))
+        .add(MaxPool2d::new(2))
+        .add(convolution(20))
+        .add(MaxPool2d::new(2))
+        .add(Flatten)
+        .add(Dense::new(100).activation(Activation::Relu))
+        .add(Dense::new(10));
+    let mut g = Graph::new();
+    let (x, labels) = (g.input("x", [128, 1, 28, 28]), g.labels("labels", [128]));
+    let logits = model.record(&mut g, x, Mode::Training).unwrap();
+    let loss = g.softmax_cross_entropy(logits, labels).unwrap();
+    g.training_step(loss, &Adam::new(1e-3)).unwrap()
+}
+
+/// How many dispatches a training step takes at most, on a GPU and on a software driver; and about the
+/// memory that it takes as it is recorded.
+#[test]
+fn training_steps_take_few_dispatches() {
+    let software =
+        DeviceProfile { kind: DeviceKind::Cpu, subgroups: Some((8, 8)), ..DeviceProfile::baseline() };
+    for (name, tape, most) in [
+        ("784-512-10", perceptron(&[512]), [14, 15]),
+        ("784-512-512-10", perceptron(&[512, 512]), [22, 22]),
+        ("convolutional", convolutional(), [30, 34]),
+    ] {
+        for (profile, most) in [DeviceProfile::baseline(), software.clone()].into_iter().zip(most) {
+            let (before, after) = (tape.plan(&profile).unwrap(), tape.fuse(&profile).plan(&profile).unwrap());
+            let counts = [&before, &after].map(|plan| plan.dispatches.len());
+            let peaks = [&before, &after].map(Plan::peak_bytes);
+            println!("{name} on {:?}: dispatches {counts:?}, bytes {peaks:?}", profile.kind);
+            assert!(counts[1] <= most, "{name}: {counts:?}\n{after}");
+            // Small constants and other lifetimes take their place.
+            assert!(100 * peaks[1] <= 101 * peaks[0], "{name}: {peaks:?}");
+        }
+    }
 }
