@@ -9,7 +9,7 @@ use crate::ops::{Pointwise, scalar_read};
 use crate::shape::Shape;
 use crate::tape::Tape;
 
-/// The most operators of a chain: what a driver compiles in a few milliseconds.
+/// The most operators of a chain, so that a driver need not look at an endless kernel.
 const LONGEST: usize = 32;
 
 /// Puts the elementwise operators of a tape together.
