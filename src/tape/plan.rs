@@ -131,6 +131,8 @@ pub struct Plan {
     /// The dispatches in order.
     pub dispatches: Vec<Dispatch>,
     pub(super) by_value: BTreeMap<Value, usize>,
+    /// Bytes of the scratch space of all operators.
+    scratch: u64,
 }
 
 impl Tape {
@@ -197,7 +199,9 @@ impl Tape {
         let (buffers, buffer_of) = groups.assign();
         let Groups { all, mut values, by_value, .. } = groups;
         values.iter_mut().for_each(|value| value.buffer = buffer_of[value.buffer]);
-        let plan = Plan { profile: profile.clone(), buffers, values, dispatches: Vec::new(), by_value };
+        let scratch = lowered.iter().flat_map(|(_, _, groups)| groups).map(|&group| all[group].bytes).sum();
+        let (profile, dispatches) = (profile.clone(), Vec::new());
+        let plan = Plan { profile, buffers, values, dispatches, by_value, scratch };
         let mut binder = Binder { plan, packing, clashes: Vec::new() };
         for (op, calls, scratch) in lowered {
             let scratch: Vec<_> =
@@ -390,9 +394,9 @@ impl Plan {
         self.buffers.iter().map(|b| b.bytes).sum()
     }
 
-    /// Bytes that the values would take without any sharing.
+    /// Bytes that the values, and the scratch space of operators, would take without any sharing.
     pub fn unshared_bytes(&self) -> u64 {
-        self.values.iter().map(|v| v.bytes).sum()
+        self.scratch + self.values.iter().map(|v| v.bytes).sum::<u64>()
     }
 
     /// Bytes of the buffers of one role.
