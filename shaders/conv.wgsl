@@ -9,8 +9,7 @@
 //   forward  y from x and w: a thread makes four neighbours of a row
 //   image    dx from w and dy: a thread makes four neighbours of a row, from the windows over them
 //   weight   dw from x and dy: a thread makes one element, or one of `parts` parts of it, which takes
-//            every parts-th row of dy; `join` of matmul_blocks.wgsl adds
-//            the parts up
+//            every parts-th row of dy; `join` of matmul_blocks.wgsl adds the parts up
 //
 // Workgroups of 64 in a folded grid; `threads` is how many there are. For few channels by groups,
 // such as depthwise convolution; the others are matrix products. Coordinates left of and above the

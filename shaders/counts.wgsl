@@ -15,9 +15,9 @@
 //
 //   labels, soft, predicted_labels, predicted_soft
 //                 a thread handles a row
-//   count         a thread makes one count of one class, over every parts-th sample of `steps` rows, which
-//                 `join` of matmul_blocks.wgsl adds up; a
-//                 sample counts mask[sample] times, and whatever it holds not at all where that is 0
+//   count         a thread makes one count of one class, over every parts-th sample of `steps` rows; a
+//                 sample counts mask[sample] times, and whatever it holds not at all where that is 0. `join`
+//                 of matmul_blocks.wgsl adds the parts up
 //
 // Workgroups of 64 in a folded grid. NaN is told by its bits, since drivers may turn comparisons of floats
 // around as if there were none.

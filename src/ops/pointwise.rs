@@ -10,8 +10,8 @@ use super::matmul::Matmul;
 use super::select::Select;
 use super::unary::{UnaryGrad, UnaryOp};
 
-/// What an operator makes of the elements at one place of its operands, which are broadcast to its result; but for
-/// a product, whose result others go on with.
+/// What an operator makes of the elements at one place of its operands, which are broadcast to its result;
+/// but for a product, whose result others go on with.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Pointwise {
     /// A function of one operand.
@@ -53,8 +53,8 @@ impl Pointwise {
         (op.is::<Matmul>() || op.is::<Conv>()).then_some(Pointwise::Product)
     }
 
-    /// Whether a small error of an operand is a small one of the result, or at least one that the ends of its range
-    /// show.
+    /// Whether a small error of an operand is a small one of the result, or at least one that the ends of its
+    /// range show.
     pub fn is_continuous(self) -> bool {
         !matches!(self, Pointwise::Binary(Binary::Equal | Binary::NotEqual))
     }

@@ -1,5 +1,5 @@
-//! Functions of `elementwise.wgsl` for one number: with the one case in place of their `switch`, so that drivers
-//! need not look at the others.
+//! Functions of `elementwise.wgsl` for one number: with the one case in place of their `switch`, so that
+//! drivers need not look at the others.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,5 @@
-//! Chains: elementwise operators in one kernel, so that what passes between them is never stored. They are put
-//! together when a tape is fused; programs do not record them.
+//! Chains: elementwise operators in one kernel, so that what passes between them is never stored. They are
+//! put together when a tape is fused; programs do not record them.
 //!
 //! The kernel is assembled from calls of the functions in `elementwise.wgsl`.
 
@@ -56,8 +56,9 @@ pub(crate) struct Member {
     pub shape: Shape,
 }
 
-/// Elementwise operators, each on the results of those before it, the first of which may be a product. Inputs are
-/// what they read from elsewhere, those of the product first; outputs the results that are read elsewhere.
+/// Elementwise operators, each on the results of those before it, the first of which may be a product. Inputs
+/// are what they read from elsewhere, those of the product first; outputs the results that are read
+/// elsewhere.
 #[derive(Debug)]
 pub(crate) struct Chain {
     members: Vec<Member>,
@@ -71,8 +72,8 @@ pub(crate) struct Chain {
 }
 
 impl Chain {
-    /// A chain whose inputs, those of the product aside, have these shapes, each with the shape that its readers
-    /// stretch it to; `None` if a kernel does not take as much.
+    /// A chain whose inputs, those of the product aside, have these shapes, each with the shape that its
+    /// readers stretch it to; `None` if a kernel does not take as much.
     pub fn new(members: Vec<Member>, outputs: Vec<usize>, inputs: &[(Shape, Shape)]) -> Option<Chain> {
         let inputs = inputs.iter().map(|&(own, to)| Access::of(own, to)).collect::<Option<Vec<_>>>()?;
         let mut scalars = Vec::new();
@@ -133,7 +134,8 @@ impl Chain {
         made
     }
 
-    /// How far the results of a member move with operands that are wrong by as much as `errors` of members allow.
+    /// How far the results of a member move with operands that are wrong by as much as `errors` of members
+    /// allow.
     fn moved(member: &Member, own: &Reference<'_>, result: &Array, errors: &[Vec<f64>]) -> Vec<f64> {
         let mut total = vec![0.0; result.data.len()];
         for (position, (operand, _)) in member.operands.iter().enumerate() {
@@ -250,8 +252,8 @@ impl Chain {
         if self.has_ranges() { call.elementwise("n", n, 4) } else { call.grid(Grid::linear(n, 64)) }
     }
 
-    /// The product's kernels, the last of which does the rest before it stores; or if it does not take that, a
-    /// kernel of its own that does it in place.
+    /// The product's kernels, the last of which does the rest before it stores; or if it does not take that,
+    /// a kernel of its own that does it in place.
     fn lower_product(&self, cx: &mut Lowering<'_>) -> Result<()> {
         let Member { node, shape, .. } = &self.members[0];
         let mut product = Lowering {

@@ -35,16 +35,16 @@ impl Chain {
     /// The kernel, for an input whose buffer output 0 has taken over.
     pub(super) fn shader(&self, in_place: Option<usize>) -> &'static Shader {
         let (name, source) = (format!("chain{}", self.title()), self.source(in_place));
-        // SAFETY: it has no loops. `i` is less than the number of vectors of four of every whole operand and of the
-        // results; other operands are read at what is left of a division by their length.
+        // SAFETY: it has no loops. `i` is less than the number of vectors of four of every whole operand and
+        // of the results; other operands are read at what is left of a division by their length.
         unsafe { Shader::generated(&name, &source) }
     }
 
     /// The kernels of a product with the rest in place of `finish`, if they can tell it where operands are.
     pub(super) fn finished_shader(&self, product: &Shader, finish: Finish) -> Option<&'static Shader> {
         let source = self.finish(finish)?;
-        // SAFETY: it has no loops. Whole operands and the results have an element for each of the product's; the others
-        // are read at a row or a column of it, of which they have as many.
+        // SAFETY: it has no loops. Whole operands and the results have an element for each of the product's;
+        // the others are read at a row or a column of it, of which they have as many.
         unsafe { product.finished(self.title().trim_start_matches('_'), &source) }
     }
 
@@ -86,10 +86,9 @@ impl Chain {
             body += &format!("    f{output}[i] = m{member}.x;\n");
         }
         let result = self.outputs.first()?;
-        Some(format!(
-            "{bindings}\nfn finish(i: u32, row: u32, column: u32, v: f32) -> f32 {{\n{body}    return m{result}.x;\n}}\n\n{}{FUNCTIONS}",
-            self.functions()
-        ))
+        let head = "fn finish(i: u32, row: u32, column: u32, v: f32) -> f32";
+        let functions = self.functions();
+        Some(format!("{bindings}\n{head} {{\n{body}    return m{result}.x;\n}}\n\n{functions}{FUNCTIONS}"))
     }
 
     /// The functions that the members call.

@@ -29,7 +29,8 @@ struct Chains<'a> {
 /// Operators that may become one chain, at the place of the last.
 type Group = BTreeSet<usize>;
 
-/// What a chain reads from elsewhere: its own shape, and that which it is stretched to unless a product reads it.
+/// What a chain reads from elsewhere: its own shape, and that which it is stretched to unless a product reads
+/// it.
 type Read = (Value, Shape, Option<Shape>);
 
 /// A chain with what it is recorded under.
@@ -109,8 +110,8 @@ impl<'a> Chains<'a> {
         self.group_of[maker].filter(|_| self.numel(input) == numel)
     }
 
-    /// Whether operators may run as one at the place of the last: no other reads what they make before that, what
-    /// they read is not overwritten before that, and a kernel takes their operands.
+    /// Whether operators may run as one at the place of the last: no other reads what they make before that,
+    /// what they read is not overwritten before that, and a kernel takes their operands.
     fn may_be_one(&self, group: &Group) -> bool {
         let Some(&last) = group.last() else { return false };
         let in_time = group.iter().all(|&member| {
@@ -211,8 +212,8 @@ impl<'a> Chains<'a> {
         scalar_read(self.tape.ops()[maker].op.as_ref())
     }
 
-    /// The operators with the groups as chains, each at the place of its last member, and views of results where
-    /// these are made.
+    /// The operators with the groups as chains, each at the place of its last member, and views of results
+    /// where these are made.
     fn emit(&self) -> Vec<Node> {
         let mut nodes: Vec<Node> = Vec::with_capacity(self.tape.ops().len());
         let mut waiting: Vec<Node> = Vec::new();

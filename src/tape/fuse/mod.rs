@@ -1,5 +1,5 @@
-//! Fusion: from the tape that was recorded to one that computes the same in fewer operators. Plain data in and
-//! out; the same tape and profile give the same result.
+//! Fusion: from the tape that was recorded to one that computes the same in fewer operators. Plain data in
+//! and out; the same tape and profile give the same result.
 
 mod chains;
 mod fold;
@@ -12,12 +12,12 @@ use crate::kernel::DeviceProfile;
 
 impl Tape {
     /// What a session replays on a device of this profile: the same values, parameters and states by fewer
-    /// operators. Constants are computed here, equal operators once, and elementwise operators that follow each
-    /// other become one (`chain`, with the names of those it stands for). Values that are
+    /// operators. Constants are computed here, equal operators once, and elementwise operators that follow
+    /// each other become one (`chain`, with the names of those it stands for). Values that are
     /// [kept](Tape::keep) are computed as before.
     ///
-    /// Sessions fuse by themselves, see [`SessionOptions::fuse`](crate::SessionOptions::fuse); this is for looking
-    /// at the result.
+    /// Sessions fuse by themselves, see [`SessionOptions::fuse`](crate::SessionOptions::fuse); this is for
+    /// looking at the result.
     ///
     /// ```
     /// use retape::prelude::*;
@@ -25,7 +25,7 @@ impl Tape {
     /// let (x, b) = (g.input("x", [32, 10]), g.parameter("b", [10], Init::Zeros));
     /// let y = g.relu(g.add(x, b)?)?;
     /// let tape = g.forward([y])?;
-    /// let fused = tape.fuse(&DeviceProfile::baseline());
+    /// let fused = tape.fuse(&retape::tape::DeviceProfile::baseline());
     /// assert_eq!((tape.ops().len(), fused.ops().len()), (2, 1));
     /// # Ok::<(), retape::Error>(())
     /// ```
@@ -62,7 +62,8 @@ impl Tape {
         self.ops = used;
     }
 
-    /// The operators that read a value or a view of it, by their positions; the number of operators if it is kept.
+    /// The operators that read a value or a view of it, by their positions; the number of operators if it is
+    /// kept.
     fn readers(&self) -> HashMap<Value, Vec<usize>> {
         let mut readers: HashMap<Value, Vec<usize>> = HashMap::new();
         for &value in &self.kept {
