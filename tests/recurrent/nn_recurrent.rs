@@ -405,7 +405,8 @@ fn lengths_can_be_ignored_and_end_where_steps_do() {
     assert!(!announced(Gru::new(3).return_sequences(true).ignore_mask(true).into()));
     assert!(!announced(Gru::new(3).into()));
     assert!(!announced(LayerNorm::new().axis(1).into()));
-    assert!(!announced(Reshape::new([4, 3]).into()));
+    assert!(announced(Reshape::new([4, 3, 1]).into()));
+    assert!(!announced(Reshape::new([3, 4]).into()));
 }
 
 /// Refuses an input without a mask.
