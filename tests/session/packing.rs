@@ -539,7 +539,7 @@ fn a_packing_gives_way_to_another_sessions_layout() {
     let plan = session.plan().unwrap();
     // `w3 w4 w5`, `w20 w21 w22`, `w0 w9`, and the 22 others together.
     assert_eq!(updates(plan).len(), 4, "{plan}");
-    assert_eq!(simulate(&tape, plan), Ok(()), "{plan}");
+    assert_eq!(simulate(session.replayed(), plan), Ok(()), "{plan}");
     poison(&session);
     assert!(session.verify(&[]).unwrap().passes());
     session.replay().unwrap();
