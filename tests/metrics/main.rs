@@ -6,4 +6,5 @@ mod common;
 mod losses;
 mod metrics;
 mod metrics_multilabel;
+mod refused_losses;
 mod weighted;
