@@ -215,48 +215,46 @@ impl<'a> Chains<'a> {
     /// The operators with the groups as chains, each at the place of its last member, and views of results
     /// where these are made.
     fn emit(&self) -> Vec<Node> {
-        let mut nodes: Vec<Node> = Vec::with_capacity(self.tape.ops().len());
+        let tape = self.tape.ops();
+        let mut nodes: Vec<Node> = Vec::with_capacity(tape.len());
         let mut waiting: Vec<Node> = Vec::new();
+        // What is yet to be made, by chains and views of their results.
         let mut late: BTreeSet<Value> = BTreeSet::new();
-        for (index, node) in self.tape.ops().iter().enumerate() {
-            let group = self.group_of[index].map(|group| &self.groups[group]);
-            let built = group.and_then(|group| self.build(group).filter(|built| built.is_worth_it()));
-            let Some((group, built)) = group.zip(built) else {
-                if node.op.is_view() && late.contains(&node.inputs[0]) {
-                    late.extend(&node.outputs);
-                    waiting.push(node.clone());
-                } else {
-                    nodes.push(node.clone());
+        let mut chains = self.built();
+        for (index, node) in tape.iter().enumerate() {
+            let group = self.group_of[index].filter(|group| chains[*group].is_some());
+            if group.is_some_and(|group| self.groups[group].last() != Some(&index)) {
+                late.insert(node.outputs[0]);
+            } else if let Some((group, built)) = group.and_then(|group| Some((group, chains[group].take()?)))
+            {
+                let Built { chain, inputs, outputs } = built;
+                nodes.push(Node { op: Arc::new(chain), inputs, outputs, ..node.clone() });
+                for &member in &self.groups[group] {
+                    late.remove(&tape[member].outputs[0]);
                 }
-                continue;
-            };
-            late.insert(node.outputs[0]);
-            if group.last() != Some(&index) {
-                continue;
-            }
-            let Built { chain, inputs, outputs } = built;
-            nodes.push(Node { op: Arc::new(chain), inputs, outputs, ..node.clone() });
-            group.iter().for_each(|&member| {
-                late.remove(&self.tape.ops()[member].outputs[0]);
-            });
-            let (ready, rest) = std::mem::take(&mut waiting).into_iter().fold(
-                (Vec::new(), Vec::new()),
-                |(mut ready, mut rest), view: Node| {
+                for view in std::mem::take(&mut waiting) {
                     if late.contains(&view.inputs[0]) {
-                        rest.push(view);
+                        waiting.push(view);
                     } else {
-                        view.outputs.iter().for_each(|output| {
-                            late.remove(output);
-                        });
-                        ready.push(view);
+                        late.remove(&view.outputs[0]);
+                        nodes.push(view);
                     }
-                    (ready, rest)
-                },
-            );
-            nodes.extend(ready);
-            waiting = rest;
+                }
+            } else if node.op.is_view() && late.contains(&node.inputs[0]) {
+                late.extend(&node.outputs);
+                waiting.push(node.clone());
+            } else {
+                nodes.push(node.clone());
+            }
         }
         nodes
+    }
+
+    /// The chain of each group that operators are in, where it is worth it.
+    fn built(&self) -> Vec<Option<Built>> {
+        let current: BTreeSet<usize> = self.group_of.iter().flatten().copied().collect();
+        let chain = |group: usize| current.contains(&group).then(|| self.build(&self.groups[group]))?;
+        (0..self.groups.len()).map(|group| chain(group).filter(Built::is_worth_it)).collect()
     }
 }
 
