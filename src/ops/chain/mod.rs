@@ -143,18 +143,9 @@ impl Chain {
             let (exact, error) = (own.inputs[position], &errors[source]);
             let mut most = vec![0.0f64; result.data.len()];
             // At either end, and where a pole may be between them.
-            for end in [-1.0, 0.0, 1.0] {
-                let at = |i: usize| match (end, exact.data[i], error[i]) {
-                    (0.0, x, e) => {
-                        if x.abs() <= e {
-                            0.0
-                        } else {
-                            x
-                        }
-                    }
-                    (end, x, e) => x + end * e,
-                };
-                let shifted = Array::from_fn(exact.shape, at);
+            let towards_zero = |x: f64, e: f64| if x.abs() <= e { 0.0 } else { x };
+            for moved in [|x: f64, e: f64| x - e, |x: f64, e: f64| x + e, towards_zero] {
+                let shifted = Array::from_fn(exact.shape, |i| moved(exact.data[i], error[i]));
                 let mut inputs = own.inputs.clone();
                 inputs[position] = &shifted;
                 let other = member.node.op.reference(&Reference { inputs, ..*own }).swap_remove(0);
