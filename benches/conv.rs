@@ -4,6 +4,7 @@
 //! ```text
 //! cargo bench --bench conv                  # every layer, on the GPU that Device::gpu finds
 //! cargo bench --bench conv -- mnist cifar   # layers whose names hold one of the words
+//! cargo bench --bench conv -- --list        # their names
 //! RETAPE_BENCH_DEVICE=llvmpipe cargo bench --bench conv
 //! ```
 //!
@@ -19,27 +20,28 @@ use std::time::Duration;
 use retape::ops::ConvRoute;
 use retape::prelude::*;
 use rows::convolutions::{CIFAR, Layer, MNIST, OTHERS, Part, RESNET, VGG};
+use timing::Table;
 
 /// Turns that each route gets; a single one where it takes longer than `LONG`.
 const TURNS: usize = 7;
 const LONG: Duration = Duration::from_millis(700);
 
 fn main() {
-    let device = timing::device();
-    println!("{device}\n");
-    println!("milliseconds; GFLOP/s of the chosen route, counting padding\n");
-    println!("| layer | | direct | im2col | implicit | chosen | GFLOP/s | chosen / best |");
-    println!("|---|---|---|---|---|---|---|---|");
     let networks: [(&[Layer], usize); 5] =
         [(&MNIST, 128), (&CIFAR, 32), (&VGG, 1), (&RESNET, 1), (&OTHERS, 8)];
+    let layers = networks.iter().flat_map(|&(layers, batch)| layers.iter().map(move |&layer| (layer, batch)));
+    let Some((device, layers)) = timing::wanted(layers, |(layer, _)| layer.name.to_owned()) else { return };
+    let head = ["layer", "", "direct", "im2col", "implicit", "chosen", "GFLOP/s", "chosen / best"];
+    let mut table = Table::new(2, &head);
     let mut ratios = Vec::new();
-    for (layers, batch) in networks {
-        for layer in layers {
-            if timing::is_wanted(layer.name) {
-                ratios.extend(Part::ALL.map(|part| line(&device, *layer, batch, part)));
-            }
+    for (layer, batch) in layers {
+        for part in Part::ALL {
+            Table::begin(format_args!("{} {}", layer.name, part.name()));
+            ratios.push(line(&device, layer, batch, part, &mut table));
         }
     }
+    println!("milliseconds; GFLOP/s of the chosen route, counting padding\n");
+    table.print();
     let over = ratios.iter().filter(|&&r| r > 1.1).count();
     let worst = ratios.iter().fold(1.0f64, |worst, &r| worst.max(r));
     println!(
@@ -80,8 +82,8 @@ fn dispatches(session: &Session) -> Vec<String> {
     plan.dispatches.iter().map(shown).collect()
 }
 
-/// Prints one line; returns the chosen route's time over the best one's.
-fn line(device: &Device, layer: Layer, batch: usize, part: Part) -> f64 {
+/// Measures one line; returns the chosen route's time over the best one's.
+fn line(device: &Device, layer: Layer, batch: usize, part: Part, table: &mut Table) -> f64 {
     let routes = [ConvRoute::Direct, ConvRoute::Im2col, ConvRoute::Implicit, ConvRoute::Auto];
     let mut runners = routes.map(|route| Runner::new(device, layer, batch, part, route));
     for turn in 0..TURNS {
@@ -105,14 +107,9 @@ fn line(device: &Device, layer: Layer, batch: usize, part: Part) -> f64 {
     let best = times.iter().flatten().fold(f64::INFINITY, |best, &t| best.min(t));
     let chosen = times[3].expect("the rule chooses a route that fits the device");
     let show = |time: &Option<f64>| time.map_or("-".to_owned(), |t| format!("{t:.3}"));
-    let shown: Vec<String> = times.iter().map(show).collect();
     let rate = layer.flops(batch) as f64 / chosen / 1e6;
-    println!(
-        "| {} | {} | {} | {rate:.1} | {:.2} |",
-        layer.name,
-        part.name(),
-        shown.join(" | "),
-        chosen / best
-    );
+    let names = [layer.name, part.name()].map(str::to_owned);
+    let rates = [format!("{rate:.1}"), format!("{:.2}", chosen / best)];
+    table.row(names.into_iter().chain(times.iter().map(show)).chain(rates));
     chosen / best
 }

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! cargo bench --bench fit
+//! cargo bench --bench fit -- uploaded   # lines whose names hold one of the words; --list names them
 //! RETAPE_BENCH_DEVICE=llvmpipe cargo bench --bench fit
 //! ```
 //!
@@ -20,6 +21,7 @@ use std::time::Instant;
 use retape::data::Dataset;
 use retape::prelude::*;
 use retape::random::Stream;
+use timing::{Table, median};
 
 const SAMPLES: usize = 60_000;
 const BATCH: usize = 128;
@@ -27,21 +29,35 @@ const EPOCHS: usize = 9;
 /// Steps of a turn, but for the last of an epoch.
 const TURN: u32 = 20;
 
+/// What is measured: `fit` with at most so many bytes of data on the device, or the gathering.
+#[derive(Clone, Copy)]
+enum Line {
+    Fit(u64),
+    Gather,
+}
+
 fn main() {
-    let device = timing::device();
-    println!("{device}\n");
+    let lines = [
+        ("data on the device", Line::Fit(u64::MAX)),
+        ("data uploaded batch by batch", Line::Fit(0)),
+        ("gathering its batches alone", Line::Gather),
+    ];
+    let Some((device, lines)) = timing::wanted(lines, |(name, _)| (*name).to_owned()) else { return };
     let data = samples();
-    println!("an epoch of 784-512-10 over {SAMPLES} samples, batch {BATCH}, RMSprop; ms");
-    println!("{:34} {:>10} {:>10} {:>16}", "", "fit", "replays", "outside replay");
-    for (name, resident) in [("data on the device", u64::MAX), ("data uploaded batch by batch", 0)] {
-        if timing::is_wanted(name) {
-            measure(name, resident, &device, &data);
-        }
+    let mut table = Table::new(1, &["", "fit", "replays", "outside replay"]);
+    for (name, line) in lines {
+        Table::begin(name);
+        let shown = match line {
+            Line::Fit(resident) => measure(resident, &device, &data),
+            Line::Gather => {
+                let seconds = gather(&device, &data).expect("batches are gathered");
+                [format!("{:.1}", 1e3 * seconds), String::new(), String::new()]
+            }
+        };
+        table.row([name.to_owned()].into_iter().chain(shown));
     }
-    let name = "gathering its batches alone";
-    if timing::is_wanted(name) {
-        println!("{name:34} {:10.1}", 1e3 * gather(&device, &data).expect("batches are gathered"));
-    }
+    println!("an epoch of 784-512-10 over {SAMPLES} samples, batch {BATCH}, RMSprop; ms\n");
+    table.print();
 }
 
 /// The seconds that it takes to gather the batches of an epoch and nothing else, the median of as many.
@@ -64,7 +80,8 @@ fn gather(device: &Device, data: &Dataset) -> retape::Result<f64> {
     Ok(median((0..EPOCHS).map(|_| epoch()).collect()))
 }
 
-fn measure(name: &str, resident: u64, device: &Device, data: &Dataset) {
+/// The milliseconds of an epoch, those of its replays, and the share outside of them.
+fn measure(resident: u64, device: &Device, data: &Dataset) -> [String; 3] {
     let model =
         Sequential::new().add(Flatten).add(Dense::new(512).activation(Activation::Relu)).add(Dense::new(10));
     let mut trainer = Trainer::new(model, data.input_shape())
@@ -94,7 +111,7 @@ fn measure(name: &str, resident: u64, device: &Device, data: &Dataset) {
     trainer.fit(data, fit).expect("training runs");
     let [fit, replays] = turns.borrow().epoch();
     let share = 100.0 * (1.0 - replays / fit);
-    println!("{name:34} {:10.1} {:10.1} {share:15.2}%", 1e3 * fit, 1e3 * replays);
+    [format!("{:.1}", 1e3 * fit), format!("{:.1}", 1e3 * replays), format!("{share:.2} %")]
 }
 
 /// The turns of `fit` and of the replays, one after the other.
@@ -161,9 +178,4 @@ fn samples() -> Dataset {
     let pixels = (0..(SAMPLES * 784) as u32).map(|i| stream.uniform(i) as f32).collect();
     let labels = (0..SAMPLES as u32).map(|i| stream.words(i)[1] % 10).collect();
     Dataset::new([1, 28, 28], pixels, labels, 10).expect("the samples fit together")
-}
-
-fn median(mut numbers: Vec<f64>) -> f64 {
-    numbers.sort_unstable_by(f64::total_cmp);
-    numbers[numbers.len() / 2]
 }

@@ -3,6 +3,7 @@
 //! ```text
 //! cargo bench --bench kernels                    # on the GPU that Device::gpu finds
 //! cargo bench --bench kernels -- matmul          # rows whose name contains `matmul`
+//! cargo bench --bench kernels -- --list          # their names
 //! RETAPE_BENCH_DEVICE=llvmpipe cargo bench --bench kernels
 //! ```
 //!
@@ -14,16 +15,15 @@ mod timing;
 
 use retape::prelude::*;
 use rows::{Row, Work};
+use timing::Table;
 
 /// How long a sample takes, about, and how many there are: the best of them counts.
 const SAMPLE: f64 = 0.03;
 const SAMPLES: usize = 10;
 
 fn main() {
-    let device = timing::device();
-    println!("{device}\n");
-    let wanted = rows::rows().into_iter().filter(|row| timing::is_wanted(&row.name));
-    let measured: Vec<_> = wanted.map(|row| measure(&device, &row)).collect();
+    let Some((device, rows)) = timing::wanted(rows::rows(), |row| row.name.clone()) else { return };
+    let measured: Vec<_> = rows.iter().map(|row| measure(&device, row)).collect();
     print_table(&measured);
 }
 
@@ -58,22 +58,23 @@ fn measure(device: &Device, row: &Row) -> Measured {
         std::array::from_fn(|_| timing::step(&mut session, device, steps).as_secs_f64());
     seconds.sort_by(f64::total_cmp);
     let [best, median] = [seconds[0], seconds[SAMPLES / 2]];
-    println!("{}: {:.1} us, median {:.1} us", row.name, best * 1e6, median * 1e6);
+    eprintln!("{}: {:.1} us, median {:.1} us", row.name, best * 1e6, median * 1e6);
     Measured { name: row.name.clone(), work: recorded.work, seconds: best }
 }
 
 /// One line per row: best time, rate, and the rate in percent of the best row of the same kind.
 fn print_table(measured: &[Measured]) {
-    let width = measured.iter().map(|m| m.name.len()).max().unwrap_or(0);
     for (product, unit) in [(true, "GFLOP/s"), (false, "GB/s")] {
         let of_kind: Vec<_> = measured.iter().filter(|m| m.is_product() == product).collect();
         let top = of_kind.iter().map(|m| m.rate()).fold(0.0, f64::max);
-        if !of_kind.is_empty() {
-            println!("\n{:width$}  {:>12}  {unit:>8}  of best", "", "time");
-        }
+        let mut table = Table::new(1, &["row", "us", unit, "% of best"]);
         for m in of_kind {
-            let (time, rate) = (m.seconds * 1e6, m.rate());
-            println!("{:width$}  {time:9.1} us  {rate:8.2}  {:6.1}%", m.name, 100.0 * rate / top);
+            let rate = m.rate();
+            let shown = [m.seconds * 1e6, rate, 100.0 * rate / top];
+            let [time, rate, share] = shown.map(|number| format!("{number:.1}"));
+            table.row([m.name.clone(), time, rate, share]);
         }
+        println!();
+        table.print();
     }
 }

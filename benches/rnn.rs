@@ -3,6 +3,7 @@
 //! ```text
 //! cargo bench --bench rnn                # every line, on the GPU that Device::gpu finds
 //! cargo bench --bench rnn -- lstm "50 64"  # lines whose names hold one of the words
+//! cargo bench --bench rnn -- --list      # their names
 //! RETAPE_BENCH_DEVICE=llvmpipe cargo bench --bench rnn
 //! ```
 //!
@@ -17,6 +18,7 @@ use std::time::Duration;
 use retape::ops::{GruReset, Recurrence, RecurrentOptions, RecurrentRoute, RecurrentWeights};
 use retape::prelude::*;
 use retape::{Result, random::Stream};
+use timing::Table;
 
 const BATCH: usize = 32;
 const FEATURES: usize = 32;
@@ -46,17 +48,24 @@ struct Line {
 }
 
 fn main() {
-    let device = timing::device();
-    println!("{device}\n\nmilliseconds (dispatches)\n");
-    println!("| cell time hidden | | steps | sequence | chosen |");
-    println!("|---|---|---|---|---|");
-    for cell in [Cell::Lstm, Cell::Gru, Cell::Simple] {
-        for (time, hidden) in sizes(cell) {
-            let line = Line { cell, time, hidden };
-            if timing::is_wanted(&line.name()) {
-                [Work::Forward, Work::Training].into_iter().for_each(|work| print(&device, line, work));
-            }
+    let cells = [Cell::Lstm, Cell::Gru, Cell::Simple].into_iter();
+    let lines =
+        cells.flat_map(|cell| sizes(cell).into_iter().map(move |(time, hidden)| Line { cell, time, hidden }));
+    let Some((device, lines)) = timing::wanted(lines, Line::name) else { return };
+    let mut table = Table::new(2, &["cell time hidden", "", "steps", "sequence", "chosen"]);
+    for line in lines {
+        for work in [Work::Forward, Work::Training] {
+            Table::begin(format_args!("{} {}", line.name(), work.name()));
+            measure(&device, line, work, &mut table);
         }
+    }
+    println!("milliseconds (dispatches)\n");
+    table.print();
+}
+
+impl Work {
+    fn name(self) -> String {
+        format!("{self:?}").to_lowercase()
     }
 }
 
@@ -154,7 +163,7 @@ impl Runner {
     }
 }
 
-fn print(device: &Device, line: Line, work: Work) {
+fn measure(device: &Device, line: Line, work: Work, table: &mut Table) {
     let mut runners = ROUTES.map(|route| Runner::new(device, line, work, route));
     let chosen = Runner::new(device, line, work, RecurrentRoute::Auto).expect("the rule's choice fits");
     for runner in runners.iter().flatten() {
@@ -175,8 +184,7 @@ fn print(device: &Device, line: Line, work: Work) {
         Some(runner) => format!("{:.3} ({})", milliseconds(runner), runner.dispatches()),
         None => "-".to_owned(),
     };
-    let shown: Vec<String> = runners.iter().map(show).collect();
     let same = runners.iter().flatten().find(|r| r.chosen_as(&chosen)).expect("the rule chooses a form");
-    let (name, work) = (line.name(), format!("{work:?}").to_lowercase());
-    println!("| {name} | {work} | {} | {:.3} |", shown.join(" | "), milliseconds(same));
+    let chosen = format!("{:.3}", milliseconds(same));
+    table.row([line.name(), work.name()].into_iter().chain(runners.iter().map(show)).chain([chosen]));
 }

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! cargo bench --bench step
+//! cargo bench --bench step -- xor   # networks whose names hold one of the words; --list names them
 //! RETAPE_BENCH_DEVICE=llvmpipe cargo bench --bench step
 //! ```
 //!
@@ -18,36 +19,46 @@ use std::time::Instant;
 
 use retape::prelude::*;
 use retape::testing::*;
-use retape::wgpu::{self, PollType};
+use retape::wgpu;
+use timing::{Table, median, wait};
 
 /// Turns of each loop.
 const TURNS: usize = 400;
 
 fn main() {
-    let device = timing::device();
-    println!("{device}\n");
     let networks = [
         Network { name: "xor 2-8-1, batch 4", widths: &[2, 8, 1], batch: 4 },
         Network { name: "64-32-32-32-10, batch 32", widths: &[64, 32, 32, 32, 10], batch: 32 },
         Network { name: "784-128-10, batch 64", widths: &[784, 128, 10], batch: 64 },
         Network { name: "784-512-10, batch 128", widths: &[784, 512, 10], batch: 128 },
     ];
-    println!("once, ms: record = graph, gradients and updates; first = session with its kernels to compile");
-    println!(
-        "{:26} {:>10} {:>8} {:>8} {:>8} {:>8}",
-        "network", "dispatches", "record", "plan", "first", "session"
+    let Some((device, networks)) = timing::wanted(networks, |network| network.name.to_owned()) else {
+        return;
+    };
+    let mut once = Table::new(1, &["network", "dispatches", "record", "plan", "first", "session"]);
+    let mut steps = Table::new(
+        1,
+        &[
+            "network",
+            "our host",
+            "bare host",
+            "bare encode",
+            "bare submit",
+            "our whole",
+            "bare whole",
+            "ours - bare per dispatch",
+        ],
     );
-    let costs: Vec<_> = networks.iter().map(|network| Costs::measure(network, &device)).collect();
-    println!("\nper step, us: host = encode and submit; whole = until the device has run it");
+    for network in &networks {
+        Table::begin(network.name);
+        measure(network, &device, &mut once, &mut steps);
+    }
     println!(
-        "{:26} {:>8} {:>8} {:>9} {:>9} {:>9} {:>9} {:>14}",
-        "", "ours", "bare", "bare", "bare", "ours", "bare", "ours - bare"
+        "once, ms: record = graph, gradients and updates; first = session with its kernels to compile\n"
     );
-    println!(
-        "{:26} {:>8} {:>8} {:>9} {:>9} {:>9} {:>9} {:>14}",
-        "network", "host", "host", "encode", "submit", "whole", "whole", "per dispatch"
-    );
-    costs.iter().for_each(Costs::print);
+    once.print();
+    println!("\nper step, us: host = encode and submit; whole = until the device has run it\n");
+    steps.print();
 }
 
 /// A perceptron with Adam.
@@ -76,70 +87,40 @@ impl Network {
     }
 }
 
-/// Medians, in microseconds.
-struct Costs {
-    name: &'static str,
-    dispatches: usize,
-    replay: f64,
-    replay_whole: f64,
-    bare_encode: f64,
-    bare_submit: f64,
-    bare: f64,
-    bare_whole: f64,
-}
+/// Adds a network's line to either table. Times are medians.
+fn measure(network: &Network, device: &Device, once: &mut Table, steps: &mut Table) {
+    let (gpu, queue) = device.wgpu().expect("the device is a GPU");
+    let profile = device.profile().expect("the device is a GPU");
+    let tape = network.record().unwrap_or_else(|e| panic!("{}: {e}", network.name));
+    let first = middle(1, || drop(tape.session(device).expect("the step fits")));
+    let record = middle(21, || drop(black_box(network.record())));
+    let plan = middle(21, || drop(black_box(tape.plan(profile))));
+    let bind = middle(21, || drop(tape.session(device).expect("the step fits")));
+    let mut session = tape.session(device).expect("the step fits");
+    let raw = raw_dispatches(&session);
+    let line = |cells: &[(f64, usize)]| -> Vec<String> {
+        let shown = cells.iter().map(|&(number, digits)| format!("{number:.digits$}"));
+        [network.name.to_owned()].into_iter().chain(shown).collect()
+    };
+    let milliseconds = [(record / 1e3, 2), (plan / 1e3, 2), (first / 1e3, 1), (bind / 1e3, 2)];
+    once.row(line(&[&[(raw.len() as f64, 0)][..], &milliseconds].concat()));
 
-impl Costs {
-    fn measure(network: &Network, device: &Device) -> Costs {
-        let (gpu, queue) = device.wgpu().expect("the device is a GPU");
-        let profile = device.profile().expect("the device is a GPU");
-        let tape = network.record().unwrap_or_else(|e| panic!("{}: {e}", network.name));
-        let first = median(1, || drop(tape.session(device).expect("the step fits")));
-        let record = median(21, || drop(black_box(network.record())));
-        let plan = median(21, || drop(black_box(tape.plan(profile))));
-        let bind = median(21, || drop(tape.session(device).expect("the step fits")));
-        let mut session = tape.session(device).expect("the step fits");
-        let raw = raw_dispatches(&session);
-        println!(
-            "{:26} {:10} {:8.2} {:8.2} {:8.1} {:8.2}",
-            network.name,
-            raw.len(),
-            record / 1e3,
-            plan / 1e3,
-            first / 1e3,
-            bind / 1e3
-        );
-
-        let mut ours: [Vec<f64>; 2] = Default::default();
-        let mut bare: [Vec<f64>; 4] = Default::default();
-        for turn in 0..TURNS {
-            // Whoever goes second finds warmer caches: they take turns at that too.
-            for replay in [turn % 2 == 0, turn % 2 != 0] {
-                if replay {
-                    add(&mut ours, replay_once(gpu, &mut session));
-                } else {
-                    add(&mut bare, bare_once(gpu, queue, &raw));
-                }
+    let mut ours: [Vec<f64>; 2] = Default::default();
+    let mut bare: [Vec<f64>; 4] = Default::default();
+    for turn in 0..TURNS {
+        // Whoever goes second finds warmer caches: they take turns at that too.
+        for replay in [turn % 2 == 0, turn % 2 != 0] {
+            if replay {
+                add(&mut ours, replay_once(device, &mut session));
+            } else {
+                add(&mut bare, bare_once(device, gpu, queue, &raw));
             }
         }
-        let ([replay, replay_whole], [bare_encode, bare_submit, bare, bare_whole]) =
-            (ours.map(middle), bare.map(middle));
-        let (name, dispatches) = (network.name, raw.len());
-        Costs { name, dispatches, replay, replay_whole, bare_encode, bare_submit, bare, bare_whole }
     }
-
-    fn print(&self) {
-        println!(
-            "{:26} {:8.1} {:8.1} {:9.1} {:9.1} {:9.1} {:9.1} {:14.3}",
-            self.name,
-            self.replay,
-            self.bare,
-            self.bare_encode,
-            self.bare_submit,
-            self.replay_whole,
-            self.bare_whole,
-            (self.replay - self.bare) / self.dispatches as f64
-        );
-    }
+    let ([ours, ours_whole], [encode, submit, bare, bare_whole]) = (ours.map(median), bare.map(median));
+    let excess = (ours - bare) / raw.len() as f64;
+    let micros = [ours, bare, encode, submit, ours_whole, bare_whole].map(|time| (time, 1));
+    steps.row(line(&[&micros[..], &[(excess, 3)]].concat()));
 }
 
 fn add<const N: usize>(samples: &mut [Vec<f64>; N], values: [f64; N]) {
@@ -147,29 +128,30 @@ fn add<const N: usize>(samples: &mut [Vec<f64>; N], values: [f64; N]) {
 }
 
 /// A replay on the idle device: until it returns, and until it has run.
-fn replay_once(gpu: &wgpu::Device, session: &mut Session) -> [f64; 2] {
-    wait(gpu);
+fn replay_once(device: &Device, session: &mut Session) -> [f64; 2] {
+    wait(device);
     let start = Instant::now();
     session.replay().expect("the step replays");
     let host = micros(start);
-    wait(gpu);
+    wait(device);
     [host, micros(start)]
 }
 
 /// The bare loop on the idle device: encoding, submitting, both, and until it has run.
-fn bare_once(gpu: &wgpu::Device, queue: &wgpu::Queue, dispatches: &[RawDispatch]) -> [f64; 4] {
-    wait(gpu);
+fn bare_once(
+    device: &Device,
+    gpu: &wgpu::Device,
+    queue: &wgpu::Queue,
+    dispatches: &[RawDispatch],
+) -> [f64; 4] {
+    wait(device);
     let start = Instant::now();
     let commands = encode(gpu, dispatches);
     let encoded = micros(start);
     queue.submit([commands]);
     let host = micros(start);
-    wait(gpu);
+    wait(device);
     [encoded, host - encoded, host, micros(start)]
-}
-
-fn wait(gpu: &wgpu::Device) {
-    gpu.poll(PollType::wait_indefinitely()).expect("the device finishes");
 }
 
 /// The bare loop, up to the finished command buffer.
@@ -202,16 +184,11 @@ fn micros(start: Instant) -> f64 {
 }
 
 /// The median time of a call in microseconds.
-fn median(times: usize, mut call: impl FnMut()) -> f64 {
+fn middle(times: usize, mut call: impl FnMut()) -> f64 {
     let time = |_| {
         let start = Instant::now();
         call();
         micros(start)
     };
-    middle((0..times).map(time).collect())
-}
-
-fn middle(mut samples: Vec<f64>) -> f64 {
-    samples.sort_by(f64::total_cmp);
-    samples[samples.len() / 2]
+    median((0..times).map(time).collect())
 }

@@ -1,10 +1,80 @@
-//! What the benches share: the device they run on, the lines asked for, and the time of a step.
+//! What the benches share: the lines asked for, the device they run on, the time of a step, and the table.
 #![allow(dead_code, reason = "each bench uses its own part")]
 
+use std::fmt::Display;
 use std::time::{Duration, Instant};
 
+use clap::Parser;
 use retape::prelude::*;
 use retape::wgpu::PollType;
+
+/// What a bench is told on the command line.
+#[derive(Parser)]
+pub struct Options {
+    /// Lines whose names contain one of these words; all of them without a word.
+    words: Vec<String>,
+    /// Names the lines and measures none.
+    #[arg(long)]
+    list: bool,
+    /// Words are whole names.
+    #[arg(long)]
+    exact: bool,
+    /// What cargo adds.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+impl Options {
+    fn wants(&self, name: &str) -> bool {
+        let matches = |word: &String| if self.exact { name == word } else { name.contains(word.as_str()) };
+        self.words.is_empty() || self.words.iter().any(matches)
+    }
+
+    /// The lines to measure; or, where none is to be, what is said instead.
+    pub fn choose<L>(
+        &self,
+        lines: impl IntoIterator<Item = L>,
+        name: impl Fn(&L) -> String,
+    ) -> Result<Vec<L>, String> {
+        let mut names = Vec::new();
+        let mut wanted = Vec::new();
+        for line in lines {
+            let name = name(&line);
+            if self.wants(&name) {
+                wanted.push((name.clone(), line));
+            }
+            names.push(name);
+        }
+        if wanted.is_empty() {
+            let asked = self.words.join("` or `");
+            return Err(format!("no line's name has `{asked}`; there are\n  {}", names.join("\n  ")));
+        }
+        if self.list {
+            let names: Vec<_> = wanted.iter().map(|(name, _)| format!("{name}: benchmark")).collect();
+            return Err(names.join("\n"));
+        }
+        Ok(wanted.into_iter().map(|(_, line)| line).collect())
+    }
+}
+
+/// The lines of a bench that the command line asks for, and the device, which is opened for them; `None` where
+/// nothing is to be measured.
+pub fn wanted<L>(
+    lines: impl IntoIterator<Item = L>,
+    name: impl Fn(&L) -> String,
+) -> Option<(Device, Vec<L>)> {
+    match Options::parse().choose(lines, name) {
+        Ok(wanted) => {
+            let device = device();
+            println!("{device}\n");
+            Some((device, wanted))
+        }
+        Err(said) => {
+            println!("{said}");
+            None
+        }
+    }
+}
 
 /// The device that `RETAPE_BENCH_DEVICE` names, else the GPU that `Device::gpu` finds.
 pub fn device() -> Device {
@@ -13,12 +83,6 @@ pub fn device() -> Device {
         _ => Device::gpu(),
     };
     device.unwrap_or_else(|e| panic!("the benches need a GPU adapter: {e}"))
-}
-
-/// Whether a line of this name was asked for on the command line: by one of the words in it, or by none.
-pub fn is_wanted(name: &str) -> bool {
-    let words: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
-    words.is_empty() || words.iter().any(|word| name.contains(word.as_str()))
 }
 
 /// The time of `steps` steps, from before they are encoded until they have run.
@@ -39,4 +103,58 @@ pub fn wait(device: &Device) {
 /// The time of one of `steps` steps.
 pub fn step(session: &mut Session, device: &Device, steps: usize) -> Duration {
     time(session, device, steps) / steps as u32
+}
+
+/// The middle of some numbers.
+pub fn median(mut numbers: Vec<f64>) -> f64 {
+    numbers.sort_unstable_by(f64::total_cmp);
+    numbers[numbers.len() / 2]
+}
+
+/// What a run ends with: a table in Markdown, its columns aligned. Rows are told of as they come.
+pub struct Table {
+    rows: Vec<Vec<String>>,
+    /// Columns of text, from the left; numbers follow.
+    texts: usize,
+}
+
+impl Table {
+    pub fn new(texts: usize, head: &[&str]) -> Table {
+        Table { rows: vec![head.iter().map(|&name| name.to_owned()).collect()], texts }
+    }
+
+    /// Says that a line is measured, to whoever waits at the terminal.
+    pub fn begin(name: impl Display) {
+        eprintln!("{name} ...");
+    }
+
+    pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        self.rows.push(cells.into_iter().collect());
+    }
+
+    /// Prints it, if it has rows.
+    pub fn print(&self) {
+        let columns = self.rows[0].len();
+        let width = |i: usize| self.rows.iter().map(|row| row[i].chars().count()).max().unwrap_or(0).max(2);
+        let widths: Vec<usize> = (0..columns).map(width).collect();
+        let line = |row: &Vec<String>| {
+            let cell = |(i, text): (usize, &String)| {
+                let width = widths[i];
+                if i < self.texts { format!("| {text:width$} ") } else { format!("| {text:>width$} ") }
+            };
+            println!("{}|", row.iter().enumerate().map(cell).collect::<String>());
+        };
+        if self.rows.len() > 1 {
+            line(&self.rows[0]);
+            let rule = |(i, width): (usize, &usize)| {
+                if i < self.texts {
+                    format!("|{}", "-".repeat(width + 2))
+                } else {
+                    format!("|{}:", "-".repeat(width + 1))
+                }
+            };
+            println!("{}|", widths.iter().enumerate().map(rule).collect::<String>());
+            self.rows[1..].iter().for_each(line);
+        }
+    }
 }

@@ -52,6 +52,14 @@ fn every_operator_has_a_bench_row() {
     missing("bench row", operators().into_iter().filter(|o| !views.contains(&o.name)), &found);
 }
 
+/// So that a word on the command line of the bench can choose any of them.
+#[test]
+fn every_bench_row_has_a_name_of_its_own() {
+    let names: Vec<String> = rows::rows().into_iter().map(|row| row.name).collect();
+    let distinct: BTreeSet<&String> = names.iter().collect();
+    assert_eq!(distinct.len(), names.len());
+}
+
 const CHECKED_BY_HAND: [&str; 3] = ["clip", "minimum", "maximum"];
 
 #[test]

@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod benches;
 mod binaries;
 mod coverage;
 mod groups;
