@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{GpuContext, Wanted, named_by_environment};
 use crate::kernel::DeviceProfile;
 
-/// Where sessions run: a GPU, or the CPU reference path. Cheap to clone; clones are the same
+/// Where sessions run: a GPU, the CPU, or the reference. Cheap to clone; clones are the same
 /// device and share its compiled kernels.
 ///
 /// `Display` tells what it is: adapter, driver, backend, limits and features in use.
@@ -17,6 +17,7 @@ pub struct Device {
 #[derive(Clone)]
 pub(crate) enum Backend {
     Cpu,
+    Reference,
     Gpu(Arc<GpuContext>),
 }
 
@@ -36,6 +37,12 @@ impl Device {
     /// The CPU path: every operator in f64 by its reference.
     pub fn cpu() -> Device {
         Device { backend: Backend::Cpu }
+    }
+
+    /// The reference: every operator of the recorded tape in f64, from its formula. Made to be right; what
+    /// [`Session::verify`](crate::Session::verify) and tests compare with.
+    pub fn reference() -> Device {
+        Device { backend: Backend::Reference }
     }
 
     /// A GPU, hardware or software, by wgpu's environment variables: `WGPU_BACKEND` (such as
@@ -61,11 +68,12 @@ impl Device {
         Device::open(Wanted::Named(name))
     }
 
-    /// `auto`, `cpu`, `gpu`, or part of an adapter's name: what the examples' `--device` takes.
+    /// `auto`, `cpu`, `reference`, `gpu`, or part of an adapter's name: what the examples' `--device` takes.
     pub fn select(what: &str) -> Result<Device> {
         match what {
             "auto" => Device::auto(),
             "cpu" => Ok(Device::cpu()),
+            "reference" => Ok(Device::reference()),
             "gpu" => Device::gpu(),
             name => Device::named(name),
         }
@@ -76,9 +84,13 @@ impl Device {
         self.context().is_some()
     }
 
-    /// A short name: the adapter's, or `cpu`.
+    /// A short name: the adapter's, `cpu` or `reference`.
     pub fn name(&self) -> &str {
-        self.profile().map_or("cpu", |profile| &profile.name)
+        match &self.backend {
+            Backend::Cpu => "cpu",
+            Backend::Reference => "reference",
+            Backend::Gpu(context) => &context.profile.name,
+        }
     }
 
     /// The properties that plans depend on; `None` on the CPU path, which needs no plan.
@@ -111,7 +123,7 @@ impl Device {
 
     pub(crate) fn context(&self) -> Option<&Arc<GpuContext>> {
         match &self.backend {
-            Backend::Cpu => None,
+            Backend::Cpu | Backend::Reference => None,
             Backend::Gpu(context) => Some(context),
         }
     }

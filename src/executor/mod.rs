@@ -1,14 +1,14 @@
-//! What runs a tape: the CPU reference path or a GPU.
+//! What runs a tape: the reference in f64 or a GPU.
 
-mod cpu;
 mod device;
 pub mod gpu;
+mod reference;
 mod scalars;
 
-pub(crate) use cpu::{CpuExecutor, needed};
 pub(crate) use device::Backend;
 pub use device::Device;
 pub(crate) use gpu::GpuExecutor;
+pub(crate) use reference::{ReferenceExecutor, needed};
 pub(crate) use scalars::ScalarTable;
 
 use crate::dtype::DType;
@@ -17,7 +17,7 @@ use crate::graph::Value;
 
 /// A tape on a device: its storage, and how its operators are run.
 pub(crate) enum Executor {
-    Cpu(CpuExecutor),
+    Reference(ReferenceExecutor),
     Gpu(Box<GpuExecutor>),
 }
 
@@ -40,7 +40,7 @@ pub(crate) struct Links<'a> {
 
 /// Copies of values on their device, one after the other.
 pub(crate) enum Copies {
-    Cpu(Vec<Vec<f64>>),
+    Reference(Vec<Vec<f64>>),
     Gpu(Vec<wgpu::Buffer>),
 }
 
@@ -61,7 +61,7 @@ macro_rules! either {
             $(#[$doc])*
             pub fn $method(&mut self, $($argument: $type),*) -> Result<()> {
                 match self {
-                    Executor::Cpu(cpu) => cpu.$method($($argument),*),
+                    Executor::Reference(own) => own.$method($($argument),*),
                     Executor::Gpu(gpu) => gpu.$method($($argument),*),
                 }
             }
@@ -84,7 +84,7 @@ impl Executor {
     /// The current contents of a value's storage.
     pub fn read(&self, value: Value) -> Result<Vec<u8>> {
         match self {
-            Executor::Cpu(cpu) => Ok(cpu.read(value)),
+            Executor::Reference(own) => Ok(own.read(value)),
             Executor::Gpu(gpu) => gpu.read(value),
         }
     }
@@ -92,7 +92,7 @@ impl Executor {
     /// The same of several values, with every digit the executor has and one copy from the device.
     pub fn read_f64(&self, values: &[Value]) -> Result<Vec<Vec<f64>>> {
         match self {
-            Executor::Cpu(cpu) => Ok(values.iter().map(|&value| cpu.read_f64(value)).collect()),
+            Executor::Reference(own) => Ok(values.iter().map(|&value| own.read_f64(value)).collect()),
             Executor::Gpu(gpu) => gpu.read_f64(values),
         }
     }
@@ -100,7 +100,7 @@ impl Executor {
     /// Copies values within the device.
     pub fn copy(&self, values: &[Value]) -> Result<Copies> {
         match self {
-            Executor::Cpu(_) => self.read_f64(values).map(Copies::Cpu),
+            Executor::Reference(_) => self.read_f64(values).map(Copies::Reference),
             Executor::Gpu(gpu) => gpu.copy(values).map(Copies::Gpu),
         }
     }
@@ -108,12 +108,12 @@ impl Executor {
     /// Puts copies into these values, in their order; sizes are the caller's to check.
     pub fn put_back(&mut self, copies: &Copies, values: &[Value]) -> Result<()> {
         match (self, copies) {
-            (Executor::Cpu(cpu), Copies::Cpu(data)) => {
-                values.iter().zip(data).try_for_each(|(&value, data)| cpu.restore(value, data))
+            (Executor::Reference(own), Copies::Reference(data)) => {
+                values.iter().zip(data).try_for_each(|(&value, data)| own.restore(value, data))
             }
             (Executor::Gpu(gpu), Copies::Gpu(buffers)) => gpu.put_back(buffers, values),
-            (Executor::Cpu(_), Copies::Gpu(_)) => Err(NEEDS_GPU),
-            (Executor::Gpu(_), Copies::Cpu(_)) => {
+            (Executor::Reference(_), Copies::Gpu(_)) => Err(NEEDS_GPU),
+            (Executor::Gpu(_), Copies::Reference(_)) => {
                 Err(Error::share("the snapshot is of a session on the CPU path"))
             }
         }
@@ -122,16 +122,16 @@ impl Executor {
     /// Reads copies back.
     pub fn read_copies(&self, copies: &Copies) -> Result<Vec<Vec<f64>>> {
         match (self, copies) {
-            (_, Copies::Cpu(data)) => Ok(data.clone()),
+            (_, Copies::Reference(data)) => Ok(data.clone()),
             (Executor::Gpu(gpu), Copies::Gpu(buffers)) => gpu.read_copies(buffers),
-            (Executor::Cpu(_), Copies::Gpu(_)) => Err(NEEDS_GPU),
+            (Executor::Reference(_), Copies::Gpu(_)) => Err(NEEDS_GPU),
         }
     }
 
     /// The GPU executor, if it is one.
     pub fn gpu(&self) -> Option<&GpuExecutor> {
         match self {
-            Executor::Cpu(_) => None,
+            Executor::Reference(_) => None,
             Executor::Gpu(gpu) => Some(gpu),
         }
     }
@@ -170,7 +170,7 @@ impl Copies {
     /// Elements of each copy.
     pub fn lengths(&self) -> Vec<usize> {
         match self {
-            Copies::Cpu(data) => data.iter().map(Vec::len).collect(),
+            Copies::Reference(data) => data.iter().map(Vec::len).collect(),
             Copies::Gpu(buffers) => buffers.iter().map(|buffer| buffer.size() as usize / 4).collect(),
         }
     }

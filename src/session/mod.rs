@@ -22,7 +22,7 @@ use crate::dtype::Element;
 use crate::error::{Error, Result};
 use crate::executor::gpu::shared_layout;
 use crate::executor::{
-    Backend, CpuExecutor, Device, Executor, GpuExecutor, Links, ScalarTable, elements, numbers,
+    Backend, Device, Executor, GpuExecutor, Links, ReferenceExecutor, ScalarTable, elements, numbers,
 };
 use crate::graph::{Init, Source, StateKey, StateKind, Value};
 use crate::kernel::Scalar;
@@ -82,8 +82,10 @@ impl Tape {
         let links = options.links(self)?;
         let tape = Arc::new(self.clone());
         let executor = match (&device.backend, plan) {
-            (Backend::Cpu, None) => Executor::Cpu(CpuExecutor::new(tape.clone(), &links)?),
-            (Backend::Cpu, Some(_)) => return Err(Error::NeedsGpu { what: "a plan" }),
+            (Backend::Cpu | Backend::Reference, None) => {
+                Executor::Reference(ReferenceExecutor::new(tape.clone(), &links)?)
+            }
+            (Backend::Cpu | Backend::Reference, Some(_)) => return Err(Error::NeedsGpu { what: "a plan" }),
             (Backend::Gpu(context), given) => {
                 // A plan of the caller's is one of the tape as it is.
                 let fused = options.fuse && given.is_none();

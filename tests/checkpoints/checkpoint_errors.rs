@@ -29,7 +29,7 @@ pub fn builder(width: usize) -> TrainerBuilder {
 }
 
 pub fn cpu(width: usize) -> Trainer {
-    builder(width).build(&Device::cpu()).unwrap()
+    builder(width).build(&Device::reference()).unwrap()
 }
 
 /// A checkpoint of two epochs over 20 samples, with a callback.
@@ -102,7 +102,7 @@ fn a_training_of_other_numbers_is_refused() {
     let folder = Folder::new();
     let path = checkpoint(&folder);
     let (data, more) = (points(20), points(21));
-    let build = |builder: TrainerBuilder| builder.build(&Device::cpu()).unwrap();
+    let build = |builder: TrainerBuilder| builder.build(&Device::reference()).unwrap();
     let plain = || cpu(5);
     let cases: Vec<(&str, [u64; 2], Trainer, &Dataset, Fit<'_>)> = vec![
         ("the seed", [17, 18], build(builder(5).seed(18)), &data, resume(&path)),
@@ -140,7 +140,7 @@ fn other_tensors_are_refused_by_name_and_shape() {
         Error::TensorMismatch { types, .. } => assert_eq!(types.map(|t| t.dtype), ["F64", "F32"]),
         other => panic!("{other:?}"),
     }
-    let momentum = builder(5).optimizer(Sgd::new(0.1).momentum(0.5)).build(&Device::cpu()).unwrap();
+    let momentum = builder(5).optimizer(Sgd::new(0.1).momentum(0.5)).build(&Device::reference()).unwrap();
     match refused(momentum, &data, resume(&path)) {
         Error::TensorNames { missing, unexpected, .. } => {
             assert!(missing.contains(&"dense.weight.velocity".to_owned()), "{missing:?}");
@@ -263,7 +263,7 @@ fn other_metrics_are_refused_within_an_epoch_only() {
     };
     let mut first = cpu(5);
     first.fit(&data, Fit::epochs(2).on_steps(5, write(&within)).on_epoch_end(write(&between))).unwrap();
-    let metered = || builder(5).metrics([Metric::Accuracy]).build(&Device::cpu()).unwrap();
+    let metered = || builder(5).metrics([Metric::Accuracy]).build(&Device::reference()).unwrap();
 
     match refused(metered(), &data, Fit::epochs(3).resume(&within)) {
         Error::CheckpointMismatch { what, found, expected, .. } => {
@@ -347,7 +347,7 @@ fn a_checkpoint_says_what_is_frozen_and_pruned() {
     assert_eq!(resumed.sparsity().unwrap(), first.sparsity().unwrap());
 
     // Where the rest does not fit, nothing has been frozen.
-    let mut other = builder(6).build(&Device::cpu()).unwrap();
+    let mut other = builder(6).build(&Device::reference()).unwrap();
     let before = contents(&other, &folder);
     assert!(matches!(other.load_checkpoint(&path), Err(Error::TensorMismatch { .. })));
     assert_eq!(other.frozen().count(), 0);

@@ -160,9 +160,9 @@ fn twenty_interrupted_trainings_end_as_if_they_had_not_been() {
 fn the_cpu_path_resumes_with_all_its_digits() {
     let folder = Folder::new();
     for (setup, steps) in [(ADAM, [1, 5, 13]), (Setup { adam: false, accumulate: 2 }, [4, 9, 20])] {
-        let whole = uninterrupted(&Device::cpu(), setup, &folder);
+        let whole = uninterrupted(&Device::reference(), setup, &folder);
         for at in steps {
-            check_resume(&Device::cpu(), setup, at, false, &whole);
+            check_resume(&Device::reference(), setup, at, false, &whole);
         }
     }
 }
@@ -175,7 +175,7 @@ fn more_epochs_go_on_within_a_window() {
     let train = points(37);
     let path = folder.0.join("epoch.safetensors");
     let setup = Setup { adam: true, accumulate: 3 };
-    for device in [gpu(), &Device::cpu()] {
+    for device in [gpu(), &Device::reference()] {
         let mut whole = builder(setup).build(device).unwrap();
         let history = whole.fit(&train, Fit::epochs(4)).unwrap();
 
@@ -203,7 +203,7 @@ fn more_epochs_go_on_within_a_window() {
 #[test]
 fn less_than_a_checkpoint_ends_elsewhere() {
     let folder = Folder::new();
-    let device = Device::cpu();
+    let device = Device::reference();
     let (train, validation) = (points(37), points(11));
     let whole = uninterrupted(&device, ADAM, &folder);
     let path = killed(&device, ADAM, &folder, 10, false);
@@ -224,7 +224,7 @@ fn training_goes_on_from_what_a_trainer_saved_between_two_fits() {
     let folder = Folder::new();
     let train = points(37);
     let path = folder.0.join("between.safetensors");
-    for device in [gpu(), &Device::cpu()] {
+    for device in [gpu(), &Device::reference()] {
         let mut whole = builder(ADAM).build(device).unwrap();
         let history = whole.fit(&train, Fit::epochs(4)).unwrap();
 
@@ -285,7 +285,7 @@ fn check_error(
 
 #[test]
 fn training_goes_on_after_an_error_as_if_there_had_been_none() {
-    for device in [gpu(), &Device::cpu()] {
+    for device in [gpu(), &Device::reference()] {
         let folder = Folder::new();
         let whole = uninterrupted(device, ADAM, &folder);
         // A folder where the file should be, at a step within an epoch, at its last one, and after it.
@@ -305,7 +305,7 @@ fn a_batch_after_an_error_begins_anew() {
     let folder = Folder::new();
     let (train, validation) = (points(37), points(11));
     let path = folder.0.join("batch.safetensors");
-    let mut trainer = builder(ADAM).build(&Device::cpu()).unwrap();
+    let mut trainer = builder(ADAM).build(&Device::reference()).unwrap();
     trainer.fit(&train, fit(&validation, Kill::new(7, &folder.0.join("none/file"), true))).unwrap_err();
     trainer.train_on_batch(points(8)).unwrap();
     trainer.save_checkpoint(&path).unwrap();
@@ -320,7 +320,7 @@ fn a_read_only_folder_loses_nothing() {
     use std::os::unix::fs::PermissionsExt;
     let (folder, train) = (Folder::new(), points(37));
     let path = folder.0.join("last.safetensors");
-    let mut trainer = builder(ADAM).build(&Device::cpu()).unwrap();
+    let mut trainer = builder(ADAM).build(&Device::reference()).unwrap();
     trainer.fit(&train, Fit::epochs(1)).unwrap();
     trainer.save_checkpoint(&path).unwrap();
     let before = fs::read(&path).unwrap();
@@ -364,9 +364,9 @@ fn the_killed_process_left_a_whole_checkpoint() {
         let callback = ModelCheckpoint::new(folder.0.join("other")).every_steps(1);
         Fit::epochs(50).callback(callback).on_epoch_end(|_| Ok(()))
     };
-    let mut whole = builder(ADAM).build(&Device::cpu()).unwrap();
+    let mut whole = builder(ADAM).build(&Device::reference()).unwrap();
     let history = whole.fit(&train, fit()).unwrap();
-    let mut resumed = builder(ADAM).build(&Device::cpu()).unwrap();
+    let mut resumed = builder(ADAM).build(&Device::reference()).unwrap();
     resumed.load_checkpoint(&path).unwrap();
     assert!(resumed.steps() < 250, "the child was killed on its way");
     assert_eq!(resumed.fit(&train, fit().resume(&path)).unwrap(), history);
@@ -381,5 +381,5 @@ fn train_until_killed(folder: &std::ffi::OsStr) {
         Ok(())
     };
     let fit = Fit::epochs(50).callback(callback).on_epoch_end(slow);
-    builder(ADAM).build(&Device::cpu()).unwrap().fit(points(37), fit).unwrap();
+    builder(ADAM).build(&Device::reference()).unwrap().fit(points(37), fit).unwrap();
 }

@@ -19,7 +19,7 @@ type Change = (&'static str, fn(&mut Json));
 fn damage_anywhere_is_refused() {
     let folder = Folder::new();
     // Large enough for a block of 5,000 bytes of tensors.
-    let wide = || builder(400).build(&Device::cpu()).unwrap();
+    let wide = || builder(400).build(&Device::reference()).unwrap();
     let [whole, weights, bad] = ["whole", "weights", "bad"].map(|name| folder.0.join(name));
     wide().save_checkpoint(&whole).unwrap();
     wide().save_weights(&weights).unwrap();

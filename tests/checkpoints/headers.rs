@@ -25,7 +25,7 @@ fn trainer() -> Trainer {
     let model = Sequential::new().add(Dense::new(3)).add(BatchNorm::new()).add(Dense::new(3));
     let built = Trainer::new(model, [4]).loss(Loss::SparseCategoricalCrossEntropy);
     let built = built.optimizer(Adam::new(0.02)).metrics([Metric::Accuracy, Metric::ConfusionMatrix]);
-    built.batch_size(8).accumulate(2).seed(17).build(&Device::cpu()).unwrap()
+    built.batch_size(8).accumulate(2).seed(17).build(&Device::reference()).unwrap()
 }
 
 fn fit<'a>(epochs: usize) -> Fit<'a> {

@@ -25,9 +25,14 @@ fn checkpoints_are_written_when_asked_for() {
     };
     let run = |name: &str, configure: &dyn Fn(ModelCheckpoint) -> ModelCheckpoint| {
         let callback = configure(ModelCheckpoint::new(folder.0.join(name)));
-        builder(ADAM).build(&Device::cpu()).unwrap().fit(&train, Fit::epochs(3).callback(callback)).unwrap()
+        builder(ADAM)
+            .build(&Device::reference())
+            .unwrap()
+            .fit(&train, Fit::epochs(3).callback(callback))
+            .unwrap()
     };
-    let epoch = |path: PathBuf| builder(ADAM).build(&Device::cpu()).unwrap().load_checkpoint(path).unwrap();
+    let epoch =
+        |path: PathBuf| builder(ADAM).build(&Device::reference()).unwrap().load_checkpoint(path).unwrap();
 
     run("a/b", &|c| c);
     assert_eq!(files("a/b"), ["last.safetensors", "previous.safetensors"]);
@@ -41,7 +46,7 @@ fn checkpoints_are_written_when_asked_for() {
     // Every 7 steps of 15, in epochs of 5: the last one after step 14.
     run("steps", &|c| c.every_epochs(100).every_steps(7));
     assert_eq!(files("steps"), ["last.safetensors", "previous.safetensors"]);
-    let mut trainer = builder(ADAM).build(&Device::cpu()).unwrap();
+    let mut trainer = builder(ADAM).build(&Device::reference()).unwrap();
     assert_eq!(trainer.load_checkpoint(folder.0.join("steps/last.safetensors")).unwrap(), 2);
     assert_eq!(trainer.steps(), 14);
 
@@ -55,7 +60,8 @@ fn checkpoints_are_written_when_asked_for() {
         assert_eq!(epoch(folder.0.join("best/best.safetensors")), best + 1, "{losses:?}");
     }
     let missing = ModelCheckpoint::new(folder.0.join("c")).best("val_loss");
-    let error = builder(ADAM).build(&Device::cpu()).unwrap().fit(&train, Fit::epochs(1).callback(missing));
+    let error =
+        builder(ADAM).build(&Device::reference()).unwrap().fit(&train, Fit::epochs(1).callback(missing));
     assert!(matches!(error, Err(Error::Unknown { what: "figure", .. })), "{error:?}");
 }
 
@@ -68,7 +74,7 @@ fn the_best_so_far_is_remembered() {
         let callback = ModelCheckpoint::new(&folder.0).best("learning_rate").mode(callbacks::Direction::Min);
         let last = callback.last_path();
         let fit = Fit::epochs(epochs).callback(callback);
-        let mut trainer = builder(ADAM).build(&Device::cpu()).unwrap();
+        let mut trainer = builder(ADAM).build(&Device::reference()).unwrap();
         trainer.fit(&train, if resume { fit.resume(last) } else { fit }).unwrap();
     };
     run(1, false);
@@ -85,7 +91,7 @@ fn a_worse_training_does_not_replace_the_best_one() {
     let train = points(37);
     let best = || ModelCheckpoint::new(&folder.0).best("loss");
     let file = || fs::read(folder.0.join("best.safetensors")).unwrap();
-    let build = || builder(ADAM).build(&Device::cpu()).unwrap();
+    let build = || builder(ADAM).build(&Device::reference()).unwrap();
     let mut first = best();
     let history = build().fit(&train, Fit::epochs(3).callback(&mut first)).unwrap();
     let figure = history.get("loss").into_iter().fold(f64::INFINITY, f64::min);
@@ -115,7 +121,7 @@ fn a_checkpoint_that_cannot_be_written_loses_nothing() {
     let train = points(37);
     // A file where the folder should be.
     let file = folder.write("file", b"in the way");
-    let mut trainer = builder(ADAM).build(&Device::cpu()).unwrap();
+    let mut trainer = builder(ADAM).build(&Device::reference()).unwrap();
     let error = trainer.fit(&train, Fit::epochs(1).callback(ModelCheckpoint::new(&file)));
     assert!(matches!(&error, Err(Error::Io { path, .. }) if *path == file), "{error:?}");
     assert_eq!(fs::read(&file).unwrap(), b"in the way");
@@ -124,15 +130,15 @@ fn a_checkpoint_that_cannot_be_written_loses_nothing() {
     let callback = ModelCheckpoint::new(folder.0.join("run")).keep_all();
     let (first, second) = (callback.epoch_path(0), callback.epoch_path(1));
     fs::create_dir_all(second.join("full")).unwrap();
-    let mut trainer = builder(ADAM).build(&Device::cpu()).unwrap();
+    let mut trainer = builder(ADAM).build(&Device::reference()).unwrap();
     let error = trainer.fit(&train, Fit::epochs(3).callback(callback));
     assert!(matches!(&error, Err(Error::Io { path, .. }) if *path == second), "{error:?}");
     assert_eq!(trainer.steps(), 10, "two epochs were trained, and their weights are here");
 
-    let mut two = builder(ADAM).build(&Device::cpu()).unwrap();
+    let mut two = builder(ADAM).build(&Device::reference()).unwrap();
     two.fit(&train, Fit::epochs(2)).unwrap();
     assert_eq!(trainer.weights().unwrap(), two.weights().unwrap());
-    let mut older = builder(ADAM).build(&Device::cpu()).unwrap();
+    let mut older = builder(ADAM).build(&Device::reference()).unwrap();
     assert_eq!(older.load_checkpoint(&first).unwrap(), 1);
     assert_eq!(older.load_checkpoint(folder.0.join("run/last.safetensors")).unwrap(), 1);
     assert_eq!(fs::read_dir(folder.0.join("run")).unwrap().count(), 4, "beside the lock, nothing is left");
@@ -158,20 +164,20 @@ fn a_folder_is_one_trainings() {
     let mut tries = 0;
     let within = fit().on_epoch_end(|_| {
         std::thread::scope(|scope| {
-            let other = || builder(ADAM).build(&Device::cpu())?.fit(&train, fit());
+            let other = || builder(ADAM).build(&Device::reference())?.fit(&train, fit());
             refused(scope.spawn(other).join().expect("it does not panic"));
         });
         tries += 1;
         Ok(())
     });
-    builder(ADAM).build(&Device::cpu()).unwrap().fit(&train, within).unwrap();
+    builder(ADAM).build(&Device::reference()).unwrap().fit(&train, within).unwrap();
     assert_eq!(tries, 2);
 
     // Once it has ended, others may, and of many at once the first.
     let start = std::sync::Barrier::new(4);
     let all: Vec<_> = std::thread::scope(|scope| {
         let train = || {
-            let mut trainer = builder(ADAM).build(&Device::cpu())?;
+            let mut trainer = builder(ADAM).build(&Device::reference())?;
             start.wait();
             let fitted = trainer.fit(&train, fit());
             start.wait();

@@ -29,7 +29,7 @@ fn trainer() -> Trainer {
         .optimizer(Adam::new(0.02))
         .batch_size(8)
         .seed(17)
-        .build(&Device::cpu())
+        .build(&Device::reference())
         .unwrap()
 }
 

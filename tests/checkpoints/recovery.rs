@@ -33,7 +33,7 @@ fn a_checkpoint_in_memory_is_the_file() {
     let folder = Folder::new();
     let train = points(37);
     let [from_memory, saved] = ["memory", "saved"].map(|name| folder.0.join(name));
-    for device in [gpu(), &Device::cpu()] {
+    for device in [gpu(), &Device::reference()] {
         let mut first = trainer(device);
         first.fit(&train, Fit::epochs(2)).unwrap();
         let checkpoint = first.checkpoint().unwrap();
@@ -83,7 +83,7 @@ fn what_cannot_be_recovered_stays_as_it_was() {
     let mut there = trainer(gpu());
     there.fit(&train, Fit::epochs(1)).unwrap();
     let before = state(&there, &folder);
-    let refused = there.recover(&Device::cpu());
+    let refused = there.recover(&Device::reference());
     assert!(matches!(refused, Err(Error::Argument { .. })), "{refused:?}");
     assert!(state(&there, &folder) == before);
 
@@ -210,7 +210,7 @@ fn after_a_panic_a_checkpoint_is_of_the_step_at_hand() {
     let folder = Folder::new();
     let train = points(37);
     let path = folder.0.join("panicked.safetensors");
-    for device in [gpu(), &Device::cpu()] {
+    for device in [gpu(), &Device::reference()] {
         let mut whole = trainer(device);
         let history = whole.fit(&train, panics(None, None)).unwrap();
         for (step, epoch) in
@@ -264,7 +264,7 @@ fn remembering<'a>(own: usize, at_end: impl FnMut(&mut Run<'_>) -> Result<()> + 
 fn after_a_panic_or_an_error_callbacks_remember_what_they_did() {
     let folder = Folder::new();
     let path = folder.0.join("panicked.safetensors");
-    for device in [gpu(), &Device::cpu()] {
+    for device in [gpu(), &Device::reference()] {
         let mut whole = worsening(device);
         let history = whole.fit(line(), remembering(0, |_| Ok(()))).unwrap();
         let kept = whole.evaluate(line()).unwrap();
@@ -291,7 +291,7 @@ fn after_a_panic_or_an_error_callbacks_remember_what_they_did() {
 /// What the trainer gives in a callback says nothing of callbacks.
 #[test]
 fn what_a_callback_takes_of_the_trainer_is_not_resumed_with_callbacks_that_remember() {
-    let device = Device::cpu();
+    let device = Device::reference();
     let mut taken = None;
     let takes = |run: &mut Run<'_>| {
         if run.epoch() == 2 {
@@ -325,7 +325,8 @@ fn another_kind_of_device_is_named() {
     let train = points(37);
     let host = Host::open(true);
     let mut lost = trainer(&host.lent);
-    let error = lost.fit(&train, Fit::epochs(3).on_steps(1, destroys(&[7])).recover(|| Ok(Device::cpu()), 2));
+    let error =
+        lost.fit(&train, Fit::epochs(3).on_steps(1, destroys(&[7])).recover(|| Ok(Device::reference()), 2));
     let Err(error @ Error::Argument { argument: "device", .. }) = error else { panic!("{error:?}") };
     assert!(error.to_string().contains("\"cpu\" after") && error.to_string().contains("f64"), "{error}");
     // The trainer is the one of the device that is lost, and goes on on one of its kind.
@@ -344,7 +345,7 @@ fn what_a_callback_trains_on_leaves_the_step_at_hand() {
         |trainer, other| trainer.fit(other, Fit::epochs(2)).map(drop),
         |trainer, other| trainer.evaluate(other).map(drop),
     ];
-    for device in [gpu(), &Device::cpu()] {
+    for device in [gpu(), &Device::reference()] {
         for besides in besides {
             let fit = |saves: bool| {
                 let (path, other) = (&path, &other);
@@ -373,7 +374,7 @@ fn what_a_callback_trains_on_leaves_the_step_at_hand() {
 #[test]
 fn a_training_after_a_panic_is_one_of_its_own() {
     let train = points(37);
-    let mut panicked = trainer(&Device::cpu());
+    let mut panicked = trainer(&Device::reference());
     let ended = catch_unwind(AssertUnwindSafe(|| panicked.fit(&train, panics(Some(7), None)).map(drop)));
     assert!(ended.is_err());
     let history = panicked.fit(&train, Fit::epochs(3)).unwrap();

@@ -28,7 +28,9 @@ fn stateful(accumulate: usize) -> TrainerBuilder {
 #[test]
 fn the_states_of_stateful_layers_go_on() {
     let folder = Folder::new();
-    for (device, accumulate) in [gpu(), &Device::cpu()].into_iter().flat_map(|d| [1, 2, 3].map(|a| (d, a))) {
+    for (device, accumulate) in
+        [gpu(), &Device::reference()].into_iter().flat_map(|d| [1, 2, 3].map(|a| (d, a)))
+    {
         let build = || stateful(accumulate).build(device).unwrap();
         let mut whole = build();
         let history = whole.fit(sequences(), Fit::epochs(3).callback(Kill::never())).unwrap();
@@ -53,7 +55,7 @@ fn the_states_of_stateful_layers_go_on() {
 #[test]
 fn every_step_for_a_size_has_the_same_states() {
     let folder = Folder::new();
-    for device in [gpu(), &Device::cpu()] {
+    for device in [gpu(), &Device::reference()] {
         let still = |accumulate: usize| stateful(accumulate).optimizer(Sgd::new(0.0)).build(device).unwrap();
         let fit = |epochs: usize| Fit::epochs(epochs).shuffle(false);
         let expected = still(1).fit(sequences(), fit(6)).unwrap().get("loss");
@@ -87,7 +89,7 @@ fn every_step_for_a_size_has_the_same_states() {
 fn states_that_a_checkpoint_does_not_have_are_forgotten() {
     let folder = Folder::new();
     let path = folder.0.join("whole-batches.safetensors");
-    let still = || stateful(3).optimizer(Sgd::new(0.0)).build(&Device::cpu()).unwrap();
+    let still = || stateful(3).optimizer(Sgd::new(0.0)).build(&Device::reference()).unwrap();
     let fit = || Fit::epochs(4).shuffle(false);
     still().save_checkpoint(&path).unwrap();
     let mut trainer = still();

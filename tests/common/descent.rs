@@ -147,7 +147,7 @@ pub fn f(value: f32) -> f64 {
 
 /// Fails for whatever disagrees with its formula, and where other settings do not.
 pub fn check(cases: Vec<Case>) {
-    let (cpu, gpu) = (Device::cpu(), gpu());
+    let (cpu, gpu) = (Device::reference(), gpu());
     for Case { right, wrong, rule } in cases {
         let want = train(&*rule);
         let moved = want.iter().enumerate().map(|(index, p)| {

@@ -137,7 +137,7 @@ impl Case {
 
     /// The recorded case on the CPU path, with its inputs written.
     pub fn on_cpu(&self, recorded: &Recorded) -> Session {
-        let mut session = recorded.tape.session(&Device::cpu()).expect("the CPU path takes any tape");
+        let mut session = recorded.tape.session(&Device::reference()).expect("the CPU path takes any tape");
         for (value, data) in self.host_data(&recorded.inputs) {
             match data {
                 HostData::F32(data) => session.write(value, data),

@@ -27,7 +27,7 @@ pub fn run(
     let outputs = build(&g, &values).unwrap();
     let tape = g.forward(outputs.clone()).unwrap();
     let mut session = match path {
-        None => tape.session(&Device::cpu()).unwrap(),
+        None => tape.session(&Device::reference()).unwrap(),
         Some(kind) => {
             let device = super::gpu();
             let plan = tape.plan(&DeviceProfile { kind, ..device.profile().unwrap().clone() }).unwrap();

@@ -222,7 +222,7 @@ fn a_picture_is_a_sample_to_predict_for() -> Result<()> {
     let mut trainer = Trainer::new(model, [1, 2, 2])
         .loss(Loss::SparseCategoricalCrossEntropy)
         .optimizer(Sgd::new(0.1))
-        .build(&Device::cpu())?;
+        .build(&Device::reference())?;
     assert_eq!(trainer.predict_classes(photo)?.len(), 1);
     let nowhere = folder.0.join("nowhere.png");
     assert!(matches!(image(&nowhere, &options), Err(Error::Io { path, .. }) if path == nowhere));

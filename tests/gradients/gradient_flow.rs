@@ -19,7 +19,7 @@ const FORMS: [Form; 3] =
     [Form::Fused(RecurrentRoute::Sequence), Form::Fused(RecurrentRoute::Steps), Form::Unrolled];
 
 fn devices() -> [Device; 2] {
-    [Device::cpu(), common::gpu().clone()]
+    [Device::reference(), common::gpu().clone()]
 }
 
 /// The input, and a loss of the last output that weighs each of its numbers.
@@ -53,7 +53,7 @@ fn flow(layer: LayerSpec, device: &Device) -> Result<Vec<f64>> {
 
 /// What is left at the first step, by every route on both devices, which agree at all steps.
 fn left(name: &str, layer: impl Fn(Form) -> LayerSpec) -> Result<f64> {
-    let exact = flow(layer(FORMS[0]), &Device::cpu())?;
+    let exact = flow(layer(FORMS[0]), &Device::reference())?;
     let last = exact[TIME - 1];
     let ratio = exact[0] / last;
     println!("{name:36} {ratio:9.1e} of the gradient at the last step is left at the first");

@@ -71,8 +71,11 @@ fn slopes_at_corners_are_as_documented() {
     let clip = g.differentiate(total(&g, g.clip(x, -1.0, 1.0).unwrap()), &[x]).unwrap()[0];
     let least = g.differentiate(total(&g, g.minimum(x, y).unwrap()), &[x, y]).unwrap();
     let most = g.differentiate(total(&g, g.maximum(x, y).unwrap()), &[x, y]).unwrap();
-    let mut session =
-        g.forward([clip, least[0], least[1], most[0], most[1]]).unwrap().session(&Device::cpu()).unwrap();
+    let mut session = g
+        .forward([clip, least[0], least[1], most[0], most[1]])
+        .unwrap()
+        .session(&Device::reference())
+        .unwrap();
     session.write(x, &[-2.0, -1.0, 0.0, 0.5, 1.0, 3.0]).unwrap();
     session.write(y, &[0.0, -1.0, -1.0, 0.5, 2.0, 3.0]).unwrap();
     session.replay().unwrap();
@@ -91,7 +94,7 @@ fn powers_have_finite_slopes_at_zero() {
     let b = g.input("b", [4]);
     let total = g.sum(g.pow(a, b).unwrap(), &[], false).unwrap();
     let slopes = g.differentiate(total, &[a, b]).unwrap();
-    for device in [Device::cpu(), common::gpu().clone()] {
+    for device in [Device::reference(), common::gpu().clone()] {
         let mut session = g.forward(slopes.clone()).unwrap().session(&device).unwrap();
         session.write(a, &[0.0, 0.0, 0.0, -2.0]).unwrap();
         session.write(b, &[0.0, 1.0, 2.0, 2.0]).unwrap();
@@ -109,7 +112,7 @@ fn ties_share_the_gradient() {
     let total = |g: &Graph, v: Value| g.sum(v, &[], false).unwrap();
     let most = g.differentiate(total(&g, g.max(x, &[1], false).unwrap()), &[x]).unwrap()[0];
     let least = g.differentiate(total(&g, g.min(x, &[1], true).unwrap()), &[x]).unwrap()[0];
-    for device in [Device::cpu(), common::gpu().clone()] {
+    for device in [Device::reference(), common::gpu().clone()] {
         let mut session = g.forward([most, least]).unwrap().session(&device).unwrap();
         session.write(x, &[3.0, 1.0, 3.0, 2.0, 5.0, 5.0, 5.0, 5.0]).unwrap();
         session.replay().unwrap();

@@ -10,7 +10,7 @@ use retape::testing::*;
 use retape::{Error, Result};
 
 fn devices() -> [Device; 2] {
-    [Device::cpu(), common::gpu().clone()]
+    [Device::reference(), common::gpu().clone()]
 }
 
 /// What a layer makes of images in training, after so many steps.

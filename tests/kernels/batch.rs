@@ -55,7 +55,7 @@ fn order(m: usize) -> Vec<u32> {
 
 #[test]
 fn an_epoch_goes_through_the_order_once() -> Result<()> {
-    for device in [Device::cpu(), common::gpu().clone()] {
+    for device in [Device::reference(), common::gpu().clone()] {
         for inner in [1, 3, 4, 31, 32, 33, 784, 1025, 2056] {
             // Orders that end with a batch, within one, and before the first one does.
             for m in [4 * ROWS, 2 * ROWS + 1, ROWS - 2, 1] {
@@ -103,7 +103,7 @@ fn columns_loaded_together_have_the_same_rows() -> Result<()> {
         assert_eq!(plan.dispatches.len(), dispatches, "{inner} {limit}: {plan}");
         let options = guarded(SessionOptions::new());
         let gpu = session_with_plan(&tape, common::gpu(), plan, options)?;
-        for mut session in [tape.session(&Device::cpu())?, gpu] {
+        for mut session in [tape.session(&Device::reference())?, gpu] {
             poison(&session);
             let order = order(20);
             session.write(order_in, &order)?;
@@ -154,7 +154,7 @@ fn batches_have_more_rows_than_a_grid_is_long() -> Result<()> {
 /// Steps so far on that their product with the stride passes 2^32 stay at the end of the order.
 #[test]
 fn late_steps_stay_at_the_end_of_the_order() -> Result<()> {
-    for device in [Device::cpu(), common::gpu().clone()] {
+    for device in [Device::reference(), common::gpu().clone()] {
         let order = order(9);
         let loader = loader(3, 9, ROWS as u32)?;
         let mut session = loader.tape.session(&device)?;
@@ -217,7 +217,7 @@ fn a_loader_feeds_a_training_step() -> Result<()> {
         let loss = g.softmax_cross_entropy(g.matmul(x, w)?, labels)?;
         Ok((g.training_step(loss, &Sgd::new(0.5))?, loss))
     };
-    for device in [Device::cpu(), common::gpu().clone()] {
+    for device in [Device::reference(), common::gpu().clone()] {
         let numbers = common::data::noise(N * 4, 1, -1.0, 1.0);
         let classes: Vec<u32> = (0..N as u32).map(|i| i % 3).collect();
         let order = order(3 * ROWS);
@@ -260,7 +260,7 @@ fn a_loader_feeds_a_training_step() -> Result<()> {
 #[test]
 fn written_orders_and_labels_are_checked() -> Result<()> {
     let loader = loader(3, 4, 1)?;
-    let mut session = loader.tape.session(&Device::cpu())?;
+    let mut session = loader.tape.session(&Device::reference())?;
     let past = session.write(loader.order, &[0, 22, 23, 1]).unwrap_err();
     assert!(matches!(past, Error::LabelOutOfRange { index: 2, label: 23, limit: 23, .. }), "{past}");
 
@@ -276,7 +276,7 @@ fn written_orders_and_labels_are_checked() -> Result<()> {
         if !loads_first {
             g.load_batch(labels, all, order, 2)?;
         }
-        let mut session = g.forward([loss])?.session(&Device::cpu())?;
+        let mut session = g.forward([loss])?.session(&Device::reference())?;
         session.write(order, &[8, 0])?;
         session.write(all, &[0, 1, 2, 0, 1, 2, 0, 1, 2])?;
         let past = session.write(all, &[0, 1, 2, 0, 1, 2, 0, 1, 3]).unwrap_err();
@@ -336,7 +336,7 @@ fn what_does_not_fit_is_a_typed_error() -> Result<()> {
 /// What follows the step in the same tape still reads the old batch.
 #[test]
 fn a_step_reads_the_batch_that_it_began_with() -> Result<()> {
-    for device in [Device::cpu(), common::gpu().clone()] {
+    for device in [Device::reference(), common::gpu().clone()] {
         let mut g = Graph::new();
         let (data, order) = (g.input("data", [3]), g.indices("order", [3]));
         let batch = g.state("batch", [1], Init::Constant(7.0));

@@ -8,7 +8,7 @@ use retape::train::Clipped;
 use retape::{Error, Result, SessionOptions};
 
 fn devices() -> [Device; 2] {
-    [Device::cpu(), common::gpu().clone()]
+    [Device::reference(), common::gpu().clone()]
 }
 
 /// What comes of gradients given as data.

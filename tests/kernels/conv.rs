@@ -27,7 +27,7 @@ fn on_both(inputs: &[(&[usize], &[f32])], call: Call<'_>) -> Vec<f32> {
         session.replay().expect("it replays");
         session.read(y).expect("it is kept")
     };
-    let (cpu, gpu) = (run(&Device::cpu()), run(common::gpu()));
+    let (cpu, gpu) = (run(&Device::reference()), run(common::gpu()));
     let close = |(a, b): (&f32, &f32)| (a - b).abs() <= 1e-4 * (1.0 + a.abs());
     assert!(cpu.len() == gpu.len() && cpu.iter().zip(&gpu).all(close), "{cpu:?}\n{gpu:?}");
     gpu

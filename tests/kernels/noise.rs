@@ -13,7 +13,7 @@ use retape::random::Stream;
 use retape::{Error, Result, TensorType};
 
 fn devices() -> [Device; 2] {
-    [Device::cpu(), gpu().clone()]
+    [Device::reference(), gpu().clone()]
 }
 
 fn bits(data: Vec<f32>) -> Vec<u32> {

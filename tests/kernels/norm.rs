@@ -13,7 +13,7 @@ macro_rules! is {
 }
 
 fn devices() -> [Device; 2] {
-    [Device::cpu(), common::gpu().clone()]
+    [Device::reference(), common::gpu().clone()]
 }
 
 #[track_caller]

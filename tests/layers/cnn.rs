@@ -98,7 +98,7 @@ fn mnist_cnn() -> Sequential {
 #[test]
 fn the_same_seed_gives_the_same_bits_and_another_does_not() {
     let net = Net::new(&small(), SMALL_INPUT, 5, &RmsProp::new(1e-3));
-    for device in [Device::cpu(), common::gpu().clone()] {
+    for device in [Device::reference(), common::gpu().clone()] {
         let epoch = |seed| {
             let mut session = net.session(&device, seed);
             net.train(&mut session, 30);
@@ -128,7 +128,7 @@ fn the_number_of_threads_changes_nothing_on_the_cpu_path() {
     let with = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
-            let mut session = net.session(&Device::cpu(), 1);
+            let mut session = net.session(&Device::reference(), 1);
             net.train(&mut session, 3);
             (bits(&session, &net.recorded.parameters), bits(&session, &net.recorded.states))
         })
@@ -141,7 +141,7 @@ fn the_first_twenty_losses_agree_with_the_cpu_path() {
     for optimizer in [&Sgd::new(0.05).momentum(0.9) as &dyn Optimizer, &RmsProp::new(1e-3), &Adam::new(1e-3)]
     {
         let net = Net::new(&small(), SMALL_INPUT, 5, optimizer);
-        let (mut cpu, mut gpu) = (net.session(&Device::cpu(), 7), net.session(common::gpu(), 7));
+        let (mut cpu, mut gpu) = (net.session(&Device::reference(), 7), net.session(common::gpu(), 7));
         for step in 0..20 {
             for session in [&mut cpu, &mut gpu] {
                 net.feed(session, step);
@@ -181,7 +181,7 @@ fn every_operator_is_right_several_steps_in() {
 /// changing it.
 #[test]
 fn evaluation_shares_the_running_statistics() {
-    for device in [Device::cpu(), common::gpu().clone()] {
+    for device in [Device::reference(), common::gpu().clone()] {
         let model = Sequential::new().add(BatchNorm::new()).add(Dense::new(3)).add(Dropout::new(0.5));
         let mut g = Graph::new();
         let x = g.input("x", [8, 4]);

@@ -247,7 +247,7 @@ fn frozen_layers_cost_no_backward_work() {
     assert_eq!(outer.summary([6]).unwrap().trainable, 4);
 
     // The frozen layers take their numbers from the session that trained them.
-    let device = Device::cpu();
+    let device = Device::reference();
     let trained = trained.session_with(&device, SessionOptions::new().seed(7)).unwrap();
     let options = SessionOptions::new().seed(9).share_parameters(&trained);
     let session = frozen.session_with(&device, options).unwrap();
@@ -308,7 +308,7 @@ fn trains_and_evaluates(device: &Device) {
 
 #[test]
 fn evaluation_shares_parameters_and_statistics_with_training() {
-    trains_and_evaluates(&Device::cpu());
+    trains_and_evaluates(&Device::reference());
     trains_and_evaluates(common::gpu());
 }
 
@@ -320,7 +320,7 @@ fn options_decide_how_parameters_start() {
         .add(Flatten)
         .add(Dense::new(300));
     let (g, recorded) = recorded(&model, &[1, 8, 8]).unwrap();
-    let session = g.forward(recorded.outputs).unwrap().session(&Device::cpu()).unwrap();
+    let session = g.forward(recorded.outputs).unwrap().session(&Device::reference()).unwrap();
     assert_eq!(session.parameter("conv2d.weight").unwrap(), [2.0; 2]);
     assert_eq!(session.parameter("conv2d.bias").unwrap(), [0.5; 2]);
     assert_eq!(session.parameter("batch_norm.scale").unwrap(), [3.0; 2]);
@@ -375,7 +375,7 @@ fn activations_are_the_functions_of_the_graph() {
     let softmax = Conv2d::new(3, 1).activation(Activation::Softmax);
     let (g, recorded) = recorded(&Sequential::new().add(softmax), &[2, 4, 5]).unwrap();
     let sum = g.sum(recorded.outputs[0], &[1], false).unwrap();
-    let mut session = g.forward([sum]).unwrap().session(&Device::cpu()).unwrap();
+    let mut session = g.forward([sum]).unwrap().session(&Device::reference()).unwrap();
     session.replay().unwrap();
     assert!(session.read(sum).unwrap().iter().all(|s| (s - 1.0).abs() < 1e-5));
 }
@@ -386,7 +386,7 @@ fn dense_layers_map_the_last_axis() {
     let mut g = Graph::new();
     let x = g.input("x", [1, 3, 2]);
     let y = model.record(&mut g, x, Mode::Training).unwrap();
-    let mut session = g.forward([y]).unwrap().session(&Device::cpu()).unwrap();
+    let mut session = g.forward([y]).unwrap().session(&Device::reference()).unwrap();
     session.write(x, &[1.0, 0.0, 0.0, 1.0, 1.0, 1.0]).unwrap();
     session.replay().unwrap();
     assert_eq!(session.read(y).unwrap(), [1.0, 10.0, 2.0, 20.0, 3.0, 30.0]);
@@ -414,7 +414,7 @@ fn skips_and_branches_compute_what_they_say() {
     let (a, b) = (g.input("a", [2, 1]), g.input("b", [2, 1]));
     let recorded = record(&outer, &mut g, &[a, b], Mode::Training).unwrap();
     let outputs = recorded.outputs;
-    let mut session = g.forward(outputs.clone()).unwrap().session(&Device::cpu()).unwrap();
+    let mut session = g.forward(outputs.clone()).unwrap().session(&Device::reference()).unwrap();
     session.write(a, &[1.0, 10.0]).unwrap();
     session.write(b, &[0.5, 0.25]).unwrap();
     session.replay().unwrap();
@@ -496,7 +496,7 @@ fn a_layer_of_the_programs_own_may_read_indices_and_have_several_outputs() {
     let labels = g.labels("labels", [3]);
     let logits = model.record(&mut g, words, Mode::Training).unwrap();
     let loss = g.softmax_cross_entropy(logits, labels).unwrap();
-    let mut session = g.training_step(loss, &Adam::new(0.1)).unwrap().session(&Device::cpu()).unwrap();
+    let mut session = g.training_step(loss, &Adam::new(0.1)).unwrap().session(&Device::reference()).unwrap();
     session.write(words, &(0..21).collect::<Vec<u32>>()).unwrap();
     session.write(labels, &[0, 1, 0]).unwrap();
     session.replay_n(30).unwrap();
@@ -516,7 +516,7 @@ fn embeddings_look_up_words_of_any_shape() {
     let mut g = Graph::new();
     let words = g.indices("words", [2, 3]);
     let y = model.record(&mut g, words, Mode::Evaluation).unwrap();
-    let mut session = g.forward([y]).unwrap().session(&Device::cpu()).unwrap();
+    let mut session = g.forward([y]).unwrap().session(&Device::reference()).unwrap();
     let weight = session.parameter("embedding.weight").unwrap();
     let largest = weight.iter().fold(0.0f32, |m, w| m.max(w.abs()));
     assert!(largest <= 0.05 && largest > 0.049, "uniform to 0.05: {largest}");
@@ -527,7 +527,7 @@ fn embeddings_look_up_words_of_any_shape() {
     let word = g.indices("word", [2]);
     let layer = Embedding::new(3, 2).weight_init(Init::Values(vec![1., 2., 3., 4., 5., 6.])).padding_index(1);
     let y = Sequential::new().add(layer).record(&mut g, word, Mode::Evaluation).unwrap();
-    let mut session = g.forward([y]).unwrap().session(&Device::cpu()).unwrap();
+    let mut session = g.forward([y]).unwrap().session(&Device::reference()).unwrap();
     session.write(word, &[2u32, 1]).unwrap();
     session.replay().unwrap();
     assert_eq!(session.read(y).unwrap(), [5., 6., 0., 0.]);
@@ -561,7 +561,7 @@ fn a_mean_of_word_vectors_learns() {
     };
     let answers: Vec<u32> = (0..batch as u32).map(|row| row % 2).collect();
     let options = SessionOptions::new().seed(11);
-    let mut cpu = tape.session_with(&Device::cpu(), options).unwrap();
+    let mut cpu = tape.session_with(&Device::reference(), options).unwrap();
     let mut gpu = tape.session_with(common::gpu(), options).unwrap();
     let started = gpu.parameter("embedding.weight").unwrap();
     for step in 0..60 {

@@ -19,7 +19,7 @@ macro_rules! is {
 }
 
 fn devices() -> [Device; 2] {
-    [Device::cpu(), common::gpu().clone()]
+    [Device::reference(), common::gpu().clone()]
 }
 
 /// A layer with its input, and the units of its parameters: for each, a view of its elements and the

@@ -144,7 +144,7 @@ fn a_trained_model_of_two_outputs_is_judged_by_them() {
     let trainer = |metrics: Vec<Metric>| {
         let model = Sequential::new().add(Dense::new(2));
         let builder = Trainer::new(model, [2]).loss(Loss::BinaryCrossEntropy).optimizer(Adam::new(0.1));
-        builder.metrics(metrics).batch_size(8).seed(1).build(&Device::cpu())
+        builder.metrics(metrics).batch_size(8).seed(1).build(&Device::reference())
     };
     let metrics = CLASS_SCORES.map(|metric| metric(Average::Macro));
     let metrics = metrics.into_iter().chain([Metric::roc_auc(Average::PerClass)]).collect();

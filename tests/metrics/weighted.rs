@@ -7,7 +7,7 @@ use retape::prelude::*;
 use retape::train::{Average, LossFunction};
 
 fn devices() -> [Device; 2] {
-    [Device::cpu(), common::gpu().clone()]
+    [Device::reference(), common::gpu().clone()]
 }
 
 /// How often each sample is there.

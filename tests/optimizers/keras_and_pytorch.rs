@@ -71,7 +71,7 @@ fn worst(found: &[f32], want: &[f64]) -> f64 {
 fn check(optimizer: impl Optimizer, rule: Rule) {
     let gradients = gradients();
     let want = by_formula(rule);
-    for (device, tolerance) in [(&Device::cpu(), 1e-7), (common::gpu(), 1e-5)] {
+    for (device, tolerance) in [(&Device::reference(), 1e-7), (common::gpu(), 1e-5)] {
         let off = worst(&moved(device, &optimizer, &[gradients.len()], &gradients), &want);
         assert!(off <= tolerance, "{optimizer:?} on {device:?}: off by {off:e}");
     }
@@ -259,7 +259,7 @@ fn adafactor_is_that_of_keras() {
             let by = alpha / rms(&u).max(1.0);
             w.iter_mut().zip(&u).for_each(|(w, u)| *w -= by * u);
         }
-        for device in [&Device::cpu(), common::gpu()] {
+        for device in [&Device::reference(), common::gpu()] {
             let off = worst(&moved(device, &Adafactor::new(RATE), &[2, 3], &gradients), &w);
             assert!(off <= 1e-5, "{size:e} on {device:?}: off by {off:e}");
         }
@@ -301,7 +301,7 @@ fn adafactor_is_that_of_pytorch() {
             w.iter_mut().zip(&update).for_each(|(w, u)| *w -= alpha / denominator * u);
         }
         let optimizer = Adafactor::pytorch(RATE).decoupled_weight_decay(0.1);
-        for device in [&Device::cpu(), common::gpu()] {
+        for device in [&Device::reference(), common::gpu()] {
             let off = worst(&moved(device, &optimizer, dims, &gradients), &w);
             assert!(off <= 2e-5, "{size:e} of {dims:?} on {device:?}: off by {off:e}");
         }
@@ -311,7 +311,7 @@ fn adafactor_is_that_of_pytorch() {
 /// Where epsilon stands makes these differences, for gradients of 1e-6.
 #[test]
 fn a_misplaced_epsilon_is_seen() {
-    let first = |optimizer: &dyn Optimizer| moved(&Device::cpu(), optimizer, &[1], &[1e-6])[0];
+    let first = |optimizer: &dyn Optimizer| moved(&Device::reference(), optimizer, &[1], &[1e-6])[0];
     let ratio = |a: &dyn Optimizer, b: &dyn Optimizer| first(a) / first(b);
     assert!(ratio(&RmsProp::pytorch(RATE).rho(0.9), &RmsProp::new(RATE)) > 100.0);
     assert!(ratio(&Adam::pytorch(RATE), &Adam::new(RATE)) > 2.0);
@@ -337,7 +337,7 @@ fn counting() -> Vec<Box<dyn Optimizer>> {
 fn counts_of_updates_have_an_end() {
     let gradients = gradients();
     for optimizer in counting() {
-        for device in [&Device::cpu(), common::gpu()] {
+        for device in [&Device::reference(), common::gpu()] {
             let (tape, w) = tape(&optimizer, &[gradients.len()], &gradients).unwrap();
             let mut session = tape.session(device).unwrap();
             session.replay_n(3).unwrap();
@@ -357,7 +357,7 @@ fn counts_of_updates_have_an_end() {
     // An average that began anew would be the weight itself.
     let (tape, w) = tape(&Sgd::new(RATE).ema(0.5), &[1], &[1.0]).unwrap();
     let average = tape.persistent().into_iter().find(|&v| v != w).unwrap();
-    let mut session = tape.session(&Device::cpu()).unwrap();
+    let mut session = tape.session(&Device::reference()).unwrap();
     session.set_updates(u32::MAX);
     session.replay_n(2).unwrap();
     assert_ne!(session.read(average).unwrap(), session.read(w).unwrap());

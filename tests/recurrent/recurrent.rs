@@ -9,7 +9,7 @@ use retape::prelude::*;
 use retape::{Error, Result};
 
 fn devices() -> [Device; 2] {
-    [Device::cpu(), common::gpu().clone()]
+    [Device::reference(), common::gpu().clone()]
 }
 
 #[track_caller]
@@ -369,7 +369,7 @@ fn every_activation_agrees_with_the_textbook() {
             for &gate in CellActivation::ALL {
                 let net = Net { activation, gate, ..Net::random(kind, [2, 3, 2, 2]).with_all() };
                 for form in [Form::Fused(RecurrentRoute::Auto), Form::Unrolled] {
-                    net.agrees(&net.x(), form, &Device::cpu());
+                    net.agrees(&net.x(), form, &Device::reference());
                 }
             }
         }
@@ -526,7 +526,7 @@ fn lengths_past_the_end_are_refused() {
     let (w, u) = (g.parameter("w", [1, 1], Init::Ones), g.parameter("u", [1, 1], Init::Ones));
     let options = RecurrentOptions::new().lengths(lengths);
     let made = g.simple_rnn(x, RecurrentWeights::new(w, u), &options).unwrap();
-    let mut session = g.forward([made.outputs]).unwrap().session(&Device::cpu()).unwrap();
+    let mut session = g.forward([made.outputs]).unwrap().session(&Device::reference()).unwrap();
     session.write(lengths, &[3u32, 0]).unwrap();
     let past = session.write(lengths, &[4u32, 0]).unwrap_err();
     assert!(matches!(past, Error::LabelOutOfRange { label: 4, .. }), "{past}");

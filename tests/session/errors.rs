@@ -8,7 +8,7 @@ use retape::prelude::*;
 use retape::{Error, Result, TensorType};
 
 fn devices() -> [Device; 2] {
-    [Device::cpu(), common::gpu().clone()]
+    [Device::reference(), common::gpu().clone()]
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn differentiation_says_what_it_cannot_do() {
     // A value the loss does not depend on has a gradient of zeros.
     let unused = g.parameter("unused", [3], Init::Ones);
     let zeros = g.differentiate(loss, &[unused]).unwrap()[0];
-    let mut session = g.forward([zeros]).unwrap().session(&Device::cpu()).unwrap();
+    let mut session = g.forward([zeros]).unwrap().session(&Device::reference()).unwrap();
     session.replay().unwrap();
     assert_eq!(session.read(zeros).unwrap(), [0.0; 3]);
 }
@@ -215,7 +215,7 @@ fn labels_are_checked_through_a_reshape() {
     let labels = g.labels("labels", [2, 3]);
     let flat = g.reshape(labels, [6]).unwrap();
     let loss = g.softmax_cross_entropy(x, flat).unwrap();
-    let mut session = g.forward([loss]).unwrap().session(&Device::cpu()).unwrap();
+    let mut session = g.forward([loss]).unwrap().session(&Device::reference()).unwrap();
     let error = session.write(labels, &[0u32, 1, 2, 3, 4, 0]).unwrap_err();
     assert!(matches!(error, Error::LabelOutOfRange { index: 4, label: 4, limit: 4, .. }), "{error}");
 }
@@ -229,7 +229,7 @@ fn what_labels_are_looked_up_with_has_its_own_limit() {
     let order = g.indices("order", [6]);
     let shuffled = g.gather(labels, order, 0).unwrap();
     let loss = g.softmax_cross_entropy(x, shuffled).unwrap();
-    let mut session = g.forward([loss]).unwrap().session(&Device::cpu()).unwrap();
+    let mut session = g.forward([loss]).unwrap().session(&Device::reference()).unwrap();
     session.write(order, &[5u32, 4, 3, 2, 1, 0]).unwrap();
     assert!(matches!(session.write(order, &[6u32; 6]), Err(Error::LabelOutOfRange { limit: 6, .. })));
     assert!(matches!(session.write(labels, &[3u32; 6]), Err(Error::LabelOutOfRange { limit: 3, .. })));
@@ -434,14 +434,14 @@ fn small_mistakes_are_not_silent() {
     assert!(g.name(w, "renamed").is_err());
     assert!(matches!(g.scalar_value(Scalar::STEP).unwrap_err().root(), Error::DTypeMismatch { .. }));
     let loss = g.sum(w, &[], false).unwrap();
-    let mut training = g.training_step(loss, &Sgd::new(0.1)).unwrap().session(&Device::cpu()).unwrap();
+    let mut training = g.training_step(loss, &Sgd::new(0.1)).unwrap().session(&Device::reference()).unwrap();
     assert!(matches!(training.set_scalar("learning_rate", f32::NAN), Err(Error::Argument { .. })));
     // Nothing in common: a misspelt name.
     let mut other = Graph::new();
     let typo = other.parameter("W", [2], Init::Ones);
     let y = other.exp(typo).unwrap();
     let options = retape::SessionOptions::new().share_parameters(&training);
-    let error = other.forward([y]).unwrap().session_with(&Device::cpu(), options).err().unwrap();
+    let error = other.forward([y]).unwrap().session_with(&Device::reference(), options).err().unwrap();
     assert!(matches!(error, Error::Share { .. }), "{error}");
 }
 

@@ -23,13 +23,13 @@ fn what_a_session_holds_in_all_is_reserved() {
     let mut g = Graph::new();
     let inputs: Vec<Value> = (0..256).map(|i| g.input(&format!("x{i}"), [LARGE])).collect();
     let tape = g.forward(inputs).unwrap();
-    says(tape.session(&Device::cpu()), out_of_memory, &["`cpu`"]);
+    says(tape.session(&Device::reference()), out_of_memory, &["`reference`"]);
 
     let g = Graph::new();
     let x = g.broadcast_to(g.scalar_constant(1.0), [LARGE]).unwrap();
     let kept: Vec<Value> = (0..256).map(|_| g.exp(x).unwrap()).collect();
     let tape = g.forward(kept).unwrap();
-    says(tape.session(&Device::cpu()), out_of_memory, &["`cpu`"]);
+    says(tape.session(&Device::reference()), out_of_memory, &["`reference`"]);
 }
 
 /// In a process of 4 GB, what does not fit is an error and no abort, and what fits runs.
@@ -48,32 +48,32 @@ fn nothing_aborts_in_little_memory() {
         assert!(limited.status.success(), "{}", String::from_utf8_lossy(&limited.stdout));
         return;
     }
-    let session = |g: &Graph, kept: Vec<Value>| g.forward(kept).unwrap().session(&Device::cpu());
+    let session = |g: &Graph, kept: Vec<Value>| g.forward(kept).unwrap().session(&Device::reference());
     let out_of_memory: fn(&Error) -> bool = |error| matches!(error, Error::OutOfMemory { .. });
     // A value that no operator reads.
     let mut g = Graph::new();
     let x = g.input("x", [1 << 31]);
-    says(session(&g, vec![x]), out_of_memory, &["cpu"]);
+    says(session(&g, vec![x]), out_of_memory, &["reference"]);
     // Results of 2 GiB each, kept or alive two at a time.
     let mut g = Graph::new();
     let x = g.input("x", [1 << 28]);
     let kept: Vec<Value> = (0..12).map(|_| g.exp(x).unwrap()).collect();
-    says(session(&g, kept), out_of_memory, &["cpu"]);
+    says(session(&g, kept), out_of_memory, &["reference"]);
     let chain = (0..12).fold(x, |x, _| g.exp(x).unwrap());
-    says(session(&g, vec![g.sum(chain, &[], false).unwrap()]), out_of_memory, &["cpu"]);
+    says(session(&g, vec![g.sum(chain, &[], false).unwrap()]), out_of_memory, &["reference"]);
     // Operands of 64 MiB and 2 MiB, and patches of 5 GiB.
     let mut g = Graph::new();
     let (x, w) = (g.input("x", [1, 32, 512, 512]), g.parameter("w", [32, 32, 9, 9], Init::Zeros));
     let y = g.conv2d(x, w, None, ConvOptions::new().padding(Padding::Same)).unwrap();
-    says(session(&g, vec![y]), out_of_memory, &["cpu"]);
+    says(session(&g, vec![y]), out_of_memory, &["reference"]);
     let loss = g.sum(g.conv2d(x, w, None, ConvOptions::new()).unwrap(), &[], false).unwrap();
-    says(session(&g, g.differentiate(loss, &[w]).unwrap()), out_of_memory, &["cpu"]);
+    says(session(&g, g.differentiate(loss, &[w]).unwrap()), out_of_memory, &["reference"]);
     // 1 GiB of gates, and of results 1.7 GiB: twice, while they are put together.
     let mut g = Graph::new();
     let (x, w) = (g.input("x", [64, 4000, 1]), g.parameter("w", [1, 512], Init::Zeros));
     let weights = RecurrentWeights::new(w, g.parameter("u", [128, 512], Init::Zeros));
     let h = g.lstm(x, weights, &RecurrentOptions::new()).unwrap();
-    says(session(&g, vec![h.outputs]), out_of_memory, &["cpu"]);
+    says(session(&g, vec![h.outputs]), out_of_memory, &["reference"]);
     // 12 results of 256 MiB, of which two live beside the input.
     let mut g = Graph::new();
     let x = g.input("x", [1 << 25]);
@@ -90,7 +90,8 @@ fn results_that_are_read_and_gone_are_not_counted_together() {
     let mut g = Graph::new();
     let x = g.input("x", [1 << 20]);
     let y = (0..200).fold(x, |x, _| g.tanh(x).unwrap());
-    let mut session = g.forward([g.sum(y, &[], false).unwrap()]).unwrap().session(&Device::cpu()).unwrap();
+    let mut session =
+        g.forward([g.sum(y, &[], false).unwrap()]).unwrap().session(&Device::reference()).unwrap();
     session.replay().unwrap();
 }
 
@@ -190,7 +191,7 @@ fn fills_of_indices_are_bounded() {
     let larger = g.parameter("larger", [20, 4], Init::Ones);
     let words = g.gather(larger, past, 0).unwrap();
     let within = g.gather(table, g.pad(g.indices_of(6), &[(1, 1)], 9.0).unwrap(), 0).unwrap();
-    let mut session = g.forward([words, within]).unwrap().session(&Device::cpu()).unwrap();
+    let mut session = g.forward([words, within]).unwrap().session(&Device::reference()).unwrap();
     session.write(ids, &[0u32, 1, 2, 3, 18, 19]).unwrap();
     assert!(session.write(ids, &[0u32, 1, 2, 3, 4, 20]).is_err());
 }

@@ -156,7 +156,7 @@ fn what_is_reserved_is_what_is_used() {
     for (name, tape) in all {
         let before = IN_USE.load(Ordering::Relaxed);
         MOST.store(before, Ordering::Relaxed);
-        let mut session = tape.session(&Device::cpu()).unwrap();
+        let mut session = tape.session(&Device::reference()).unwrap();
         session.replay_n(2).unwrap();
         let used = MOST.load(Ordering::Relaxed) - before;
         let reserved = reserved(&tape) as i64;

@@ -575,7 +575,7 @@ fn what_cannot_be_shared_is_refused() {
 fn the_cpu_path_is_the_same() {
     let run = |packed: bool| {
         let (tape, parameters) = training(packed);
-        let mut session = tape.session(&Device::cpu()).unwrap();
+        let mut session = tape.session(&Device::reference()).unwrap();
         session.replay_n(2).unwrap();
         bits(&session, &parameters)
     };

@@ -9,7 +9,7 @@ use retape::train::TrainerBuilder;
 use retape::train::schedules::InverseTimeDecay;
 
 fn devices() -> [Device; 2] {
-    [Device::cpu(), common::gpu().clone()]
+    [Device::reference(), common::gpu().clone()]
 }
 
 /// `y = w x` with `w` at 0, of whose mean squared error half the gradient is `w - mean of targets` where `x` is 1.

@@ -25,7 +25,7 @@ fn averages_take_the_place_of_weights_and_give_it_back() {
 #[test]
 fn layers_frozen_between_two_exchanges_of_averages_keep_what_they_were_trained_to() {
     let data = points(40);
-    for device in [gpu(), &Device::cpu()] {
+    for device in [gpu(), &Device::reference()] {
         let mut trainer = builder(network(), 8).optimizer(Sgd::new(0.5).ema(0.9)).build(device).unwrap();
         trainer.fit(&data, Fit::epochs(3)).unwrap();
         let own = weights(&trainer);
@@ -88,7 +88,7 @@ fn weights_that_are_back_stay_whatever_happened_between_two_exchanges_of_average
         for freeze in [true, false] {
             let builder = builder(network(), 8).optimizer(Sgd::new(0.5).ema(0.9));
             let builder = if freeze { builder } else { builder.freeze(["dense_1"]) };
-            let mut trainer = builder.build(&Device::cpu()).unwrap();
+            let mut trainer = builder.build(&Device::reference()).unwrap();
             trainer.fit(&data, Fit::epochs(3)).unwrap();
             let own = weights(&trainer);
             trainer.swap_averages().unwrap();
@@ -105,7 +105,7 @@ fn weights_that_are_back_stay_whatever_happened_between_two_exchanges_of_average
 fn gradients_that_are_summed_up_outlast_unfreezing() {
     let data = points(16);
     let build = || builder(network(), 8).optimizer(Sgd::new(0.5)).accumulate(2).freeze(["dense_1"]);
-    let [mut plain, mut thawed] = [build(), build()].map(|b| b.build(&Device::cpu()).unwrap());
+    let [mut plain, mut thawed] = [build(), build()].map(|b| b.build(&Device::reference()).unwrap());
     let halves = [0, 1].map(|half| data.select(&(8 * half..8 * half + 8).collect::<Vec<_>>()));
     for (trainer, unfreezes) in [(&mut plain, false), (&mut thawed, true)] {
         trainer.train_on_batch(&halves[0]).unwrap();

@@ -11,7 +11,12 @@ use retape::{Error, Result};
 fn trainer() -> Trainer {
     let model = Sequential::new().add(Dense::new(8).activation(Activation::Tanh)).add(Dense::new(3));
     let built = Trainer::new(model, [1]).loss(Loss::SparseCategoricalCrossEntropy).optimizer(Adam::new(0.05));
-    built.metrics([Metric::Accuracy]).batch_size(8).seed(2).build(&Device::cpu()).expect("the model fits")
+    built
+        .metrics([Metric::Accuracy])
+        .batch_size(8)
+        .seed(2)
+        .build(&Device::reference())
+        .expect("the model fits")
 }
 
 /// Samples of the classes at -1, 0 and 1, `each` of each that is named.
@@ -195,7 +200,7 @@ fn a_split_of_sorted_data_is_warned_of() -> Result<()> {
         let model = Sequential::new().add(Dense::new(3));
         let built =
             Trainer::new(model, [1]).loss(Loss::SparseCategoricalCrossEntropy).optimizer(Sgd::new(0.1));
-        let mut trainer = built.batch_size(8).seed(seed).build(&Device::cpu())?;
+        let mut trainer = built.batch_size(8).seed(seed).build(&Device::reference())?;
         trainer.fit(&pair, Fit::epochs(1).shuffled_split(0.1))?;
         let heard = heard_so_far();
         assert_eq!(heard.len(), usize::from(is_warned), "{heard:?}");
@@ -211,7 +216,7 @@ fn a_split_of_sorted_data_is_warned_of() -> Result<()> {
     let signs = |signs: Vec<f32>| Samples::new().input([1], vec![0.5; 12]).target([1], signs);
     let hinge = |signs: &Samples<'_>, fit: Fit<'_>| -> Result<Vec<String>> {
         let built = Trainer::new(Sequential::new().add(Dense::new(1)), [1]).loss(Loss::Hinge);
-        built.optimizer(Sgd::new(0.1)).batch_size(4).build(&Device::cpu())?.fit(signs, fit)?;
+        built.optimizer(Sgd::new(0.1)).batch_size(4).build(&Device::reference())?.fit(signs, fit)?;
         Ok(heard_so_far())
     };
     let sorted = signs([vec![-1.0; 8], vec![1.0; 4]].concat());
@@ -221,7 +226,7 @@ fn a_split_of_sorted_data_is_warned_of() -> Result<()> {
 
     let regression = Samples::new().input([1], vec![0.0; 4]).target([1], vec![0.5, 0.1, 0.2, 0.3]);
     let built = Trainer::new(Sequential::new().add(Dense::new(1)), [1]).loss(Loss::MeanSquaredError);
-    let mut trainer = built.optimizer(Sgd::new(0.1)).batch_size(2).build(&Device::cpu())?;
+    let mut trainer = built.optimizer(Sgd::new(0.1)).batch_size(2).build(&Device::reference())?;
     trainer.fit(&regression, Fit::epochs(1).validation_split(0.5))?;
     assert_eq!(heard_so_far(), [""; 0]);
     let unlabelled = trainer.fit(&regression, Fit::epochs(1).stratified_split(0.5));

@@ -16,7 +16,7 @@ fn two(g: &mut Graph) -> Result<([Value; 2], Vec<Value>)> {
 
 #[test]
 fn two_optimisers_of_a_graph_keep_their_rates() -> Result<()> {
-    for device in [Device::cpu(), common::gpu().clone()] {
+    for device in [Device::reference(), common::gpu().clone()] {
         let mut g = Graph::new();
         let ([a, b], d) = two(&mut g)?;
         Adam::new(0.1).record(&g, &[(a, d[0])])?;
@@ -51,7 +51,7 @@ fn training_steps_of_one_graph_have_rates_of_their_own() -> Result<()> {
     let loss = g.sum(w, &[], false)?;
     for rate in [0.5, 0.25] {
         let tape = g.training_step(loss, &Sgd::new(rate))?;
-        let mut session = tape.session(&Device::cpu())?;
+        let mut session = tape.session(&Device::reference())?;
         assert_eq!(session.scalar("learning_rate")?, rate);
         session.replay()?;
         session.set_scalar("learning_rate", 0.125)?;
@@ -63,7 +63,7 @@ fn training_steps_of_one_graph_have_rates_of_their_own() -> Result<()> {
 
 #[test]
 fn groups_have_losses_and_optimisers_of_their_own() -> Result<()> {
-    for device in [Device::cpu(), common::gpu().clone()] {
+    for device in [Device::reference(), common::gpu().clone()] {
         let mut g = Graph::new();
         let a = g.parameter("a", [1], Init::Constant(1.0));
         let b = g.parameter("b", [1], Init::Constant(2.0));
@@ -130,9 +130,12 @@ fn model() -> Sequential {
 /// Base and head at different rates, each by a schedule, and biases that stay.
 #[test]
 fn a_trainer_has_groups() -> Result<()> {
-    for (device, accumulate) in
-        [(Device::cpu(), 1), (common::gpu().clone(), 1), (Device::cpu(), 2), (common::gpu().clone(), 2)]
-    {
+    for (device, accumulate) in [
+        (Device::reference(), 1),
+        (common::gpu().clone(), 1),
+        (Device::reference(), 2),
+        (common::gpu().clone(), 2),
+    ] {
         let build = || {
             Trainer::new(model(), [2])
                 .loss(Loss::SparseCategoricalCrossEntropy)
@@ -193,7 +196,7 @@ fn a_group_may_be_frozen_and_trained_later() -> Result<()> {
         .parameter_group(|w| w.layer == "base", Adam::new(0.01).clip(Clip::GlobalNorm(1.0)).ema(0.5))
         .freeze(["base"])
         .batch_size(8)
-        .build(&Device::cpu())?;
+        .build(&Device::reference())?;
     let base = trainer.session().parameter("base.weight")?;
     trainer.fit(data(), Fit::epochs(1))?;
     assert_eq!(trainer.session().parameter("base.weight")?, base);
@@ -205,7 +208,7 @@ fn a_group_may_be_frozen_and_trained_later() -> Result<()> {
         .loss(Loss::SparseCategoricalCrossEntropy)
         .optimizer(Adam::new(0.1))
         .parameter_group(|w| w.layer == "bass", Adam::new(0.01))
-        .build(&Device::cpu())
+        .build(&Device::reference())
         .map(|_| ())
         .unwrap_err();
     assert!(nothing.to_string().contains("parameter_group"), "{nothing}");
@@ -231,7 +234,7 @@ fn rates_go_by_their_names() -> Result<()> {
         .optimizer(Late)
         .parameter_group(|w| w.layer == "head", Sgd::new(0.0).rate_name("head_rate"))
         .batch_size(8)
-        .build(&Device::cpu())?;
+        .build(&Device::reference())?;
     trainer.freeze(["base"])?;
     let head = trainer.session().parameter("head.weight")?;
     trainer.fit(data(), Fit::epochs(1))?;
@@ -251,7 +254,7 @@ fn an_output_that_is_not_trained_may_be_a_group() -> Result<()> {
         .optimizer(Adam::new(0.1))
         .parameter_group(|w| w.layer == "a", Adam::new(0.01))
         .batch_size(8)
-        .build(&Device::cpu())?;
+        .build(&Device::reference())?;
     let before = trainer.weights()?;
     trainer.fit(data(), Fit::epochs(1))?;
     for (before, after) in before.arrays.iter().zip(&trainer.weights()?.arrays) {
@@ -267,7 +270,7 @@ fn a_rate_set_anew_is_as_set() -> Result<()> {
         .loss(Loss::SparseCategoricalCrossEntropy)
         .optimizer(Sgd::new(0.5))
         .parameter_group(|w| w.layer == "base", Sgd::new(0.5).rate_name("base_rate"))
-        .build(&Device::cpu())?;
+        .build(&Device::reference())?;
     trainer.scale_learning_rate(0.0)?;
     trainer.set_learning_rate(0.1)?;
     assert_eq!(trainer.rates().collect::<Vec<_>>(), [("learning_rate", 0.1), ("base_rate", 0.0)]);

@@ -37,7 +37,7 @@ fn trainer(optimizer: impl Optimizer + 'static, device: &Device) -> Trainer {
 
 #[test]
 fn a_slot_called_mask_prunes_nothing() -> Result<()> {
-    for device in [Device::cpu(), common::gpu().clone()] {
+    for device in [Device::reference(), common::gpu().clone()] {
         let mut trainer = trainer(Named("mask"), &device);
         trainer.fit(data(), Fit::epochs(2))?;
         let sparsity = trainer.prune(&Pruning::global(0.5))?;
@@ -64,7 +64,7 @@ fn a_slot_called_mask_prunes_nothing() -> Result<()> {
 
 #[test]
 fn a_slot_called_average_is_not_swapped_in() -> Result<()> {
-    for device in [Device::cpu(), common::gpu().clone()] {
+    for device in [Device::reference(), common::gpu().clone()] {
         let mut trainer = trainer(Named("average").ema(0.5), &device);
         trainer.fit(data(), Fit::epochs(1))?;
         let before = trainer.weights()?;
@@ -104,7 +104,7 @@ fn names_of_the_trainers_own_are_free_for_layers() -> Result<()> {
             .loss(Loss::SparseCategoricalCrossEntropy)
             .optimizer(Adam::new(0.1).ema(0.9))
             .accumulate(2)
-            .build(&Device::cpu())?;
+            .build(&Device::reference())?;
         let before = trainer.evaluate(data())?.loss;
         trainer.fit(data(), Fit::epochs(20))?;
         assert!(trainer.evaluate(data())?.loss < before);
@@ -127,7 +127,7 @@ fn names_may_look_like_relations() -> Result<()> {
     }
     let loss = g.sum(g.square(all)?, &[], false)?;
     let mut session =
-        g.training_step(loss, &Sgd::new(0.01).momentum(0.9).ema(0.5))?.session(&Device::cpu())?;
+        g.training_step(loss, &Sgd::new(0.01).momentum(0.9).ema(0.5))?.session(&Device::reference())?;
     session.replay()?;
     // The gradient is twice the sum, of 5 and 6.
     assert_eq!(session.read(w)?, [0.9, 1.88]);

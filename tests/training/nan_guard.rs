@@ -83,7 +83,7 @@ fn what_overflows_f32_is_no_number_on_the_cpu_path_either() -> Result<()> {
     };
     for guarded in [false, true] {
         let built = Trainer::new(Sequential::new().add(Dense::new(1)), [1]).loss(Loss::MeanSquaredError);
-        let mut trainer = built.optimizer(Sgd::new(3.0)).batch_size(64).build(&Device::cpu())?;
+        let mut trainer = built.optimizer(Sgd::new(3.0)).batch_size(64).build(&Device::reference())?;
         let fit = Fit::epochs(40).progress(false);
         let history = trainer.fit(samples(), if guarded { fit.nan_guard(3) } else { fit })?;
         let weight = trainer.session().parameter("dense.weight")?[0];
@@ -105,7 +105,7 @@ fn what_overflows_f32_is_no_number_on_the_cpu_path_either() -> Result<()> {
 fn the_guard_looks_at_summed_gradients() {
     let data = data(0.0);
     let model = || Sequential::new().add(Dense::new(5).bias(false)).add(Root).add(Dense::new(3));
-    for device in [gpu(), &Device::cpu()] {
+    for device in [gpu(), &Device::reference()] {
         for (accumulate, every) in [(1, 1), (2, 1), (3, 1), (3, 4), (5, 1), (5, 100)] {
             let mut trainer = built(model(), accumulate, device);
             let history = trainer.fit(&data, Fit::epochs(2).shuffle(false).nan_guard(every)).unwrap();
@@ -137,7 +137,7 @@ fn the_guard_covers_the_states_of_every_size_of_a_batch() {
     let mut spoilt = x.clone();
     spoilt[6 * 3 + 1] = -1.0;
     let samples = |x: &[f32]| Samples::new().input([3, 1], x.to_vec()).target([1], x[..7].to_vec());
-    for device in [gpu(), &Device::cpu()] {
+    for device in [gpu(), &Device::reference()] {
         for (accumulate, every) in [(1, 1), (1, 100), (2, 1), (3, 100)] {
             let trainer = || {
                 let model = Sequential::new().add(Log).add(Lstm::new(4).stateful(true)).add(Dense::new(1));
@@ -166,7 +166,7 @@ fn the_guard_covers_the_states_of_every_size_of_a_batch() {
 #[test]
 fn the_guard_keeps_what_callbacks_did() {
     let data = data(-1.0);
-    for device in [gpu(), &Device::cpu()] {
+    for device in [gpu(), &Device::reference()] {
         let mut trainer = built(logarithmic(), 1, device);
         let fit = Fit::epochs(1).shuffle(false).nan_guard(100).on_steps(3, |run| {
             run.trainer().set_scalar("gain", 0.5)?;
@@ -196,7 +196,7 @@ impl Callback for SpoilEpoch {
 #[test]
 fn the_guard_names_what_a_callback_spoilt() {
     let data = data(1.0);
-    for device in [gpu(), &Device::cpu()] {
+    for device in [gpu(), &Device::reference()] {
         let fits = [
             (Fit::epochs(2).on_steps(3, |run| spoil(run.trainer())), "epoch 1, step 4"),
             (Fit::epochs(2).on_epoch_end(|run| spoil(run.trainer())), "epoch 2, step 1"),
@@ -226,7 +226,7 @@ impl retape::train::Schedule for Slow {
 #[test]
 fn the_guard_looks_before_callbacks_are_refreshed() {
     let (data, mut seen) = (data(-1.0), Vec::new());
-    let mut trainer = builder(logarithmic(), 1).schedule(Slow).build(&Device::cpu()).unwrap();
+    let mut trainer = builder(logarithmic(), 1).schedule(Slow).build(&Device::reference()).unwrap();
     let fit = Fit::epochs(1).shuffle(false).nan_guard(100).on_refresh(|run| {
         seen.extend(weights(run.trainer()).concat());
         Ok(())
@@ -295,7 +295,7 @@ fn an_infinite_state_of_an_optimiser_is_seen() {
             assert_eq!(trainer.steps(), 9, "{name}");
         }
         // In f64 there is room.
-        let (mut trainer, data) = steep(make(), &Device::cpu());
+        let (mut trainer, data) = steep(make(), &Device::reference());
         let history = trainer.fit(data, fit().nan_guard(1)).unwrap();
         assert_eq!((history.fault, trainer.steps()), (None, 10), "{name}");
     }

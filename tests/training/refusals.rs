@@ -8,7 +8,7 @@ use retape::train::{LossFunction, TrainerBuilder};
 use retape::{Error, Result};
 
 fn devices() -> [Device; 2] {
-    [Device::cpu(), common::gpu().clone()]
+    [Device::reference(), common::gpu().clone()]
 }
 
 fn ends_in(last: Dense, loss: impl LossFunction + 'static) -> TrainerBuilder {
@@ -35,23 +35,29 @@ fn one_output_takes_no_softmax() {
         Box::new(Loss::KlDivergence),
     ];
     for loss in losses {
-        refused(ends_in(one(), loss).build(&Device::cpu()), &["softmax over one class", "Sigmoid"]);
+        refused(ends_in(one(), loss).build(&Device::reference()), &["softmax over one class", "Sigmoid"]);
     }
     // One class of one, however it is given.
     for loss in [Loss::SparseCategoricalCrossEntropy, Loss::CategoricalCrossEntropy] {
-        refused(ends_in(one(), loss.from_probabilities()).build(&Device::cpu()), &["BinaryCrossEntropy"]);
-        refused(ends_in(Dense::new(1), loss).build(&Device::cpu()), &["classes is 1", "BinaryCrossEntropy"]);
+        refused(
+            ends_in(one(), loss.from_probabilities()).build(&Device::reference()),
+            &["BinaryCrossEntropy"],
+        );
+        refused(
+            ends_in(Dense::new(1), loss).build(&Device::reference()),
+            &["classes is 1", "BinaryCrossEntropy"],
+        );
     }
     // Several classes do, and another axis that is long enough.
     let two = ends_in(Dense::new(2).activation(Activation::Softmax), Loss::MeanSquaredError);
-    assert!(two.build(&Device::cpu()).is_ok());
+    assert!(two.build(&Device::reference()).is_ok());
 }
 
 #[test]
 fn probabilities_are_what_the_model_ends_in() {
     use Activation::{LogSoftmax, Relu, Sigmoid, Softmax, Tanh};
     let ends = |activation, loss: &dyn Fn() -> Box<dyn LossFunction>| {
-        ends_in(Dense::new(3).activation(activation), loss()).build(&Device::cpu())
+        ends_in(Dense::new(3).activation(activation), loss()).build(&Device::reference())
     };
     let losses =
         [Loss::SparseCategoricalCrossEntropy, Loss::CategoricalCrossEntropy, Loss::BinaryCrossEntropy];
@@ -68,13 +74,14 @@ fn probabilities_are_what_the_model_ends_in() {
     }
     let unbiased = Dense::new(3).bias(false);
     refused(
-        ends_in(unbiased, Loss::BinaryCrossEntropy.from_probabilities()).build(&Device::cpu()),
+        ends_in(unbiased, Loss::BinaryCrossEntropy.from_probabilities()).build(&Device::reference()),
         &["matmul", "logits"],
     );
     // Of a convolution, and behind a view.
     let pictures = Sequential::new().add(Conv2d::new(3, [2, 2])).add(Flatten);
     let loss = Loss::BinaryCrossEntropy.from_probabilities();
-    let built = Trainer::new(pictures, [1, 2, 2]).loss(loss).optimizer(Sgd::new(0.1)).build(&Device::cpu());
+    let built =
+        Trainer::new(pictures, [1, 2, 2]).loss(loss).optimizer(Sgd::new(0.1)).build(&Device::reference());
     refused(built, &["from_probabilities"]);
 
     let divergence = || Box::new(Loss::KlDivergence) as Box<dyn LossFunction>;
@@ -93,7 +100,11 @@ fn what_the_model_ends_in_is_known_through_its_last_layers() {
     let loss = || Loss::BinaryCrossEntropy.from_probabilities();
     let built = |model: Model, shape: &[usize]| {
         let shape = Shape::new(shape).unwrap();
-        Trainer::new(model, shape).loss(loss()).optimizer(Sgd::new(0.1)).batch_size(2).build(&Device::cpu())
+        Trainer::new(model, shape)
+            .loss(loss())
+            .optimizer(Sgd::new(0.1))
+            .batch_size(2)
+            .build(&Device::reference())
     };
     let dense = |units| Dense::new(units);
     let branches = |join: fn(&mut Network, [Node; 2]) -> Node, right: bool| -> Model {
@@ -175,7 +186,7 @@ impl Layer for Mixture {
 fn probabilities_of_a_program_s_own_are_taken() {
     let model = Sequential::new().add(Dense::new(2)).add(Mixture);
     let built = Trainer::new(model, [2]).loss(Loss::SparseCategoricalCrossEntropy.from_probabilities());
-    built.optimizer(Sgd::new(0.1)).build(&Device::cpu()).unwrap();
+    built.optimizer(Sgd::new(0.1)).build(&Device::reference()).unwrap();
 }
 
 #[test]
@@ -207,7 +218,7 @@ fn a_last_batch_of_one_names_what_leaves_it_out() {
 fn classified(targets: Samples<'static>, outputs: usize, loss: impl LossFunction + 'static) -> Result<f64> {
     let model = Sequential::new().add(Dense::new(outputs).weight_init(Init::Zeros));
     let trainer = Trainer::new(model, [1]).loss(loss).optimizer(Sgd::new(0.0));
-    let mut trainer = trainer.batch_size(2).build(&Device::cpu())?;
+    let mut trainer = trainer.batch_size(2).build(&Device::reference())?;
     let history = trainer.fit(targets, Fit::epochs(1).class_weights([(0, 3.0), (1, 0.5)]))?;
     Ok(history.get("loss")[0])
 }
@@ -249,7 +260,11 @@ fn class_weights_are_for_classes() {
         let built = Trainer::new(model, of(1)).loss(Loss::CategoricalCrossEntropy).optimizer(Sgd::new(0.0));
         let samples = Samples::new().input(of(1), vec![1.0; 4]).target(of(2), rows.clone());
         let fit = Fit::epochs(1).class_weights([(0, 3.0)]);
-        built.batch_size(1).build(&Device::cpu())?.fit(samples, fit).map(|history| history.get("loss")[0])
+        built
+            .batch_size(1)
+            .build(&Device::reference())?
+            .fit(samples, fit)
+            .map(|history| history.get("loss")[0])
     };
     close(fitted(&[4]), 2.5 * ln2);
     refused(fitted(&[2, 2]));

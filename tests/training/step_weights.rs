@@ -32,7 +32,7 @@ fn weights_of_steps_go_with_their_samples() {
     for (resident, held_out) in [(0, true), (0, false), (u64::MAX, false)] {
         assert_eq!(fitted(gpu(), resident, held_out), whole, "{resident}, {held_out}");
     }
-    let reference = fitted(&Device::cpu(), 0, false);
+    let reference = fitted(&Device::reference(), 0, false);
     close(reference[2].get("val_loss").unwrap(), whole[2].get("val_loss").unwrap(), "val_loss");
 }
 
@@ -68,7 +68,7 @@ fn figures(device: &Device, masked: bool, weights: Vec<f32>, class: f32) -> [Log
 #[test]
 fn weighted_metrics_of_steps() {
     let of_steps = vec![1.0f32, 2.0, 4.0, 8.0, 0.5, 3.0];
-    for device in [Device::cpu(), gpu().clone()] {
+    for device in [Device::reference(), gpu().clone()] {
         let check = |masked: bool, weights: &[f32], class: f32, [train, test]: [[f64; 8]; 2]| {
             let figures_of = ["accuracy", "weighted_accuracy", "precision_0", "precision_1"];
             let cells = ["0_0", "0_1", "1_0", "1_1"].map(|cell| format!("confusion_matrix_{cell}"));
@@ -135,7 +135,7 @@ fn classes_of_steps_have_weights() {
     }
     // Shares of nothing, and numbers that are no classes.
     let refused = |loss: Loss, targets: Vec<f32>| {
-        let mut trainer = trainer(model()).loss(loss).batch_size(2).build(&Device::cpu()).unwrap();
+        let mut trainer = trainer(model()).loss(loss).batch_size(2).build(&Device::reference()).unwrap();
         let mut data = samples(is_real, [0.0, 1.0], 0);
         data.weights = None;
         let error = trainer.fit(data.target([TIME, 2], targets), Fit::epochs(1).class_weights([(1, 2.0)]));

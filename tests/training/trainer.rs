@@ -66,7 +66,7 @@ fn close(found: f64, expected: f64) {
 #[test]
 fn every_sample_counts_once_in_the_averages() {
     let data = points(37);
-    for device in [gpu(), &Device::cpu()] {
+    for device in [gpu(), &Device::reference()] {
         for resident in [0, u64::MAX] {
             // A learning rate of 0: all batches see the same parameters.
             let mut trainer = builder(network(), 8).optimizer(Sgd::new(0.0)).build(device).unwrap();
@@ -94,7 +94,7 @@ fn data_on_the_device_and_uploaded_data_train_alike() {
     let resident = run(gpu(), u64::MAX);
     assert_eq!(resident, run(gpu(), 0));
     assert_eq!(resident, run(gpu(), u64::MAX), "a seed reproduces");
-    let cpu = run(&Device::cpu(), 0);
+    let cpu = run(&Device::reference(), 0);
     for (gpu, cpu) in resident.0.iter().flatten().zip(cpu.0.iter().flatten()) {
         assert!((gpu - cpu).abs() <= 1e-4, "{gpu} on the GPU, {cpu} on the CPU path");
     }
@@ -204,7 +204,7 @@ fn figures_of_an_epoch_are_of_its_samples_alone() {
     let (data, all) = (points(21), points(30));
     let all = Samples::from(&all);
     let other = all.slice(21..30);
-    for device in [gpu(), &Device::cpu()] {
+    for device in [gpu(), &Device::reference()] {
         let fitted = |more: bool| {
             let mut trainer = builder(network(), 8).optimizer(Sgd::new(0.0)).build(device).unwrap();
             let fit = Fit::epochs(2).on_steps(1, |run| {
@@ -228,7 +228,7 @@ fn steps_for_many_sizes_come_and_go() {
     let path = folder.0.join("before.safetensors");
     let all = points(40);
     let all = Samples::from(&all);
-    for device in [gpu(), &Device::cpu()] {
+    for device in [gpu(), &Device::reference()] {
         let mut trainer = builder(network(), 8).build(device).unwrap();
         for round in 0..2 {
             for size in 1..=11 {
@@ -265,7 +265,7 @@ fn carried_states_of_many_sizes_stay() {
     let build = || {
         let model = Sequential::new().add(Lstm::new(4).stateful(true)).add(Dense::new(1));
         let trainer = Trainer::new(model, [3, 2]).loss(Loss::MeanSquaredError).optimizer(Sgd::new(0.0));
-        trainer.batch_size(4).accumulate(2).seed(2).build(&Device::cpu()).unwrap()
+        trainer.batch_size(4).accumulate(2).seed(2).build(&Device::reference()).unwrap()
     };
     let mut trainer = build();
     let losses = |trainer: &mut Trainer, size| {
@@ -353,7 +353,7 @@ fn the_guard_names_the_first_operator_that_makes_a_nan() {
     let data = Dataset::new([4], inputs, vec![0; 40], 3).unwrap();
     let model = || Sequential::new().add(Dense::new(5)).add(Flatten);
     let guarded = Sequential::new().add(Log.named("features")).add(model().named("rest")).add(Dense::new(3));
-    for device in [gpu(), &Device::cpu()] {
+    for device in [gpu(), &Device::reference()] {
         for every in [1, 3, 100] {
             let mut trainer = builder(guarded.clone(), 8).build(device).unwrap();
             let history = trainer.fit(&data, Fit::epochs(4).shuffle(false).nan_guard(every)).unwrap();
@@ -412,20 +412,20 @@ fn a_trainer_needs_a_loss_an_optimiser_and_samples() {
         Err(Error::Argument { argument, .. }) => assert_eq!(argument, what),
         other => panic!("{:?}", other.map(|_| ())),
     };
-    missing(Trainer::new(network(), [4]).optimizer(Sgd::new(0.1)).build(&Device::cpu()), "loss");
+    missing(Trainer::new(network(), [4]).optimizer(Sgd::new(0.1)).build(&Device::reference()), "loss");
     let no_optimizer = Trainer::new(network(), [4]).loss(Loss::SparseCategoricalCrossEntropy);
-    missing(no_optimizer.build(&Device::cpu()), "optimizer");
-    missing(builder(network(), 0).build(&Device::cpu()), "batch_size");
-    missing(builder(network(), 4).accumulate(0).build(&Device::cpu()), "accumulate");
+    missing(no_optimizer.build(&Device::reference()), "optimizer");
+    missing(builder(network(), 0).build(&Device::reference()), "batch_size");
+    missing(builder(network(), 4).accumulate(0).build(&Device::reference()), "accumulate");
 }
 
 #[test]
 fn a_softmax_is_not_taken_for_logits() {
     let model = || Sequential::new().add(Dense::new(3).activation(Activation::Softmax));
-    let refused = builder(model(), 4).build(&Device::cpu()).unwrap_err();
+    let refused = builder(model(), 4).build(&Device::reference()).unwrap_err();
     assert!(refused.to_string().contains("from_probabilities"), "{refused}");
     let taken = builder(model(), 4).loss(Loss::SparseCategoricalCrossEntropy.from_probabilities());
-    assert!(taken.build(&Device::cpu()).is_ok());
+    assert!(taken.build(&Device::reference()).is_ok());
 }
 
 /// `x + sqrt(p)` with `p` at 0: a number, whose gradient is none.
@@ -449,7 +449,7 @@ impl Layer for Root {
 #[test]
 fn the_guard_sees_what_an_update_breaks() {
     let data = points(8);
-    for device in [gpu(), &Device::cpu()] {
+    for device in [gpu(), &Device::reference()] {
         for every in [1, 100] {
             let model = Sequential::new().add(Dense::new(4)).add(Root).add(Dense::new(3));
             let mut trainer = builder(model, 8).optimizer(Sgd::new(0.1)).build(device).unwrap();

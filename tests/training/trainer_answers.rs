@@ -10,7 +10,12 @@ use retape::{Error, Result};
 /// A trainer of one linear layer for points in the plane.
 fn linear(units: usize, loss: impl LossFunction + 'static) -> Result<Trainer> {
     let model = Sequential::new().add(Dense::new(units));
-    Trainer::new(model, [2]).loss(loss).optimizer(Sgd::new(0.1)).batch_size(4).seed(3).build(&Device::cpu())
+    Trainer::new(model, [2])
+        .loss(loss)
+        .optimizer(Sgd::new(0.1))
+        .batch_size(4)
+        .seed(3)
+        .build(&Device::reference())
 }
 
 fn points() -> Samples<'static> {
@@ -49,7 +54,7 @@ fn probabilities_stay_and_numbers_have_none() -> Result<()> {
     let mut trainer = Trainer::new(model, [2])
         .loss(Loss::SparseCategoricalCrossEntropy.from_probabilities())
         .optimizer(Sgd::new(0.1))
-        .build(&Device::cpu())?;
+        .build(&Device::reference())?;
     assert_eq!(trainer.predict_probabilities(points())?, trainer.predict(points())?);
     let refused = linear(1, Loss::MeanSquaredError)?.predict_probabilities(points());
     match refused {
@@ -79,7 +84,7 @@ fn targets_that_do_not_fit_name_the_cure() -> Result<()> {
     let model = Sequential::new().add(Reshape::new([3, 2])).add(Dense::new(4));
     let trainer = Trainer::new(model, [6]).loss(Loss::SparseCategoricalCrossEntropy).optimizer(Sgd::new(0.1));
     let images = Samples::new().input([6], vec![0.5f32; 30]).labels(labels);
-    let message = refused(trainer.build(&Device::cpu())?, images);
+    let message = refused(trainer.build(&Device::reference())?, images);
     assert!(message.contains("f32[3, 4]") && message.contains("Flatten"), "{message}");
     Ok(())
 }
@@ -113,7 +118,7 @@ fn a_schedule_begins_where_another_has_ended() -> Result<()> {
         .optimizer(Adam::new(0.1))
         .schedule(CosineDecay::new(0.1, 4))
         .batch_size(5)
-        .build(&Device::cpu())?;
+        .build(&Device::reference())?;
     trainer.fit(labelled(), Fit::epochs(6))?;
     assert_eq!(trainer.learning_rate(), 0.0);
     let refused = trainer.set_learning_rate(0.01).expect_err("a schedule gives the rate");

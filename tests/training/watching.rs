@@ -55,7 +55,7 @@ fn trainer(rate: f32, metric: Metric) -> Trainer {
         .metrics([metric])
         .batch_size(8)
         .seed(3)
-        .build(&Device::cpu())
+        .build(&Device::reference())
         .unwrap()
 }
 
@@ -158,7 +158,7 @@ fn a_confusion_matrix_is_a_table() {
     let build = || {
         let trainer = Trainer::new(Sequential::new().add(Dense::new(2).bias(false)), [1]);
         let trainer = trainer.loss(Loss::SparseCategoricalCrossEntropy).optimizer(Sgd::new(0.0));
-        let mut trainer = trainer.metrics([Metric::ConfusionMatrix]).build(&Device::cpu()).unwrap();
+        let mut trainer = trainer.metrics([Metric::ConfusionMatrix]).build(&Device::reference()).unwrap();
         trainer.session_mut().set_parameter("dense.weight", &[-1.0, 1.0]).unwrap();
         trainer
     };
@@ -211,7 +211,7 @@ fn logarithmic(device: &Device) -> Trainer {
 
 #[test]
 fn a_loss_that_is_no_number_ends_a_training_that_is_lost() {
-    for device in [&Device::cpu(), gpu()] {
+    for device in [&Device::reference(), gpu()] {
         let mut trainer = logarithmic(device);
         logged(log::Level::Warn);
         let history = trainer.fit(points(-1.0), Fit::epochs(5).shuffle(false)).unwrap();
@@ -230,7 +230,8 @@ fn a_loss_that_is_no_number_ends_a_training_that_is_lost() {
         assert_eq!(history.to_string().lines().last(), Some(&*format!("stopped: {stopped}")));
     }
     // The guard says it as well.
-    let history = logarithmic(&Device::cpu()).fit(points(-1.0), Fit::epochs(5).shuffle(false).nan_guard(1));
+    let history =
+        logarithmic(&Device::reference()).fit(points(-1.0), Fit::epochs(5).shuffle(false).nan_guard(1));
     let (history, warned) = (history.unwrap(), logged(log::Level::Warn));
     assert!(
         warned.len() == 1 && warned[0].starts_with("epoch 1, step 4: log in layer `logarithm`"),
@@ -238,7 +239,7 @@ fn a_loss_that_is_no_number_ends_a_training_that_is_lost() {
     );
     assert_eq!((history.stopped.as_ref(), history.fault.unwrap().op), (Some(&warned[0]), Some("log")));
     // All is well without it.
-    let history = logarithmic(&Device::cpu()).fit(points(1.0), Fit::epochs(3)).unwrap();
+    let history = logarithmic(&Device::reference()).fit(points(1.0), Fit::epochs(3)).unwrap();
     assert!(history.fault.is_none() && history.stopped.is_none() && logged(log::Level::Warn).is_empty());
 }
 
@@ -255,7 +256,7 @@ fn a_loss_that_overflows_is_no_number_either() {
 fn a_validation_that_is_no_number_is_said_and_ends_nothing() {
     logged(log::Level::Warn);
     let fit = Fit::epochs(3).validation(points(-1.0)).nan_guard(100);
-    let history = logarithmic(&Device::cpu()).fit(points(1.0), fit).unwrap();
+    let history = logarithmic(&Device::reference()).fit(points(1.0), fit).unwrap();
     assert_eq!((history.epochs.len(), history.stopped), (3, None));
     assert_eq!(history.fault.unwrap().value, "val_loss");
     assert_eq!(
@@ -284,7 +285,7 @@ fn a_loss_that_is_no_number_is_said_before_the_epoch_is_over() {
         .optimizer(Sgd::new(0.01))
         .schedule(Slow)
         .batch_size(1)
-        .build(&Device::cpu())
+        .build(&Device::reference())
         .unwrap();
     logged(log::Level::Warn);
     let fit = Fit::epochs(1).shuffle(false).on_refresh(|run| {
@@ -333,7 +334,7 @@ fn figures_are_at_hand_while_something_is_asked_for() {
 /// As a handler of a signal does.
 #[test]
 fn a_flag_stops_training_with_its_weights() {
-    for device in [&Device::cpu(), gpu()] {
+    for device in [&Device::reference(), gpu()] {
         let (flag, begun) = (AtomicBool::new(false), Cell::new(false));
         let mut trainer = logarithmic(device);
         let before = weights(&trainer);
@@ -368,7 +369,7 @@ fn many(count: usize) -> Samples<'static> {
 /// A validation of hours is left at once; the epoch that it belongs to counts as not finished.
 #[test]
 fn a_flag_stops_a_validation() {
-    for device in [&Device::cpu(), gpu()] {
+    for device in [&Device::reference(), gpu()] {
         let (flag, within) = (AtomicBool::new(false), Cell::new(0));
         let mut trainer = logarithmic(device);
         let judged = many(4_000_000);
@@ -412,7 +413,7 @@ fn a_stop_at_the_last_step_leaves_a_whole_epoch() {
             Ok(())
         };
         let fit = Fit::epochs(5).validation(many(40)).on_steps(1, stop);
-        let history = logarithmic(&Device::cpu()).fit(points(1.0), fit).unwrap();
+        let history = logarithmic(&Device::reference()).fit(points(1.0), fit).unwrap();
         assert_eq!((history.epochs.len(), history.get("val_loss").len()), (epochs, epochs), "step {at}");
         assert_eq!(history.stopped.as_deref(), Some("enough"));
     }
@@ -421,7 +422,7 @@ fn a_stop_at_the_last_step_leaves_a_whole_epoch() {
 /// A callback that evaluates while a validation goes on does not disturb it.
 #[test]
 fn a_validation_is_its_own() {
-    for device in [&Device::cpu(), gpu()] {
+    for device in [&Device::reference(), gpu()] {
         let mut called = 0;
         // As many samples as it takes until the callback is due within the validation.
         for judged in (4..=12).map(|power| many(1000 << power)) {
@@ -507,7 +508,7 @@ impl Callback for Ends {
 #[test]
 fn a_lost_training_ends_as_others_do() {
     let mut ends = Ends(0);
-    logarithmic(&Device::cpu()).fit(points(-1.0), Fit::epochs(4).callback(&mut ends)).unwrap();
+    logarithmic(&Device::reference()).fit(points(-1.0), Fit::epochs(4).callback(&mut ends)).unwrap();
     assert_eq!(ends.0, 1);
 }
 
@@ -516,7 +517,7 @@ fn a_lost_training_ends_as_others_do() {
 fn gradients_that_are_no_numbers_are_not_used_at_the_end() {
     let trainer = Trainer::new(Sequential::new().add(Log).add(Dense::new(1)), [1]);
     let trainer = trainer.loss(Loss::MeanSquaredError).optimizer(Sgd::new(0.01)).batch_size(8);
-    let mut trainer = trainer.accumulate(2).build(&Device::cpu()).unwrap();
+    let mut trainer = trainer.accumulate(2).build(&Device::reference()).unwrap();
     let mut x: Vec<f32> = (0..40).map(|i| 1.5 + (i as f32).sin()).collect();
     x[39] = -1.0;
     let samples = Samples::new().input([1], x).target([1], vec![0.5; 40]);

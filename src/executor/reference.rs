@@ -14,7 +14,7 @@ use crate::tape::Tape;
 type Shared = Arc<RwLock<Array>>;
 
 /// Runs a tape with the reference operators.
-pub(crate) struct CpuExecutor {
+pub(crate) struct ReferenceExecutor {
     tape: Arc<Tape>,
     persistent: HashMap<Value, Shared>,
     results: HashMap<Value, Array>,
@@ -22,7 +22,7 @@ pub(crate) struct CpuExecutor {
     dead_after: Vec<Vec<Value>>,
 }
 
-impl CpuExecutor {
+impl ReferenceExecutor {
     pub fn new(tape: Arc<Tape>, links: &Links<'_>) -> Result<Self> {
         reserve(&tape, links)?;
         let mut persistent = HashMap::new();
@@ -38,7 +38,7 @@ impl CpuExecutor {
                 dead.push(value);
             }
         }
-        Ok(CpuExecutor { tape, persistent, results: HashMap::new(), dead_after })
+        Ok(ReferenceExecutor { tape, persistent, results: HashMap::new(), dead_after })
     }
 
     pub fn run_op(&mut self, index: usize, scalars: &ScalarTable) -> Result<()> {
@@ -132,7 +132,7 @@ impl CpuExecutor {
 /// The storage of a value of another executor on the CPU path.
 fn stored(link: &Link<'_>) -> Result<Option<Shared>> {
     match link.executor {
-        Executor::Cpu(cpu) => Ok(cpu.persistent.get(&link.theirs).cloned()),
+        Executor::Reference(other) => Ok(other.persistent.get(&link.theirs).cloned()),
         Executor::Gpu(_) => Err(Error::share("the other session runs on a GPU, this one on the CPU path")),
     }
 }
@@ -145,7 +145,7 @@ fn reserve(tape: &Tape, links: &Links<'_>) -> Result<()> {
     if reserved && available().is_none_or(|available| bytes <= available) {
         return Ok(());
     }
-    Err(Error::OutOfMemory { device: "cpu".to_owned(), bytes })
+    Err(Error::OutOfMemory { device: "reference".to_owned(), bytes })
 }
 
 /// The most bytes in use at a time: what the session has of its own, what it keeps, the results of a step
