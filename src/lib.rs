@@ -130,6 +130,7 @@
 //! | `WGPU_ADAPTER_NAME` | part of the name of the adapter to take |
 //! | `WGPU_POWER_PREF` | `high` or `low`: discrete or integrated GPUs first |
 //! | `RETAPE_CHECKED=1` | wgpu's run-time checks in every kernel: bounds, loops, zeroed memory |
+//! | `RETAPE_KERNEL_CACHE` | the folder for compiled kernels, `0` for none; by default `retape/kernels` in the system's cache folder (feature `cache`) |
 //! | `WGPU_VALIDATION=1`, `WGPU_DEBUG=1` | the driver's validation layers |
 //!
 //! # Conventions
@@ -166,7 +167,7 @@ pub mod data;
 mod dtype;
 mod error;
 mod executor;
-#[cfg(any(feature = "checkpoints", feature = "data", feature = "plots"))]
+#[cfg(any(feature = "cache", feature = "checkpoints", feature = "data", feature = "plots"))]
 mod files;
 pub mod graph;
 pub mod kernel;

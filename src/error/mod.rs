@@ -6,7 +6,7 @@ mod kinds;
 mod setting;
 
 use std::fmt;
-#[cfg(any(feature = "checkpoints", feature = "data", feature = "plots"))]
+#[cfg(any(feature = "cache", feature = "checkpoints", feature = "data", feature = "plots"))]
 use std::{io, path::Path};
 
 pub(crate) use about::{in_layer, list};
@@ -56,7 +56,7 @@ impl Error {
     }
 
     /// [`Error::Io`] of a file, as `map_err` takes it.
-    #[cfg(any(feature = "checkpoints", feature = "data", feature = "plots"))]
+    #[cfg(any(feature = "cache", feature = "checkpoints", feature = "data", feature = "plots"))]
     pub(crate) fn io(path: &Path) -> impl Fn(io::Error) -> Error + Copy {
         move |source| Error::Io { path: path.to_owned(), source }
     }

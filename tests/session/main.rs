@@ -13,3 +13,4 @@ mod nonsense;
 mod packing;
 mod plan;
 mod replay;
+mod start;

@@ -6,7 +6,7 @@ use crate::error::{Error, Result, list};
 /// What the engine cannot do without.
 const NEEDED: wgpu::Features = wgpu::Features::IMMEDIATES;
 /// What it uses where it is there.
-const USEFUL: wgpu::Features = wgpu::Features::SUBGROUP;
+const USEFUL: wgpu::Features = wgpu::Features::SUBGROUP.union(wgpu::Features::PIPELINE_CACHE);
 
 /// Bytes of immediates that kernel parameters may take.
 const PARAM_BYTES: u32 = 128;

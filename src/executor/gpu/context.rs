@@ -4,7 +4,8 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::adapters::{self, Wanted, block_on};
-use super::pipelines::PipelineCache;
+use super::kernel_cache::KernelCache;
+use super::pipelines::Pipelines;
 use crate::error::{Error, Result};
 use crate::kernel::{DeviceKind, DeviceProfile};
 
@@ -13,7 +14,8 @@ pub(crate) struct GpuContext {
     pub device: wgpu::Device,
     pub queue: wgpu::Queue,
     pub profile: DeviceProfile,
-    pub pipelines: Mutex<PipelineCache>,
+    pub pipelines: Mutex<Pipelines>,
+    pub kernel_cache: KernelCache,
     info: wgpu::AdapterInfo,
     /// Why the device was lost, where that is told us.
     lost: Arc<OnceLock<String>>,
@@ -41,9 +43,11 @@ impl GpuContext {
             return Err(Error::Unsupported { adapter: info.name, missing });
         }
         let profile = profile(&info, &device);
-        let (pipelines, lost, reads) = Default::default();
-        let context = GpuContext { device, queue, profile, pipelines, info, lost, reads };
-        context.check().map(|()| context)
+        let (pipelines, kernel_cache, lost, reads) = Default::default();
+        let mut context = GpuContext { device, queue, profile, pipelines, kernel_cache, info, lost, reads };
+        context.check()?;
+        context.kernel_cache = KernelCache::open(&context, &context.info);
+        Ok(context)
     }
 
     /// Fails if the device was lost.

@@ -76,9 +76,8 @@ impl GpuExecutor {
             plan.buffers.iter().enumerate().map(make).collect::<Vec<_>>()
         };
         let buffers = context.submit(plan.peak_bytes(), make_buffers)?;
-        let made = context.scoped(0, || commands(&context, &plan, &buffers));
-        // What could not be made is no kernel for the next session either.
-        let commands = made.inspect_err(|_| context.forget_pipelines())??;
+        context.compile(&plan)?;
+        let commands = context.scoped(0, || commands(&context, &plan, &buffers))??;
         Ok(GpuExecutor { context, tape, plan, buffers, commands, staging: Staging::default(), guard })
     }
 

@@ -5,6 +5,8 @@ mod adapters;
 mod chain;
 mod context;
 pub(crate) mod executor;
+#[cfg_attr(not(feature = "cache"), path = "no_kernel_cache.rs")]
+mod kernel_cache;
 mod pipelines;
 mod range;
 mod readback;

@@ -1,6 +1,8 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
-use std::sync::PoisonError;
+use std::sync::{MutexGuard, PoisonError};
+
+use rayon::prelude::*;
 
 use super::context::GpuContext;
 use crate::error::Result;
@@ -11,11 +13,18 @@ type LayoutKey = Vec<(u32, Access)>;
 /// A shader's address, its entry point and the bits of its constants.
 type PipelineKey = (usize, &'static str, Vec<(&'static str, u64)>);
 
+/// The layout of a pipeline and that of its bind group.
+#[derive(Clone)]
+pub(crate) struct Layouts {
+    groups: wgpu::BindGroupLayout,
+    pipeline: wgpu::PipelineLayout,
+}
+
 /// Compiled kernels and their layouts, shared by all sessions of a device. Layouts are few: one
 /// per pattern of bindings, so that switching between most kernels rebinds nothing.
 #[derive(Default)]
-pub(crate) struct PipelineCache {
-    layouts: HashMap<LayoutKey, (wgpu::BindGroupLayout, wgpu::PipelineLayout)>,
+pub(crate) struct Pipelines {
+    layouts: HashMap<LayoutKey, Layouts>,
     pipelines: HashMap<PipelineKey, wgpu::ComputePipeline>,
 }
 
@@ -29,28 +38,63 @@ fn key_of(dispatch: &Dispatch) -> PipelineKey {
 impl GpuContext {
     /// How many kernels of a plan have not been compiled.
     pub fn kernels_to_compile(&self, plan: &Plan) -> usize {
-        let cache = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
-        let keys: HashSet<PipelineKey> = plan.dispatches.iter().map(key_of).collect();
-        keys.iter().filter(|key| !cache.pipelines.contains_key(*key)).count()
+        self.missing(plan).len()
     }
 
-    /// Compiles everything anew from here on.
-    pub fn forget_pipelines(&self) {
-        *self.pipelines.lock().unwrap_or_else(PoisonError::into_inner) = PipelineCache::default();
+    /// A dispatch of each kernel of a plan that has not been compiled, in the plan's order.
+    fn missing<'p>(&self, plan: &'p Plan) -> Vec<&'p Dispatch> {
+        let Pipelines { pipelines, .. } = &*self.made();
+        let mut seen = HashSet::new();
+        let mut is_new = |key: PipelineKey| !pipelines.contains_key(&key) && seen.insert(key);
+        plan.dispatches.iter().filter(|dispatch| is_new(key_of(dispatch))).collect()
+    }
+
+    fn made(&self) -> MutexGuard<'_, Pipelines> {
+        self.pipelines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Compiles the kernels of a plan that have not been, side by side: they are most of what the start of a
+    /// session takes. Those that can be made are kept; of the others, the first in the plan's order is the error.
+    pub fn compile(&self, plan: &Plan) -> Result<()> {
+        let missing = self.missing(plan);
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let made: Vec<Result<()>> =
+            missing.into_par_iter().map(|dispatch| self.pipeline(dispatch).map(drop)).collect();
+        self.kernel_cache.save();
+        made.into_iter().collect()
     }
 
     /// The pipeline of a dispatch and the layout of its bind group.
     pub fn pipeline(&self, dispatch: &Dispatch) -> Result<(wgpu::ComputePipeline, wgpu::BindGroupLayout)> {
-        let mut cache = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
-        let PipelineCache { layouts, pipelines } = &mut *cache;
-        let pattern = &dispatch.reflected.bindings;
-        let (groups, layout) = layouts.entry(pattern.clone()).or_insert_with(|| make_layout(self, pattern));
+        let layouts = self.layouts(&dispatch.reflected.bindings)?;
         let key = key_of(dispatch);
-        if let Some(known) = pipelines.get(&key) {
-            return Ok((known.clone(), groups.clone()));
+        if let Some(known) = self.made().pipelines.get(&key) {
+            return Ok((known.clone(), layouts.groups));
         }
+        // No lock is held meanwhile. Scopes of wgpu's errors belong to their thread.
+        let pipeline = self.scoped(0, || self.make_pipeline(dispatch, &layouts.pipeline))??;
+        Ok((self.made().pipelines.entry(key).or_insert(pipeline).clone(), layouts.groups))
+    }
+
+    /// The layouts for a pattern of bindings, of which there is one pair.
+    fn layouts(&self, pattern: &LayoutKey) -> Result<Layouts> {
+        if let Some(known) = self.made().layouts.get(pattern) {
+            return Ok(known.clone());
+        }
+        let layouts = self.scoped(0, || make_layouts(self, pattern))?;
+        Ok(self.made().layouts.entry(pattern.clone()).or_insert(layouts).clone())
+    }
+
+    /// Called where errors are [caught](GpuContext::scoped).
+    fn make_pipeline(
+        &self,
+        dispatch: &Dispatch,
+        layout: &wgpu::PipelineLayout,
+    ) -> Result<wgpu::ComputePipeline> {
         let module = make_module(&self.device, dispatch)?;
-        let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        Ok(self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(dispatch.shader.name()),
             layout: Some(layout),
             module: &module,
@@ -60,10 +104,8 @@ impl GpuContext {
                 // Our kernels write their workgroup memory before they read it.
                 zero_initialize_workgroup_memory: is_checked(dispatch),
             },
-            cache: None,
-        });
-        pipelines.insert(key, pipeline.clone());
-        Ok((pipeline, groups.clone()))
+            cache: self.kernel_cache.get(),
+        }))
     }
 }
 
@@ -91,10 +133,7 @@ fn make_module(device: &wgpu::Device, dispatch: &Dispatch) -> Result<wgpu::Shade
     })
 }
 
-fn make_layout(
-    GpuContext { device, profile, .. }: &GpuContext,
-    pattern: &[(u32, Access)],
-) -> (wgpu::BindGroupLayout, wgpu::PipelineLayout) {
+fn make_layouts(GpuContext { device, profile, .. }: &GpuContext, pattern: &[(u32, Access)]) -> Layouts {
     let entry = |&(binding, access): &(u32, Access)| wgpu::BindGroupLayoutEntry {
         binding,
         visibility: wgpu::ShaderStages::COMPUTE,
@@ -108,10 +147,10 @@ fn make_layout(
     let entries: Vec<_> = pattern.iter().map(entry).collect();
     let groups =
         device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries });
-    let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+    let pipeline = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
         label: None,
         bind_group_layouts: &[Some(&groups)],
         immediate_size: profile.max_param_bytes,
     });
-    (groups, layout)
+    Layouts { groups, pipeline }
 }
