@@ -26,6 +26,9 @@
 // A workgroup makes one tile of y, in a folded grid of tiles: columns fastest, then rows, then the
 // batch, then the part of k. Tiles may hang over the edges: loads there are clamped to the last row
 // or column and their results never stored. Elements past the end of k are zeros.
+//
+// Kernels for drivers on the CPU store their blocks in a loop in which the next block takes the place of the one
+// before: `store` is long, and such a driver spends half of a kernel's compilation on eight copies of it.
 
 // Blocks of both sides as four planes of columns; a step of four along k starts a row of planes,
 // padded so that its columns fall into other banks.
@@ -126,14 +129,17 @@ fn lanes(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_i
         y7 = add(y7, block_of(7u, left), right);
         step = step_on(step);
     }
-    store(at, at.row, column, y0);
-    store(at, at.row + 4u, column, y1);
-    store(at, at.row + 8u, column, y2);
-    store(at, at.row + 12u, column, y3);
-    store(at, at.row + 16u, column, y4);
-    store(at, at.row + 20u, column, y5);
-    store(at, at.row + 24u, column, y6);
-    store(at, at.row + 28u, column, y7);
+    let end = min(at.row + 32u, p.m);
+    for (var row = at.row; row < end; row += 4u) {
+        store(at, row, column, y0);
+        y0 = y1;
+        y1 = y2;
+        y2 = y3;
+        y3 = y4;
+        y4 = y5;
+        y5 = y6;
+        y6 = y7;
+    }
 }
 
 @compute @workgroup_size(8)
@@ -158,10 +164,13 @@ fn lanes_16(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocatio
         y3 = add(y3, block_of(3u, left), right);
         step = step_on(step);
     }
-    store(at, at.row, column, y0);
-    store(at, at.row + 4u, column, y1);
-    store(at, at.row + 8u, column, y2);
-    store(at, at.row + 12u, column, y3);
+    let end = min(at.row + 16u, p.m);
+    for (var row = at.row; row < end; row += 4u) {
+        store(at, row, column, y0);
+        y0 = y1;
+        y1 = y2;
+        y2 = y3;
+    }
 }
 
 @compute @workgroup_size(8)
@@ -182,8 +191,11 @@ fn lanes_8(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation
         y1 = add(y1, block_of(1u, left), right);
         step = step_on(step);
     }
-    store(at, at.row, column, y0);
-    store(at, at.row + 4u, column, y1);
+    let end = min(at.row + 8u, p.m);
+    for (var row = at.row; row < end; row += 4u) {
+        store(at, row, column, y0);
+        y0 = y1;
+    }
 }
 
 @compute @workgroup_size(8)
@@ -210,10 +222,13 @@ fn rows(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         y3 = add(y3, a_block(rows_3, step), right);
         step = step_on(step);
     }
-    store(at, at.row, column, y0);
-    store(at, at.row + 4u, column, y1);
-    store(at, at.row + 8u, column, y2);
-    store(at, at.row + 12u, column, y3);
+    let end = min(at.row + 16u, p.m);
+    for (var row = at.row; row < end; row += 4u) {
+        store(at, row, column, y0);
+        y0 = y1;
+        y1 = y2;
+        y2 = y3;
+    }
 }
 
 // Which block of a stage a thread brings in: x its place along rows or columns, y along k. Threads
