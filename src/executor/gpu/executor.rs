@@ -10,7 +10,7 @@ use super::sharing::shared_buffers;
 use crate::error::Result;
 use crate::executor::{Links, ScalarTable, numbers, words};
 use crate::graph::Value;
-use crate::kernel::Scalar;
+use crate::kernel::{DeviceKind, Scalar};
 use crate::tape::{BoundBuffer, BufferPlan, BufferRole, Plan, Tape};
 
 /// Bytes after each buffer in a guarded session.
@@ -76,9 +76,31 @@ impl GpuExecutor {
             plan.buffers.iter().enumerate().map(make).collect::<Vec<_>>()
         };
         let buffers = context.submit(plan.peak_bytes(), make_buffers)?;
-        context.compile(&plan)?;
+        let compiled = context.compile(&plan)?;
         let commands = context.scoped(0, || commands(&context, &plan, &buffers))??;
-        Ok(GpuExecutor { context, tape, plan, buffers, commands, staging: Staging::default(), guard })
+        let executor =
+            GpuExecutor { context, tape, plan, buffers, commands, staging: Staging::default(), guard };
+        if compiled > 0 && executor.context.profile.kind == DeviceKind::Cpu {
+            executor.warm_up()?;
+        }
+        Ok(executor)
+    }
+
+    /// Software drivers compile a kernel when it first runs, however long ago its pipeline was made. Here each
+    /// runs over no workgroups, so that no step waits for that.
+    fn warm_up(&self) -> Result<()> {
+        self.context.submit(0, |encoder| {
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            for Command { raw, .. } in &self.commands {
+                pass.set_pipeline(&raw.pipeline);
+                pass.set_bind_group(0, &raw.bind_group, &[]);
+                if !raw.params.is_empty() {
+                    pass.set_immediates(0, &raw.params);
+                }
+                pass.dispatch_workgroups(0, 0, 0);
+            }
+        })?;
+        self.context.wait()
     }
 
     /// What it replays.

@@ -54,16 +54,16 @@ impl GpuContext {
     }
 
     /// Compiles the kernels of a plan that have not been, side by side: they are most of what the start of a
-    /// session takes. Those that can be made are kept; of the others, the first in the plan's order is the error.
-    pub fn compile(&self, plan: &Plan) -> Result<()> {
+    /// session takes. Says how many they were. Those that can be made are kept; of the others, the first in the
+    /// plan's order is the error.
+    pub fn compile(&self, plan: &Plan) -> Result<usize> {
         let missing = self.missing(plan);
         if missing.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
-        let made: Vec<Result<()>> =
-            missing.into_par_iter().map(|dispatch| self.pipeline(dispatch).map(drop)).collect();
+        let made: Vec<Result<_>> = missing.into_par_iter().map(|dispatch| self.pipeline(dispatch)).collect();
         self.kernel_cache.save();
-        made.into_iter().collect()
+        made.into_iter().try_fold(0, |count, made| made.map(|_| count + 1))
     }
 
     /// The pipeline of a dispatch and the layout of its bind group.
