@@ -11,9 +11,9 @@
 //! this crate and the driver's, if that is Mesa's: for "empty" the first is in a new folder and the second off,
 //! for "kept" both are in a folder that an uncounted run has filled. Caches of other drivers are left as they
 //! are. A process opens the device, builds the trainer (records, plans, makes pipelines) and makes a step of 128
-//! images; "process" is all that, and what the system takes to start and to tell of it. Drivers may put compilation
-//! off until a kernel first runs: the other lines tell the time of each kernel's first run alone, beyond that
-//! of its second.
+//! images; "process" is all that, and what the system takes to start and to tell of it. Software drivers compile
+//! a kernel where it first runs, which the building of a session has them do: the other lines tell the time of
+//! each kernel's first run alone, beyond that of its second.
 
 mod timing;
 
@@ -173,7 +173,7 @@ fn kernels(network: &str) {
     let trainer = trainer(network, &device);
     let plan = trainer.session().plan().expect("the device is a GPU");
     let mut found: Vec<(String, f64, f64)> = Vec::new();
-    let raw = raw_dispatches(trainer.session());
+    let raw = fresh_dispatches(trainer.session());
     for (index, (dispatch, planned)) in raw.iter().zip(&plan.dispatches).enumerate() {
         if raw[..index].iter().any(|earlier| earlier.pipeline == dispatch.pipeline) {
             continue;

@@ -40,6 +40,12 @@ pub fn raw_dispatches(session: &Session) -> Vec<RawDispatch> {
     session.executor.gpu().map_or_else(Vec::new, GpuExecutor::raw_dispatches)
 }
 
+/// The same with pipelines that have not run, on a device that compiles everything anew from here on.
+pub fn fresh_dispatches(session: &Session) -> Vec<RawDispatch> {
+    let made = session.executor.gpu().map_or_else(|| Ok(Vec::new()), GpuExecutor::fresh_dispatches);
+    made.unwrap_or_else(|error| panic!("{error}"))
+}
+
 /// Fills every result buffer and all guards with NaNs.
 pub fn poison(session: &Session) {
     let poisoned = session.executor.gpu().map_or(Ok(()), GpuExecutor::poison);

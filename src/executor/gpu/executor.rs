@@ -210,6 +210,13 @@ impl GpuExecutor {
         self.commands.iter().map(|command| command.raw.clone()).collect()
     }
 
+    /// The same with pipelines made anew, which no warming up has run.
+    pub fn fresh_dispatches(&self) -> Result<Vec<RawDispatch>> {
+        self.context.forget_pipelines();
+        let made = self.context.scoped(0, || commands(&self.context, &self.plan, &self.buffers))??;
+        Ok(made.into_iter().map(|command| command.raw).collect())
+    }
+
     pub fn write(&mut self, value: Value, bytes: &[u8]) -> Result<()> {
         // A value that no operator of this tape uses has no buffer.
         let Ok(range) = self.locate(value) else { return self.context.check() };

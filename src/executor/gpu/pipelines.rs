@@ -49,6 +49,11 @@ impl GpuContext {
         plan.dispatches.iter().filter(|dispatch| is_new(key_of(dispatch))).collect()
     }
 
+    /// Compiles everything anew from here on.
+    pub fn forget_pipelines(&self) {
+        *self.made() = Pipelines::default();
+    }
+
     fn made(&self) -> MutexGuard<'_, Pipelines> {
         self.pipelines.lock().unwrap_or_else(PoisonError::into_inner)
     }
