@@ -3,10 +3,14 @@
 
 mod bound;
 mod gemm;
+mod sgemm;
+mod spread;
 
 pub use bound::{EPS, FLUSH, relative_bound};
 pub(crate) use bound::{flush, widen};
 pub(crate) use gemm::{gemm, gemm_scratch, packed};
+pub(crate) use sgemm::{Matrix, sgemm, sgemm_spread};
+pub(crate) use spread::{PART, spread, spread_elements};
 
 use rayon::prelude::*;
 

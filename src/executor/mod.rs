@@ -1,22 +1,29 @@
-//! What runs a tape: the reference in f64 or a GPU.
+//! What runs a tape: the CPU in f32, the reference in f64, or a GPU.
 
+mod cpu;
 mod device;
 pub mod gpu;
+mod memory;
 mod reference;
 mod scalars;
 
+pub(crate) use cpu::{CpuExecutor, profile as cpu_profile};
 pub(crate) use device::Backend;
 pub use device::Device;
 pub(crate) use gpu::GpuExecutor;
 pub(crate) use reference::{ReferenceExecutor, needed};
 pub(crate) use scalars::ScalarTable;
 
+use std::sync::Arc;
+
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::Value;
+use crate::tape::Tape;
 
 /// A tape on a device: its storage, and how its operators are run.
 pub(crate) enum Executor {
+    Cpu(CpuExecutor),
     Reference(ReferenceExecutor),
     Gpu(Box<GpuExecutor>),
 }
@@ -40,6 +47,7 @@ pub(crate) struct Links<'a> {
 
 /// Copies of values on their device, one after the other.
 pub(crate) enum Copies {
+    Cpu(Vec<Vec<f32>>),
     Reference(Vec<Vec<f64>>),
     Gpu(Vec<wgpu::Buffer>),
 }
@@ -51,16 +59,19 @@ impl<'a> Links<'a> {
     }
 }
 
-/// The error where copies on a GPU meet a session on the CPU path.
-const NEEDS_GPU: Error = Error::NeedsGpu { what: "a snapshot of a GPU session" };
+/// The error where copies of a session on one device meet a session on another.
+fn elsewhere() -> Error {
+    Error::share("the snapshot is of a session on another device")
+}
 
-/// What either executor does by a method of the same signature.
-macro_rules! either {
+/// What every executor does by a method of the same signature.
+macro_rules! every {
     ($($(#[$doc:meta])* $method:ident($($argument:ident: $type:ty),*);)+) => {
         impl Executor {$(
             $(#[$doc])*
             pub fn $method(&mut self, $($argument: $type),*) -> Result<()> {
                 match self {
+                    Executor::Cpu(cpu) => cpu.$method($($argument),*),
                     Executor::Reference(own) => own.$method($($argument),*),
                     Executor::Gpu(gpu) => gpu.$method($($argument),*),
                 }
@@ -69,7 +80,7 @@ macro_rules! either {
     };
 }
 
-either! {
+every! {
     /// Overwrites a persistent value; `bytes` has its length.
     write(value: Value, bytes: &[u8]);
     /// Puts back what [`read_f64`](Executor::read_f64) gave.
@@ -84,6 +95,7 @@ impl Executor {
     /// The current contents of a value's storage.
     pub fn read(&self, value: Value) -> Result<Vec<u8>> {
         match self {
+            Executor::Cpu(cpu) => Ok(cpu.read(value)),
             Executor::Reference(own) => Ok(own.read(value)),
             Executor::Gpu(gpu) => gpu.read(value),
         }
@@ -92,6 +104,7 @@ impl Executor {
     /// The same of several values, with every digit the executor has and one copy from the device.
     pub fn read_f64(&self, values: &[Value]) -> Result<Vec<Vec<f64>>> {
         match self {
+            Executor::Cpu(cpu) => Ok(values.iter().map(|&value| cpu.read_f64(value)).collect()),
             Executor::Reference(own) => Ok(values.iter().map(|&value| own.read_f64(value)).collect()),
             Executor::Gpu(gpu) => gpu.read_f64(values),
         }
@@ -100,6 +113,7 @@ impl Executor {
     /// Copies values within the device.
     pub fn copy(&self, values: &[Value]) -> Result<Copies> {
         match self {
+            Executor::Cpu(cpu) => Ok(Copies::Cpu(values.iter().map(|&value| cpu.elements(value)).collect())),
             Executor::Reference(_) => self.read_f64(values).map(Copies::Reference),
             Executor::Gpu(gpu) => gpu.copy(values).map(Copies::Gpu),
         }
@@ -108,31 +122,53 @@ impl Executor {
     /// Puts copies into these values, in their order; sizes are the caller's to check.
     pub fn put_back(&mut self, copies: &Copies, values: &[Value]) -> Result<()> {
         match (self, copies) {
+            (Executor::Cpu(cpu), Copies::Cpu(data)) => {
+                let put = |(&value, data): (&Value, &Vec<f32>)| cpu.write(value, bytemuck::cast_slice(data));
+                values.iter().zip(data).try_for_each(put)
+            }
             (Executor::Reference(own), Copies::Reference(data)) => {
                 values.iter().zip(data).try_for_each(|(&value, data)| own.restore(value, data))
             }
             (Executor::Gpu(gpu), Copies::Gpu(buffers)) => gpu.put_back(buffers, values),
-            (Executor::Reference(_), Copies::Gpu(_)) => Err(NEEDS_GPU),
-            (Executor::Gpu(_), Copies::Reference(_)) => {
-                Err(Error::share("the snapshot is of a session on the CPU path"))
-            }
+            _ => Err(elsewhere()),
         }
     }
 
     /// Reads copies back.
     pub fn read_copies(&self, copies: &Copies) -> Result<Vec<Vec<f64>>> {
         match (self, copies) {
+            (_, Copies::Cpu(data)) => {
+                Ok(data.iter().map(|copy| copy.iter().copied().map(f64::from).collect()).collect())
+            }
             (_, Copies::Reference(data)) => Ok(data.clone()),
             (Executor::Gpu(gpu), Copies::Gpu(buffers)) => gpu.read_copies(buffers),
-            (Executor::Reference(_), Copies::Gpu(_)) => Err(NEEDS_GPU),
+            _ => Err(elsewhere()),
         }
     }
 
     /// The GPU executor, if it is one.
     pub fn gpu(&self) -> Option<&GpuExecutor> {
         match self {
-            Executor::Reference(_) => None,
+            Executor::Cpu(_) | Executor::Reference(_) => None,
             Executor::Gpu(gpu) => Some(gpu),
+        }
+    }
+
+    /// The tape that it replays, where that is not the recorded one: it need not hold constants.
+    pub fn fused(&self) -> Option<&Arc<Tape>> {
+        match self {
+            Executor::Cpu(cpu) => Some(cpu.tape()),
+            Executor::Reference(_) => None,
+            Executor::Gpu(gpu) => Some(gpu.tape()),
+        }
+    }
+
+    /// What it runs on, for errors.
+    fn place(&self) -> &'static str {
+        match self {
+            Executor::Cpu(_) => "the CPU",
+            Executor::Reference(_) => "the reference",
+            Executor::Gpu(_) => "a GPU",
         }
     }
 }
@@ -170,6 +206,7 @@ impl Copies {
     /// Elements of each copy.
     pub fn lengths(&self) -> Vec<usize> {
         match self {
+            Copies::Cpu(data) => data.iter().map(Vec::len).collect(),
             Copies::Reference(data) => data.iter().map(Vec::len).collect(),
             Copies::Gpu(buffers) => buffers.iter().map(|buffer| buffer.size() as usize / 4).collect(),
         }

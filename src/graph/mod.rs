@@ -1,6 +1,7 @@
 //! The graph: what a program records. Shapes are static, and every mistake is reported by the
 //! call that makes it.
 
+mod compute;
 mod declarations;
 mod init;
 mod limits;
@@ -14,6 +15,8 @@ use std::collections::BTreeMap;
 use std::panic::Location;
 use std::sync::Arc;
 
+pub(crate) use compute::Spot;
+pub use compute::{Compute, Operands, Routine, Scratch, Written};
 pub use init::Init;
 pub use op::{Backward, Lowering, Op, Reference, Run};
 pub(crate) use types::{Average, Context, Role, Rule, StateKey};

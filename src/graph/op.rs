@@ -2,7 +2,7 @@ use std::any::Any;
 use std::fmt;
 use std::ops::Range;
 
-use super::{Graph, Value};
+use super::{Graph, Routine, Value};
 use crate::array::{Array, relative_bound};
 use crate::error::Result;
 use crate::kernel::{DeviceProfile, KernelCall, Scalar, Slot};
@@ -86,6 +86,12 @@ pub trait Op: Any + fmt::Debug + Send + Sync {
     /// out.
     fn reference_scratch(&self, inputs: &[TensorType], outputs: &[TensorType]) -> u64 {
         0
+    }
+
+    /// How the CPU device computes the operator in f32, for inputs and outputs of these types. `None`: by
+    /// [`reference`](Op::reference), whose results are rounded.
+    fn routine(&self, inputs: &[TensorType], outputs: &[TensorType]) -> Option<Routine> {
+        None
     }
 
     /// The error allowed to an f32 kernel, absolute and per element, for each array that

@@ -3,6 +3,7 @@
 //!
 //! A function is a row of the table below and a case in the shader.
 
+use super::chain::{View, map_pair, pointwise};
 use super::common::*;
 use super::strided::Nest;
 
@@ -57,6 +58,11 @@ macro_rules! functions {
 
             fn value(self, a: f64, b: f64) -> f64 {
                 match self {$(Binary::$kind => { let ($a, $b) = (a, b); $value })*}
+            }
+
+            /// Computes the function of f32 numbers.
+            pub(super) fn run(self, a: View<'_>, b: View<'_>, y: &mut [f32]) {
+                match self {$(Binary::$kind => map_pair(a, b, y, |$a: f32, $b: f32| $value),)*}
             }
 
             /// The error allowed to f32, in units in the last place. WGSL grants division 2.5 of them, and a
@@ -135,22 +141,22 @@ functions! {
         slopes |s| unless(s, s.g.less(s.a, s.b)), |s| unless(s, s.g.greater_equal(s.a, s.b));
 
     /// 1 where `a == b`, else 0.
-    Equal: equal(a, b) = f64::from(a == b), within 0.0;
+    Equal: equal(a, b) = truth(a == b), within 0.0;
 
     /// 1 where `a != b`, else 0. A NaN is unequal to everything, itself included.
-    NotEqual: not_equal(a, b) = f64::from(a != b), within 0.0;
+    NotEqual: not_equal(a, b) = truth(a != b), within 0.0;
 
     /// 1 where `a < b`, else 0.
-    Less: less(a, b) = f64::from(a < b), within 0.0;
+    Less: less(a, b) = truth(a < b), within 0.0;
 
     /// 1 where `a <= b`, else 0.
-    LessEqual: less_equal(a, b) = f64::from(a <= b), within 0.0;
+    LessEqual: less_equal(a, b) = truth(a <= b), within 0.0;
 
     /// 1 where `a > b`, else 0.
-    Greater: greater(a, b) = f64::from(a > b), within 0.0;
+    Greater: greater(a, b) = truth(a > b), within 0.0;
 
     /// 1 where `a >= b`, else 0.
-    GreaterEqual: greater_equal(a, b) = f64::from(a >= b), within 0.0;
+    GreaterEqual: greater_equal(a, b) = truth(a >= b), within 0.0;
 
     impl Graph {
         /// A function by its enumeration. Operands are f32 and broadcast together; the result is f32 of the
@@ -261,6 +267,10 @@ impl Op for BinaryOp {
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
         vec![zip(cx, |a, b| self.0.value(a, b))]
+    }
+
+    fn routine(&self, inputs: &[TensorType], outputs: &[TensorType]) -> Option<Routine> {
+        pointwise(self, inputs, outputs)
     }
 
     fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {

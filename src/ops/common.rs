@@ -1,9 +1,10 @@
 //! What nearly every family is written with.
 
+pub(super) use super::float::{Float, larger, truth};
 pub(super) use crate::array::{Array, EPS, FLUSH, Indexer, flush, relative_bound, widen};
 pub(super) use crate::dtype::DType;
 pub(super) use crate::error::{Error, Result};
-pub(super) use crate::graph::{Backward, Graph, Lowering, Op, Reference, Value};
+pub(super) use crate::graph::{Backward, Graph, Lowering, Op, Reference, Routine, Value};
 pub(super) use crate::kernel::{DeviceKind, DeviceProfile, Grid, KernelCall, Shader, Slot};
 pub(super) use crate::shape::{Shape, TensorType};
 
@@ -74,11 +75,6 @@ pub fn word(n: usize) -> u32 {
 /// The same error allowed to every element.
 pub(super) fn within(bound: f64, results: &[Array]) -> Vec<Vec<f64>> {
     results.iter().map(|r| vec![bound; r.data.len()]).collect()
-}
-
-/// The larger of two; NaN where either is.
-pub(super) fn larger(a: f64, b: f64) -> f64 {
-    if a.is_nan() || a >= b { a } else { b }
 }
 
 /// The error of sums of `terms` products of the two operands' elements, which `product` makes.

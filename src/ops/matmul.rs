@@ -5,7 +5,7 @@ mod route;
 
 use super::common::*;
 use super::strided::Nest;
-use crate::array::{gemm, gemm_scratch};
+use crate::array::{Matrix, gemm, gemm_scratch, sgemm, sgemm_spread, spread};
 
 pub use route::MatmulRoute;
 pub(super) use route::{
@@ -17,6 +17,9 @@ pub(super) static FAMILY: Family = Family {
     operators: &[OperatorInfo::new("matmul", Gradient::Yes, "f32")],
     shaders: &[&ELEMENTS, &BLOCKS],
 };
+
+/// Multiplications of a part of a batch on the CPU device.
+const MULTIPLICATIONS: usize = 1 << 18;
 
 /// `op(a) op(b)`, where `op` transposes the last two axes if asked.
 #[derive(Clone, Copy, Debug)]
@@ -97,6 +100,28 @@ impl Product {
     fn strides(&self) -> [(usize, usize); 2] {
         let &Product { m, n, k, transposed: [a, b], .. } = self;
         [if a { (1, m) } else { (k, 1) }, if b { (1, k) } else { (n, 1) }]
+    }
+
+    /// The product in f32.
+    fn run(&self, a: &[f32], b: &[f32], y: &mut [f32]) {
+        let &Product { m, n, k, transposed, ref members, .. } = self;
+        let sides = |z: usize| {
+            let [left, right] = members.of(z);
+            let (a, b) = (&a[left * m * k..][..m * k], &b[right * k * n..][..k * n]);
+            [Matrix::new(a, m, k, transposed[0]), Matrix::new(b, k, n, transposed[1])]
+        };
+        if self.batch == 1 {
+            let [a, b] = sides(0);
+            return sgemm_spread([m, k, n], a, b, y);
+        }
+        // Small ones several at a time.
+        let some = (MULTIPLICATIONS / (m * k * n)).max(1);
+        spread(0..self.batch, some, [m * n], [y], &|range, [y]| {
+            for (z, y) in range.zip(y.chunks_mut(m * n)) {
+                let [a, b] = sides(z);
+                sgemm([m, k, n], a, b, 0.0, y, n);
+            }
+        });
     }
 
     /// The extents of the batch, and how many elements further the next matrix of each side lies.
@@ -192,6 +217,11 @@ impl Op for Matmul {
     fn reference_scratch(&self, inputs: &[TensorType], _: &[TensorType]) -> u64 {
         let resolved = self.resolve(inputs[0].shape, inputs[1].shape);
         resolved.map_or(0, |(Product { m, n, k, .. }, _)| gemm_scratch([m, k, n]))
+    }
+
+    fn routine(&self, inputs: &[TensorType], _: &[TensorType]) -> Option<Routine> {
+        let (product, _) = self.resolve(inputs[0].shape, inputs[1].shape).ok()?;
+        Some(Box::new(move |cx| product.run(cx.inputs.f32(0), cx.inputs.f32(1), &mut cx.results[0])))
     }
 
     fn error_bound(&self, cx: &Reference<'_>, _: &[Array]) -> Vec<Vec<f64>> {

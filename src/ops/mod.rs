@@ -33,6 +33,7 @@ mod common;
 mod constrain;
 mod conv;
 mod counts;
+mod float;
 mod gather;
 mod layout;
 mod loss;
@@ -80,7 +81,9 @@ pub use window::{Padding, Pair};
 pub(crate) use window::{Window, WindowAxis};
 
 pub use crate::array::{EPS, FLUSH, relative_bound};
-pub use crate::graph::{Backward, Lowering, Op, Reference, Run};
+pub use crate::graph::{
+    Backward, Compute, Lowering, Op, Operands, Reference, Routine, Run, Scratch, Written,
+};
 use crate::kernel::Shader;
 use common::Family;
 

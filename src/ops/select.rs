@@ -1,5 +1,6 @@
 //! Elementwise choice between two operands. Shader: `select.wgsl`.
 
+use super::chain::pointwise;
 use super::common::*;
 use super::strided::Nest;
 
@@ -66,6 +67,10 @@ impl Op for Select {
             cx.inputs.iter().map(|x| Indexer::new(shape, x.shape.broadcast_strides(shape))).collect();
         let read = |operand: usize, i: usize| cx.inputs[operand].data[at[operand].offset(i)];
         vec![Array::from_fn(shape, |i| if read(0, i) != 0.0 { read(1, i) } else { read(2, i) })]
+    }
+
+    fn routine(&self, inputs: &[TensorType], outputs: &[TensorType]) -> Option<Routine> {
+        pointwise(self, inputs, outputs)
     }
 
     fn error_bound(&self, _: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {

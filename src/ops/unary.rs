@@ -6,7 +6,9 @@
 
 use std::f64::consts::TAU;
 
+use super::chain::{View, map, map_pair, pointwise};
 use super::common::*;
+pub(super) use super::float::sigmoid;
 
 pub(super) static FAMILY: Family = Family { operators: FORWARD, shaders: &[&SHADER] };
 pub(super) static DERIVATIVES: Family = Family { operators: BACKWARD, shaders: &[] };
@@ -130,6 +132,26 @@ macro_rules! functions {
                 })*}
             }
 
+            /// Computes the function of f32 numbers.
+            pub(super) fn run(self, p: [f32; 2], x: View<'_>, y: &mut [f32]) {
+                match self {$(Unary::$kind => {
+                    let [$($p,)* ..] = p;
+                    map(x, y, |$x: f32| $value)
+                })*}
+            }
+
+            /// Computes the derivative at f32 numbers, times others.
+            pub(super) fn run_slope(self, p: [f32; 2], v: View<'_>, dy: View<'_>, dx: &mut [f32]) {
+                match self {$(Unary::$kind => {
+                    let [$($p,)* ..] = p;
+                    map_pair(v, dy, dx, |v: f32, dy: f32| {
+                        let flat = any(&[$($({ let $v = v; $flat })?)?]);
+                        let rising: f32 = first(&[$({ let $v = v; $slope })?]);
+                        if flat { 0.0 } else { rising * dy }
+                    })
+                })*}
+            }
+
             fn within(self, x: f64) -> Within {
                 match self {$(Unary::$kind => { let $x = x; $bound })*}
             }
@@ -225,13 +247,13 @@ functions! {
         slope of Output y = if y <= 0.0 { y + alpha } else { 1.0 }, within 4.0 * EPS * y.abs().max(1.0);
 
     /// Scaled ELU with the constants of Klambauer et al., NeurIPS 2017.
-    Selu: selu(x) on Real = SELU_SCALE * if x < 0.0 { SELU_ALPHA * x.exp_m1() } else { x }, within exp_ulps(x);
-        slope of Output y = if y <= 0.0 { y + SELU_SCALE * SELU_ALPHA } else { SELU_SCALE },
+    Selu: selu(x) on Real = selu(x, x.exp_m1()), within exp_ulps(x);
+        slope of Output y = selu_slope(y),
             within 4.0 * EPS * y.abs().max(1.0);
 
     /// `x Phi(x)`, Phi the standard normal distribution function (Hendrycks and Gimpel, 2016).
     Gelu: gelu(x) on Real = x * normal_cdf(x), within Ulps(24.0 + 2.0 * x * x);
-        slope of Input v = normal_cdf(v) + v * (-0.5 * v * v).exp() / TAU.sqrt(),
+        slope of Input v = normal_cdf(v) + v * normal_density(v),
             within EPS * (64.0 + 16.0 * v * v);
 
     /// The tanh form of GELU: `x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))`.
@@ -256,7 +278,7 @@ functions! {
         slope of Input v = sigmoid(v) * (1.0 + v * (1.0 - sigmoid(v))), within EPS * (12.0 + 4.0 * v.abs());
 
     /// 1 where `x >= 0`, else 0, and NaN of NaN; its derivative is 0.
-    Step: step(x) on Real = if x.is_nan() { x } else { f64::from(x >= 0.0) }, within Ulps(0.0);
+    Step: step(x) on Real = if x.is_nan() { x } else { truth(x >= 0.0) }, within Ulps(0.0);
 
     /// `x` limited to `[min, max]`; its derivative is 1 within, ends included, and 0 outside.
     Clip: clip(x, min = -0.75, max = 0.8) requires (min <= max, "range", "min must not exceed max")
@@ -296,34 +318,48 @@ const SELU_SCALE: f64 = 1.050_700_987_355_480_5;
 const SELU_ALPHA: f64 = 1.673_263_242_354_377_2;
 const SQRT_2_OVER_PI: f64 = 0.797_884_560_802_865_4;
 
-fn sign(x: f64) -> f64 {
-    if x == 0.0 { 0.0 } else { x.signum() }
+fn sign<F: Float>(x: F) -> F {
+    if x == F::of(0.0) { F::of(0.0) } else { x.signum() }
 }
 
-fn log_cosh(x: f64) -> f64 {
-    let x = x.abs();
-    if x < 1.0 {
-        return (2.0 * (0.5 * x).sinh().powi(2)).ln_1p();
+fn log_cosh<F: Float>(x: F) -> F {
+    let (x, two) = (x.abs(), F::of(2.0));
+    if x < F::of(1.0) {
+        let root = (x / two).sinh();
+        return (two * root * root).ln_1p();
     }
-    x - std::f64::consts::LN_2 + (-2.0 * x).exp().ln_1p()
+    x - F::of(std::f64::consts::LN_2) + (-two * x).exp().ln_1p()
 }
 
-pub(super) fn sigmoid(x: f64) -> f64 {
-    1.0 / (1.0 + (-x).exp())
+fn normal_cdf<F: Float>(x: F) -> F {
+    F::of(0.5) * (-x / F::of(std::f64::consts::SQRT_2)).erfc()
 }
 
-fn normal_cdf(x: f64) -> f64 {
-    0.5 * libm::erfc(-x / std::f64::consts::SQRT_2)
+/// The density of the standard normal distribution.
+fn normal_density<F: Float>(x: F) -> F {
+    (F::of(-0.5) * x * x).exp() / F::of(TAU.sqrt())
 }
 
-fn gelu_inner(x: f64) -> f64 {
-    SQRT_2_OVER_PI * (x + 0.044_715 * x * x * x)
+fn gelu_inner<F: Float>(x: F) -> F {
+    F::of(SQRT_2_OVER_PI) * (x + F::of(0.044_715) * x * x * x)
 }
 
-fn gelu_tanh_slope(v: f64) -> f64 {
+fn gelu_tanh_slope<F: Float>(v: F) -> F {
     // (1 + tanh u) / 2 = sigmoid(2 u), which does not cancel.
-    let s = sigmoid(2.0 * gelu_inner(v));
-    s + 2.0 * v * s * (1.0 - s) * SQRT_2_OVER_PI * (1.0 + 3.0 * 0.044_715 * v * v)
+    let (one, two) = (F::of(1.0), F::of(2.0));
+    let s = sigmoid(two * gelu_inner(v));
+    let inner = F::of(SQRT_2_OVER_PI) * (one + F::of(3.0 * 0.044_715) * v * v);
+    s + two * v * s * (one - s) * inner
+}
+
+/// Its derivative where its value is `y`.
+fn selu_slope<F: Float>(y: F) -> F {
+    if y <= F::of(0.0) { y + F::of(SELU_SCALE * SELU_ALPHA) } else { F::of(SELU_SCALE) }
+}
+
+/// SELU, with `e^x - 1`.
+fn selu<F: Float>(x: F, low: F) -> F {
+    F::of(SELU_SCALE) * if x < F::of(0.0) { F::of(SELU_ALPHA) * low } else { x }
 }
 
 /// WGSL grants `exp(x)` an error of `3 + 2 |x|` units in the last place and `log` an absolute 2^-21 near 1
@@ -342,7 +378,7 @@ const fn derivative_row(name: &'static str, _: Saved) -> OperatorInfo {
 }
 
 /// An expression that a row may leave out.
-fn first(numbers: &[f64]) -> f64 {
+fn first<F: Copy + Default>(numbers: &[F]) -> F {
     numbers.first().copied().unwrap_or_default()
 }
 
@@ -445,6 +481,10 @@ impl Op for UnaryOp {
         vec![cx.inputs[0].map(|x| self.kind.value(x, p))]
     }
 
+    fn routine(&self, inputs: &[TensorType], outputs: &[TensorType]) -> Option<Routine> {
+        pointwise(self, inputs, outputs)
+    }
+
     fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
         let p = self.wide();
         let pairs = cx.inputs[0].data.iter().zip(&results[0].data);
@@ -478,6 +518,10 @@ impl Op for UnaryGrad {
         let p = self.0.wide();
         let (v, dy) = (cx.inputs[0], cx.inputs[1]);
         vec![Array::from_fn(v.shape, |i| self.0.kind.gradient_by(v.data[i], p, dy.data[i]))]
+    }
+
+    fn routine(&self, inputs: &[TensorType], outputs: &[TensorType]) -> Option<Routine> {
+        pointwise(self, inputs, outputs)
     }
 
     fn error_bound(&self, cx: &Reference<'_>, _: &[Array]) -> Vec<Vec<f64>> {

@@ -22,7 +22,8 @@ use crate::dtype::Element;
 use crate::error::{Error, Result};
 use crate::executor::gpu::shared_layout;
 use crate::executor::{
-    Backend, Device, Executor, GpuExecutor, Links, ReferenceExecutor, ScalarTable, elements, numbers,
+    Backend, CpuExecutor, Device, Executor, GpuExecutor, Links, ReferenceExecutor, ScalarTable, cpu_profile,
+    elements, numbers,
 };
 use crate::graph::{Init, Source, StateKey, StateKind, Value};
 use crate::kernel::Scalar;
@@ -82,9 +83,11 @@ impl Tape {
         let links = options.links(self)?;
         let tape = Arc::new(self.clone());
         let executor = match (&device.backend, plan) {
-            (Backend::Cpu | Backend::Reference, None) => {
-                Executor::Reference(ReferenceExecutor::new(tape.clone(), &links)?)
+            (Backend::Cpu, None) => {
+                let replayed = if options.fuse { Arc::new(self.fuse(&cpu_profile())) } else { tape.clone() };
+                Executor::Cpu(CpuExecutor::new(replayed, &links)?)
             }
+            (Backend::Reference, None) => Executor::Reference(ReferenceExecutor::new(tape.clone(), &links)?),
             (Backend::Cpu | Backend::Reference, Some(_)) => return Err(Error::NeedsGpu { what: "a plan" }),
             (Backend::Gpu(context), given) => {
                 // A plan of the caller's is one of the tape as it is.
@@ -343,10 +346,9 @@ impl Session {
         self.executor.restore(value, data)
     }
 
-    /// The elements of a constant on a GPU, which need not hold it.
+    /// The elements of a constant on a device that need not hold it.
     fn fixed(&self, value: Value) -> Option<Vec<u8>> {
-        let gpu = self.executor.gpu()?;
-        let info = gpu.tape().info(value);
+        let info = self.executor.fused()?.info(value);
         match &info.source {
             Source::Constant(data) => Some(elements(info.ty.dtype, data)),
             _ => None,
@@ -384,7 +386,7 @@ impl Session {
     /// The tape whose operators the device goes through: on a GPU [fused](Tape::fuse), unless
     /// [the options](SessionOptions::fuse) say otherwise.
     pub fn replayed(&self) -> &Arc<Tape> {
-        self.executor.gpu().map_or(&self.tape, GpuExecutor::tape)
+        self.executor.fused().unwrap_or(&self.tape)
     }
 
     /// What is there as long as the session.

@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 pub use crate::kernel::{DeviceKind, DeviceProfile};
 pub(crate) use differentiate::differentiate;
 pub(crate) use pack::{Place, SharedLayout};
+pub(crate) use plan::Layout;
 pub use plan::{BoundBuffer, BufferPlan, BufferRole, Dispatch, Plan, ValuePlan};
 
 use crate::error::{Error, Result};

@@ -142,6 +142,15 @@ impl<'a> Packing<'a> {
         Ok(packing)
     }
 
+    /// Every value in a buffer of its own.
+    pub fn none(tape: &'a Tape) -> Self {
+        static SHARED: SharedLayout = SharedLayout { arenas: Vec::new(), places: BTreeMap::new() };
+        static APART: BTreeSet<Value> = BTreeSet::new();
+        let limits = Limits { alignment: pad(1), bytes: u64::MAX };
+        let (arenas, places, runs) = (Vec::new(), HashMap::new(), Vec::new());
+        Packing { tape, shared: &SHARED, apart: &APART, limits, arenas, places, runs }
+    }
+
     fn pack(&mut self, node: &Node) -> Result<Vec<Run>> {
         let (classes, limits) = (node.op.packs(), self.limits);
         let positions = self.positions(node, &classes)?;

@@ -135,7 +135,26 @@ pub struct Plan {
     scratch: u64,
 }
 
+/// Where values live on a device without kernels.
+pub(crate) struct Layout {
+    pub buffers: Vec<BufferPlan>,
+    pub values: Vec<ValuePlan>,
+    /// Per operator, the input whose buffer output 0 has taken over.
+    pub in_place: Vec<Option<usize>>,
+}
+
 impl Tape {
+    /// Gives every value a buffer, of which it takes the beginning: dead ones' are used again.
+    pub(crate) fn layout(&self) -> Layout {
+        let packing = Packing::none(self);
+        let mut groups = Groups::new(&packing);
+        let in_place = self.ops.iter().enumerate().map(|(index, node)| groups.place(index, node)).collect();
+        let (buffers, buffer_of) = groups.assign();
+        let mut values = groups.values;
+        values.iter_mut().for_each(|value| value.buffer = buffer_of[value.buffer]);
+        Layout { buffers, values, in_place }
+    }
+
     /// Plans buffers and dispatches for a device, and checks every limit it has. The plan of a session is that of the
     /// [fused](Tape::fuse) tape.
     ///

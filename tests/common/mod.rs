@@ -135,9 +135,33 @@ impl Case {
         assert_eq!(bits(replayed), bits(one_by_one), "{}: replay differs", self.name);
     }
 
-    /// The recorded case on the CPU path, with its inputs written.
-    pub fn on_cpu(&self, recorded: &Recorded) -> Session {
-        let mut session = recorded.tape.session(&Device::reference()).expect("the CPU path takes any tape");
+    /// Runs forward and backward on the CPU device, fused and as recorded, and compares each operator with its
+    /// reference.
+    pub fn check_on_cpu(&self) {
+        let recorded = self.record().unwrap_or_else(|e| panic!("{}: {e}", self.name));
+        let host = self.host_data(&recorded.inputs);
+        for fuse in [true, false] {
+            let options = SessionOptions::new().fuse(fuse);
+            let built = recorded.tape.session_with(&Device::cpu(), options);
+            let mut session = built.unwrap_or_else(|e| panic!("{}: {e}", self.name));
+            // What a second step finds in the buffers is no part of its results.
+            for _ in 0..2 {
+                let checked = session.verify(&host).unwrap_or_else(|e| panic!("{}: {e}", self.name));
+                assert!(checked.passes(), "{}\n{}\n{checked}", self.name, recorded.tape);
+            }
+            let bits = |session: &Session| {
+                let read = session.read(recorded.y).ok();
+                read.map(|data| data.into_iter().map(f32::to_bits).collect::<Vec<_>>())
+            };
+            let one_by_one = bits(&session);
+            session.replay().expect("the step replays");
+            assert_eq!(bits(&session), one_by_one, "{}: replay differs", self.name);
+        }
+    }
+
+    /// The recorded case on the reference, with its inputs written.
+    pub fn on_reference(&self, recorded: &Recorded) -> Session {
+        let mut session = recorded.tape.session(&Device::reference()).expect("the reference takes any tape");
         for (value, data) in self.host_data(&recorded.inputs) {
             match data {
                 HostData::F32(data) => session.write(value, data),
@@ -159,7 +183,7 @@ impl Case {
     pub fn check_gradients_at(&self, elements: usize) {
         let recorded = self.record().unwrap_or_else(|e| panic!("{}: {e}", self.name));
         let Some(loss) = recorded.loss else { return };
-        let mut session = self.on_cpu(&recorded);
+        let mut session = self.on_reference(&recorded);
         // Every replay is of the same step, so that random operators draw the same numbers.
         let step = session.step();
         session.replay().expect("the step replays");

@@ -26,6 +26,29 @@ fn kernels_for_gpus_agree_with_their_references() {
     check_all(&common::open_gpu(), DeviceKind::Gpu);
 }
 
+#[test]
+fn the_cpu_agrees_with_the_references() {
+    let fails = |case: &Case| catch_unwind(AssertUnwindSafe(|| case.check_on_cpu())).is_err();
+    let failed: Vec<String> = cases::all().into_iter().filter(fails).map(|c| c.name).collect();
+    assert!(failed.is_empty(), "{} cases failed: {failed:#?}", failed.len());
+}
+
+#[test]
+fn updates_on_the_cpu_agree_with_their_references() {
+    for (name, tape) in &cases::updates::tapes() {
+        let options = SessionOptions::new().seed(3);
+        let mut session = tape.session_with(&Device::cpu(), options).expect("it builds");
+        for steps in [1, 7, 3] {
+            let checked = session.verify(&[]).expect("it runs");
+            assert!(checked.passes(), "{name}\n{checked}");
+            session.replay_n(steps).expect("it replays");
+        }
+        session.set_updates(999);
+        let checked = session.verify(&[]).expect("it runs");
+        assert!(checked.passes(), "{name} at update 1000\n{checked}");
+    }
+}
+
 /// Updates overwrite parameters and states: checked at the first update, the second, the ninth and
 /// the thousandth; by the rules for software drivers and for GPUs.
 #[test]

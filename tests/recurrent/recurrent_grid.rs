@@ -9,7 +9,7 @@ use retape::ops::GruReset;
 /// What the loss sees (outputs and last states), the loss, and the gradients of all inputs.
 fn results(case: &Case) -> Vec<Vec<f64>> {
     let recorded = case.record().unwrap_or_else(|e| panic!("{}: {e}", case.name));
-    let mut session = case.on_cpu(&recorded);
+    let mut session = case.on_reference(&recorded);
     session.replay().expect("the step replays");
     let kept = [recorded.y].into_iter().chain(recorded.loss).chain(recorded.grads);
     kept.map(|value| session.read_f64(value).expect("kept")).collect()

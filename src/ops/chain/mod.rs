@@ -5,6 +5,7 @@
 
 mod access;
 mod cases;
+mod compute;
 mod source;
 
 use std::any::Any;
@@ -14,6 +15,7 @@ use super::pointwise::Pointwise;
 use crate::graph::Node;
 use crate::kernel::Scalar;
 use access::{Access, Way};
+pub(super) use compute::{View, map, map_pair, pointwise};
 
 crate::params! {
     /// What the operands that are stretched are divided by, and per-step scalars.
@@ -200,6 +202,10 @@ impl Op for Chain {
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
         let made = self.walk(cx, |_, _, _| ());
         self.outputs.iter().map(|&member| made[member].clone()).collect()
+    }
+
+    fn routine(&self, inputs: &[TensorType], _: &[TensorType]) -> Option<Routine> {
+        self.computed(inputs)
     }
 
     fn error_bound(&self, cx: &Reference<'_>, _: &[Array]) -> Vec<Vec<f64>> {

@@ -3,6 +3,7 @@
 //! and `conv2d_weight_grad`. Shaders: `conv.wgsl`, `conv_columns.wgsl`, `conv_blocks.wgsl`.
 
 mod columns;
+mod compute;
 mod direct;
 mod geometry;
 mod implicit;
@@ -21,6 +22,7 @@ pub(super) use options::{grow, transposable};
 use super::Window;
 use super::common::*;
 use super::window::check_work;
+use compute::Convolution;
 use geometry::Geometry;
 pub(super) use geometry::Product;
 use geometry::Product::{Forward, Image, Weight};
@@ -160,6 +162,11 @@ impl Op for Conv {
 
     fn reference_scratch(&self, inputs: &[TensorType], _: &[TensorType]) -> u64 {
         self.geometry(inputs).map_or(0, |geometry| reference::scratch(self.product, &geometry))
+    }
+
+    fn routine(&self, inputs: &[TensorType], _: &[TensorType]) -> Option<Routine> {
+        let convolution = Convolution::new(self.product, self.geometry(inputs).ok()?);
+        Some(Box::new(move |cx| convolution.run(cx)))
     }
 
     fn error_bound(&self, cx: &Reference<'_>, _: &[Array]) -> Vec<Vec<f64>> {

@@ -1,0 +1,257 @@
+//! Chains on the CPU device, and single elementwise operators as chains of one: blocks that stay in a core's
+//! cache go through all members.
+
+use std::ops::Range;
+
+use super::{Chain, Operand};
+use crate::array::{PART, spread};
+use crate::graph::{Compute, Operands, Written};
+use crate::kernel::Scalar;
+use crate::ops::common::*;
+use crate::ops::pointwise::Pointwise;
+use crate::ops::strided::Nest;
+
+/// Elements that go through all members at a time.
+const BLOCK: usize = 256;
+/// The most results of a chain, and the most inputs and members.
+const RESULTS: usize = 8;
+const SLOTS: usize = 48;
+
+/// A block of numbers, or one for all of it.
+#[derive(Clone, Copy)]
+pub(in crate::ops) enum View<'a> {
+    Numbers(&'a [f32]),
+    One(f32),
+}
+
+/// Writes `f` of each number.
+pub(in crate::ops) fn map(x: View<'_>, y: &mut [f32], f: impl Fn(f32) -> f32) {
+    match x {
+        View::Numbers(x) => y.iter_mut().zip(x).for_each(|(y, &x)| *y = f(x)),
+        View::One(x) => y.fill(f(x)),
+    }
+}
+
+/// Writes `f` of each pair of numbers.
+pub(in crate::ops) fn map_pair(a: View<'_>, b: View<'_>, y: &mut [f32], f: impl Fn(f32, f32) -> f32) {
+    match (a, b) {
+        (View::Numbers(a), View::Numbers(b)) => {
+            y.iter_mut().zip(a.iter().zip(b)).for_each(|(y, (&a, &b))| *y = f(a, b));
+        }
+        (View::Numbers(a), View::One(b)) => y.iter_mut().zip(a).for_each(|(y, &a)| *y = f(a, b)),
+        (View::One(a), View::Numbers(b)) => y.iter_mut().zip(b).for_each(|(y, &b)| *y = f(a, b)),
+        (View::One(a), View::One(b)) => y.fill(f(a, b)),
+    }
+}
+
+/// The second where the first is not zero, else the third.
+fn choose(condition: View<'_>, a: View<'_>, b: View<'_>, y: &mut [f32]) {
+    let at = |view: View<'_>, i: usize| match view {
+        View::Numbers(numbers) => numbers[i],
+        View::One(number) => number,
+    };
+    y.iter_mut()
+        .enumerate()
+        .for_each(|(i, y)| *y = if at(condition, i) != 0.0 { at(a, i) } else { at(b, i) });
+}
+
+/// How the elements of an input lie under those of the results.
+enum Reader {
+    /// One for each.
+    Whole,
+    /// One for all.
+    One,
+    /// Stretched: the strides of an input's elements along the results' dimensions.
+    Nested(Nest),
+}
+
+/// What an instruction reads.
+#[derive(Clone, Copy)]
+enum Argument {
+    Input(usize),
+    /// The result of an instruction.
+    Made(usize),
+    Number(f32),
+    Scalar(Scalar),
+}
+
+struct Instruction {
+    does: Pointwise,
+    arguments: Vec<Argument>,
+}
+
+/// Elementwise operators in order.
+struct Program {
+    /// The inputs, after those of a product, each with how it is read.
+    readers: Vec<Reader>,
+    instructions: Vec<Instruction>,
+    /// The instructions that make the results.
+    results: Vec<usize>,
+    /// The inputs of a product, whose result is in result 0 and stands for the first instruction's.
+    product: usize,
+}
+
+impl Reader {
+    fn new(operand: Shape, to: Shape) -> Reader {
+        match () {
+            () if operand.numel() == to.numel() => Reader::Whole,
+            () if operand.numel() == 1 => Reader::One,
+            () => Reader::Nested(Nest::new(to.dims(), &[operand.broadcast_strides(to)])),
+        }
+    }
+
+    /// Copies the elements under so many of the results' from `first` on.
+    fn read(nest: &Nest, first: usize, from: &[f32], to: &mut [f32]) {
+        let last = nest.rank() - 1;
+        let (length, step) = (nest.dims[last], nest.strides[0][last]);
+        let (mut row, mut column, mut done) = (first / length, first % length, 0);
+        while done < to.len() {
+            let run = (length - column).min(to.len() - done);
+            let (mut rest, mut at) = (row, column * step);
+            for axis in (0..last).rev() {
+                at += rest % nest.dims[axis] * nest.strides[0][axis];
+                rest /= nest.dims[axis];
+            }
+            let to = &mut to[done..done + run];
+            match step {
+                0 => to.fill(from[at]),
+                1 => to.copy_from_slice(&from[at..at + run]),
+                _ => to.iter_mut().zip(from[at..].iter().step_by(step)).for_each(|(to, from)| *to = *from),
+            }
+            (row, column, done) = (row + 1, 0, done + run);
+        }
+    }
+}
+
+/// The routine of an operator that works on each element alone.
+pub(in crate::ops) fn pointwise(
+    op: &dyn Op,
+    inputs: &[TensorType],
+    outputs: &[TensorType],
+) -> Option<Routine> {
+    let to = outputs[0].shape;
+    let readers = inputs.iter().map(|input| Reader::new(input.shape, to)).collect();
+    let arguments = (0..inputs.len()).map(Argument::Input).collect();
+    let instructions = vec![Instruction { does: Pointwise::of(op)?, arguments }];
+    let program = Program { readers, instructions, results: vec![0], product: 0 };
+    Some(Box::new(move |cx| program.run(cx)))
+}
+
+impl Chain {
+    pub(super) fn computed(&self, inputs: &[TensorType]) -> Option<Routine> {
+        let (product, node) = (self.product, &self.members[0].node);
+        let first = match product {
+            0 => None,
+            _ => Some(node.op.routine(&inputs[..product], &[TensorType::f32(self.members[0].shape)])?),
+        };
+        let mut readers: Vec<Option<Reader>> = inputs[product..].iter().map(|_| None).collect();
+        for member in self.members.iter().filter(|member| member.does != Pointwise::Product) {
+            for (operand, shape) in &member.operands {
+                if let Operand::Input(input) = operand {
+                    readers[input - product] = Some(Reader::new(*shape, member.shape));
+                }
+            }
+        }
+        let argument = |&(operand, _): &(Operand, Shape)| match operand {
+            Operand::Input(input) => Argument::Input(input.saturating_sub(product)),
+            Operand::Member(member) => Argument::Made(member),
+            Operand::Number(number) => Argument::Number(number),
+            Operand::Scalar(scalar) => Argument::Scalar(scalar),
+        };
+        let instruction = |member: &super::Member| Instruction {
+            does: member.does,
+            arguments: member.operands.iter().map(argument).collect(),
+        };
+        let program = Program {
+            readers: readers.into_iter().collect::<Option<_>>()?,
+            instructions: self.members.iter().map(instruction).collect(),
+            results: self.outputs.clone(),
+            product,
+        };
+        let slots = program.readers.len() + program.instructions.len();
+        if slots > SLOTS || program.results.len() > RESULTS {
+            return None;
+        }
+        Some(Box::new(move |cx| {
+            if let Some(first) = &first {
+                first(&mut cx.of_first(product));
+            }
+            program.run(cx);
+        }))
+    }
+}
+
+impl Program {
+    fn run(&self, cx: &mut Compute<'_>) {
+        let (inputs, in_place, scalars) = (cx.inputs, cx.in_place, cx.scalars);
+        let n = cx.results[0].len();
+        let mut all = cx.results.iter_mut();
+        let results: [&mut [f32]; RESULTS] =
+            std::array::from_fn(|_| all.next().map_or(&mut [][..], |result: &mut Written| &mut result[..]));
+        let widths = std::array::from_fn(|number| usize::from(number < self.results.len()));
+        spread(0..n, PART, widths, results, &|elements, mut results| {
+            let mut slots = [[0.0; BLOCK]; SLOTS];
+            for first in elements.clone().step_by(BLOCK) {
+                let block = first..(first + BLOCK).min(elements.end);
+                let within = first - elements.start..block.end - elements.start;
+                self.block(inputs, in_place, scalars, &mut slots, block, within, &mut results);
+            }
+        });
+    }
+
+    /// Computes some elements, which lie `within` the results.
+    #[expect(clippy::too_many_arguments, reason = "the inner loop of two")]
+    fn block(
+        &self,
+        inputs: Operands<'_>,
+        in_place: Option<usize>,
+        scalars: &[f64],
+        slots: &mut [[f32; BLOCK]; SLOTS],
+        block: Range<usize>,
+        within: Range<usize>,
+        results: &mut [&mut [f32]; RESULTS],
+    ) {
+        let (n, read) = (block.len(), self.readers.len());
+        for (input, reader) in self.readers.iter().enumerate() {
+            match reader {
+                _ if in_place == Some(input) => {
+                    slots[input][..n].copy_from_slice(&results[0][within.clone()])
+                }
+                Reader::Nested(nest) => {
+                    Reader::read(nest, block.start, inputs.f32(self.product + input), &mut slots[input][..n]);
+                }
+                Reader::Whole | Reader::One => {}
+            }
+        }
+        for (number, Instruction { does, arguments }) in self.instructions.iter().enumerate() {
+            let (before, own) = slots.split_at_mut(read + number);
+            let to = &mut own[0][..n];
+            let view = |&argument: &Argument| match argument {
+                Argument::Made(made) => View::Numbers(&before[read + made][..n]),
+                Argument::Number(number) => View::One(number),
+                Argument::Scalar(scalar) => View::One(scalars[scalar.index()] as f32),
+                Argument::Input(input) if in_place == Some(input) => View::Numbers(&before[input][..n]),
+                Argument::Input(input) => match self.readers[input] {
+                    Reader::Whole => View::Numbers(&inputs.f32(self.product + input)[block.clone()]),
+                    Reader::One => View::One(inputs.f32(self.product + input)[0]),
+                    Reader::Nested(_) => View::Numbers(&before[input][..n]),
+                },
+            };
+            match does {
+                Pointwise::Unary(op) => op.kind().run(op.p, view(&arguments[0]), to),
+                Pointwise::Slope(op) => {
+                    op.kind().run_slope(op.p, view(&arguments[0]), view(&arguments[1]), to);
+                }
+                Pointwise::Binary(kind) => kind.run(view(&arguments[0]), view(&arguments[1]), to),
+                Pointwise::Select => {
+                    choose(view(&arguments[0]), view(&arguments[1]), view(&arguments[2]), to);
+                }
+                Pointwise::Broadcast => map(view(&arguments[0]), to, |x| x),
+                Pointwise::Product => to.copy_from_slice(&results[0][within.clone()]),
+            }
+        }
+        for (result, &made) in results.iter_mut().zip(&self.results) {
+            result[within.clone()].copy_from_slice(&slots[read + made][..n]);
+        }
+    }
+}
