@@ -5,12 +5,14 @@ mod bound;
 mod gemm;
 mod sgemm;
 mod spread;
+mod sum;
 
 pub use bound::{EPS, FLUSH, relative_bound};
 pub(crate) use bound::{flush, widen};
 pub(crate) use gemm::{gemm, gemm_scratch, packed};
 pub(crate) use sgemm::{Matrix, sgemm, sgemm_spread};
 pub(crate) use spread::{PART, spread, spread_elements};
+pub(crate) use sum::sum_of;
 
 use rayon::prelude::*;
 

@@ -1,6 +1,7 @@
 //! The norm over several values, and clipping by a norm. Shader: `clip.wgsl`.
 
 use super::common::*;
+use crate::array::{spread_elements, sum_of};
 use crate::error::Setting;
 use crate::kernel::Bind;
 
@@ -109,6 +110,14 @@ impl Op for GlobalNorm {
         vec![Array::full([], cx.inputs.iter().map(squares).sum::<f64>().sqrt())]
     }
 
+    fn routine(&self, inputs: &[TensorType], _: &[TensorType]) -> Option<Routine> {
+        let count = inputs.len();
+        Some(Box::new(move |cx| {
+            let squares = |input: usize| sum_of(cx.inputs.f32(input), &|x| f64::from(x) * f64::from(x));
+            cx.results[0][0] = (0..count).map(squares).sum::<f64>().sqrt() as f32;
+        }))
+    }
+
     fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
         let norm = results[0].data[0];
         if norm > 0.99 * f64::from(f32::MAX) {
@@ -166,6 +175,26 @@ impl Op for ClipByNorm {
             _ if norm > limit => x * limit / norm,
             _ => x,
         })]
+    }
+
+    fn routine(&self, _: &[TensorType], _: &[TensorType]) -> Option<Routine> {
+        let limit = self.limit;
+        Some(Box::new(move |cx| {
+            let (norm, x) = (cx.inputs.f32(1)[0], cx.in_place.is_none().then(|| cx.inputs.f32(0)));
+            let factor = match norm {
+                _ if !norm.is_finite() => f32::NAN,
+                _ if norm > limit => limit / norm,
+                _ => 1.0,
+            };
+            spread_elements([&mut cx.results[0]], &|range, [y]| {
+                if let Some(x) = x {
+                    y.copy_from_slice(&x[range]);
+                }
+                if factor != 1.0 {
+                    y.iter_mut().for_each(|y| *y *= factor);
+                }
+            });
+        }))
     }
 
     fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {

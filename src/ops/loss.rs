@@ -1,6 +1,8 @@
 //! Losses: cross-entropies fused with the softmax or sigmoid before them, and the squared error.
 //! Shader: `loss.wgsl`.
 
+mod compute;
+
 use super::common::*;
 use super::softmax::{Exponentials, Rows, exp_ulps};
 use super::unary::sigmoid;
@@ -137,6 +139,11 @@ impl Op for CrossEntropyRows {
         16 * rows_of(inputs[0].shape).n as u64
     }
 
+    fn routine(&self, inputs: &[TensorType], _: &[TensorType]) -> Option<Routine> {
+        let (classes, labels) = (rows_of(inputs[0].shape).axis, inputs[1].dtype == DType::U32);
+        Some(Box::new(move |cx| compute::rows(classes, labels, cx)))
+    }
+
     fn error_bound(&self, cx: &Reference<'_>, _: &[Array]) -> Vec<Vec<f64>> {
         let x = cx.inputs[0];
         let (rows, t) = (rows_of(x.shape), weights(cx.inputs[1], x.shape));
@@ -188,6 +195,11 @@ impl Op for CrossEntropyGrad {
 
     fn reference_scratch(&self, inputs: &[TensorType], _: &[TensorType]) -> u64 {
         24 * rows_of(inputs[0].shape).n as u64
+    }
+
+    fn routine(&self, inputs: &[TensorType], _: &[TensorType]) -> Option<Routine> {
+        let (classes, labels) = (rows_of(inputs[0].shape).axis, inputs[1].dtype == DType::U32);
+        Some(Box::new(move |cx| compute::rows_back(classes, labels, cx)))
     }
 
     fn error_bound(&self, cx: &Reference<'_>, _: &[Array]) -> Vec<Vec<f64>> {
@@ -251,6 +263,10 @@ impl Op for BinaryElements {
         vec![Array::from_fn(x.shape, loss)]
     }
 
+    fn routine(&self, _: &[TensorType], _: &[TensorType]) -> Option<Routine> {
+        Some(Box::new(compute::elements))
+    }
+
     fn error_bound(&self, cx: &Reference<'_>, _: &[Array]) -> Vec<Vec<f64>> {
         let pairs = cx.inputs[0].data.iter().zip(&cx.inputs[1].data);
         let bound = |(&x, &t): (&f64, &f64)| {
@@ -279,6 +295,10 @@ impl Op for BinaryGrad {
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
         let (x, t, dy) = (cx.inputs[0], cx.inputs[1], cx.inputs[2]);
         vec![Array::from_fn(x.shape, |i| (sigmoid(x.data[i]) - t.data[i]) * dy.data[i])]
+    }
+
+    fn routine(&self, _: &[TensorType], _: &[TensorType]) -> Option<Routine> {
+        Some(Box::new(compute::elements_back))
     }
 
     fn error_bound(&self, cx: &Reference<'_>, _: &[Array]) -> Vec<Vec<f64>> {

@@ -1,5 +1,7 @@
 //! Dropout and additive noise: operators that draw numbers. Shader: `noise.wgsl`.
 
+mod compute;
+
 use super::common::*;
 use crate::error::Setting;
 use crate::graph::Scalar;
@@ -44,8 +46,8 @@ pub(super) struct GaussianNoise {
 }
 
 /// The words of an operator's stream at the current step.
-pub(super) fn stream_at(cx: &Reference<'_>, stream: u32) -> Stream {
-    let current = |scalar| cx.scalar(scalar) as u32;
+pub(super) fn stream_at(scalar: impl Fn(Scalar) -> f64, stream: u32) -> Stream {
+    let current = |which| scalar(which) as u32;
     Stream { seed: current(Scalar::SEED), step: current(Scalar::STEP), stream }
 }
 
@@ -119,7 +121,7 @@ impl Op for Dropout {
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
-        let (x, stream) = (cx.inputs[0], stream_at(cx, self.stream));
+        let (x, stream) = (cx.inputs[0], stream_at(|scalar| cx.scalar(scalar), self.stream));
         let (plane, threshold, scale) = (self.plane(x.shape), self.threshold(), f64::from(self.scale()));
         let value = |i: usize| {
             let draw = i / plane;
@@ -127,6 +129,11 @@ impl Op for Dropout {
             if drawn >> 8 >= threshold { scale * x.data[i] } else { 0.0 }
         };
         vec![Array::from_fn(x.shape, value)]
+    }
+
+    fn routine(&self, _: &[TensorType], outputs: &[TensorType]) -> Option<Routine> {
+        let (op, plane) = (*self, self.plane(outputs[0].shape));
+        Some(Box::new(move |cx| op.run(plane, cx)))
     }
 
     fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
@@ -144,7 +151,7 @@ impl Op for Dropout {
 impl GaussianNoise {
     /// The number drawn for each element.
     fn normal(&self, cx: &Reference<'_>) -> impl Fn(usize) -> f64 + Sync + use<> {
-        let stream = stream_at(cx, self.stream);
+        let stream = stream_at(|scalar| cx.scalar(scalar), self.stream);
         move |i| random::normals(stream.operator_words(word(i / 4)))[i % 4]
     }
 }
@@ -182,6 +189,11 @@ impl Op for GaussianNoise {
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
         let (x, normal, std) = (cx.inputs[0], self.normal(cx), f64::from(self.std));
         vec![Array::from_fn(x.shape, |i| x.data[i] + std * normal(i))]
+    }
+
+    fn routine(&self, _: &[TensorType], _: &[TensorType]) -> Option<Routine> {
+        let op = *self;
+        Some(Box::new(move |cx| op.run(cx)))
     }
 
     fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {

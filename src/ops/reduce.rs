@@ -1,8 +1,11 @@
 //! Reductions over axes, and argmax. Shader: `reduce.wgsl`.
 
+mod compute;
+
 use super::common::*;
 use super::softmax::Rows;
 use super::strided::Nest;
+use compute::Reducing;
 
 pub(super) static SHADER: Shader = built_in!("reduce", "../../shaders/reduce.wgsl");
 
@@ -320,6 +323,11 @@ impl Op for Reduce {
         8 * self.axes(inputs[0].shape).reduced.len() as u64
     }
 
+    fn routine(&self, inputs: &[TensorType], _: &[TensorType]) -> Option<Routine> {
+        let reducing = Reducing::new(self.kind, self.axes(inputs[0].shape));
+        Some(Box::new(move |cx| reducing.run(cx)))
+    }
+
     fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
         match self.kind {
             Reduction::Max | Reduction::Min => within(FLUSH, results),
@@ -419,6 +427,11 @@ impl Op for Argmax {
         let rows = Rows::new(x.shape, self.0);
         let index = |row: usize| first_largest(rows.elements(row).map(|i| x.data[i])) as f64;
         vec![Array::from_fn(cx.outputs[0].shape, index)]
+    }
+
+    fn routine(&self, inputs: &[TensorType], _: &[TensorType]) -> Option<Routine> {
+        let rows = Rows::new(inputs[0].shape, self.0);
+        Some(Box::new(move |cx| compute::argmax(rows, cx)))
     }
 
     fn error_bound(&self, _: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {

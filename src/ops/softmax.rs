@@ -1,6 +1,9 @@
 //! Softmax and log-softmax along an axis. Shader: `softmax.wgsl`.
 
+mod compute;
+
 use super::common::*;
+pub(super) use compute::exponentials;
 
 pub(super) static SHADER: Shader =
     built_in!("softmax", "../../shaders/softmax.wgsl", "../../shaders/workgroup.wgsl");
@@ -48,7 +51,7 @@ impl Rows {
     }
 
     /// The flat indices of a row.
-    pub fn elements(&self, row: usize) -> impl Iterator<Item = usize> + use<> {
+    pub fn elements(&self, row: usize) -> impl Iterator<Item = usize> + Clone + use<> {
         let Rows { axis, inner, .. } = *self;
         let base = row / inner * axis * inner + row % inner;
         (0..axis).map(move |k| base + k * inner)
@@ -218,6 +221,11 @@ impl Op for Softmax {
         16 * self.rows(inputs[0].shape).n as u64
     }
 
+    fn routine(&self, inputs: &[TensorType], _: &[TensorType]) -> Option<Routine> {
+        let (op, rows) = (*self, self.rows(inputs[0].shape));
+        Some(Box::new(move |cx| op.run(rows, cx)))
+    }
+
     fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
         let (x, y) = (cx.inputs[0], &results[0]);
         let rows = self.rows(x.shape);
@@ -273,6 +281,11 @@ impl Op for SoftmaxGrad {
 
     fn reference_scratch(&self, inputs: &[TensorType], _: &[TensorType]) -> u64 {
         8 * self.0.rows(inputs[0].shape).n as u64
+    }
+
+    fn routine(&self, inputs: &[TensorType], _: &[TensorType]) -> Option<Routine> {
+        let (op, rows) = (self.0, self.0.rows(inputs[0].shape));
+        Some(Box::new(move |cx| op.run_back(rows, cx)))
     }
 
     fn error_bound(&self, cx: &Reference<'_>, _: &[Array]) -> Vec<Vec<f64>> {

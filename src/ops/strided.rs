@@ -2,6 +2,7 @@
 //! where operands are contiguous across them.
 
 use std::array;
+use std::ops::Range;
 
 use crate::shape::MAX_RANK;
 
@@ -38,6 +39,47 @@ impl Nest {
             nest.strides.iter_mut().for_each(|s| s.push(1));
         }
         nest
+    }
+
+    /// Copies elements from where an operand has them to so many neighbours from place `first` of the nest on.
+    pub fn gather(&self, operand: usize, first: usize, from: &[f32], to: &mut [f32]) {
+        self.runs(operand, first, to.len(), |at, step, own| {
+            let to = &mut to[own];
+            match step {
+                0 => to.fill(from[at]),
+                1 => to.copy_from_slice(&from[at..at + to.len()]),
+                _ => to.iter_mut().zip(from[at..].iter().step_by(step)).for_each(|(to, from)| *to = *from),
+            }
+        });
+    }
+
+    /// Copies elements in the order of the nest to where an operand has them.
+    pub fn scatter(&self, operand: usize, from: &[f32], to: &mut [f32]) {
+        self.runs(operand, 0, from.len(), |at, step, own| {
+            let from = &from[own];
+            match step {
+                1 => to[at..at + from.len()].copy_from_slice(from),
+                _ => to[at..].iter_mut().step_by(step.max(1)).zip(from).for_each(|(to, from)| *to = *from),
+            }
+        });
+    }
+
+    /// Goes through so many places from `first` on, in runs along the innermost dimension: where an operand has
+    /// the first element, how far apart they are, and which of the places these are.
+    fn runs(&self, operand: usize, first: usize, n: usize, mut f: impl FnMut(usize, usize, Range<usize>)) {
+        let (last, strides) = (self.rank() - 1, &self.strides[operand]);
+        let length = self.dims[last];
+        let (mut row, mut column, mut done) = (first / length, first % length, 0);
+        while done < n {
+            let run = (length - column).min(n - done);
+            let (mut rest, mut at) = (row, column * strides[last]);
+            for axis in (0..last).rev() {
+                at += rest % self.dims[axis] * strides[axis];
+                rest /= self.dims[axis];
+            }
+            f(at, strides[last], done..done + run);
+            (row, column, done) = (row + 1, 0, done + run);
+        }
     }
 
     /// Iterations in all.

@@ -154,7 +154,7 @@ impl RandomAffine {
         let x = cx.inputs[0];
         let [n, channels, size @ ..] = [0, 1, 2, 3].map(|axis| x.shape.dims()[axis]);
         let [rows, columns] = self.options.output(size);
-        let stream = stream_at(cx, self.stream);
+        let stream = stream_at(|scalar| cx.scalar(scalar), self.stream);
         let draws: Vec<Draw> = (0..n).map(|sample| self.draw(stream, sample, size)).collect();
         let pixels = size[0] * size[1];
         Array::from_fn(cx.outputs[0].shape, |e| {

@@ -63,7 +63,7 @@ impl Op for RandomUniform {
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
-        let stream = stream_at(cx, self.stream);
+        let stream = stream_at(|scalar| cx.scalar(scalar), self.stream);
         let [low, high, span] = [self.low, self.high, self.high - self.low].map(f64::from);
         vec![Array::from_fn(self.shape, |i| {
             let drawn = stream.operator_words(word(i / 4))[i % 4] >> 8;

@@ -99,28 +99,6 @@ impl Reader {
             () => Reader::Nested(Nest::new(to.dims(), &[operand.broadcast_strides(to)])),
         }
     }
-
-    /// Copies the elements under so many of the results' from `first` on.
-    fn read(nest: &Nest, first: usize, from: &[f32], to: &mut [f32]) {
-        let last = nest.rank() - 1;
-        let (length, step) = (nest.dims[last], nest.strides[0][last]);
-        let (mut row, mut column, mut done) = (first / length, first % length, 0);
-        while done < to.len() {
-            let run = (length - column).min(to.len() - done);
-            let (mut rest, mut at) = (row, column * step);
-            for axis in (0..last).rev() {
-                at += rest % nest.dims[axis] * nest.strides[0][axis];
-                rest /= nest.dims[axis];
-            }
-            let to = &mut to[done..done + run];
-            match step {
-                0 => to.fill(from[at]),
-                1 => to.copy_from_slice(&from[at..at + run]),
-                _ => to.iter_mut().zip(from[at..].iter().step_by(step)).for_each(|(to, from)| *to = *from),
-            }
-            (row, column, done) = (row + 1, 0, done + run);
-        }
-    }
 }
 
 /// The routine of an operator that works on each element alone.
@@ -218,7 +196,7 @@ impl Program {
                     slots[input][..n].copy_from_slice(&results[0][within.clone()])
                 }
                 Reader::Nested(nest) => {
-                    Reader::read(nest, block.start, inputs.f32(self.product + input), &mut slots[input][..n]);
+                    nest.gather(0, block.start, inputs.f32(self.product + input), &mut slots[input][..n]);
                 }
                 Reader::Whole | Reader::One => {}
             }

@@ -149,6 +149,11 @@ impl Op for GatherGrad {
         vec![self.scatter(cx, |dy| dy)]
     }
 
+    fn routine(&self, inputs: &[TensorType], _: &[TensorType]) -> Option<Routine> {
+        let (op, picks) = (*self, self.picks(inputs[0].shape));
+        Some(Box::new(move |cx| op.run(picks, cx)))
+    }
+
     fn error_bound(&self, cx: &Reference<'_>, _: &[Array]) -> Vec<Vec<f64>> {
         // Half a unit per addition of the longest chain that a term goes through. Directly, those of
         // a block of 64 indices and then the blocks; adding zero is exact, so only indices that hit

@@ -1,6 +1,7 @@
 //! Rows of a table picked by index, and one-hot rows. Shaders: `gather.wgsl`, and for the gradient
 //! of many indices `gather_sorted.wgsl`.
 
+mod compute;
 mod grad;
 
 use super::common::*;
@@ -133,6 +134,11 @@ impl Op for Gather {
         vec![Array::from_fn(cx.outputs[0].shape, pick)]
     }
 
+    fn routine(&self, inputs: &[TensorType], _: &[TensorType]) -> Option<Routine> {
+        let picks = Picks::new(inputs[0].shape, self.axis, inputs[1].shape);
+        Some(Box::new(move |cx| picks.run(cx)))
+    }
+
     fn error_bound(&self, _: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
         within(0.0, results)
     }
@@ -173,6 +179,11 @@ impl Op for OneHot {
         let index = &cx.inputs[0].data;
         let hot = |e: usize| f64::from(index[e / self.0] as usize == e % self.0);
         vec![Array::from_fn(cx.outputs[0].shape, hot)]
+    }
+
+    fn routine(&self, _: &[TensorType], _: &[TensorType]) -> Option<Routine> {
+        let depth = self.0;
+        Some(Box::new(move |cx| compute::one_hot(depth, cx)))
     }
 
     fn error_bound(&self, _: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {

@@ -10,6 +10,7 @@ pub(super) use slice::{Concat, Pad};
 
 use super::common::*;
 use super::strided::Nest;
+use crate::array::spread_elements;
 use crate::graph::Scalar;
 
 pub(super) static SHADER: Shader = built_in!("layout", "../../../shaders/layout.wgsl");
@@ -145,6 +146,10 @@ impl Op for Same {
         vec![Array::new(cx.outputs[0].shape, cx.inputs[0].data.clone())]
     }
 
+    fn routine(&self, _: &[TensorType], _: &[TensorType]) -> Option<Routine> {
+        Some(Box::new(|cx| cx.results[0].copy_from_slice(cx.inputs.f32(0))))
+    }
+
     fn error_bound(&self, _: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
         within(FLUSH, results)
     }
@@ -165,6 +170,11 @@ impl Op for ReadScalar {
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
         vec![Array::full([], cx.scalar(self.0))]
+    }
+
+    fn routine(&self, _: &[TensorType], _: &[TensorType]) -> Option<Routine> {
+        let scalar = self.0;
+        Some(Box::new(move |cx| cx.results[0][0] = cx.scalar(scalar) as f32))
     }
 
     fn error_bound(&self, _: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
@@ -239,6 +249,15 @@ impl Op for Read {
         let (start, strides) = self.source(x.shape);
         let at = Indexer::new(output, strides);
         vec![Array::from_fn(output, |i| x.data[start + at.offset(i)])]
+    }
+
+    fn routine(&self, inputs: &[TensorType], outputs: &[TensorType]) -> Option<Routine> {
+        let (start, strides) = self.source(inputs[0].shape);
+        let nest = Nest::new(outputs[0].shape.dims(), &[strides]);
+        Some(Box::new(move |cx| {
+            let x = &cx.inputs.f32(0)[start..];
+            spread_elements([&mut cx.results[0]], &|range, [y]| nest.gather(0, range.start, x, y));
+        }))
     }
 
     fn error_bound(&self, _: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {

@@ -2,6 +2,7 @@
 
 use super::{Strided, fill_call, move_call, strided};
 use crate::ops::common::*;
+use crate::ops::strided::Nest;
 
 /// A region of one axis, as `start..stop` with a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,6 +129,19 @@ impl Op for Pad {
         vec![y]
     }
 
+    fn routine(&self, inputs: &[TensorType], outputs: &[TensorType]) -> Option<Routine> {
+        let (start, strides) = self.target();
+        let nest = Nest::new(inputs[0].shape.dims(), &[strides]);
+        let value = match outputs[0].dtype {
+            DType::F32 => self.value,
+            DType::U32 => f32::from_bits(self.value as u32),
+        };
+        Some(Box::new(move |cx| {
+            cx.results[0].fill(value);
+            nest.scatter(0, cx.inputs.f32(0), &mut cx.results[0][start..]);
+        }))
+    }
+
     fn error_bound(&self, _: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
         within(FLUSH, results)
     }
@@ -196,6 +210,18 @@ impl Op for Concat {
         let targets = self.targets(cx.inputs.iter().map(|x| x.shape), y.shape);
         cx.inputs.iter().zip(targets).for_each(|(x, target)| put(x, &mut y, target));
         vec![y]
+    }
+
+    fn routine(&self, inputs: &[TensorType], outputs: &[TensorType]) -> Option<Routine> {
+        let shapes = inputs.iter().map(|input| input.shape);
+        let targets = self.targets(shapes.clone(), outputs[0].shape).into_iter().zip(shapes);
+        let nest = |((start, strides), shape): (Strided, Shape)| (start, Nest::new(shape.dims(), &[strides]));
+        let nests: Vec<(usize, Nest)> = targets.map(nest).collect();
+        Some(Box::new(move |cx| {
+            for (input, (start, nest)) in nests.iter().enumerate() {
+                nest.scatter(0, cx.inputs.f32(input), &mut cx.results[0][*start..]);
+            }
+        }))
     }
 
     fn error_bound(&self, _: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {

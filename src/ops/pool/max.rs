@@ -1,6 +1,6 @@
 //! Max pooling.
 
-use super::{PoolOptions, Windows, overlap, planes, pooled, scatter};
+use super::{MaxWindows, PoolOptions, Windows, overlap, planes, pooled, scatter};
 use crate::ops::common::*;
 
 /// `y` = the largest `x` under the window.
@@ -56,6 +56,11 @@ impl Op for MaxPool {
         vec![Array::from_fn(cx.outputs[0].shape, |o| x.data[self.winner(x, o)])]
     }
 
+    fn routine(&self, _: &[TensorType], _: &[TensorType]) -> Option<Routine> {
+        let windows = MaxWindows::new(&self.windows);
+        Some(Box::new(move |cx| windows.run(cx)))
+    }
+
     /// The bits of an element are compared and copied as integers, subnormal numbers too.
     fn error_bound(&self, _: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
         within(0.0, results)
@@ -101,6 +106,11 @@ impl Op for MaxPoolGrad {
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
         vec![self.scatter(cx, |dy| dy)]
+    }
+
+    fn routine(&self, _: &[TensorType], _: &[TensorType]) -> Option<Routine> {
+        let windows = MaxWindows::new(&self.0.windows);
+        Some(Box::new(move |cx| windows.run_back(cx)))
     }
 
     fn error_bound(&self, cx: &Reference<'_>, _: &[Array]) -> Vec<Vec<f64>> {

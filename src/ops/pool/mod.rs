@@ -1,6 +1,7 @@
 //! Pooling over windows of height and width. Shader: `pool.wgsl`.
 
 pub(super) mod adaptive;
+mod compute;
 pub(super) mod max;
 mod options;
 pub(super) mod sum;
@@ -54,6 +55,13 @@ fn planes(shape: Shape) -> usize {
 pub(super) fn sides(shape: Shape) -> Result<[usize; 2]> {
     let [_, _, height, width] = shape.extents("4 (batch, channels, height, width)")?;
     Ok([height, width])
+}
+
+/// Windows whose largest elements are looked for: the elements of the image under each along either axis.
+struct MaxWindows {
+    axes: [WindowAxis; 2],
+    rows: Vec<(usize, usize)>,
+    columns: Vec<(usize, usize)>,
 }
 
 /// Windows over the planes of a batch of images.

@@ -78,6 +78,11 @@ impl<W: Linear> Op for LinearPool<W> {
         vec![self.evaluate(cx, |x| x)]
     }
 
+    fn routine(&self, _: &[TensorType], _: &[TensorType]) -> Option<Routine> {
+        let pool = *self;
+        Some(Box::new(move |cx| pool.run(cx)))
+    }
+
     fn error_bound(&self, cx: &Reference<'_>, _: &[Array]) -> Vec<Vec<f64>> {
         // Half a unit per addition, each of which may flush; 2.5 for the quotient, and a half for its
         // divisor. The gradient has a quotient for each term.

@@ -27,6 +27,10 @@ impl Op for UpdateCount {
         vec![Array::full([], cx.scalar(Scalar::UPDATES) + 1.0)]
     }
 
+    fn routine(&self, _: &[TensorType], _: &[TensorType]) -> Option<Routine> {
+        Some(Box::new(|cx| cx.results[0][0] = (cx.scalar(Scalar::UPDATES) + 1.0) as f32))
+    }
+
     fn error_bound(&self, _: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
         // Counts past 2^24 are rounded.
         vec![relative_bound(&results[0], 1.0)]

@@ -2,6 +2,7 @@
 //! updates are made of. An [`UpdateRule`] is a formula and an entry point of the shader; [`Update`] makes
 //! an operator of it. Shader: `update.wgsl`.
 
+mod compute;
 mod count;
 mod number;
 mod rules;
@@ -130,10 +131,10 @@ pub(crate) struct Step<N> {
 }
 
 impl<N: Number> Step<N> {
-    pub fn new(cx: &Reference<'_>, lr: Option<Scalar>, decay: Decay) -> Self {
-        let learning_rate = lr.map_or(0.0, |lr| cx.scalar(lr) as f32);
+    pub fn new(scalar: impl Fn(Scalar) -> f64, lr: Option<Scalar>, decay: Decay) -> Self {
+        let learning_rate = lr.map_or(0.0, |lr| scalar(lr) as f32);
         let [lr, through, beside] = numbers([learning_rate, decay.weight_decay, decay.decoupled]);
-        let t = cx.scalar(Scalar::UPDATES) + 1.0;
+        let t = scalar(Scalar::UPDATES) + 1.0;
         Step { t, learning_rate, lr, factors: numbers([0.0; 3]), decay: [through, beside] }
     }
 
@@ -185,7 +186,7 @@ impl<R: UpdateRule> Update<R> {
     /// For each overwritten operand of each parameter, in the order of the operator's inputs, `pick` of
     /// every element's new content.
     fn each<N: Number>(&self, cx: &Reference<'_>, pick: impl Fn(N) -> f64 + Sync) -> Vec<Array> {
-        let mut step = Step::<N>::new(cx, self.lr, self.decay);
+        let mut step = Step::<N>::new(|scalar| cx.scalar(scalar), self.lr, self.decay);
         step.factors = self.rule.factors(step.t);
         let new = |operand: usize| {
             let (class, parameter) = (operand / self.parameters, operand % self.parameters);
@@ -258,6 +259,11 @@ impl<R: UpdateRule> Op for Update<R> {
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
         self.each::<f64>(cx, |new| new)
+    }
+
+    fn routine(&self, _: &[TensorType], _: &[TensorType]) -> Option<Routine> {
+        let update = self.clone();
+        Some(Box::new(move |cx| update.run(cx)))
     }
 
     fn error_bound(&self, cx: &Reference<'_>, _: &[Array]) -> Vec<Vec<f64>> {

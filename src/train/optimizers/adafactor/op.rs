@@ -297,7 +297,7 @@ impl Update {
     /// every element's new content.
     fn each<N: Number>(&self, cx: &Reference<'_>, pick: impl Fn(N) -> f64) -> Vec<Array> {
         let Adafactor { rate, beta_2_decay, relative_step, .. } = self.rule;
-        let mut step = Step::<N>::new(cx, Some(self.lr), rate.decay);
+        let mut step = Step::<N>::new(|scalar| cx.scalar(scalar), Some(self.lr), rate.decay);
         let root = step.t.sqrt().recip();
         let relative = relative_step && root < f64::from(step.learning_rate);
         let rho = if relative { N::within(root, 8.0 * EPS * root) } else { step.lr };

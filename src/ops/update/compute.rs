@@ -1,0 +1,81 @@
+//! Updates on the CPU device.
+
+use super::{Number, OPERANDS, Step, Update, UpdateRule};
+use crate::array::spread_elements;
+use crate::graph::Compute;
+
+impl Number for f32 {
+    fn exact(value: f64) -> Self {
+        value as f32
+    }
+
+    fn within(value: f64, _: f64) -> Self {
+        value as f32
+    }
+
+    fn sqrt(self) -> Self {
+        f32::sqrt(self)
+    }
+
+    fn abs(self) -> Self {
+        f32::abs(self)
+    }
+
+    fn max(self, other: Self) -> Self {
+        if self.is_nan() || self > other { self } else { other }
+    }
+
+    fn sign(self) -> Self {
+        if self == 0.0 { 0.0 } else { self.signum() }
+    }
+
+    fn clamp(self, limit: f32) -> Self {
+        f32::clamp(self, -limit, limit)
+    }
+
+    fn pow(self, exponent: f64) -> Self {
+        self.powf(exponent as f32)
+    }
+
+    /// Knuth's TwoSum.
+    fn two_sum(self, other: Self) -> (Self, Self) {
+        let sum = self + other;
+        let taken = sum - self;
+        let lost = (self - (sum - taken)) + (other - taken);
+        (sum, if sum.is_finite() { lost } else { 0.0 })
+    }
+}
+
+impl<R: UpdateRule> Update<R> {
+    pub(super) fn run(&self, cx: &mut Compute<'_>) {
+        let mut step = Step::<f32>::new(|scalar| cx.scalar(scalar), self.lr, self.decay);
+        step.factors = self.rule.factors(step.t);
+        for parameter in 0..self.parameters {
+            match self.operands {
+                2 => self.one::<1>(&step, parameter, cx),
+                3 => self.one::<2>(&step, parameter, cx),
+                4 => self.one::<3>(&step, parameter, cx),
+                _ => self.one::<4>(&step, parameter, cx),
+            }
+        }
+    }
+
+    /// Overwrites a parameter and its states, `K` arrays.
+    fn one<const K: usize>(&self, step: &Step<f32>, parameter: usize, cx: &mut Compute<'_>) {
+        let gradient = cx.inputs.f32(K * self.parameters + parameter);
+        let places: [usize; K] = std::array::from_fn(|class| class * self.parameters + parameter);
+        let Ok(arrays) = cx.results.get_disjoint_mut(places) else { return };
+        spread_elements(arrays.map(|array| &mut array[..]), &|range, arrays| {
+            let dw = &gradient[range];
+            let n = dw.len();
+            let arrays = arrays.map(|array| &mut array[..n]);
+            for i in 0..n {
+                let mut x = [0.0; OPERANDS];
+                (0..K).for_each(|class| x[class] = arrays[class][i]);
+                x[K] = dw[i];
+                self.rule.formula(step, &mut x[..=K]);
+                (0..K).for_each(|class| arrays[class][i] = x[class]);
+            }
+        });
+    }
+}
