@@ -84,6 +84,11 @@ impl Device {
         self.context().is_some()
     }
 
+    /// Whether it computes in f64.
+    pub(crate) fn is_reference(&self) -> bool {
+        matches!(self.backend, Backend::Reference)
+    }
+
     /// A short name: the adapter's, `cpu` or `reference`.
     pub fn name(&self) -> &str {
         match &self.backend {

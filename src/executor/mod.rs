@@ -163,6 +163,11 @@ impl Executor {
         }
     }
 
+    /// Whether it computes in f64.
+    pub fn is_reference(&self) -> bool {
+        matches!(self, Executor::Reference(_))
+    }
+
     /// What it runs on, for errors.
     fn place(&self) -> &'static str {
         match self {

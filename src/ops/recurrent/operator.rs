@@ -1,5 +1,6 @@
 //! The recurrence of all steps as one operator, given the input's products, and its gradient.
 
+use super::compute;
 use super::kernels;
 use super::reference::{self, Jitter};
 use super::{Cell, CellActivation, Extents, GruReset, RecurrentOptions, RecurrentRoute, RecurrentWeights};
@@ -289,6 +290,11 @@ impl Op for Recur {
         reference::scratch(self.extents(inputs[0].shape), outputs)
     }
 
+    fn routine(&self, inputs: &[TensorType], _: &[TensorType]) -> Option<Routine> {
+        let (spec, extents) = (self.0.clone(), self.extents(inputs[0].shape));
+        Some(Box::new(move |cx| compute::forward(&spec, extents, cx)))
+    }
+
     fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
         let extents = self.extents(cx.inputs[0].shape);
         let run = |jitter| reference::forward(&self.0, extents, &cx.inputs, cx.outputs, jitter);
@@ -337,6 +343,11 @@ impl Op for RecurGrad {
 
     fn reference_scratch(&self, inputs: &[TensorType], outputs: &[TensorType]) -> u64 {
         reference::scratch(self.extents(inputs[1].shape), outputs)
+    }
+
+    fn routine(&self, inputs: &[TensorType], _: &[TensorType]) -> Option<Routine> {
+        let (op, extents) = (self.clone(), self.extents(inputs[1].shape));
+        Some(Box::new(move |cx| compute::backward(&op, extents, cx)))
     }
 
     fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {

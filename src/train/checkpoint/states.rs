@@ -16,11 +16,11 @@ use crate::graph::{Role, StateKey, Value};
 use crate::session::Session;
 use crate::train::trainer::{Remembered, owners};
 
-/// What a session keeps a value in: the CPU path computes in f64.
+/// What a session keeps a value in: the reference computes in f64.
 fn dtype_here(session: &Session, value: Value) -> Dtype {
     match session.tape().recording().ty(value).dtype {
         DType::U32 => Dtype::U32,
-        DType::F32 if session.plan().is_some() => Dtype::F32,
+        DType::F32 if !session.executor.is_reference() => Dtype::F32,
         DType::F32 => Dtype::F64,
     }
 }
@@ -208,11 +208,16 @@ impl Checkpoint {
     }
 
     /// What goes where among these sessions, sums of an epoch only `within` it: which of the sessions, which
-    /// value, and its numbers.
+    /// value, and its numbers; unless `exact`, f32 where another device has f64 and the other way round.
     ///
     /// # Errors
     /// [`Error::TensorNames`], [`Error::TensorMismatch`].
-    pub(crate) fn place(&self, sessions: &[&Session], within: bool) -> Result<Vec<(usize, Value, Vec<f64>)>> {
+    pub(crate) fn place(
+        &self,
+        sessions: &[&Session],
+        within: bool,
+        exact: bool,
+    ) -> Result<Vec<(usize, Value, Vec<f64>)>> {
         let owners = counted(sessions, within);
         let callbacks = self.header.journey.callbacks.as_ref().map_or(0, Vec::len);
         let (mut there, mut unexpected) = (BTreeMap::new(), Vec::new());
@@ -236,7 +241,12 @@ impl Checkpoint {
         let mut contents = Vec::with_capacity(owners.len());
         for (key, (session, index, value)) in owners {
             let (name, expected) = (there[&key], type_here(session, value));
-            let found = self.file.stored_type(name).filter(|found| *found != expected);
+            let is_float = |ty: &StoredType| ["F32", "F64"].contains(&ty.dtype.as_str());
+            let converts = |found: &StoredType| {
+                !exact && found.shape == expected.shape && is_float(found) && is_float(&expected)
+            };
+            let differs = |found: &StoredType| *found != expected && !converts(found);
+            let found = self.file.stored_type(name).filter(differs);
             match (found, self.file.numbers(name)) {
                 (None, Some(numbers)) => contents.push((index, value, numbers)),
                 (found, _) => {

@@ -19,8 +19,8 @@ impl Session {
     /// [`Trainer`](crate::train::Trainer). Not what an optimiser keeps, nor states that a stateful layer
     /// carries from replay to replay.
     ///
-    /// A GPU session writes F32, the CPU path, which computes in f64, F64: each with all its digits, what is not
-    /// finite included. The
+    /// F64 from the reference, which computes in it, and F32 from every other device: each with all its digits,
+    /// what is not finite included. The
     /// file is written beside its place and renamed, so that an older one is replaced whole or not at
     /// all. It has a checksum: a damaged one is refused.
     ///

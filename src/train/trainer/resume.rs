@@ -23,7 +23,8 @@ impl<'a> Fit<'a> {
     /// callbacks, every number is the same, bit by bit. The epochs that `fit` is asked for may be more
     /// than before.
     ///
-    /// A checkpoint goes on in a trainer of the same model, optimiser and kind of device, which must agree
+    /// A checkpoint goes on in a trainer of the same model and optimiser, on the reference where it was taken there
+    /// and else on any other device, which must agree
     /// in the seed, the batch size and the number of batches to an update; its data in the number of
     /// samples, whether they are shuffled, the steps to an epoch, and the names of the classes, where both have
     /// some; and the callbacks that remember
@@ -52,8 +53,8 @@ impl<'a> Fit<'a> {
     /// Where the device is lost ([`Error::DeviceLost`]), opens another one by this function and goes on there as
     /// [`Trainer::recover`] does, with the epoch that was not finished; so many times, a function that fails
     /// included. Weights, states and what callbacks remember are read back after each epoch, to be gone on
-    /// from. The device has to be of the same kind, a GPU where it was one: the CPU path keeps f64, so that a
-    /// training that went on between the two would be another one; a function that opens the other kind ends `fit`
+    /// from. Any device but the reference takes over from any other; the reference keeps f64, so that a
+    /// training that went on between the two would be another one: a function that opens the other kind ends `fit`
     /// with [`Error::Argument`]. On the same GPU and driver, the figures are the same as if nothing had happened,
     /// bit by bit.
     /// Callbacks that are called within an epoch see its first steps again; other sessions of the program on the
@@ -132,7 +133,7 @@ impl Trainer {
     /// all. Links are followed; what is no regular file is not replaced.
     ///
     /// # Format
-    /// A safetensors file; a GPU writes F32 and the CPU path F64, each with all its digits. The entry
+    /// A safetensors file; the reference writes F64 and other devices F32, each with all its digits. The entry
     /// `retape` of its metadata is JSON of version 3, of the kind `checkpoint`. `checksum` is the CRC-32 of all
     /// bytes of the file, with `00000000` in its own place: a file that was damaged anywhere is refused.
     /// `weights` lists the tensors that are weights, under their own names. `tensors` says of every tensor what
@@ -169,8 +170,8 @@ impl Trainer {
     /// [`set_class_names`](Trainer::set_class_names) tells others.
     ///
     /// # Errors
-    /// As for [`Fit::resume`](super::Fit::resume): the model, the optimiser, the kind of device, the seed,
-    /// the batch size and the number of batches to an update must agree. The trainer is as it was then.
+    /// As for [`Fit::resume`](super::Fit::resume): the model, the optimiser, the seed, the batch size and the
+    /// number of batches to an update must agree. Numbers of the reference, which are f64, are rounded. The trainer is as it was then.
     pub fn load_checkpoint(&mut self, path: impl AsRef<Path>) -> Result<usize> {
         self.restore(&Checkpoint::open_newest(path.as_ref())?)
     }
@@ -181,14 +182,14 @@ impl Trainer {
     /// As [`load_checkpoint`](Trainer::load_checkpoint).
     pub fn restore(&mut self, checkpoint: &Checkpoint) -> Result<usize> {
         self.check_checkpoint(checkpoint)?;
-        self.take_up(checkpoint, false, |_| Ok(()))?;
+        self.take_up(checkpoint, [false, false], |_| Ok(()))?;
         self.journey = between_epochs(&checkpoint.header.journey);
         Ok(self.journey.position.epoch)
     }
 
     /// Goes on on another device, such as after [`Error::DeviceLost`]: everything is recorded there anew and takes
     /// up what the device at hand holds, or where that gives nothing back any more, the last
-    /// [`checkpoint`](Trainer::checkpoint). It has to be a device of the same kind, a GPU or the CPU path, on which
+    /// [`checkpoint`](Trainer::checkpoint). It has to hold what the one before did, f64 on the reference and f32 on any other, so that
     /// the same bits go on. Returns the
     /// number of the epoch to go on with. [`Fit::recover`](super::Fit::recover) does all of it within `fit`.
     ///
@@ -220,8 +221,7 @@ impl Trainer {
     ///
     /// # Errors
     /// As [`load_checkpoint`](Trainer::load_checkpoint) and [`TrainerBuilder::build`](super::TrainerBuilder::build);
-    /// [`Error::Argument`] for a checkpoint of another kind of device than the one to go on on, a GPU or the CPU
-    /// path. The trainer is as it was then.
+    /// [`Error::Argument`] between the reference and another device. The trainer is as it was then.
     pub fn recover_from(&mut self, device: &Device, checkpoint: &Checkpoint) -> Result<usize> {
         self.check_checkpoint(checkpoint)?;
         let Header { masked, frozen, journey, .. } = &*checkpoint.header;
@@ -235,7 +235,7 @@ impl Trainer {
         let within = journey.position.step > 0;
         let moved = self.recorded(variant, &[]).and_then(|main| {
             training = replace(&mut self.training, vec![(variant, main)]);
-            self.take_up(checkpoint, within, |_| Ok(()))
+            self.take_up(checkpoint, [within, true], |_| Ok(()))
         });
         if let Err(error) = moved {
             (self.recipe.masked, self.recipe.frozen) = recipe;
@@ -244,9 +244,9 @@ impl Trainer {
                 self.training = training;
             }
             return Err(match error {
-                Error::TensorMismatch { .. } if was.is_gpu() != self.device.is_gpu() => {
-                    let expected = "a GPU holds f32 and the CPU path f64: training goes on on a device of the kind \
-                                    that it began on";
+                Error::TensorMismatch { .. } if was.is_reference() != self.device.is_reference() => {
+                    let expected = "the reference holds f64 and other devices f32: training goes on on one that \
+                                    holds the same";
                     Error::argument(
                         "device",
                         format!("{:?} after {:?}", was.name(), self.device.name()),
@@ -335,7 +335,7 @@ impl Trainer {
     fn take_up(
         &mut self,
         checkpoint: &Checkpoint,
-        within: bool,
+        [within, exact]: [bool; 2],
         before_writing: impl FnOnce(&mut Trainer) -> Result<()>,
     ) -> Result<()> {
         let header = &checkpoint.header;
@@ -352,7 +352,7 @@ impl Trainer {
             let others = header.variants.iter().map(|&variant| self.add(variant));
             let indices: Vec<usize> = std::iter::once(Ok(0)).chain(others).collect::<Result<_>>()?;
             let sessions: Vec<&Session> = indices.iter().map(|&i| &self.training[i].1.session).collect();
-            let placement = checkpoint.place(&sessions, within)?;
+            let placement = checkpoint.place(&sessions, within, exact)?;
             let path = checkpoint.path();
             header.scalars.iter().try_for_each(|(name, value)| self.check_scalar(path, name, *value))?;
             before_writing(self)?;
@@ -467,7 +467,7 @@ impl<'a> Training<'a, '_> {
             None => Vec::new(),
         };
         let callbacks = &mut self.callbacks;
-        self.trainer.take_up(checkpoint, within, |trainer| {
+        self.trainer.take_up(checkpoint, [within, true], |trainer| {
             pairs.iter().try_for_each(|&(from, to)| {
                 let loaded = callbacks[to].load(&states[from].state, trainer);
                 loaded.map_err(|error| match error {
