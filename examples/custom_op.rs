@@ -2,7 +2,7 @@
 //!
 //! It teaches what the engine wants to know about an operator (`trait Op`): a shape rule, a
 //! gradient, kernel calls, a reference in f64, and how far an f32 kernel may be from it. With these
-//! `Session::verify` checks the kernel on any device, and the CPU path can run it. A layer of three
+//! `Session::verify` checks the kernel on any device, and the CPU can run it. A layer of three
 //! lines then puts it into a network.
 //!
 //! The operator is squareplus (Barron, 2021), a smooth relative of ReLU without an exponential:

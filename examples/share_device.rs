@@ -146,7 +146,7 @@ fn run(flags: &Flags) -> Outcome {
 
     draw(&levels);
 
-    // The same picture on the CPU path, from the same seed: the proof that the buffers were the right
+    // The same picture on the CPU, from the same seed: the proof that the buffers were the right
     // ones.
     let mut reference =
         session.tape().session_with(&Device::cpu(), SessionOptions::new().seed(flags.seed))?;
@@ -156,11 +156,11 @@ fn run(flags: &Flags) -> Outcome {
     let off = |(&level, &y): (&u32, &f32)| (level as f32 - 255.0 * y).abs();
     let distances: Vec<f32> = levels.iter().zip(&expected).map(off).collect();
     let worst = distances.iter().copied().fold(0.0, f32::max);
-    println!("largest distance from the CPU path: {worst:.3} of 255 grey levels, 0.5 by rounding");
+    println!("largest distance from the CPU: {worst:.3} of 255 grey levels, 0.5 by rounding");
     // One by one, since a maximum passes over NaN.
     let agrees = distances.iter().all(|&distance| distance <= 0.51);
     if !agrees {
-        return Err("the picture is not the one that the CPU path gives".into());
+        return Err("the picture is not the one that the CPU gives".into());
     }
 
     let mut results = Results::new(EXAMPLE.name, &engine);
@@ -172,9 +172,7 @@ fn run(flags: &Flags) -> Outcome {
 /// Opens a device for the host: the adapter whose name contains `name`, hardware before software.
 async fn open(name: &str) -> Result<(wgpu::Adapter, wgpu::Device, wgpu::Queue), Box<dyn Error>> {
     if name == "cpu" {
-        return Err(
-            "there is no wgpu device to share on the CPU path; `--device gpu` takes any adapter".into()
-        );
+        return Err("there is no wgpu device to share on the CPU; `--device gpu` takes any adapter".into());
     }
     let any = ["auto", "gpu"].contains(&name);
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());

@@ -8,7 +8,7 @@
 //! use retape::prelude::*;
 //!
 //! fn main() -> retape::Result<()> {
-//!     let device = Device::auto()?; // a hardware GPU, else the CPU path
+//!     let device = Device::auto()?; // a hardware GPU, else the CPU
 //!     let data = data::mnist("data/mnist")?;
 //!
 //!     let model = Sequential::new()
@@ -44,7 +44,7 @@
 //! use retape::prelude::*;
 //!
 //! fn main() -> retape::Result<()> {
-//!     let device = Device::cpu(); // or Device::auto()? for a hardware GPU, else the CPU path
+//!     let device = Device::cpu(); // or Device::auto()? for a hardware GPU, else the CPU
 //!
 //!     let mut g = Graph::new();
 //!     let x = g.input("x", [32, 784]);
@@ -97,8 +97,8 @@
 //!   encodes the prepared dispatches into one compute pass and submits it; it allocates nothing and
 //!   reads nothing back.
 //!
-//! The same tape runs on two executors: the GPU replays the plan, and the CPU path replays the
-//! recorded operators with their f64 references. [`Session::verify`] compares the fused tape with them, operator by
+//! The same tape runs on three executors: a GPU replays the plan of the fused tape, the CPU replays the fused
+//! tape in f32, and the reference replays the recorded operators by their f64 formulas. [`Session::verify`] compares the fused tape with them, operator by
 //! operator, and names the first that differs and the recorded operators that it stands for.
 //!
 //! # Where things are
@@ -108,12 +108,12 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`random`] | the counter-based generator |
-//! | [`mod@array`] | dense f64 arrays and their product, which references are written with |
+//! | [`mod@array`] | dense f64 arrays and their product, which references are written with; the f32 product and how work is spread over threads |
 //! | [`kernel`] | shaders and their reflection, parameter blocks, grids, the device's profile, scalars: plain data |
 //! | [`graph`] | recording: values, kinds of states, initialisers, what an operator is |
-//! | [`ops`] | one file per operator family: shape rule, gradient, dispatches, f64 reference; in `ops/graph`, the methods that record them |
+//! | [`ops`] | one file per operator family: shape rule, gradient, dispatches, f64 reference, and in `compute.rs` its f32 routine for the CPU; in `ops/graph`, the methods that record them |
 //! | [`tape`] | differentiation, ordering, fusion, the planner, listings |
-//! | `executor` | the device; the CPU path, and [`gpu`]: everything that calls wgpu |
+//! | `executor` | the device: the CPU in f32, the reference in f64, and [`gpu`]: everything that calls wgpu |
 //! | [`session`] | a tape on a device: reading, writing, replays, snapshots, `verify` |
 //! | [`data`] | samples in memory, splits and scaling, dataset readers, texts as numbers |
 //! | [`nn`] | layers, models, penalties and constraints, well-known architectures |
@@ -139,7 +139,7 @@
 //! are `[in, out]`. Images are `[channels, height, width]`, without Keras's option to have the channels last:
 //! an image of `[32, 32, 3]` would have 32 of them ([`data::channels_first`]). Broadcasting is NumPy's. Subnormal numbers may be flushed to zero by a GPU.
 //!
-//! **NaN** is handed on: wherever an operand is NaN, so is every result that reads it, on the CPU path and on
+//! **NaN** is handed on: wherever an operand is NaN, so is every result that reads it, on the CPU and on
 //! every driver, so that a training that broke shows in its loss. That holds for what compares and chooses
 //! too: `max` and `min`, `maximum` and `minimum`, `sign`, `step`, `relu` and its kin, `clip`, max pooling,
 //! softmax, norms, clipping by norm, and losses of logits or probabilities. `argmax` gives the first NaN, which counts

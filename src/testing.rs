@@ -57,12 +57,12 @@ pub fn broken_guards(session: &Session) -> Result<Vec<usize>> {
     session.executor.gpu().map_or(Ok(Vec::new()), GpuExecutor::broken_guards)
 }
 
-/// The bytes that a session of the CPU path reserves for a tape.
+/// The bytes that a session of the reference reserves for a tape.
 pub fn reserved(tape: &Tape) -> u64 {
     needed(tape, &Links::default())
 }
 
-/// How often anything was read back from a device; 0 on the CPU path.
+/// How often anything was read back from a device; 0 on the CPU.
 pub fn readbacks(device: &Device) -> u64 {
     device.context().map_or(0, |context| context.reads.load(Ordering::Relaxed))
 }

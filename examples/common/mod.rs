@@ -24,7 +24,7 @@ pub type Outcome = Result<Results, Box<dyn Error>>;
 /// The flags of every example.
 #[derive(Args, Clone, Debug)]
 pub struct Flags {
-    /// Where to run: `auto` (a hardware GPU, else the CPU path), `cpu`, `reference`, `gpu`, or part of an
+    /// Where to run: `auto` (a hardware GPU, else the CPU), `cpu`, `reference`, `gpu`, or part of an
     /// adapter's name such as `llvmpipe`
     #[arg(long, value_name = "auto|cpu|gpu|NAME", default_value = "auto")]
     pub device: String,

@@ -3,21 +3,24 @@ use std::ops::Range;
 /// Elements that one thread works on at a time where each is worked on alone.
 pub(crate) const PART: usize = 1 << 14;
 
+/// What is done to some units: their numbers, and their parts of the arrays.
+type Work<'a, T, const K: usize> = dyn Fn(Range<usize>, [&mut [T]; K]) + Sync + 'a;
+
 /// Has several threads work on arrays that have so many numbers for each unit of a range, the last units perhaps
 /// fewer: `part` units at a time, which does not depend on the number of threads.
-pub(crate) fn spread<const K: usize>(
+pub(crate) fn spread<T: Send, const K: usize>(
     units: Range<usize>,
     part: usize,
     widths: [usize; K],
-    arrays: [&mut [f32]; K],
-    f: &(dyn Fn(Range<usize>, [&mut [f32]; K]) + Sync),
+    arrays: [&mut [T]; K],
+    f: &Work<'_, T, K>,
 ) {
     if units.len() <= part {
         return f(units, arrays);
     }
     let first = units.len().div_ceil(part) / 2 * part;
     let middle = units.start + first;
-    let mut rest: [&mut [f32]; K] = std::array::from_fn(|_| &mut [][..]);
+    let mut rest: [&mut [T]; K] = std::array::from_fn(|_| &mut [][..]);
     let mut index = 0;
     let begin = arrays.map(|array| {
         let at = (first * widths[index]).min(array.len());
@@ -33,10 +36,7 @@ pub(crate) fn spread<const K: usize>(
 }
 
 /// The same over the elements of arrays of one length, [`PART`] at a time.
-pub(crate) fn spread_elements<const K: usize>(
-    arrays: [&mut [f32]; K],
-    f: &(dyn Fn(Range<usize>, [&mut [f32]; K]) + Sync),
-) {
+pub(crate) fn spread_elements<const K: usize>(arrays: [&mut [f32]; K], f: &Work<'_, f32, K>) {
     let len = arrays.first().map_or(0, |array| array.len());
     spread(0..len, PART, [1; K], arrays, f);
 }

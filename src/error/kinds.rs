@@ -380,7 +380,7 @@ pub enum Error {
         message: String,
     },
     /// The operation needs a GPU session.
-    #[error("{what} needs a GPU session; this one runs on the CPU path")]
+    #[error("{what} needs a GPU session; this one runs on the CPU")]
     NeedsGpu {
         /// What was asked for.
         what: &'static str,

@@ -22,7 +22,7 @@ pub(crate) enum Backend {
 }
 
 impl Device {
-    /// A hardware GPU if there is one, otherwise the CPU path. A software driver is taken only
+    /// A hardware GPU if there is one, otherwise the CPU. A software driver is taken only
     /// if `WGPU_ADAPTER_NAME` names it.
     ///
     /// # Errors
@@ -34,12 +34,14 @@ impl Device {
         }
     }
 
-    /// The CPU path: every operator in f64 by its reference.
+    /// The CPU, in f32: sessions replay the fused tape on buffers that are planned and used again as a GPU's are,
+    /// by as many threads as rayon's pool has, with results that do not depend on how many. What a
+    /// [`Session::verify`](crate::Session::verify) allows a GPU's kernels, it is held to as well.
     pub fn cpu() -> Device {
         Device { backend: Backend::Cpu }
     }
 
-    /// The reference: every operator of the recorded tape in f64, from its formula. Made to be right; what
+    /// The reference: every operator of the recorded tape in f64, from its formula. Made to be right and not to be fast; what
     /// [`Session::verify`](crate::Session::verify) and tests compare with.
     pub fn reference() -> Device {
         Device { backend: Backend::Reference }
@@ -79,7 +81,7 @@ impl Device {
         }
     }
 
-    /// Whether sessions run on a GPU (or a software driver) and not on the CPU path.
+    /// Whether sessions run on a GPU (or a software driver).
     pub fn is_gpu(&self) -> bool {
         self.context().is_some()
     }
@@ -98,7 +100,7 @@ impl Device {
         }
     }
 
-    /// The properties that plans depend on; `None` on the CPU path, which needs no plan.
+    /// The properties that plans depend on; `None` on the CPU, which needs none for kernels.
     pub fn profile(&self) -> Option<&DeviceProfile> {
         self.context().map(|context| &context.profile)
     }
@@ -137,7 +139,10 @@ impl Device {
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.context() {
-            None => write!(f, "CPU reference path, f64, {} threads", rayon::current_num_threads()),
+            None => {
+                let kind = if self.is_reference() { "reference, f64" } else { "CPU, f32" };
+                write!(f, "{kind}, {} threads", rayon::current_num_threads())
+            }
             Some(context) => fmt::Display::fmt(context, f),
         }
     }

@@ -128,7 +128,7 @@ impl ReferenceExecutor {
     }
 }
 
-/// The storage of a value of another executor on the CPU path.
+/// The storage of a value of another executor of this kind.
 fn stored(link: &Link<'_>) -> Result<Option<Shared>> {
     match link.executor {
         Executor::Reference(other) => Ok(other.persistent.get(&link.theirs).cloned()),

@@ -94,7 +94,7 @@ impl Graph {
     }
 
     /// A constant of one number, which broadcasts against anything. Kernels take the nearest f32 to an f64;
-    /// the CPU path takes it as it is.
+    /// the reference takes it as it is.
     pub fn scalar_constant(&self, value: impl Into<f64>) -> Value {
         let source = Source::Constant(Arc::from([value.into()]));
         self.push_value(ValueInfo::unnamed(TensorType::f32([]), source))

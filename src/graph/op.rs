@@ -82,7 +82,7 @@ pub trait Op: Any + fmt::Debug + Send + Sync {
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array>;
 
     /// The most bytes that [`reference`](Op::reference) has in use at a time beside its inputs and what it returns,
-    /// or a little more: sessions of the CPU path reserve them. What is small beside the operands may be left
+    /// or a little more: sessions on the CPU reserve them. What is small beside the operands may be left
     /// out.
     fn reference_scratch(&self, inputs: &[TensorType], outputs: &[TensorType]) -> u64 {
         0

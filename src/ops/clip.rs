@@ -181,9 +181,10 @@ impl Op for ClipByNorm {
         let limit = self.limit;
         Some(Box::new(move |cx| {
             let (norm, x) = (cx.inputs.f32(1)[0], cx.in_place.is_none().then(|| cx.inputs.f32(0)));
+            // f32 may not hold it.
             let factor = match norm {
-                _ if !norm.is_finite() => f32::NAN,
-                _ if norm > limit => limit / norm,
+                _ if !norm.is_finite() => f64::NAN,
+                _ if norm > limit => f64::from(limit) / f64::from(norm),
                 _ => 1.0,
             };
             spread_elements([&mut cx.results[0]], &|range, [y]| {
@@ -191,7 +192,7 @@ impl Op for ClipByNorm {
                     y.copy_from_slice(&x[range]);
                 }
                 if factor != 1.0 {
-                    y.iter_mut().for_each(|y| *y *= factor);
+                    y.iter_mut().for_each(|y| *y = (f64::from(*y) * factor) as f32);
                 }
             });
         }))

@@ -349,7 +349,9 @@ fn gelu_tanh_slope<F: Float>(v: F) -> F {
     let (one, two) = (F::of(1.0), F::of(2.0));
     let s = sigmoid(two * gelu_inner(v));
     let inner = F::of(SQRT_2_OVER_PI) * (one + F::of(3.0 * 0.044_715) * v * v);
-    s + two * v * s * (one - s) * inner
+    let bend = s * (one - s);
+    // Of a large number the square is infinite in f32, and the bend 0.
+    if bend == F::of(0.0) && v.abs() < F::of(f64::INFINITY) { s } else { s + two * v * bend * inner }
 }
 
 /// Its derivative where its value is `y`.

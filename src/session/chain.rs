@@ -4,7 +4,7 @@ use crate::executor::Device;
 use crate::executor::gpu::GpuChain;
 
 /// Steps of several sessions on one device, one after the other. On a GPU they are encoded together
-/// into few submissions and run behind the host; on the CPU path each runs at once.
+/// into few submissions and run behind the host; on the CPU each runs at once.
 ///
 /// What is written to a session takes effect before everything in the submission that follows, so
 /// [`submit`](Chain::submit) goes before a write that must not reach the steps encoded so far.

@@ -43,8 +43,8 @@ impl fmt::Display for NonFinite {
 
 impl Session {
     /// Runs the step operator by operator and reads every result, until one holds a NaN or an
-    /// infinity: the first such value, or `None`. Inputs, parameters and states are looked at before. On the CPU
-    /// path, which computes in f64, what f32 does not hold counts as infinite, but for the states of optimisers.
+    /// infinity: the first such value, or `None`. Inputs, parameters and states are looked at before. On the
+    /// reference, which computes in f64, what f32 does not hold counts as infinite, but for the states of optimisers.
     /// Parameters, states and the step count are as before afterwards.
     ///
     /// # Errors
@@ -95,8 +95,8 @@ impl Session {
         Ok(first)
     }
 
-    /// The first NaN or infinity in a value which an operator has written. Programs get f32, whatever the CPU
-    /// path has beyond it; what an optimiser keeps for itself, and sums of gradients, may have all of f64.
+    /// The first NaN or infinity in a value which an operator has written. Programs get f32, whatever the
+    /// reference has beyond it; what an optimiser keeps for itself, and sums of gradients, may have all of f64.
     pub(crate) fn non_finite_in(&self, value: Value, node: Option<&Node>) -> Result<Option<NonFinite>> {
         Ok(self.non_finite_among(&self.contents(value)?, value, node))
     }

@@ -62,7 +62,7 @@ impl Tape {
     /// parameters, once.
     ///
     /// # Errors
-    /// Everything [`Tape::plan`] refuses; [`Error::OutOfMemory`], on the CPU path where what the session holds
+    /// Everything [`Tape::plan`] refuses; [`Error::OutOfMemory`], on the CPU where what the session holds
     /// and a replay needs at its peak is more than there is; [`Error::DeviceLost`].
     pub fn session(&self, device: &Device) -> Result<Session> {
         self.session_with(device, SessionOptions::new())
@@ -210,7 +210,7 @@ impl Session {
         self.read_as(value)
     }
 
-    /// The contents of an f32 value in f64: on the CPU path with all its digits.
+    /// The contents of an f32 value in f64: on the reference with all its digits.
     pub fn read_f64(&self, value: Value) -> Result<Vec<f64>> {
         self.expect_readable::<f32>(value)?;
         self.contents(value)
@@ -383,8 +383,8 @@ impl Session {
         &self.tape
     }
 
-    /// The tape whose operators the device goes through: on a GPU [fused](Tape::fuse), unless
-    /// [the options](SessionOptions::fuse) say otherwise.
+    /// The tape whose operators the device goes through: [fused](Tape::fuse), unless
+    /// [the options](SessionOptions::fuse) say otherwise or the device is the reference.
     pub fn replayed(&self) -> &Arc<Tape> {
         self.executor.fused().unwrap_or(&self.tape)
     }
@@ -394,7 +394,7 @@ impl Session {
         Arc::downgrade(&self.tape)
     }
 
-    /// The plan of a GPU session; `None` on the CPU path, which needs none.
+    /// The plan of a GPU session; `None` on the CPU.
     pub fn plan(&self) -> Option<&Plan> {
         self.executor.gpu().map(|gpu| &gpu.plan)
     }

@@ -19,7 +19,7 @@ impl Session {
     /// ```
     ///
     /// # Errors
-    /// [`Error::NeedsGpu`] on the CPU path; otherwise as [`read`](Session::read).
+    /// [`Error::NeedsGpu`] on the CPU; otherwise as [`read`](Session::read).
     pub fn buffer(&self, value: Value) -> Result<BufferRange<'_>> {
         self.check_readable(value)?;
         let gpu = self.executor.gpu().ok_or(Error::NeedsGpu { what: "a buffer" })?;

@@ -47,7 +47,7 @@ impl Default for SessionOptions<'_> {
 }
 
 impl<'a> SessionOptions<'a> {
-    /// Seed 0, parameters of its own, on a GPU a fused tape.
+    /// Seed 0, parameters of its own, a fused tape.
     pub fn new() -> Self {
         SessionOptions::default()
     }
@@ -55,7 +55,7 @@ impl<'a> SessionOptions<'a> {
     setters! {
         /// The seed of parameter initialisation and of the random operators.
         seed: u32 => seed;
-        /// Whether a GPU replays the [fused](Tape::fuse) tape. The CPU path replays the recorded one.
+        /// Whether the [fused](Tape::fuse) tape is replayed. The reference always replays the recorded one.
         fuse: bool => fuse;
         /// Uses the parameters and states of another session on the same device, by name: what one
         /// session trains or averages (running statistics, an optimiser's moments), the other sees at

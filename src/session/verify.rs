@@ -139,7 +139,7 @@ impl Session {
     /// Checks the session against the f64 reference, operator by operator, on the given inputs
     /// (those not given keep their contents).
     ///
-    /// On a GPU those are the operators of the [fused](Tape::fuse) tape: each row says which recorded ones it stands
+    /// Those are the operators of the [fused](Tape::fuse) tape, unless the session is the reference's own: each row says which recorded ones it stands
     /// for. Each operator runs alone on the device and its results are read back; the reference of the
     /// same operator runs on the results that the device gave *when they were made*. A wrong kernel
     /// therefore shows at its own operator, and a plan that lets one value overwrite another shows

@@ -175,7 +175,7 @@ fn more_epochs_go_on_within_a_window() {
     let train = points(37);
     let path = folder.0.join("epoch.safetensors");
     let setup = Setup { adam: true, accumulate: 3 };
-    for device in [gpu(), &Device::reference()] {
+    for device in [gpu(), &Device::cpu(), &Device::reference()] {
         let mut whole = builder(setup).build(device).unwrap();
         let history = whole.fit(&train, Fit::epochs(4)).unwrap();
 
@@ -224,7 +224,7 @@ fn training_goes_on_from_what_a_trainer_saved_between_two_fits() {
     let folder = Folder::new();
     let train = points(37);
     let path = folder.0.join("between.safetensors");
-    for device in [gpu(), &Device::reference()] {
+    for device in [gpu(), &Device::cpu(), &Device::reference()] {
         let mut whole = builder(ADAM).build(device).unwrap();
         let history = whole.fit(&train, Fit::epochs(4)).unwrap();
 
@@ -285,7 +285,7 @@ fn check_error(
 
 #[test]
 fn training_goes_on_after_an_error_as_if_there_had_been_none() {
-    for device in [gpu(), &Device::reference()] {
+    for device in [gpu(), &Device::cpu(), &Device::reference()] {
         let folder = Folder::new();
         let whole = uninterrupted(device, ADAM, &folder);
         // A folder where the file should be, at a step within an epoch, at its last one, and after it.
@@ -382,4 +382,30 @@ fn train_until_killed(folder: &std::ffi::OsStr) {
     };
     let fit = Fit::epochs(50).callback(callback).on_epoch_end(slow);
     builder(ADAM).build(&Device::reference()).unwrap().fit(points(37), fit).unwrap();
+}
+
+/// Weights and checkpoints go from every device to every other; only the reference has more digits.
+#[test]
+fn weights_and_checkpoints_move_between_all_devices() {
+    let folder = Folder::new();
+    let data = points(40);
+    let devices = [&Device::reference(), &Device::cpu(), gpu()];
+    for from in devices {
+        let mut trained = builder(ADAM).build(from).unwrap();
+        trained.fit(&data, Fit::epochs(1).progress(false)).unwrap();
+        let (checkpoint, weights) = (folder.0.join("checkpoint"), folder.0.join("weights"));
+        trained.save_checkpoint(&checkpoint).unwrap();
+        trained.save_weights(&weights).unwrap();
+        for to in devices {
+            let mut other = builder(ADAM).build(to).unwrap();
+            assert_eq!(other.load_checkpoint(&checkpoint).unwrap(), 1);
+            assert!(other.weights().unwrap() == trained.weights().unwrap(), "{from:?} to {to:?}");
+            // Training goes on, by all that the optimiser kept.
+            let more = other.fit(&data, Fit::epochs(2).initial_epoch(1).progress(false)).unwrap();
+            assert!(more.get("loss")[0].is_finite());
+            let mut other = builder(ADAM).build(to).unwrap();
+            other.load_weights(&weights).unwrap();
+            assert!(other.weights().unwrap() == trained.weights().unwrap(), "{from:?} to {to:?}");
+        }
+    }
 }

@@ -38,7 +38,7 @@ fn check(mut trainer: Trainer, how: &str) {
 #[test]
 fn a_checkpoint_has_the_names_of_the_classes() {
     let train = named(&NAMES);
-    for device in [&Device::reference(), gpu()] {
+    for device in [&Device::reference(), &Device::cpu(), gpu()] {
         let folder = Folder::new();
         let build = || builder(5).build(device).unwrap();
         let mut trained = build();

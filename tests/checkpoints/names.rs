@@ -55,7 +55,7 @@ fn states_of_the_same_names_are_kept_apart() {
         let trainer = Trainer::new(model, [6]).loss(Loss::SparseCategoricalCrossEntropy);
         trainer.optimizer(Confusing.ema(0.5)).batch_size(8).accumulate(2).seed(3).build(device).unwrap()
     };
-    for device in [gpu(), &Device::reference()] {
+    for device in [gpu(), &Device::cpu(), &Device::reference()] {
         let (folder, train) = (Folder::new(), points(37));
         let path = folder.0.join("half.safetensors");
         let mut whole = build(device);

@@ -33,7 +33,7 @@ fn a_checkpoint_in_memory_is_the_file() {
     let folder = Folder::new();
     let train = points(37);
     let [from_memory, saved] = ["memory", "saved"].map(|name| folder.0.join(name));
-    for device in [gpu(), &Device::reference()] {
+    for device in [gpu(), &Device::cpu(), &Device::reference()] {
         let mut first = trainer(device);
         first.fit(&train, Fit::epochs(2)).unwrap();
         let checkpoint = first.checkpoint().unwrap();
@@ -210,7 +210,7 @@ fn after_a_panic_a_checkpoint_is_of_the_step_at_hand() {
     let folder = Folder::new();
     let train = points(37);
     let path = folder.0.join("panicked.safetensors");
-    for device in [gpu(), &Device::reference()] {
+    for device in [gpu(), &Device::cpu(), &Device::reference()] {
         let mut whole = trainer(device);
         let history = whole.fit(&train, panics(None, None)).unwrap();
         for (step, epoch) in
@@ -264,7 +264,7 @@ fn remembering<'a>(own: usize, at_end: impl FnMut(&mut Run<'_>) -> Result<()> + 
 fn after_a_panic_or_an_error_callbacks_remember_what_they_did() {
     let folder = Folder::new();
     let path = folder.0.join("panicked.safetensors");
-    for device in [gpu(), &Device::reference()] {
+    for device in [gpu(), &Device::cpu(), &Device::reference()] {
         let mut whole = worsening(device);
         let history = whole.fit(line(), remembering(0, |_| Ok(()))).unwrap();
         let kept = whole.evaluate(line()).unwrap();
@@ -348,7 +348,7 @@ fn what_a_callback_trains_on_leaves_the_step_at_hand() {
         |trainer, other| trainer.fit(other, Fit::epochs(2)).map(drop),
         |trainer, other| trainer.evaluate(other).map(drop),
     ];
-    for device in [gpu(), &Device::reference()] {
+    for device in [gpu(), &Device::cpu(), &Device::reference()] {
         for besides in besides {
             let fit = |saves: bool| {
                 let (path, other) = (&path, &other);

@@ -113,7 +113,7 @@ fn check(build: impl Fn() -> Trainer, samples: &Samples<'_>, case: &str, steps: 
 /// An epoch is six batches, the last of one sample: windows of four go over the ends of epochs.
 #[test]
 fn figures_go_on_bit_by_bit() {
-    for device in [&Device::reference(), gpu()] {
+    for device in [&Device::reference(), &Device::cpu(), gpu()] {
         for accumulate in [1, 3, 4] {
             let case = format!("{device:?}, {accumulate} batches to an update");
             let steps = [1, 2, 5, 6, 7, 13, 17];

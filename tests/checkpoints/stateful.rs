@@ -29,7 +29,7 @@ fn stateful(accumulate: usize) -> TrainerBuilder {
 fn the_states_of_stateful_layers_go_on() {
     let folder = Folder::new();
     for (device, accumulate) in
-        [gpu(), &Device::reference()].into_iter().flat_map(|d| [1, 2, 3].map(|a| (d, a)))
+        [gpu(), &Device::cpu(), &Device::reference()].into_iter().flat_map(|d| [1, 2, 3].map(|a| (d, a)))
     {
         let build = || stateful(accumulate).build(device).unwrap();
         let mut whole = build();
@@ -55,7 +55,7 @@ fn the_states_of_stateful_layers_go_on() {
 #[test]
 fn every_step_for_a_size_has_the_same_states() {
     let folder = Folder::new();
-    for device in [gpu(), &Device::reference()] {
+    for device in [gpu(), &Device::cpu(), &Device::reference()] {
         let still = |accumulate: usize| stateful(accumulate).optimizer(Sgd::new(0.0)).build(device).unwrap();
         let fit = |epochs: usize| Fit::epochs(epochs).shuffle(false);
         let expected = still(1).fit(sequences(), fit(6)).unwrap().get("loss");

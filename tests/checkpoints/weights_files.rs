@@ -69,7 +69,7 @@ fn foreign(path: &Path, tensors: &[(&str, Dtype, &[usize], Vec<u8>)]) {
 #[test]
 fn weights_come_back_to_the_last_digit() {
     let folder = Folder::new();
-    for device in [gpu(), &Device::reference()] {
+    for device in [gpu(), &Device::cpu(), &Device::reference()] {
         let path = folder.0.join("weights.safetensors");
         let mut one = trainer(device, 3, 1);
         one.fit(images(), Fit::epochs(2)).unwrap();
@@ -252,7 +252,7 @@ fn other_types_of_numbers_are_converted() {
         ("F32", numbers.map(|v| v as f32)),
         ("F64", numbers.map(|v| v as f32)),
     ]);
-    for device in [gpu(), &Device::reference()] {
+    for device in [gpu(), &Device::cpu(), &Device::reference()] {
         let mut three = trainer(device, 3, 1);
         for dtype in [Dtype::F16, Dtype::BF16, Dtype::F32, Dtype::F64] {
             foreign(&path, &[("dense.bias", dtype, &[3], of(dtype))]);
@@ -281,7 +281,7 @@ fn weights_outside_the_loss_are_weights() {
         trainer.batch_size(4).seed(seed).build(device).unwrap()
     };
     let names = ["dense.weight", "dense.bias", "a.weight", "a.bias", "b.weight", "b.bias"];
-    for device in [gpu(), &Device::reference()] {
+    for device in [gpu(), &Device::cpu(), &Device::reference()] {
         let mut one = build(device, 1);
         let fit = Fit::epochs(2).callback(EarlyStopping::new("loss").patience(9).restore_best(true));
         one.fit(images(), fit).unwrap();

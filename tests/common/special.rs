@@ -8,14 +8,25 @@ use retape::{Result, SessionOptions};
 pub const NAN: f64 = f64::NAN;
 pub const INF: f64 = f64::INFINITY;
 
-/// The reference path, and the plans for a software driver and for a GPU.
-pub const PATHS: [Option<DeviceKind>; 3] = [None, Some(DeviceKind::Cpu), Some(DeviceKind::Gpu)];
+/// What computes a tape.
+#[derive(Clone, Copy, Debug)]
+pub enum Path {
+    Reference,
+    /// The CPU device.
+    Cpu,
+    /// The kernels of a plan for such an adapter.
+    Kernels(DeviceKind),
+}
+
+/// The reference, the CPU device, and the plans for a software driver and for a GPU.
+pub const PATHS: [Path; 4] =
+    [Path::Reference, Path::Cpu, Path::Kernels(DeviceKind::Cpu), Path::Kernels(DeviceKind::Gpu)];
 
 pub type Built = Result<Vec<Value>>;
 
 /// What `build` makes of inputs.
 pub fn run(
-    path: Option<DeviceKind>,
+    path: Path,
     inputs: &[(&[usize], &[f32])],
     build: impl Fn(&Graph, &[Value]) -> Built,
 ) -> Vec<Vec<f64>> {
@@ -27,8 +38,9 @@ pub fn run(
     let outputs = build(&g, &values).unwrap();
     let tape = g.forward(outputs.clone()).unwrap();
     let mut session = match path {
-        None => tape.session(&Device::reference()).unwrap(),
-        Some(kind) => {
+        Path::Reference => tape.session(&Device::reference()).unwrap(),
+        Path::Cpu => tape.session(&Device::cpu()).unwrap(),
+        Path::Kernels(kind) => {
             let device = super::gpu();
             let plan = tape.plan(&DeviceProfile { kind, ..device.profile().unwrap().clone() }).unwrap();
             session_with_plan(&tape, device, plan, SessionOptions::new()).unwrap()

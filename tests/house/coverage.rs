@@ -94,7 +94,7 @@ fn powers_have_finite_slopes_at_zero() {
     let b = g.input("b", [4]);
     let total = g.sum(g.pow(a, b).unwrap(), &[], false).unwrap();
     let slopes = g.differentiate(total, &[a, b]).unwrap();
-    for device in [Device::reference(), common::gpu().clone()] {
+    for device in [Device::reference(), Device::cpu(), common::gpu().clone()] {
         let mut session = g.forward(slopes.clone()).unwrap().session(&device).unwrap();
         session.write(a, &[0.0, 0.0, 0.0, -2.0]).unwrap();
         session.write(b, &[0.0, 1.0, 2.0, 2.0]).unwrap();
@@ -112,7 +112,7 @@ fn ties_share_the_gradient() {
     let total = |g: &Graph, v: Value| g.sum(v, &[], false).unwrap();
     let most = g.differentiate(total(&g, g.max(x, &[1], false).unwrap()), &[x]).unwrap()[0];
     let least = g.differentiate(total(&g, g.min(x, &[1], true).unwrap()), &[x]).unwrap()[0];
-    for device in [Device::reference(), common::gpu().clone()] {
+    for device in [Device::reference(), Device::cpu(), common::gpu().clone()] {
         let mut session = g.forward([most, least]).unwrap().session(&device).unwrap();
         session.write(x, &[3.0, 1.0, 3.0, 2.0, 5.0, 5.0, 5.0, 5.0]).unwrap();
         session.replay().unwrap();

@@ -55,7 +55,7 @@ fn order(m: usize) -> Vec<u32> {
 
 #[test]
 fn an_epoch_goes_through_the_order_once() -> Result<()> {
-    for device in [Device::reference(), common::gpu().clone()] {
+    for device in [Device::reference(), Device::cpu(), common::gpu().clone()] {
         for inner in [1, 3, 4, 31, 32, 33, 784, 1025, 2056] {
             // Orders that end with a batch, within one, and before the first one does.
             for m in [4 * ROWS, 2 * ROWS + 1, ROWS - 2, 1] {
@@ -154,7 +154,7 @@ fn batches_have_more_rows_than_a_grid_is_long() -> Result<()> {
 /// Steps so far on that their product with the stride passes 2^32 stay at the end of the order.
 #[test]
 fn late_steps_stay_at_the_end_of_the_order() -> Result<()> {
-    for device in [Device::reference(), common::gpu().clone()] {
+    for device in [Device::reference(), Device::cpu(), common::gpu().clone()] {
         let order = order(9);
         let loader = loader(3, 9, ROWS as u32)?;
         let mut session = loader.tape.session(&device)?;
@@ -217,7 +217,7 @@ fn a_loader_feeds_a_training_step() -> Result<()> {
         let loss = g.softmax_cross_entropy(g.matmul(x, w)?, labels)?;
         Ok((g.training_step(loss, &Sgd::new(0.5))?, loss))
     };
-    for device in [Device::reference(), common::gpu().clone()] {
+    for device in [Device::reference(), Device::cpu(), common::gpu().clone()] {
         let numbers = common::data::noise(N * 4, 1, -1.0, 1.0);
         let classes: Vec<u32> = (0..N as u32).map(|i| i % 3).collect();
         let order = order(3 * ROWS);
@@ -336,7 +336,7 @@ fn what_does_not_fit_is_a_typed_error() -> Result<()> {
 /// What follows the step in the same tape still reads the old batch.
 #[test]
 fn a_step_reads_the_batch_that_it_began_with() -> Result<()> {
-    for device in [Device::reference(), common::gpu().clone()] {
+    for device in [Device::reference(), Device::cpu(), common::gpu().clone()] {
         let mut g = Graph::new();
         let (data, order) = (g.input("data", [3]), g.indices("order", [3]));
         let batch = g.state("batch", [1], Init::Constant(7.0));

@@ -7,8 +7,8 @@ use retape::testing::*;
 use retape::train::Clipped;
 use retape::{Error, Result, SessionOptions};
 
-fn devices() -> [Device; 2] {
-    [Device::reference(), common::gpu().clone()]
+fn devices() -> [Device; 3] {
+    [Device::reference(), Device::cpu(), common::gpu().clone()]
 }
 
 /// What comes of gradients given as data.

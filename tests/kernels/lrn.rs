@@ -26,7 +26,7 @@ fn normalised(device: &Device, x: &[f32], size: usize) -> Vec<f32> {
 #[test]
 fn windows_are_onnxs() {
     let impulse: Vec<f32> = (0..9).map(|c| if c == 4 { 2.0 } else { 1.0 }).collect();
-    for device in [Device::reference(), common::gpu().clone()] {
+    for device in [Device::reference(), Device::cpu(), common::gpu().clone()] {
         for (size, divided) in [(1, 4..=4), (2, 3..=4), (3, 3..=5), (4, 2..=5), (5, 2..=6)] {
             let y = normalised(&device, &impulse, size);
             for (c, found) in y.into_iter().enumerate() {
@@ -44,7 +44,7 @@ fn windows_are_onnxs() {
 /// By hand: alpha is divided by the size, whatever part of the window there is.
 #[test]
 fn alpha_is_shared_over_the_size() {
-    for device in [Device::reference(), common::gpu().clone()] {
+    for device in [Device::reference(), Device::cpu(), common::gpu().clone()] {
         let mut g = Graph::new();
         let x = g.input("x", [1, 3, 1, 1]);
         let y = g.local_response_norm(x, 3, 3.0, 0.5, 2.0).unwrap();
@@ -71,7 +71,7 @@ fn squares_past_the_range_of_f32_are_normalised() {
         let dx = g.differentiate(first, &[x]).unwrap()[0];
         let dx = g.mul(dx, g.scalar_constant(size)).unwrap();
         let tape = g.forward([y, dx]).unwrap();
-        for device in [Device::reference(), common::gpu().clone()] {
+        for device in [Device::reference(), Device::cpu(), common::gpu().clone()] {
             let mut session = tape.session(&device).unwrap();
             session.write(x, &[3.0 * size, 4.0 * size]).unwrap();
             session.replay().unwrap();

@@ -16,7 +16,7 @@ fn batches_of_one_and_missing_ones_broadcast() {
     let loss = g.sum(g.mul(y, weights).unwrap(), &[], false).unwrap();
     let grads = g.differentiate(loss, &[a, b]).unwrap();
     let tape = g.forward([y, grads[0], grads[1]]).unwrap();
-    for device in [Device::reference(), common::gpu().clone()] {
+    for device in [Device::reference(), Device::cpu(), common::gpu().clone()] {
         let mut session = tape.session(&device).unwrap();
         session.write(a, &[1.0, 2.0, 3.0, 4.0]).unwrap();
         session.write(b, &[1.0, 0.0, 0.0, 1.0, 10.0, 100.0]).unwrap();

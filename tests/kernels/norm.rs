@@ -12,8 +12,8 @@ macro_rules! is {
     };
 }
 
-fn devices() -> [Device; 2] {
-    [Device::reference(), common::gpu().clone()]
+fn devices() -> [Device; 3] {
+    [Device::reference(), Device::cpu(), common::gpu().clone()]
 }
 
 #[track_caller]

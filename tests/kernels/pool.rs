@@ -13,8 +13,8 @@ macro_rules! is {
     };
 }
 
-fn devices() -> [Device; 2] {
-    [Device::reference(), common::gpu().clone()]
+fn devices() -> [Device; 3] {
+    [Device::reference(), Device::cpu(), common::gpu().clone()]
 }
 
 /// The result of `call` on one image, and the gradient of the result's sum.

@@ -7,7 +7,7 @@ use retape::prelude::*;
 #[test]
 fn running_sums_keep_their_precision() {
     const N: usize = 100_000;
-    for device in [Device::reference(), common::gpu().clone()] {
+    for device in [Device::reference(), Device::cpu(), common::gpu().clone()] {
         let mut g = Graph::new();
         let x = g.input("x", [3]);
         let [total, carry, plain] = ["total", "carry", "plain"].map(|n| g.state(n, [3], Init::Zeros));

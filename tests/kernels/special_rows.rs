@@ -2,11 +2,10 @@
 //! kinds of device, against what NumPy and PyTorch say of them.
 
 use crate::common;
-use crate::common::special::{INF, PATHS, is_one_of, run, with_gradients};
+use crate::common::special::{INF, PATHS, Path, is_one_of, run, with_gradients};
 use retape::Result;
 use retape::ops::{CellActivation, ConvOptions, RecurrentOptions, RecurrentRoute, RecurrentWeights};
 use retape::prelude::*;
-use retape::tape::DeviceKind;
 
 /// Rows of every route: by thread, by workgroup, in parts; with the NaN first, last and in between.
 #[test]
@@ -161,12 +160,12 @@ fn pooling_takes_the_first_nan() {
                 Ok(vec![y, g.differentiate(g.sum(y, &[], false)?, &[x[0]])?[0]])
             })
         };
-        let exact = pool(None);
+        let exact = pool(Path::Reference);
         assert!(exact[0].iter().any(|v| v.is_nan()) && exact[1].iter().all(|v| v.is_finite()));
         // A window that holds both takes the first.
         assert!(exact[1][9] >= 1.0, "{options:?}: {:?}", exact[1]);
-        for path in [DeviceKind::Cpu, DeviceKind::Gpu] {
-            for (got, want) in pool(Some(path)).iter().flatten().zip(exact.iter().flatten()) {
+        for path in &PATHS[1..] {
+            for (got, want) in pool(*path).iter().flatten().zip(exact.iter().flatten()) {
                 assert!(is_one_of(*got, &[*want]), "{options:?}, {path:?}: {got} for {want}");
             }
         }
@@ -225,14 +224,14 @@ fn a_nan_shows_in_its_sample() {
                 Ok(vec![y, g.differentiate(g.sum(g.square(y)?, &[], false)?, &[x[0]])?[0]])
             })
         };
-        let (exact, without) = (of(None, &data), of(None, &plain));
+        let (exact, without) = (of(Path::Reference, &data), of(Path::Reference, &plain));
         assert!(exact.iter().all(|v| v[..v.len() / 2].iter().any(|v| v.is_nan())), "{name}: {exact:?}");
         for (which, (exact, without)) in exact.iter().zip(&without).enumerate() {
             assert_eq!(exact[exact.len() / 2..], without[without.len() / 2..], "{name}, {which}");
         }
-        for kind in [DeviceKind::Cpu, DeviceKind::Gpu] {
-            for (got, want) in of(Some(kind), &data).iter().flatten().zip(exact.iter().flatten()) {
-                assert!(is_one_of(*got, &[*want]), "{name}, {kind:?}: {got} for {want}");
+        for path in &PATHS[1..] {
+            for (got, want) in of(*path, &data).iter().flatten().zip(exact.iter().flatten()) {
+                assert!(is_one_of(*got, &[*want]), "{name}, {path:?}: {got} for {want}");
             }
         }
     }

@@ -7,8 +7,8 @@ use retape::ops::{Lowering, Op, Reference};
 use retape::prelude::*;
 use retape::{Error, Result, TensorType};
 
-fn devices() -> [Device; 2] {
-    [Device::reference(), common::gpu().clone()]
+fn devices() -> [Device; 3] {
+    [Device::reference(), Device::cpu(), common::gpu().clone()]
 }
 
 #[test]

@@ -285,6 +285,14 @@ fn random_graphs_compute_the_same_fused() {
             (0..3).for_each(|_| session.replay().unwrap());
             results.push(kept.iter().map(|&v| session.read(v).unwrap()).collect::<Vec<_>>());
         }
+        for fuse in [true, false] {
+            let options = SessionOptions::new().fuse(fuse);
+            let mut session = tape.session_with(&Device::cpu(), options).unwrap();
+            let checked = session.verify(&host).unwrap();
+            assert!(checked.passes(), "{seed}\n{tape}\n{checked}");
+            (0..3).for_each(|_| session.replay().unwrap());
+            results.push(kept.iter().map(|&v| session.read(v).unwrap()).collect());
+        }
         let mut exact = tape.session(&Device::reference()).unwrap();
         inputs.iter().zip(&data).for_each(|(&x, data)| exact.write(x, data).unwrap());
         (0..3).for_each(|_| exact.replay().unwrap());
@@ -308,7 +316,7 @@ fn random_graphs_compute_the_same_fused() {
 }
 
 /// A perceptron for 784 pixels and ten classes, with Adam.
-fn perceptron(hidden: &[usize]) -> Tape {
+pub fn perceptron(hidden: &[usize]) -> Tape {
     let mut g = Graph::new();
     let (mut x, labels) = (g.input("x", [128, 784]), g.labels("labels", [128]));
     let widths = [&[784], hidden, &[10]].concat();
@@ -323,7 +331,7 @@ fn perceptron(hidden: &[usize]) -> Tape {
 }
 
 /// The convolutional network of 38,390 parameters for the same pixels, with Adam.
-fn convolutional() -> Tape {
+pub fn convolutional() -> Tape {
     let convolution = |filters| Conv2d::new(filters, 5).activation(Activation::Relu);
     let model = Sequential::new()
         .add(convolution(10))

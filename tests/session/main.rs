@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod cpu;
 mod error_lines;
 mod errors;
 mod fuse;

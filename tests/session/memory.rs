@@ -3,6 +3,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use crate::fuse;
 use retape::ops::{
     ConvOptions, GruReset, Padding, PoolOptions, Recurrence, RecurrentOptions, RecurrentWeights,
 };
@@ -15,6 +16,8 @@ struct Counting;
 
 static IN_USE: AtomicI64 = AtomicI64::new(0);
 static MOST: AtomicI64 = AtomicI64::new(0);
+/// How often memory was asked for that is not aligned to vectors, as that is which products pack blocks into.
+static PLAIN: AtomicI64 = AtomicI64::new(0);
 
 fn count(bytes: i64) {
     let now = IN_USE.fetch_add(bytes, Ordering::Relaxed) + bytes;
@@ -24,12 +27,14 @@ fn count(bytes: i64) {
 // SAFETY: everything is handed to the system's allocator as it comes.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        PLAIN.fetch_add(i64::from(layout.align() < 32), Ordering::Relaxed);
         count(layout.size() as i64);
         // SAFETY: the caller keeps the contract of this very method.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        PLAIN.fetch_add(i64::from(layout.align() < 32), Ordering::Relaxed);
         count(layout.size() as i64);
         // SAFETY: as above.
         unsafe { System.alloc_zeroed(layout) }
@@ -42,6 +47,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        PLAIN.fetch_add(1, Ordering::Relaxed);
         // Both are there while the contents move.
         count(size as i64);
         count(-(layout.size() as i64));
@@ -166,4 +172,39 @@ fn what_is_reserved_is_what_is_used() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// In a process of its own: steps of the CPU device that have run before allocate nothing, and have as much memory
+/// in use after as before.
+#[test]
+fn steady_steps_of_the_cpu_allocate_nothing() {
+    const CHILD: &str = "RETAPE_COUNTS_ALLOCATIONS";
+    if std::env::var_os(CHILD).is_none() {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", "memory::steady_steps_of_the_cpu_allocate_nothing", "--nocapture"]);
+        for threads in ["1", "2"] {
+            let output = child.env(CHILD, "1").env("RAYON_NUM_THREADS", threads).output().unwrap();
+            let text = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{threads} threads: {text}");
+        }
+        return;
+    }
+    let recurrent = || {
+        let model = Sequential::new().add(Lstm::new(12)).add(Dense::new(3));
+        let mut g = Graph::new();
+        let (x, labels) = (g.input("x", [20, 6, 5]), g.labels("labels", [20]));
+        let logits = model.record(&mut g, x, Mode::Training).unwrap();
+        let loss = g.softmax_cross_entropy(logits, labels).unwrap();
+        g.training_step(loss, &RmsProp::new(1e-3)).unwrap()
+    };
+    for tape in [fuse::perceptron(&[512]), fuse::convolutional(), recurrent()] {
+        let mut session = tape.session(&Device::cpu()).unwrap();
+        session.replay_n(3).unwrap();
+        let before = (PLAIN.load(Ordering::Relaxed), IN_USE.load(Ordering::Relaxed));
+        session.replay_n(20).unwrap();
+        let asked = PLAIN.load(Ordering::Relaxed) - before.0;
+        // The steps are handed to the pool once, which may take a new block for its queue.
+        assert!(asked <= 1, "{asked} allocations\n{}", session.replayed());
+        assert!((IN_USE.load(Ordering::Relaxed) - before.1).abs() <= 4096);
+    }
 }

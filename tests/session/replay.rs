@@ -83,7 +83,7 @@ fn another_sessions_replay_changes_nothing() {
 
 #[test]
 fn many_steps_at_once_are_the_same_as_one_by_one() {
-    for device in [Device::reference(), common::gpu().clone()] {
+    for device in [Device::reference(), Device::cpu(), common::gpu().clone()] {
         let net = mlp(&Adam::new(0.02), 5).unwrap();
         let mut one_by_one = net.tape.session(&device).unwrap();
         let mut at_once = net.tape.session(&device).unwrap();
@@ -129,7 +129,7 @@ fn a_thousand_replays_make_no_objects() {
 /// Nothing that changes from step to step is frozen into the recording.
 #[test]
 fn learning_rate_step_and_seed_change_between_replays() {
-    for device in [Device::reference(), common::gpu().clone()] {
+    for device in [Device::reference(), Device::cpu(), common::gpu().clone()] {
         let net = mlp(&Sgd::new(0.1), 5).unwrap();
         let mut session = net.tape.session(&device).unwrap();
         write_data(&mut session, &net, 5, 1);
@@ -165,7 +165,7 @@ fn learning_rate_step_and_seed_change_between_replays() {
 
 #[test]
 fn training_and_evaluation_share_parameters() {
-    for device in [Device::reference(), common::gpu().clone()] {
+    for device in [Device::reference(), Device::cpu(), common::gpu().clone()] {
         let net = mlp(&Sgd::new(0.1), 5).unwrap();
         let mut training = net.tape.session(&device).unwrap();
         write_data(&mut training, &net, 5, 1);
@@ -207,7 +207,7 @@ fn sharing_refuses_other_shapes_and_devices() {
 
 #[test]
 fn reading_blocks_or_not() {
-    for device in [Device::reference(), common::gpu().clone()] {
+    for device in [Device::reference(), Device::cpu(), common::gpu().clone()] {
         let net = mlp(&Sgd::new(0.1), 5).unwrap();
         let mut session = net.tape.session(&device).unwrap();
         write_data(&mut session, &net, 5, 1);
@@ -244,7 +244,7 @@ fn a_value_that_is_not_kept_says_how_to_keep_it() {
 /// others see the old number.
 #[test]
 fn assignments_take_effect_at_the_end_of_the_step() {
-    for device in [Device::reference(), common::gpu().clone()] {
+    for device in [Device::reference(), Device::cpu(), common::gpu().clone()] {
         let g = Graph::new();
         let count = g.state("count", [1], Init::Zeros);
         let next = g.add(count, g.scalar_constant(1.0)).unwrap();
@@ -320,7 +320,7 @@ fn threads_read_their_own_results() {
 /// Assignments read what the step began with, each other's targets included.
 #[test]
 fn assignments_may_swap() {
-    for device in [Device::reference(), common::gpu().clone()] {
+    for device in [Device::reference(), Device::cpu(), common::gpu().clone()] {
         let g = Graph::new();
         let a = g.state("a", [4], Init::Constant(1.0));
         let b = g.state("b", [4], Init::Constant(2.0));
@@ -346,7 +346,7 @@ fn assignments_may_swap() {
 /// Sessions that share a parameter, each on a thread of its own.
 #[test]
 fn shared_parameters_do_not_deadlock() {
-    for device in [Device::reference(), common::gpu().clone()] {
+    for device in [Device::reference(), Device::cpu(), common::gpu().clone()] {
         let mut g = Graph::new();
         let w = g.parameter("w", [8], Init::Ones);
         let v = g.parameter("v", [8], Init::Ones);
@@ -365,7 +365,7 @@ fn shared_parameters_do_not_deadlock() {
 #[test]
 fn half_precision_data_is_widened() {
     use retape::half::f16;
-    for device in [Device::reference(), common::gpu().clone()] {
+    for device in [Device::reference(), Device::cpu(), common::gpu().clone()] {
         let mut g = Graph::new();
         let x = g.input("x", [4]);
         let y = g.neg(x).unwrap();

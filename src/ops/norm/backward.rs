@@ -18,7 +18,7 @@ pub(super) struct ChannelGrad(pub Kind);
 
 impl NormGrad {
     /// Whether the sums are of `dy scale`.
-    fn weighted(&self, geometry: Geometry) -> bool {
+    pub(super) fn weighted(&self, geometry: Geometry) -> bool {
         self.0.scale && !geometry.single_channel()
     }
 
@@ -193,6 +193,11 @@ impl Op for NormGrad {
         8 * inputs[1].numel() as u64
     }
 
+    fn routine(&self, inputs: &[TensorType], _: &[TensorType]) -> Option<Routine> {
+        let (op, geometry) = (*self, self.0.kind.geometry(inputs[0].shape).ok()?);
+        Some(Box::new(move |cx| op.run(geometry, cx)))
+    }
+
     fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
         let Some(terms) = self.terms(cx) else { return Vec::new() };
         let (geometry, u) = (terms.geometry, 0.5 * EPS);
@@ -263,6 +268,11 @@ impl Op for ChannelGrad {
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
         let Some(terms) = self.terms(cx) else { return Vec::new() };
         terms.sums(|_| 1.0).map(|sums| Array::new(cx.outputs[0].shape, sums)).into()
+    }
+
+    fn routine(&self, inputs: &[TensorType], _: &[TensorType]) -> Option<Routine> {
+        let (op, geometry) = (*self, self.0.geometry(inputs[0].shape).ok()?);
+        Some(Box::new(move |cx| op.run(geometry, cx)))
     }
 
     fn error_bound(&self, cx: &Reference<'_>, _: &[Array]) -> Vec<Vec<f64>> {

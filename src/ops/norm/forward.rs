@@ -15,9 +15,9 @@ pub(super) const ROWS: usize = 6;
 
 /// Kernels work on groups whose elements are this far from the anchor, or further, at the size
 /// [`DOWN`], where neither differences nor squares overflow.
-const FAR: f64 = (1u64 << 47) as f64;
+pub(super) const FAR: f64 = (1u64 << 47) as f64;
 /// They halve everything where a given mean is this large.
-const FAR_MEAN: f64 = (1u128 << 100) as f64;
+pub(super) const FAR_MEAN: f64 = (1u128 << 100) as f64;
 
 /// What all normalising operators know: the kind, which of scale and shift there are, and epsilon.
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +54,7 @@ impl Form {
     }
 
     /// The inputs of scale and shift.
-    fn affine(&self) -> [Option<usize>; 2] {
+    pub(super) fn affine(&self) -> [Option<usize>; 2] {
         let first = if self.is_given() { 3 } else { 1 };
         [self.scale.then_some(first), self.shift.then_some(first + usize::from(self.scale))]
     }
@@ -223,6 +223,11 @@ impl Op for Normalize {
         8 * (operand + 2 * outputs[1].numel()) as u64
     }
 
+    fn routine(&self, inputs: &[TensorType], _: &[TensorType]) -> Option<Routine> {
+        let (op, geometry) = (*self, self.0.kind.geometry(inputs[0].shape).ok()?);
+        Some(Box::new(move |cx| op.run(geometry, cx)))
+    }
+
     fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
         let Ok(geometry) = self.0.kind.geometry(cx.inputs[0].shape) else { return Vec::new() };
         if self.0.is_given() {
@@ -376,6 +381,11 @@ impl Op for RunningStats {
         self.mixed(cx, |old, new| (1.0 - momentum) * old + momentum * new).into()
     }
 
+    fn routine(&self, _: &[TensorType], _: &[TensorType]) -> Option<Routine> {
+        let op = *self;
+        Some(Box::new(move |cx| op.run(cx)))
+    }
+
     fn error_bound(&self, cx: &Reference<'_>, _: &[Array]) -> Vec<Vec<f64>> {
         let momentum = f64::from(self.momentum);
         // 1 - momentum and the factor of the new value round, then the products and the sum.
@@ -387,7 +397,7 @@ impl Op for RunningStats {
 }
 
 impl RunningStats {
-    fn unbiased(&self) -> f64 {
+    pub(super) fn unbiased(&self) -> f64 {
         self.count as f64 / (self.count as f64 - 1.0)
     }
 

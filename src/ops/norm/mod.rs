@@ -4,6 +4,7 @@
 //! All four are one operator over different groups of elements: see `Geometry`.
 
 mod backward;
+mod compute;
 mod forward;
 mod geometry;
 mod masked;

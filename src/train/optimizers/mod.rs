@@ -105,7 +105,7 @@ optimizers! {
 ///
 /// All but [`Sgd`], [`Adamax`] and [`Lion`] keep sums or means of squared gradients, which f32 holds up to 3.4e38 as
 /// in Keras and PyTorch: gradients of 1.8e19, or 5.8e20 at once with Adam's `beta_2`. What is kept is infinite from
-/// there on, and the weight stays where it is, or with [`Adafactor`] and [`Ftrl`] becomes NaN; the CPU path, which
+/// there on, and the weight stays where it is, or with [`Adafactor`] and [`Ftrl`] becomes NaN; the reference, which
 /// computes in f64, goes on. [`Fit::nan_guard`](super::Fit::nan_guard) ends training before such a step and names
 /// what became infinite, as [`Session::find_non_finite`](crate::Session::find_non_finite) does; [`Clip`] keeps
 /// gradients small, and targets of a smaller scale are the cure.

@@ -153,7 +153,7 @@ impl Training<'_, '_> {
     }
 }
 
-/// Whether a figure is a number as f32: what the CPU path has beyond that, programs and GPUs do not.
+/// Whether a figure is a number as f32: what the reference has beyond that, programs do not.
 fn is_number(figure: f64) -> bool {
     (figure as f32).is_finite()
 }
