@@ -4,7 +4,7 @@
 //                a               b                                  y
 //   MODE 0       filters         patches of x                       results
 //                [o, (c, p, q)]  [(c, p, q), (n, i, j)]             [o, (n, i, j)]
-//   MODE 1       filters, turned results that a pixel went into     images
+//   MODE 1       filters of c    results that a pixel went into     images
 //                [c, (o, p, q)]  [(o, p, q), (n, row, column)]      [c, (n, row, column)]
 //   MODE 2       results         patches of x                       filters
 //                [o, (n, i, j)]  [(n, i, j), (c, p, q)]             [o, (c, p, q)]
@@ -30,6 +30,9 @@ override DW: u32 = 1u;
 override QUADS_A: bool = false;
 // Whether k is no multiple of the depth that a kernel takes at a time.
 override RAGGED: bool = false;
+// Whether b has a column of ones after its own, which n counts: the sums that it makes are not y's but go to
+// `keep_sum`. In MODE 2.
+override ONES: bool = false;
 
 struct Params {
     m: u32,
@@ -59,6 +62,8 @@ struct Params {
     y_row: u32,
     y_column: u32,
     y_part: u32,
+    // How many sums a part makes.
+    sums: u32,
 }
 
 @group(0) @binding(0) var<storage, read> a: array<vec4<f32>>;
@@ -76,6 +81,8 @@ struct Right {
     base: vec4<u32>,
     row: vec4<u32>,
     column: vec4<u32>,
+    // Which of them are ones.
+    ones: vec4<bool>,
 }
 
 // A place along k and its index (u, v, w).
@@ -112,8 +119,12 @@ fn left_at(at: Place, row: u32) -> Left {
     return Left(at.z * p.a_group + min(vec4(row) + NEXT, vec4(p.m - 1u)) * p.a_row);
 }
 
+fn stored_n() -> u32 { return select(p.n, p.n - 1u, ONES); }
+
 fn right_at(at: Place, column: u32) -> Right {
-    let i = min(vec4(column) + NEXT, vec4(p.n - 1u));
+    let all = vec4(column) + NEXT;
+    let ones = vec4(ONES) & (all == vec4(stored_n()));
+    let i = min(all, vec4(stored_n() - 1u));
     let width = select(p.column_w, KW, MODE == 2u);
     let height = select(p.column_h, KH, MODE == 2u);
     let line = i / width;
@@ -121,9 +132,9 @@ fn right_at(at: Place, column: u32) -> Right {
     let u = line / height;
     let v = line - u * height;
     let base = at.z * p.b_group + u * p.b_column;
-    if MODE == 0u { return Right(base, v * SH - p.top, w * SW - p.left); }
-    if MODE == 1u { return Right(base, v + p.top, w + p.left); }
-    return Right(base, v * DH - p.top, w * DW - p.left);
+    if MODE == 0u { return Right(base, v * SH - p.top, w * SW - p.left, ones); }
+    if MODE == 1u { return Right(base, v + p.top, w + p.left, ones); }
+    return Right(base, v * DH - p.top, w * DW - p.left, ones);
 }
 
 fn a_word(i: u32) -> f32 { return a[i >> 2u][i & 3u]; }
@@ -176,7 +187,9 @@ fn b_row(side: Right, index: vec3<u32>, valid: bool) -> vec4<f32> {
     }
     inside = inside & (row < vec4(p.height)) & (column < vec4(p.width));
     let i = select(vec4(0u), side.base + index.x * p.b_step + row * p.width + column, inside);
-    return select(vec4(0.0), vec4(b[i.x], b[i.y], b[i.z], b[i.w]), inside);
+    let found = select(vec4(0.0), vec4(b[i.x], b[i.y], b[i.z], b[i.w]), inside);
+    if ONES { return select(found, vec4(1.0), side.ones & vec4(!RAGGED || valid)); }
+    return found;
 }
 
 fn b_block(side: Right, step: Step) -> mat4x4<f32> {
@@ -204,7 +217,15 @@ fn store(at: Place, row: u32, column: u32, block: mat4x4<f32>) {
     let plane = p.column_h * p.column_w;
     let outer = i / plane;
     let columns = outer * p.y_column + (i - outer * plane);
-    let inside = i < vec4(p.n);
+    let inside = i < vec4(stored_n());
+    if ONES && column <= stored_n() && stored_n() < column + 4u {
+        let own = stored_n() - column;
+        let first = at.part * p.sums + at.z * p.m + row;
+        if row < p.m { keep_sum(first, block[0][own]); }
+        if row + 1u < p.m { keep_sum(first + 1u, block[1][own]); }
+        if row + 2u < p.m { keep_sum(first + 2u, block[2][own]); }
+        if row + 3u < p.m { keep_sum(first + 3u, block[3][own]); }
+    }
     let start = at.part * p.y_part + at.z * p.y_group + row * p.y_row;
     let channel = at.z * p.m + row;
     if row < p.m { store_row(start, channel, columns, inside, block[0]); }

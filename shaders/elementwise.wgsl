@@ -5,6 +5,7 @@
 //              flat, whatever dy
 //   binary     f(a, b)
 //   choose     a where the condition is not zero, else b
+//   normalise  (x - mean) / sqrt(variance + epsilon) scale + shift; all is halved where x - mean might overflow
 //
 // `kind` is known when a kernel is compiled. It numbers the functions as the rows of unary.rs and binary.rs; each
 // case bears the name of its row. `a` and `b` are a function's parameters. Four elements at a time.
@@ -185,4 +186,13 @@ fn power(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
 // Looked at as words without their sign, so that a driver that flushes subnormals sees them too.
 fn choose(condition: vec4<f32>, a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
     return select(b, a, magnitudes(condition) != vec4(0u));
+}
+
+fn normalise(
+    x: vec4<f32>, mean: vec4<f32>, variance: vec4<f32>, scale: vec4<f32>, shift: vec4<f32>, epsilon: f32,
+) -> vec4<f32> {
+    let far = abs(mean) >= vec4(0x1p100f);
+    let rstd = inverseSqrt(variance + epsilon) * select(ONE, vec4(2.0), far);
+    let d = select(x, 0.5 * x, far) - select(mean, 0.5 * mean, far);
+    return d * (rstd * scale) + shift;
 }

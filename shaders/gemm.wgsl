@@ -20,7 +20,9 @@
 //   lanes_16, lanes_8  the same for 16x32 and 8x32: for products of few rows
 //   rows        8 lanes make 16x32, each lane 4 blocks, loading its blocks of a itself. For
 //               drivers on the CPU with other subgroups.
-//   tiles_64    256 threads make 64x64, a block each, staged 16 deep in workgroup memory. For GPUs.
+//   tiles_32    256 threads make 32x32, staged 32 deep in workgroup memory: four sets of 64 threads, a block
+//               each, take a quarter of every stage and are added up at the end. For GPUs and small results.
+//   tiles_64    256 threads make 64x64, a block each, staged 16 deep. For GPUs.
 //   tiles_128   256 threads make 128x128, 2x2 blocks each, staged 8 deep. For GPUs.
 //
 // A workgroup makes one tile of y, in a folded grid of tiles: columns fastest, then rows, then the
@@ -286,6 +288,43 @@ fn a_staged(i: u32, across: u32) -> mat4x4<f32> {
 
 fn b_staged(i: u32, across: u32) -> mat4x4<f32> {
     return mat4x4(b_tile[i], b_tile[i + across], b_tile[i + 2u * across], b_tile[i + 3u * across]);
+}
+
+@compute @workgroup_size(256)
+fn tiles_32(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let tile = linear_group(group);
+    // The whole workgroup leaves together, so the barriers below stay uniform.
+    if tile >= p.tiles { return; }
+    let at = place(tile, 32u, 32u);
+    let team = lane / 64u;
+    let row = lane % 64u / 8u;
+    let column = lane % 8u;
+    var y0 = mat4x4<f32>();
+    let mine = cargo(at, lane, 8u);
+    var next = bring(mine, lane, at.first);
+    for (var k = at.first; k < at.end; k += 32u) {
+        stage(lane, 8u, 33u, next);
+        workgroupBarrier();
+        // The next stage is under way while this one is worked on.
+        if k + 32u < at.end { next = bring(mine, lane, k + 32u); }
+        for (var i = 66u * team; i < 66u * team + 66u; i += 33u) {
+            y0 = add(y0, a_staged(i + row, 8u), b_staged(i + column, 8u));
+        }
+        workgroupBarrier();
+    }
+    for (var other = 1u; other < 4u; other++) {
+        let i = lane % 64u;
+        if team == other {
+            a_tile[i] = y0[0];
+            a_tile[i + 64u] = y0[1];
+            a_tile[i + 128u] = y0[2];
+            a_tile[i + 192u] = y0[3];
+        }
+        workgroupBarrier();
+        if team == 0u { y0 += a_staged(i, 64u); }
+        workgroupBarrier();
+    }
+    if team == 0u { store(at, at.row + 4u * row, at.column + 4u * column, y0); }
 }
 
 @compute @workgroup_size(16, 16)

@@ -5,7 +5,9 @@
 // Extents d, source strides s and destination strides t have up to six merged dimensions, RANK of
 // them in use. Elements are 32-bit words of either dtype. `move_words` handles one element per
 // thread, `move_quads` vectors of four, in which extents, strides and offsets then count. `fill`
-// sets the first n words of y, a word per thread. Workgroups of 64 in a folded grid.
+// sets the first n words of y, a word per thread. `pad_words` and `pad_quads` make every element of y, whose
+// extents are d: those at before + k step along every axis, with k below the extents e, from x, all others
+// `word`. Workgroups of 64 in a folded grid.
 
 override RANK: u32 = 1u;
 
@@ -27,12 +29,26 @@ struct FillParams {
     word: u32,
 }
 
+struct PadParams {
+    d_lo: vec4<u32>,
+    e_lo: vec4<u32>,
+    before_lo: vec4<u32>,
+    step_lo: vec4<u32>,
+    d_hi: vec2<u32>,
+    e_hi: vec2<u32>,
+    before_hi: vec2<u32>,
+    step_hi: vec2<u32>,
+    n: u32,
+    word: u32,
+}
+
 @group(0) @binding(0) var<storage, read> x: array<u32>;
 @group(0) @binding(1) var<storage, read_write> y: array<u32>;
 @group(0) @binding(0) var<storage, read> x4: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read_write> y4: array<vec4<u32>>;
 var<immediate> p: MoveParams;
 var<immediate> q: FillParams;
+var<immediate> r: PadParams;
 
 @compute @workgroup_size(64)
 fn move_words(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -54,4 +70,39 @@ fn move_quads(@builtin(global_invocation_id) id: vec3<u32>) {
 fn fill(@builtin(global_invocation_id) id: vec3<u32>) {
     let i = linear_index(id, 64u);
     if i < q.n { y[i] = q.word; }
+}
+
+// The place in x of element `i` of y, n if it has none. Coordinates before the first wrap around to large ones.
+fn source_of(i: u32) -> u32 {
+    let c = coords(i, RANK, r.d_lo, r.d_hi);
+    let lo = c.lo - r.before_lo;
+    let hi = c.hi - r.before_hi;
+    let k_lo = lo / r.step_lo;
+    let k_hi = hi / r.step_hi;
+    let steps = all(k_lo * r.step_lo == lo) && all(k_hi * r.step_hi == hi);
+    let inside = steps && all(k_lo < r.e_lo) && all(k_hi < r.e_hi);
+    var at = k_hi.x * r.e_hi.y + k_hi.y;
+    at = at * r.e_lo.x + k_lo.x;
+    at = at * r.e_lo.y + k_lo.y;
+    at = at * r.e_lo.z + k_lo.z;
+    at = at * r.e_lo.w + k_lo.w;
+    return select(r.n, at, inside);
+}
+
+@compute @workgroup_size(64)
+fn pad_words(@builtin(global_invocation_id) id: vec3<u32>) {
+    let i = linear_index(id, 64u);
+    if i >= r.n { return; }
+    let at = source_of(i);
+    let inside = at < r.n;
+    y[i] = select(r.word, x[select(0u, at, inside)], inside);
+}
+
+@compute @workgroup_size(64)
+fn pad_quads(@builtin(global_invocation_id) id: vec3<u32>) {
+    let i = linear_index(id, 64u);
+    if i >= r.n { return; }
+    let at = source_of(i);
+    let inside = at < r.n;
+    y4[i] = select(vec4(r.word), x4[select(0u, at, inside)], inside);
 }

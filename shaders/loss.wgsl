@@ -12,6 +12,9 @@
 //
 //   .._lanes   a thread per row, workgroups of 64; sums are blocked by 64 so that errors stay small
 //   .._tree    a workgroup of 256 per row, through workgroup memory. For many classes on GPUs.
+//   .._grad_.. the gradient alone, .._both_.. loss and gradient
+//   .._whole   a workgroup of 256 for everything, a thread for every 256th row: also the sum of all y times
+//              scale. For few rows of few classes.
 //   binary, binary_grad   any shape; a thread handles four neighbouring elements, a workgroup 256,
 //              and n counts vectors of four. Buffers are padded to 16 bytes.
 //
@@ -20,6 +23,8 @@
 struct Params {
     n: u32,
     classes: u32,
+    // What the sum of all losses is multiplied by.
+    scale: f32,
 }
 
 struct BinaryParams {
@@ -37,6 +42,7 @@ struct BinaryParams {
 @group(0) @binding(3) var<storage, read> dy4: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> dx: array<f32>;
 @group(0) @binding(4) var<storage, read_write> dx4: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> whole: array<f32>;
 var<immediate> p: Params;
 var<immediate> q: BinaryParams;
 
@@ -86,31 +92,25 @@ fn tree_row(base: u32, lane: u32) -> Row {
     return Row(m, workgroup_sum(lane, sum_of_row(part, m, top)));
 }
 
-@compute @workgroup_size(64)
-fn labels_lanes(@builtin(global_invocation_id) id: vec3<u32>) {
-    let row = linear_index(id, 64u);
-    if row >= p.n { return; }
-    let base = row * p.classes;
-    let r = lane_row(base);
-    y[row] = log_of(r.total) - (x[base + label_of(row)] - r.m);
+// The loss of a row by labels, from its largest logit and its sum.
+fn label_loss(row: u32, r: Row) -> f32 {
+    return log_of(r.total) - (x[row * p.classes + label_of(row)] - r.m);
 }
 
-@compute @workgroup_size(256)
-fn labels_tree(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let row = linear_group(group);
-    // The whole workgroup leaves together, so the barriers below stay uniform.
-    if row >= p.n { return; }
+// The gradient of a row by labels, from its elements at `first` and then at every `step` further.
+fn label_slopes(row: u32, r: Row, first: u32, step: u32) {
     let base = row * p.classes;
-    let r = tree_row(base, lane);
-    if lane == 0u { y[row] = log_of(r.total) - (x[base + label_of(row)] - r.m); }
+    let scale = 1.0 / r.total;
+    let label = label_of(row);
+    for (var j = first; j < p.classes; j += step) {
+        let hit = select(0.0, 1.0, j == label);
+        dx[base + j] = (exp(x[base + j] - r.m) * scale - hit) * dy[row];
+    }
 }
 
-@compute @workgroup_size(64)
-fn soft_lanes(@builtin(global_invocation_id) id: vec3<u32>) {
-    let row = linear_index(id, 64u);
-    if row >= p.n { return; }
+// The loss of a row under soft targets, by one thread.
+fn soft_loss(row: u32, r: Row) -> f32 {
     let base = row * p.classes;
-    let r = lane_row(base);
     let log_total = log_of(r.total);
     var sum = 0.0;
     for (var block = 0u; block < p.classes; block += 64u) {
@@ -119,56 +119,20 @@ fn soft_lanes(@builtin(global_invocation_id) id: vec3<u32>) {
         for (var j = block; j < stop; j++) { part += soft_term(base + j, r.m, log_total); }
         sum += part;
     }
-    y[row] = sum;
+    return sum;
 }
 
-@compute @workgroup_size(256)
-fn soft_tree(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let row = linear_group(group);
-    if row >= p.n { return; }
+fn soft_loss_by_all(row: u32, r: Row, lane: u32) -> f32 {
     let base = row * p.classes;
-    let r = tree_row(base, lane);
     let log_total = log_of(r.total);
     var part = 0.0;
     for (var j = lane; j < p.classes; j += 256u) { part += soft_term(base + j, r.m, log_total); }
-    let sum = workgroup_sum(lane, part);
-    if lane == 0u { y[row] = sum; }
+    return workgroup_sum(lane, part);
 }
 
-@compute @workgroup_size(64)
-fn labels_grad_lanes(@builtin(global_invocation_id) id: vec3<u32>) {
-    let row = linear_index(id, 64u);
-    if row >= p.n { return; }
+// The sum of a row's targets, by one thread.
+fn target_sum(row: u32) -> f32 {
     let base = row * p.classes;
-    let r = lane_row(base);
-    let scale = 1.0 / r.total;
-    let label = label_of(row);
-    for (var j = 0u; j < p.classes; j++) {
-        let hit = select(0.0, 1.0, j == label);
-        dx[base + j] = (exp(x[base + j] - r.m) * scale - hit) * dy[row];
-    }
-}
-
-@compute @workgroup_size(256)
-fn labels_grad_tree(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let row = linear_group(group);
-    if row >= p.n { return; }
-    let base = row * p.classes;
-    let r = tree_row(base, lane);
-    let scale = 1.0 / r.total;
-    let label = label_of(row);
-    for (var j = lane; j < p.classes; j += 256u) {
-        let hit = select(0.0, 1.0, j == label);
-        dx[base + j] = (exp(x[base + j] - r.m) * scale - hit) * dy[row];
-    }
-}
-
-@compute @workgroup_size(64)
-fn soft_grad_lanes(@builtin(global_invocation_id) id: vec3<u32>) {
-    let row = linear_index(id, 64u);
-    if row >= p.n { return; }
-    let base = row * p.classes;
-    let r = lane_row(base);
     var sum = 0.0;
     for (var block = 0u; block < p.classes; block += 64u) {
         let stop = min(block + 64u, p.classes);
@@ -176,24 +140,170 @@ fn soft_grad_lanes(@builtin(global_invocation_id) id: vec3<u32>) {
         for (var j = block; j < stop; j++) { part += t[base + j]; }
         sum += part;
     }
+    return sum;
+}
+
+fn target_sum_by_all(row: u32, lane: u32) -> f32 {
+    let base = row * p.classes;
+    var part = 0.0;
+    for (var j = lane; j < p.classes; j += 256u) { part += t[base + j]; }
+    return workgroup_sum(lane, part);
+}
+
+// The gradient of a row whose targets sum up to `sum`.
+fn soft_slopes(row: u32, r: Row, sum: f32, first: u32, step: u32) {
+    let base = row * p.classes;
     let scale = sum / r.total;
-    for (var j = 0u; j < p.classes; j++) {
+    for (var j = first; j < p.classes; j += step) {
         dx[base + j] = (exp(x[base + j] - r.m) * scale - t[base + j]) * dy[row];
     }
+}
+
+@compute @workgroup_size(64)
+fn labels_lanes(@builtin(global_invocation_id) id: vec3<u32>) {
+    let row = linear_index(id, 64u);
+    if row < p.n { y[row] = label_loss(row, lane_row(row * p.classes)); }
+}
+
+@compute @workgroup_size(256)
+fn labels_tree(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let row = linear_group(group);
+    // The whole workgroup leaves together, so the barriers below stay uniform.
+    if row >= p.n { return; }
+    let r = tree_row(row * p.classes, lane);
+    if lane == 0u { y[row] = label_loss(row, r); }
+}
+
+@compute @workgroup_size(64)
+fn soft_lanes(@builtin(global_invocation_id) id: vec3<u32>) {
+    let row = linear_index(id, 64u);
+    if row < p.n { y[row] = soft_loss(row, lane_row(row * p.classes)); }
+}
+
+@compute @workgroup_size(256)
+fn soft_tree(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let row = linear_group(group);
+    if row >= p.n { return; }
+    let sum = soft_loss_by_all(row, tree_row(row * p.classes, lane), lane);
+    if lane == 0u { y[row] = sum; }
+}
+
+@compute @workgroup_size(64)
+fn labels_grad_lanes(@builtin(global_invocation_id) id: vec3<u32>) {
+    let row = linear_index(id, 64u);
+    if row < p.n { label_slopes(row, lane_row(row * p.classes), 0u, 1u); }
+}
+
+@compute @workgroup_size(256)
+fn labels_grad_tree(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let row = linear_group(group);
+    if row >= p.n { return; }
+    label_slopes(row, tree_row(row * p.classes, lane), lane, 256u);
+}
+
+@compute @workgroup_size(64)
+fn soft_grad_lanes(@builtin(global_invocation_id) id: vec3<u32>) {
+    let row = linear_index(id, 64u);
+    if row < p.n { soft_slopes(row, lane_row(row * p.classes), target_sum(row), 0u, 1u); }
 }
 
 @compute @workgroup_size(256)
 fn soft_grad_tree(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let row = linear_group(group);
     if row >= p.n { return; }
-    let base = row * p.classes;
-    let r = tree_row(base, lane);
+    let r = tree_row(row * p.classes, lane);
+    soft_slopes(row, r, target_sum_by_all(row, lane), lane, 256u);
+}
+
+@compute @workgroup_size(64)
+fn labels_both_lanes(@builtin(global_invocation_id) id: vec3<u32>) {
+    let row = linear_index(id, 64u);
+    if row >= p.n { return; }
+    let r = lane_row(row * p.classes);
+    y[row] = label_loss(row, r);
+    label_slopes(row, r, 0u, 1u);
+}
+
+@compute @workgroup_size(256)
+fn labels_both_tree(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let row = linear_group(group);
+    if row >= p.n { return; }
+    let r = tree_row(row * p.classes, lane);
+    if lane == 0u { y[row] = label_loss(row, r); }
+    label_slopes(row, r, lane, 256u);
+}
+
+@compute @workgroup_size(64)
+fn soft_both_lanes(@builtin(global_invocation_id) id: vec3<u32>) {
+    let row = linear_index(id, 64u);
+    if row >= p.n { return; }
+    let r = lane_row(row * p.classes);
+    y[row] = soft_loss(row, r);
+    soft_slopes(row, r, target_sum(row), 0u, 1u);
+}
+
+@compute @workgroup_size(256)
+fn soft_both_tree(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let row = linear_group(group);
+    if row >= p.n { return; }
+    let r = tree_row(row * p.classes, lane);
+    let sum = soft_loss_by_all(row, r, lane);
+    if lane == 0u { y[row] = sum; }
+    soft_slopes(row, r, target_sum_by_all(row, lane), lane, 256u);
+}
+
+// The losses' sum times `scale`, from each thread's part of it.
+fn put_whole(lane: u32, part: f32) {
+    let sum = workgroup_sum(lane, part);
+    if lane == 0u { whole[0] = sum * p.scale; }
+}
+
+@compute @workgroup_size(256)
+fn labels_whole(@builtin(local_invocation_index) lane: u32) {
     var part = 0.0;
-    for (var j = lane; j < p.classes; j += 256u) { part += t[base + j]; }
-    let scale = workgroup_sum(lane, part) / r.total;
-    for (var j = lane; j < p.classes; j += 256u) {
-        dx[base + j] = (exp(x[base + j] - r.m) * scale - t[base + j]) * dy[row];
+    for (var row = lane; row < p.n; row += 256u) {
+        let loss = label_loss(row, lane_row(row * p.classes));
+        y[row] = loss;
+        part += loss;
     }
+    put_whole(lane, part);
+}
+
+@compute @workgroup_size(256)
+fn soft_whole(@builtin(local_invocation_index) lane: u32) {
+    var part = 0.0;
+    for (var row = lane; row < p.n; row += 256u) {
+        let loss = soft_loss(row, lane_row(row * p.classes));
+        y[row] = loss;
+        part += loss;
+    }
+    put_whole(lane, part);
+}
+
+@compute @workgroup_size(256)
+fn labels_both_whole(@builtin(local_invocation_index) lane: u32) {
+    var part = 0.0;
+    for (var row = lane; row < p.n; row += 256u) {
+        let r = lane_row(row * p.classes);
+        let loss = label_loss(row, r);
+        y[row] = loss;
+        label_slopes(row, r, 0u, 1u);
+        part += loss;
+    }
+    put_whole(lane, part);
+}
+
+@compute @workgroup_size(256)
+fn soft_both_whole(@builtin(local_invocation_index) lane: u32) {
+    var part = 0.0;
+    for (var row = lane; row < p.n; row += 256u) {
+        let r = lane_row(row * p.classes);
+        let loss = soft_loss(row, r);
+        y[row] = loss;
+        soft_slopes(row, r, target_sum(row), 0u, 1u);
+        part += loss;
+    }
+    put_whole(lane, part);
 }
 
 @compute @workgroup_size(64)

@@ -24,6 +24,9 @@ override RAGGED: bool = false;
 override SWAP: bool = false;
 // Whether y is added to what is there.
 override ACCUMULATE: bool = false;
+// Whether a, or with SWAP b, has a row or a column of ones after its own, which m or n counts: the sums that
+// it makes are not y's but go to `keep_sum`.
+override ONES: bool = false;
 
 struct Params {
     extents: vec4<u32>,
@@ -45,6 +48,8 @@ struct Params {
     y_row: u32,
     y_batch: u32,
     y_part: u32,
+    // How many sums a part makes.
+    sums: u32,
 }
 
 @group(0) @binding(0) var<storage, read> a: array<vec4<f32>>;
@@ -91,11 +96,15 @@ fn row_starts(at: u32, r: u32, rows: u32, stride: u32) -> vec4<u32> {
     return at + min(vec4(r) + vec4(0u, 1u, 2u, 3u), vec4(rows - 1u)) * stride;
 }
 
+// Rows of a and columns of b that are stored.
+fn stored_m() -> u32 { return select(p.m, p.m - 1u, ONES && !SWAP); }
+fn stored_n() -> u32 { return select(p.n, p.n - 1u, ONES && SWAP); }
+
 fn a_block(side: Left, step: Step) -> mat4x4<f32> {
     let row = side.row;
     let k = step.k;
-    let rows = select(p.m, p.k, TRANSPOSE_A);
-    let columns = select(p.k, p.m, TRANSPOSE_A);
+    let rows = select(stored_m(), p.k, TRANSPOSE_A);
+    let columns = select(p.k, stored_m(), TRANSPOSE_A);
     let starts = row_starts(side.at, select(row, k, TRANSPOSE_A), rows, p.a_row);
     let c = select(k, row, TRANSPOSE_A);
     var block = mat4x4(
@@ -105,6 +114,16 @@ fn a_block(side: Left, step: Step) -> mat4x4<f32> {
         a_quad(starts.w, c, columns),
     );
     if TRANSPOSE_A { block = transpose(block); }
+    if ONES && !SWAP {
+        let one = vec4(1.0);
+        let ones = vec4(row) + vec4(0u, 1u, 2u, 3u) == vec4(stored_m());
+        block = mat4x4(
+            select(block[0], one, ones.x),
+            select(block[1], one, ones.y),
+            select(block[2], one, ones.z),
+            select(block[3], one, ones.w),
+        );
+    }
     if RAGGED {
         let inside = vec4(k) + vec4(0u, 1u, 2u, 3u) < vec4(p.k);
         block = kept(block, inside);
@@ -115,8 +134,8 @@ fn a_block(side: Left, step: Step) -> mat4x4<f32> {
 fn b_block(side: Right, step: Step) -> mat4x4<f32> {
     let column = side.column;
     let k = step.k;
-    let rows = select(p.k, p.n, TRANSPOSE_B);
-    let columns = select(p.n, p.k, TRANSPOSE_B);
+    let rows = select(p.k, stored_n(), TRANSPOSE_B);
+    let columns = select(stored_n(), p.k, TRANSPOSE_B);
     let starts = row_starts(side.at, select(k, column, TRANSPOSE_B), rows, p.b_row);
     let c = select(column, k, TRANSPOSE_B);
     var block = mat4x4(
@@ -126,6 +145,16 @@ fn b_block(side: Right, step: Step) -> mat4x4<f32> {
         b_quad(starts.w, c, columns),
     );
     if TRANSPOSE_B { block = transpose(block); }
+    if ONES && SWAP {
+        let one = vec4(1.0);
+        let ones = vec4(column) + vec4(0u, 1u, 2u, 3u) == vec4(stored_n());
+        block = mat4x4(
+            select(block[0], one, ones),
+            select(block[1], one, ones),
+            select(block[2], one, ones),
+            select(block[3], one, ones),
+        );
+    }
     if RAGGED {
         let zero = vec4(0.0);
         block = mat4x4(
@@ -143,6 +172,14 @@ fn put(start: u32, r: u32, c: u32, v: f32) {
     if ACCUMULATE { y[i] += v; } else { y[i] = finish(i, r, c, v); }
 }
 
+// The sums of columns c to c + 3, of which there are so many.
+fn keep_sums(first: u32, c: u32, columns: u32, row: vec4<f32>) {
+    if c < columns { keep_sum(first + c, row.x); }
+    if c + 1u < columns { keep_sum(first + c + 1u, row.y); }
+    if c + 2u < columns { keep_sum(first + c + 2u, row.z); }
+    if c + 3u < columns { keep_sum(first + c + 3u, row.w); }
+}
+
 fn store_row(start: u32, r: u32, c: u32, columns: u32, row: vec4<f32>) {
     if c < columns { put(start, r, c, row.x); }
     if c + 1u < columns { put(start, r, c + 1u, row.y); }
@@ -154,10 +191,17 @@ fn store_row(start: u32, r: u32, c: u32, columns: u32, row: vec4<f32>) {
 fn store(at: Place, row: u32, column: u32, block: mat4x4<f32>) {
     let r = select(row, column, SWAP);
     let c = select(column, row, SWAP);
-    let rows = select(p.m, p.n, SWAP);
+    let rows = select(stored_m(), stored_n(), SWAP);
     let columns = select(p.n, p.m, SWAP);
     var stored = block;
     if SWAP { stored = transpose(block); }
+    if ONES {
+        let first = at.part * p.sums;
+        if r == rows { keep_sums(first, c, columns, stored[0]); }
+        if r + 1u == rows { keep_sums(first, c, columns, stored[1]); }
+        if r + 2u == rows { keep_sums(first, c, columns, stored[2]); }
+        if r + 3u == rows { keep_sums(first, c, columns, stored[3]); }
+    }
     let start = p.y_first + at.part * p.y_part + at.z * p.y_batch + r * p.y_row;
     if r < rows { store_row(start, r, c, columns, stored[0]); }
     if r + 1u < rows { store_row(start + p.y_row, r + 1u, c, columns, stored[1]); }

@@ -32,6 +32,9 @@
 //                        whose groups are not their channels. For few groups.
 //   moments_tree, sums_tree   the same by workgroup
 //   join, join_sums      a thread per nest merges the parts
+//   apply_apart, apply_grad_apart   a workgroup of 256 merges the parts of a nest and makes `block` of its
+//                        elements; the first one of a nest also keeps what the parts come to. For GPUs.
+//   .._tracked           the same, and running = (1 - momentum) running + momentum new, the unbiased new variance
 //
 // `norm_elements.wgsl` makes the elements from joined statistics and sums; `norm_shared.wgsl` has what both
 // use. Folded grids.
@@ -62,6 +65,15 @@ struct Params {
     group_seg: u32,
     group_pos: u32,
     epsilon: f32,
+    // For `_tracked`: where the running variances begin, the momentum, and momentum times what makes a variance
+    // unbiased, count / (count - 1).
+    variances: u32,
+    momentum: f32,
+    unbiased: f32,
+    // For `_apart`: where the second numbers of parts begin, and elements of a nest that a workgroup makes.
+    seconds: u32,
+    block: u32,
+    blocks: u32,
     // DOWN: what anchors are made small by. With one factor in both products, a compiler would turn
     // x DOWN - anchor DOWN into (x - anchor) DOWN, which may overflow.
     down: f32,
@@ -69,6 +81,8 @@ struct Params {
 
 @group(0) @binding(9) var<storage, read_write> first_out: array<f32>;
 @group(0) @binding(10) var<storage, read_write> second_out: array<f32>;
+@group(0) @binding(11) var<storage, read_write> running: array<f32>;
+@group(0) @binding(12) var<storage, read> both_in: array<f32>;
 var<immediate> p: Params;
 
 // Moments of elements times `size`.
@@ -276,15 +290,24 @@ fn write_part(i: u32, m: Moments) {
     second_out[i] = bitcast<f32>(bitcast<u32>(m.m2) & SIGNLESS | select(0u, SIGN, m.size < 1.0));
 }
 
-fn read_part(i: u32, count: f32) -> Moments {
-    let bits = bitcast<u32>(second_in[i]);
-    return Moments(count, first_in[i], bitcast<f32>(bits & SIGNLESS), size_of((bits & SIGN) != 0u));
+fn count_of(split: u32) -> f32 {
+    return f32(min(p.part, p.count - split * p.part));
 }
 
-@compute @workgroup_size(64)
-fn lanes(@builtin(global_invocation_id) id: vec3<u32>) {
-    let group = linear_index(id, 64u);
-    if group >= p.n { return; }
+fn read_part(first: f32, second: f32, count: f32) -> Moments {
+    let bits = bitcast<u32>(second);
+    return Moments(count, first, bitcast<f32>(bits & SIGNLESS), size_of((bits & SIGN) != 0u));
+}
+
+// Moves the running statistics of a group whose new ones this thread wrote.
+fn track(group: u32) {
+    let kept = 1.0 - p.momentum;
+    let v = p.variances + group;
+    running[group] = kept * running[group] + p.momentum * new_stats[group];
+    running[v] = kept * running[v] + p.unbiased * new_stats[p.n + group];
+}
+
+fn normalise_by_one(group: u32) {
     let base = group * p.start;
     let anchor = anchor_of(base);
     let m = moments_of(base, anchor, 0u, p.count);
@@ -304,25 +327,57 @@ fn lanes(@builtin(global_invocation_id) id: vec3<u32>) {
     }
 }
 
-@compute @workgroup_size(256)
-fn tree(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let group = linear_group(id);
-    // The whole workgroup leaves together, so the barriers below stay uniform.
-    if group >= p.n { return; }
+// Elements `lo` to `hi` of y, by the workgroup.
+fn put_all(lane: u32, group: u32, norm: Norm, lo: u32, hi: u32) {
+    let base = group * p.start;
+    let first = first_channel(group);
+    let hop = cursor(256u);
+    var c = cursor(lo + lane);
+    for (var e = lo + lane; e < hi; e += 256u) {
+        let at = address(base, c);
+        let l = line(norm, channel(first, c));
+        y[at] = finish(at, 0u, 0u, (x[at] * norm.size - norm.anchor) * l.x + l.y);
+        c = moved(c, hop);
+    }
+}
+
+fn normalise_by_all(group: u32, lane: u32) {
     let base = group * p.start;
     let anchor = anchor_of(base);
     let m = workgroup_moments(lane, base, anchor, 0u, p.count);
     let norm = norm_of(anchor, m);
     if lane == 0u { write_stats(group, m, norm); }
-    let first = first_channel(group);
-    let hop = cursor(256u);
-    var c = cursor(lane);
-    for (var e = lane; e < p.count; e += 256u) {
-        let at = address(base, c);
-        let l = line(norm, channel(first, c));
-        y[at] = (x[at] * norm.size - norm.anchor) * l.x + l.y;
-        c = moved(c, hop);
-    }
+    put_all(lane, group, norm, 0u, p.count);
+}
+
+@compute @workgroup_size(64)
+fn lanes(@builtin(global_invocation_id) id: vec3<u32>) {
+    let group = linear_index(id, 64u);
+    if group < p.n { normalise_by_one(group); }
+}
+
+@compute @workgroup_size(64)
+fn lanes_tracked(@builtin(global_invocation_id) id: vec3<u32>) {
+    let group = linear_index(id, 64u);
+    if group >= p.n { return; }
+    normalise_by_one(group);
+    track(group);
+}
+
+@compute @workgroup_size(256)
+fn tree(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let group = linear_group(id);
+    // The whole workgroup leaves together, so the barriers below stay uniform.
+    if group >= p.n { return; }
+    normalise_by_all(group, lane);
+}
+
+@compute @workgroup_size(256)
+fn tree_tracked(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let group = linear_group(id);
+    if group >= p.n { return; }
+    normalise_by_all(group, lane);
+    if lane == 0u { track(group); }
 }
 
 @compute @workgroup_size(64)
@@ -346,16 +401,69 @@ fn moments_tree(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_
     if lane == 0u { write_part(i, m); }
 }
 
+fn join_by_one(group: u32) {
+    var all = Moments(0.0, 0.0, 0.0, 1.0);
+    for (var split = 0u; split < p.splits; split++) {
+        let i = split * p.n + group;
+        all = merged(all, read_part(first_in[i], second_in[i], count_of(split)));
+    }
+    write_stats(group, all, norm_of(anchor_of(group * p.start), all));
+}
+
+// The moments of a group from its parts, by the workgroup: their means' mean, and the squared deviations from
+// it, to which each part adds its own and those of its mean.
+fn join_by_all(lane: u32, group: u32) -> Moments {
+    var own = Moments(0.0, 0.0, 0.0, 1.0);
+    for (var split = lane; split < p.splits; split += 256u) {
+        let i = split * p.n + group;
+        let part = read_part(both_in[i], both_in[p.seconds + i], count_of(split));
+        if own.count == 0.0 { own = part; } else { own = merged(own, part); }
+    }
+    let count = f32(p.count);
+    let size = size_of(workgroup_max(lane, select(0.0, 1.0, own.size < 1.0)) > 0.0);
+    let m = sized(own, size);
+    let mean = workgroup_sum(lane, m.mean * (m.count / count));
+    let off = m.mean - mean;
+    return Moments(count, mean, workgroup_sum(lane, m.m2 + m.count * (off * off)), size);
+}
+
 @compute @workgroup_size(64)
 fn join(@builtin(global_invocation_id) id: vec3<u32>) {
     let group = linear_index(id, 64u);
+    if group < p.n { join_by_one(group); }
+}
+
+@compute @workgroup_size(64)
+fn join_tracked(@builtin(global_invocation_id) id: vec3<u32>) {
+    let group = linear_index(id, 64u);
     if group >= p.n { return; }
-    var all = Moments(0.0, 0.0, 0.0, 1.0);
-    for (var split = 0u; split < p.splits; split++) {
-        let count = min(p.part, p.count - split * p.part);
-        all = merged(all, read_part(split * p.n + group, f32(count)));
-    }
-    write_stats(group, all, norm_of(anchor_of(group * p.start), all));
+    join_by_one(group);
+    track(group);
+}
+
+// Block `block` of a group; whether it is the first.
+fn apply_block(group: u32, block: u32, lane: u32) -> bool {
+    let m = join_by_all(lane, group);
+    let norm = norm_of(anchor_of(group * p.start), m);
+    let leads = block == 0u && lane == 0u;
+    if leads { write_stats(group, m, norm); }
+    let lo = block * p.block;
+    put_all(lane, group, norm, lo, min(lo + p.block, p.count));
+    return leads;
+}
+
+@compute @workgroup_size(256)
+fn apply_apart(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let i = linear_group(id);
+    if i >= p.n * p.blocks { return; }
+    let leads = apply_block(i % p.n, i / p.n, lane);
+}
+
+@compute @workgroup_size(256)
+fn apply_apart_tracked(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let i = linear_group(id);
+    if i >= p.n * p.blocks { return; }
+    if apply_block(i % p.n, i / p.n, lane) { track(i % p.n); }
 }
 
 // ---------------------------------------------------------------- sums of gradients
@@ -463,6 +571,21 @@ fn lanes_grad(@builtin(global_invocation_id) id: vec3<u32>) {
     }
 }
 
+// Elements `lo` to `hi` of dx from the sums over all of the group, by the workgroup.
+fn put_slopes(lane: u32, group: u32, sums: vec2<f32>, lo: u32, hi: u32) {
+    let means = sums / f32(p.count);
+    let norm = read_stats(group, p.groups);
+    let first = first_channel(group);
+    let outer = slope_factors(norm, factor(first));
+    let hop = cursor(256u);
+    var c = cursor(lo + lane);
+    for (var e = lo + lane; e < hi; e += 256u) {
+        let at = address(group * p.start, c);
+        y[at] = finish(at, 0u, 0u, slope(outer, weighted(at, channel(first, c)), xhat(norm, at), means));
+        c = moved(c, hop);
+    }
+}
+
 @compute @workgroup_size(256)
 fn tree_grad(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let group = linear_group(id);
@@ -472,17 +595,27 @@ fn tree_grad(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_ind
         first_out[group] = sums.x;
         second_out[group] = sums.y;
     }
-    let means = sums / f32(p.count);
-    let norm = read_stats(group, p.groups);
-    let first = first_channel(group);
-    let outer = slope_factors(norm, factor(first));
-    let hop = cursor(256u);
-    var c = cursor(lane);
-    for (var e = lane; e < p.count; e += 256u) {
-        let at = address(group * p.start, c);
-        y[at] = slope(outer, weighted(at, channel(first, c)), xhat(norm, at), means);
-        c = moved(c, hop);
+    put_slopes(lane, group, sums, 0u, p.count);
+}
+
+@compute @workgroup_size(256)
+fn apply_grad_apart(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let i = linear_group(id);
+    if i >= p.n * p.blocks { return; }
+    let group = i % p.n;
+    let block = i / p.n;
+    var part = vec2(0.0);
+    for (var split = lane; split < p.splits; split += 256u) {
+        let at = split * p.n + group;
+        part += vec2(both_in[at], both_in[p.seconds + at]);
     }
+    let sums = workgroup_sum_pair(lane, part);
+    if block == 0u && lane == 0u {
+        first_out[group] = sums.x;
+        second_out[group] = sums.y;
+    }
+    let lo = block * p.block;
+    put_slopes(lane, group, sums, lo, min(lo + p.block, p.count));
 }
 
 @compute @workgroup_size(64)

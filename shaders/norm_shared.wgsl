@@ -49,10 +49,10 @@ fn scale_at(i: vec4<u32>) -> vec4<f32> {
 }
 
 fn write(i: vec4<u32>, v: vec4<f32>) {
-    y[i.x] = v.x;
-    y[i.y] = v.y;
-    y[i.z] = v.z;
-    y[i.w] = v.w;
+    y[i.x] = finish(i.x, 0u, 0u, v.x);
+    y[i.y] = finish(i.y, 0u, 0u, v.y);
+    y[i.z] = finish(i.z, 0u, 0u, v.z);
+    y[i.w] = finish(i.w, 0u, 0u, v.w);
 }
 
 fn read_stats(group: u32, groups: u32) -> Norm {

@@ -25,6 +25,8 @@
 //   adaptive_forward             a run of outputs
 //   adaptive_gather              its gradient: a run of elements of dx
 //
+// All but `max_forward` and `max_planes` put what they store through `finish`.
+//
 // Sizes are constants, so that drivers unroll small windows and need not divide by strides.
 
 override KERNEL_H: u32 = 2u;
@@ -89,6 +91,10 @@ fn is_inside(at: u32, side: u32) -> bool {
     return !EDGES || at < side;
 }
 
+fn put(at: u32, v: f32) {
+    dx[at] = finish(at, 0u, 0u, v);
+}
+
 @compute @workgroup_size(64)
 fn max_forward(@builtin(global_invocation_id) id: vec3<u32>) {
     let i = linear_index(id, 64u);
@@ -142,7 +148,7 @@ fn max_cells(@builtin(global_invocation_id) id: vec3<u32>) {
                     let c = left + b;
                     if is_inside(c, p.image.y) {
                         let at = r * p.image.y + c;
-                        dx[image + at] = select(0.0, slope, at == taken);
+                        put(image + at, select(0.0, slope, at == taken));
                     }
                 }
             }
@@ -242,7 +248,7 @@ fn max_gather(@builtin(global_invocation_id) id: vec3<u32>) {
                 }
             }
         }
-        dx[at] = total;
+        put(at, total);
     }
 }
 
@@ -279,7 +285,7 @@ fn sum_forward(@builtin(global_invocation_id) id: vec3<u32>) {
                 total += part;
             }
         }
-        y[line + o] = total / divisor(run.row, o);
+        y[line + o] = finish(line + o, 0u, 0u, total / divisor(run.row, o));
     }
 }
 
@@ -304,7 +310,7 @@ fn sum_cells(@builtin(global_invocation_id) id: vec3<u32>) {
                     let c = left + b;
                     if is_inside(c, p.image.y) {
                         let is_tap = a < KERNEL_H && b < KERNEL_W;
-                        dx[image + r * p.image.y + c] = select(0.0, slope, is_tap);
+                        put(image + r * p.image.y + c, select(0.0, slope, is_tap));
                     }
                 }
             }
@@ -336,7 +342,7 @@ fn sum_gather(@builtin(global_invocation_id) id: vec3<u32>) {
                 total += part;
             }
         }
-        dx[line + j] = total;
+        put(line + j, total);
     }
 }
 
@@ -369,7 +375,8 @@ fn adaptive_forward(@builtin(global_invocation_id) id: vec3<u32>) {
             for (var c = columns.x; c < columns.y; c++) { part += x[image + r * p.image.y + c]; }
             total += part;
         }
-        y[line + o] = total / f32((rows.y - rows.x) * (columns.y - columns.x));
+        let mean = total / f32((rows.y - rows.x) * (columns.y - columns.x));
+        y[line + o] = finish(line + o, 0u, 0u, mean);
     }
 }
 
@@ -394,6 +401,6 @@ fn adaptive_gather(@builtin(global_invocation_id) id: vec3<u32>) {
             }
             total += part;
         }
-        dx[line + j] = total;
+        put(line + j, total);
     }
 }

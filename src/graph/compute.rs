@@ -107,11 +107,11 @@ impl Compute<'_> {
         self.scalars[scalar.index()]
     }
 
-    /// The same over the first inputs alone, with output 0 as the only result.
-    pub(crate) fn of_first(&mut self, inputs: usize) -> Compute<'_> {
+    /// The same over the first inputs and results alone.
+    pub(crate) fn of_first(&mut self, inputs: usize, results: usize) -> Compute<'_> {
         Compute {
             inputs: Operands { spots: &self.inputs.spots[..inputs], ..self.inputs },
-            results: &mut self.results[..1],
+            results: &mut self.results[..results],
             in_place: None,
             scratch: self.scratch,
             scalars: self.scalars,

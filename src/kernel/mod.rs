@@ -126,8 +126,8 @@ impl KernelCall {
     }
 
     /// Adds several bindings.
-    pub fn binds(mut self, slots: impl IntoIterator<Item = Slot>) -> Self {
-        self.binds.extend(slots.into_iter().map(Bind::from));
+    pub fn binds(mut self, slots: impl IntoIterator<Item = impl Into<Bind>>) -> Self {
+        self.binds.extend(slots.into_iter().map(Into::into));
         self
     }
 

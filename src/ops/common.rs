@@ -5,7 +5,7 @@ pub(super) use crate::array::{Array, EPS, FLUSH, Indexer, flush, relative_bound,
 pub(super) use crate::dtype::DType;
 pub(super) use crate::error::{Error, Result};
 pub(super) use crate::graph::{Backward, Graph, Lowering, Op, Reference, Routine, Value};
-pub(super) use crate::kernel::{DeviceKind, DeviceProfile, Grid, KernelCall, Shader, Slot};
+pub(super) use crate::kernel::{DeviceKind, DeviceProfile, Finish, Grid, KernelCall, Shader, Slot};
 pub(super) use crate::shape::{Shape, TensorType};
 
 crate::params! {

@@ -9,13 +9,13 @@ use crate::array::{Matrix, gemm, gemm_scratch, sgemm, sgemm_spread, spread};
 
 pub use route::MatmulRoute;
 pub(super) use route::{
-    BLOCKS, ELEMENTS, FULL_GRID, Kernel, LANES, LANES_8, LANES_16, ROWS, TILES_64, TILES_128, joined, lower,
-    runs_tiles,
+    BLOCKS, BLOCKS_AND_SUMS, ELEMENTS, FULL_GRID, Kernel, LANES, LANES_8, LANES_16, ROWS, TILES_64,
+    TILES_128, joined, joined_both, lower, lower_with_sums, runs_tiles,
 };
 
 pub(super) static FAMILY: Family = Family {
     operators: &[OperatorInfo::new("matmul", Gradient::Yes, "f32")],
-    shaders: &[&ELEMENTS, &BLOCKS],
+    shaders: &[&ELEMENTS, &BLOCKS, &BLOCKS_AND_SUMS],
 };
 
 /// Multiplications of a part of a batch on the CPU device.
@@ -145,7 +145,7 @@ impl Product {
 
 impl Matmul {
     /// The product, and the shape of its batch.
-    fn resolve(&self, a: Shape, b: Shape) -> Result<(Product, Shape)> {
+    pub fn resolve(&self, a: Shape, b: Shape) -> Result<(Product, Shape)> {
         for shape in [a, b] {
             expect_rank(shape, shape.rank() >= 2, "at least 2")?;
         }

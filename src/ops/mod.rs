@@ -39,6 +39,7 @@ mod layout;
 mod loss;
 mod lrn;
 pub(crate) mod matmul;
+pub(crate) mod merged;
 mod noise;
 mod norm;
 mod outcome;
@@ -52,6 +53,7 @@ mod softmax;
 mod strided;
 mod update;
 mod window;
+mod with_sums;
 
 pub(crate) use augment::check_crop;
 pub use augment::{AffineOptions, FillMode};
@@ -63,8 +65,10 @@ pub(crate) use constrain::{ConstrainNorm, Elements, Units};
 pub use conv::{ConvOptions, ConvRoute};
 pub use layout::SliceRange;
 pub(crate) use layout::scalar_read;
+pub(crate) use loss::joint_loss;
 use noise::stream_at;
 pub use norm::BatchNorm;
+pub(crate) use norm::joint_norm;
 pub(crate) use outcome::{Outcome, outcome};
 pub(crate) use pointwise::{Pointwise, is_equal};
 pub use pool::PoolOptions;
@@ -79,6 +83,7 @@ pub(crate) use update::{
 };
 pub use window::{Padding, Pair};
 pub(crate) use window::{Window, WindowAxis};
+pub(crate) use with_sums::joint_sums;
 
 pub use crate::array::{EPS, FLUSH, relative_bound};
 pub use crate::graph::{

@@ -7,11 +7,16 @@ use super::common::*;
 use super::conv::Conv;
 use super::layout::{moves_equally, stretches};
 use super::matmul::Matmul;
+use super::merged::Merged;
+use super::norm::Normalize;
+use super::pool::adaptive::AdaptivePool;
+use super::pool::max::MaxPoolGrad;
+use super::pool::sum::{LinearPool, SumPool};
 use super::select::Select;
 use super::unary::{UnaryGrad, UnaryOp};
 
 /// What an operator makes of the elements at one place of its operands, which are broadcast to its result;
-/// but for a product, whose result others go on with.
+/// but for a head, whose result others go on with.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Pointwise {
     /// A function of one operand.
@@ -24,8 +29,11 @@ pub(crate) enum Pointwise {
     Select,
     /// The operand itself.
     Broadcast,
-    /// A product of matrices, or a convolution, whose kernel the others are part of.
-    Product,
+    /// The first operand less the second, over the root of the third and this number, and then with the scale
+    /// and the shift that there are; all but the first are of a channel, axis 1.
+    Normalize([bool; 2], f32),
+    /// An operator whose kernels end in `finish`, so that the others may be part of them.
+    Head,
 }
 
 impl Pointwise {
@@ -44,13 +52,29 @@ impl Pointwise {
         if op.is::<Select>() {
             return Some(Pointwise::Select);
         }
+        if let Some(&Normalize(form)) = op.downcast_ref() {
+            return form.given().map(|(affine, epsilon)| Pointwise::Normalize(affine, epsilon));
+        }
         stretches(op).then_some(Pointwise::Broadcast)
     }
 
+    /// The shape under which an operand of so many is broadcast to a result of this rank.
+    pub fn operand_shape(self, operand: usize, shape: Shape, rank: usize) -> Shape {
+        let is_channels = matches!(self, Pointwise::Normalize(..)) && operand > 0;
+        let ones = if is_channels { rank.saturating_sub(2) } else { 0 };
+        // A shape of channels with as many dimensions as the result has is a shape.
+        Shape::new(&[shape.dims(), &vec![1; ones]].concat()).unwrap_or(shape)
+    }
+
     /// That of an operator whose kernels let others change what they store.
-    pub fn of_product(op: &dyn Op) -> Option<Pointwise> {
-        let op: &dyn Any = op;
-        (op.is::<Matmul>() || op.is::<Conv>()).then_some(Pointwise::Product)
+    pub fn of_head(op: &dyn Op) -> Option<Pointwise> {
+        let any: &dyn Any = op;
+        let is_product = any.is::<Matmul>() || any.is::<Conv>();
+        let is_pooling = any.is::<MaxPoolGrad>()
+            || any.is::<LinearPool<SumPool>>()
+            || any.is::<LinearPool<AdaptivePool>>();
+        let is_norm = any.is::<Normalize>() || Merged::of(op).is_some_and(Merged::finishes);
+        (is_product || is_pooling || is_norm).then_some(Pointwise::Head)
     }
 
     /// Whether a small error of an operand is a small one of the result, or at least one that the ends of its
@@ -65,13 +89,13 @@ impl Pointwise {
             Pointwise::Unary(op) => Some(("unary", op.kind as u32)),
             Pointwise::Slope(op) => Some(("slope_by", op.kind as u32)),
             Pointwise::Binary(kind) => Some(("binary", kind as u32)),
-            Pointwise::Select | Pointwise::Broadcast | Pointwise::Product => None,
+            Pointwise::Select | Pointwise::Broadcast | Pointwise::Normalize(..) | Pointwise::Head => None,
         }
     }
 
     /// The call that computes it.
-    pub fn text(self, operands: &[String]) -> String {
-        let operands = operands.join(", ");
+    pub fn text(self, given: &[String]) -> String {
+        let operands = given.join(", ");
         let function = self.function().map(|(name, kind)| format!("{name}_{kind}")).unwrap_or_default();
         match self {
             Pointwise::Unary(UnaryOp { p: [a, b], .. }) | Pointwise::Slope(UnaryOp { p: [a, b], .. }) => {
@@ -79,7 +103,16 @@ impl Pointwise {
             }
             Pointwise::Binary(_) => format!("{function}({operands})"),
             Pointwise::Select => format!("choose({operands})"),
-            Pointwise::Broadcast | Pointwise::Product => operands,
+            Pointwise::Normalize([scale, shift], epsilon) => {
+                let scale_text = if scale { given[3].as_str() } else { "ONE" };
+                let shift_text = if shift { given[3 + usize::from(scale)].as_str() } else { "ZERO" };
+                format!(
+                    "normalise({}, {scale_text}, {shift_text}, {})",
+                    given[..3].join(", "),
+                    number(epsilon)
+                )
+            }
+            Pointwise::Broadcast | Pointwise::Head => operands,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Reductions over axes, and argmax. Shader: `reduce.wgsl`.
 
 mod compute;
+use std::any::Any;
 
 use super::common::*;
 use super::softmax::Rows;
@@ -213,6 +214,26 @@ pub(super) struct Reduce {
     /// Per axis of the input, whether it is reduced.
     reduced: Vec<bool>,
     keepdims: bool,
+}
+
+/// What the sum of all `n` elements is multiplied by in an operator's only result, if that is one.
+pub(super) fn whole_sum(op: &dyn Op, n: usize) -> Option<f32> {
+    let op: &dyn Any = op;
+    let Reduce { kind, reduced, .. } = op.downcast_ref()?;
+    match kind {
+        _ if !reduced.iter().all(|&reduced| reduced) => None,
+        Reduction::Sum => Some(1.0),
+        Reduction::Mean => Some(1.0 / n as f32),
+        Reduction::Max | Reduction::Min => None,
+    }
+}
+
+/// Whether an operator sums up an operand of this shape over all axes but `kept`.
+pub(super) fn sums_all_but(op: &dyn Op, shape: Shape, kept: usize) -> bool {
+    let op: &dyn Any = op;
+    let Some(Reduce { kind: Reduction::Sum, reduced, .. }) = op.downcast_ref() else { return false };
+    let mut axes = reduced.iter().zip(shape.dims()).enumerate();
+    axes.all(|(axis, (&reduced, &dim))| if axis == kept { !reduced } else { reduced || dim == 1 })
 }
 
 impl Reduce {

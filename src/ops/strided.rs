@@ -1,7 +1,6 @@
 //! Index arithmetic that strided kernels share: loop nests over up to six dimensions, merged
 //! where operands are contiguous across them.
 
-use std::array;
 use std::ops::Range;
 
 use crate::shape::MAX_RANK;
@@ -122,20 +121,23 @@ impl Nest {
 
     /// The extents as kernels take them.
     pub fn dim_words(&self) -> ([u32; 4], [u32; 2]) {
-        words(&self.dims, 1)
+        words(self.dims.iter().copied(), 1)
     }
 
     /// An operand's strides as kernels take them.
     pub fn stride_words(&self, operand: usize) -> ([u32; 4], [u32; 2]) {
-        words(&self.strides[operand], 0)
+        words(self.strides[operand].iter().copied(), 0)
     }
 }
 
 /// Six words aligned at the back: the inner four and the outer two.
-fn words(values: &[usize], fill: u32) -> ([u32; 4], [u32; 2]) {
-    let lead = MAX_RANK - values.len();
-    let [a, b, c, d, e, f]: [u32; MAX_RANK] =
-        array::from_fn(|axis| axis.checked_sub(lead).map_or(fill, |at| super::word(values[at])));
+pub(crate) fn words(values: impl ExactSizeIterator<Item = usize>, fill: u32) -> ([u32; 4], [u32; 2]) {
+    let mut all = [fill; MAX_RANK];
+    all.iter_mut()
+        .skip(MAX_RANK - values.len())
+        .zip(values)
+        .for_each(|(word, value)| *word = super::word(value));
+    let [a, b, c, d, e, f] = all;
     ([c, d, e, f], [a, b])
 }
 

@@ -6,6 +6,7 @@ use crate::array::Array;
 use crate::error::{Result, in_layer};
 use crate::graph::{Node, Reference, Source, StateKind, Value};
 use crate::ops::chain::Chain;
+use crate::ops::merged::Merged;
 use crate::tape::Tape;
 
 /// Where a step first produced a NaN or an infinity: what [`Session::find_non_finite`] returns.
@@ -79,7 +80,9 @@ impl Session {
     /// Of a fused operator that made a NaN or an infinity, the recorded one that did so first, by its reference.
     fn bad_member(&mut self, tape: &Tape, index: usize, before: &Snapshot) -> Result<Option<NonFinite>> {
         let node = &tape.ops()[index];
-        let Some(chain) = Chain::of(node.op.as_ref()) else { return Ok(None) };
+        if node.stands_for().next().is_none() {
+            return Ok(None);
+        }
         // Its result may lie where an operand was.
         self.restore(before)?;
         (0..index).try_for_each(|earlier| self.executor.run_op(earlier, &self.scalars))?;
@@ -88,10 +91,17 @@ impl Session {
         let cx =
             Reference { inputs: inputs.iter().collect(), outputs: &outputs, scalars: self.scalars.values() };
         let mut first = None;
-        chain.walk(&cx, |member, _, result| {
-            let found = || self.non_finite_among(&result.data, member.node.outputs[0], Some(&member.node));
-            first = first.take().or_else(found);
-        });
+        let mut see = |own: &Node, results: &[Array]| {
+            for (value, result) in own.written().zip(results) {
+                let found = || self.non_finite_among(&result.data, value, Some(own));
+                first = first.take().or_else(found);
+            }
+        };
+        if let Some(chain) = Chain::of(node.op.as_ref()) {
+            chain.walk(&cx, |member, _, results| see(&member.node, results));
+        } else if let Some(merged) = Merged::of(node.op.as_ref()) {
+            merged.walk(&cx, |part, _, results| see(&part.node, results));
+        }
         Ok(first)
     }
 

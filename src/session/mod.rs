@@ -84,7 +84,8 @@ impl Tape {
         let tape = Arc::new(self.clone());
         let executor = match (&device.backend, plan) {
             (Backend::Cpu, None) => {
-                let replayed = if options.fuse { Arc::new(self.fuse(&cpu_profile())) } else { tape.clone() };
+                let replayed =
+                    if options.fuse { Arc::new(self.fuse_chains(&cpu_profile())) } else { tape.clone() };
                 Executor::Cpu(CpuExecutor::new(replayed, &links)?)
             }
             (Backend::Reference, None) => Executor::Reference(ReferenceExecutor::new(tape.clone(), &links)?),

@@ -7,7 +7,6 @@ use crate::compare::{Comparison, compare, is_ordinary};
 use crate::dtype::{DType, Element};
 use crate::error::{Result, in_layer};
 use crate::graph::{Op, Reference, Value};
-use crate::ops::chain::Chain;
 use crate::tape::Tape;
 
 /// Data for an input: f32 or u32 elements.
@@ -187,8 +186,7 @@ impl Session {
                 host.insert(tape.root(value), got);
             }
             let layer = tape.layer(node).to_owned();
-            let members = Chain::of(node.op.as_ref()).map_or(&[][..], Chain::members);
-            let stands_for = members.iter().map(|member| member.node.op.name()).collect();
+            let stands_for = node.stands_for().map(|node| node.op.name()).collect();
             rows.push(OpCheck { op: index, name: node.op.name(), stands_for, layer, worst });
         }
         Ok(rows)

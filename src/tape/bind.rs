@@ -82,7 +82,7 @@ impl Binder<'_> {
     ) -> Result<Vec<BoundBuffer>, String> {
         let mut bound: Vec<(BoundBuffer, Located)> = Vec::with_capacity(call.binds.len());
         for (bind, &(binding, access)) in call.binds.iter().zip(reflected) {
-            let located = self.locate(op, bind.slot, scratch)?;
+            let mut located = self.locate(op, bind.slot, scratch)?;
             let whole = located.bytes;
             let inputs = self.packing.inputs(op, bind.slot).unwrap_or_default();
             let mutates = self.packing.tape.ops[op].op.mutates();
@@ -94,6 +94,10 @@ impl Binder<'_> {
                 return Err(format!("binding {binding} covers bytes {}+{bytes} of {whole}", bind.offset));
             }
             let (buffer, offset) = (located.buffer, located.offset + bind.offset);
+            // Of scratch space, a kernel may use two ranges in two ways.
+            if located.values.is_empty() {
+                (located.offset, located.bytes) = (offset, bytes);
+            }
             let new = (BoundBuffer { binding, access, buffer, offset, bytes }, located);
             bound.iter().try_for_each(|known| self.check_pair(op, known, &new))?;
             bound.push(new);

@@ -19,6 +19,7 @@ pub use plan::{BoundBuffer, BufferPlan, BufferRole, Dispatch, Plan, ValuePlan};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, Phase, Recording, Source, StateKind, Value, ValueInfo};
 use crate::ops::chain::Chain;
+use crate::ops::merged::Merged;
 use crate::shape::TensorType;
 
 /// A recorded step.
@@ -254,8 +255,22 @@ impl Tape {
 impl Node {
     /// The name of its operator; of a fused one, those of the recorded operators that it stands for.
     pub(crate) fn title(&self) -> String {
-        let attributes = Chain::of(self.op.as_ref()).map(|_| self.op.attributes());
-        attributes.unwrap_or_else(|| self.op.name().to_owned())
+        let is_fused = self.stands_for().next().is_some();
+        if is_fused { self.op.attributes() } else { self.op.name().to_owned() }
+    }
+
+    /// The recorded operators that it stands for, where it is a fused one; else none.
+    pub(crate) fn stands_for(&self) -> Box<dyn Iterator<Item = &Node> + '_> {
+        let op = self.op.as_ref();
+        if let Some(chain) = Chain::of(op) {
+            return Box::new(chain.members().iter().flat_map(|member| {
+                let own = Merged::of(member.node.op.as_ref());
+                own.map_or(std::slice::from_ref(&member.node).iter().collect::<Vec<_>>(), |m| {
+                    m.nodes().collect()
+                })
+            }));
+        }
+        Box::new(Merged::of(op).into_iter().flat_map(Merged::nodes))
     }
 
     /// What it reads and what it makes.

@@ -378,8 +378,8 @@ impl<'a> Groups<'a> {
         fits && last == index && alone && !packed
     }
 
-    /// Gives groups their buffers: persistent ones each its own; the others, largest first, the
-    /// first buffer whose groups are all dead while this one lives.
+    /// Gives groups their buffers: persistent ones each its own; the others, largest first, of the buffers
+    /// whose groups are all dead while this one lives the one in which it leaves the smallest gap.
     fn assign(&self) -> (Vec<BufferPlan>, Vec<usize>) {
         let (persistent, mut results): (Vec<usize>, Vec<usize>) =
             (0..self.all.len()).partition(|&i| self.all[i].role != BufferRole::Transient);
@@ -390,8 +390,15 @@ impl<'a> Groups<'a> {
         let mut busy: Vec<Vec<bool>> = Vec::new();
         for index in persistent.into_iter().chain(results) {
             let Group { bytes, first, last, role } = self.all[index];
-            let free = busy.iter().position(|b| !b[first..=last].contains(&true));
-            let chosen = free.unwrap_or_else(|| {
+            let is_idle = |at: &&bool| !**at;
+            // Around the group, in the buffer's life so far.
+            let gap = |b: &[bool]| {
+                b[..first].iter().rev().take_while(is_idle).count()
+                    + b[last + 1..].iter().take_while(is_idle).count()
+            };
+            let free = busy.iter().enumerate().filter(|(_, b)| !b[first..=last].contains(&true));
+            let best = free.min_by_key(|(_, b)| gap(b)).map(|(number, _)| number);
+            let chosen = best.unwrap_or_else(|| {
                 busy.push(vec![false; self.packing.tape.ops.len() + 1]);
                 buffers.push(BufferPlan { bytes, role });
                 busy.len() - 1

@@ -2,26 +2,24 @@ use std::collections::HashMap;
 
 use crate::graph::{Graph, Value};
 
-/// Elements up to which a parameter counts as small: 256 KiB of f32.
-const SMALL: usize = 1 << 16;
-/// Elements of the small parameters that one operator updates: 4 MiB of f32.
-const TOGETHER: usize = 1 << 20;
+/// Elements of the parameters that one operator updates: 8 MiB of f32.
+const TOGETHER: usize = 1 << 21;
 
-/// Parameters and their gradients as an optimiser's operators should take them: small ones together, so
-/// that one dispatch updates many (see [`Op::packs`](crate::ops::Op::packs)).
+/// Parameters and their gradients as an optimiser's operators should take them: together, so that one
+/// dispatch updates many (see [`Op::packs`](crate::ops::Op::packs)).
 ///
-/// Parameters of at most 2^16 elements are gathered in their order, up to 2^20 elements to a group. Every
-/// other one is a group of its own, so that its gradient may go as soon as it is used; so is one whose
-/// gradient is that of another parameter too, or an input, parameter, state or constant (under any shape):
-/// these cannot lie beside others. Groups come in the order of their last parameters. Values of another
-/// graph get groups of their own, for the operator to refuse.
+/// Parameters are gathered in their order, up to 2^21 elements to a group, since the gradients of a group are
+/// all in memory until its update. A parameter of more is a group of its own; so is one whose gradient is
+/// that of another parameter too, or an input, parameter, state or constant (under any shape): these cannot
+/// lie beside others. Groups come in the order of their last parameters. Values of another graph get groups
+/// of their own, for the operator to refuse.
 ///
 /// ```
 /// use retape::prelude::*;
 /// use retape::train::update_groups;
 /// let mut g = Graph::new();
-/// let w = g.parameter("w", [600, 300], Init::HeNormal);
-/// let b = g.parameter("b", [300], Init::Zeros);
+/// let w = g.parameter("w", [3000, 750], Init::HeNormal);
+/// let b = g.parameter("b", [750], Init::Zeros);
 /// let scale = g.parameter("scale", [1], Init::Ones);
 /// let y = g.mul(g.add(g.sum(w, &[0], false)?, b)?, scale)?;
 /// let loss = g.mean(g.square(y)?, &[], false)?;
@@ -47,13 +45,13 @@ pub fn update_groups(graph: &Graph, gradients: &[(Value, Value)]) -> Vec<Vec<(Va
     gather(gradients, elements)
 }
 
-/// Items of at most 2^16 elements together, in their order and up to 2^20 elements to a group; alone those
-/// of more, and those that `elements` gives no number for. Groups come in the order of their last items.
+/// Items together, in their order and up to 2^21 elements to a group; alone those of more, and those that
+/// `elements` gives no number for. Groups come in the order of their last items.
 pub(crate) fn gather<T: Copy>(items: &[T], elements: impl Fn(T) -> Option<usize>) -> Vec<Vec<T>> {
     let mut groups = Vec::new();
     let (mut open, mut gathered) = (Vec::new(), 0);
     for &item in items {
-        let Some(n) = elements(item).filter(|&n| n <= SMALL) else {
+        let Some(n) = elements(item).filter(|&n| n <= TOGETHER) else {
             groups.push(vec![item]);
             continue;
         };
@@ -86,14 +84,14 @@ mod tests {
     }
 
     #[test]
-    fn small_parameters_go_together_up_to_the_limit() -> Result<()> {
+    fn parameters_go_together_up_to_the_limit() -> Result<()> {
         let mut g = Graph::new();
-        let pairs = pairs(&mut g, &[1, SMALL, SMALL + 1, 7])?;
+        let pairs = pairs(&mut g, &[1, 1000, TOGETHER + 1, 7])?;
         assert_eq!(update_groups(&g, &pairs), [vec![pairs[2]], vec![pairs[0], pairs[1], pairs[3]]]);
         assert!(update_groups(&g, &[]).is_empty());
 
         let mut g = Graph::new();
-        let many = self::pairs(&mut g, &[SMALL; 17])?;
+        let many = self::pairs(&mut g, &[TOGETHER / 16; 17])?;
         assert_eq!(update_groups(&g, &many), [&many[..16], &many[16..]]);
         Ok(())
     }

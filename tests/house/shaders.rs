@@ -12,10 +12,12 @@ use retape::shaders;
 use retape::tape::{DeviceKind, DeviceProfile};
 
 /// What is appended to other shaders: the prelude to all, the others to some.
-const SHARED: [&str; 10] = [
+const SHARED: [&str; 12] = [
+    "column_sums.wgsl",
     "elementwise.wgsl",
     "finish.wgsl",
     "gemm.wgsl",
+    "no_sums.wgsl",
     "norm_shared.wgsl",
     "prelude.wgsl",
     "recurrent.wgsl",
@@ -57,7 +59,7 @@ fn every_entry_point_translates_for_every_platform() {
 fn fused_kernels_translate_for_every_platform() {
     let known: Vec<_> = shaders().iter().map(|shader| std::ptr::from_ref(*shader)).collect();
     let mut found = BTreeSet::new();
-    for tape in [chains(), finished_products()] {
+    for tape in [chains(), finished_products(), finished_others()] {
         for kind in [DeviceKind::Gpu, DeviceKind::Cpu] {
             for subgroups in [None, Some((8, 8))] {
                 let profile = DeviceProfile { kind, subgroups, ..DeviceProfile::baseline() };
@@ -71,7 +73,9 @@ fn fused_kernels_translate_for_every_platform() {
             }
         }
     }
-    let entries = ["naive", "tiles_64", "join", "forward", "image"];
+    let products = ["naive", "tiles_32", "tiles_64", "join", "forward", "image"];
+    let others = ["tree", "apply_apart", "apply", "lanes", "infer", "max_cells", "max_gather", "sum_gather"];
+    let entries = [&products[..], &others].concat();
     let missing =
         entries.iter().filter(|&&entry| !found.iter().any(|name| name.ends_with(&format!(":{entry}"))));
     assert_eq!(missing.count(), 0, "{found:?}");
@@ -103,7 +107,7 @@ fn chains() -> Tape {
 fn finished_products() -> Tape {
     let mut g = Graph::new();
     let mut losses = Vec::new();
-    for (name, [m, k, n]) in [("small", [3, 2, 4]), ("large", [64, 512, 48])] {
+    for (name, [m, k, n]) in [("small", [3, 2, 4]), ("large", [64, 4096, 48])] {
         let x = g.input(&format!("{name}.x"), [m, k]);
         let [w, v] =
             [("w", k), ("v", n)].map(|(w, rows)| g.parameter(&format!("{name}.{w}"), [rows, n], Init::Ones));
@@ -120,6 +124,30 @@ fn finished_products() -> Tape {
         let hidden = g.tanh(g.add(g.conv2d(x, w, None, options).unwrap(), b).unwrap()).unwrap();
         let y = g.add(g.conv2d(hidden, v, None, options).unwrap(), hidden).unwrap();
         losses.push(g.mean(g.square(y).unwrap(), &[], false).unwrap());
+    }
+    g.training_step(losses, &Sgd::new(0.1)).unwrap()
+}
+
+/// Normalisation and pooling with activations, derivatives and residuals.
+fn finished_others() -> Tape {
+    let mut g = Graph::new();
+    let mut losses = Vec::new();
+    for (name, dims) in [("long", [4, 3, 64, 64]), ("short", [64, 200, 2, 2])] {
+        let x = g.input(&format!("{name}.x"), dims);
+        let channels = dims[1];
+        let [scale, shift] =
+            ["scale", "shift"].map(|w| g.parameter(&format!("{name}.{w}"), [channels], Init::Ones));
+        let y = g.batch_norm(x, scale, shift, 1e-5).unwrap().y();
+        let y = g.relu(g.add(y, x).unwrap()).unwrap();
+        let [mean, variance] = ["mean", "variance"].map(|w| g.input(&format!("{name}.{w}"), [channels]));
+        let given = g.batch_norm_inference(x, scale, shift, mean, variance, 1e-5).unwrap();
+        losses.push(g.mean(g.relu(given).unwrap(), &[], false).unwrap());
+        for stride in [1, 2] {
+            let options = PoolOptions::new([2, 2]).stride([stride; 2]);
+            let [most, mean] =
+                [g.max_pool2d(g.tanh(y).unwrap(), options), g.avg_pool2d(g.swish(y).unwrap(), options)];
+            losses.extend([most, mean].map(|p| g.mean(g.square(p.unwrap()).unwrap(), &[], false).unwrap()));
+        }
     }
     g.training_step(losses, &Sgd::new(0.1)).unwrap()
 }

@@ -2,6 +2,7 @@
 
 use crate::common;
 use crate::common::data::noise;
+use retape::nn::architectures::{self, Shortcut};
 use retape::ops::{Binary, Unary};
 use retape::prelude::*;
 use retape::random::Stream;
@@ -9,10 +10,12 @@ use retape::tape::{DeviceKind, DeviceProfile, Plan};
 use retape::testing::{broken_guards, guarded, poison, session_with_plan};
 use retape::{HostData, Result};
 
-/// The names of a tape's operators; of a chain, those of its members.
+/// The names of a tape's operators; of a fused one, those of its members.
 fn names(tape: &Tape) -> Vec<String> {
     let name = |node: &retape::graph::Node| match node.op.attributes() {
-        attributes if node.op.name() == "chain" => format!("chain({attributes})"),
+        attributes if ["chain", "merged"].contains(&node.op.name()) => {
+            format!("{}({attributes})", node.op.name())
+        }
         _ => node.op.name().to_owned(),
     };
     tape.ops().iter().map(name).collect()
@@ -87,6 +90,116 @@ fn equal_operators_are_computed_once_and_unread_ones_never() {
     let tape = fused(&g.forward([y]).unwrap());
     assert_eq!(names(&tape), ["exp", "matmul"]);
     assert_eq!(tape.ops()[1].inputs, [a, a]);
+}
+
+/// A network of all kinds of layers that have operators beside each other which one kernel does.
+fn classifier() -> (Graph, Value, Value, Value) {
+    let mut g = Graph::new();
+    let (x, labels) = (g.input("x", [8, 3, 10, 10]), g.labels("labels", [8]));
+    let model = Sequential::new()
+        .add(Conv2d::new(6, 3))
+        .add(BatchNorm::new())
+        .add(Activation::Relu)
+        .add(Conv2d::new(4, 3).activation(Activation::Relu))
+        .add(MaxPool2d::new(2))
+        .add(Flatten)
+        .add(Dense::new(5));
+    let logits = model.record(&mut g, x, Mode::Training).unwrap();
+    let loss = g.softmax_cross_entropy(logits, labels).unwrap();
+    (g, x, labels, loss)
+}
+
+#[test]
+fn losses_norms_and_gradients_of_weights_take_others_along() {
+    let (g, x, labels, loss) = classifier();
+    let tape = g.training_step(loss, &Adam::new(0.01)).unwrap();
+    let names = names(&fused(&tape));
+    for wanted in [
+        "chain(batch_norm update_running_stats relu)",
+        "merged(softmax_cross_entropy_rows softmax_cross_entropy_grad mean)",
+        "merged(sum matmul)",
+        "merged(sum conv2d_weight_grad)",
+        "chain(max_pool2d_grad relu_grad)",
+    ] {
+        assert!(names.contains(&wanted.to_owned()), "{wanted}: {names:#?}");
+    }
+    let mut session = tape.session(common::gpu()).unwrap();
+    let (image, of) = (noise(2400, 3, -1.0, 1.0), [0, 1, 2, 3, 4, 0, 1, 2u32]);
+    let checked = session.verify(&[(x, (&image).into()), (labels, HostData::U32(&of))]).unwrap();
+    assert!(checked.passes(), "{checked}");
+    let row = checked.rows.iter().find(|row| row.stands_for.contains(&"update_running_stats")).unwrap();
+    assert_eq!(row.stands_for, ["batch_norm", "update_running_stats", "relu"]);
+
+    // All states are as those of a session that does one after the other.
+    let states: Vec<Value> = tape.persistent();
+    let contents = |fuse: bool| {
+        let mut session = tape.session_with(common::gpu(), SessionOptions::new().fuse(fuse)).unwrap();
+        session.write(x, &image).unwrap();
+        session.write(labels, &of).unwrap();
+        session.replay_n(3).unwrap();
+        states.iter().filter(|v| **v != labels).map(|&v| session.read(v).unwrap()).collect::<Vec<_>>()
+    };
+    for (one, other) in contents(true).concat().iter().zip(contents(false).concat()) {
+        assert!((one - other).abs() <= 1e-3 * (1.0 + other.abs()), "{one} {other}");
+    }
+
+    session.write(x, &[f32::INFINITY; 2400]).unwrap();
+    session.write(labels, &of).unwrap();
+    let found = session.find_non_finite().unwrap().unwrap();
+    assert_eq!((found.op, found.value.as_str()), (None, "x"));
+}
+
+#[test]
+fn a_fused_loss_tells_which_of_its_operators_failed() {
+    let mut g = Graph::new();
+    let (x, labels) = (g.parameter("x", [4, 3], Init::Zeros), g.labels("labels", [4]));
+    let loss = g.softmax_cross_entropy(x, labels).unwrap();
+    let tape = g.training_step(loss, &Sgd::new(0.0)).unwrap();
+    let mut session = tape.session(common::gpu()).unwrap();
+    session.replay().unwrap();
+    assert!((session.read_scalar(loss).unwrap() - 3f32.ln()).abs() < 1e-6);
+    assert_eq!(session.find_non_finite().unwrap(), None);
+    // A difference that f32 does not hold.
+    session.write(x, &[-3e38, 3e38, 0.0, 1.0, 2.0, 3.0, 1.0, 2.0, 3.0, 1.0, 2.0, 3.0]).unwrap();
+    let found = session.find_non_finite().unwrap().unwrap();
+    assert_eq!((found.op, found.index), (Some("softmax_cross_entropy_rows"), 0));
+}
+
+/// In evaluation, a normalisation with running statistics is part of the convolution before it.
+#[test]
+fn evaluation_normalises_in_the_convolution() {
+    let mut g = Graph::new();
+    let x = g.input("x", [2, 3, 8, 8]);
+    let model = Sequential::new()
+        .add(Conv2d::new(5, 3).bias(false))
+        .add(BatchNorm::new())
+        .add(Activation::Relu)
+        .add(Flatten)
+        .add(Dense::new(6))
+        .add(BatchNorm::new())
+        .add(Activation::Relu);
+    let y = model.record(&mut g, x, Mode::Evaluation).unwrap();
+    let tape = g.forward([y]).unwrap();
+    for kind in [DeviceKind::Gpu, DeviceKind::Cpu] {
+        let profile = DeviceProfile { kind, ..common::gpu().profile().unwrap().clone() };
+        let fused = tape.fuse(&profile);
+        let wanted =
+            ["chain(conv2d batch_norm_inference relu)", "chain(matmul add batch_norm_inference relu)"];
+        let found: Vec<String> = names(&fused).into_iter().filter(|name| name.starts_with("chain")).collect();
+        assert_eq!(found, wanted);
+        let plan = fused.plan(&profile).unwrap();
+        assert_eq!(plan.dispatches.len(), 2, "{plan}");
+        let mut session =
+            session_with_plan(&fused, common::gpu(), plan, guarded(SessionOptions::new())).unwrap();
+        poison(&session);
+        let draw =
+            |value: Value, low: f32| noise(tape.value(value).unwrap().ty.numel(), low as u32, low, 2.0);
+        for state in tape.persistent().into_iter().filter(|&v| v != x) {
+            session.write(state, &draw(state, 0.25)).unwrap();
+        }
+        let checked = session.verify(&[(x, (&draw(x, -2.0)).into())]).unwrap();
+        assert!(checked.passes(), "{checked}");
+    }
 }
 
 #[test]
@@ -190,13 +303,20 @@ impl Drawn {
     /// One more operator, whose results stay within a few units.
     fn grow(&mut self) -> Result<()> {
         let (a, b, c) = (self.pick(), self.pick(), self.pick());
-        let which = self.below(12);
+        let which = self.below(17);
         let number = 0.25 + self.below(8) as f32;
         let kind = self.below(Unary::ALL.len());
         let pair =
             [Binary::Add, Binary::Sub, Binary::Mul, Binary::Max, Binary::Min, Binary::Less][self.below(6)];
+        let name = format!("p{}", self.drawn);
+        let mut drawn = 0;
+        let mut parameter = |g: &mut Graph, shape: Shape| {
+            drawn += 1;
+            g.parameter(&format!("{name}_{drawn}"), shape, Init::Uniform { low: -0.5, high: 0.5 })
+        };
         let g = &mut self.g;
         let (shape, other, third) = (g.shape(a)?, g.shape(b)?, g.shape(c)?);
+        let is_batch = shape.rank() > 1 && shape.numel() >= 4 * shape.dims()[1];
         let made = match which {
             0..=2 => {
                 let kind = Unary::ALL[kind];
@@ -215,18 +335,36 @@ impl Drawn {
             }
             9 if shape.rank() > 1 => g.softmax(a, -1),
             10 if shape.rank() > 1 => g.mean(a, &[0], true),
-            11 if shape.rank() == 2 => {
-                let [rows, columns] = [shape.dims()[0], shape.dims()[1]];
-                let w = g.constant([columns, columns], &noise(columns * columns, rows as u32, -0.5, 0.5))?;
-                g.matmul(a, w)
+            11 | 12 if shape.rank() == 2 => {
+                let columns = shape.dims()[1];
+                let w = parameter(g, [columns, columns].into());
+                let b = parameter(g, [columns].into());
+                g.matmul(a, w).and_then(|y| g.add(y, b))
             }
-            11 if shape.rank() == 4 => {
+            11 | 12 if shape.rank() == 4 => {
                 let channels = shape.dims()[1];
-                let size = if number > 4.0 { 3 } else { 1 };
-                let dims = [channels, channels, size, size];
-                let w = g.constant(dims, &noise(dims.iter().product(), channels as u32, -0.5, 0.5))?;
-                g.conv2d(a, w, None, ConvOptions::new().padding(Padding::Same))
+                let size = if number > 1.0 { 3 } else { 1 };
+                let w = parameter(g, [channels, channels, size, size].into());
+                let b = parameter(g, [channels].into());
+                g.conv2d(a, w, Some(b), ConvOptions::new().padding(Padding::Same))
             }
+            13 if is_batch => {
+                let [scale, shift, mean, variance] = [0; 4].map(|_| parameter(g, [shape.dims()[1]].into()));
+                let made = g.batch_norm(a, scale, shift, 1e-3)?;
+                let [mean, variance] = [mean, variance].map(|of| g.slot(of, "running"));
+                g.update_running_stats(&made, mean?, variance?, 0.1)?;
+                let y = if number > 1.0 && shape == other { g.add(made.y(), b)? } else { made.y() };
+                g.relu(y)
+            }
+            14 if is_batch => {
+                let [scale, shift, mean, variance] = [0; 4].map(|_| parameter(g, [shape.dims()[1]].into()));
+                g.tanh(g.batch_norm_inference(a, scale, shift, mean, g.abs(variance)?, 0.5)?)
+            }
+            15 if shape.rank() == 4 => {
+                let options = PoolOptions::new([2, 2]).stride([1; 2]).padding(Padding::Same);
+                if number > 1.0 { g.max_pool2d(g.sigmoid(a)?, options) } else { g.avg_pool2d(a, options) }
+            }
+            16 if shape.rank() > 1 && shape == other => g.softmax_cross_entropy_rows(a, g.softmax(b, -1)?),
             _ => g.sigmoid(a),
         }?;
         self.pool.push(made);
@@ -259,7 +397,7 @@ impl Drawn {
 fn random_graphs_compute_the_same_fused() {
     let device = common::gpu();
     let profile = device.profile().unwrap();
-    let mut chains = 0;
+    let (mut chains, mut merged) = (0, 0);
     for seed in 0..24 {
         let mut drawn = Drawn::new(seed);
         (0..14).for_each(|step| drawn.grow().unwrap_or_else(|e| panic!("{seed} {step}: {e}")));
@@ -268,7 +406,8 @@ fn random_graphs_compute_the_same_fused() {
         let profile = DeviceProfile { kind, ..profile.clone() };
         let fused = tape.fuse(&profile);
         assert_eq!(fused.to_string(), tape.fuse(&profile).to_string());
-        chains += names(&fused).iter().filter(|name| name.starts_with("chain")).count();
+        let count = |prefix: &str| names(&fused).iter().filter(|name| name.starts_with(prefix)).count();
+        (chains, merged) = (chains + count("chain"), merged + count("merged"));
         let data: Vec<Vec<f32>> = (0..)
             .zip(&inputs)
             .map(|(i, &x)| noise(tape.value(x).unwrap().ty.numel(), seed + i, -2.0, 2.0))
@@ -312,7 +451,7 @@ fn random_graphs_compute_the_same_fused() {
             }
         }
     }
-    assert!(chains > 60, "{chains} chains");
+    assert!(chains > 60 && merged > 10, "{chains} chains, {merged} merged");
 }
 
 /// A perceptron for 784 pixels and ten classes, with Adam.
@@ -348,25 +487,65 @@ pub fn convolutional() -> Tape {
     g.training_step(loss, &Adam::new(1e-3)).unwrap()
 }
 
+/// A training step of a classifier of inputs of this shape, with Adam.
+fn step_of(model: &dyn Layer, shape: &[usize]) -> Tape {
+    let mut g = Graph::new();
+    let (x, labels) = (g.input("x", Shape::new(shape).unwrap()), g.labels("labels", [shape[0]]));
+    let logits = retape::nn::record(model, &mut g, &[x], Mode::Training).unwrap().outputs[0];
+    let loss = g.softmax_cross_entropy(logits, labels).unwrap();
+    g.training_step(loss, &Adam::new(1e-3)).unwrap()
+}
+
+fn cifar() -> Tape {
+    let convolution = |filters| Conv2d::new(filters, 3).activation(Activation::Relu);
+    let model = Sequential::new()
+        .add(convolution(32))
+        .add(MaxPool2d::new(2))
+        .add(convolution(64))
+        .add(MaxPool2d::new(2))
+        .add(convolution(64))
+        .add(Flatten)
+        .add(Dense::new(64).activation(Activation::Relu))
+        .add(Dense::new(10));
+    step_of(&model, &[32, 3, 32, 32])
+}
+
+fn residual(layers: usize) -> Tape {
+    match layers {
+        20 => step_of(&architectures::resnet_cifar(3, 10, Shortcut::Identity), &[128, 3, 32, 32]),
+        _ => step_of(&architectures::resnet50(1000), &[32, 3, 224, 224]),
+    }
+}
+
+/// The bytes that a plan's dispatches bind, all together.
+fn bound(plan: &Plan) -> u64 {
+    plan.dispatches.iter().flat_map(|dispatch| &dispatch.bindings).map(|binding| binding.bytes).sum()
+}
+
 /// How many dispatches a training step takes at most, on a GPU and on a software driver; and about the
 /// memory that it takes as it is recorded.
 #[test]
 fn training_steps_take_few_dispatches() {
-    let software =
-        DeviceProfile { kind: DeviceKind::Cpu, subgroups: Some((8, 8)), ..DeviceProfile::baseline() };
+    let large = DeviceProfile { max_buffer_bytes: 1 << 30, ..DeviceProfile::baseline() };
+    let software = DeviceProfile { kind: DeviceKind::Cpu, subgroups: Some((8, 8)), ..large.clone() };
+    let lstm = step_of(&Sequential::new().add(Lstm::new(64)).add(Dense::new(10)), &[32, 50, 32]);
     for (name, tape, most) in [
-        ("784-512-10", perceptron(&[512]), [14, 15]),
-        ("784-512-512-10", perceptron(&[512, 512]), [22, 22]),
-        ("convolutional", convolutional(), [30, 34]),
+        ("784-512-10", perceptron(&[512]), [7, 7]),
+        ("784-512-512-10", perceptron(&[512, 512]), [10, 10]),
+        ("convolutional", convolutional(), [19, 20]),
+        ("CIFAR", cifar(), [28, 28]),
+        ("LSTM", lstm, [16, 14]),
+        ("ResNet-20", residual(20), [170, 219]),
+        ("ResNet-50", residual(50), [380, 424]),
     ] {
-        for (profile, most) in [DeviceProfile::baseline(), software.clone()].into_iter().zip(most) {
-            let (before, after) = (tape.plan(&profile).unwrap(), tape.fuse(&profile).plan(&profile).unwrap());
+        for (profile, most) in [&large, &software].into_iter().zip(most) {
+            let (before, after) = (tape.plan(profile).unwrap(), tape.fuse(profile).plan(profile).unwrap());
             let counts = [&before, &after].map(|plan| plan.dispatches.len());
-            let peaks = [&before, &after].map(Plan::peak_bytes);
-            println!("{name} on {:?}: dispatches {counts:?}, bytes {peaks:?}", profile.kind);
+            let (peaks, bytes) = ([&before, &after].map(Plan::peak_bytes), [&before, &after].map(bound));
+            println!("{name}, {:?}: dispatches {counts:?}, bytes {peaks:?}, bound {bytes:?}", profile.kind);
             assert!(counts[1] <= most, "{name}: {counts:?}\n{after}");
             // Small constants and other lifetimes take their place.
-            assert!(100 * peaks[1] <= 101 * peaks[0], "{name}: {peaks:?}");
+            assert!(100 * peaks[1] <= 105 * peaks[0], "{name}: {peaks:?}");
         }
     }
 }

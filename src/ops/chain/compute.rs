@@ -44,15 +44,36 @@ pub(in crate::ops) fn map_pair(a: View<'_>, b: View<'_>, y: &mut [f32], f: impl 
     }
 }
 
-/// The second where the first is not zero, else the third.
-fn choose(condition: View<'_>, a: View<'_>, b: View<'_>, y: &mut [f32]) {
-    let at = |view: View<'_>, i: usize| match view {
+fn at(view: View<'_>, i: usize) -> f32 {
+    match view {
         View::Numbers(numbers) => numbers[i],
         View::One(number) => number,
-    };
+    }
+}
+
+/// The second where the first is not zero, else the third.
+fn choose(condition: View<'_>, a: View<'_>, b: View<'_>, y: &mut [f32]) {
     y.iter_mut()
         .enumerate()
         .for_each(|(i, y)| *y = if at(condition, i) != 0.0 { at(a, i) } else { at(b, i) });
+}
+
+/// The first less the second, over the root of the third and `epsilon`, then scaled and shifted; halved where the
+/// difference might overflow.
+fn normalise(
+    [x, mean, variance]: [View<'_>; 3],
+    scale: View<'_>,
+    shift: View<'_>,
+    epsilon: f32,
+    y: &mut [f32],
+) {
+    let far = (1u128 << 100) as f32;
+    for (i, y) in y.iter_mut().enumerate() {
+        let (x, mean) = (at(x, i), at(mean, i));
+        let size = if mean.abs() >= far { 0.5 } else { 1.0 };
+        let rstd = 1.0 / (at(variance, i) + epsilon).sqrt() / size;
+        *y = (x * size - mean * size) * (rstd * at(scale, i)) + at(shift, i);
+    }
 }
 
 /// How the elements of an input lie under those of the results.
@@ -82,13 +103,13 @@ struct Instruction {
 
 /// Elementwise operators in order.
 struct Program {
-    /// The inputs, after those of a product, each with how it is read.
+    /// The inputs, after those of a head, each with how it is read.
     readers: Vec<Reader>,
     instructions: Vec<Instruction>,
     /// The instructions that make the results.
     results: Vec<usize>,
-    /// The inputs of a product, whose result is in result 0 and stands for the first instruction's.
-    product: usize,
+    /// The inputs of a head, whose result is in result 0 and stands for the first instruction's.
+    head: usize,
 }
 
 impl Reader {
@@ -111,27 +132,28 @@ pub(in crate::ops) fn pointwise(
     let readers = inputs.iter().map(|input| Reader::new(input.shape, to)).collect();
     let arguments = (0..inputs.len()).map(Argument::Input).collect();
     let instructions = vec![Instruction { does: Pointwise::of(op)?, arguments }];
-    let program = Program { readers, instructions, results: vec![0], product: 0 };
+    let program = Program { readers, instructions, results: vec![0], head: 0 };
     Some(Box::new(move |cx| program.run(cx)))
 }
 
 impl Chain {
     pub(super) fn computed(&self, inputs: &[TensorType]) -> Option<Routine> {
-        let (product, node) = (self.product, &self.members[0].node);
-        let first = match product {
-            0 => None,
-            _ => Some(node.op.routine(&inputs[..product], &[TensorType::f32(self.members[0].shape)])?),
+        let (head, node) = (self.head_inputs(), &self.members[0].node);
+        let first = match self.has_head() {
+            false => None,
+            true => Some(node.op.routine(&inputs[..head], &self.head)?),
         };
-        let mut readers: Vec<Option<Reader>> = inputs[product..].iter().map(|_| None).collect();
-        for member in self.members.iter().filter(|member| member.does != Pointwise::Product) {
-            for (operand, shape) in &member.operands {
+        let mut readers: Vec<Option<Reader>> = inputs[head..].iter().map(|_| None).collect();
+        for member in self.members.iter().filter(|member| member.does != Pointwise::Head) {
+            for (position, (operand, shape)) in member.operands.iter().enumerate() {
                 if let Operand::Input(input) = operand {
-                    readers[input - product] = Some(Reader::new(*shape, member.shape));
+                    let shape = member.does.operand_shape(position, *shape, member.shape.rank());
+                    readers[input - head] = Some(Reader::new(shape, member.shape));
                 }
             }
         }
         let argument = |&(operand, _): &(Operand, Shape)| match operand {
-            Operand::Input(input) => Argument::Input(input.saturating_sub(product)),
+            Operand::Input(input) => Argument::Input(input.saturating_sub(head)),
             Operand::Member(member) => Argument::Made(member),
             Operand::Number(number) => Argument::Number(number),
             Operand::Scalar(scalar) => Argument::Scalar(scalar),
@@ -144,15 +166,19 @@ impl Chain {
             readers: readers.into_iter().collect::<Option<_>>()?,
             instructions: self.members.iter().map(instruction).collect(),
             results: self.outputs.clone(),
-            product,
+            head,
         };
         let slots = program.readers.len() + program.instructions.len();
         if slots > SLOTS || program.results.len() > RESULTS {
             return None;
         }
+        let (results, of_head) = (self.outputs.len(), self.head.len() + self.mutates().len());
         Some(Box::new(move |cx| {
             if let Some(first) = &first {
-                first(&mut cx.of_first(product));
+                // What the head makes besides its result comes after all results.
+                cx.results[1..].rotate_left(results - 1);
+                first(&mut cx.of_first(head, of_head));
+                cx.results[1..].rotate_right(results - 1);
             }
             program.run(cx);
         }))
@@ -196,7 +222,7 @@ impl Program {
                     slots[input][..n].copy_from_slice(&results[0][within.clone()])
                 }
                 Reader::Nested(nest) => {
-                    nest.gather(0, block.start, inputs.f32(self.product + input), &mut slots[input][..n]);
+                    nest.gather(0, block.start, inputs.f32(self.head + input), &mut slots[input][..n]);
                 }
                 Reader::Whole | Reader::One => {}
             }
@@ -210,8 +236,8 @@ impl Program {
                 Argument::Scalar(scalar) => View::One(scalars[scalar.index()] as f32),
                 Argument::Input(input) if in_place == Some(input) => View::Numbers(&before[input][..n]),
                 Argument::Input(input) => match self.readers[input] {
-                    Reader::Whole => View::Numbers(&inputs.f32(self.product + input)[block.clone()]),
-                    Reader::One => View::One(inputs.f32(self.product + input)[0]),
+                    Reader::Whole => View::Numbers(&inputs.f32(self.head + input)[block.clone()]),
+                    Reader::One => View::One(inputs.f32(self.head + input)[0]),
                     Reader::Nested(_) => View::Numbers(&before[input][..n]),
                 },
             };
@@ -225,7 +251,15 @@ impl Program {
                     choose(view(&arguments[0]), view(&arguments[1]), view(&arguments[2]), to);
                 }
                 Pointwise::Broadcast => map(view(&arguments[0]), to, |x| x),
-                Pointwise::Product => to.copy_from_slice(&results[0][within.clone()]),
+                Pointwise::Normalize(affine, epsilon) => {
+                    let mut views = arguments.iter().map(view);
+                    let mut next = |or: f32| views.next().unwrap_or(View::One(or));
+                    let operands = [next(0.0), next(0.0), next(1.0)];
+                    let scale = if affine[0] { next(1.0) } else { View::One(1.0) };
+                    let shift = if affine[1] { next(0.0) } else { View::One(0.0) };
+                    normalise(operands, scale, shift, *epsilon, to);
+                }
+                Pointwise::Head => to.copy_from_slice(&results[0][within.clone()]),
             }
         }
         for (result, &made) in results.iter_mut().zip(&self.results) {

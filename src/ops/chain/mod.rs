@@ -9,8 +9,10 @@ mod compute;
 mod source;
 
 use std::any::Any;
+use std::ops::Range;
 
 use super::common::*;
+use super::merged::title;
 use super::pointwise::Pointwise;
 use crate::graph::Node;
 use crate::kernel::Scalar;
@@ -20,7 +22,7 @@ pub(super) use compute::{View, map, map_pair, pointwise};
 crate::params! {
     /// What the operands that are stretched are divided by, and per-step scalars.
     struct ChainParams {
-        span_0: [u32; 2], span_1: [u32; 2], span_2: [u32; 2], span_3: [u32; 2],
+        span_0: [u32; 2], span_1: [u32; 2], span_2: [u32; 2], span_3: [u32; 2], span_4: [u32; 2], span_5: [u32; 2],
         scalar_0: f32, scalar_1: f32, scalar_2: f32, scalar_3: f32,
         n: u32, unused: u32,
     }
@@ -30,7 +32,7 @@ crate::params! {
 const SCALARS: [&str; 4] = ["scalar_0", "scalar_1", "scalar_2", "scalar_3"];
 
 /// How many operands of a chain may be stretched.
-const SPANS: usize = 4;
+const SPANS: usize = 6;
 
 /// What a member of a chain reads.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -58,25 +60,30 @@ pub(crate) struct Member {
     pub shape: Shape,
 }
 
-/// Elementwise operators, each on the results of those before it, the first of which may be a product. Inputs
-/// are what they read from elsewhere, those of the product first; outputs the results that are read
-/// elsewhere.
+/// Elementwise operators, each on the results of those before it, the first of which may be a head: an operator
+/// whose kernels the others become part of. Inputs are what they read from elsewhere, those of the head first;
+/// outputs the results that are read elsewhere, then what the head makes besides its result.
 #[derive(Debug)]
 pub(crate) struct Chain {
     members: Vec<Member>,
     /// The members whose results are the outputs.
     outputs: Vec<usize>,
-    /// The inputs of the product.
-    product: usize,
+    /// Types of all that the head makes; empty without one.
+    head: Vec<TensorType>,
     /// How each of the other inputs is read.
     inputs: Vec<Access>,
     scalars: Vec<Scalar>,
 }
 
 impl Chain {
-    /// A chain whose inputs, those of the product aside, have these shapes, each with the shape that its
-    /// readers stretch it to; `None` if a kernel does not take as much.
-    pub fn new(members: Vec<Member>, outputs: Vec<usize>, inputs: &[(Shape, Shape)]) -> Option<Chain> {
+    /// A chain whose inputs, those of the head aside, have these shapes, each with the shape that its
+    /// readers stretch it to; `None` if a kernel does not take as much. `head` are the types of what that makes.
+    pub fn new(
+        members: Vec<Member>,
+        outputs: Vec<usize>,
+        inputs: &[(Shape, Shape)],
+        head: Vec<TensorType>,
+    ) -> Option<Chain> {
         let inputs = inputs.iter().map(|&(own, to)| Access::of(own, to)).collect::<Option<Vec<_>>>()?;
         let mut scalars = Vec::new();
         for (operand, _) in members.iter().flat_map(|member| &member.operands) {
@@ -88,9 +95,7 @@ impl Chain {
         }
         let spans = inputs.iter().filter(|access| access.divisors().is_some()).count();
         let fits = spans <= SPANS && scalars.len() <= SCALARS.len();
-        let product = members.iter().filter(|member| member.does == Pointwise::Product);
-        let product = product.map(|member| member.operands.len()).sum();
-        fits.then_some(Chain { members, outputs, product, inputs, scalars })
+        fits.then_some(Chain { members, outputs, head, inputs, scalars })
     }
 
     /// Whether a large chain may be worked on in ranges: all inputs are whole or single numbers.
@@ -109,13 +114,24 @@ impl Chain {
         &self.members
     }
 
+    fn has_head(&self) -> bool {
+        !self.head.is_empty()
+    }
+
+    /// How many inputs the head has.
+    fn head_inputs(&self) -> usize {
+        if self.has_head() { self.members[0].operands.len() } else { 0 }
+    }
+
     /// Goes through the members' references, each on the results of those before it as they would be stored;
-    /// `see` is shown each with what it made.
+    /// `see` is shown each with what it made. Returns the result of each, and what else the head made and
+    /// overwrote.
     pub fn walk(
         &self,
         cx: &Reference<'_>,
-        mut see: impl FnMut(&Member, &Reference<'_>, &Array),
-    ) -> Vec<Array> {
+        mut see: impl FnMut(&Member, &Reference<'_>, &[Array]),
+    ) -> (Vec<Array>, Vec<Array>) {
+        let mut rest = Vec::new();
         let mut made: Vec<Array> = Vec::with_capacity(self.members.len());
         let mut stored: Vec<Array> = Vec::with_capacity(self.members.len());
         for member in &self.members {
@@ -126,14 +142,23 @@ impl Chain {
                 Operand::Scalar(scalar) => Array::full(shape, f64::from(cx.scalar(scalar) as f32)),
             };
             let operands: Vec<Array> = member.operands.iter().map(operand).collect();
-            let outputs = [TensorType::f32(member.shape)];
+            let types: Vec<TensorType> = operands.iter().map(|array| TensorType::f32(array.shape)).collect();
+            let outputs = match member.does {
+                Pointwise::Head => self.head.clone(),
+                // Results that nobody reads.
+                Pointwise::Normalize(..) => member.node.op.outputs(&types).unwrap_or_default(),
+                _ => vec![TensorType::f32(member.shape)],
+            };
             let own = Reference { inputs: operands.iter().collect(), outputs: &outputs, scalars: cx.scalars };
-            let result = member.node.op.reference(&own).swap_remove(0);
-            see(member, &own, &result);
+            let mut results = member.node.op.reference(&own);
+            see(member, &own, &results);
+            let others = results.drain(1..);
+            rest.extend(others.filter(|_| member.does == Pointwise::Head));
+            let result = results.swap_remove(0);
             stored.push(result.map(|x| f64::from(x as f32)));
             made.push(result);
         }
-        made
+        (made, rest)
     }
 
     /// How far the results of a member move with operands that are wrong by as much as `errors` of members
@@ -181,27 +206,37 @@ impl Op for Chain {
     }
 
     fn attributes(&self) -> String {
-        self.members.iter().map(|member| member.node.op.name()).collect::<Vec<_>>().join(" ")
+        self.members.iter().map(|member| title(member.node.op.as_ref())).collect::<Vec<_>>().join(" ")
     }
 
     fn outputs(&self, _: &[TensorType]) -> Result<Vec<TensorType>> {
-        Ok(self.outputs.iter().map(|&member| TensorType::f32(self.members[member].shape)).collect())
+        let results = self.outputs.iter().map(|&member| TensorType::f32(self.members[member].shape));
+        Ok(results.chain(self.head.iter().skip(1).copied()).collect())
+    }
+
+    fn mutates(&self) -> &[usize] {
+        // The inputs of the head come first.
+        if self.has_head() { self.members[0].node.op.mutates() } else { &[] }
+    }
+
+    fn packs(&self) -> Vec<Range<usize>> {
+        if self.has_head() { self.members[0].node.op.packs() } else { Vec::new() }
     }
 
     fn in_place(&self, _: &[TensorType]) -> Vec<usize> {
-        if self.product > 0 {
+        if self.has_head() {
             return Vec::new();
         }
         (0..self.inputs.len()).filter(|&input| self.inputs[input].way() == Way::Full).collect()
     }
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
-        if self.product > 0 { self.lower_product(cx) } else { cx.only(self.call(cx, cx.in_place)) }
+        if self.has_head() { self.lower_head(cx) } else { cx.only(self.call(cx, cx.in_place)) }
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
-        let made = self.walk(cx, |_, _, _| ());
-        self.outputs.iter().map(|&member| made[member].clone()).collect()
+        let (made, rest) = self.walk(cx, |_, _, _| ());
+        self.outputs.iter().map(|&member| made[member].clone()).chain(rest).collect()
     }
 
     fn routine(&self, inputs: &[TensorType], _: &[TensorType]) -> Option<Routine> {
@@ -210,28 +245,34 @@ impl Op for Chain {
 
     fn error_bound(&self, cx: &Reference<'_>, _: &[Array]) -> Vec<Vec<f64>> {
         let mut errors: Vec<Vec<f64>> = Vec::with_capacity(self.members.len());
-        self.walk(cx, |member, own, result| {
-            let mut bound = member.node.op.error_bound(own, std::slice::from_ref(result)).swap_remove(0);
-            let moved = Self::moved(member, own, result, &errors);
+        let mut rest = Vec::new();
+        self.walk(cx, |member, own, results| {
+            let mut bounds = member.node.op.error_bound(own, results);
+            let others = bounds.drain(1..);
+            rest.extend(others.filter(|_| member.does == Pointwise::Head));
+            let mut bound = bounds.swap_remove(0);
+            let moved = Self::moved(member, own, &results[0], &errors);
             bound.iter_mut().zip(moved).for_each(|(bound, moved)| *bound += moved);
             errors.push(bound);
         });
-        self.outputs.iter().map(|&member| errors[member].clone()).collect()
+        self.outputs.iter().map(|&member| errors[member].clone()).chain(rest).collect()
     }
 }
 
 impl Chain {
-    /// The kernel of its own, with what is in output 0's buffer already: an input, or the product's result.
+    /// The kernel of its own, with what is in output 0's buffer already: an input, or the head's result.
     fn call(&self, cx: &Lowering<'_>, in_place: Option<usize>) -> KernelCall {
         let mut spans = self.inputs.iter().filter_map(|access| access.divisors());
         let mut span = || spans.next().unwrap_or_default().map(word);
-        let [span_0, span_1, span_2, span_3] = std::array::from_fn(|_| span());
+        let [span_0, span_1, span_2, span_3, span_4, span_5] = std::array::from_fn(|_| span());
         let n = cx.outputs[0].numel().div_ceil(4);
         let params = ChainParams {
             span_0,
             span_1,
             span_2,
             span_3,
+            span_4,
+            span_5,
             scalar_0: 0.0,
             scalar_1: 0.0,
             scalar_2: 0.0,
@@ -240,7 +281,7 @@ impl Chain {
             unused: 0,
         };
         let inputs = (0..self.inputs.len()).filter(|&input| Some(input) != in_place);
-        let inputs = inputs.map(|input| Slot::Input(self.product + input));
+        let inputs = inputs.map(|input| Slot::Input(self.head_inputs() + input));
         let call = KernelCall::new(self.shader(in_place), "main")
             .params(&params)
             .binds(inputs.chain((0..self.outputs.len()).map(Slot::Output)));
@@ -249,22 +290,26 @@ impl Chain {
         if self.has_ranges() { call.elementwise("n", n, 4) } else { call.grid(Grid::linear(n, 64)) }
     }
 
-    /// The product's kernels, the last of which does the rest before it stores; or if it does not take that,
+    /// The head's kernels, the last of which does the rest before it stores; or if it does not take that,
     /// a kernel of its own that does it in place.
-    fn lower_product(&self, cx: &mut Lowering<'_>) -> Result<()> {
-        let Member { node, shape, .. } = &self.members[0];
-        let mut product = Lowering {
+    fn lower_head(&self, cx: &mut Lowering<'_>) -> Result<()> {
+        let mut head = Lowering {
             profile: cx.profile,
-            inputs: &cx.inputs[..self.product],
-            outputs: &[TensorType::f32(*shape)],
+            inputs: &cx.inputs[..self.head_inputs()],
+            outputs: &self.head,
             in_place: None,
-            runs: &[],
+            runs: cx.runs,
             calls: Vec::new(),
             scratch: Vec::new(),
         };
-        node.op.lower(&mut product)?;
-        let Lowering { mut calls, scratch, .. } = product;
+        self.members[0].node.op.lower(&mut head)?;
+        let Lowering { mut calls, scratch, .. } = head;
         cx.scratch.extend(scratch);
+        for bind in calls.iter_mut().flat_map(|call| &mut call.binds) {
+            if let Slot::Output(output @ 1..) = bind.slot {
+                bind.slot = Slot::Output(self.outputs.len() + output - 1);
+            }
+        }
         let stores = |call: &&mut KernelCall| call.binds.iter().any(|bind| bind.slot == Slot::Output(0));
         let mut storing: Vec<&mut KernelCall> = calls.iter_mut().filter(stores).collect();
         let fused = match &mut storing[..] {
@@ -278,10 +323,10 @@ impl Chain {
         Ok(())
     }
 
-    /// A call that stores the product, with the rest done before that.
+    /// A call that stores the head's result, with the rest done before that.
     fn finished(&self, cx: &Lowering<'_>, call: &KernelCall) -> Option<KernelCall> {
         let shader = self.finished_shader(call.shader, call.finish?)?;
-        let inputs = (0..self.inputs.len()).map(|input| Slot::Input(self.product + input));
+        let inputs = (0..self.inputs.len()).map(|input| Slot::Input(self.head_inputs() + input));
         let outputs = (1..self.outputs.len()).map(Slot::Output);
         let mut call = call.clone();
         call.shader = shader;

@@ -11,6 +11,8 @@ struct Params {
     span_1: vec2<u32>,
     span_2: vec2<u32>,
     span_3: vec2<u32>,
+    span_4: vec2<u32>,
+    span_5: vec2<u32>,
     scalar_0: f32,
     scalar_1: f32,
     scalar_2: f32,
@@ -28,6 +30,9 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     if i >= p.n { return; }
 ";
 
+/// Bindings of kernels that end in `finish` are below this.
+const FINISH_BINDING: usize = 16;
+
 /// How many members a kernel's name lists.
 const NAMED: usize = 4;
 
@@ -40,17 +45,17 @@ impl Chain {
         unsafe { Shader::generated(&name, &source) }
     }
 
-    /// The kernels of a product with the rest in place of `finish`, if they can tell it where operands are.
-    pub(super) fn finished_shader(&self, product: &Shader, finish: Finish) -> Option<&'static Shader> {
+    /// The kernels of the head with the rest in place of `finish`, if they can tell it where operands are.
+    pub(super) fn finished_shader(&self, head: &Shader, finish: Finish) -> Option<&'static Shader> {
         let source = self.finish(finish)?;
-        // SAFETY: it has no loops. Whole operands and the results have an element for each of the product's;
+        // SAFETY: it has no loops. Whole operands and the results have an element for each of the head's;
         // the others are read at a row or a column of it, of which they have as many.
-        unsafe { product.finished(self.title().trim_start_matches('_'), &source) }
+        unsafe { head.finished(self.title().trim_start_matches('_'), &source) }
     }
 
     /// What it computes, for its kernels' names.
     fn title(&self) -> String {
-        let members = || self.members.iter().filter(|member| member.does != Pointwise::Product);
+        let members = || self.members.iter().filter(|member| member.does != Pointwise::Head);
         let mut name: String =
             members().take(NAMED).map(|member| format!("_{}", member.node.op.name())).collect();
         if let Some(more) = members().count().checked_sub(NAMED).filter(|&more| more > 0) {
@@ -59,7 +64,7 @@ impl Chain {
         name
     }
 
-    /// `finish` of `finish.wgsl` with the operators in it. Bindings of product kernels end at 2.
+    /// `finish` of `finish.wgsl` with the operators in it.
     fn finish(&self, Finish { row, column }: Finish) -> Option<String> {
         if !self.scalars.is_empty() {
             return None;
@@ -74,13 +79,13 @@ impl Chain {
                 _ if span == column => "column",
                 _ => return None,
             };
-            let binding = 3 + input;
+            let binding = FINISH_BINDING + input;
             bindings += &format!("@group(0) @binding({binding}) var<storage, read> e{input}: array<f32>;\n");
             body += &format!("    let a{input} = vec4(e{input}[{at}]);\n");
         }
         body += &self.body();
         for (output, member) in self.outputs.iter().enumerate().skip(1) {
-            let binding = 2 + self.inputs.len() + output;
+            let binding = FINISH_BINDING - 1 + self.inputs.len() + output;
             bindings +=
                 &format!("@group(0) @binding({binding}) var<storage, read_write> f{output}: array<f32>;\n");
             body += &format!("    f{output}[i] = m{member}.x;\n");
@@ -96,15 +101,15 @@ impl Chain {
         cases(self.members.iter().filter_map(|member| member.does.function()))
     }
 
-    /// A line for each member but the product.
+    /// A line for each member but the head.
     fn body(&self) -> String {
         let line = |(index, member): (usize, &Member)| {
             let operands: Vec<String> =
                 member.operands.iter().map(|(operand, _)| self.operand(operand)).collect();
             format!("    let m{index} = {};\n", member.does.text(&operands))
         };
-        let is_product = |(_, member): &(usize, &Member)| member.does == Pointwise::Product;
-        self.members.iter().enumerate().filter(|member| !is_product(member)).map(line).collect()
+        let is_head = |(_, member): &(usize, &Member)| member.does == Pointwise::Head;
+        self.members.iter().enumerate().filter(|member| !is_head(member)).map(line).collect()
     }
 
     fn source(&self, in_place: Option<usize>) -> String {
@@ -124,7 +129,7 @@ impl Chain {
             }
             body += &format!("    let a{input} = {read};\n");
         }
-        if self.product > 0 {
+        if self.has_head() {
             body += "    let m0 = y0[i];\n";
         }
         body += &self.body();
@@ -140,8 +145,8 @@ impl Chain {
 
     fn operand(&self, operand: &Operand) -> String {
         match operand {
-            // The product reads its own.
-            Operand::Input(input) => format!("a{}", input.saturating_sub(self.product)),
+            // The head reads its own.
+            Operand::Input(input) => format!("a{}", input.saturating_sub(self.head_inputs())),
             Operand::Member(member) => format!("m{member}"),
             Operand::Number(x) => format!("vec4({})", number(*x)),
             Operand::Scalar(scalar) => {

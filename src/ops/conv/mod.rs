@@ -16,7 +16,7 @@ pub use route::ConvRoute;
 
 pub(super) use columns::SHADER as COLUMNS;
 pub(super) use direct::SHADER as DIRECT;
-pub(super) use implicit::SHADER as BLOCKS;
+pub(super) use implicit::{SHADER as BLOCKS, WITH_SUMS};
 pub(super) use options::{grow, transposable};
 
 use super::Window;
@@ -33,7 +33,7 @@ pub(super) static FAMILY: Family = Family {
         OperatorInfo::new("conv_transpose2d", Gradient::Yes, "f32"),
         OperatorInfo::new("conv2d_weight_grad", Gradient::Yes, "f32"),
     ],
-    shaders: &[&DIRECT, &COLUMNS, &BLOCKS],
+    shaders: &[&DIRECT, &COLUMNS, &BLOCKS, &WITH_SUMS],
 };
 
 /// One of the three operators.
@@ -86,6 +86,22 @@ impl Conv {
         let geometry = Geometry { n, groups, c: channels / groups, o: filters / groups, h, w };
         Error::agree(right == geometry.dims(second), disagree, inputs[0].shape, inputs[1].shape)?;
         Ok(geometry)
+    }
+
+    /// The multiplications of the weight's gradient, if it is that; with the terms of each sum.
+    pub fn weight_terms(&self, inputs: &[TensorType]) -> Option<usize> {
+        let geometry = self.geometry(inputs).ok().filter(|_| self.product == Weight)?;
+        Some(geometry.sizes(Weight)[2])
+    }
+
+    /// As [`route::lower_with_sums`].
+    pub fn lower_with_sums(
+        &self,
+        cx: &mut Lowering<'_>,
+        inputs: &[TensorType],
+        slots: [Slot; 4],
+    ) -> Result<bool> {
+        Ok(route::lower_with_sums(cx, &self.geometry(inputs)?, self.route, slots))
     }
 
     fn evaluate(&self, cx: &Reference<'_>, left: &Array, right: &Array) -> Array {

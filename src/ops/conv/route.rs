@@ -67,6 +67,21 @@ pub(super) fn lower(cx: &mut Lowering<'_>, product: Product, g: &Geometry, route
     }
 }
 
+/// Adds the calls that compute the weight's gradient and the sums of each channel of the result's; `false` where
+/// that takes another route. The slots are those of image, result's gradient, weight's gradient and sums.
+pub(super) fn lower_with_sums(
+    cx: &mut Lowering<'_>,
+    g: &Geometry,
+    route: ConvRoute,
+    slots: [Slot; 4],
+) -> bool {
+    let route = if route == ConvRoute::Auto { chosen(cx.profile, Product::Weight, g) } else { route };
+    if route == ConvRoute::Implicit {
+        implicit::lower_with_sums(cx, g, slots);
+    }
+    route == ConvRoute::Implicit
+}
+
 /// The rule for a device: what suits the sizes, as far as the device takes it.
 fn chosen(profile: &DeviceProfile, product: Product, g: &Geometry) -> ConvRoute {
     let patches = 4 * columns::elements(g) as u64;
@@ -102,7 +117,7 @@ fn choose(product: Product, g: &Geometry) -> ConvRoute {
 const CPU_GRID: usize = 32;
 
 /// The kernel of the implicit product, and into how many parts it splits k.
-fn kernel(profile: &DeviceProfile, product: Product, g: &Geometry) -> (Kernel, usize) {
+pub(super) fn kernel(profile: &DeviceProfile, product: Product, g: &Geometry) -> (Kernel, usize) {
     let [m, n, k] = g.sizes(product);
     let (kernel, full) = match profile.kind {
         DeviceKind::Cpu if profile.subgroups != Some((8, 8)) => (ROWS, CPU_GRID),

@@ -1,8 +1,16 @@
 //! Slices, padding and concatenation.
 
-use super::{Strided, fill_call, move_call, strided};
+use super::{SHADER, Strided, move_call, strided};
 use crate::ops::common::*;
-use crate::ops::strided::Nest;
+use crate::ops::strided::{Nest, words};
+
+crate::params! {
+    struct PadParams {
+        d_lo: [u32; 4], e_lo: [u32; 4], before_lo: [u32; 4], step_lo: [u32; 4],
+        d_hi: [u32; 2], e_hi: [u32; 2], before_hi: [u32; 2], step_hi: [u32; 2],
+        n: u32, word: u32,
+    }
+}
 
 /// A region of one axis, as `start..stop` with a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +73,55 @@ impl Pad {
         Pad { before, step, output, value: 0.0 }
     }
 
+    /// Extents of result and input, what is before the input and its steps, along each axis; those along which
+    /// the input is whole are one with the next.
+    fn axes(&self, input: Shape) -> Vec<[usize; 4]> {
+        let mut axes: Vec<[usize; 4]> = Vec::new();
+        let sides = self.output.dims().iter().zip(input.dims());
+        for ((&to, &from), (&before, &step)) in sides.zip(self.before.iter().zip(&self.step)) {
+            let is_whole = |axis: &[usize; 4]| axis[0] == axis[1] && axis[3] == 1;
+            let axis = [to, from, before, step];
+            match axes.last_mut() {
+                Some(last) if is_whole(last) && is_whole(&axis) => {
+                    *last = [last[0] * to, last[1] * from, 0, 1]
+                }
+                _ => axes.push(axis),
+            }
+        }
+        axes
+    }
+
+    fn call(&self, input: Shape, bits: u32) -> KernelCall {
+        let mut axes = self.axes(input);
+        let mut per = 1;
+        if let Some([to, from, before, 1]) = axes.last_mut()
+            && [*to, *from, *before].iter().all(|extent| extent.is_multiple_of(4))
+        {
+            (*to, *from, *before, per) = (*to / 4, *from / 4, *before / 4, 4);
+        }
+        let of = |what: usize, unused: u32| words(axes.iter().map(|axis| axis[what]), unused);
+        let [(d_lo, d_hi), (e_lo, e_hi), (before_lo, before_hi), (step_lo, step_hi)] =
+            [of(0, 1), of(1, 1), of(2, 0), of(3, 1)];
+        let n = self.output.numel() / per;
+        let params = PadParams {
+            d_lo,
+            e_lo,
+            before_lo,
+            step_lo,
+            d_hi,
+            e_hi,
+            before_hi,
+            step_hi,
+            n: word(n),
+            word: bits,
+        };
+        KernelCall::new(&SHADER, if per == 4 { "pad_quads" } else { "pad_words" })
+            .constant("RANK", axes.len().max(1) as f64)
+            .params(&params)
+            .binds([Slot::Input(0), Slot::Output(0)])
+            .grid(Grid::linear(n, 64))
+    }
+
     /// The elements of the result that those of the input go to.
     fn target(&self) -> Strided {
         strided(self.before.iter().copied().zip(self.step.iter().copied()), self.output)
@@ -118,9 +175,7 @@ impl Op for Pad {
             DType::F32 => self.value.to_bits(),
             DType::U32 => self.value as u32,
         };
-        cx.call(fill_call(cx.outputs[0], bits));
-        let input = cx.inputs[0].shape;
-        cx.only(move_call(Slot::Input(0), input, (0, input.strides()), self.target()))
+        cx.only(self.call(cx.inputs[0].shape, bits))
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {

@@ -7,9 +7,9 @@
 //!   not. The wider side of y lies along the lanes where the other has at most 16 rows, and
 //!   `lanes_16` or `lanes_8` takes those.
 //! - On a GPU, up to 32^3 multiplications go to `naive`. Everything else goes to `tiles_128` where
-//!   that makes at least [`FULL_GRID`] workgroups, about two waves of a large GPU, and to `tiles_64`
-//!   where not. A smaller grid than that is filled up by splitting k, into parts of at least
-//!   [`SHORTEST_PART`]; `join` adds the parts up in order, so results stay the same from run to run.
+//!   that makes at least [`FULL_GRID`] workgroups, about two waves of a large GPU, to `tiles_32` where
+//!   `tiles_64` would make an eighth of that or less and k is at most 1024, and else to `tiles_64`. A smaller grid than that is filled up by splitting k, into parts of at least
+//!   [`SHORTEST_PART`], three or more; `join` adds the parts up in order, so results stay the same from run to run.
 //!
 //! A matrix that is larger than a binding of the device is bound a range of rows at a time, each
 //! range a product of its own; ranges of k are added up in y.
@@ -17,7 +17,7 @@
 use std::ops::Range;
 
 use super::Product;
-use crate::kernel::{Bind, Finish};
+use crate::kernel::Bind;
 use crate::ops::common::*;
 
 pub(in crate::ops) static ELEMENTS: Shader =
@@ -26,6 +26,14 @@ pub(in crate::ops) static BLOCKS: Shader = built_in!(
     "matmul_blocks",
     "../../../shaders/matmul_blocks.wgsl",
     "../../../shaders/gemm.wgsl",
+    "../../../shaders/no_sums.wgsl",
+    "../../../shaders/finish.wgsl"
+);
+pub(in crate::ops) static BLOCKS_AND_SUMS: Shader = built_in!(
+    "matmul_blocks",
+    "../../../shaders/matmul_blocks.wgsl",
+    "../../../shaders/gemm.wgsl",
+    "../../../shaders/column_sums.wgsl",
     "../../../shaders/finish.wgsl"
 );
 
@@ -42,8 +50,12 @@ crate::params! {
         extents: [u32; 4], a_batch: [u32; 4], b_batch: [u32; 4],
         m: u32, n: u32, k: u32, tiles_m: u32, tiles_n: u32, tiles: u32, batch: u32, part: u32,
         a_first: u32, a_row: u32, b_first: u32, b_row: u32,
-        y_first: u32, y_row: u32, y_batch: u32, y_part: u32,
+        y_first: u32, y_row: u32, y_batch: u32, y_part: u32, sums: u32,
     }
+}
+
+crate::params! {
+    struct JoinBothParams { n: u32, sums: u32, parts: u32 }
 }
 
 crate::params! {
@@ -93,10 +105,14 @@ routes! {
     Rows = Choice::blocks(ROWS);
     /// `Rows` computing the transpose.
     RowsSwapped = Choice::swapped(ROWS);
+    /// Tiles of 32x32 through workgroup memory, by four sets of threads.
+    Tiles32 = Choice::blocks(TILES_32);
     /// Tiles of 64x64 through workgroup memory.
     Tiles64 = Choice::blocks(TILES_64);
     /// Tiles of 128x128 through workgroup memory.
     Tiles128 = Choice::blocks(TILES_128);
+    /// `Tiles32` with k in parts.
+    Split32 = Choice::Blocks { kernel: TILES_32, swap: false, parts: 3 };
     /// `Tiles64` with k in parts.
     Split64 = Choice::Blocks { kernel: TILES_64, swap: false, parts: 3 };
     /// `Tiles128` with k in parts.
@@ -117,6 +133,7 @@ pub(in crate::ops) const LANES: Kernel = Kernel { entry: "lanes", rows: 32, colu
 pub(in crate::ops) const LANES_16: Kernel = Kernel { entry: "lanes_16", rows: 16, columns: 32, depth: 4 };
 pub(in crate::ops) const LANES_8: Kernel = Kernel { entry: "lanes_8", rows: 8, columns: 32, depth: 4 };
 pub(in crate::ops) const ROWS: Kernel = Kernel { entry: "rows", rows: 16, columns: 32, depth: 4 };
+pub(in crate::ops) const TILES_32: Kernel = Kernel { entry: "tiles_32", rows: 32, columns: 32, depth: 32 };
 pub(in crate::ops) const TILES_64: Kernel = Kernel { entry: "tiles_64", rows: 64, columns: 64, depth: 16 };
 pub(in crate::ops) const TILES_128: Kernel = Kernel { entry: "tiles_128", rows: 128, columns: 128, depth: 8 };
 
@@ -128,17 +145,11 @@ pub(in crate::ops) const FULL_GRID: usize = 256;
 const SHORTEST_PART: usize = 128;
 
 impl Kernel {
-    /// Whether other operators may be put into what it stores. Software drivers, whose kernels store dozens of
-    /// blocks, would compile each of those for seconds.
-    pub fn finishes(&self) -> bool {
-        !matches!(*self, LANES | LANES_16 | LANES_8 | ROWS)
-    }
-
     /// Loop iterations of a thread over a part of k.
     pub fn loops(&self, part: usize) -> usize {
         // A stage in workgroup memory takes a loop of its own, in steps of four.
         let inner = if self.depth > 4 { 1 + self.depth / 4 } else { 1 };
-        part.div_ceil(self.depth) * inner
+        part.div_ceil(self.depth) * inner + 8
     }
 
     /// Into how many parts k must be split for the device to finish its loops.
@@ -150,6 +161,8 @@ impl Kernel {
     /// enough and their results fit the device.
     pub fn parts(&self, profile: &DeviceProfile, full: usize, batch: usize, [m, n, k]: [usize; 3]) -> usize {
         let wanted = full.div_ceil(self.tiles(batch, m, n)).min(k / SHORTEST_PART).max(1);
+        // Two parts hardly make up for the dispatch that joins them.
+        let wanted = if profile.kind == DeviceKind::Gpu && wanted < 3 { 1 } else { wanted };
         let part_bytes = 4 * (batch * m * n) as u64;
         let allowed = profile.max_binding_bytes.min(profile.max_buffer_bytes) / part_bytes;
         wanted.min(usize::try_from(allowed).unwrap_or(usize::MAX)).max(self.least_parts(profile, k))
@@ -223,8 +236,10 @@ fn for_gpu(profile: &DeviceProfile, product: &Product) -> Choice {
     if TILES_128.tiles(batch, m, n) >= FULL_GRID {
         return Choice::blocks(TILES_128);
     }
-    let parts = TILES_64.parts(profile, FULL_GRID, batch, [m, n, k]);
-    Choice::Blocks { kernel: TILES_64, swap: false, parts }
+    // In a small grid, four sets of threads to a tile are as good as parts of k, which somebody has to join.
+    let small = TILES_64.tiles(batch, m, n) <= FULL_GRID / 8 && k <= 1024;
+    let parts = if small { 1 } else { TILES_64.parts(profile, FULL_GRID, batch, [m, n, k]) };
+    Choice::Blocks { kernel: if small { TILES_32 } else { TILES_64 }, swap: false, parts }
 }
 
 /// Adds the calls that compute a product of two operands into the third.
@@ -241,9 +256,28 @@ pub(in crate::ops) fn lower(
             // y^T = op(b)^T op(a)^T
             let (product, operands) =
                 if swap { (product.swapped(), [b, a, y]) } else { (*product, [a, b, y]) };
-            Blocks { product, kernel, parts, swap, operands }.lower(cx);
+            Blocks { product, kernel, parts, swap, operands, sums: None }.lower(cx);
         }
     }
+}
+
+/// Adds the calls that compute the product of two matrices into the third operand and the sums of the second
+/// one's columns into the fourth; `false` where the product is not of blocks, or of more than a binding takes.
+pub(in crate::ops) fn lower_with_sums(
+    cx: &mut Lowering<'_>,
+    product: &Product,
+    route: MatmulRoute,
+    [a, b, y, sums]: [Slot; 4],
+) -> bool {
+    let Choice::Blocks { kernel, swap, parts } = choose(cx.profile, product, route) else { return false };
+    let (product, operands) = if swap { (product.swapped(), [b, a, y]) } else { (*product, [a, b, y]) };
+    let blocks = Blocks { product, kernel, parts, swap, operands, sums: Some(sums) };
+    let fits =
+        product.batch == 1 && blocks.steps(cx.profile.max_binding_bytes) == [product.m, product.n, product.k];
+    if fits {
+        blocks.lower(cx);
+    }
+    fits
 }
 
 fn elements(cx: &mut Lowering<'_>, product: &Product, entry: &'static str, size: usize, operands: [Slot; 3]) {
@@ -288,6 +322,8 @@ struct Blocks {
     /// Whether y is stored transposed.
     swap: bool,
     operands: [Slot; 3],
+    /// Where the sums of the columns of the side that is not swapped go, if they are wanted.
+    sums: Option<Slot>,
 }
 
 impl Blocks {
@@ -303,6 +339,14 @@ impl Blocks {
         // Parts begin where a stage begins, so that only the last one can be ragged.
         let part = steps[2].div_ceil(parts).next_multiple_of(self.kernel.depth);
         let parts = steps[2].div_ceil(part);
+        if let Some(sums) = self.sums {
+            let columns = if self.swap { m } else { n };
+            joined_both(cx, [m * n, columns, parts], [self.operands[2], sums], |cx, [y, sums]| {
+                let call = self.call(limit, &[0..m, 0..n, 0..k], part, y);
+                cx.call(call.bind(sums));
+            });
+            return;
+        }
         let finish = Some(self.finish());
         joined(cx, [batch * m * n, parts], self.operands[2], finish, |cx, sums| {
             for depth in ranges(k, steps[2]) {
@@ -367,15 +411,19 @@ impl Blocks {
         let (b, b_first) = view(operands[1], [k, n], [depth, columns], transposed[1]);
         let (y, y_first) = view(sums, [m, n], [rows, columns], swap);
         let [a_row, b_row] = product.stored_columns();
-        let (tiles_m, tiles_n) = (rows.len().div_ceil(kernel.rows), columns.len().div_ceil(kernel.columns));
-        let tiles = depth.len().div_ceil(part) * kernel.tiles(batch, rows.len(), columns.len());
+        // A row or a column of ones beside those of the operand.
+        let ones = self.sums.is_some();
+        let [rows_made, columns_made] =
+            [rows.len() + usize::from(ones && !swap), columns.len() + usize::from(ones && swap)];
+        let (tiles_m, tiles_n) = (rows_made.div_ceil(kernel.rows), columns_made.div_ceil(kernel.columns));
+        let tiles = depth.len().div_ceil(part) * kernel.tiles(batch, rows_made, columns_made);
         let [extents, a_batch, b_batch] = product.member_words();
         let params = BlockParams {
             extents,
             a_batch,
             b_batch,
-            m: word(rows.len()),
-            n: word(columns.len()),
+            m: word(rows_made),
+            n: word(columns_made),
             k: word(depth.len()),
             tiles_m: word(tiles_m),
             tiles_n: word(tiles_n),
@@ -390,9 +438,11 @@ impl Blocks {
             y_row: word(if swap { m } else { n }),
             y_batch: word(m * n),
             y_part: word(batch * m * n),
+            sums: word(if swap { m } else { n }),
         };
-        KernelCall::new(&BLOCKS, kernel.entry)
-            .finish(kernel.finishes().then(|| self.finish()))
+        KernelCall::new(if ones { &BLOCKS_AND_SUMS } else { &BLOCKS }, kernel.entry)
+            .finish(Some(self.finish()))
+            .constant("ONES", f64::from(ones))
             .constant("AXES", members.axes as f64)
             .constant("TRANSPOSE_A", f64::from(transposed[0]))
             .constant("TRANSPOSE_B", f64::from(transposed[1]))
@@ -436,6 +486,23 @@ pub(in crate::ops) fn joined(
     cx.call(join);
 }
 
+/// The same with `sums` numbers more to each part, in places of their own.
+pub(in crate::ops) fn joined_both(
+    cx: &mut Lowering<'_>,
+    [count, sums, parts]: [usize; 3],
+    to: [Slot; 2],
+    record: impl FnOnce(&mut Lowering<'_>, [Slot; 2]),
+) {
+    if parts == 1 {
+        return record(cx, to);
+    }
+    let scratch = [count, sums].map(|numbers| cx.scratch(4 * (parts * numbers) as u64));
+    record(cx, scratch);
+    let params = JoinBothParams { n: word(count), sums: word(sums), parts: word(parts) };
+    let join = KernelCall::new(&BLOCKS_AND_SUMS, "join_both").params(&params).loops(parts);
+    cx.call(join.binds(scratch).binds(to).grid(Grid::linear(count + sums, 64)));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -472,9 +539,11 @@ mod tests {
         assert_eq!(chosen(&gpu, 2048, 2048, 2048), split(TILES_128, 1));
         assert_eq!(chosen(&gpu, 1024, 64, 1024), split(TILES_64, 1));
         assert_eq!(chosen(&gpu, 512, 512, 512), split(TILES_64, 4));
-        assert_eq!(chosen(&gpu, 128, 784, 512), split(TILES_64, 6));
-        let tight = DeviceProfile { max_binding_bytes: 2 * 4 * 128 * 512, ..DeviceProfile::baseline() };
-        assert_eq!(chosen(&tight, 128, 784, 512), split(TILES_64, 2));
+        assert_eq!(chosen(&gpu, 128, 784, 512), split(TILES_32, 1));
+        assert_eq!(chosen(&gpu, 128, 4096, 512), split(TILES_64, 16));
+        assert_eq!(chosen(&gpu, 1024, 1024, 512), split(TILES_64, 1));
+        let tight = DeviceProfile { max_binding_bytes: 3 * 4 * 128 * 512, ..DeviceProfile::baseline() };
+        assert_eq!(chosen(&tight, 128, 4096, 512), split(TILES_64, 3));
         let small = DeviceProfile { max_workgroup_bytes: 8192, ..DeviceProfile::baseline() };
         assert_eq!(chosen(&small, 512, 512, 512), Choice::Naive);
     }

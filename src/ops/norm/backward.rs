@@ -2,8 +2,9 @@
 //! those are not the same sums.
 
 use super::forward::{Form, ROWS, row};
-use super::geometry::{Geometry, Nest, Walk};
+use super::geometry::{Geometry, Nest, Parts, Walk};
 use super::{ELEMENTS, Kind, SHADER};
+use crate::kernel::Bind;
 use crate::ops::common::*;
 
 /// The gradient of x; inputs x, statistics, dy and, if there is one, the scale. Unless they are given,
@@ -43,8 +44,8 @@ impl NormGrad {
 }
 
 /// Adds the call that merges the parts of sums into `sums`.
-fn join(cx: &mut Lowering<'_>, parts: [Slot; 2], sums: [Slot; 2], walk: &Walk) {
-    cx.call(walk.joined(KernelCall::new(&SHADER, "join_sums").binds(parts).binds(sums)));
+fn join(cx: &mut Lowering<'_>, parts: Parts, sums: [Slot; 2], walk: &Walk) {
+    cx.call(walk.joined(KernelCall::new(&SHADER, "join_sums").binds(parts.halves()).binds(sums)));
 }
 
 /// What the sums of g and of `g xhat` over nests are made of.
@@ -165,7 +166,12 @@ impl Op for NormGrad {
             return cx.only(call.binds([Slot::Output(0)]).binds(sums));
         }
         let parts = walk.scratch(cx);
-        cx.call(nested(if walk.route.tree { "sums_tree" } else { "sums" }).binds(parts));
+        cx.call(nested(if walk.route.tree { "sums_tree" } else { "sums" }).binds(parts.halves()));
+        if walk.route.tree {
+            let call = self.call(&SHADER, "apply_grad_apart", geometry);
+            let call = call.constant("BY_ELEMENT", f64::from(geometry.by_element()));
+            return cx.only(walk.blocks(call.binds([Slot::Output(0)]).binds(sums).bind(parts.slot)));
+        }
         join(cx, parts, sums, &walk);
         cx.only(apply(sums))
     }
@@ -252,14 +258,14 @@ impl Op for ChannelGrad {
         let walk = geometry.channel_walk(cx.profile.kind);
         let by_element = geometry.space == 1 && !geometry.batch;
         let sums = [Slot::Output(0), Slot::Output(1)];
-        let parts = if walk.fused() { sums } else { walk.scratch(cx) };
+        let parts = (!walk.fused()).then(|| walk.scratch(cx));
         // The sums are not weighted: there is no scale to read.
         let call = KernelCall::new(&SHADER, if walk.route.tree { "sums_tree" } else { "sums" })
             .constant("STATS_BY_ELEMENT", f64::from(by_element))
             .binds([0, 0, 1, 2].map(Slot::Input))
-            .binds(parts);
+            .binds(parts.map_or(sums.map(Bind::from), Parts::halves));
         cx.call(walk.parts(call));
-        if !walk.fused() {
+        if let Some(parts) = parts {
             join(cx, parts, sums, &walk);
         }
         Ok(())

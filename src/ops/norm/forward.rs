@@ -21,7 +21,7 @@ pub(super) const FAR_MEAN: f64 = (1u128 << 100) as f64;
 
 /// What all normalising operators know: the kind, which of scale and shift there are, and epsilon.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Form {
+pub(in crate::ops) struct Form {
     pub kind: Kind,
     pub scale: bool,
     pub shift: bool,
@@ -31,7 +31,7 @@ pub(super) struct Form {
 /// Normalisation by each group's own mean and variance, or by given ones; inputs x, given mean and
 /// variance if there are, and, where there are, scale and shift; outputs y and the statistics.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::ops) struct Normalize(pub(super) Form);
+pub(in crate::ops) struct Normalize(pub(in crate::ops) Form);
 
 /// New running statistics; inputs running mean, running variance, and a batch's statistics of
 /// `count` elements each.
@@ -41,6 +41,17 @@ pub(in crate::ops) struct RunningStats {
     pub count: usize,
 }
 
+/// Running statistics that kernels move: where they are, in one binding.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Running {
+    pub slot: Slot,
+    /// How many elements after the means the variances begin.
+    pub variances: usize,
+    pub momentum: f32,
+    /// The momentum times what makes a variance unbiased.
+    pub unbiased: f32,
+}
+
 /// Refuses the operand `name` unless it is f32 of the shape `wanted`; `what` says who wants it.
 fn expect(name: &str, what: &'static str, found: TensorType, wanted: Shape) -> Result<()> {
     expect_dtype(name, found, DType::F32)?;
@@ -48,6 +59,12 @@ fn expect(name: &str, what: &'static str, found: TensorType, wanted: Shape) -> R
 }
 
 impl Form {
+    /// Which of scale and shift there are, and epsilon, if mean and variance are given: each element is then made
+    /// of that of x alone.
+    pub fn given(&self) -> Option<([bool; 2], f32)> {
+        self.is_given().then_some(([self.scale, self.shift], self.epsilon))
+    }
+
     /// Whether mean and variance are operands.
     pub fn is_given(&self) -> bool {
         self.kind == Kind::Inference
@@ -67,6 +84,40 @@ impl Form {
             .constant("SCALE", f64::from(self.scale))
             .constant("SHIFT", f64::from(self.shift))
             .binds([Slot::Input(0), scale, shift])
+            .finish(Some(Finish::default()))
+    }
+
+    /// Adds the calls, which also move the running statistics if there are any.
+    pub(super) fn lower(&self, cx: &mut Lowering<'_>, running: Option<Running>) -> Result<()> {
+        let &Form { kind, epsilon, .. } = self;
+        let (geometry, device) = (kind.geometry(cx.inputs[0].shape)?, cx.profile.kind);
+        let outputs = [Slot::Output(0), Slot::Output(1)];
+        if self.is_given() {
+            let call = self.call(&ELEMENTS, "infer").binds([Slot::Input(1), Slot::Input(2)]).binds(outputs);
+            return cx.only(geometry.elementwise(call, device, epsilon));
+        }
+        let walk = geometry.group_walk(device, epsilon);
+        let walk = running.map_or(walk, |r| walk.tracking(r.variances, r.momentum, r.unbiased));
+        let tracked = running.map(|running| running.slot);
+        let entry = |entries: [&'static str; 2]| entries[usize::from(tracked.is_some())];
+        if walk.fused() {
+            let entries = [["lanes", "lanes_tracked"], ["tree", "tree_tracked"]];
+            let call = self.call(&SHADER, entry(entries[usize::from(walk.route.tree)]));
+            let call = call.constant("BY_ELEMENT", f64::from(geometry.by_element())).binds(outputs);
+            return cx.only(walk.parts(call.binds(tracked)));
+        }
+        let parts = walk.scratch(cx);
+        let part = KernelCall::new(&SHADER, if walk.route.tree { "moments_tree" } else { "moments" });
+        cx.call(walk.parts(part.bind(Slot::Input(0)).binds(parts.halves())));
+        if walk.route.tree {
+            let call = self.call(&SHADER, entry(["apply_apart", "apply_apart_tracked"]));
+            let call = call.constant("BY_ELEMENT", f64::from(geometry.by_element())).binds(outputs);
+            return cx.only(walk.blocks(call.binds(tracked).bind(parts.slot)));
+        }
+        let join = KernelCall::new(&SHADER, entry(["join", "join_tracked"])).bind(Slot::Input(0));
+        cx.call(walk.joined(join.binds(parts.halves()).bind(Slot::Output(1)).binds(tracked)));
+        let apply = self.call(&ELEMENTS, "apply").binds([Slot::Output(1), Slot::Output(0)]);
+        cx.only(geometry.elementwise(apply, device, epsilon))
     }
 
     /// Scale and shift of a channel.
@@ -169,26 +220,7 @@ impl Op for Normalize {
     }
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
-        let Form { kind, epsilon, .. } = self.0;
-        let (geometry, device) = (kind.geometry(cx.inputs[0].shape)?, cx.profile.kind);
-        let outputs = [Slot::Output(0), Slot::Output(1)];
-        if self.0.is_given() {
-            let call = self.0.call(&ELEMENTS, "infer").binds([Slot::Input(1), Slot::Input(2)]).binds(outputs);
-            return cx.only(geometry.elementwise(call, device, epsilon));
-        }
-        let walk = geometry.group_walk(device, epsilon);
-        if walk.fused() {
-            let call = self.0.call(&SHADER, if walk.route.tree { "tree" } else { "lanes" });
-            let call = call.constant("BY_ELEMENT", f64::from(geometry.by_element())).binds(outputs);
-            return cx.only(walk.parts(call));
-        }
-        let parts = walk.scratch(cx);
-        let part = KernelCall::new(&SHADER, if walk.route.tree { "moments_tree" } else { "moments" });
-        cx.call(walk.parts(part.bind(Slot::Input(0)).binds(parts)));
-        let join = KernelCall::new(&SHADER, "join").bind(Slot::Input(0)).binds(parts);
-        cx.call(walk.joined(join.bind(Slot::Output(1))));
-        let apply = self.0.call(&ELEMENTS, "apply").binds([Slot::Output(1), Slot::Output(0)]);
-        cx.only(geometry.elementwise(apply, device, epsilon))
+        self.0.lower(cx, None)
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
@@ -367,11 +399,10 @@ impl Op for RunningStats {
     }
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
-        let n = cx.inputs[0].numel();
-        let unbiased = (f64::from(self.momentum) * self.unbiased()) as f32;
+        let (n, momentum, unbiased) = (cx.inputs[0].numel(), self.momentum, self.unbiased_momentum());
         let call = KernelCall::new(&ELEMENTS, "running")
-            .params(&RunningParams { n: word(n), momentum: self.momentum, unbiased })
-            .binds([Slot::Input(2), Slot::Input(0), Slot::Input(1)])
+            .params(&RunningParams { n: word(n), momentum, unbiased })
+            .binds([2, 0, 1].map(Slot::Input))
             .grid(Grid::linear(n, 64));
         cx.only(call)
     }
@@ -397,6 +428,11 @@ impl Op for RunningStats {
 }
 
 impl RunningStats {
+    /// The momentum times what makes a variance unbiased.
+    pub fn unbiased_momentum(&self) -> f32 {
+        (f64::from(self.momentum) * self.unbiased()) as f32
+    }
+
     pub(super) fn unbiased(&self) -> f64 {
         self.count as f64 / (self.count as f64 - 1.0)
     }

@@ -1,5 +1,6 @@
 //! Which elements share statistics and which share scale and shift, and how kernels walk them.
 
+use crate::kernel::{BINDING_ALIGNMENT, Bind};
 use crate::ops::common::*;
 
 crate::params! {
@@ -8,7 +9,8 @@ crate::params! {
         n: u32, count: u32, seg: u32, start: u32, seg_step: u32, step: u32,
         splits: u32, part: u32, groups: u32,
         channel_mod: u32, channel_mul: u32, channel_seg: u32,
-        group_div: u32, group_seg: u32, group_pos: u32, epsilon: f32, down: f32,
+        group_div: u32, group_seg: u32, group_pos: u32, epsilon: f32,
+        variances: u32, momentum: f32, unbiased: f32, seconds: u32, block: u32, blocks: u32, down: f32,
     }
 }
 
@@ -48,6 +50,9 @@ pub(super) struct Nest {
 /// loops after 65,535 iterations in all; three passes over this many elements, in segments of two at
 /// worst, take five iterations for two elements.
 const LANE: usize = 8192;
+
+/// Elements of a nest that a workgroup makes of parts that others made: it merges these first.
+const BLOCK: usize = 16_384;
 
 /// The size that kernels work at on numbers far apart.
 pub(super) const DOWN: f64 = 1.0 / (1u128 << 84) as f64;
@@ -160,7 +165,10 @@ impl Geometry {
         let [start, seg_step, step] = [nest.start, nest.seg_step, nest.step].map(word);
         let [splits, part] = [route.splits, route.part].map(word);
         let params = NestParams { n, count, seg, start, seg_step, step, splits, part, groups, ..params };
-        let params = NestParams { down: DOWN as f32, ..params };
+        let block = nest.count.min(BLOCK);
+        let [block, blocks] = [block, nest.count.div_ceil(block)].map(word);
+        let seconds = word(4 * nest.n * route.splits).next_multiple_of(BINDING_ALIGNMENT as u32) / 4;
+        let params = NestParams { seconds, block, blocks, down: DOWN as f32, ..params };
         Walk { nest, route, params }
     }
 
@@ -260,10 +268,42 @@ impl Walk {
         call.params(&self.params).loops(self.route.splits).grid(Grid::linear(self.nest.n, 64))
     }
 
+    /// The call that merges the parts of each nest and makes its elements, by workgroup.
+    pub fn blocks(&self, call: KernelCall) -> KernelCall {
+        let NestParams { block, blocks, .. } = self.params;
+        let loops = (block as usize).div_ceil(256) + self.route.splits.div_ceil(256) + 4 * 8;
+        call.params(&self.params).loops(loops).grid(Grid::linear(self.nest.n * blocks as usize, 1))
+    }
+
+    /// The walk of kernels that also move running statistics: variances begin so many elements after the means.
+    pub fn tracking(mut self, variances: usize, momentum: f32, unbiased: f32) -> Walk {
+        self.params = NestParams { variances: word(variances), momentum, unbiased, ..self.params };
+        self
+    }
+
     /// Scratch for two numbers of every part.
-    pub fn scratch(&self, cx: &mut Lowering<'_>) -> [Slot; 2] {
+    pub fn scratch(&self, cx: &mut Lowering<'_>) -> Parts {
         let bytes = 4 * (self.nest.n * self.route.splits) as u64;
-        [cx.scratch(bytes), cx.scratch(bytes)]
+        let seconds = 4 * u64::from(self.params.seconds);
+        Parts { slot: cx.scratch(seconds + bytes), bytes, seconds }
+    }
+}
+
+/// Scratch for two numbers of every part: all first ones, then all second ones.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Parts {
+    /// All of it.
+    pub slot: Slot,
+    bytes: u64,
+    /// The first byte of the second numbers.
+    seconds: u64,
+}
+
+impl Parts {
+    /// Both halves, to be bound after each other.
+    pub fn halves(self) -> [Bind; 2] {
+        let Parts { slot, bytes, seconds } = self;
+        [0, seconds].map(|offset| Bind { slot, offset, bytes: Some(bytes) })
     }
 }
 

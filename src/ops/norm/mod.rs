@@ -8,22 +8,29 @@ mod compute;
 mod forward;
 mod geometry;
 mod masked;
+mod tracked;
 
 use super::common::*;
 use crate::error::Setting;
 use forward::Form;
 pub(super) use forward::{Normalize, RunningStats};
 use geometry::Geometry;
+pub(crate) use tracked::joint_norm;
 
 pub(super) static SHADER: Shader = built_in!(
     "norm",
     "../../../shaders/norm.wgsl",
     "../../../shaders/norm_shared.wgsl",
-    "../../../shaders/workgroup.wgsl"
+    "../../../shaders/workgroup.wgsl",
+    "../../../shaders/finish.wgsl"
 );
 
-pub(super) static ELEMENTS: Shader =
-    built_in!("norm_elements", "../../../shaders/norm_elements.wgsl", "../../../shaders/norm_shared.wgsl");
+pub(super) static ELEMENTS: Shader = built_in!(
+    "norm_elements",
+    "../../../shaders/norm_elements.wgsl",
+    "../../../shaders/norm_shared.wgsl",
+    "../../../shaders/finish.wgsl"
+);
 
 pub(super) static FAMILY: Family = Family {
     operators: &[

@@ -91,6 +91,7 @@ impl Linear for AdaptivePool {
         let area = Area { sides: over, edges: true, loops: nested(h, nested(w, 0)) };
         let (call, params) = launch(entry, cx.profile, planes(image), area);
         let params = PoolParams { image: self.input.map(word), output: self.output.map(word), ..params };
-        cx.call(call.params(&params).binds([Slot::Input(0), Slot::Output(0)]));
+        let call = call.params(&params).binds([Slot::Input(0), Slot::Output(0)]);
+        cx.call(call.finish(Some(Finish::default())));
     }
 }

@@ -12,7 +12,7 @@ pub(in crate::ops) struct MaxPool {
 
 /// The gradient; inputs `x` and `y` of the forward op, and `dy`.
 #[derive(Clone, Copy, Debug)]
-struct MaxPoolGrad(MaxPool);
+pub(in crate::ops) struct MaxPoolGrad(MaxPool);
 
 impl MaxPool {
     pub fn new(options: PoolOptions, shape: Shape) -> Result<Self> {
@@ -93,13 +93,14 @@ impl Op for MaxPoolGrad {
         let cells = windows.over_cells(windows.taps_loops());
         let whole = windows.over_planes();
         let by_planes = profile.kind == DeviceKind::Cpu && whole.fits(profile);
+        let finish = Some(Finish::default());
         let (call, y) = if by_planes && !windows.are_small_and_disjoint() {
             (windows.call("max_planes", profile, planes, whole).grid(Grid::linear(planes, 8)), None)
         } else if windows.suit_cells(profile, cells) {
-            (windows.call("max_cells", profile, planes, cells), None)
+            (windows.call("max_cells", profile, planes, cells).finish(finish), None)
         } else {
             let each = windows.over_inputs(windows.taps_loops());
-            (windows.call("max_gather", profile, planes, each), Some(Slot::Input(1)))
+            (windows.call("max_gather", profile, planes, each).finish(finish), Some(Slot::Input(1)))
         };
         cx.only(call.bind(Slot::Input(0)).binds(y).binds([Slot::Input(2), Slot::Output(0)]))
     }

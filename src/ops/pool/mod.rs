@@ -13,7 +13,8 @@ use super::{Window, WindowAxis};
 pub use options::PoolOptions;
 use rayon::prelude::*;
 
-pub(super) static SHADER: Shader = built_in!("pool", "../../../shaders/pool.wgsl");
+pub(super) static SHADER: Shader =
+    built_in!("pool", "../../../shaders/pool.wgsl", "../../../shaders/finish.wgsl");
 
 crate::params! {
     #[derive(Default)]

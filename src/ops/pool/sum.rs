@@ -174,6 +174,6 @@ impl Linear for SumPool {
         };
         let call = windows.call(entry, cx.profile, planes(cx.outputs[0].shape), over);
         let call = call.constant("AVERAGE", f64::from(self.kind == Kind::Average));
-        cx.call(call.binds([Slot::Input(0), Slot::Output(0)]));
+        cx.call(call.binds([Slot::Input(0), Slot::Output(0)]).finish(Some(Finish::default())));
     }
 }

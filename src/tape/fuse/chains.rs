@@ -29,8 +29,7 @@ struct Chains<'a> {
 /// Operators that may become one chain, at the place of the last.
 type Group = BTreeSet<usize>;
 
-/// What a chain reads from elsewhere: its own shape, and that which it is stretched to unless a product reads
-/// it.
+/// What a chain reads from elsewhere: its own shape, and that which it is stretched to unless a head reads it.
 type Read = (Value, Shape, Option<Shape>);
 
 /// A chain with what it is recorded under.
@@ -51,13 +50,8 @@ impl Tape {
 
 impl<'a> Chains<'a> {
     fn new(tape: &'a Tape, profile: &'a DeviceProfile) -> Self {
-        let (mut makers, mut writers): (HashMap<Value, usize>, HashMap<Value, Vec<usize>>) =
-            Default::default();
-        for (index, node) in tape.ops().iter().enumerate() {
-            makers.extend(node.outputs.iter().map(|&output| (output, index)));
-            node.mutated().for_each(|value| writers.entry(tape.root(value)).or_default().push(index));
-        }
         let group_of = vec![None; tape.ops().len()];
+        let (makers, writers) = (tape.makers(), tape.writers());
         Chains { tape, profile, makers, readers: tape.readers(), writers, group_of, groups: Vec::new() }
     }
 
@@ -68,8 +62,8 @@ impl<'a> Chains<'a> {
         }
         let node = &self.tape.ops()[index];
         let numel = self.numel(node.outputs[0]);
-        // A product is the first of its chain.
-        let operands = if self.is_product(index) { &[][..] } else { &node.inputs };
+        // A head is the first of its chain.
+        let operands = if self.is_head(index) { &[][..] } else { &node.inputs };
         let mut before: Vec<usize> =
             operands.iter().filter_map(|&input| self.group_before(input, numel)).collect();
         before.sort_unstable();
@@ -91,13 +85,16 @@ impl<'a> Chains<'a> {
 
     fn pointwise(&self, index: usize) -> Option<Pointwise> {
         let node = &self.tape.ops()[index];
-        let is_f32 = self.tape.types(&node.outputs).iter().all(|ty| ty.dtype == DType::F32);
+        let is_f32 = node.outputs.iter().all(|&output| self.tape.info(output).ty.dtype == DType::F32);
         let op = node.op.as_ref();
-        Pointwise::of(op).filter(|does| is_f32 && does.is_continuous()).or(Pointwise::of_product(op))
+        // Results beside the first are those of heads.
+        let has_one = node.outputs.iter().skip(1).all(|&output| self.readers_of(output).is_empty());
+        let alone = Pointwise::of(op).filter(|does| is_f32 && has_one && does.is_continuous());
+        alone.or(Pointwise::of_head(op))
     }
 
-    fn is_product(&self, index: usize) -> bool {
-        self.pointwise(index) == Some(Pointwise::Product)
+    fn is_head(&self, index: usize) -> bool {
+        self.pointwise(index) == Some(Pointwise::Head)
     }
 
     fn numel(&self, value: Value) -> usize {
@@ -116,11 +113,11 @@ impl<'a> Chains<'a> {
         let Some(&last) = group.last() else { return false };
         let in_time = group.iter().all(|&member| {
             let node = &self.tape.ops()[member];
-            let read_before =
-                self.readers_of(node.outputs[0]).iter().any(|r| *r < last && !group.contains(r));
+            let readers = node.outputs.iter().flat_map(|&output| self.readers_of(output));
+            let read_before = readers.into_iter().any(|r| *r < last && !group.contains(r));
             let overwritten = |input: &Value| {
                 let writers = self.writers.get(&self.tape.root(*input));
-                writers.into_iter().flatten().any(|writer| (member..last).contains(writer))
+                writers.into_iter().flatten().any(|writer| (member + 1..last).contains(writer))
             };
             !read_before && !node.inputs.iter().any(overwritten)
         });
@@ -134,8 +131,8 @@ impl<'a> Chains<'a> {
     /// The chain of a group, if a kernel takes as much.
     fn build(&self, group: &Group) -> Option<Built> {
         let (mut order, others): (Vec<usize>, Vec<usize>) =
-            group.iter().partition(|&&index| self.is_product(index));
-        let products = order.len();
+            group.iter().partition(|&&index| self.is_head(index));
+        let heads = order.len();
         order.extend(others);
         let number_of: HashMap<usize, usize> =
             order.iter().enumerate().map(|(number, &index)| (index, number)).collect();
@@ -143,23 +140,25 @@ impl<'a> Chains<'a> {
         let members = order.iter().map(|&index| self.member(index, &number_of, &mut read));
         let members: Vec<Member> = members.collect::<Option<_>>()?;
         let is_input = |(operand, _): &(Operand, Shape)| matches!(operand, Operand::Input(_));
-        if products > 1 || members.iter().take(products).any(|product| !product.operands.iter().all(is_input))
-        {
+        if heads > 1 || members.iter().take(heads).any(|head| !head.operands.iter().all(is_input)) {
             return None;
         }
         let is_read = |&&index: &&usize| {
             let readers = self.readers_of(self.tape.ops()[index].outputs[0]);
             readers.iter().any(|reader| !group.contains(reader))
         };
-        let (outputs, numbers): (Vec<Value>, Vec<usize>) = (order.iter().filter(is_read))
+        let (mut outputs, numbers): (Vec<Value>, Vec<usize>) = (order.iter().filter(is_read))
             .map(|index| (self.tape.ops()[*index].outputs[0], number_of[index]))
             .unzip();
         let stretched: Vec<(Shape, Shape)> =
             read.iter().filter_map(|&(_, own, to)| Some((own, to?))).collect();
-        let chain = Chain::new(members, numbers, &stretched)?;
+        let head = order.iter().take(heads).flat_map(|&index| &self.tape.ops()[index].outputs);
+        let head: Vec<Value> = head.copied().collect();
+        let chain = Chain::new(members, numbers, &stretched, self.tape.types(&head))?;
         let bytes = outputs.iter().map(|&output| self.tape.padded_bytes(output)).max()?;
         let is_bound = chain.has_ranges() || bytes <= self.profile.max_binding_bytes;
         let buffers = stretched.len() + outputs.len();
+        outputs.extend(head.into_iter().skip(1));
         let inputs = read.into_iter().map(|(input, ..)| input).collect();
         let fits = is_bound && buffers <= self.profile.max_storage_buffers as usize;
         fits.then_some(Built { chain, inputs, outputs })
@@ -174,27 +173,28 @@ impl<'a> Chains<'a> {
     ) -> Option<Member> {
         let node = &self.tape.ops()[index];
         let (does, shape) = (self.pointwise(index)?, self.tape.info(node.outputs[0]).ty.shape);
-        let is_product = does == Pointwise::Product;
-        let operand = |&input: &Value| {
+        let is_head = does == Pointwise::Head;
+        let operand = |(position, &input): (usize, &Value)| {
             let own = self.tape.info(input).ty.shape;
             let maker = self.makers.get(&self.tape.root(input)).and_then(|maker| number_of.get(maker));
-            let found = if let Some(&member) = maker.filter(|_| is_product || own.numel() == shape.numel()) {
+            let found = if let Some(&member) = maker.filter(|_| is_head || own.numel() == shape.numel()) {
                 Operand::Member(member)
-            } else if let Some(number) = self.number(input).filter(|_| !is_product) {
+            } else if let Some(number) = self.number(input).filter(|_| !is_head) {
                 Operand::Number(number)
-            } else if let Some(scalar) = self.scalar(input).filter(|_| !is_product) {
+            } else if let Some(scalar) = self.scalar(input).filter(|_| !is_head) {
                 Operand::Scalar(scalar)
             } else {
-                let to = (!is_product).then_some(shape);
-                let known = read.iter().position(|known| to.is_some() && *known == (input, own, to));
+                let to = (!is_head).then_some(shape);
+                let read_as = does.operand_shape(position, own, shape.rank());
+                let known = read.iter().position(|known| to.is_some() && *known == (input, read_as, to));
                 Operand::Input(known.unwrap_or_else(|| {
-                    read.push((input, own, to));
+                    read.push((input, read_as, to));
                     read.len() - 1
                 }))
             };
             (found, own)
         };
-        let operands = node.inputs.iter().map(operand).collect();
+        let operands = node.inputs.iter().enumerate().map(operand).collect();
         Some(Member { node: node.clone(), does, operands, shape })
     }
 
@@ -224,13 +224,13 @@ impl<'a> Chains<'a> {
         for (index, node) in tape.iter().enumerate() {
             let group = self.group_of[index].filter(|group| chains[*group].is_some());
             if group.is_some_and(|group| self.groups[group].last() != Some(&index)) {
-                late.insert(node.outputs[0]);
+                late.extend(&node.outputs);
             } else if let Some((group, built)) = group.and_then(|group| Some((group, chains[group].take()?)))
             {
                 let Built { chain, inputs, outputs } = built;
                 nodes.push(Node { op: Arc::new(chain), inputs, outputs, ..node.clone() });
-                for &member in &self.groups[group] {
-                    late.remove(&tape[member].outputs[0]);
+                for output in self.groups[group].iter().flat_map(|&member| &tape[member].outputs) {
+                    late.remove(output);
                 }
                 for view in std::mem::take(&mut waiting) {
                     if late.contains(&view.inputs[0]) {

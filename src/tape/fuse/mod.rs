@@ -3,6 +3,8 @@
 
 mod chains;
 mod fold;
+mod merge;
+mod order;
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -31,11 +33,25 @@ impl Tape {
     /// ```
     #[must_use]
     pub fn fuse(&self, profile: &DeviceProfile) -> Tape {
+        self.fused(profile, true)
+    }
+
+    /// The same without what is done for fewer kernels alone.
+    pub(crate) fn fuse_chains(&self, profile: &DeviceProfile) -> Tape {
+        self.fused(profile, false)
+    }
+
+    fn fused(&self, profile: &DeviceProfile, merge: bool) -> Tape {
         let mut fused = self.clone();
         fused.fold();
         fused.drop_unused();
         // What a value is a view of may have been replaced.
         fused.recording.replace_nodes(&fused.ops);
+        if merge {
+            fused.merge();
+        }
+        fused.recording.replace_nodes(&fused.ops);
+        fused.delay_updates();
         fused.chain(profile);
         fused.drop_unused();
         fused.recording.replace_nodes(&fused.ops);
@@ -60,6 +76,21 @@ impl Tape {
         }
         used.reverse();
         self.ops = used;
+    }
+
+    /// The operator that makes each value.
+    fn makers(&self) -> HashMap<Value, usize> {
+        let numbered = self.ops.iter().enumerate();
+        numbered.flat_map(|(index, node)| node.outputs.iter().map(move |&output| (output, index))).collect()
+    }
+
+    /// The operators that overwrite each value.
+    fn writers(&self) -> HashMap<Value, Vec<usize>> {
+        let mut writers: HashMap<Value, Vec<usize>> = HashMap::new();
+        for (index, node) in self.ops.iter().enumerate() {
+            node.mutated().for_each(|value| writers.entry(self.root(value)).or_default().push(index));
+        }
+        writers
     }
 
     /// The operators that read a value or a view of it, by their positions; the number of operators if it is

@@ -2,16 +2,19 @@
 //! Shader: `loss.wgsl`.
 
 mod compute;
+mod together;
 
 use super::common::*;
 use super::softmax::{Exponentials, Rows, exp_ulps};
 use super::unary::sigmoid;
 
+pub(crate) use together::joint_loss;
+
 pub(super) static SHADER: Shader =
-    built_in!("loss", "../../shaders/loss.wgsl", "../../shaders/workgroup.wgsl");
+    built_in!("loss", "../../../shaders/loss.wgsl", "../../../shaders/workgroup.wgsl");
 
 crate::params! {
-    struct RowParams { n: u32, classes: u32 }
+    struct RowParams { n: u32, classes: u32, scale: f32 }
 }
 
 pub(super) static FAMILY: Family = Family {
@@ -74,7 +77,7 @@ fn rows_of(logits: Shape) -> Rows {
 fn row_call(cx: &Lowering<'_>, labels: [&'static str; 2], soft: [&'static str; 2]) -> KernelCall {
     let rows = rows_of(cx.inputs[0].shape);
     let entries = if cx.inputs[1].dtype == DType::U32 { labels } else { soft };
-    let params = RowParams { n: word(rows.n), classes: word(rows.axis) };
+    let params = RowParams { n: word(rows.n), classes: word(rows.axis), scale: 1.0 };
     rows.call(cx.profile, &SHADER, entries).params(&params)
 }
 
