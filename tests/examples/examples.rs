@@ -468,6 +468,7 @@ fn share_device_uses_the_buffers_in_place() {
 fn doctor_looks_at_everything() {
     let results = results("doctor", &[]);
     assert_eq!(results["cpu"]["self_test"]["passed"], true);
+    assert_eq!(results["reference"]["self_test"]["passed"], true);
     let adapters = results["adapters"].as_array().expect("a list");
     for adapter in adapters {
         for key in ["name", "kind", "backend", "driver", "verdict"] {

@@ -18,8 +18,8 @@ const UNITS: usize = 16;
 const FORMS: [Form; 3] =
     [Form::Fused(RecurrentRoute::Sequence), Form::Fused(RecurrentRoute::Steps), Form::Unrolled];
 
-fn devices() -> [Device; 2] {
-    [Device::reference(), common::gpu().clone()]
+fn devices() -> [Device; 3] {
+    [Device::reference(), Device::cpu(), common::gpu().clone()]
 }
 
 /// The input, and a loss of the last output that weighs each of its numbers.

@@ -201,7 +201,7 @@ fn verifying_changes_nothing() {
     let w = g.parameter("w", [3, 2], Init::GlorotUniform);
     let loss = g.mean(g.square(g.matmul(x, w).unwrap()).unwrap(), &[], false).unwrap();
     let tape = g.training_step(loss, &Adam::new(0.1)).unwrap();
-    for device in [Device::reference(), common::gpu().clone()] {
+    for device in [Device::reference(), Device::cpu(), common::gpu().clone()] {
         let run = |verify: bool| {
             let mut session = tape.session(&device).unwrap();
             session.write(x, &common::data::noise(12, 1, -1.0, 1.0)).unwrap();
@@ -219,7 +219,7 @@ fn verifying_changes_nothing() {
 /// The CPU path goes on in f64 where f32 would be infinite: that is no difference.
 #[test]
 fn what_f32_does_not_hold_agrees_with_itself() {
-    for device in [common::gpu().clone(), Device::reference()] {
+    for device in [common::gpu().clone(), Device::cpu(), Device::reference()] {
         let mut g = Graph::new();
         let x = g.input("x", [4]);
         let y = g.exp(x).unwrap();

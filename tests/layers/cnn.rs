@@ -98,7 +98,7 @@ fn mnist_cnn() -> Sequential {
 #[test]
 fn the_same_seed_gives_the_same_bits_and_another_does_not() {
     let net = Net::new(&small(), SMALL_INPUT, 5, &RmsProp::new(1e-3));
-    for device in [Device::reference(), common::gpu().clone()] {
+    for device in [Device::reference(), Device::cpu(), common::gpu().clone()] {
         let epoch = |seed| {
             let mut session = net.session(&device, seed);
             net.train(&mut session, 30);
@@ -181,7 +181,7 @@ fn every_operator_is_right_several_steps_in() {
 /// changing it.
 #[test]
 fn evaluation_shares_the_running_statistics() {
-    for device in [Device::reference(), common::gpu().clone()] {
+    for device in [Device::reference(), Device::cpu(), common::gpu().clone()] {
         let model = Sequential::new().add(BatchNorm::new()).add(Dense::new(3)).add(Dropout::new(0.5));
         let mut g = Graph::new();
         let x = g.input("x", [8, 4]);

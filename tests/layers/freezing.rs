@@ -82,7 +82,7 @@ fn a_frozen_base_costs_no_backward_work() {
 
 #[test]
 fn frozen_layers_stay_as_they_are() {
-    for device in [gpu(), &Device::reference()] {
+    for device in [gpu(), &Device::cpu(), &Device::reference()] {
         let mut trainer = builder().freeze(["base.conv2d", "dense_1"]).build(device).unwrap();
         let before = trainer.weights().unwrap();
         trainer.fit(images(), Fit::epochs(2)).unwrap();
@@ -112,7 +112,7 @@ fn a_whole_block_is_frozen_by_its_name() {
 /// trained again, the optimiser starts anew.
 #[test]
 fn moments_are_carried_over_until_layers_are_trained_again() {
-    for device in [gpu(), &Device::reference()] {
+    for device in [gpu(), &Device::cpu(), &Device::reference()] {
         let train = |between: &dyn Fn(&mut Trainer)| {
             let mut trainer = builder().build(device).unwrap();
             trainer.fit(images(), Fit::epochs(1)).unwrap();
@@ -196,7 +196,7 @@ fn layers_are_trained_again_in_the_middle() {
 fn figures_and_carried_states_go_on_in_the_middle_of_an_epoch() {
     let noise = |count, seed| common::data::noise(count, seed, -1.0, 1.0);
     let samples = || retape::data::Samples::new().input([3, 2], noise(42, 3)).target([1], noise(7, 4));
-    for device in [gpu(), &Device::reference()] {
+    for device in [gpu(), &Device::cpu(), &Device::reference()] {
         let losses = |change: &dyn Fn(&mut Trainer) -> Result<()>| {
             let model = Sequential::new().add(Lstm::new(4).stateful(true)).add(Dense::new(1));
             let trainer = Trainer::new(model, [3, 2]).loss(Loss::MeanSquaredError).optimizer(Sgd::new(0.0));
@@ -221,7 +221,7 @@ fn figures_and_carried_states_go_on_in_the_middle_of_an_epoch() {
 /// What is pruned stays zero, also where it was frozen for a while; what was frozen is pruned later.
 #[test]
 fn pruned_weights_stay_so() {
-    for device in [gpu(), &Device::reference()] {
+    for device in [gpu(), &Device::cpu(), &Device::reference()] {
         let mut trainer = builder().freeze(["dense_1"]).build(device).unwrap();
         trainer.prune(&Pruning::per_layer(0.5)).unwrap();
         let zeros = |trainer: &Trainer, name: &str| {
@@ -250,7 +250,7 @@ fn zeros(trainer: &Trainer, name: &str) -> Vec<bool> {
 /// Weights that are zero by themselves are not pruned, frozen for a while or not.
 #[test]
 fn zeros_that_were_never_pruned_are_trained_again() {
-    for device in [gpu(), &Device::reference()] {
+    for device in [gpu(), &Device::cpu(), &Device::reference()] {
         let model = Sequential::new()
             .add(Dense::new(6).activation(Activation::Tanh))
             .add(Dense::new(3).weight_init(Init::Zeros));
@@ -276,7 +276,7 @@ fn zeros_that_were_never_pruned_are_trained_again() {
 fn masks_of_frozen_weights_are_kept() {
     let folder = Folder::new();
     let path = folder.0.join("frozen.safetensors");
-    for device in [gpu(), &Device::reference()] {
+    for device in [gpu(), &Device::cpu(), &Device::reference()] {
         let build = || builder().build(device).unwrap();
         let mut first = build();
         let mut whole = first.weights().unwrap();
@@ -352,7 +352,7 @@ fn names_that_there_are_not_and_nothing_left_to_train() {
 /// What the model freezes is frozen like anything else: a trainer says so, and trains it again by name.
 #[test]
 fn layers_that_the_model_freezes_are_trained_again() {
-    for device in [gpu(), &Device::reference()] {
+    for device in [gpu(), &Device::cpu(), &Device::reference()] {
         let model = Sequential::new()
             .add(Flatten)
             .add(Dense::new(6).activation(Activation::Tanh).trainable(false))
@@ -385,7 +385,7 @@ fn layers_that_the_model_freezes_are_trained_again() {
 /// A frozen weight is read, written, saved and loaded by its name like any other, and stays as it is.
 #[test]
 fn frozen_weights_are_weights() {
-    for device in [gpu(), &Device::reference()] {
+    for device in [gpu(), &Device::cpu(), &Device::reference()] {
         let mut trainer = builder().build(device).unwrap();
         trainer.freeze(["dense"]).unwrap();
         let weights = trainer.weights().unwrap();

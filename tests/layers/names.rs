@@ -46,7 +46,7 @@ fn names_that_a_trainer_uses_itself_are_the_programs_too() {
         || Sequential::new().add(Products(SUMS).named("training")).add(Products(SUMS).named("evaluation")),
         || Sequential::new().add(Products(&["w", "w.mask", "w.average", "w.m"]).named("products")),
     ];
-    for device in [gpu(), &Device::reference()] {
+    for device in [gpu(), &Device::cpu(), &Device::reference()] {
         for model in models {
             goes_through_everything(&|| trainer(model(), device));
         }

@@ -18,8 +18,8 @@ macro_rules! is {
     };
 }
 
-fn devices() -> [Device; 2] {
-    [Device::reference(), common::gpu().clone()]
+fn devices() -> [Device; 3] {
+    [Device::reference(), Device::cpu(), common::gpu().clone()]
 }
 
 /// A layer with its input, and the units of its parameters: for each, a view of its elements and the

@@ -92,7 +92,7 @@ fn calls_share_names_and_values() {
     let layers = calls.recorded.layers.iter().map(|l| (l.name.as_str(), l.calls(), l.depth));
     let expected = [("t", 3, 0), ("t.dense", 3, 1), ("t.batch_norm", 3, 1), ("t.dense_1", 3, 1)];
     assert_eq!(layers.collect::<Vec<_>>(), expected);
-    for device in [gpu(), &Device::reference()] {
+    for device in [gpu(), &Device::cpu(), &Device::reference()] {
         let [same, other] = [noise(12, 3, -1.0, 1.0), noise(12, 4, -1.0, 1.0)];
         let session = calls.forward(device, &[same.clone(), other, same]);
         let outputs: Vec<_> = calls.recorded.outputs.iter().map(|&y| session.read(y).unwrap()).collect();
@@ -135,7 +135,7 @@ fn a_gradient_is_the_sum_over_the_calls() {
     // The gradient of the mean over all is half that of the two means.
     let optimizers = [Sgd::new(0.25), Sgd::new(0.5)];
     let data = noise(24, 3, -1.0, 1.0);
-    for device in [gpu(), &Device::reference()] {
+    for device in [gpu(), &Device::cpu(), &Device::reference()] {
         let trained = [&twice, &once].into_iter().zip(&optimizers).map(|(calls, optimizer)| {
             let mut session =
                 calls.graph.training_step(calls.losses(), optimizer).unwrap().session(device).unwrap();
@@ -164,7 +164,7 @@ fn each_call_updates_the_running_statistics() {
     let data = [vec![1.0, 3.0], vec![10.0, 20.0]];
     let mixed = |old: f32, first: f32, second: f32| 0.75 * (0.75 * old + 0.25 * first) + 0.25 * second;
     let [mean, variance] = [mixed(0.0, 2.0, 15.0), mixed(1.0, 2.0, 50.0)];
-    for device in [gpu(), &Device::reference()] {
+    for device in [gpu(), &Device::cpu(), &Device::reference()] {
         let session = train.forward(device, &data);
         let states: Vec<_> = train.recorded.states.iter().map(|&s| session.read(s).unwrap()[0]).collect();
         assert_close(&states, &[mean, variance]);
@@ -189,7 +189,7 @@ fn each_call_updates_the_running_statistics() {
 #[test]
 fn dropout_draws_anew_in_each_call() {
     let model = calls_of(Dropout::new(0.5).shared(), 2);
-    for device in [gpu(), &Device::reference()] {
+    for device in [gpu(), &Device::cpu(), &Device::reference()] {
         for (mode, differs) in [(Mode::Training, true), (Mode::Evaluation, false)] {
             let calls = Calls::of(&model, &[&[8, 8], &[8, 8]], mode).unwrap();
             let session = calls.forward(device, &[vec![1.0; 64], vec![1.0; 64]]);
@@ -310,7 +310,7 @@ fn a_stateful_layer_goes_on_where_its_call_before_ended() {
     let whole = Calls::of(&calls_of(gru(false), 1), &[&[2, 6, 1]], Mode::Training).unwrap();
     let data = noise(12, 5, -1.0, 1.0);
     let half = |first: usize| [&data[first..first + 3], &data[6 + first..9 + first]].concat();
-    for device in [gpu(), &Device::reference()] {
+    for device in [gpu(), &Device::cpu(), &Device::reference()] {
         let (a, b) =
             (halves.forward(device, &[half(0), half(3)]), whole.forward(device, std::slice::from_ref(&data)));
         let y = b.read(whole.recorded.outputs[0]).unwrap();
@@ -343,7 +343,7 @@ fn rows() -> Dataset {
 
 #[test]
 fn a_trainer_fits_freezes_prunes_and_stores_shared_layers() {
-    for device in [gpu(), &Device::reference()] {
+    for device in [gpu(), &Device::cpu(), &Device::reference()] {
         let mut trainer = builder().build(device).unwrap();
         let history = trainer.fit(rows(), Fit::epochs(30)).unwrap();
         let loss = |history: &History, epoch: usize| history.get("loss")[epoch];

@@ -56,8 +56,8 @@ impl Recorded {
     }
 }
 
-fn devices() -> [Device; 2] {
-    [Device::reference(), common::gpu().clone()]
+fn devices() -> [Device; 3] {
+    [Device::reference(), Device::cpu(), common::gpu().clone()]
 }
 
 fn assert_close(what: &str, got: &[f64], want: &[f64], tolerance: f64) {

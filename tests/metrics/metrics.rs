@@ -407,7 +407,7 @@ fn r_squared_holds_where_the_mean_is_large() {
         let expected = 1.0 - errors / exact(&targets);
         let data = Data::numbered([n, 1], &outputs, &targets);
         for (batch, masked) in [(n, false), (32, false), (100, true)] {
-            for device in [Device::reference(), common::gpu().clone()] {
+            for device in [Device::reference(), Device::cpu(), common::gpu().clone()] {
                 let sums = data.sums(&device, &Metric::RSquared, Scores::Values, batch, masked);
                 let found = Metric::RSquared.results(&sums.expect("it runs"))[0];
                 let off = (found - expected).abs();

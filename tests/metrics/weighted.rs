@@ -6,8 +6,8 @@ use retape::data::Samples;
 use retape::prelude::*;
 use retape::train::{Average, LossFunction};
 
-fn devices() -> [Device; 2] {
-    [Device::reference(), common::gpu().clone()]
+fn devices() -> [Device; 3] {
+    [Device::reference(), Device::cpu(), common::gpu().clone()]
 }
 
 /// How often each sample is there.

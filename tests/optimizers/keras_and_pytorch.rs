@@ -259,7 +259,7 @@ fn adafactor_is_that_of_keras() {
             let by = alpha / rms(&u).max(1.0);
             w.iter_mut().zip(&u).for_each(|(w, u)| *w -= by * u);
         }
-        for device in [&Device::reference(), common::gpu()] {
+        for device in [&Device::reference(), &Device::cpu(), common::gpu()] {
             let off = worst(&moved(device, &Adafactor::new(RATE), &[2, 3], &gradients), &w);
             assert!(off <= 1e-5, "{size:e} on {device:?}: off by {off:e}");
         }
@@ -301,7 +301,7 @@ fn adafactor_is_that_of_pytorch() {
             w.iter_mut().zip(&update).for_each(|(w, u)| *w -= alpha / denominator * u);
         }
         let optimizer = Adafactor::pytorch(RATE).decoupled_weight_decay(0.1);
-        for device in [&Device::reference(), common::gpu()] {
+        for device in [&Device::reference(), &Device::cpu(), common::gpu()] {
             let off = worst(&moved(device, &optimizer, dims, &gradients), &w);
             assert!(off <= 2e-5, "{size:e} of {dims:?} on {device:?}: off by {off:e}");
         }
@@ -337,7 +337,7 @@ fn counting() -> Vec<Box<dyn Optimizer>> {
 fn counts_of_updates_have_an_end() {
     let gradients = gradients();
     for optimizer in counting() {
-        for device in [&Device::reference(), common::gpu()] {
+        for device in [&Device::reference(), &Device::cpu(), common::gpu()] {
             let (tape, w) = tape(&optimizer, &[gradients.len()], &gradients).unwrap();
             let mut session = tape.session(device).unwrap();
             session.replay_n(3).unwrap();

@@ -443,7 +443,7 @@ fn reference_averages(rule: &Whole) -> Vec<Vec<f64>> {
 /// written, whether by a fused rule or by assignments; the weights are as without it.
 fn check_averages(alone: &dyn Optimizer, averaged: &dyn Optimizer, wrong: &dyn Optimizer, rule: &Whole) {
     let want = reference_averages(rule);
-    for device in [Device::reference(), common::gpu().clone()] {
+    for device in [Device::reference(), Device::cpu(), common::gpu().clone()] {
         let off = |optimizer: &dyn Optimizer| {
             let found = averages(&device, optimizer);
             let pairs = found.iter().flatten().zip(want.iter().flatten());
@@ -477,7 +477,7 @@ fn averages_follow_the_weights() {
 /// second, and what resumes training sets both.
 #[test]
 fn updates_are_counted_apart_from_steps() {
-    for device in [Device::reference(), common::gpu().clone()] {
+    for device in [Device::reference(), Device::cpu(), common::gpu().clone()] {
         let tape = record(&Adam::new(0.01)).unwrap();
         let moved = |prepare: &dyn Fn(&mut Session)| {
             let mut session = tape.session(&device).unwrap();
@@ -520,7 +520,7 @@ fn a_rate_of_zero_moves_nothing() {
         &Adafactor::new(0.0),
     ];
     for optimizer in optimizers {
-        for device in [Device::reference(), common::gpu().clone()] {
+        for device in [Device::reference(), Device::cpu(), common::gpu().clone()] {
             let mut session = record(optimizer).unwrap().session(&device).unwrap();
             let before = session.parameter("w4").unwrap();
             session.replay_n(2).unwrap();

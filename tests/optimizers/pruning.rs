@@ -72,7 +72,7 @@ fn the_share_is_exact_and_the_smallest_go() {
 
 #[test]
 fn masks_last_through_training() {
-    for device in [gpu(), &Device::reference()] {
+    for device in [gpu(), &Device::cpu(), &Device::reference()] {
         let mut trainer = trainer(device);
         trainer.fit(data(), Fit::epochs(2)).unwrap();
         trainer.prune(&Pruning::per_layer(0.5)).unwrap();
@@ -102,7 +102,7 @@ fn pruning_again_takes_nothing_back() {
         assert_eq!(told, found, "what is told is what holds");
         (found.share(), found.layers.iter().map(|layer| layer.zeros).collect::<Vec<_>>())
     };
-    for device in [gpu(), &Device::reference()] {
+    for device in [gpu(), &Device::cpu(), &Device::reference()] {
         let mut less = trainer(device);
         let (first, layers) = shares(&mut less, Pruning::global(0.5));
         assert_eq!(first, 0.5);

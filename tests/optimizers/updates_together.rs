@@ -37,7 +37,7 @@ fn small_parameters_are_updated_in_few_dispatches() {
         let plan = record(optimizer).unwrap().plan(&DeviceProfile::baseline()).unwrap();
         let updates = plan.dispatches.iter().filter(|d| d.shader.name() == shader);
         assert_eq!(updates.count(), expected, "{optimizer:?}\n{plan}");
-        for device in [&Device::reference(), common::gpu()] {
+        for device in [&Device::reference(), &Device::cpu(), common::gpu()] {
             let alone = (0..SHAPES.len()).flat_map(|i| weights(optimizer, i..i + 1, device));
             let alone: Vec<_> = alone.collect();
             assert_eq!(weights(optimizer, 0..SHAPES.len(), device), alone, "{optimizer:?}");

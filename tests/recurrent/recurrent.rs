@@ -8,8 +8,8 @@ use retape::ops::{Recurrence, RecurrentRoute};
 use retape::prelude::*;
 use retape::{Error, Result};
 
-fn devices() -> [Device; 2] {
-    [Device::reference(), common::gpu().clone()]
+fn devices() -> [Device; 3] {
+    [Device::reference(), Device::cpu(), common::gpu().clone()]
 }
 
 #[track_caller]

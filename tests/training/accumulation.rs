@@ -8,8 +8,8 @@ use retape::prelude::*;
 use retape::train::TrainerBuilder;
 use retape::train::schedules::InverseTimeDecay;
 
-fn devices() -> [Device; 2] {
-    [Device::reference(), common::gpu().clone()]
+fn devices() -> [Device; 3] {
+    [Device::reference(), Device::cpu(), common::gpu().clone()]
 }
 
 /// `y = w x` with `w` at 0, of whose mean squared error half the gradient is `w - mean of targets` where `x` is 1.

@@ -25,7 +25,7 @@ fn averages_take_the_place_of_weights_and_give_it_back() {
 #[test]
 fn layers_frozen_between_two_exchanges_of_averages_keep_what_they_were_trained_to() {
     let data = points(40);
-    for device in [gpu(), &Device::reference()] {
+    for device in [gpu(), &Device::cpu(), &Device::reference()] {
         let mut trainer = builder(network(), 8).optimizer(Sgd::new(0.5).ema(0.9)).build(device).unwrap();
         trainer.fit(&data, Fit::epochs(3)).unwrap();
         let own = weights(&trainer);

@@ -302,7 +302,7 @@ fn the_learning_rate_is_set_and_schedules_are_checked() {
 fn stateful_layers_forget_when_they_are_told_to() {
     let x: Vec<f32> = (0..7 * 3).map(|i| (i as f32 / 5.0).sin()).collect();
     let samples = || data::Samples::new().input([3, 1], &x[..]).target([1], &x[..7]);
-    for device in [&Device::reference(), gpu()] {
+    for device in [&Device::reference(), &Device::cpu(), gpu()] {
         let losses = |forgets: bool| {
             let model = Sequential::new().add(Lstm::new(4).stateful(true)).add(Dense::new(1));
             let trainer = Trainer::new(model, [3, 1]).loss(Loss::MeanSquaredError).optimizer(Sgd::new(0.0));

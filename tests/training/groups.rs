@@ -16,7 +16,7 @@ fn two(g: &mut Graph) -> Result<([Value; 2], Vec<Value>)> {
 
 #[test]
 fn two_optimisers_of_a_graph_keep_their_rates() -> Result<()> {
-    for device in [Device::reference(), common::gpu().clone()] {
+    for device in [Device::reference(), Device::cpu(), common::gpu().clone()] {
         let mut g = Graph::new();
         let ([a, b], d) = two(&mut g)?;
         Adam::new(0.1).record(&g, &[(a, d[0])])?;
@@ -63,7 +63,7 @@ fn training_steps_of_one_graph_have_rates_of_their_own() -> Result<()> {
 
 #[test]
 fn groups_have_losses_and_optimisers_of_their_own() -> Result<()> {
-    for device in [Device::reference(), common::gpu().clone()] {
+    for device in [Device::reference(), Device::cpu(), common::gpu().clone()] {
         let mut g = Graph::new();
         let a = g.parameter("a", [1], Init::Constant(1.0));
         let b = g.parameter("b", [1], Init::Constant(2.0));

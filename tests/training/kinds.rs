@@ -37,7 +37,7 @@ fn trainer(optimizer: impl Optimizer + 'static, device: &Device) -> Trainer {
 
 #[test]
 fn a_slot_called_mask_prunes_nothing() -> Result<()> {
-    for device in [Device::reference(), common::gpu().clone()] {
+    for device in [Device::reference(), Device::cpu(), common::gpu().clone()] {
         let mut trainer = trainer(Named("mask"), &device);
         trainer.fit(data(), Fit::epochs(2))?;
         let sparsity = trainer.prune(&Pruning::global(0.5))?;
@@ -64,7 +64,7 @@ fn a_slot_called_mask_prunes_nothing() -> Result<()> {
 
 #[test]
 fn a_slot_called_average_is_not_swapped_in() -> Result<()> {
-    for device in [Device::reference(), common::gpu().clone()] {
+    for device in [Device::reference(), Device::cpu(), common::gpu().clone()] {
         let mut trainer = trainer(Named("average").ema(0.5), &device);
         trainer.fit(data(), Fit::epochs(1))?;
         let before = trainer.weights()?;

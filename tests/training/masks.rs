@@ -190,7 +190,7 @@ fn nothing_at_padding_matters_to_models_of_steps() {
                 net.add(Dense::new(2), h)
             })
         };
-        for device in [Device::reference(), gpu().clone()] {
+        for device in [Device::reference(), Device::cpu(), gpu().clone()] {
             let run = |filler: u32, numbers: [f32; 2]| -> Result<_> {
                 let mut trainer = trainer(model())
                     .metrics([Metric::Accuracy, Metric::F1(Average::Macro)])
@@ -250,7 +250,7 @@ const CLASSIFIERS: [(&str, Build); 8] = [
 #[test]
 fn nothing_at_padding_matters_to_models_of_sequences() {
     for (name, build) in CLASSIFIERS {
-        for device in [Device::reference(), gpu().clone()] {
+        for device in [Device::reference(), Device::cpu(), gpu().clone()] {
             let run = |number: f32| -> Result<_> {
                 let model = model(|net, x, words| {
                     let h = build(net, x, words);
@@ -403,7 +403,7 @@ fn tagger(accumulate: usize, batch: usize) -> TrainerBuilder {
 #[test]
 fn an_update_of_several_batches_is_that_of_one() {
     let is_real = |i: usize| counts(i) != [false; 2];
-    for device in [Device::reference(), gpu().clone()] {
+    for device in [Device::reference(), Device::cpu(), gpu().clone()] {
         for weighted in [false, true] {
             let trained = |batch: usize, accumulate: usize| {
                 let mut trainer = tagger(accumulate, batch).build(&device).unwrap();
@@ -442,7 +442,7 @@ fn batches_of_nothing_but_padding_leave_the_penalties() {
         }
         inputs.target([TIME], vec![1u32; TIME * rows.len()])
     };
-    for device in [Device::reference(), gpu().clone()] {
+    for device in [Device::reference(), Device::cpu(), gpu().clone()] {
         let trained = |rows: &[usize], batch: usize, accumulate: usize| {
             let mut net = Network::new();
             let (x, mask) = (net.input(), net.input());
@@ -497,7 +497,7 @@ fn outputs_of_one_number_a_step_are_masked_too() {
 fn a_window_of_padded_batches_is_gone_on_with() {
     let is_real = |i: usize| counts(i) != [false; 2];
     let data = samples(is_real, [0.0, 1.0], 0);
-    for device in [Device::reference(), gpu().clone()] {
+    for device in [Device::reference(), Device::cpu(), gpu().clone()] {
         let begin = || {
             let mut trainer = tagger(3, 2).build(&device).unwrap();
             trainer.train_on_batch(data.slice(0..2)).unwrap();

@@ -105,7 +105,7 @@ fn what_overflows_f32_is_no_number_on_the_cpu_path_either() -> Result<()> {
 fn the_guard_looks_at_summed_gradients() {
     let data = data(0.0);
     let model = || Sequential::new().add(Dense::new(5).bias(false)).add(Root).add(Dense::new(3));
-    for device in [gpu(), &Device::reference()] {
+    for device in [gpu(), &Device::cpu(), &Device::reference()] {
         for (accumulate, every) in [(1, 1), (2, 1), (3, 1), (3, 4), (5, 1), (5, 100)] {
             let mut trainer = built(model(), accumulate, device);
             let history = trainer.fit(&data, Fit::epochs(2).shuffle(false).nan_guard(every)).unwrap();
@@ -137,7 +137,7 @@ fn the_guard_covers_the_states_of_every_size_of_a_batch() {
     let mut spoilt = x.clone();
     spoilt[6 * 3 + 1] = -1.0;
     let samples = |x: &[f32]| Samples::new().input([3, 1], x.to_vec()).target([1], x[..7].to_vec());
-    for device in [gpu(), &Device::reference()] {
+    for device in [gpu(), &Device::cpu(), &Device::reference()] {
         for (accumulate, every) in [(1, 1), (1, 100), (2, 1), (3, 100)] {
             let trainer = || {
                 let model = Sequential::new().add(Log).add(Lstm::new(4).stateful(true)).add(Dense::new(1));
@@ -166,7 +166,7 @@ fn the_guard_covers_the_states_of_every_size_of_a_batch() {
 #[test]
 fn the_guard_keeps_what_callbacks_did() {
     let data = data(-1.0);
-    for device in [gpu(), &Device::reference()] {
+    for device in [gpu(), &Device::cpu(), &Device::reference()] {
         let mut trainer = built(logarithmic(), 1, device);
         let fit = Fit::epochs(1).shuffle(false).nan_guard(100).on_steps(3, |run| {
             run.trainer().set_scalar("gain", 0.5)?;
@@ -196,7 +196,7 @@ impl Callback for SpoilEpoch {
 #[test]
 fn the_guard_names_what_a_callback_spoilt() {
     let data = data(1.0);
-    for device in [gpu(), &Device::reference()] {
+    for device in [gpu(), &Device::cpu(), &Device::reference()] {
         let fits = [
             (Fit::epochs(2).on_steps(3, |run| spoil(run.trainer())), "epoch 1, step 4"),
             (Fit::epochs(2).on_epoch_end(|run| spoil(run.trainer())), "epoch 2, step 1"),

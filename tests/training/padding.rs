@@ -77,7 +77,7 @@ fn mean_of(steps: impl Iterator<Item = f64>) -> f64 {
 /// `Embedding(padding_index 0) -> Lstm(return_sequences) -> Dense(2)`: loss and accuracy are means over the words.
 #[test]
 fn labels_of_padding_count_in_nothing() {
-    for device in [Device::reference(), gpu().clone()] {
+    for device in [Device::reference(), Device::cpu(), gpu().clone()] {
         // Batches of three leave one of a single text, and in evaluation samples that only fill up.
         for batch in [4, 3] {
             let run = |filler: u32| {

@@ -7,8 +7,8 @@ use retape::prelude::*;
 use retape::train::{LossFunction, TrainerBuilder};
 use retape::{Error, Result};
 
-fn devices() -> [Device; 2] {
-    [Device::reference(), common::gpu().clone()]
+fn devices() -> [Device; 3] {
+    [Device::reference(), Device::cpu(), common::gpu().clone()]
 }
 
 fn ends_in(last: Dense, loss: impl LossFunction + 'static) -> TrainerBuilder {

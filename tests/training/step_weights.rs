@@ -68,7 +68,7 @@ fn figures(device: &Device, masked: bool, weights: Vec<f32>, class: f32) -> [Log
 #[test]
 fn weighted_metrics_of_steps() {
     let of_steps = vec![1.0f32, 2.0, 4.0, 8.0, 0.5, 3.0];
-    for device in [Device::reference(), gpu().clone()] {
+    for device in [Device::reference(), Device::cpu(), gpu().clone()] {
         let check = |masked: bool, weights: &[f32], class: f32, [train, test]: [[f64; 8]; 2]| {
             let figures_of = ["accuracy", "weighted_accuracy", "precision_0", "precision_1"];
             let cells = ["0_0", "0_1", "1_0", "1_1"].map(|cell| format!("confusion_matrix_{cell}"));

@@ -66,7 +66,7 @@ fn close(found: f64, expected: f64) {
 #[test]
 fn every_sample_counts_once_in_the_averages() {
     let data = points(37);
-    for device in [gpu(), &Device::reference()] {
+    for device in [gpu(), &Device::cpu(), &Device::reference()] {
         for resident in [0, u64::MAX] {
             // A learning rate of 0: all batches see the same parameters.
             let mut trainer = builder(network(), 8).optimizer(Sgd::new(0.0)).build(device).unwrap();
@@ -204,7 +204,7 @@ fn figures_of_an_epoch_are_of_its_samples_alone() {
     let (data, all) = (points(21), points(30));
     let all = Samples::from(&all);
     let other = all.slice(21..30);
-    for device in [gpu(), &Device::reference()] {
+    for device in [gpu(), &Device::cpu(), &Device::reference()] {
         let fitted = |more: bool| {
             let mut trainer = builder(network(), 8).optimizer(Sgd::new(0.0)).build(device).unwrap();
             let fit = Fit::epochs(2).on_steps(1, |run| {
@@ -228,7 +228,7 @@ fn steps_for_many_sizes_come_and_go() {
     let path = folder.0.join("before.safetensors");
     let all = points(40);
     let all = Samples::from(&all);
-    for device in [gpu(), &Device::reference()] {
+    for device in [gpu(), &Device::cpu(), &Device::reference()] {
         let mut trainer = builder(network(), 8).build(device).unwrap();
         for round in 0..2 {
             for size in 1..=11 {
@@ -353,7 +353,7 @@ fn the_guard_names_the_first_operator_that_makes_a_nan() {
     let data = Dataset::new([4], inputs, vec![0; 40], 3).unwrap();
     let model = || Sequential::new().add(Dense::new(5)).add(Flatten);
     let guarded = Sequential::new().add(Log.named("features")).add(model().named("rest")).add(Dense::new(3));
-    for device in [gpu(), &Device::reference()] {
+    for device in [gpu(), &Device::cpu(), &Device::reference()] {
         for every in [1, 3, 100] {
             let mut trainer = builder(guarded.clone(), 8).build(device).unwrap();
             let history = trainer.fit(&data, Fit::epochs(4).shuffle(false).nan_guard(every)).unwrap();
@@ -449,7 +449,7 @@ impl Layer for Root {
 #[test]
 fn the_guard_sees_what_an_update_breaks() {
     let data = points(8);
-    for device in [gpu(), &Device::reference()] {
+    for device in [gpu(), &Device::cpu(), &Device::reference()] {
         for every in [1, 100] {
             let model = Sequential::new().add(Dense::new(4)).add(Root).add(Dense::new(3));
             let mut trainer = builder(model, 8).optimizer(Sgd::new(0.1)).build(device).unwrap();

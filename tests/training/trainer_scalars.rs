@@ -57,7 +57,7 @@ fn close(found: f64, expected: f64) {
 
 #[test]
 fn a_scalar_is_the_same_in_every_step() -> Result<()> {
-    for device in [gpu(), &Device::reference()] {
+    for device in [gpu(), &Device::cpu(), &Device::reference()] {
         for accumulate in [1, 2] {
             // A learning rate of 0: the outputs change with the gain alone.
             let still = builder().optimizer(Sgd::new(0.0)).accumulate(accumulate);
@@ -93,7 +93,7 @@ fn fading(trainer: &mut Trainer, resume: Option<&std::path::Path>) -> Result<His
 fn checkpoints_hold_scalars() -> Result<()> {
     let folder = Folder::new();
     let path = folder.0.join("third.safetensors");
-    for device in [gpu(), &Device::reference()] {
+    for device in [gpu(), &Device::cpu(), &Device::reference()] {
         let mut whole = builder().build(device)?;
         let history = fading(&mut whole, None)?;
 

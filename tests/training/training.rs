@@ -76,7 +76,7 @@ fn the_first_ten_steps_agree_with_the_cpu_path() {
 
 #[test]
 fn the_same_seed_gives_the_same_bits_and_another_does_not() {
-    for device in [Device::reference(), common::gpu().clone()] {
+    for device in [Device::reference(), Device::cpu(), common::gpu().clone()] {
         let train = |seed: u32| {
             let net = classifier(&Adam::new(1e-2)).unwrap();
             let mut session = net.tape.session_with(&device, SessionOptions::new().seed(seed)).unwrap();
@@ -140,7 +140,7 @@ fn optimisers_follow_their_formulas() {
         for _ in 0..100 {
             want = want.iter().enumerate().map(|(i, &w)| rule(i, w, 2.0 * w * (i as f64 + 1.0))).collect();
         }
-        for device in [Device::reference(), common::gpu().clone()] {
+        for device in [Device::reference(), Device::cpu(), common::gpu().clone()] {
             let mut g = Graph::new();
             let w = g.parameter("w", [n], Init::Values(start.to_vec()));
             let scale = g.constant([n], &[1.0f32, 2.0, 3.0, 4.0, 5.0]).unwrap();
@@ -219,7 +219,7 @@ fn an_optimiser_of_ones_own_follows_the_learning_rate() {
             gradients.iter().try_for_each(|&(w, dw)| g.assign(w, g.sub(w, g.mul(rate, g.sign(dw)?)?)?))
         }
     }
-    for device in [Device::reference(), common::gpu().clone()] {
+    for device in [Device::reference(), Device::cpu(), common::gpu().clone()] {
         let mut g = Graph::new();
         let w = g.parameter("w", [2], Init::Values(vec![3.0, -2.0]));
         let loss = g.sum(g.square(w).unwrap(), &[], false).unwrap();

@@ -211,7 +211,7 @@ fn logarithmic(device: &Device) -> Trainer {
 
 #[test]
 fn a_loss_that_is_no_number_ends_a_training_that_is_lost() {
-    for device in [&Device::reference(), gpu()] {
+    for device in [&Device::reference(), &Device::cpu(), gpu()] {
         let mut trainer = logarithmic(device);
         logged(log::Level::Warn);
         let history = trainer.fit(points(-1.0), Fit::epochs(5).shuffle(false)).unwrap();
@@ -334,7 +334,7 @@ fn figures_are_at_hand_while_something_is_asked_for() {
 /// As a handler of a signal does.
 #[test]
 fn a_flag_stops_training_with_its_weights() {
-    for device in [&Device::reference(), gpu()] {
+    for device in [&Device::reference(), &Device::cpu(), gpu()] {
         let (flag, begun) = (AtomicBool::new(false), Cell::new(false));
         let mut trainer = logarithmic(device);
         let before = weights(&trainer);
@@ -369,7 +369,7 @@ fn many(count: usize) -> Samples<'static> {
 /// A validation of hours is left at once; the epoch that it belongs to counts as not finished.
 #[test]
 fn a_flag_stops_a_validation() {
-    for device in [&Device::reference(), gpu()] {
+    for device in [&Device::reference(), &Device::cpu(), gpu()] {
         let (flag, within) = (AtomicBool::new(false), Cell::new(0));
         let mut trainer = logarithmic(device);
         let judged = many(4_000_000);
@@ -422,7 +422,7 @@ fn a_stop_at_the_last_step_leaves_a_whole_epoch() {
 /// A callback that evaluates while a validation goes on does not disturb it.
 #[test]
 fn a_validation_is_its_own() {
-    for device in [&Device::reference(), gpu()] {
+    for device in [&Device::reference(), &Device::cpu(), gpu()] {
         let mut called = 0;
         // As many samples as it takes until the callback is due within the validation.
         for judged in (4..=12).map(|power| many(1000 << power)) {
