@@ -87,9 +87,12 @@
 //!   was when the step began; updates overwrite them afterwards. Numbers that change from step to
 //!   step ([`Scalar`]: the learning rate, the step count, the seed) are written into a dispatch
 //!   when it is encoded, so nothing is frozen into the recording.
-//! - **[Fused](Tape::fuse)**: a GPU replays a tape of fewer operators. What depends on constants alone is computed
+//! - **[Fused](Tape::fuse)**: a GPU replays a tape of fewer operators. What depends on constants alone is
+//!   computed
 //!   when the session is made, what is computed twice once, and elementwise operators that follow each other, or a
-//!   product, are one kernel, whose source is assembled from the functions of `elementwise.wgsl`.
+//!   product, convolution, normalisation or pooling, are one kernel, whose source is assembled from the functions of
+//!   `elementwise.wgsl`. Some unlike operators have a kernel for both: a loss with its gradient, the gradient of a
+//!   weight with that of its bias, a normalisation with its running statistics.
 //! - **[`Plan`](tape::Plan)**: every value gets a buffer, and buffers are reused once their values
 //!   are dead. Peak memory, every binding and every grid are known before anything is allocated,
 //!   and what exceeds a limit of the device is refused by the layer's name.
@@ -98,8 +101,9 @@
 //!   reads nothing back.
 //!
 //! The same tape runs on three executors: a GPU replays the plan of the fused tape, the CPU replays the fused
-//! tape in f32, and the reference replays the recorded operators by their f64 formulas. [`Session::verify`] compares the fused tape with them, operator by
-//! operator, and names the first that differs and the recorded operators that it stands for.
+//! tape in f32, and the reference replays the recorded operators by their f64 formulas. [`Session::verify`]
+//! compares the fused tape with them, operator by operator, and names the first that differs and the recorded
+//! operators that it stands for.
 //!
 //! # Where things are
 //!
@@ -135,15 +139,16 @@
 //!
 //! # Conventions
 //!
-//! Row-major, contiguous f32, at most six dimensions; u32 for indices and labels. Dense weights
-//! are `[in, out]`. Images are `[channels, height, width]`, without Keras's option to have the channels last:
-//! an image of `[32, 32, 3]` would have 32 of them ([`data::channels_first`]). Broadcasting is NumPy's. Subnormal numbers may be flushed to zero by a GPU.
+//! Row-major, contiguous f32, at most six dimensions; u32 for indices and labels. Dense weights are `[in,
+//! out]`. Images are `[channels, height, width]`, without Keras's option to have the channels last: an image
+//! of `[32, 32, 3]` would have 32 of them ([`data::channels_first`]). Broadcasting is NumPy's. Subnormal
+//! numbers may be flushed to zero by a GPU.
 //!
 //! **NaN** is handed on: wherever an operand is NaN, so is every result that reads it, on the CPU and on
 //! every driver, so that a training that broke shows in its loss. That holds for what compares and chooses
 //! too: `max` and `min`, `maximum` and `minimum`, `sign`, `step`, `relu` and its kin, `clip`, max pooling,
-//! softmax, norms, clipping by norm, and losses of logits or probabilities. `argmax` gives the first NaN, which counts
-//! as the largest. The exceptions:
+//! softmax, norms, clipping by norm, and losses of logits or probabilities. `argmax` gives the first NaN,
+//! which counts as the largest. The exceptions:
 //! - Comparisons answer: each is 0 with a NaN, but for `not_equal`, which is 1.
 //! - What is not read is not handed on: the choice that `select` did not take (a condition of NaN is not 0,
 //!   so that it takes the first), elements that dropout left out, scores of other classes in
@@ -153,8 +158,8 @@
 //!
 //! Gradients follow their formulas. A NaN counts as chosen, and as on the side where a function hands its
 //! operand on: `max`, max pooling, `relu` and `clip` pass the gradient to it, `maximum` and `minimum` to both
-//! operands where either is NaN. Where an element was not chosen or a function is flat, the gradient is 0, even
-//! if a NaN comes back.
+//! operands where either is NaN. Where an element was not chosen or a function is flat, the gradient is 0,
+//! even if a NaN comes back.
 #![warn(missing_debug_implementations, missing_docs)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

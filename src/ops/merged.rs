@@ -1,5 +1,5 @@
-//! Operators of unlike kinds in one kernel, such as a loss and its gradient. They are put together when a tape
-//! is fused; programs do not record them.
+//! Operators of unlike kinds in one kernel, such as a loss and its gradient. They are put together when a
+//! tape is fused; programs do not record them.
 
 use std::any::Any;
 use std::fmt;
@@ -170,8 +170,8 @@ impl Merged {
         outputs.into_iter().chain(mutated).collect()
     }
 
-    /// How far the results of a part move with operands that are wrong by `errors` of the parts before it. The
-    /// parts are linear in them, with factors of one sign.
+    /// How far the results of a part move with operands that are wrong by `errors` of the parts before it.
+    /// The parts are linear in them, with factors of one sign.
     fn moved(part: &Part, own: &Reference<'_>, results: &[Array], errors: &[Vec<Vec<f64>>]) -> Vec<Vec<f64>> {
         let mut total: Vec<Vec<f64>> = results.iter().map(|array| vec![0.0; array.data.len()]).collect();
         for (position, operand) in part.operands.iter().enumerate() {

@@ -62,7 +62,7 @@ impl Pointwise {
     pub fn operand_shape(self, operand: usize, shape: Shape, rank: usize) -> Shape {
         let is_channels = matches!(self, Pointwise::Normalize(..)) && operand > 0;
         let ones = if is_channels { rank.saturating_sub(2) } else { 0 };
-        // A shape of channels with as many dimensions as the result has is a shape.
+        // It is no longer than the result's, and so valid.
         Shape::new(&[shape.dims(), &vec![1; ones]].concat()).unwrap_or(shape)
     }
 

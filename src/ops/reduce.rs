@@ -56,7 +56,8 @@ macro_rules! reductions {
         impl Graph {$(
             $(#[$doc])*
             ///
-            /// f32 `x` of any shape gives f32 of the axes that are left, or of as many as `x` has with `keepdims`.
+            /// f32 `x` of any shape gives f32 of the axes that are left, or of as many as `x` has with
+            /// `keepdims`.
             ///
             /// # Errors
             /// [`Error::Axis`] for an axis that is not there or named twice; [`Error::DTypeMismatch`] unless

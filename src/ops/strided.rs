@@ -40,7 +40,8 @@ impl Nest {
         nest
     }
 
-    /// Copies elements from where an operand has them to so many neighbours from place `first` of the nest on.
+    /// Copies elements from where an operand has them to so many neighbours from place `first` of the nest
+    /// on.
     pub fn gather(&self, operand: usize, first: usize, from: &[f32], to: &mut [f32]) {
         self.runs(operand, first, to.len(), |at, step, own| {
             let to = &mut to[own];
@@ -63,8 +64,8 @@ impl Nest {
         });
     }
 
-    /// Goes through so many places from `first` on, in runs along the innermost dimension: where an operand has
-    /// the first element, how far apart they are, and which of the places these are.
+    /// Goes through so many places from `first` on, in runs along the innermost dimension: where an operand
+    /// has the first element, how far apart they are, and which of the places these are.
     fn runs(&self, operand: usize, first: usize, n: usize, mut f: impl FnMut(usize, usize, Range<usize>)) {
         let (last, strides) = (self.rank() - 1, &self.strides[operand]);
         let length = self.dims[last];

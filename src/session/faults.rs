@@ -43,9 +43,9 @@ impl fmt::Display for NonFinite {
 }
 
 impl Session {
-    /// Runs the step operator by operator and reads every result, until one holds a NaN or an
-    /// infinity: the first such value, or `None`. Inputs, parameters and states are looked at before. On the
-    /// reference, which computes in f64, what f32 does not hold counts as infinite, but for the states of optimisers.
+    /// Runs the step operator by operator and reads every result, until one holds a NaN or an infinity: the
+    /// first such value, or `None`. Inputs, parameters and states are looked at before. On the reference,
+    /// which computes in f64, what f32 does not hold counts as infinite, but for the states of optimisers.
     /// Parameters, states and the step count are as before afterwards.
     ///
     /// # Errors
@@ -77,7 +77,8 @@ impl Session {
         Ok(None)
     }
 
-    /// Of a fused operator that made a NaN or an infinity, the recorded one that did so first, by its reference.
+    /// Of a fused operator that made a NaN or an infinity, the recorded one that did so first, by its
+    /// reference.
     fn bad_member(&mut self, tape: &Tape, index: usize, before: &Snapshot) -> Result<Option<NonFinite>> {
         let node = &tape.ops()[index];
         if node.stands_for().next().is_none() {
@@ -106,7 +107,8 @@ impl Session {
     }
 
     /// The first NaN or infinity in a value which an operator has written. Programs get f32, whatever the
-    /// reference has beyond it; what an optimiser keeps for itself, and sums of gradients, may have all of f64.
+    /// reference has beyond it; what an optimiser keeps for itself, and sums of gradients, may have all of
+    /// f64.
     pub(crate) fn non_finite_in(&self, value: Value, node: Option<&Node>) -> Result<Option<NonFinite>> {
         Ok(self.non_finite_among(&self.contents(value)?, value, node))
     }

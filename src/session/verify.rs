@@ -138,13 +138,13 @@ impl Session {
     /// Checks the session against the f64 reference, operator by operator, on the given inputs
     /// (those not given keep their contents).
     ///
-    /// Those are the operators of the [fused](Tape::fuse) tape, unless the session is the reference's own: each row says which recorded ones it stands
-    /// for. Each operator runs alone on the device and its results are read back; the reference of the
-    /// same operator runs on the results that the device gave *when they were made*. A wrong kernel
-    /// therefore shows at its own operator, and a plan that lets one value overwrite another shows
-    /// at the operator that read the overwritten one. A zero, NaN or infinity where the reference has an
-    /// ordinary number is a difference whatever error an operator allows itself. Parameters, states and the step count are as
-    /// before afterwards.
+    /// Those are the operators of the [fused](Tape::fuse) tape, unless the session is the reference's own:
+    /// each row says which recorded ones it stands for. Each operator runs alone on the device and its
+    /// results are read back; the reference of the same operator runs on the results that the device gave
+    /// *when they were made*. A wrong kernel therefore shows at its own operator, and a plan that lets one
+    /// value overwrite another shows at the operator that read the overwritten one. A zero, NaN or infinity
+    /// where the reference has an ordinary number is a difference whatever error an operator allows itself.
+    /// Parameters, states and the step count are as before afterwards.
     ///
     /// # Errors
     /// As [`write`](Session::write), [`snapshot`](Session::snapshot) and [`replay`](Session::replay). A

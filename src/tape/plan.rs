@@ -155,7 +155,8 @@ impl Tape {
         Layout { buffers, values, in_place }
     }
 
-    /// Plans buffers and dispatches for a device, and checks every limit it has. The plan of a session is that of the
+    /// Plans buffers and dispatches for a device, and checks every limit it has. The plan of a session is
+    /// that of the
     /// [fused](Tape::fuse) tape.
     ///
     /// # Errors

@@ -53,8 +53,8 @@ fn every_entry_point_translates_for_every_platform() {
     }
 }
 
-/// So do the kernels that are put together when a tape is fused: chains of every function and derivative, with
-/// operands stretched in every way, by themselves and at the end of every kind of product.
+/// So do the kernels that are put together when a tape is fused: chains of every function and derivative,
+/// with operands stretched in every way, by themselves and at the end of every kind of product.
 #[test]
 fn fused_kernels_translate_for_every_platform() {
     let known: Vec<_> = shaders().iter().map(|shader| std::ptr::from_ref(*shader)).collect();

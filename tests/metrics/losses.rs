@@ -214,7 +214,8 @@ fn distributions_and_directions_worked_by_hand() {
     let want = [8f64.ln(), 2f64.ln()];
     let slopes = [-1.0, 0.0, 0.0, -1.0];
     check(Loss::NegativeLogLikelihood, &[2, 2], &log, Labels(vec![0, 1]), &want, &slopes);
-    // 3 4 against 4 3: 24 / 25; the same direction at another length; the opposite one; zeros; squares past f32.
+    // 3 4 against 4 3: 24 / 25; the same direction at another length; the opposite one; zeros; squares past
+    // f32.
     let y = [3.0, 4.0, 1.0, 1.0, 0.0, -2.0, 0.0, 0.0, 3e20, 4e20];
     let t = Numbers(vec![4.0, 3.0, 30.0, 30.0, 0.0, 5.0, 0.0, 0.0, 4e30, 3e30]);
     let want = [-0.96, -1.0, 1.0, 0.0, -0.96];
@@ -444,8 +445,8 @@ fn kernels_agree_with_their_references() {
     }
 }
 
-/// Whatever a loss limits: an output that is NaN, or a vector or row with one, has a NaN as its loss and as its
-/// slope; the other samples are as without it.
+/// Whatever a loss limits: an output that is NaN, or a vector or row with one, has a NaN as its loss and as
+/// its slope; the other samples are as without it.
 #[test]
 fn a_nan_shows_in_every_loss() {
     let one_hot = || Numbers(vec![0.0, 1.0, 0.0, 1.0, 0.0, 0.0]);

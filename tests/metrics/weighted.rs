@@ -139,7 +139,8 @@ fn a_weight_is_how_often_a_sample_is_there() {
     check(Loss::MeanSquaredError, &errors, 2, &common::data::noise(2 * n, 9, -2.0, 2.0), columns);
 }
 
-/// Plain metrics beside weighted ones, with weights of samples and of classes; in evaluation, classes have none.
+/// Plain metrics beside weighted ones, with weights of samples and of classes; in evaluation, classes have
+/// none.
 #[test]
 fn plain_and_weighted_metrics_go_side_by_side() -> Result<()> {
     // Predicted 0, 1, 1, 0.

@@ -331,8 +331,8 @@ fn counting() -> Vec<Box<dyn Optimizer>> {
     ]
 }
 
-/// The number of updates stays at the largest u32: it does not begin again, with NaN or with averages that start
-/// anew.
+/// The number of updates stays at the largest u32: it does not begin again, with NaN or with averages that
+/// start anew.
 #[test]
 fn counts_of_updates_have_an_end() {
     let gradients = gradients();

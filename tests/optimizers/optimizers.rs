@@ -532,8 +532,8 @@ fn a_rate_of_zero_moves_nothing() {
     }
 }
 
-/// A square that f32 does not hold is no harm where the moment is one that it does; where that is infinite, it is
-/// found.
+/// A square that f32 does not hold is no harm where the moment is one that it does; where that is infinite,
+/// it is found.
 #[test]
 fn squares_past_the_range_are_found() {
     for (name, optimizer) in [("adam", &Adam::new(0.01) as &dyn Optimizer), ("rmsprop", &RmsProp::new(0.01))]

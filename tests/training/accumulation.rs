@@ -1,5 +1,5 @@
-//! Gradients of several batches summed up for an update: every sample counts the same, and what is left over at the
-//! end is used.
+//! Gradients of several batches summed up for an update: every sample counts the same, and what is left over
+//! at the end is used.
 
 use crate::common;
 use retape::Result;
@@ -12,7 +12,8 @@ fn devices() -> [Device; 3] {
     [Device::reference(), Device::cpu(), common::gpu().clone()]
 }
 
-/// `y = w x` with `w` at 0, of whose mean squared error half the gradient is `w - mean of targets` where `x` is 1.
+/// `y = w x` with `w` at 0, of whose mean squared error half the gradient is `w - mean of targets` where `x`
+/// is 1.
 fn line(batch: usize, accumulate: usize) -> TrainerBuilder {
     let model = Sequential::new().add(Dense::new(1).bias(false).weight_init(Init::Zeros));
     Trainer::new(model, [1])
@@ -119,8 +120,8 @@ fn batches_one_by_one_wait_for_the_window() -> Result<()> {
     Ok(())
 }
 
-/// Everything that belongs to an update belongs to that at the end: penalties of weights, clipping, groups with
-/// optimisers of their own, constraints, averages, and what counts updates.
+/// Everything that belongs to an update belongs to that at the end: penalties of weights, clipping, groups
+/// with optimisers of their own, constraints, averages, and what counts updates.
 #[test]
 fn an_update_of_what_is_left_over_is_a_whole_one() -> Result<()> {
     let inputs = common::data::noise(3 * 11, 1, -1.0, 1.0);

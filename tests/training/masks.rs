@@ -1,5 +1,5 @@
-//! Models of padded sequences in a trainer: in words, numbers, labels and weights, what stands at padding matters to
-//! nothing, and everything is a mean over the steps that count.
+//! Models of padded sequences in a trainer: in words, numbers, labels and weights, what stands at padding
+//! matters to nothing, and everything is a mean over the steps that count.
 
 use crate::common::gpu;
 use crate::common::logs::logged;
@@ -67,8 +67,8 @@ pub fn close(found: f64, want: f64, what: &str) {
     assert!((found - want).abs() <= 3e-6 * want.abs().max(1.0), "{what}: {found} for {want}");
 }
 
-/// The mean over the steps that count of the weighted loss, and the shares of right ones, plain and weighted: from
-/// logits.
+/// The mean over the steps that count of the weighted loss, and the shares of right ones, plain and weighted:
+/// from logits.
 fn by_hand(logits: &[f32], is_real: impl Fn(usize) -> bool) -> [f64; 3] {
     let [mut loss, mut right, mut weighted, mut count, mut weight] = [0.0; 5];
     for (i, row) in logits.chunks_exact(2).enumerate().filter(|(i, _)| is_real(*i)) {
@@ -399,7 +399,8 @@ fn tagger(accumulate: usize, batch: usize) -> TrainerBuilder {
     built.parameter_group(|w| w.shape.rank() == 1, Adam::new(0.05).rate_name("biases"))
 }
 
-/// Batches with more padding and smaller ones, in one update: that of one batch of all, in every kind of weights.
+/// Batches with more padding and smaller ones, in one update: that of one batch of all, in every kind of
+/// weights.
 #[test]
 fn an_update_of_several_batches_is_that_of_one() {
     let is_real = |i: usize| counts(i) != [false; 2];

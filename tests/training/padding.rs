@@ -74,7 +74,8 @@ fn mean_of(steps: impl Iterator<Item = f64>) -> f64 {
     sum / count
 }
 
-/// `Embedding(padding_index 0) -> Lstm(return_sequences) -> Dense(2)`: loss and accuracy are means over the words.
+/// `Embedding(padding_index 0) -> Lstm(return_sequences) -> Dense(2)`: loss and accuracy are means over the
+/// words.
 #[test]
 fn labels_of_padding_count_in_nothing() {
     for device in [Device::reference(), Device::cpu(), gpu().clone()] {

@@ -7,8 +7,8 @@ use retape::data::Samples;
 use retape::prelude::*;
 use retape::train::{Average, Logs};
 
-/// Weights and labels of steps go where their samples go: through splits, the order of an epoch, and batches that are
-/// uploaded one by one.
+/// Weights and labels of steps go where their samples go: through splits, the order of an epoch, and batches
+/// that are uploaded one by one.
 #[test]
 fn weights_of_steps_go_with_their_samples() {
     let is_real = |i: usize| counts(i)[1];

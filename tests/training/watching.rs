@@ -1,5 +1,5 @@
-//! What is seen of a training: which way figures are to go, how they are written, what is said of those that are
-//! no numbers, and how a program stops it.
+//! What is seen of a training: which way figures are to go, how they are written, what is said of those that
+//! are no numbers, and how a program stops it.
 
 use std::cell::Cell;
 use std::process::Command;

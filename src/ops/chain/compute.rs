@@ -58,8 +58,8 @@ fn choose(condition: View<'_>, a: View<'_>, b: View<'_>, y: &mut [f32]) {
         .for_each(|(i, y)| *y = if at(condition, i) != 0.0 { at(a, i) } else { at(b, i) });
 }
 
-/// The first less the second, over the root of the third and `epsilon`, then scaled and shifted; halved where the
-/// difference might overflow.
+/// The first less the second, over the root of the third and `epsilon`, then scaled and shifted; halved where
+/// the difference might overflow.
 fn normalise(
     [x, mean, variance]: [View<'_>; 3],
     scale: View<'_>,

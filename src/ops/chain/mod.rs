@@ -60,9 +60,9 @@ pub(crate) struct Member {
     pub shape: Shape,
 }
 
-/// Elementwise operators, each on the results of those before it, the first of which may be a head: an operator
-/// whose kernels the others become part of. Inputs are what they read from elsewhere, those of the head first;
-/// outputs the results that are read elsewhere, then what the head makes besides its result.
+/// Elementwise operators, each on the results of those before it, the first of which may be a head: an
+/// operator whose kernels the others become part of. Inputs are what they read from elsewhere, those of the
+/// head first; outputs the results that are read elsewhere, then what the head makes besides its result.
 #[derive(Debug)]
 pub(crate) struct Chain {
     members: Vec<Member>,
@@ -76,8 +76,8 @@ pub(crate) struct Chain {
 }
 
 impl Chain {
-    /// A chain whose inputs, those of the head aside, have these shapes, each with the shape that its
-    /// readers stretch it to; `None` if a kernel does not take as much. `head` are the types of what that makes.
+    /// A chain whose inputs, those of the head aside, have these shapes, each with the shape that its readers
+    /// stretch it to; `None` if a kernel does not take as much. `head` are the types of what that makes.
     pub fn new(
         members: Vec<Member>,
         outputs: Vec<usize>,

@@ -92,8 +92,8 @@ fn params(
     }
 }
 
-/// The gradient of the weight, with the sums over all but the channels of the result's gradient: b has a column
-/// of ones more.
+/// The gradient of the weight, with the sums over all but the channels of the result's gradient: b has a
+/// column of ones more.
 pub(super) fn lower_with_sums(cx: &mut Lowering<'_>, g: &Geometry, [x, dy, dw, sums]: [Slot; 4]) {
     let [m, n, k] = g.sizes(Product::Weight);
     let (kernel, parts) = route::kernel(cx.profile, Product::Weight, g);

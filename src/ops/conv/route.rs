@@ -67,8 +67,9 @@ pub(super) fn lower(cx: &mut Lowering<'_>, product: Product, g: &Geometry, route
     }
 }
 
-/// Adds the calls that compute the weight's gradient and the sums of each channel of the result's; `false` where
-/// that takes another route. The slots are those of image, result's gradient, weight's gradient and sums.
+/// Adds the calls that compute the weight's gradient and the sums of each channel of the result's; `false`
+/// where that takes another route. The slots are those of image, result's gradient, weight's gradient and
+/// sums.
 pub(super) fn lower_with_sums(
     cx: &mut Lowering<'_>,
     g: &Geometry,

@@ -73,8 +73,8 @@ impl Pad {
         Pad { before, step, output, value: 0.0 }
     }
 
-    /// Extents of result and input, what is before the input and its steps, along each axis; those along which
-    /// the input is whole are one with the next.
+    /// Extents of result and input, what is before the input and its steps, along each axis; those along
+    /// which the input is whole are one with the next.
     fn axes(&self, input: Shape) -> Vec<[usize; 4]> {
         let mut axes: Vec<[usize; 4]> = Vec::new();
         let sides = self.output.dims().iter().zip(input.dims());

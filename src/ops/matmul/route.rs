@@ -262,7 +262,8 @@ pub(in crate::ops) fn lower(
 }
 
 /// Adds the calls that compute the product of two matrices into the third operand and the sums of the second
-/// one's columns into the fourth; `false` where the product is not of blocks, or of more than a binding takes.
+/// one's columns into the fourth; `false` where the product is not of blocks, or of more than a binding
+/// takes.
 pub(in crate::ops) fn lower_with_sums(
     cx: &mut Lowering<'_>,
     product: &Product,

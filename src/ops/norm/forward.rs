@@ -59,8 +59,8 @@ fn expect(name: &str, what: &'static str, found: TensorType, wanted: Shape) -> R
 }
 
 impl Form {
-    /// Which of scale and shift there are, and epsilon, if mean and variance are given: each element is then made
-    /// of that of x alone.
+    /// Which of scale and shift there are, and epsilon, if mean and variance are given: each element is then
+    /// made of that of x alone.
     pub fn given(&self) -> Option<([bool; 2], f32)> {
         self.is_given().then_some(([self.scale, self.shift], self.epsilon))
     }

@@ -275,7 +275,8 @@ impl Walk {
         call.params(&self.params).loops(loops).grid(Grid::linear(self.nest.n * blocks as usize, 1))
     }
 
-    /// The walk of kernels that also move running statistics: variances begin so many elements after the means.
+    /// The walk of kernels that also move running statistics: variances begin so many elements after the
+    /// means.
     pub fn tracking(mut self, variances: usize, momentum: f32, unbiased: f32) -> Walk {
         self.params = NestParams { variances: word(variances), momentum, unbiased, ..self.params };
         self

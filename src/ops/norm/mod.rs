@@ -144,7 +144,8 @@ impl BatchNorm {
     /// The batch's statistics, `[6, channels]`: mean, biased variance, `size` times an anchor near the mean,
     /// `(anchor - mean) / sqrt(variance + epsilon)`, `1 / (size sqrt(variance + epsilon))`, and `size`, which
     /// is 1, or 2^-84 for a channel whose numbers are so far apart (2^47) that their squares might overflow.
-    /// All are NaN for a channel with an element that is not finite. No gradient flows through them: a loss that depends on them is refused with [`Error::NoGradient`].
+    /// All are NaN for a channel with an element that is not finite. No gradient flows through them: a loss
+    /// that depends on them is refused with [`Error::NoGradient`].
     pub fn stats(&self) -> Value {
         self.stats
     }

@@ -29,7 +29,8 @@ struct Chains<'a> {
 /// Operators that may become one chain, at the place of the last.
 type Group = BTreeSet<usize>;
 
-/// What a chain reads from elsewhere: its own shape, and that which it is stretched to unless a head reads it.
+/// What a chain reads from elsewhere: its own shape, and that which it is stretched to unless a head reads
+/// it.
 type Read = (Value, Shape, Option<Shape>);
 
 /// A chain with what it is recorded under.

@@ -15,8 +15,9 @@ use crate::kernel::DeviceProfile;
 impl Tape {
     /// What a session replays on a device of this profile: the same values, parameters and states by fewer
     /// operators. Constants are computed here, equal operators once, and elementwise operators that follow
-    /// each other become one (`chain`, with the names of those it stands for). Values that are
-    /// [kept](Tape::keep) are computed as before.
+    /// each other become one (`chain`, with the names of those it stands for), which may begin with an
+    /// operator of another kind. Some that are unlike have a kernel for both (`merged`), such as a loss and
+    /// its gradient. Values that are [kept](Tape::keep) are computed as before.
     ///
     /// Sessions fuse by themselves, see [`SessionOptions::fuse`](crate::SessionOptions::fuse); this is for
     /// looking at the result.

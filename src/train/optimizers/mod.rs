@@ -56,8 +56,8 @@ optimizers! {
 
 /// Records how parameters move, given their gradients.
 ///
-/// Built-in optimisers record one fused operator for many small parameters (Adafactor one for matrices and
-/// one for others), and one for each large one.
+/// Built-in optimisers record one fused operator for many parameters, of up to 2^21 elements together
+/// ([`update_groups`](crate::train::update_groups); Adafactor one for matrices and one for others).
 /// One outside the crate may compose graph operators, keep its moments in [`Graph::slot`]s, count its
 /// updates with [`Graph::update_count`] and write with [`Graph::assign`].
 ///
@@ -82,7 +82,8 @@ optimizers! {
 /// # Keras and PyTorch
 ///
 /// `new` has Keras's formula and defaults, `pytorch` PyTorch's, where they differ. What they divide by makes
-/// the difference for small gradients: of 1e-6, RMSprop's first step is 2,900 times as long in PyTorch as in Keras.
+/// the difference for small gradients: of 1e-6, RMSprop's first step is 2,900 times as long in PyTorch as in
+/// Keras.
 ///
 /// | | Keras: divided by | its defaults | PyTorch: divided by | its defaults |
 /// |---|---|---|---|---|
@@ -98,17 +99,18 @@ optimizers! {
 /// | [`Lion`] | nothing | betas 0.9, 0.99 | none there | |
 /// | [`Ftrl`] | `sqrt(n) + beta` | beta 0, `n` from 0.1 | none there | |
 ///
-/// Betas of Adam's kin are 0.9 and 0.999 in both. `Sgd` is PyTorch's, whose velocity is multiplied by the rate
-/// afterwards.
+/// Betas of Adam's kin are 0.9 and 0.999 in both. `Sgd` is PyTorch's, whose velocity is multiplied by the
+/// rate afterwards.
 ///
 /// # Range
 ///
-/// All but [`Sgd`], [`Adamax`] and [`Lion`] keep sums or means of squared gradients, which f32 holds up to 3.4e38 as
-/// in Keras and PyTorch: gradients of 1.8e19, or 5.8e20 at once with Adam's `beta_2`. What is kept is infinite from
-/// there on, and the weight stays where it is, or with [`Adafactor`] and [`Ftrl`] becomes NaN; the reference, which
-/// computes in f64, goes on. [`Fit::nan_guard`](super::Fit::nan_guard) ends training before such a step and names
-/// what became infinite, as [`Session::find_non_finite`](crate::Session::find_non_finite) does; [`Clip`] keeps
-/// gradients small, and targets of a smaller scale are the cure.
+/// All but [`Sgd`], [`Adamax`] and [`Lion`] keep sums or means of squared gradients, which f32 holds up to
+/// 3.4e38 as in Keras and PyTorch: gradients of 1.8e19, or 5.8e20 at once with Adam's `beta_2`. What is kept
+/// is infinite from there on, and the weight stays where it is, or with [`Adafactor`] and [`Ftrl`] becomes
+/// NaN; the reference, which computes in f64, goes on. [`Fit::nan_guard`](super::Fit::nan_guard) ends
+/// training before such a step and names what became infinite, as
+/// [`Session::find_non_finite`](crate::Session::find_non_finite) does; [`Clip`] keeps gradients small, and
+/// targets of a smaller scale are the cure.
 ///
 /// # Weight decay
 ///
