@@ -8,7 +8,8 @@
 // the batch, 0 where one matrix serves a whole axis, so that products of parts of matrices, and of one
 // matrix with many, go by the same kernels.
 //
-// `join` adds up the parts of any product or sum that was split, a thread of 64 per element, in a folded grid.
+// `join` adds up the parts of any product or sum that was split, a thread of 64 per element, in a folded grid;
+// `join_both` those of a product and of the sums beside it.
 
 // The number of axes that the batch has.
 override AXES: u32 = 1u;
@@ -231,4 +232,30 @@ fn join(@builtin(global_invocation_id) id: vec3<u32>) {
         total += summand[part * q.n + i];
     }
     sum[i] = finish(i, i / q.inner % q.rows, i % q.columns, total);
+}
+
+struct JoinBothParams {
+    n: u32,
+    sums: u32,
+    parts: u32,
+}
+
+@group(0) @binding(4) var<storage, read> product_parts: array<f32>;
+@group(0) @binding(5) var<storage, read> sum_parts: array<f32>;
+@group(0) @binding(6) var<storage, read_write> whole_product: array<f32>;
+@group(0) @binding(7) var<storage, read_write> whole_sums: array<f32>;
+var<immediate> both: JoinBothParams;
+
+@compute @workgroup_size(64)
+fn join_both(@builtin(global_invocation_id) id: vec3<u32>) {
+    let i = linear_index(id, 64u);
+    var total = 0.0;
+    if i < both.n {
+        for (var part = 0u; part < both.parts; part++) { total += product_parts[part * both.n + i]; }
+        whole_product[i] = total;
+    } else if i - both.n < both.sums {
+        let at = i - both.n;
+        for (var part = 0u; part < both.parts; part++) { total += sum_parts[part * both.sums + at]; }
+        whole_sums[at] = total;
+    }
 }

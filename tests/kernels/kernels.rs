@@ -49,6 +49,31 @@ fn updates_on_the_cpu_agree_with_their_references() {
     }
 }
 
+/// Operators that kernels of their own do together; at the first step and after another.
+#[test]
+fn merged_operators_agree_with_their_references() {
+    let device = common::gpu();
+    let own = device.profile().expect("a GPU");
+    for step in &cases::fused::steps() {
+        for kind in [DeviceKind::Cpu, DeviceKind::Gpu] {
+            let name = format!("{}, {kind:?}", step.name);
+            let profile = DeviceProfile { kind, ..own.clone() };
+            let fused = step.tape.fuse(&profile);
+            let plan = fused.plan(&profile).expect("it plans");
+            let options = guarded(SessionOptions::new().seed(3));
+            let mut session = session_with_plan(&fused, device, plan, options).expect("it builds");
+            poison(&session);
+            let data: Vec<_> = step.labels.iter().map(|(labels, data)| (*labels, data.into())).collect();
+            for _ in 0..2 {
+                let checked = session.verify(&data).unwrap_or_else(|e| panic!("{name}: {e}"));
+                assert!(checked.passes(), "{name}\n{checked}");
+                session.replay().expect("it replays");
+            }
+            assert!(broken_guards(&session).expect("guards can be read").is_empty(), "{name}");
+        }
+    }
+}
+
 /// Updates overwrite parameters and states: checked at the first update, the second, the ninth and
 /// the thousandth; by the rules for software drivers and for GPUs.
 #[test]
@@ -79,7 +104,15 @@ fn updates_agree_with_their_references() {
 fn the_cases_reach_every_entry_point() {
     let cases = cases::all().into_iter().map(|c| c.record().expect("the case records").tape);
     let tapes = cases.chain(cases::updates::tapes().into_iter().map(|(_, tape)| tape));
-    let mut reached = BTreeSet::new();
+    let steps: Vec<_> = cases::fused::steps().into_iter().map(|step| step.tape).collect();
+    let (mut reached, mut seen) = (BTreeSet::new(), BTreeSet::new());
+    for tape in steps {
+        for kind in [DeviceKind::Cpu, DeviceKind::Gpu] {
+            let profile = DeviceProfile { kind, ..DeviceProfile::baseline() };
+            let plan = tape.fuse(&profile).plan(&profile).expect("it plans");
+            reached.extend(plan.dispatches.iter().map(|d| (d.shader.name(), d.entry.to_owned())));
+        }
+    }
     for tape in tapes {
         for (kind, lanes) in [(DeviceKind::Cpu, 8), (DeviceKind::Cpu, 4), (DeviceKind::Gpu, 32)] {
             let subgroups = Some((lanes, lanes));
@@ -87,6 +120,10 @@ fn the_cases_reach_every_entry_point() {
             let plan = tape.plan(&profile).expect("it plans");
             reached.extend(plan.dispatches.iter().map(|d| (d.shader.name(), d.entry.to_owned())));
             for d in plan.dispatches.iter().filter(|d| d.loops == 0) {
+                let bits: Vec<_> = d.constants.iter().map(|&(name, value)| (name, value.to_bits())).collect();
+                if !seen.insert((d.shader.name(), d.entry, bits)) {
+                    continue;
+                }
                 let module = specialise(d.shader, d.entry, &d.constants).expect("the shader specialises");
                 assert!(!has_loops(&module), "{}:{} declares no loops", d.shader.name(), d.entry);
             }

@@ -170,7 +170,7 @@ fn errors_worked_by_hand() {
 fn log_cosh_has_all_digits_of_small_errors() {
     let errors = [1e-20f32, -1e-10, 1e-7, -1e-4, 1e-3, -0.03, 0.3, -0.9999, 1.0, -1.5, 20.0, -1e30];
     let targets = Numbers(vec![0.0; errors.len()]);
-    for (device, digits) in devices().into_iter().zip([1e-15, 2e-6]) {
+    for (device, digits) in [(Device::reference(), 1e-15), (common::gpu().clone(), 2e-6)] {
         let (samples, slopes) = record(&Loss::LogCosh, &[errors.len()], &targets, &device).at(&errors);
         for ((&e, sample), slope) in errors.iter().zip(samples).zip(slopes) {
             let x = f64::from(e).abs();

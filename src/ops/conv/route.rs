@@ -4,7 +4,7 @@ use super::geometry::{Geometry, Product};
 use super::{columns, direct, implicit};
 use crate::ops::common::*;
 use crate::ops::matmul::{
-    FULL_GRID, Kernel, LANES, LANES_8, LANES_16, ROWS, TILES_64, TILES_128, runs_tiles,
+    FULL_GRID, Kernel, LANES, LANES_8, LANES_16, ROWS, TILES_32, TILES_64, TILES_128, runs_tiles,
 };
 
 /// How a convolution is computed.
@@ -126,6 +126,8 @@ pub(super) fn kernel(profile: &DeviceProfile, product: Product, g: &Geometry) ->
         DeviceKind::Cpu if m <= LANES_16.rows => (LANES_16, CPU_GRID),
         DeviceKind::Cpu => (LANES, CPU_GRID),
         DeviceKind::Gpu if TILES_128.tiles(g.groups, m, n) >= FULL_GRID => (TILES_128, FULL_GRID),
+        // In a small grid, four sets of threads to a tile are as good as parts of k, which somebody has to join.
+        DeviceKind::Gpu if TILES_64.tiles(g.groups, m, n) <= FULL_GRID / 8 && k <= 1024 => (TILES_32, 1),
         DeviceKind::Gpu => (TILES_64, FULL_GRID),
     };
     (kernel, kernel.parts(profile, full, g.groups, [m, n, k]))

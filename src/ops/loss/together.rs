@@ -22,10 +22,10 @@ struct LossTogether {
 /// The kernel of `rows`, if it is a cross-entropy of rows, with those of `others` that go together with it:
 /// the gradient at the same operands, and the sum or mean of all rows. `inputs` are the types of its
 /// operands.
-pub(crate) fn joint_loss<'a>(
+pub(crate) fn joint_loss(
     rows: &dyn Op,
     inputs: &[TensorType],
-    others: [Option<&'a dyn Op>; 2],
+    others: [Option<&dyn Op>; 2],
 ) -> Option<([bool; 2], Arc<dyn Kernels>)> {
     let rows: &dyn Any = rows;
     rows.downcast_ref::<CrossEntropyRows>()?;

@@ -500,7 +500,7 @@ pub(in crate::ops) fn joined_both(
     let scratch = [count, sums].map(|numbers| cx.scratch(4 * (parts * numbers) as u64));
     record(cx, scratch);
     let params = JoinBothParams { n: word(count), sums: word(sums), parts: word(parts) };
-    let join = KernelCall::new(&BLOCKS_AND_SUMS, "join_both").params(&params).loops(parts);
+    let join = KernelCall::new(&BLOCKS, "join_both").params(&params).loops(parts);
     cx.call(join.binds(scratch).binds(to).grid(Grid::linear(count + sums, 64)));
 }
 

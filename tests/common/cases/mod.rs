@@ -8,6 +8,7 @@ pub mod constrain;
 mod conv;
 mod counts;
 mod elementwise;
+pub mod fused;
 mod gather;
 mod layout;
 mod loss;

@@ -1,0 +1,92 @@
+//! Steps in which operators of unlike kinds are put together when their tape is fused.
+
+use retape::prelude::*;
+use retape::{Result, Shape};
+
+use super::super::data::noise;
+
+/// A step whose data are parameters, and labels with what is written to them.
+pub struct Step {
+    pub name: String,
+    pub tape: Tape,
+    pub labels: Option<(Value, Vec<u32>)>,
+}
+
+/// The steps.
+pub fn steps() -> Vec<Step> {
+    let mut steps = Vec::new();
+    for dims in [[1, 2], [128, 10], [257, 3], [300, 40], [40, 300], [2, 9000]] {
+        for labelled in [true, false] {
+            for trained in [true, false] {
+                steps.push(loss(dims, labelled, trained).expect("it records"));
+            }
+        }
+    }
+    for dims in [&[5, 7][..], &[40, 3, 5], &[4, 3, 64, 64], &[64, 200, 2, 2], &[3, 129, 7, 1]] {
+        for alone in [true, false] {
+            steps.push(norm(dims, alone).expect("it records"));
+        }
+    }
+    for sizes in [[3, 2, 1], [70, 33, 20], [128, 784, 10], [65, 64, 128], [4100, 65, 48]] {
+        steps.push(dense(sizes).expect("it records"));
+    }
+    for (dims, filters, groups) in [([2, 3, 9, 9], 4, 1), ([5, 6, 8, 7], 6, 2), ([64, 1, 28, 28], 10, 1)] {
+        for stride in [1, 2] {
+            steps.push(convolution(dims, filters, groups, stride).expect("it records"));
+        }
+    }
+    steps
+}
+
+fn parameter(g: &mut Graph, name: &str, dims: &[usize]) -> Result<Value> {
+    Ok(g.parameter(name, Shape::new(dims)?, Init::Uniform { low: -1.0, high: 1.5 }))
+}
+
+/// The mean over rows, weighted where it is not wanted whole.
+fn loss([rows, classes]: [usize; 2], labelled: bool, trained: bool) -> Result<Step> {
+    let mut g = Graph::new();
+    let x = parameter(&mut g, "x", &[rows, classes])?;
+    let numbers: Vec<u32> = (0..rows).map(|row| (7 * row % classes) as u32).collect();
+    let labels = labelled.then(|| (g.labels("labels", [rows]), numbers));
+    let targets = match &labels {
+        Some((labels, _)) => *labels,
+        None => g.constant([rows, classes], &noise(rows * classes, 4, 0.0, 1.0))?,
+    };
+    let loss = g.softmax_cross_entropy(x, targets)?;
+    let tape = if trained { g.training_step(loss, &Sgd::new(0.1))? } else { g.forward([loss])? };
+    Ok(Step { name: format!("loss of {rows}x{classes}, {labelled}, {trained}"), tape, labels })
+}
+
+/// With its running statistics alone, or with a residual and an activation too.
+fn norm(dims: &[usize], alone: bool) -> Result<Step> {
+    let mut g = Graph::new();
+    let x = parameter(&mut g, "x", dims)?;
+    let [scale, shift] = [parameter(&mut g, "scale", &dims[1..2])?, parameter(&mut g, "shift", &dims[1..2])?];
+    let made = g.batch_norm(x, scale, shift, 1e-3)?;
+    let (mean, variance) = (g.slot(scale, "mean")?, g.slot(scale, "variance")?);
+    g.update_running_stats(&made, mean, variance, 0.25)?;
+    let y = if alone { made.y() } else { g.square(g.relu(g.add(made.y(), x)?)?)? };
+    let tape = g.training_step(g.mean(y, &[], false)?, &Sgd::new(0.1))?;
+    Ok(Step { name: format!("norm of {dims:?}, {alone}"), tape, labels: None })
+}
+
+fn dense([batch, inputs, outputs]: [usize; 3]) -> Result<Step> {
+    let mut g = Graph::new();
+    let x = g.constant([batch, inputs], &noise(batch * inputs, 3, -1.0, 1.0))?;
+    let (w, b) = (parameter(&mut g, "w", &[inputs, outputs])?, parameter(&mut g, "b", &[outputs])?);
+    let y = g.tanh(g.add(g.matmul(x, w)?, b)?)?;
+    let tape = g.training_step(g.mean(g.square(y)?, &[], false)?, &Sgd::new(0.1))?;
+    Ok(Step { name: format!("dense layer of {batch}x{inputs}x{outputs}"), tape, labels: None })
+}
+
+fn convolution(dims: [usize; 4], filters: usize, groups: usize, stride: usize) -> Result<Step> {
+    let mut g = Graph::new();
+    let [_, channels, ..] = dims;
+    let x = g.constant(dims, &noise(dims.iter().product(), 3, -1.0, 1.0))?;
+    let w = parameter(&mut g, "w", &[filters, channels / groups, 3, 3])?;
+    let b = parameter(&mut g, "b", &[filters])?;
+    let options = ConvOptions::new().padding(Padding::Same).groups(groups).stride([stride; 2]);
+    let y = g.tanh(g.conv2d(x, w, Some(b), options)?)?;
+    let tape = g.training_step(g.mean(g.square(y)?, &[], false)?, &Sgd::new(0.1))?;
+    Ok(Step { name: format!("convolution of {dims:?}, {filters}, {groups}, {stride}"), tape, labels: None })
+}
