@@ -107,7 +107,7 @@ fn chains() -> Tape {
 fn finished_products() -> Tape {
     let mut g = Graph::new();
     let mut losses = Vec::new();
-    for (name, [m, k, n]) in [("small", [3, 2, 4]), ("large", [64, 4096, 48])] {
+    for (name, [m, k, n]) in [("small", [3, 2, 4]), ("large", [64, 4096, 48]), ("wide", [512, 64, 520])] {
         let x = g.input(&format!("{name}.x"), [m, k]);
         let [w, v] =
             [("w", k), ("v", n)].map(|(w, rows)| g.parameter(&format!("{name}.{w}"), [rows, n], Init::Ones));
