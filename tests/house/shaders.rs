@@ -12,12 +12,13 @@ use retape::shaders;
 use retape::tape::{DeviceKind, DeviceProfile};
 
 /// What is appended to other shaders: the prelude to all, the others to some.
-const SHARED: [&str; 12] = [
+const SHARED: [&str; 13] = [
     "column_sums.wgsl",
     "elementwise.wgsl",
     "finish.wgsl",
     "gemm.wgsl",
     "no_sums.wgsl",
+    "norm_grad.wgsl",
     "norm_shared.wgsl",
     "prelude.wgsl",
     "recurrent.wgsl",

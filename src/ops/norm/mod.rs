@@ -20,6 +20,7 @@ pub(crate) use tracked::joint_norm;
 pub(super) static SHADER: Shader = built_in!(
     "norm",
     "../../../shaders/norm.wgsl",
+    "../../../shaders/norm_grad.wgsl",
     "../../../shaders/norm_shared.wgsl",
     "../../../shaders/workgroup.wgsl",
     "../../../shaders/finish.wgsl"
