@@ -529,14 +529,15 @@ fn training_steps_take_few_dispatches() {
     let large = DeviceProfile { max_buffer_bytes: 1 << 30, ..DeviceProfile::baseline() };
     let software = DeviceProfile { kind: DeviceKind::Cpu, subgroups: Some((8, 8)), ..large.clone() };
     let lstm = step_of(&Sequential::new().add(Lstm::new(64)).add(Dense::new(10)), &[32, 50, 32]);
-    for (name, tape, most) in [
-        ("784-512-10", perceptron(&[512]), [7, 7]),
-        ("784-512-512-10", perceptron(&[512, 512]), [10, 10]),
-        ("convolutional", convolutional(), [19, 20]),
-        ("CIFAR", cifar(), [28, 28]),
-        ("LSTM", lstm, [16, 14]),
-        ("ResNet-20", residual(20), [170, 219]),
-        ("ResNet-50", residual(50), [380, 424]),
+    // Dispatches on either, and memory in percent of that without fusion.
+    for (name, tape, most, percent) in [
+        ("784-512-10", perceptron(&[512]), [7, 7], 101),
+        ("784-512-512-10", perceptron(&[512, 512]), [10, 10], 101),
+        ("convolutional", convolutional(), [19, 20], 101),
+        ("CIFAR", cifar(), [28, 28], 105),
+        ("LSTM", lstm, [16, 14], 101),
+        ("ResNet-20", residual(20), [170, 219], 101),
+        ("ResNet-50", residual(50), [380, 424], 101),
     ] {
         for (profile, most) in [&large, &software].into_iter().zip(most) {
             let (before, after) = (tape.plan(profile).unwrap(), tape.fuse(profile).plan(profile).unwrap());
@@ -545,7 +546,7 @@ fn training_steps_take_few_dispatches() {
             println!("{name}, {:?}: dispatches {counts:?}, bytes {peaks:?}, bound {bytes:?}", profile.kind);
             assert!(counts[1] <= most, "{name}: {counts:?}\n{after}");
             // Small constants and other lifetimes take their place.
-            assert!(100 * peaks[1] <= 105 * peaks[0], "{name}: {peaks:?}");
+            assert!(100 * peaks[1] <= percent * peaks[0], "{name}: {peaks:?}");
         }
     }
 }
