@@ -164,6 +164,7 @@ impl Executor {
     }
 
     /// Whether it computes in f64.
+    #[cfg(feature = "checkpoints")]
     pub fn is_reference(&self) -> bool {
         matches!(self, Executor::Reference(_))
     }
