@@ -88,9 +88,8 @@
 //!   step ([`Scalar`]: the learning rate, the step count, the seed) are written into a dispatch
 //!   when it is encoded, so nothing is frozen into the recording.
 //! - **[Fused](Tape::fuse)**: a GPU replays a tape of fewer operators. What depends on constants alone is
-//!   computed
-//!   when the session is made, what is computed twice once, and elementwise operators that follow each other, or a
-//!   product, convolution, normalisation or pooling, are one kernel, whose source is assembled from the functions of
+//!   computed when the session is made, what is computed twice once, and elementwise operators that follow each
+//!   other, or a product, convolution, normalisation or pooling, are one kernel, whose source is assembled from the functions of
 //!   `elementwise.wgsl`. Some unlike operators have a kernel for both: a loss with its gradient, the gradient of a
 //!   weight with that of its bias, a normalisation with its running statistics.
 //! - **[`Plan`](tape::Plan)**: every value gets a buffer, and buffers are reused once their values
@@ -230,6 +229,7 @@ pub mod prelude {
         RecurrentOptions, RecurrentWeights,
     };
     pub use crate::session::{Session, SessionOptions};
+    pub use crate::tape::Recompute;
     pub use crate::train::optimizers::all::*;
     pub use crate::train::schedules::{
         CosineDecay, ExponentialDecay, OneCycle, PolynomialDecay, StepDecay, WarmUp,

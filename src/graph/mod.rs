@@ -342,6 +342,14 @@ impl Recording {
         value
     }
 
+    /// A value of the same kind as another, for an operator to make.
+    pub(crate) fn add_like(&mut self, value: Value) -> Value {
+        let ValueInfo { ty, limit, ref source, .. } = self.values[value.index()];
+        let like = Value { graph: self.id, index: self.values.len() as u32 };
+        self.values.push(ValueInfo { limit, ..ValueInfo::unnamed(ty, source.clone()) });
+        like
+    }
+
     /// Operators in place of those that made the same values.
     pub(crate) fn replace_nodes(&mut self, nodes: &[Node]) {
         for node in nodes {

@@ -250,6 +250,9 @@ pub enum Phase {
     /// Recorded by the program.
     #[default]
     Forward,
+    /// Of the forward pass, made again for the gradients, as [`Tape::recompute`](crate::tape::Tape::recompute)
+    /// does.
+    Recompute,
     /// Recorded by differentiation.
     Backward,
     /// Recorded by an optimiser.

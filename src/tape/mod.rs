@@ -7,6 +7,7 @@ mod fuse;
 mod pack;
 mod plan;
 mod print;
+mod recompute;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -15,6 +16,7 @@ pub(crate) use differentiate::differentiate;
 pub(crate) use pack::{Place, SharedLayout};
 pub(crate) use plan::Layout;
 pub use plan::{BoundBuffer, BufferPlan, BufferRole, Dispatch, Plan, ValuePlan};
+pub use recompute::{Recompute, Recomputed};
 
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, Phase, Recording, Source, StateKind, Value, ValueInfo};
@@ -37,6 +39,7 @@ pub struct Tape {
     gradient_norm: Option<Value>,
     /// Everything the tape uses or computes.
     held: BTreeSet<Value>,
+    recomputed: Option<Recomputed>,
 }
 
 /// # Gradients and tapes
@@ -129,7 +132,7 @@ impl Tape {
         held.iter().try_for_each(|&v| recording.check_declaration(v))?;
         let kept = roots.into_iter().collect();
         let (losses, gradients, gradient_norm) = (Vec::new(), BTreeMap::new(), None);
-        Ok(Tape { recording, ops, kept, losses, gradients, gradient_norm, held })
+        Ok(Tape { recording, ops, kept, losses, gradients, gradient_norm, held, recomputed: None })
     }
 
     /// Says what a training step minimises, and by which gradients and which norm of them.
@@ -214,6 +217,12 @@ impl Tape {
         let uses = self.ops.iter().enumerate().flat_map(|(index, n)| n.touched().map(move |v| (v, index)));
         let outliving = self.kept().chain(self.persistent()).map(|v| (v, self.ops.len()));
         uses.chain(outliving).collect()
+    }
+
+    /// The operator that makes each value.
+    fn makers(&self) -> HashMap<Value, usize> {
+        let numbered = self.ops.iter().enumerate();
+        numbered.flat_map(|(index, node)| node.outputs.iter().map(move |&output| (output, index))).collect()
     }
 
     pub(crate) fn recording(&self) -> &Recording {

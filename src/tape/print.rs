@@ -73,8 +73,10 @@ impl fmt::Display for Tape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = |phase| self.ops.iter().filter(|n| n.phase == phase).count();
         let [forward, backward, update] = [Phase::Forward, Phase::Backward, Phase::Update].map(count);
-        let all = self.ops.len();
-        writeln!(f, "tape of {all} ops: {forward} forward, {backward} backward, {update} update")?;
+        let (all, again) = (self.ops.len(), count(Phase::Recompute));
+        let again = if again > 0 { format!("{again} recomputed, ") } else { String::new() };
+        writeln!(f, "tape of {all} ops: {forward} forward, {again}{backward} backward, {update} update")?;
+        self.recomputed.iter().try_for_each(|recomputed| writeln!(f, "  {recomputed}"))?;
         for value in self.persistent() {
             let info = self.info(value);
             let (what, init) = match &info.source {

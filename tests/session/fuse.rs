@@ -391,13 +391,13 @@ impl Drawn {
     }
 }
 
-/// Random graphs agree with the f64 reference fused and as recorded, for either family of kernels; on
+/// Random graphs agree with the f64 reference fused, as recorded and with parts of them run again, for either family of kernels; on
 /// poisoned and guarded buffers.
 #[test]
 fn random_graphs_compute_the_same_fused() {
     let device = common::gpu();
     let profile = device.profile().unwrap();
-    let (mut chains, mut merged) = (0, 0);
+    let (mut chains, mut merged, mut repeated) = (0, 0, 0);
     for seed in 0..24 {
         let mut drawn = Drawn::new(seed);
         (0..14).for_each(|step| drawn.grow().unwrap_or_else(|e| panic!("{seed} {step}: {e}")));
@@ -414,7 +414,9 @@ fn random_graphs_compute_the_same_fused() {
             .collect();
         let host: Vec<_> = inputs.iter().zip(&data).map(|(&x, data)| (x, HostData::from(data))).collect();
         let mut results = Vec::new();
-        for tape in [&fused, &tape] {
+        let again = tape.recompute(Recompute::every(1 + seed as usize % 4)).unwrap();
+        repeated += again.recomputed().unwrap().operators;
+        for tape in [&fused, &tape, &again.fuse(&profile)] {
             let plan = tape.plan(&profile).unwrap();
             let mut session = session_with_plan(tape, device, plan, guarded(SessionOptions::new())).unwrap();
             poison(&session);
@@ -451,7 +453,8 @@ fn random_graphs_compute_the_same_fused() {
             }
         }
     }
-    assert!(chains > 60 && merged > 10, "{chains} chains, {merged} merged");
+    let found = format!("{chains} chains, {merged} merged, {repeated} run again");
+    assert!(chains > 60 && merged > 10 && repeated > 60, "{found}");
 }
 
 /// A perceptron for 784 pixels and ten classes, with Adam.
@@ -488,7 +491,7 @@ pub fn convolutional() -> Tape {
 }
 
 /// A training step of a classifier of inputs of this shape, with Adam.
-fn step_of(model: &dyn Layer, shape: &[usize]) -> Tape {
+pub fn step_of(model: &dyn Layer, shape: &[usize]) -> Tape {
     let mut g = Graph::new();
     let (x, labels) = (g.input("x", Shape::new(shape).unwrap()), g.labels("labels", [shape[0]]));
     let logits = retape::nn::record(model, &mut g, &[x], Mode::Training).unwrap().outputs[0];
@@ -510,7 +513,7 @@ fn cifar() -> Tape {
     step_of(&model, &[32, 3, 32, 32])
 }
 
-fn residual(layers: usize) -> Tape {
+pub fn residual(layers: usize) -> Tape {
     match layers {
         20 => step_of(&architectures::resnet_cifar(3, 10, Shortcut::Identity), &[128, 3, 32, 32]),
         _ => step_of(&architectures::resnet50(1000), &[32, 3, 224, 224]),

@@ -13,5 +13,6 @@ mod memory;
 mod nonsense;
 mod packing;
 mod plan;
+mod recompute;
 mod replay;
 mod start;

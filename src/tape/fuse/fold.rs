@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use crate::array::Array;
 use crate::dtype::DType;
-use crate::graph::{Node, Reference, Source, Value};
+use crate::graph::{Node, Phase, Reference, Source, Value};
 use crate::ops::{Pointwise, is_equal};
 use crate::tape::Tape;
 
@@ -21,8 +21,13 @@ impl Tape {
                 *input = replaced.get(input).copied().unwrap_or(*input);
             }
             let found = self.computed(&node).or_else(|| {
-                let known = seen.get(&node.inputs).into_iter().flatten();
-                known.into_iter().find(|other| self.makes_same(other, &node)).map(|other| other.outputs[0])
+                // What runs again is there because nobody keeps what ran before.
+                let known = seen.get(&node.inputs).filter(|_| node.phase != Phase::Recompute);
+                known
+                    .into_iter()
+                    .flatten()
+                    .find(|other| self.makes_same(other, &node))
+                    .map(|other| other.outputs[0])
             });
             match found {
                 Some(value) if !self.kept.contains(&node.outputs[0]) => {

@@ -79,12 +79,6 @@ impl Tape {
         self.ops = used;
     }
 
-    /// The operator that makes each value.
-    fn makers(&self) -> HashMap<Value, usize> {
-        let numbered = self.ops.iter().enumerate();
-        numbered.flat_map(|(index, node)| node.outputs.iter().map(move |&output| (output, index))).collect()
-    }
-
     /// The operators that overwrite each value.
     fn writers(&self) -> HashMap<Value, Vec<usize>> {
         let mut writers: HashMap<Value, Vec<usize>> = HashMap::new();

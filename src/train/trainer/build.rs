@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::executor::Device;
 use crate::nn::Layer;
 use crate::shape::Shape;
+use crate::tape::Recompute;
 use crate::train::accumulation::Window;
 use crate::train::metrics::Weighted;
 use crate::train::{LossFunction, MetricFunction, Optimizer, Schedule};
@@ -27,6 +28,7 @@ pub struct TrainerBuilder {
     schedules: Vec<(Option<String>, Box<dyn Schedule>)>,
     batch: usize,
     accumulate: usize,
+    recompute: Option<Recompute>,
     seed: u32,
     frozen: Vec<String>,
     progress: bool,
@@ -45,6 +47,7 @@ impl TrainerBuilder {
             schedules: Vec::new(),
             batch: 32,
             accumulate: 1,
+            recompute: None,
             seed: 0,
             frozen: Vec::new(),
             progress: true,
@@ -147,6 +150,9 @@ impl TrainerBuilder {
         /// makes its update there, after the callbacks of the last epoch, whose figures and checkpoints are
         /// from before it: so more epochs, resumed from such a checkpoint, are those of one long training.
         accumulate: usize => accumulate;
+        /// Makes results of layers again for the gradients rather than keep them: less memory, at most a second
+        /// forward pass, and the same numbers ([`Tape::recompute`](crate::Tape::recompute)). Nothing by default.
+        recompute: Recompute => recompute;
         /// The seed of the initial parameters, of the random operators and of the order of the samples; 0
         /// by default.
         seed: u32 => seed;
@@ -191,6 +197,7 @@ impl TrainerBuilder {
             metrics,
             plain,
             accumulate: self.accumulate,
+            recompute: self.recompute,
             at: Location::caller(),
             masked: Vec::new(),
             frozen: BTreeSet::new(),

@@ -14,7 +14,7 @@ use crate::graph::{Graph, Init, StateKind, Value};
 use crate::nn::{self, Layer, Mode, Recorded};
 use crate::session::Session;
 use crate::shape::Shape;
-use crate::tape::Tape;
+use crate::tape::{Recompute, Tape};
 use crate::train::accumulation::{Divisor, GradientSum};
 use crate::train::losses::each_step;
 use crate::train::{LossFunction, MetricFunction, MetricInputs, Optimizer, ParameterGroup};
@@ -41,6 +41,7 @@ pub(super) struct Recipe {
     pub frozen: BTreeSet<String>,
     /// Over how many batches gradients are summed before an update.
     pub accumulate: usize,
+    pub recompute: Option<Recompute>,
     /// The line that built the trainer.
     pub at: &'static Location<'static>,
 }
@@ -136,7 +137,10 @@ impl Recipe {
         values.inputs.iter().try_for_each(|&input| graph.keep(input).map(drop))?;
         let sums = self.gradient_sums(values.divisor, true, variant.updates);
         let tape = graph.training_groups(&self.groups_of(&graph, losses, &sums)?)?;
-        Ok((tape, values))
+        Ok(match self.recompute {
+            Some(recompute) => (tape.recompute(recompute)?, values),
+            None => (tape, values),
+        })
     }
 
     /// The tape of an update by the gradients that are summed up; `variant` is any training step.
