@@ -64,7 +64,7 @@ pub use common::{Gradient, OperatorInfo, expect_dtype, word};
 pub(crate) use constrain::{ConstrainNorm, Elements, Units};
 pub use conv::{ConvOptions, ConvRoute};
 pub use layout::SliceRange;
-pub(crate) use layout::scalar_read;
+pub(crate) use layout::{Simpler, scalar_read, simpler};
 pub(crate) use loss::joint_loss;
 use noise::stream_at;
 pub use norm::BatchNorm;

@@ -92,6 +92,58 @@ fn equal_operators_are_computed_once_and_unread_ones_never() {
     assert_eq!(tape.ops()[1].inputs, [a, a]);
 }
 
+/// Elements that are moved twice are moved once, and a product reads what was turned round for it as it lies.
+#[test]
+fn elements_are_moved_once_or_not_at_all() {
+    let mut g = Graph::new();
+    let (x, w) = (g.input("x", [2, 3, 4]), g.parameter("w", [2, 5, 4], Init::GlorotUniform));
+    let turned = g.transpose(w, &[0, 2, 1]).unwrap();
+    let twice = g.transpose(g.transpose(x, &[2, 0, 1]).unwrap(), &[1, 2, 0]).unwrap();
+    let product = g.matmul(twice, turned).unwrap();
+    let flat = g.reshape(g.reshape(product, [30]).unwrap(), [2, 3, 5]).unwrap();
+    let other = g.transpose(g.transpose(flat, &[1, 0, 2]).unwrap(), &[2, 1, 0]).unwrap();
+    let thin = g.transpose(g.reshape(x, [24, 1]).unwrap(), &[1, 0]).unwrap();
+    let again = g.matmul(g.transpose(product, &[0, 2, 1]).unwrap(), x).unwrap();
+    let tape = g.forward([other, thin, again]).unwrap();
+    let fused = fused(&tape);
+    // The kept values are made as they are asked for.
+    assert_eq!(names(&fused), ["matmul", "transpose", "reshape", "matmul"], "{fused}");
+    assert_eq!(fused.ops()[0].inputs, [x, w]);
+    assert_eq!(fused.ops().last().unwrap().inputs, [product, x]);
+    let mut session = tape.session(common::gpu()).unwrap();
+    let checked = session.verify(&[(x, (&noise(24, 5, -1.0, 1.0)).into())]).unwrap();
+    assert!(checked.passes(), "{checked}");
+    let mut exact = tape.session(&Device::reference()).unwrap();
+    exact.write(x, &noise(24, 5, -1.0, 1.0)).unwrap();
+    exact.replay().unwrap();
+    for value in [other, thin, again] {
+        for (a, b) in session.read(value).unwrap().iter().zip(exact.read(value).unwrap()) {
+            assert!((a - b).abs() < 1e-5, "{a} {b}");
+        }
+    }
+}
+
+/// A matrix that an update overwrites between its transpose and the product is read before that.
+#[test]
+fn a_transposed_state_is_read_as_the_step_began() {
+    let mut g = Graph::new();
+    let x = g.input("x", [3, 3]);
+    let total = g.state("total", [3, 3], Init::Ones);
+    let turned = g.transpose(total, &[1, 0]).unwrap();
+    g.assign(total, g.add(total, x).unwrap()).unwrap();
+    let y = g.matmul(x, turned).unwrap();
+    let tape = g.forward([y]).unwrap();
+    let mut results = Vec::new();
+    for (device, fuse) in [(common::gpu(), true), (&Device::cpu(), true), (&Device::reference(), false)] {
+        let mut session = tape.session_with(device, SessionOptions::new().fuse(fuse)).unwrap();
+        session.write(x, &[1.0, 2.0, 0.0, 4.0, 5.0, 1.0, 0.5, 3.0, 2.0]).unwrap();
+        session.replay_n(3).unwrap();
+        results.push((session.read(y).unwrap(), session.read(total).unwrap()));
+    }
+    assert_eq!(results[0], results[2]);
+    assert_eq!(results[1], results[2]);
+}
+
 /// A network of all kinds of layers that have operators beside each other which one kernel does.
 fn classifier() -> (Graph, Value, Value, Value) {
     let mut g = Graph::new();

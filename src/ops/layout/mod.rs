@@ -1,10 +1,12 @@
 //! Operators that move elements: reshape, transpose, broadcast, slice, pad, concat. They take
 //! either dtype. Shader: `layout.wgsl`.
 
+mod simpler;
 mod slice;
 
 use std::any::Any;
 
+pub(crate) use simpler::{Simpler, simpler};
 pub use slice::SliceRange;
 pub(super) use slice::{Concat, Pad};
 

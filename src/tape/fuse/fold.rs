@@ -4,7 +4,7 @@ use std::sync::Arc;
 use crate::array::Array;
 use crate::dtype::DType;
 use crate::graph::{Node, Phase, Reference, Source, Value};
-use crate::ops::{Pointwise, is_equal};
+use crate::ops::{Pointwise, Simpler, is_equal, simpler};
 use crate::tape::Tape;
 
 /// The most elements of a constant that is larger than what it is computed from: a few KiB of memory for a
@@ -12,15 +12,17 @@ use crate::tape::Tape;
 const LARGEST: usize = 4096;
 
 impl Tape {
-    /// Computes what depends on constants alone, and what is computed twice once.
+    /// Computes what depends on constants alone, and what is computed twice once; moves elements once where
+    /// they were moved twice, or not at all.
     pub(super) fn fold(&mut self) {
         let mut replaced: HashMap<Value, Value> = HashMap::new();
         let mut seen: HashMap<Vec<Value>, Vec<Node>> = HashMap::new();
+        let mut makers: HashMap<Value, usize> = HashMap::new();
         for mut node in std::mem::take(&mut self.ops) {
             for input in &mut node.inputs {
                 *input = replaced.get(input).copied().unwrap_or(*input);
             }
-            let found = self.computed(&node).or_else(|| {
+            let found = self.simplified(&mut node, &makers).or_else(|| self.computed(&node)).or_else(|| {
                 // What runs again is there because nobody keeps what ran before.
                 let known = seen.get(&node.inputs).filter(|_| node.phase != Phase::Recompute);
                 known
@@ -35,8 +37,29 @@ impl Tape {
                 }
                 _ => {
                     seen.entry(node.inputs.clone()).or_default().push(node.clone());
+                    makers.extend(node.outputs.iter().map(|&output| (output, self.ops.len())));
                     self.ops.push(node);
                 }
+            }
+        }
+    }
+
+    /// Puts a simpler operator for an operator, or gives the value that it would only make again.
+    fn simplified(&self, node: &mut Node, makers: &HashMap<Value, usize>) -> Option<Value> {
+        let &[output] = &node.outputs[..] else { return None };
+        let maker = |value: Value| {
+            let &at = makers.get(&value)?;
+            let Node { op, inputs, .. } = &self.ops[at];
+            let overwrites = |later: &Node| {
+                later.mutated().any(|value| inputs.iter().any(|&input| self.root(input) == self.root(value)))
+            };
+            (!self.ops[at..].iter().any(overwrites)).then_some((op.as_ref(), &inputs[..]))
+        };
+        loop {
+            let types = [self.info(*node.inputs.first()?).ty, self.info(output).ty];
+            match simpler(node.op.as_ref(), &node.inputs, types, maker)? {
+                Simpler::Value(value) => return Some(value),
+                Simpler::Op(op, inputs) => (node.op, node.inputs) = (op, inputs),
             }
         }
     }
