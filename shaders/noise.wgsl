@@ -4,6 +4,7 @@
 //   dropout          y = scale x where the element's word is past the threshold, else 0
 //   spatial_dropout  the same with one word for each `plane` elements, a channel of x
 //   gaussian_noise   y = x + deviation z, z standard normal
+//   key              step and seed, for kernels that drop what they store
 //
 // Both dropouts are their own gradients, with dy in place of x. A word is compared by its upper 24
 // bits, in integers: kept and dropped are the same on every device, and what is dropped is 0 even
@@ -33,18 +34,24 @@ struct NoiseParams {
     seed: u32,
 }
 
+struct KeyParams {
+    step: u32,
+    seed: u32,
+}
+
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> key_out: array<u32>;
 var<immediate> p: DropoutParams;
 var<immediate> noise_p: NoiseParams;
+var<immediate> key_p: KeyParams;
 
 fn words_at(quad: u32) -> vec4<u32> {
     return random_words(quad, p.stream, p.step, p.seed);
 }
 
 fn drop(x: vec4<f32>, words: vec4<u32>) -> vec4<f32> {
-    let keep = (words >> vec4(8u)) >= vec4(p.threshold);
-    return select(vec4(0.0), p.scale * x, keep);
+    return dropped(x, words, p.threshold, p.scale);
 }
 
 // The word of a channel.
@@ -100,4 +107,10 @@ fn gaussian_noise(@builtin(global_invocation_id) id: vec3<u32>) {
 fn gaussian_noise_in_place(@builtin(global_invocation_id) id: vec3<u32>) {
     let i = linear_index(id, 64u);
     if i < noise_p.n { y[i] += noise(i); }
+}
+
+@compute @workgroup_size(1)
+fn key() {
+    key_out[0] = key_p.step;
+    key_out[1] = key_p.seed;
 }

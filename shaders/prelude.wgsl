@@ -247,6 +247,11 @@ fn random_words(quad: u32, stream: u32, step: u32, seed: u32) -> vec4<u32> {
     return pcg4d(vec4(quad | 0x80000000u, stream, step, seed));
 }
 
+// Dropout by these words: scale x where the upper 24 bits of a word are past the threshold, else 0.
+fn dropped(x: vec4<f32>, words: vec4<u32>, threshold: u32, scale: f32) -> vec4<f32> {
+    return select(vec4(0.0), scale * x, (words >> vec4(8u)) >= vec4(threshold));
+}
+
 // Four standard normal numbers from four words, by the Box-Muller transform of two pairs, each a
 // radius and an angle; good to 12 units in the last place. `normals` in random.rs.
 fn random_normals(words: vec4<u32>) -> vec4<f32> {

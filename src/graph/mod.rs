@@ -342,12 +342,11 @@ impl Recording {
         value
     }
 
-    /// A value of the same kind as another, for an operator to make.
-    pub(crate) fn add_like(&mut self, value: Value) -> Value {
-        let ValueInfo { ty, limit, ref source, .. } = self.values[value.index()];
-        let like = Value { graph: self.id, index: self.values.len() as u32 };
-        self.values.push(ValueInfo { limit, ..ValueInfo::unnamed(ty, source.clone()) });
-        like
+    /// A value for an operator to make, once [`replace_nodes`](Recording::replace_nodes) says which.
+    pub(crate) fn add_result(&mut self, ty: TensorType) -> Value {
+        let value = Value { graph: self.id, index: self.values.len() as u32 };
+        self.values.push(ValueInfo::unnamed(ty, Source::Op { node: self.nodes.len(), output: 0 }));
+        value
     }
 
     /// Operators in place of those that made the same values.

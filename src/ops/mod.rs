@@ -66,6 +66,7 @@ pub use conv::{ConvOptions, ConvRoute};
 pub use layout::SliceRange;
 pub(crate) use layout::{Simpler, scalar_read, simpler};
 pub(crate) use loss::joint_loss;
+pub(crate) use noise::RandomKey;
 use noise::stream_at;
 pub use norm::BatchNorm;
 pub(crate) use norm::joint_norm;

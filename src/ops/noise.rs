@@ -20,6 +20,10 @@ crate::params! {
     struct NoiseParams { n: u32, deviation: f32, stream: u32, step: u32, seed: u32 }
 }
 
+crate::params! {
+    struct KeyParams { step: u32, seed: u32 }
+}
+
 pub(super) static FAMILY: Family = Family {
     operators: &[
         OperatorInfo::new("dropout", Gradient::Yes, "f32"),
@@ -37,6 +41,18 @@ pub(super) struct Dropout {
     /// Whether a channel is kept or dropped as a whole.
     pub spatial: bool,
 }
+
+/// The numbers of a dropout of single elements.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Dropped {
+    pub stream: u32,
+    pub threshold: u32,
+    pub scale: f32,
+}
+
+/// The step and the seed, `[2]` of u32: what kernels that cannot be told numbers of the step read instead.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RandomKey;
 
 /// `y = x + std z`.
 #[derive(Clone, Copy, Debug)]
@@ -76,6 +92,12 @@ impl Dropout {
     /// What is kept is multiplied by this f32, on either path.
     fn scale(&self) -> f32 {
         (1.0 / (1.0 - f64::from(self.rate))) as f32
+    }
+
+    /// Its numbers, if each element is drawn for by itself.
+    pub fn of_elements(&self) -> Option<Dropped> {
+        let dropped = Dropped { stream: self.stream, threshold: self.threshold(), scale: self.scale() };
+        (!self.spatial).then_some(dropped)
     }
 
     /// Neighbouring elements with one draw in common.
@@ -145,6 +167,44 @@ impl Op for Dropout {
             if y == 0.0 { 0.0 } else { widen(rounded, y, scale * flush(x)) }
         };
         vec![pairs.map(bound).collect()]
+    }
+}
+
+impl RandomKey {
+    /// The type of what it makes.
+    pub fn ty() -> TensorType {
+        TensorType { shape: [2].into(), dtype: DType::U32 }
+    }
+}
+
+impl Op for RandomKey {
+    fn name(&self) -> &'static str {
+        "random_key"
+    }
+
+    fn outputs(&self, _: &[TensorType]) -> Result<Vec<TensorType>> {
+        Ok(vec![RandomKey::ty()])
+    }
+
+    fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
+        let call = KernelCall::new(&SHADER, "key")
+            .params(&KeyParams { step: 0, seed: 0 })
+            .scalar("step", Scalar::STEP)
+            .scalar("seed", Scalar::SEED)
+            .bind(Slot::Output(0))
+            .grid(Grid::linear(1, 1));
+        cx.only(call)
+    }
+
+    fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
+        vec![Array::new(
+            RandomKey::ty().shape,
+            [Scalar::STEP, Scalar::SEED].map(|scalar| cx.scalar(scalar)).to_vec(),
+        )]
+    }
+
+    fn error_bound(&self, _: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
+        within(0.0, results)
     }
 }
 

@@ -8,6 +8,7 @@ use super::conv::Conv;
 use super::layout::{moves_equally, stretches};
 use super::matmul::Matmul;
 use super::merged::Merged;
+use super::noise::{Dropout, Dropped};
 use super::norm::Normalize;
 use super::pool::adaptive::AdaptivePool;
 use super::pool::max::MaxPoolGrad;
@@ -32,6 +33,8 @@ pub(crate) enum Pointwise {
     /// The first operand less the second, over the root of the third and this number, and then with the scale
     /// and the shift that there are; all but the first are of a channel, axis 1.
     Normalize([bool; 2], f32),
+    /// The operand, or 0 as a random word of the element says.
+    Drop(Dropped),
     /// An operator whose kernels end in `finish`, so that the others may be part of them.
     Head,
 }
@@ -55,7 +58,15 @@ impl Pointwise {
         if let Some(&Normalize(form)) = op.downcast_ref() {
             return form.given().map(|(affine, epsilon)| Pointwise::Normalize(affine, epsilon));
         }
+        if let Some(dropout) = op.downcast_ref::<Dropout>() {
+            return dropout.of_elements().map(Pointwise::Drop);
+        }
         stretches(op).then_some(Pointwise::Broadcast)
+    }
+
+    /// Whether its operands alone say what it makes.
+    pub fn is_function(self) -> bool {
+        !matches!(self, Pointwise::Drop(_))
     }
 
     /// The shape under which an operand of so many is broadcast to a result of this rank.
@@ -89,12 +100,12 @@ impl Pointwise {
             Pointwise::Unary(op) => Some(("unary", op.kind as u32)),
             Pointwise::Slope(op) => Some(("slope_by", op.kind as u32)),
             Pointwise::Binary(kind) => Some(("binary", kind as u32)),
-            Pointwise::Select | Pointwise::Broadcast | Pointwise::Normalize(..) | Pointwise::Head => None,
+            _ => None,
         }
     }
 
-    /// The call that computes it.
-    pub fn text(self, given: &[String]) -> String {
+    /// The call that computes it; `words` gives the random words of a stream.
+    pub fn text(self, given: &[String], words: impl Fn(u32) -> String) -> String {
         let operands = given.join(", ");
         let function = self.function().map(|(name, kind)| format!("{name}_{kind}")).unwrap_or_default();
         match self {
@@ -111,6 +122,9 @@ impl Pointwise {
                     given[..3].join(", "),
                     number(epsilon)
                 )
+            }
+            Pointwise::Drop(Dropped { stream, threshold, scale }) => {
+                format!("dropped({operands}, {}, {threshold}u, {})", words(stream), number(scale))
             }
             Pointwise::Broadcast | Pointwise::Head => operands,
         }

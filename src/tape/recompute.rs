@@ -161,8 +161,11 @@ impl Tape {
         for (index, node) in ops.iter().enumerate() {
             for &op in again.iter().filter(|again| again.at == index).flat_map(|again| &again.ops) {
                 let inputs = copied(&copies, &ops[op]);
-                let outputs: Vec<Value> =
-                    ops[op].outputs.iter().map(|&value| self.recording.add_like(value)).collect();
+                let outputs: Vec<Value> = ops[op]
+                    .outputs
+                    .iter()
+                    .map(|&value| self.recording.add_result(self.recording.ty(value)))
+                    .collect();
                 copies.extend(ops[op].outputs.iter().copied().zip(outputs.iter().copied()));
                 nodes.push(Node { inputs, outputs, phase: Phase::Recompute, ..ops[op].clone() });
             }

@@ -123,6 +123,62 @@ fn elements_are_moved_once_or_not_at_all() {
     }
 }
 
+/// Numbers are drawn by kernels that store, and by those of gradients, as an operator by itself draws them.
+#[test]
+fn products_drop_what_they_store() {
+    let convolution = |filters| Conv2d::new(filters, 3).activation(Activation::Relu);
+    let model = Sequential::new()
+        .add(convolution(6))
+        .add(Dropout::new(0.25))
+        .add(convolution(5))
+        .add(SpatialDropout::new(0.25))
+        .add(Flatten)
+        .add(Dense::new(33).activation(Activation::Relu))
+        .add(Dropout::new(0.5))
+        .add(Dense::new(10));
+    let tape = step_of(&model, &[7, 3, 9, 9]).keep_gradients();
+    let profile = DeviceProfile { kind: DeviceKind::Gpu, ..common::gpu().profile().unwrap().clone() };
+    let fused = tape.fuse(&profile);
+    let found = names(&fused);
+    for wanted in [
+        "chain(conv2d add relu dropout)",
+        "chain(matmul add relu dropout)",
+        "chain(matmul dropout relu_grad)",
+        "chain(conv_transpose2d dropout relu_grad)",
+        "spatial_dropout",
+    ] {
+        assert!(found.contains(&wanted.to_owned()), "{wanted}: {found:#?}");
+    }
+    assert_eq!(found.iter().filter(|name| *name == "random_key").count(), 1);
+    assert!(!found.contains(&"dropout".to_owned()), "{found:#?}");
+
+    let inputs = tape.persistent();
+    let (x, labels) = (inputs[0], inputs[1]);
+    let (image, of) = (noise(7 * 243, 3, -1.0, 1.0), [0u32, 1, 2, 3, 4, 5, 6]);
+    let plan = fused.plan(&profile).unwrap();
+    let mut session = session_with_plan(&fused, common::gpu(), plan, guarded(SessionOptions::new())).unwrap();
+    poison(&session);
+    session.set_step(11);
+    let checked = session.verify(&[(x, (&image).into()), (labels, HostData::U32(&of))]).unwrap();
+    assert!(checked.passes(), "{checked}");
+    let mut results = Vec::new();
+    let mut others = vec![session];
+    for device in [common::gpu(), &Device::cpu(), &Device::reference()] {
+        others.push(tape.session_with(device, SessionOptions::new().seed(5)).unwrap());
+    }
+    for mut session in others {
+        session.write(x, &image).unwrap();
+        session.write(labels, &of).unwrap();
+        (0..2).for_each(|_| session.replay().unwrap());
+        results.push(tape.kept().map(|v| session.read(v).unwrap()).collect::<Vec<_>>().concat());
+    }
+    for found in &results[1..3] {
+        for (one, other) in found.iter().zip(&results[3]) {
+            assert!((one - other).abs() <= 1e-4 * (1.0 + other.abs()), "{one} {other}");
+        }
+    }
+}
+
 /// A matrix that an update overwrites between its transpose and the product is read before that.
 #[test]
 fn a_transposed_state_is_read_as_the_step_began() {
@@ -355,7 +411,7 @@ impl Drawn {
     /// One more operator, whose results stay within a few units.
     fn grow(&mut self) -> Result<()> {
         let (a, b, c) = (self.pick(), self.pick(), self.pick());
-        let which = self.below(17);
+        let which = self.below(18);
         let number = 0.25 + self.below(8) as f32;
         let kind = self.below(Unary::ALL.len());
         let pair =
@@ -417,6 +473,7 @@ impl Drawn {
                 if number > 1.0 { g.max_pool2d(g.sigmoid(a)?, options) } else { g.avg_pool2d(a, options) }
             }
             16 if shape.rank() > 1 && shape == other => g.softmax_cross_entropy_rows(a, g.softmax(b, -1)?),
+            17 => g.dropout(a, 0.25),
             _ => g.sigmoid(a),
         }?;
         self.pool.push(made);
@@ -583,14 +640,19 @@ fn bound(plan: &Plan) -> u64 {
 fn training_steps_take_few_dispatches() {
     let large = DeviceProfile { max_buffer_bytes: 1 << 30, ..DeviceProfile::baseline() };
     let software = DeviceProfile { kind: DeviceKind::Cpu, subgroups: Some((8, 8)), ..large.clone() };
+    let dropout = [512, 512].into_iter().fold(Sequential::new(), |model, units| {
+        model.add(Dense::new(units).activation(Activation::Relu)).add(Dropout::new(0.2))
+    });
+    let dropout = step_of(&dropout.add(Dense::new(10)), &[128, 784]);
     let lstm = step_of(&Sequential::new().add(Lstm::new(64)).add(Dense::new(10)), &[32, 50, 32]);
     // Dispatches on either, and memory in percent of that without fusion.
     for (name, tape, most, percent) in [
         ("784-512-10", perceptron(&[512]), [7, 7], 101),
         ("784-512-512-10", perceptron(&[512, 512]), [10, 10], 101),
+        ("784-512-512-10 with dropout", dropout, [11, 16], 101),
         ("convolutional", convolutional(), [19, 20], 101),
-        ("CIFAR", cifar(), [28, 28], 105),
-        ("LSTM", lstm, [16, 14], 101),
+        ("CIFAR", cifar(), [24, 24], 105),
+        ("LSTM", lstm, [16, 13], 101),
         ("ResNet-20", residual(20), [170, 219], 101),
         ("ResNet-50", residual(50), [380, 424], 101),
     ] {

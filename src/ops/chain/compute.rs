@@ -259,6 +259,10 @@ impl Program {
                     let shift = if affine[1] { next(0.0) } else { View::One(0.0) };
                     normalise(operands, scale, shift, *epsilon, to);
                 }
+                Pointwise::Drop(dropped) => {
+                    map(view(&arguments[0]), to, |x| x);
+                    dropped.run(|scalar| scalars[scalar.index()], block.start, to);
+                }
                 Pointwise::Head => to.copy_from_slice(&results[0][within.clone()]),
             }
         }

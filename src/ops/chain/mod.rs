@@ -62,7 +62,8 @@ pub(crate) struct Member {
 
 /// Elementwise operators, each on the results of those before it, the first of which may be a head: an
 /// operator whose kernels the others become part of. Inputs are what they read from elsewhere, those of the
-/// head first; outputs the results that are read elsewhere, then what the head makes besides its result.
+/// head first, and a random key last if a member draws numbers; outputs the results that are read elsewhere, then
+/// what the head makes besides its result.
 #[derive(Debug)]
 pub(crate) struct Chain {
     members: Vec<Member>,
@@ -98,9 +99,15 @@ impl Chain {
         fits.then_some(Chain { members, outputs, head, inputs, scalars })
     }
 
-    /// Whether a large chain may be worked on in ranges: all inputs are whole or single numbers.
+    /// Whether a large chain may be worked on in ranges: all inputs are whole or single numbers, and no member
+    /// asks for an element's place.
     pub fn has_ranges(&self) -> bool {
-        self.inputs.iter().all(|access| access.divisors().is_none())
+        !self.is_random() && self.inputs.iter().all(|access| access.divisors().is_none())
+    }
+
+    /// Whether a member draws numbers, by an element's place among all.
+    pub fn is_random(&self) -> bool {
+        self.members.iter().any(|member| matches!(member.does, Pointwise::Drop(_)))
     }
 
     /// That of an operator, if it is one.
@@ -121,6 +128,11 @@ impl Chain {
     /// How many inputs the head has.
     fn head_inputs(&self) -> usize {
         if self.has_head() { self.members[0].operands.len() } else { 0 }
+    }
+
+    /// How many inputs there are beside the head's.
+    fn bound_inputs(&self) -> usize {
+        self.inputs.len() + usize::from(self.is_random())
     }
 
     /// Goes through the members' references, each on the results of those before it as they would be stored;
@@ -280,7 +292,7 @@ impl Chain {
             n: word(n),
             unused: 0,
         };
-        let inputs = (0..self.inputs.len()).filter(|&input| Some(input) != in_place);
+        let inputs = (0..self.bound_inputs()).filter(|&input| Some(input) != in_place);
         let inputs = inputs.map(|input| Slot::Input(self.head_inputs() + input));
         let call = KernelCall::new(self.shader(in_place), "main")
             .params(&params)
@@ -326,7 +338,7 @@ impl Chain {
     /// A call that stores the head's result, with the rest done before that.
     fn finished(&self, cx: &Lowering<'_>, call: &KernelCall) -> Option<KernelCall> {
         let shader = self.finished_shader(call.shader, call.finish?)?;
-        let inputs = (0..self.inputs.len()).map(|input| Slot::Input(self.head_inputs() + input));
+        let inputs = (0..self.bound_inputs()).map(|input| Slot::Input(self.head_inputs() + input));
         let outputs = (1..self.outputs.len()).map(Slot::Output);
         let mut call = call.clone();
         call.shader = shader;

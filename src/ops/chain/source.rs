@@ -83,9 +83,13 @@ impl Chain {
             bindings += &format!("@group(0) @binding({binding}) var<storage, read> e{input}: array<f32>;\n");
             body += &format!("    let a{input} = vec4(e{input}[{at}]);\n");
         }
-        body += &self.body();
+        if self.is_random() {
+            let binding = FINISH_BINDING + self.inputs.len();
+            bindings += &format!("@group(0) @binding({binding}) var<storage, read> key: array<u32>;\n");
+        }
+        body += &self.body(|stream| format!("vec4(random_words(i / 4u, {stream}u, key[0], key[1])[i % 4u])"));
         for (output, member) in self.outputs.iter().enumerate().skip(1) {
-            let binding = FINISH_BINDING - 1 + self.inputs.len() + output;
+            let binding = FINISH_BINDING - 1 + self.bound_inputs() + output;
             bindings +=
                 &format!("@group(0) @binding({binding}) var<storage, read_write> f{output}: array<f32>;\n");
             body += &format!("    f{output}[i] = m{member}.x;\n");
@@ -102,11 +106,11 @@ impl Chain {
     }
 
     /// A line for each member but the head.
-    fn body(&self) -> String {
+    fn body(&self, words: impl Fn(u32) -> String) -> String {
         let line = |(index, member): (usize, &Member)| {
             let operands: Vec<String> =
                 member.operands.iter().map(|(operand, _)| self.operand(operand)).collect();
-            format!("    let m{index} = {};\n", member.does.text(&operands))
+            format!("    let m{index} = {};\n", member.does.text(&operands, &words))
         };
         let is_head = |(_, member): &(usize, &Member)| member.does == Pointwise::Head;
         self.members.iter().enumerate().filter(|member| !is_head(member)).map(line).collect()
@@ -132,7 +136,11 @@ impl Chain {
         if self.has_head() {
             body += "    let m0 = y0[i];\n";
         }
-        body += &self.body();
+        if self.is_random() {
+            bindings += &format!("@group(0) @binding({binding}) var<storage, read> key: array<u32>;\n");
+            binding += 1;
+        }
+        body += &self.body(|stream| format!("random_words(i, {stream}u, key[0], key[1])"));
         for (output, member) in self.outputs.iter().enumerate() {
             let at = binding + output;
             let line =

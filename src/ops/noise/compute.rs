@@ -1,8 +1,8 @@
 //! Dropout and noise on the CPU device.
 
-use super::{Dropout, GaussianNoise, stream_at};
+use super::{Dropout, Dropped, GaussianNoise, stream_at};
 use crate::array::spread_elements;
-use crate::graph::Compute;
+use crate::graph::{Compute, Scalar};
 use crate::ops::common::*;
 use crate::random;
 
@@ -28,6 +28,20 @@ impl Dropout {
                 *y = if drawn.1[draw % 4] >> 8 >= threshold { scale * *y } else { 0.0 };
             }
         });
+    }
+}
+
+impl Dropped {
+    /// Drops among neighbours, the first of which is element `first`.
+    pub(crate) fn run(self, scalar: impl Fn(Scalar) -> f64, first: usize, y: &mut [f32]) {
+        let stream = stream_at(scalar, self.stream);
+        let mut drawn = (usize::MAX, [0; 4]);
+        for (i, y) in (first..).zip(y) {
+            if drawn.0 != i / 4 {
+                drawn = (i / 4, stream.operator_words(word(i / 4)));
+            }
+            *y = if drawn.1[i % 4] >> 8 >= self.threshold { self.scale * *y } else { 0.0 };
+        }
     }
 }
 

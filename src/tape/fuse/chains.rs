@@ -2,10 +2,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::dtype::DType;
-use crate::graph::{Node, Source, Value};
-use crate::kernel::{DeviceProfile, Scalar};
+use crate::graph::{Node, Phase, Source, Value};
+use crate::kernel::{DeviceKind, DeviceProfile, Scalar};
 use crate::ops::chain::{Chain, Member, Operand};
-use crate::ops::{Pointwise, scalar_read};
+use crate::ops::{Pointwise, RandomKey, scalar_read};
 use crate::shape::Shape;
 use crate::tape::Tape;
 
@@ -24,6 +24,18 @@ struct Chains<'a> {
     /// The group of each operator that is in one.
     group_of: Vec<Option<usize>>,
     groups: Vec<Group>,
+    draws: Draws,
+}
+
+/// How chains draw random numbers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Draws {
+    /// They don't: a software driver is slow to compile a generator into a product's kernel.
+    Never,
+    /// As an operator by itself does: the executor tells them the step.
+    Told,
+    /// By a key that they read, which has the step in it.
+    Keyed(Value),
 }
 
 /// Operators that may become one chain, at the place of the last.
@@ -42,18 +54,33 @@ struct Built {
 
 impl Tape {
     /// Puts elementwise operators that follow each other into one.
-    pub(super) fn chain(&mut self, profile: &DeviceProfile) {
-        let mut chains = Chains::new(self, profile);
+    /// Without `kernels`, for an executor that has none.
+    pub(super) fn chain(&mut self, profile: &DeviceProfile, kernels: bool) {
+        let draws = match profile.kind {
+            _ if !kernels => Draws::Told,
+            DeviceKind::Cpu => Draws::Never,
+            DeviceKind::Gpu => Draws::Keyed(self.recording.add_result(RandomKey::ty())),
+        };
+        let mut chains = Chains::new(self, profile, draws);
         (0..self.ops.len()).for_each(|index| chains.take(index));
         self.ops = chains.emit();
     }
 }
 
 impl<'a> Chains<'a> {
-    fn new(tape: &'a Tape, profile: &'a DeviceProfile) -> Self {
+    fn new(tape: &'a Tape, profile: &'a DeviceProfile, draws: Draws) -> Self {
         let group_of = vec![None; tape.ops().len()];
         let (makers, writers) = (tape.makers(), tape.writers());
-        Chains { tape, profile, makers, readers: tape.readers(), writers, group_of, groups: Vec::new() }
+        Chains {
+            tape,
+            profile,
+            makers,
+            readers: tape.readers(),
+            writers,
+            group_of,
+            groups: Vec::new(),
+            draws,
+        }
     }
 
     /// Puts an operator into a group: with those that its operands come from, as far as they may be together.
@@ -90,7 +117,9 @@ impl<'a> Chains<'a> {
         let op = node.op.as_ref();
         // Results beside the first are those of heads.
         let has_one = node.outputs.iter().skip(1).all(|&output| self.readers_of(output).is_empty());
-        let alone = Pointwise::of(op).filter(|does| is_f32 && has_one && does.is_continuous());
+        let may_draw = |does: &Pointwise| does.is_function() || self.draws != Draws::Never;
+        let alone =
+            Pointwise::of(op).filter(|does| is_f32 && has_one && does.is_continuous() && may_draw(does));
         alone.or(Pointwise::of_head(op))
     }
 
@@ -158,9 +187,10 @@ impl<'a> Chains<'a> {
         let chain = Chain::new(members, numbers, &stretched, self.tape.types(&head))?;
         let bytes = outputs.iter().map(|&output| self.tape.padded_bytes(output)).max()?;
         let is_bound = chain.has_ranges() || bytes <= self.profile.max_binding_bytes;
-        let buffers = stretched.len() + outputs.len();
+        let buffers = stretched.len() + outputs.len() + usize::from(chain.is_random());
         outputs.extend(head.into_iter().skip(1));
-        let inputs = read.into_iter().map(|(input, ..)| input).collect();
+        let key = self.key().filter(|_| chain.is_random());
+        let inputs = read.into_iter().map(|(input, ..)| input).chain(key).collect();
         let fits = is_bound && buffers <= self.profile.max_storage_buffers as usize;
         fits.then_some(Built { chain, inputs, outputs })
     }
@@ -222,6 +252,7 @@ impl<'a> Chains<'a> {
         // What is yet to be made, by chains and views of their results.
         let mut late: BTreeSet<Value> = BTreeSet::new();
         let mut chains = self.built();
+        nodes.extend(self.key_node(&chains));
         for (index, node) in tape.iter().enumerate() {
             let group = self.group_of[index].filter(|group| chains[*group].is_some());
             if group.is_some_and(|group| self.groups[group].last() != Some(&index)) {
@@ -249,6 +280,19 @@ impl<'a> Chains<'a> {
             }
         }
         nodes
+    }
+
+    fn key(&self) -> Option<Value> {
+        let Draws::Keyed(key) = self.draws else { return None };
+        Some(key)
+    }
+
+    /// The operator that makes the key, if any chain reads it.
+    fn key_node(&self, chains: &[Option<Built>]) -> Option<Node> {
+        let key = self.key().filter(|key| chains.iter().flatten().any(|built| built.inputs.contains(key)))?;
+        let first = self.tape.ops().first()?;
+        let (op, layer, phase) = (Arc::new(RandomKey), 0, Phase::Forward);
+        Some(Node { op, inputs: Vec::new(), outputs: vec![key], layer, at: first.at, phase })
     }
 
     /// The chain of each group that operators are in, where it is worth it.

@@ -76,7 +76,8 @@ impl Tape {
             Source::Constant(data) => Some(Array::new(self.info(input).ty.shape, data.to_vec())),
             _ => None,
         };
-        if node.inputs.is_empty() || !(node.op.is_view() || Pointwise::of(node.op.as_ref()).is_some()) {
+        let is_function = Pointwise::of(node.op.as_ref()).is_some_and(Pointwise::is_function);
+        if node.inputs.is_empty() || !(node.op.is_view() || is_function) {
             return None;
         }
         let inputs: Vec<Array> = node.inputs.iter().map(constant).collect::<Option<_>>()?;

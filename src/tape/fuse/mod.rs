@@ -53,7 +53,7 @@ impl Tape {
         }
         fused.recording.replace_nodes(&fused.ops);
         fused.delay_updates();
-        fused.chain(profile);
+        fused.chain(profile, merge);
         fused.drop_unused();
         fused.recording.replace_nodes(&fused.ops);
         // Constants that nothing reads any more take no buffer; what the program writes or reads stays.

@@ -28,7 +28,9 @@ pub fn steps() -> Vec<Step> {
         }
     }
     for sizes in [[3, 2, 1], [70, 33, 20], [128, 784, 10], [65, 64, 128], [4100, 65, 48]] {
-        steps.push(dense(sizes).expect("it records"));
+        for rate in [None, Some(0.25)] {
+            steps.push(dense(sizes, rate).expect("it records"));
+        }
     }
     for (dims, filters, groups) in [([2, 3, 9, 9], 4, 1), ([5, 6, 8, 7], 6, 2), ([64, 1, 28, 28], 10, 1)] {
         for stride in [1, 2] {
@@ -70,13 +72,14 @@ fn norm(dims: &[usize], alone: bool) -> Result<Step> {
     Ok(Step { name: format!("norm of {dims:?}, {alone}"), tape, labels: None })
 }
 
-fn dense([batch, inputs, outputs]: [usize; 3]) -> Result<Step> {
+fn dense([batch, inputs, outputs]: [usize; 3], rate: Option<f32>) -> Result<Step> {
     let mut g = Graph::new();
     let x = g.constant([batch, inputs], &noise(batch * inputs, 3, -1.0, 1.0))?;
     let (w, b) = (parameter(&mut g, "w", &[inputs, outputs])?, parameter(&mut g, "b", &[outputs])?);
     let y = g.tanh(g.add(g.matmul(x, w)?, b)?)?;
+    let y = rate.map_or(Ok(y), |rate| g.dropout(y, rate))?;
     let tape = g.training_step(g.mean(g.square(y)?, &[], false)?, &Sgd::new(0.1))?;
-    Ok(Step { name: format!("dense layer of {batch}x{inputs}x{outputs}"), tape, labels: None })
+    Ok(Step { name: format!("dense layer of {batch}x{inputs}x{outputs}, {rate:?}"), tape, labels: None })
 }
 
 fn convolution(dims: [usize; 4], filters: usize, groups: usize, stride: usize) -> Result<Step> {
