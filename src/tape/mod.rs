@@ -4,6 +4,7 @@
 mod bind;
 mod differentiate;
 mod fuse;
+mod overlap;
 mod pack;
 mod plan;
 mod print;

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use super::Tape;
 use super::bind::{Binder, Clash};
+use super::overlap::{Used, set_apart};
 use super::pack::{Packing, Place, SharedLayout};
 use crate::error::{Error, Result};
 use crate::graph::{Lowering, Node, Source, StateKind, Value};
-use crate::kernel::{Access, DeviceProfile, EntryPoint, Scalar, Shader};
+use crate::kernel::{Access, DeviceProfile, EntryPoint, KernelCall, Scalar, Shader};
 
 /// Buffers are padded to this, so that kernels may move four elements at a time.
 const PADDING: u64 = 16;
@@ -216,8 +217,15 @@ impl Tape {
             let add = |&bytes: &u64| groups.add(pad(bytes), index, BufferRole::Transient);
             lowered.push((index, cx.calls, cx.scratch.iter().map(add).collect::<Vec<_>>()));
         }
-        let (buffers, buffer_of) = groups.assign();
+        let (mut buffers, buffer_of) = groups.assign();
+        let total = buffers.iter().map(|buffer| buffer.bytes).sum();
+        let used: Vec<Used> =
+            lowered.iter().map(|(op, calls, scratch)| groups.used(*op, calls, scratch)).collect();
         let Groups { all, mut values, by_value, .. } = groups;
+        let buffer_of = set_apart(&used, buffer_of, &|group| all[group].bytes, total, |group| {
+            buffers.push(BufferPlan { bytes: all[group].bytes, role: all[group].role });
+            buffers.len() - 1
+        });
         values.iter_mut().for_each(|value| value.buffer = buffer_of[value.buffer]);
         let scratch = lowered.iter().flat_map(|(_, _, groups)| groups).map(|&group| all[group].bytes).sum();
         let (profile, dispatches) = (profile.clone(), Vec::new());
@@ -377,6 +385,21 @@ impl<'a> Groups<'a> {
         let Group { bytes, last, role, .. } = self.all[group];
         let fits = role == BufferRole::Transient && bytes == self.packing.tape.padded_bytes(output);
         fits && last == index && alone && !packed
+    }
+
+    /// What an operator uses: its calls, and the groups of its scratch.
+    fn used(&self, op: usize, calls: &[KernelCall], scratch: &[usize]) -> Used {
+        let node = &self.packing.tape.ops[op];
+        let group = |value: Value| self.value(value).buffer;
+        let read = node.inputs.iter().map(|&value| group(value)).collect();
+        let written: BTreeSet<usize> = node.written().map(group).chain(scratch.iter().copied()).collect();
+        let is_begun = |group: &usize| {
+            let Group { first, role, .. } = self.all[*group];
+            first == op && role == BufferRole::Transient && !self.arenas.contains(&Some(*group))
+        };
+        // What several calls write waits in between.
+        let begun = written.iter().copied().filter(|group| calls.len() == 1 && is_begun(group)).collect();
+        Used { read, written, begun }
     }
 
     /// Gives groups their buffers: persistent ones each its own; the others, largest first, of the buffers
