@@ -76,13 +76,13 @@ pub fn wanted<L>(
     }
 }
 
-/// The device that `RETAPE_BENCH_DEVICE` names, else the GPU that `Device::gpu` finds.
+/// The device that `RETAPE_BENCH_DEVICE` selects (an adapter, for benches of kernels), else the GPU that `Device::gpu` finds.
 pub fn device() -> Device {
     let device = match std::env::var("RETAPE_BENCH_DEVICE") {
-        Ok(name) if !name.is_empty() => Device::named(&name),
+        Ok(name) if !name.is_empty() => Device::select(&name),
         _ => Device::gpu(),
     };
-    device.unwrap_or_else(|e| panic!("the benches need a GPU adapter: {e}"))
+    device.unwrap_or_else(|e| panic!("the benches need a device: {e}"))
 }
 
 /// The time of `steps` steps, from before they are encoded until they have run.
