@@ -15,8 +15,9 @@
 //   .._grad_.. the gradient alone, .._both_.. loss and gradient
 //   .._whole   a workgroup of 256 for everything, a thread for every 256th row: also the sum of all y times
 //              scale. For few rows of few classes.
-//   binary, binary_grad   any shape; a thread handles four neighbouring elements, a workgroup 256,
+//   binary, binary_grad, binary_both   any shape; a thread handles four neighbouring elements, a workgroup 256,
 //              and n counts vectors of four. Buffers are padded to 16 bytes.
+//   binary_.._whole   as the others, of n elements
 //
 // Folded grids.
 
@@ -306,16 +307,49 @@ fn soft_both_whole(@builtin(local_invocation_index) lane: u32) {
     put_whole(lane, part);
 }
 
+fn binary_loss(z: vec4<f32>, t: vec4<f32>) -> vec4<f32> {
+    return max(z, vec4(0.0)) - z * t + log1p(exp(-abs(z)));
+}
+
 @compute @workgroup_size(64)
 fn binary(@builtin(global_invocation_id) id: vec3<u32>) {
     let i = linear_index(id, 64u);
-    if i >= q.n { return; }
-    let z = x4[i];
-    y4[i] = max(z, vec4(0.0)) - z * t4[i] + log1p(exp(-abs(z)));
+    if i < q.n { y4[i] = binary_loss(x4[i], t4[i]); }
 }
 
 @compute @workgroup_size(64)
 fn binary_grad(@builtin(global_invocation_id) id: vec3<u32>) {
     let i = linear_index(id, 64u);
     if i < q.n { dx4[i] = (sigmoid(x4[i]) - t4[i]) * dy4[i]; }
+}
+
+@compute @workgroup_size(64)
+fn binary_both(@builtin(global_invocation_id) id: vec3<u32>) {
+    let i = linear_index(id, 64u);
+    if i >= q.n { return; }
+    y4[i] = binary_loss(x4[i], t4[i]);
+    dx4[i] = (sigmoid(x4[i]) - t4[i]) * dy4[i];
+}
+
+// The losses of a thread's elements.
+fn binary_part(lane: u32) -> f32 {
+    var part = 0.0;
+    for (var i = lane; 4u * i < p.n; i += 256u) {
+        let loss = binary_loss(x4[i], t4[i]);
+        y4[i] = loss;
+        part += dot(select(vec4(0.0), loss, vec4(4u * i) + vec4(0u, 1u, 2u, 3u) < vec4(p.n)), vec4(1.0));
+    }
+    return part;
+}
+
+@compute @workgroup_size(256)
+fn binary_whole(@builtin(local_invocation_index) lane: u32) {
+    put_whole(lane, binary_part(lane));
+}
+
+@compute @workgroup_size(256)
+fn binary_both_whole(@builtin(local_invocation_index) lane: u32) {
+    let part = binary_part(lane);
+    for (var i = lane; 4u * i < p.n; i += 256u) { dx4[i] = (sigmoid(x4[i]) - t4[i]) * dy4[i]; }
+    put_whole(lane, part);
 }

@@ -9,6 +9,7 @@
 // batch. Products that fill registers are in `matmul_blocks.wgsl`.
 //
 //   naive    8x8 threads, operands straight from memory. For products too small for anything else.
+//   naive_sums  the same for one member, and the sums of b's columns: the row of y that a row of ones makes
 //   tile_16  16x16 threads stage 16x16 tiles of a and b in workgroup memory: the textbook kernel,
 //            which no rule chooses. Benches measure the others against it.
 
@@ -35,6 +36,7 @@ struct Params {
 @group(0) @binding(0) var<storage, read> a: array<f32>;
 @group(0) @binding(1) var<storage, read> b: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
+@group(0) @binding(3) var<storage, read_write> sums: array<f32>;
 var<immediate> p: Params;
 var<workgroup> a_tile: array<f32, 256>;
 var<workgroup> b_tile: array<f32, 256>;
@@ -61,6 +63,25 @@ fn naive(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) 
     }
     let i = (at.z * p.m + at.x) * p.n + at.y;
     y[i] = finish(i, at.x, at.y, sum);
+}
+
+@compute @workgroup_size(8, 8)
+fn naive_sums(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+    let tile = linear_group(group);
+    let at = element(tile, 8u, local);
+    if tile >= p.tiles || at.x > p.m || at.y >= p.n { return; }
+    let left = at.x * p.a_row;
+    let right = at.y * p.b_col;
+    var sum = 0.0;
+    if at.x == p.m {
+        for (var k = 0u; k < p.k; k++) { sum += b[right + k * p.b_row]; }
+        sums[at.y] = sum;
+        return;
+    }
+    for (var k = 0u; k < p.k; k++) {
+        sum += a[left + k * p.a_col] * b[right + k * p.b_row];
+    }
+    y[at.x * p.n + at.y] = sum;
 }
 
 @compute @workgroup_size(16, 16)

@@ -640,6 +640,14 @@ fn bound(plan: &Plan) -> u64 {
 fn training_steps_take_few_dispatches() {
     let large = DeviceProfile { max_buffer_bytes: 1 << 30, ..DeviceProfile::baseline() };
     let software = DeviceProfile { kind: DeviceKind::Cpu, subgroups: Some((8, 8)), ..large.clone() };
+    let exclusive_or = {
+        let mut g = Graph::new();
+        let (x, t) = (g.input("x", [4, 2]), g.input("t", [4, 1]));
+        let model = Sequential::new().add(Dense::new(8).activation(Activation::Tanh)).add(Dense::new(1));
+        let logits = model.record(&mut g, x, Mode::Training).unwrap();
+        let loss = g.sigmoid_binary_cross_entropy(logits, t).unwrap();
+        g.training_step(loss, &Sgd::new(0.5)).unwrap()
+    };
     let dropout = [512, 512].into_iter().fold(Sequential::new(), |model, units| {
         model.add(Dense::new(units).activation(Activation::Relu)).add(Dropout::new(0.2))
     });
@@ -648,12 +656,13 @@ fn training_steps_take_few_dispatches() {
     // Dispatches on either, how many of a GPU's wait for those before them, and memory in percent of that
     // without fusion.
     for (name, tape, most, waiting, percent) in [
+        ("XOR", exclusive_or, [7, 7], 6, 120),
         ("784-512-10", perceptron(&[512]), [7, 7], 5, 107),
         ("784-512-512-10", perceptron(&[512, 512]), [10, 10], 7, 107),
         ("784-512-512-10 with dropout", dropout, [11, 16], 10, 107),
         ("convolutional", convolutional(), [19, 20], 16, 107),
-        ("CIFAR", cifar(), [24, 24], 21, 107),
-        ("LSTM", lstm, [16, 13], 14, 107),
+        ("CIFAR", cifar(), [23, 24], 19, 107),
+        ("LSTM", lstm, [15, 13], 13, 107),
         ("ResNet-20", residual(20), [170, 219], 166, 101),
         ("ResNet-50", residual(50), [380, 424], 373, 101),
     ] {

@@ -1,9 +1,9 @@
-//! The cross-entropy of rows with its gradient, its mean or both in one kernel.
+//! A cross-entropy with its gradient, its mean or both in one kernel.
 
 use std::any::Any;
 use std::sync::Arc;
 
-use super::{CrossEntropyGrad, CrossEntropyRows, RowParams, SHADER, rows_of};
+use super::{BinaryElements, BinaryGrad, CrossEntropyGrad, CrossEntropyRows, RowParams, SHADER, rows_of};
 use crate::ops::common::*;
 use crate::ops::merged::Kernels;
 use crate::ops::reduce::whole_sum;
@@ -11,37 +11,55 @@ use crate::ops::reduce::whole_sum;
 /// Elements up to which one workgroup does everything, so that the sum of all losses needs no other.
 const FEW: usize = 4096;
 
-/// Inputs are the logits, the targets and, with the gradient, `dy`; outputs the rows' losses, the gradient
-/// and the losses' sum times a factor, as far as they are wanted.
+/// Inputs are the logits, the targets and, with the gradient, `dy`; outputs the losses, the gradient and the
+/// losses' sum times a factor, as far as they are wanted.
 #[derive(Clone, Copy, Debug)]
 struct LossTogether {
+    /// Whether each element has a loss, not each row.
+    binary: bool,
     grad: bool,
     scale: Option<f32>,
 }
 
-/// The kernel of `rows`, if it is a cross-entropy of rows, with those of `others` that go together with it:
-/// the gradient at the same operands, and the sum or mean of all rows. `inputs` are the types of its
-/// operands.
+/// The kernel of `losses`, if that is a cross-entropy, with those of `others` that go together with it: the
+/// gradient at the same operands, and the sum or mean of all losses. `inputs` are the types of its operands.
 pub(crate) fn joint_loss(
-    rows: &dyn Op,
+    losses: &dyn Op,
     inputs: &[TensorType],
     others: [Option<&dyn Op>; 2],
 ) -> Option<([bool; 2], Arc<dyn Kernels>)> {
-    let rows: &dyn Any = rows;
-    rows.downcast_ref::<CrossEntropyRows>()?;
+    let losses: &dyn Any = losses;
+    let binary = losses.is::<BinaryElements>();
+    if !binary && !losses.is::<CrossEntropyRows>() {
+        return None;
+    }
     let [grad, sum] = others;
     let grad = grad.is_some_and(|op: &dyn Op| {
         let op: &dyn Any = op;
-        op.is::<CrossEntropyGrad>()
+        if binary { op.is::<BinaryGrad>() } else { op.is::<CrossEntropyGrad>() }
     });
-    let rows = rows_of(inputs[0].shape);
-    let scale = sum.and_then(|op| whole_sum(op, rows.n)).filter(|_| inputs[0].numel() <= FEW);
-    (grad || scale.is_some())
-        .then(|| ([grad, scale.is_some()], Arc::new(LossTogether { grad, scale }) as Arc<dyn Kernels>))
+    let elements = inputs[0].numel();
+    let count = if binary { elements } else { rows_of(inputs[0].shape).n };
+    let scale = sum.and_then(|op| whole_sum(op, count)).filter(|_| elements <= FEW);
+    let kernels = || Arc::new(LossTogether { binary, grad, scale }) as Arc<dyn Kernels>;
+    (grad || scale.is_some()).then(|| ([grad, scale.is_some()], kernels()))
 }
 
-impl Kernels for LossTogether {
-    fn lower(&self, cx: &mut Lowering<'_>) -> Result<bool> {
+impl LossTogether {
+    /// The call for elements, without what is bound.
+    fn of_elements(&self, n: usize) -> KernelCall {
+        let Some(scale) = self.scale else {
+            let quads = n.div_ceil(4);
+            let params = Length { n: word(quads) };
+            return KernelCall::new(&SHADER, "binary_both").params(&params).grid(Grid::linear(quads, 64));
+        };
+        let entry = if self.grad { "binary_both_whole" } else { "binary_whole" };
+        let params = RowParams { n: word(n), classes: 1, scale };
+        KernelCall::new(&SHADER, entry).params(&params).loops(2 * n.div_ceil(4 * 256) + 8)
+    }
+
+    /// The call for rows, without what is bound.
+    fn of_rows(&self, cx: &Lowering<'_>) -> KernelCall {
         let rows = rows_of(cx.inputs[0].shape);
         let (n, classes) = (word(rows.n), word(rows.axis));
         let params = RowParams { n, classes, scale: self.scale.unwrap_or(1.0) };
@@ -61,7 +79,14 @@ impl Kernels for LossTogether {
                 KernelCall::new(&SHADER, entries[usize::from(labels)][usize::from(grad)]).loops(loops)
             }
         };
-        let call = call.params(&params).binds([Slot::Input(0), Slot::Input(1), Slot::Output(0)]);
+        call.params(&params)
+    }
+}
+
+impl Kernels for LossTogether {
+    fn lower(&self, cx: &mut Lowering<'_>) -> Result<bool> {
+        let call = if self.binary { self.of_elements(cx.inputs[0].numel()) } else { self.of_rows(cx) };
+        let call = call.binds([Slot::Input(0), Slot::Input(1), Slot::Output(0)]);
         let grad = [Slot::Input(2), Slot::Output(1)].into_iter().filter(|_| self.grad);
         let sum = self.scale.map(|_| Slot::Output(1 + usize::from(self.grad)));
         cx.call(call.binds(grad).binds(sum));

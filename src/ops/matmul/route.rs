@@ -250,8 +250,8 @@ pub(in crate::ops) fn lower(
     [a, b, y]: [Slot; 3],
 ) {
     match choose(cx.profile, product, route) {
-        Choice::Naive => elements(cx, product, "naive", 8, [a, b, y]),
-        Choice::Tile16 => elements(cx, product, "tile_16", 16, [a, b, y]),
+        Choice::Naive => cx.call(elements(product, "naive", 8, product.m, [a, b, y])),
+        Choice::Tile16 => cx.call(elements(product, "tile_16", 16, product.m, [a, b, y])),
         Choice::Blocks { kernel, swap, parts } => {
             // y^T = op(b)^T op(a)^T
             let (product, operands) =
@@ -262,15 +262,22 @@ pub(in crate::ops) fn lower(
 }
 
 /// Adds the calls that compute the product of two matrices into the third operand and the sums of the second
-/// one's columns into the fourth; `false` where the product is not of blocks, or of more than a binding
-/// takes.
+/// one's columns into the fourth; `false` where the product is of more than a binding takes.
 pub(in crate::ops) fn lower_with_sums(
     cx: &mut Lowering<'_>,
     product: &Product,
     route: MatmulRoute,
     [a, b, y, sums]: [Slot; 4],
 ) -> bool {
-    let Choice::Blocks { kernel, swap, parts } = choose(cx.profile, product, route) else { return false };
+    let (kernel, swap, parts) = match choose(cx.profile, product, route) {
+        Choice::Blocks { kernel, swap, parts } => (kernel, swap, parts),
+        Choice::Naive if product.batch == 1 => {
+            let call = elements(product, "naive_sums", 8, product.m + 1, [a, b, y]);
+            cx.call(call.bind(sums).finish(None));
+            return true;
+        }
+        _ => return false,
+    };
     let (product, operands) = if swap { (product.swapped(), [b, a, y]) } else { (*product, [a, b, y]) };
     let blocks = Blocks { product, kernel, parts, swap, operands, sums: Some(sums) };
     let fits =
@@ -281,10 +288,17 @@ pub(in crate::ops) fn lower_with_sums(
     fits
 }
 
-fn elements(cx: &mut Lowering<'_>, product: &Product, entry: &'static str, size: usize, operands: [Slot; 3]) {
+/// The call of a kernel that makes so many rows, an element a thread, in square tiles of a size.
+fn elements(
+    product: &Product,
+    entry: &'static str,
+    size: usize,
+    rows: usize,
+    operands: [Slot; 3],
+) -> KernelCall {
     let &Product { batch, m, n, k, members, .. } = product;
     let [(a_row, a_col), (b_row, b_col)] = product.strides();
-    let (tiles_m, tiles_n) = (m.div_ceil(size), n.div_ceil(size));
+    let (tiles_m, tiles_n) = (rows.div_ceil(size), n.div_ceil(size));
     let tiles = batch * tiles_m * tiles_n;
     let call = KernelCall::new(&ELEMENTS, entry)
         .finish(Some(Finish::matrices(m, n)))
@@ -310,7 +324,7 @@ fn elements(cx: &mut Lowering<'_>, product: &Product, entry: &'static str, size:
         tiles,
         unused: [0; 2],
     };
-    cx.call(call.constant("AXES", members.axes as f64).params(&params));
+    call.constant("AXES", members.axes as f64).params(&params)
 }
 
 /// A product by a kernel that works in blocks.

@@ -22,12 +22,17 @@ pub fn steps() -> Vec<Step> {
             }
         }
     }
+    for dims in [[1, 1], [4, 1], [33, 31], [100, 77]] {
+        for trained in [true, false] {
+            steps.push(binary_loss(dims, trained).expect("it records"));
+        }
+    }
     for dims in [&[5, 7][..], &[40, 3, 5], &[4, 3, 64, 64], &[64, 200, 2, 2], &[3, 129, 7, 1]] {
         for alone in [true, false] {
             steps.push(norm(dims, alone).expect("it records"));
         }
     }
-    for sizes in [[3, 2, 1], [70, 33, 20], [128, 784, 10], [65, 64, 128], [4100, 65, 48]] {
+    for sizes in [[3, 2, 1], [4, 9, 17], [70, 33, 20], [128, 784, 10], [65, 64, 128], [4100, 65, 48]] {
         for rate in [None, Some(0.25)] {
             steps.push(dense(sizes, rate).expect("it records"));
         }
@@ -57,6 +62,15 @@ fn loss([rows, classes]: [usize; 2], labelled: bool, trained: bool) -> Result<St
     let loss = g.softmax_cross_entropy(x, targets)?;
     let tape = if trained { g.training_step(loss, &Sgd::new(0.1))? } else { g.forward([loss])? };
     Ok(Step { name: format!("loss of {rows}x{classes}, {labelled}, {trained}"), tape, labels })
+}
+
+fn binary_loss(dims: [usize; 2], trained: bool) -> Result<Step> {
+    let mut g = Graph::new();
+    let x = parameter(&mut g, "x", &dims)?;
+    let targets = g.constant(dims, &noise(dims[0] * dims[1], 4, 0.0, 1.0))?;
+    let loss = g.sigmoid_binary_cross_entropy(x, targets)?;
+    let tape = if trained { g.training_step(loss, &Sgd::new(0.1))? } else { g.forward([loss])? };
+    Ok(Step { name: format!("binary loss of {dims:?}, {trained}"), tape, labels: None })
 }
 
 /// With its running statistics alone, or with a residual and an activation too.
