@@ -15,6 +15,7 @@
 //
 //   labels, soft, predicted_labels, predicted_soft
 //                 a thread handles a row
+//   labels_whole, soft_whole   a workgroup of 256 handles all rows, and adds their hits up. For few rows
 //   count         a thread makes one count of one class, over every parts-th sample of `steps` rows; a
 //                 sample counts mask[sample] times, and whatever it holds not at all where that is 0. `join`
 //                 of matmul_blocks.wgsl adds the parts up
@@ -28,6 +29,8 @@ struct RowParams {
     n: u32,
     classes: u32,
     k: u32,
+    // What the sum of all hits is multiplied by.
+    scale: f32,
 }
 
 struct CountParams {
@@ -46,6 +49,7 @@ struct CountParams {
 @group(0) @binding(2) var<storage, read_write> predicted: array<u32>;
 @group(0) @binding(2) var<storage, read> mask: array<f32>;
 @group(0) @binding(3) var<storage, read> threshold: array<f32>;
+@group(0) @binding(3) var<storage, read_write> whole: array<f32>;
 @group(0) @binding(4) var<storage, read_write> counted: array<vec2<f32>>;
 var<immediate> row_p: RowParams;
 var<immediate> count_p: CountParams;
@@ -106,6 +110,30 @@ fn soft(@builtin(global_invocation_id) id: vec3<u32>) {
     let row = linear_index(id, 64u);
     if row >= row_p.n { return; }
     hit[row] = hit_of(row, target_class(row));
+}
+
+@compute @workgroup_size(256)
+fn labels_whole(@builtin(local_invocation_index) lane: u32) {
+    var part = 0.0;
+    for (var row = lane; row < row_p.n; row += 256u) {
+        let own = hit_of(row, label[row]);
+        hit[row] = own;
+        part += own;
+    }
+    let sum = workgroup_sum(lane, part);
+    if lane == 0u { whole[0] = sum * row_p.scale; }
+}
+
+@compute @workgroup_size(256)
+fn soft_whole(@builtin(local_invocation_index) lane: u32) {
+    var part = 0.0;
+    for (var row = lane; row < row_p.n; row += 256u) {
+        let own = hit_of(row, target_class(row));
+        hit[row] = own;
+        part += own;
+    }
+    let sum = workgroup_sum(lane, part);
+    if lane == 0u { whole[0] = sum * row_p.scale; }
 }
 
 @compute @workgroup_size(64)

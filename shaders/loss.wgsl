@@ -15,7 +15,7 @@
 //   .._grad_.. the gradient alone, .._both_.. loss and gradient
 //   .._whole   a workgroup of 256 for everything, a thread for every 256th row: also the sum of all y times
 //              scale. For few rows of few classes.
-//   binary, binary_grad, binary_both   any shape; a thread handles four neighbouring elements, a workgroup 256,
+//   binary, binary_grad   any shape; a thread handles four neighbouring elements, a workgroup 256,
 //              and n counts vectors of four. Buffers are padded to 16 bytes.
 //   binary_.._whole   as the others, of n elements
 //
@@ -321,14 +321,6 @@ fn binary(@builtin(global_invocation_id) id: vec3<u32>) {
 fn binary_grad(@builtin(global_invocation_id) id: vec3<u32>) {
     let i = linear_index(id, 64u);
     if i < q.n { dx4[i] = (sigmoid(x4[i]) - t4[i]) * dy4[i]; }
-}
-
-@compute @workgroup_size(64)
-fn binary_both(@builtin(global_invocation_id) id: vec3<u32>) {
-    let i = linear_index(id, 64u);
-    if i >= q.n { return; }
-    y4[i] = binary_loss(x4[i], t4[i]);
-    dx4[i] = (sigmoid(x4[i]) - t4[i]) * dy4[i];
 }
 
 // The losses of a thread's elements.

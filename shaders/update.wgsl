@@ -82,26 +82,6 @@ fn accumulate(@builtin(global_invocation_id) id: vec3<u32>) {
     m[i] = second.lost;
 }
 
-struct TwoSum {
-    sum: vec4<f32>,
-    lost: vec4<f32>,
-}
-
-// A sum and what rounding took from it; nothing where the sum is not finite.
-fn two_sum(a: vec4<f32>, b: vec4<f32>) -> TwoSum {
-    let sum = rounded(a + b);
-    let taken = rounded(sum - a);
-    let lost = (a - (sum - taken)) + (b - taken);
-    let exponent = bitcast<vec4<u32>>(sum) & vec4(0x7f800000u);
-    return TwoSum(sum, select(lost, vec4(0.0), exponent == vec4(0x7f800000u)));
-}
-
-// A number as it is, by way of a zero that is known at run time only: the algebra of drivers, which makes
-// x of (a + x) - a, does not see through it.
-fn rounded(x: vec4<f32>) -> vec4<f32> {
-    return bitcast<vec4<f32>>(bitcast<vec4<u32>>(x) ^ vec4(p.n >> 31u));
-}
-
 @compute @workgroup_size(64)
 fn moving_average(@builtin(global_invocation_id) id: vec3<u32>) {
     let i = linear_index(id, 64u);

@@ -1,14 +1,19 @@
 //! Counts that classification metrics are made of. Shader: `counts.wgsl`.
 
+use std::any::Any;
+use std::sync::Arc;
+
 use super::common::*;
 use super::loss::{label_limit, targeted_rows};
 use super::matmul::joined;
-use super::reduce::first_largest;
+use super::merged::Kernels;
+use super::reduce::{first_largest, whole_sum};
 
-pub(super) static SHADER: Shader = built_in!("counts", "../../shaders/counts.wgsl");
+pub(super) static SHADER: Shader =
+    built_in!("counts", "../../shaders/counts.wgsl", "../../shaders/workgroup.wgsl");
 
 crate::params! {
-    struct RowParams { n: u32, classes: u32, k: u32 }
+    struct RowParams { n: u32, classes: u32, k: u32, scale: f32 }
 }
 
 crate::params! {
@@ -118,7 +123,7 @@ impl Op for OfRows {
         };
         let call = KernelCall::new(&SHADER, entry)
             .constant("TIES", f64::from(matches!(self, OfRows::First)))
-            .params(&RowParams { n: word(n), classes: word(classes), k: word(self.k()) })
+            .params(&RowParams { n: word(n), classes: word(classes), k: word(self.k()), scale: 1.0 })
             .binds([Slot::Input(0), Slot::Input(1), Slot::Output(0)])
             .loops(loops)
             .grid(Grid::linear(n, 64));
@@ -140,6 +145,45 @@ impl Op for OfRows {
 
     fn error_bound(&self, _: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
         within(0.0, results)
+    }
+}
+
+/// Elements of scores up to which one workgroup judges all rows.
+const FEW: usize = 4096;
+
+/// Which rows are judged right, and their sum times a factor.
+#[derive(Clone, Copy, Debug)]
+struct Hits {
+    rows: OfRows,
+    scale: f32,
+}
+
+/// The kernel of a judgement of rows over operands of these types and of the sum or mean of its results, which
+/// are summed up under a shape of their own.
+pub(crate) fn joint_hits(
+    rows: &dyn Op,
+    inputs: &[TensorType],
+    (sum, shape): (&dyn Op, Shape),
+) -> Option<Arc<dyn Kernels>> {
+    let rows: &dyn Any = rows;
+    let &rows = rows.downcast_ref::<OfRows>()?;
+    let scale = whole_sum(sum, shape).filter(|_| inputs[0].numel() <= FEW)?;
+    let counts = !matches!(rows, OfRows::Predicted);
+    counts.then(|| Arc::new(Hits { rows, scale }) as Arc<dyn Kernels>)
+}
+
+impl Kernels for Hits {
+    fn lower(&self, cx: &mut Lowering<'_>) -> Result<bool> {
+        let (n, scale) = (cx.outputs[0].numel(), self.scale);
+        let classes = cx.inputs[0].numel() / n;
+        let entry = if cx.inputs[1].dtype == DType::U32 { "labels_whole" } else { "soft_whole" };
+        let call = KernelCall::new(&SHADER, entry)
+            .constant("TIES", f64::from(matches!(self.rows, OfRows::First)))
+            .params(&RowParams { n: word(n), classes: word(classes), k: word(self.rows.k()), scale })
+            .binds([Slot::Input(0), Slot::Input(1), Slot::Output(0), Slot::Output(1)])
+            .loops(n.div_ceil(256) * (2 * classes + 1) + 8);
+        cx.call(call);
+        Ok(true)
     }
 }
 

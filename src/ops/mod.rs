@@ -51,6 +51,7 @@ mod select;
 mod sequence;
 mod softmax;
 mod strided;
+mod tally;
 mod update;
 mod window;
 mod with_sums;
@@ -63,6 +64,7 @@ pub(crate) use common::same_shape;
 pub use common::{Gradient, OperatorInfo, expect_dtype, word};
 pub(crate) use constrain::{ConstrainNorm, Elements, Units};
 pub use conv::{ConvOptions, ConvRoute};
+pub(crate) use counts::joint_hits;
 pub use layout::SliceRange;
 pub(crate) use layout::{Simpler, scalar_read, simpler};
 pub(crate) use loss::joint_loss;
@@ -78,6 +80,7 @@ pub use recurrent::{
     CellActivation, GruReset, Recurrence, RecurrentOptions, RecurrentRoute, RecurrentWeights,
 };
 pub use reduce::Reduction;
+pub(crate) use tally::joint_tally;
 pub use unary::{Domain, Unary};
 pub(crate) use update::{
     Approximate, Decay, Number, Slots, Step, Update, UpdateRule, correction, numbers, zeros,
@@ -116,6 +119,7 @@ static FAMILIES: &[&Family] = &[
     &clip::FAMILY,
     &constrain::FAMILY,
     &update::FAMILY,
+    &tally::FAMILY,
     &batch::FAMILY,
     &augment::FAMILY,
 ];

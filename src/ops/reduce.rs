@@ -217,14 +217,14 @@ pub(super) struct Reduce {
     keepdims: bool,
 }
 
-/// What the sum of all `n` elements is multiplied by in an operator's only result, if that is one.
-pub(super) fn whole_sum(op: &dyn Op, n: usize) -> Option<f32> {
+/// What the sum of all elements of this shape is multiplied by in an operator's only result, if that is one.
+pub(super) fn whole_sum(op: &dyn Op, shape: Shape) -> Option<f32> {
     let op: &dyn Any = op;
     let Reduce { kind, reduced, .. } = op.downcast_ref()?;
     match kind {
-        _ if !reduced.iter().all(|&reduced| reduced) => None,
+        _ if !reduced.iter().zip(shape.dims()).all(|(&reduced, &dim)| reduced || dim == 1) => None,
         Reduction::Sum => Some(1.0),
-        Reduction::Mean => Some(1.0 / n as f32),
+        Reduction::Mean => Some(1.0 / shape.numel() as f32),
         Reduction::Max | Reduction::Min => None,
     }
 }

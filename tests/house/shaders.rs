@@ -12,7 +12,7 @@ use retape::shaders;
 use retape::tape::{DeviceKind, DeviceProfile};
 
 /// What is appended to other shaders: the prelude to all, the others to some.
-const SHARED: [&str; 13] = [
+const SHARED: [&str; 14] = [
     "column_sums.wgsl",
     "elementwise.wgsl",
     "finish.wgsl",
@@ -25,6 +25,7 @@ const SHARED: [&str; 13] = [
     "recurrent_lanes.wgsl",
     "recurrent_plain.wgsl",
     "recurrent_steps.wgsl",
+    "two_sum.wgsl",
     "workgroup.wgsl",
 ];
 

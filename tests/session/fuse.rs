@@ -629,6 +629,31 @@ pub fn residual(layers: usize) -> Tape {
     }
 }
 
+/// What a trainer counts beside a step takes few dispatches more.
+#[test]
+fn training_with_metrics_takes_few_dispatches() {
+    let model = [512, 512]
+        .into_iter()
+        .fold(Sequential::new(), |model, units| model.add(Dense::new(units).activation(Activation::Relu)));
+    let trainer = Trainer::new(model.add(Dense::new(10)), [784])
+        .loss(Loss::SparseCategoricalCrossEntropy)
+        .optimizer(Adam::new(1e-3))
+        .metrics([Metric::Accuracy])
+        .batch_size(128)
+        .build(&Device::cpu())
+        .unwrap();
+    for kind in [DeviceKind::Gpu, DeviceKind::Cpu] {
+        let profile = DeviceProfile { kind, ..DeviceProfile::baseline() };
+        let fused = trainer.session().tape().fuse(&profile);
+        let plan = fused.plan(&profile).unwrap();
+        let found = names(&fused);
+        assert_eq!(plan.dispatches.len(), 13, "{found:#?}");
+        for wanted in ["merged(categorical_accuracy_rows sum)", "merged(concat accumulate)"] {
+            assert!(found.contains(&wanted.to_owned()), "{found:#?}");
+        }
+    }
+}
+
 /// The bytes that a plan's dispatches bind, all together.
 fn bound(plan: &Plan) -> u64 {
     plan.dispatches.iter().flat_map(|dispatch| &dispatch.bindings).map(|binding| binding.bytes).sum()

@@ -4,7 +4,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use super::{Read, Same};
+use super::{Concat, Read, Same};
 use crate::graph::Value;
 use crate::ops::common::*;
 use crate::ops::matmul::Matmul;
@@ -30,6 +30,9 @@ pub(crate) fn simpler<'a>(
     let moved = |value: Value| maker(value).and_then(|(op, of)| Some((op as &dyn Any, *of.first()?)));
     if let Some(product) = any.downcast_ref::<Matmul>() {
         return untransposed(product, inputs, moved);
+    }
+    if let Some(Concat(axis)) = any.downcast_ref() {
+        return unnested(*axis, inputs, maker);
     }
     let before = moved(input);
     match any.downcast_ref::<Same>() {
@@ -87,4 +90,23 @@ fn untransposed<'a>(
     let op = Arc::new(Matmul { transpose_a, transpose_b, ..*product });
     let inputs = turned.iter().zip(inputs).map(|(turned, input)| turned.unwrap_or(*input)).collect();
     (a.is_some() || b.is_some()).then_some(Simpler::Op(op, inputs))
+}
+
+/// Values side by side, of which some are themselves values side by side.
+fn unnested<'a>(
+    axis: usize,
+    inputs: &[Value],
+    maker: impl Fn(Value) -> Option<(&'a dyn Op, &'a [Value])>,
+) -> Option<Simpler> {
+    let within = |&value: &Value| {
+        let (op, inputs) = maker(value)?;
+        let op: &dyn Any = op;
+        op.downcast_ref::<Concat>().is_some_and(|concat| concat.0 == axis).then_some(inputs)
+    };
+    let nested: Vec<Option<&[Value]>> = inputs.iter().map(within).collect();
+    let flat =
+        inputs.iter().zip(&nested).flat_map(|(input, nested)| nested.unwrap_or(std::slice::from_ref(input)));
+    let flat: Vec<Value> = flat.copied().collect();
+    let is_nested = nested.iter().any(Option::is_some);
+    is_nested.then(|| Simpler::Op(Arc::new(Concat(axis)), flat))
 }

@@ -21,40 +21,36 @@ struct LossTogether {
     scale: Option<f32>,
 }
 
-/// The kernel of `losses`, if that is a cross-entropy, with those of `others` that go together with it: the
-/// gradient at the same operands, and the sum or mean of all losses. `inputs` are the types of its operands.
+/// The kernel of `losses`, if that is a cross-entropy, and which of two others it does too: the gradient at the
+/// same operands, and the sum or mean of all losses, which are summed up under a shape of their own. `inputs` are
+/// the types of its operands.
 pub(crate) fn joint_loss(
     losses: &dyn Op,
     inputs: &[TensorType],
-    others: [Option<&dyn Op>; 2],
+    grad: Option<&dyn Op>,
+    sum: Option<(&dyn Op, Shape)>,
 ) -> Option<([bool; 2], Arc<dyn Kernels>)> {
     let losses: &dyn Any = losses;
     let binary = losses.is::<BinaryElements>();
     if !binary && !losses.is::<CrossEntropyRows>() {
         return None;
     }
-    let [grad, sum] = others;
     let grad = grad.is_some_and(|op: &dyn Op| {
         let op: &dyn Any = op;
         if binary { op.is::<BinaryGrad>() } else { op.is::<CrossEntropyGrad>() }
     });
     let elements = inputs[0].numel();
-    let count = if binary { elements } else { rows_of(inputs[0].shape).n };
-    let scale = sum.and_then(|op| whole_sum(op, count)).filter(|_| elements <= FEW);
+    let scale = sum.and_then(|(op, shape)| whole_sum(op, shape)).filter(|_| elements <= FEW);
+    let wanted = if binary { scale.is_some() } else { grad || scale.is_some() };
     let kernels = || Arc::new(LossTogether { binary, grad, scale }) as Arc<dyn Kernels>;
-    (grad || scale.is_some()).then(|| ([grad, scale.is_some()], kernels()))
+    wanted.then(|| ([grad, scale.is_some()], kernels()))
 }
 
 impl LossTogether {
     /// The call for elements, without what is bound.
     fn of_elements(&self, n: usize) -> KernelCall {
-        let Some(scale) = self.scale else {
-            let quads = n.div_ceil(4);
-            let params = Length { n: word(quads) };
-            return KernelCall::new(&SHADER, "binary_both").params(&params).grid(Grid::linear(quads, 64));
-        };
         let entry = if self.grad { "binary_both_whole" } else { "binary_whole" };
-        let params = RowParams { n: word(n), classes: 1, scale };
+        let params = RowParams { n: word(n), classes: 1, scale: self.scale.unwrap_or(1.0) };
         KernelCall::new(&SHADER, entry).params(&params).loops(2 * n.div_ceil(4 * 256) + 8)
     }
 

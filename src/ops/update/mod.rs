@@ -18,7 +18,8 @@ use super::common::*;
 use crate::error::Setting;
 use crate::graph::{Init, Scalar};
 
-pub(super) static SHADER: Shader = built_in!("update", "../../../shaders/update.wgsl");
+pub(super) static SHADER: Shader =
+    built_in!("update", "../../../shaders/update.wgsl", "../../../shaders/two_sum.wgsl");
 
 crate::params! {
     /// What kernels read: settings of rules under their names, each rule its own.

@@ -1,9 +1,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use crate::graph::{Node, Value};
+use crate::graph::{Node, Op, Value};
 use crate::ops::merged::{Kernels, Merged, Operand, Part};
-use crate::ops::{joint_loss, joint_norm, joint_sums};
+use crate::ops::{joint_hits, joint_loss, joint_norm, joint_sums, joint_tally};
+use crate::shape::Shape;
 use crate::tape::Tape;
 
 /// Operators, by position, that kernels of their own do together at the place of the first.
@@ -50,7 +51,8 @@ impl<'a> Merge<'a> {
         if self.taken.contains(&first) {
             return None;
         }
-        self.loss(first).or_else(|| self.norm(first)).or_else(|| self.sums(first))
+        let kinds = [Self::loss, Self::hits, Self::norm, Self::sums, Self::tally];
+        kinds.into_iter().find_map(|kind| kind(self, first))
     }
 
     /// A loss of rows with its gradient and its mean.
@@ -60,10 +62,33 @@ impl<'a> Merge<'a> {
         let alike = |&other: &usize| self.tape.ops()[other].inputs.starts_with(inputs);
         let grad = self.reader(first, inputs.first()?, alike);
         let sum = self.reader(first, outputs.first()?, |_| true);
-        let ops = [grad, sum].map(|index| index.map(|index| self.tape.ops()[index].op.as_ref()));
-        let (used, kernels) = joint_loss(op.as_ref(), &types, ops)?;
+        let grad_op = grad.map(|index| self.tape.ops()[index].op.as_ref());
+        let (used, kernels) = joint_loss(op.as_ref(), &types, grad_op, sum.map(|sum| self.summing(sum)))?;
         let others = [grad, sum].into_iter().zip(used).filter(|(_, used)| *used);
         Some(Found { others: others.filter_map(|(index, _)| index).collect(), kernels })
+    }
+
+    /// An operator with the shape of its operand.
+    fn summing(&self, index: usize) -> (&'a dyn Op, Shape) {
+        let Node { op, inputs, .. } = &self.tape.ops()[index];
+        (op.as_ref(), inputs.first().map_or(Shape::scalar(), |&input| self.tape.info(input).ty.shape))
+    }
+
+    /// Which rows are judged right, with how many those are.
+    fn hits(&self, first: usize) -> Option<Found> {
+        let Node { op, inputs, outputs, .. } = &self.tape.ops()[first];
+        let sum = self.reader(first, outputs.first()?, |_| true)?;
+        let kernels = joint_hits(op.as_ref(), &self.tape.types(inputs), self.summing(sum))?;
+        Some(Found { others: vec![sum], kernels })
+    }
+
+    /// Values side by side, with their addition to running sums.
+    fn tally(&self, first: usize) -> Option<Found> {
+        let Node { op, inputs, outputs, .. } = &self.tape.ops()[first];
+        let update = self.reader(first, outputs.first()?, |_| true)?;
+        let kernels =
+            joint_tally(op.as_ref(), &self.tape.types(inputs), self.tape.ops()[update].op.as_ref())?;
+        Some(Found { others: vec![update], kernels })
     }
 
     /// A normalisation with the update of its running statistics.

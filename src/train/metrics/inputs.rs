@@ -77,16 +77,15 @@ impl Judged<'_> {
         let shape = graph.shape(x)?;
         let batch = shape.dims()[0];
         let numbers = shape.numel() / batch;
-        // One dispatch puts the counts beside the numbers, or beside their sums.
-        let beside = |x: Value, count: usize| {
-            let is_number = graph.constant([2, 1], &[1.0f32, 0.0])?;
-            graph.select(is_number, x, graph.scalar_constant(count as f32))
-        };
         if self.inputs.mask.is_none() {
-            let sums = self.column_sums(graph.reshape(x, [batch, numbers])?)?;
-            return beside(graph.reshape(sums, [1, numbers])?, batch);
+            let sums = graph.reshape(self.column_sums(graph.reshape(x, [batch, numbers])?)?, [numbers])?;
+            let counts = graph.constant([numbers], &vec![batch as f32; numbers])?;
+            return graph.concat(&[sums, counts], 0);
         }
-        let both = beside(graph.reshape(x, [batch, 1, numbers])?, 1)?;
+        // One dispatch puts a one beside each number.
+        let is_number = graph.constant([2, 1], &[1.0f32, 0.0])?;
+        let x = graph.reshape(x, [batch, 1, numbers])?;
+        let both = graph.select(is_number, x, graph.scalar_constant(1.0))?;
         self.column_sums(graph.reshape(both, [batch, 2 * numbers])?)
     }
 }

@@ -22,6 +22,13 @@ pub fn steps() -> Vec<Step> {
             }
         }
     }
+    for rows in [1, 5, 300] {
+        for labelled in [true, false] {
+            for parts in [2, 3, 5, 6] {
+                steps.push(tally(rows, labelled, parts).expect("it records"));
+            }
+        }
+    }
     for dims in [[1, 1], [4, 1], [33, 31], [100, 77]] {
         for trained in [true, false] {
             steps.push(binary_loss(dims, trained).expect("it records"));
@@ -62,6 +69,28 @@ fn loss([rows, classes]: [usize; 2], labelled: bool, trained: bool) -> Result<St
     let loss = g.softmax_cross_entropy(x, targets)?;
     let tape = if trained { g.training_step(loss, &Sgd::new(0.1))? } else { g.forward([loss])? };
     Ok(Step { name: format!("loss of {rows}x{classes}, {labelled}, {trained}"), tape, labels })
+}
+
+/// What training says of itself: how many rows are right, beside other numbers, added to what there was.
+fn tally(rows: usize, labelled: bool, parts: usize) -> Result<Step> {
+    let mut g = Graph::new();
+    let x = parameter(&mut g, "x", &[rows, 7])?;
+    let numbers: Vec<u32> = (0..rows).map(|row| (3 * row % 7) as u32).collect();
+    let labels = labelled.then(|| (g.labels("labels", [rows]), numbers));
+    let targets = match &labels {
+        Some((labels, _)) => *labels,
+        None => g.constant([rows, 7], &noise(rows * 7, 4, 0.0, 1.0))?,
+    };
+    let hits = g.sum(g.categorical_accuracy_rows(x, targets)?, &[], false)?;
+    let row = g.sum(g.square(x)?, &[0], false)?;
+    let pair = g.concat(&[g.reshape(hits, [1])?, g.constant([1], &[rows as f32])?], 0)?;
+    let others = (3..=parts).map(|_| row).collect::<Vec<_>>();
+    let all = g.concat(&[&[pair][..], &others].concat(), 0)?;
+    let ty = g.shape(all)?;
+    let (total, carry) = (g.state("total", ty, Init::Ones), g.state("carry", ty, Init::Zeros));
+    g.accumulate(total, carry, all)?;
+    let tape = g.forward([row])?;
+    Ok(Step { name: format!("tally of {rows}, {labelled}, {parts}"), tape, labels })
 }
 
 fn binary_loss(dims: [usize; 2], trained: bool) -> Result<Step> {
