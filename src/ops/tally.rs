@@ -17,8 +17,9 @@ crate::params! {
 
 pub(super) static FAMILY: Family = Family { operators: &[], shaders: &[&SHADER] };
 
-/// The most values that a kernel puts side by side.
+/// The most values that a kernel puts side by side, and how many elements they have at most together.
 const PARTS: usize = 5;
+const ELEMENTS: usize = 4096;
 
 /// Inputs are the values, then a total and its carry; the output is all values side by side.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +27,8 @@ struct Tally {
     parts: usize,
 }
 
-/// The kernel of a concatenation of operands of these types and of an addition of the result to a running sum.
+/// The kernel of a concatenation of distinct operands of these types and of an addition of the result to a running
+/// sum of neither of them.
 pub(crate) fn joint_tally(
     concat: &dyn Op,
     inputs: &[TensorType],
@@ -35,16 +37,14 @@ pub(crate) fn joint_tally(
     let (concat, accumulate): (&dyn Any, &dyn Any) = (concat, accumulate);
     let parts = inputs.len();
     let is_row = concat.is::<Concat>() && inputs.iter().all(|input| input.shape.rank() == 1);
-    let fits = is_row && parts <= PARTS && accumulate.is::<Update<Accumulate>>();
+    let elements: usize = inputs.iter().map(|input| input.numel()).sum();
+    let fits = is_row && parts <= PARTS && elements <= ELEMENTS && accumulate.is::<Update<Accumulate>>();
     fits.then(|| Arc::new(Tally { parts }) as Arc<dyn Kernels>)
 }
 
 impl Kernels for Tally {
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<bool> {
         let (n, parts) = (cx.outputs[0].numel(), &cx.inputs[..self.parts]);
-        if cx.outputs[0].bytes() > cx.profile.max_binding_bytes || cx.inputs.len() < self.parts + 2 {
-            return Ok(false);
-        }
         let mut ends = [word(n); 4];
         let mut end = 0;
         for (part, to) in parts.iter().zip(&mut ends) {

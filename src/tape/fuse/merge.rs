@@ -86,9 +86,11 @@ impl<'a> Merge<'a> {
     fn tally(&self, first: usize) -> Option<Found> {
         let Node { op, inputs, outputs, .. } = &self.tape.ops()[first];
         let update = self.reader(first, outputs.first()?, |_| true)?;
-        let kernels =
-            joint_tally(op.as_ref(), &self.tape.types(inputs), self.tape.ops()[update].op.as_ref())?;
-        Some(Found { others: vec![update], kernels })
+        let Node { op: accumulate, inputs: sums, .. } = &self.tape.ops()[update];
+        let all: BTreeSet<Value> = inputs.iter().chain(sums).map(|&value| self.tape.root(value)).collect();
+        let are_apart = all.len() == inputs.len() + sums.len();
+        let kernels = joint_tally(op.as_ref(), &self.tape.types(inputs), accumulate.as_ref());
+        Some(Found { others: vec![update], kernels: kernels.filter(|_| are_apart)? })
     }
 
     /// A normalisation with the update of its running statistics.

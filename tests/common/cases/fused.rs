@@ -24,7 +24,7 @@ pub fn steps() -> Vec<Step> {
     }
     for rows in [1, 5, 300] {
         for labelled in [true, false] {
-            for parts in [2, 3, 5, 6] {
+            for parts in [2, 3, 4, 5, 6] {
                 steps.push(tally(rows, labelled, parts).expect("it records"));
             }
         }
@@ -84,8 +84,11 @@ fn tally(rows: usize, labelled: bool, parts: usize) -> Result<Step> {
     let hits = g.sum(g.categorical_accuracy_rows(x, targets)?, &[], false)?;
     let row = g.sum(g.square(x)?, &[0], false)?;
     let pair = g.concat(&[g.reshape(hits, [1])?, g.constant([1], &[rows as f32])?], 0)?;
-    let others = (3..=parts).map(|_| row).collect::<Vec<_>>();
-    let all = g.concat(&[&[pair][..], &others].concat(), 0)?;
+    let others: Vec<Value> =
+        (3..=parts).map(|i| g.mul(row, g.scalar_constant(i as f32))).collect::<Result<_>>()?;
+    // With more parts than a kernel takes, one comes twice too.
+    let twice = others.last().copied().filter(|_| parts > 5);
+    let all = g.concat(&[&[pair][..], &others, twice.as_slice()].concat(), 0)?;
     let ty = g.shape(all)?;
     let (total, carry) = (g.state("total", ty, Init::Ones), g.state("carry", ty, Init::Zeros));
     g.accumulate(total, carry, all)?;
