@@ -193,6 +193,27 @@ fn buffers_are_shared_and_in_place_variants_are_used() {
     assert_eq!(plan.dispatches.iter().filter(|d| d.bindings.len() == 1).count(), 10, "tanh works in place");
 }
 
+/// As captured between the engine and a driver: wgpu sets no barrier between dispatches that share no buffer, and
+/// one before each that reads what the one before wrote.
+#[test]
+fn dispatches_wait_for_what_they_read() {
+    let mut g = Graph::new();
+    let xs: Vec<Value> = (0..8).map(|i| g.input(&format!("x{i}"), [64, 64])).collect();
+    let sums: Vec<Value> = xs.iter().map(|&x| g.sum(x, &[1], false).unwrap()).collect();
+    let product = |y, &x| g.matmul(y, x).unwrap();
+    let last = xs[1..].iter().fold(xs[0], product);
+    let profile = DeviceProfile::baseline();
+    let waits = |outputs: Vec<Value>| g.forward(outputs).unwrap().plan(&profile).unwrap().barriers();
+    assert_eq!(waits(sums), 0);
+    assert_eq!(waits(vec![last]), 6);
+    // Both gradients of a product read the same, and wait for that once.
+    let w = g.parameter("w", [64, 64], Init::Ones);
+    let y = g.exp(g.matmul(g.exp(xs[0]).unwrap(), w).unwrap()).unwrap();
+    let [dx, dw] = g.differentiate(g.sum(y, &[], false).unwrap(), &[xs[0], w]).unwrap()[..] else { panic!() };
+    let plan = g.forward([dx, dw]).unwrap().plan(&profile).unwrap();
+    assert!(plan.barriers() + 2 <= plan.dispatches.len(), "{plan}");
+}
+
 #[test]
 fn a_value_used_twice_is_not_taken_over() {
     let mut g = Graph::new();
