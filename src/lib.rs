@@ -87,11 +87,12 @@
 //!   was when the step began; updates overwrite them afterwards. Numbers that change from step to
 //!   step ([`Scalar`]: the learning rate, the step count, the seed) are written into a dispatch
 //!   when it is encoded, so nothing is frozen into the recording.
-//! - **[Fused](Tape::fuse)**: a GPU replays a tape of fewer operators. What depends on constants alone is
-//!   computed when the session is made, what is computed twice once, and elementwise operators that follow each
-//!   other, or a product, convolution, normalisation or pooling, are one kernel, whose source is assembled from the functions of
-//!   `elementwise.wgsl`. Some unlike operators have a kernel for both: a loss with its gradient, the gradient of a
-//!   weight with that of its bias, a normalisation with its running statistics.
+//! - **[Fused](Tape::fuse)**: a GPU replays a tape of fewer operators. What depends on constants alone
+//!   is computed when the session is made, what is computed twice once, and elementwise operators that
+//!   follow each other, or a product, convolution, normalisation or pooling, are one kernel, whose
+//!   source is assembled from the functions of `elementwise.wgsl`. Some unlike operators have a kernel
+//!   for both: a loss with its gradient, the gradient of a weight with that of its bias, a
+//!   normalisation with its running statistics.
 //! - **[`Plan`](tape::Plan)**: every value gets a buffer, and buffers are reused once their values
 //!   are dead. Peak memory, every binding and every grid are known before anything is allocated,
 //!   and what exceeds a limit of the device is refused by the layer's name.
