@@ -6,6 +6,7 @@ mod gemm;
 mod sgemm;
 mod spread;
 mod sum;
+mod wide;
 
 pub use bound::{EPS, FLUSH, relative_bound};
 pub(crate) use bound::{flush, widen};
@@ -13,6 +14,7 @@ pub(crate) use gemm::{gemm, gemm_scratch, packed};
 pub(crate) use sgemm::{Matrix, sgemm, sgemm_spread};
 pub(crate) use spread::{PART, spread, spread_elements};
 pub(crate) use sum::sum_of;
+pub(crate) use wide::wide;
 
 use rayon::prelude::*;
 

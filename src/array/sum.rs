@@ -1,4 +1,4 @@
-use super::PART;
+use super::{PART, wide};
 
 /// Numbers that are added up in turn.
 const LANES: usize = 16;
@@ -11,11 +11,13 @@ pub(crate) fn sum_of(x: &[f32], f: &(impl Fn(f32) -> f64 + Sync)) -> f64 {
         let (one, other) = rayon::join(|| sum_of(begin, f), || sum_of(end, f));
         return one + other;
     }
-    let mut sums = [0.0; LANES];
-    let chunks = x.chunks_exact(LANES);
-    let rest: f64 = chunks.remainder().iter().map(|&x| f(x)).sum();
-    for chunk in chunks {
-        sums.iter_mut().zip(chunk).for_each(|(sum, &x)| *sum += f(x));
-    }
-    sums.iter().sum::<f64>() + rest
+    wide(|| {
+        let mut sums = [0.0; LANES];
+        let chunks = x.chunks_exact(LANES);
+        let rest: f64 = chunks.remainder().iter().map(|&x| f(x)).sum();
+        for chunk in chunks {
+            sums.iter_mut().zip(chunk).for_each(|(sum, &x)| *sum += f(x));
+        }
+        sums.iter().sum::<f64>() + rest
+    })
 }

@@ -37,6 +37,10 @@ impl Device {
     /// The CPU, in f32: sessions replay the fused tape on buffers that are planned and used again as a GPU's are,
     /// by as many threads as rayon's pool has, with results that do not depend on how many. What a
     /// [`Session::verify`](crate::Session::verify) allows a GPU's kernels, it is held to as well.
+    ///
+    /// Sessions that share parameters take turns: one waits until the other's replay has ended. Replay such
+    /// sessions on threads of your own, not in tasks of rayon's pool: a worker that waits for parts of one's step
+    /// may take up the task with the other, which then waits for the one beneath it for ever.
     pub fn cpu() -> Device {
         Device { backend: Backend::Cpu }
     }

@@ -1,5 +1,6 @@
 //! What formulas are written in that are computed in f32 on the CPU device and in f64 by the reference.
 
+use super::single;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
 /// f32 or f64.
@@ -18,13 +19,14 @@ pub(super) trait Float:
     fn abs(self) -> Self;
     fn signum(self) -> Self;
     fn exp(self) -> Self;
+    fn tanh(self) -> Self;
     fn ln_1p(self) -> Self;
     fn sinh(self) -> Self;
     fn erfc(self) -> Self;
 }
 
 macro_rules! float {
-    ($($float:ident, $erfc:ident;)*) => {$(
+    ($($float:ident, $exp:expr, $tanh:expr, $erfc:ident;)*) => {$(
         impl Float for $float {
             fn of(constant: f64) -> Self {
                 constant as $float
@@ -43,7 +45,11 @@ macro_rules! float {
             }
 
             fn exp(self) -> Self {
-                $float::exp(self)
+                $exp(self)
+            }
+
+            fn tanh(self) -> Self {
+                $tanh(self)
             }
 
             fn ln_1p(self) -> Self {
@@ -62,8 +68,8 @@ macro_rules! float {
 }
 
 float! {
-    f32, erfcf;
-    f64, erfc;
+    f32, single::exp, single::tanh, erfcf;
+    f64, f64::exp, f64::tanh, erfc;
 }
 
 /// 1 where a condition holds, else 0.

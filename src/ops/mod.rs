@@ -49,6 +49,7 @@ mod recurrent;
 mod runs;
 mod select;
 mod sequence;
+mod single;
 mod softmax;
 mod strided;
 mod tally;

@@ -214,7 +214,7 @@ functions! {
         slope of Output y = 0.5 / y, within 0.0;
 
     /// `e^x`.
-    Exp: exp(x) on Real = x.exp(), within exp_ulps(x);
+    Exp: exp(x) on Real = Float::exp(x), within exp_ulps(x);
         slope of Output y = y, within 0.0;
 
     /// The natural logarithm; -inf at 0, NaN below.
@@ -229,7 +229,7 @@ functions! {
         slope of Output y = y * (1.0 - y), within 4.0 * EPS;
 
     /// The hyperbolic tangent.
-    Tanh: tanh(x) on Real = x.tanh(), within Ulps(16.0);
+    Tanh: tanh(x) on Real = Float::tanh(x), within Ulps(16.0);
         slope of Output y = 1.0 - y * y, within 4.0 * EPS;
 
     /// `max(x, 0)`; its derivative at 0 is 0.

@@ -16,7 +16,8 @@ struct Counting;
 
 static IN_USE: AtomicI64 = AtomicI64::new(0);
 static MOST: AtomicI64 = AtomicI64::new(0);
-/// How often memory was asked for that is not aligned to vectors, as that is which products pack blocks into.
+/// How often memory was asked for, but what products pack blocks into, which is aligned to vectors, and their
+/// lists of what is packed, which are zeroed bytes.
 static PLAIN: AtomicI64 = AtomicI64::new(0);
 
 fn count(bytes: i64) {
@@ -34,7 +35,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        PLAIN.fetch_add(i64::from(layout.align() < 32), Ordering::Relaxed);
+        PLAIN.fetch_add(i64::from((2..32).contains(&layout.align())), Ordering::Relaxed);
         count(layout.size() as i64);
         // SAFETY: as above.
         unsafe { System.alloc_zeroed(layout) }

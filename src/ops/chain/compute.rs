@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::{Chain, Operand};
-use crate::array::{PART, spread};
+use crate::array::{PART, spread, wide};
 use crate::graph::{Compute, Operands, Written};
 use crate::kernel::Scalar;
 use crate::ops::common::*;
@@ -27,7 +27,11 @@ pub(in crate::ops) enum View<'a> {
 /// Writes `f` of each number.
 pub(in crate::ops) fn map(x: View<'_>, y: &mut [f32], f: impl Fn(f32) -> f32) {
     match x {
-        View::Numbers(x) => y.iter_mut().zip(x).for_each(|(y, &x)| *y = f(x)),
+        View::Numbers(x) => wide(|| {
+            for (y, &x) in y.iter_mut().zip(x) {
+                *y = f(x);
+            }
+        }),
         View::One(x) => y.fill(f(x)),
     }
 }
@@ -35,12 +39,13 @@ pub(in crate::ops) fn map(x: View<'_>, y: &mut [f32], f: impl Fn(f32) -> f32) {
 /// Writes `f` of each pair of numbers.
 pub(in crate::ops) fn map_pair(a: View<'_>, b: View<'_>, y: &mut [f32], f: impl Fn(f32, f32) -> f32) {
     match (a, b) {
-        (View::Numbers(a), View::Numbers(b)) => {
-            y.iter_mut().zip(a.iter().zip(b)).for_each(|(y, (&a, &b))| *y = f(a, b));
-        }
-        (View::Numbers(a), View::One(b)) => y.iter_mut().zip(a).for_each(|(y, &a)| *y = f(a, b)),
-        (View::One(a), View::Numbers(b)) => y.iter_mut().zip(b).for_each(|(y, &b)| *y = f(a, b)),
-        (View::One(a), View::One(b)) => y.fill(f(a, b)),
+        (View::Numbers(a), View::Numbers(b)) => wide(|| {
+            for (y, (&a, &b)) in y.iter_mut().zip(a.iter().zip(b)) {
+                *y = f(a, b);
+            }
+        }),
+        (a, View::One(b)) => map(a, y, |a| f(a, b)),
+        (View::One(a), b) => map(b, y, |b| f(a, b)),
     }
 }
 
@@ -53,9 +58,8 @@ fn at(view: View<'_>, i: usize) -> f32 {
 
 /// The second where the first is not zero, else the third.
 fn choose(condition: View<'_>, a: View<'_>, b: View<'_>, y: &mut [f32]) {
-    y.iter_mut()
-        .enumerate()
-        .for_each(|(i, y)| *y = if at(condition, i) != 0.0 { at(a, i) } else { at(b, i) });
+    let of = |(i, y): (usize, &mut f32)| *y = if at(condition, i) != 0.0 { at(a, i) } else { at(b, i) };
+    wide(|| y.iter_mut().enumerate().for_each(of));
 }
 
 /// The first less the second, over the root of the third and `epsilon`, then scaled and shifted; halved where
@@ -68,12 +72,13 @@ fn normalise(
     y: &mut [f32],
 ) {
     let far = (1u128 << 100) as f32;
-    for (i, y) in y.iter_mut().enumerate() {
+    let of = |(i, y): (usize, &mut f32)| {
         let (x, mean) = (at(x, i), at(mean, i));
         let size = if mean.abs() >= far { 0.5 } else { 1.0 };
         let rstd = 1.0 / (at(variance, i) + epsilon).sqrt() / size;
         *y = (x * size - mean * size) * (rstd * at(scale, i)) + at(shift, i);
-    }
+    };
+    wide(|| y.iter_mut().enumerate().for_each(of));
 }
 
 /// How the elements of an input lie under those of the results.
@@ -108,6 +113,8 @@ struct Program {
     instructions: Vec<Instruction>,
     /// The instructions that make the results.
     results: Vec<usize>,
+    /// The result that an instruction writes as it is made; `None` where it goes to a slot.
+    direct: Vec<Option<usize>>,
     /// The inputs of a head, whose result is in result 0 and stands for the first instruction's.
     head: usize,
 }
@@ -132,7 +139,7 @@ pub(in crate::ops) fn pointwise(
     let readers = inputs.iter().map(|input| Reader::new(input.shape, to)).collect();
     let arguments = (0..inputs.len()).map(Argument::Input).collect();
     let instructions = vec![Instruction { does: Pointwise::of(op)?, arguments }];
-    let program = Program { readers, instructions, results: vec![0], head: 0 };
+    let program = Program::new(readers, instructions, vec![0], 0);
     Some(Box::new(move |cx| program.run(cx)))
 }
 
@@ -162,14 +169,10 @@ impl Chain {
             does: member.does,
             arguments: member.operands.iter().map(argument).collect(),
         };
-        let program = Program {
-            readers: readers.into_iter().collect::<Option<_>>()?,
-            instructions: self.members.iter().map(instruction).collect(),
-            results: self.outputs.clone(),
-            head,
-        };
-        let slots = program.readers.len() + program.instructions.len();
-        if slots > SLOTS || program.results.len() > RESULTS {
+        let readers = readers.into_iter().collect::<Option<_>>()?;
+        let instructions = self.members.iter().map(instruction).collect();
+        let program = Program::new(readers, instructions, self.outputs.clone(), head);
+        if program.slots() > SLOTS || program.results.len() > RESULTS {
             return None;
         }
         let (results, of_head) = (self.outputs.len(), self.head.len() + self.mutates().len());
@@ -186,7 +189,41 @@ impl Chain {
 }
 
 impl Program {
+    fn new(
+        readers: Vec<Reader>,
+        instructions: Vec<Instruction>,
+        results: Vec<usize>,
+        head: usize,
+    ) -> Program {
+        let is_read = |made: usize| {
+            let reads = |argument: &Argument| matches!(argument, Argument::Made(other) if *other == made);
+            instructions.iter().any(|instruction| instruction.arguments.iter().any(reads))
+        };
+        let direct = (0..instructions.len()).map(|number| {
+            let mut own = results.iter().enumerate().filter(|&(_, &made)| made == number);
+            match (own.next(), own.next()) {
+                (Some((result, _)), None) if !is_read(number) => Some(result),
+                _ => None,
+            }
+        });
+        let direct = direct.collect();
+        Program { readers, instructions, results, direct, head }
+    }
+
+    fn slots(&self) -> usize {
+        self.readers.len() + self.instructions.len()
+    }
+
     fn run(&self, cx: &mut Compute<'_>) {
+        // Slots begin with zeros, which takes time where there are many.
+        match self.slots() {
+            0..=4 => self.run_in::<4>(cx),
+            5..=12 => self.run_in::<12>(cx),
+            _ => self.run_in::<SLOTS>(cx),
+        }
+    }
+
+    fn run_in<const N: usize>(&self, cx: &mut Compute<'_>) {
         let (inputs, in_place, scalars) = (cx.inputs, cx.in_place, cx.scalars);
         let n = cx.results[0].len();
         let mut all = cx.results.iter_mut();
@@ -194,7 +231,7 @@ impl Program {
             std::array::from_fn(|_| all.next().map_or(&mut [][..], |result: &mut Written| &mut result[..]));
         let widths = std::array::from_fn(|number| usize::from(number < self.results.len()));
         spread(0..n, PART, widths, results, &|elements, mut results| {
-            let mut slots = [[0.0; BLOCK]; SLOTS];
+            let mut slots = [[0.0; BLOCK]; N];
             for first in elements.clone().step_by(BLOCK) {
                 let block = first..(first + BLOCK).min(elements.end);
                 let within = first - elements.start..block.end - elements.start;
@@ -210,7 +247,7 @@ impl Program {
         inputs: Operands<'_>,
         in_place: Option<usize>,
         scalars: &[f64],
-        slots: &mut [[f32; BLOCK]; SLOTS],
+        slots: &mut [[f32; BLOCK]],
         block: Range<usize>,
         within: Range<usize>,
         results: &mut [&mut [f32]; RESULTS],
@@ -229,7 +266,14 @@ impl Program {
         }
         for (number, Instruction { does, arguments }) in self.instructions.iter().enumerate() {
             let (before, own) = slots.split_at_mut(read + number);
-            let to = &mut own[0][..n];
+            if matches!(does, Pointwise::Head) {
+                own[0][..n].copy_from_slice(&results[0][within.clone()]);
+                continue;
+            }
+            let to = match self.direct[number] {
+                Some(result) => &mut results[result][within.clone()],
+                None => &mut own[0][..n],
+            };
             let view = |&argument: &Argument| match argument {
                 Argument::Made(made) => View::Numbers(&before[read + made][..n]),
                 Argument::Number(number) => View::One(number),
@@ -263,11 +307,13 @@ impl Program {
                     map(view(&arguments[0]), to, |x| x);
                     dropped.run(|scalar| scalars[scalar.index()], block.start, to);
                 }
-                Pointwise::Head => to.copy_from_slice(&results[0][within.clone()]),
+                Pointwise::Head => {}
             }
         }
         for (result, &made) in results.iter_mut().zip(&self.results) {
-            result[within.clone()].copy_from_slice(&slots[read + made][..n]);
+            if self.direct[made].is_none() {
+                result[within.clone()].copy_from_slice(&slots[read + made][..n]);
+            }
         }
     }
 }

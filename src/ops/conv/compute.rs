@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::geometry::{Geometry, Product};
-use crate::array::{Matrix, sgemm, spread};
+use crate::array::{Matrix, sgemm, spread, wide};
 use crate::graph::Compute;
 use crate::ops::WindowAxis;
 
@@ -190,7 +190,7 @@ impl Convolution {
     fn add_patches(&self, columns: &[f32], rows: Range<usize>, dx: &mut [f32]) {
         let ow = self.g.w.output;
         for (line, columns) in columns.chunks_exact(rows.len() * ow).enumerate() {
-            self.lines(line, &rows, |at, own, from| {
+            let add = |at: usize, own: Range<usize>, from: Option<usize>| {
                 let Some(from) = from else { return };
                 let terms = &columns[at * ow..][own];
                 match self.g.w.stride {
@@ -200,13 +200,15 @@ impl Convolution {
                         sums.zip(terms).for_each(|(x, term)| *x += term);
                     }
                 }
-            });
+            };
+            wide(|| self.lines(line, &rows, add));
         }
     }
 
     /// For a line of the patches, a channel and tap, goes through `rows`: with the row's number among them, the
     /// columns whose tap lies on the image, and where in the image the first of these is; `None` where there
     /// are none.
+    #[inline(always)]
     fn lines(&self, line: usize, rows: &Range<usize>, mut f: impl FnMut(usize, Range<usize>, Option<usize>)) {
         let Geometry { h, w, .. } = &self.g;
         let (channel, kh, kw) = (line / (h.kernel * w.kernel), line / w.kernel % h.kernel, line % w.kernel);

@@ -3,7 +3,7 @@
 use super::backward::{ChannelGrad, NormGrad};
 use super::forward::{FAR, FAR_MEAN, Form, Normalize, ROWS, RunningStats};
 use super::geometry::{DOWN, Geometry};
-use crate::array::{PART, spread};
+use crate::array::{PART, spread, wide};
 use crate::graph::{Compute, Operands};
 
 /// Numbers that are added up in turn.
@@ -11,15 +11,17 @@ const LANES: usize = 4;
 
 /// The sums of two numbers of each of so many elements.
 fn sums(n: usize, of: impl Fn(usize) -> [f64; 2]) -> [f64; 2] {
-    let mut lanes = [[0.0; 2]; LANES];
-    let mut add = |lane: usize, i: usize| {
-        let [a, b] = of(i);
-        lanes[lane] = [lanes[lane][0] + a, lanes[lane][1] + b];
-    };
-    let whole = n / LANES * LANES;
-    (0..whole).step_by(LANES).for_each(|i| (0..LANES).for_each(|lane| add(lane, i + lane)));
-    (whole..n).for_each(|i| add(0, i));
-    lanes.iter().fold([0.0; 2], |[a, b], lane| [a + lane[0], b + lane[1]])
+    wide(|| {
+        let mut lanes = [[0.0; 2]; LANES];
+        let mut add = |lane: usize, i: usize| {
+            let [a, b] = of(i);
+            lanes[lane] = [lanes[lane][0] + a, lanes[lane][1] + b];
+        };
+        let whole = n / LANES * LANES;
+        (0..whole).step_by(LANES).for_each(|i| (0..LANES).for_each(|lane| add(lane, i + lane)));
+        (whole..n).for_each(|i| add(0, i));
+        lanes.iter().fold([0.0; 2], |[a, b], lane| [a + lane[0], b + lane[1]])
+    })
 }
 
 impl Geometry {
@@ -137,7 +139,8 @@ impl Normalize {
             let (mean, [scale, shift]) = (all[4 * group], scales(channel));
             let factor = rstd(all[4 * group + 1]) * scale;
             let x = &x[first..][..y.len()];
-            y.iter_mut().zip(x).for_each(|(y, &x)| *y = ((f64::from(x) - mean) * factor + shift) as f32);
+            let of = |x: f32| ((f64::from(x) - mean) * factor + shift) as f32;
+            wide(|| y.iter_mut().zip(x).for_each(|(y, &x)| *y = of(x)));
         });
     }
 }
@@ -196,10 +199,11 @@ impl NormGrad {
             let shared = if weighted { 1.0 } else { scale };
             let [a, b] = [0, 1].map(|number| totals[2 * group + number] * shared / count);
             let elements = x[first..].iter().zip(&dy[first..]);
-            dx.iter_mut().zip(elements).for_each(|(dx, (&x, &dy))| {
+            let of = |x: f32, dy: f32| {
                 let xhat = (f64::from(x) - anchor) * rstd + shift;
-                *dx = (rstd * (f64::from(dy) * scale - a - xhat * b)) as f32;
-            });
+                (rstd * (f64::from(dy) * scale - a - xhat * b)) as f32
+            };
+            wide(|| dx.iter_mut().zip(elements).for_each(|(dx, (&x, &dy))| *dx = of(x, dy)));
         });
     }
 }

@@ -63,6 +63,8 @@ struct MaxWindows {
     axes: [WindowAxis; 2],
     rows: Vec<(usize, usize)>,
     columns: Vec<(usize, usize)>,
+    /// Whether they are of 2 by 2 and do not overlap.
+    paired: bool,
 }
 
 /// Windows over the planes of a batch of images.

@@ -1,6 +1,7 @@
 //! Recurrent networks over `[batch, time, features]`: simple, LSTM and GRU cells, forward in time or
 //! backward, with lengths, initial and final states, peepholes and dropout of the recurrence.
 
+mod cells;
 mod compute;
 mod graph;
 mod kernels;

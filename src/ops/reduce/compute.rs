@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{Axes, Reduction, first_largest};
-use crate::array::{PART, spread, sum_of};
+use crate::array::{PART, spread, sum_of, wide};
 use crate::graph::Compute;
 use crate::ops::common::*;
 use crate::ops::softmax::Rows;
@@ -115,7 +115,7 @@ impl Reducing {
             let row = &x[offset(&self.axes.reduced, element)..][..n];
             match self.kind {
                 Reduction::Sum | Reduction::Mean => {
-                    sums.iter_mut().zip(row).for_each(|(sum, &x)| *sum += f64::from(x));
+                    wide(|| sums.iter_mut().zip(row).for_each(|(sum, &x)| *sum += f64::from(x)));
                 }
                 _ => sums.iter_mut().zip(row).for_each(|(sum, &x)| *sum = larger(*sum, self.element(x))),
             }
