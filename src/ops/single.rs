@@ -39,8 +39,9 @@ pub(super) fn tanh(x: f32) -> f32 {
     let far = 1.0 - 2.0 / (exp(2.0 * size) + 1.0);
     let t = x * x;
     let high = -0.053_743_495 + t * (0.020_650_58 - t * 0.005_717_036_6);
-    let near = x + x * t * (-0.333_332_84 + t * (0.133_314_91 + t * high));
-    if size < 0.625 { near } else { far.copysign(x) }
+    let near = size + size * t * (-0.333_332_84 + t * (0.133_314_91 + t * high));
+    let y = if size < 0.625 { near } else { far };
+    y.copysign(x)
 }
 
 #[cfg(test)]
