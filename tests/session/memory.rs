@@ -199,6 +199,8 @@ fn steady_steps_of_the_cpu_allocate_nothing() {
         g.training_step(loss, &RmsProp::new(1e-3)).unwrap()
     };
     for tape in [fuse::perceptron(&[512]), fuse::convolutional(), recurrent()] {
+        // What a thread keeps for its products, it asks for when it computes the first.
+        rayon::broadcast(|_| tape.session(&Device::cpu()).unwrap().replay_n(2).unwrap());
         let mut session = tape.session(&Device::cpu()).unwrap();
         session.replay_n(3).unwrap();
         let before = (PLAIN.load(Ordering::Relaxed), IN_USE.load(Ordering::Relaxed));
