@@ -1,7 +1,9 @@
 //! Updates on the CPU device.
 
+use pulp::NullaryFnOnce;
+
 use super::{Number, OPERANDS, Step, Update, UpdateRule};
-use crate::array::spread_elements;
+use crate::array::{spread_elements, wide};
 use crate::graph::Compute;
 
 impl Number for f32 {
@@ -66,16 +68,37 @@ impl<R: UpdateRule> Update<R> {
         let places: [usize; K] = std::array::from_fn(|class| class * self.parameters + parameter);
         let Ok(arrays) = cx.results.get_disjoint_mut(places) else { return };
         spread_elements(arrays.map(|array| &mut array[..]), &|range, arrays| {
-            let dw = &gradient[range];
-            let n = dw.len();
-            let arrays = arrays.map(|array| &mut array[..n]);
-            for i in 0..n {
-                let mut x = [0.0; OPERANDS];
-                (0..K).for_each(|class| x[class] = arrays[class][i]);
-                x[K] = dw[i];
-                self.rule.formula(step, &mut x[..=K]);
-                (0..K).for_each(|class| arrays[class][i] = x[class]);
-            }
+            wide(Elements { rule: &self.rule, step, arrays, dw: &gradient[range] });
         });
+    }
+}
+
+/// Neighbouring elements of a parameter and its states, which follow a rule.
+struct Elements<'a, R, const K: usize> {
+    rule: &'a R,
+    step: &'a Step<f32>,
+    arrays: [&'a mut [f32]; K],
+    dw: &'a [f32],
+}
+
+impl<R: UpdateRule, const K: usize> NullaryFnOnce for Elements<'_, R, K> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Elements { rule, step, arrays, dw } = self;
+        let n = dw.len();
+        let arrays = arrays.map(|array| &mut array[..n]);
+        for i in 0..n {
+            let mut x = [0.0; OPERANDS];
+            for class in 0..K {
+                x[class] = arrays[class][i];
+            }
+            x[K] = dw[i];
+            rule.formula(step, &mut x[..=K]);
+            for class in 0..K {
+                arrays[class][i] = x[class];
+            }
+        }
     }
 }

@@ -141,6 +141,7 @@ impl<N: Number> Step<N> {
 
     /// The gradient with what decays the weights through it, and the parameter decayed beside it, given
     /// all operands or the first and last.
+    #[inline(always)]
     pub fn decayed(&self, x: &[N]) -> (N, N) {
         let (w, dw) = (x[0], x[x.len() - 1]);
         let [through, beside] = self.decay;

@@ -10,6 +10,7 @@ impl UpdateRule for Assign {
     const NAME: &'static str = "assign";
     const ANY_DTYPE: bool = true;
 
+    #[inline(always)]
     fn formula<N: Number>(&self, _: &Step<N>, x: &mut [N]) {
         x[0] = x[1];
     }
@@ -24,6 +25,7 @@ impl UpdateRule for Accumulate {
     const NAME: &'static str = "accumulate";
     const SLOTS: &'static [&'static str] = &["carry"];
 
+    #[inline(always)]
     fn formula<N: Number>(&self, _: &Step<N>, x: &mut [N]) {
         let (sum, lost) = x[0].two_sum(x[2]);
         (x[0], x[1]) = sum.two_sum(x[1] + lost);
@@ -40,6 +42,7 @@ impl UpdateRule for MovingAverage {
     const NAME: &'static str = "moving_average";
     const COUNTS_UPDATES: bool = true;
 
+    #[inline(always)]
     fn formula<N: Number>(&self, step: &Step<N>, x: &mut [N]) {
         x[0] = if step.t == 1.0 { x[1] } else { x[0].towards(x[1], self.rho) };
     }

@@ -33,6 +33,7 @@ impl UpdateRule for Adadelta {
     const NAME: &'static str = "adadelta";
     const SLOTS: &'static [&'static str] = &["accumulated_gradient", "accumulated_delta"];
 
+    #[inline(always)]
     fn formula<N: Number>(&self, step: &Step<N>, x: &mut [N]) {
         let [epsilon] = numbers([self.epsilon]);
         let (g, w) = step.decayed(x);

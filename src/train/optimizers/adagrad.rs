@@ -36,6 +36,7 @@ impl UpdateRule for Adagrad {
         vec![("accumulator", Init::Constant(self.initial_accumulator))]
     }
 
+    #[inline(always)]
     fn formula<N: Number>(&self, step: &Step<N>, x: &mut [N]) {
         let [epsilon] = numbers([self.epsilon]);
         let (g, w) = step.decayed(x);

@@ -58,6 +58,7 @@ impl UpdateRule for Adam {
         [correction(self.beta_1, t), correction(self.beta_2, t), N::exact(0.0)]
     }
 
+    #[inline(always)]
     fn formula<N: Number>(&self, step: &Step<N>, x: &mut [N]) {
         let [epsilon] = numbers([self.epsilon]);
         let (g, w) = step.decayed(x);

@@ -39,6 +39,7 @@ impl UpdateRule for Adamax {
         [correction(self.beta_1, t); 3]
     }
 
+    #[inline(always)]
     fn formula<N: Number>(&self, step: &Step<N>, x: &mut [N]) {
         let [epsilon, beta_2]: [N; 2] = numbers([self.epsilon, self.beta_2]);
         let (g, w) = step.decayed(x);

@@ -40,6 +40,7 @@ impl UpdateRule for Ftrl {
         vec![("accumulator", Init::Constant(self.initial_accumulator)), ("linear", Init::Zeros)]
     }
 
+    #[inline(always)]
     fn formula<N: Number>(&self, step: &Step<N>, x: &mut [N]) {
         // Everything is divided by the rate; at a rate of 0 nothing moves.
         if step.learning_rate == 0.0 {

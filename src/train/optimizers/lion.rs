@@ -25,6 +25,7 @@ impl UpdateRule for Lion {
     const NAME: &'static str = "lion";
     const SLOTS: &'static [&'static str] = &["m"];
 
+    #[inline(always)]
     fn formula<N: Number>(&self, step: &Step<N>, x: &mut [N]) {
         let (g, w) = step.decayed(x);
         x[0] = w - step.lr * x[1].towards(g, self.beta_1).sign();

@@ -49,6 +49,7 @@ impl UpdateRule for Nadam {
         [N::within(of_m, 64.0 * EPS * of_m), N::within(of_g, 64.0 * EPS), correction(self.beta_2, t)]
     }
 
+    #[inline(always)]
     fn formula<N: Number>(&self, step: &Step<N>, x: &mut [N]) {
         let [epsilon] = numbers([self.epsilon]);
         let ((g, w), [of_m, of_g, second]) = (step.decayed(x), step.factors);

@@ -60,6 +60,7 @@ impl UpdateRule for RmsProp {
         zeros(&names)
     }
 
+    #[inline(always)]
     fn formula<N: Number>(&self, step: &Step<N>, x: &mut [N]) {
         let [rho, epsilon, momentum, one] = numbers([self.rho, self.epsilon, self.momentum, 1.0]);
         let (g, w) = step.decayed(x);

@@ -40,6 +40,7 @@ impl UpdateRule for Sgd {
         Setting::new("momentum", self.momentum, moves, expected).check()
     }
 
+    #[inline(always)]
     fn formula<N: Number>(&self, step: &Step<N>, x: &mut [N]) {
         let (mut direction, w) = step.decayed(x);
         if self.momentum > 0.0 {

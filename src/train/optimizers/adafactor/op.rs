@@ -317,6 +317,7 @@ impl Update {
 
     /// The new contents of a parameter and its moments, given these and `dw`; the factors of the step are
     /// `rho_t` and `t^beta_2_decay`.
+    #[inline(always)]
     fn formula<N: Number>(&self, step: &Step<N>, size: &Matrices, x: &[&[f64]]) -> Vec<Vec<N>> {
         let Adafactor { rate, epsilon_1, epsilon_2, clip_threshold, pytorch, .. } = self.rule;
         let [epsilon_1, epsilon_2, threshold, one] = numbers([epsilon_1, epsilon_2, clip_threshold, 1.0]);
