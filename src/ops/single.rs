@@ -3,7 +3,7 @@
 /// The number whose neighbours are 1 apart: adding it rounds to whole numbers, which its last bits then hold.
 const WHOLE: f32 = 12_582_912.0;
 /// ln 2 in two parts; whole numbers of 8 bits times the first are exact.
-const LN_2: [f32; 2] = [0.693_359_375, -2.121_944_4e-4];
+const LN_2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
 
 /// A power of two with a whole exponent from -126 to 127.
 #[inline(always)]
@@ -38,7 +38,7 @@ pub(super) fn tanh(x: f32) -> f32 {
     let size = x.abs();
     let far = 1.0 - 2.0 / (exp(2.0 * size) + 1.0);
     let t = x * x;
-    let high = -0.053_743_495 + t * (0.020_650_58 - t * 0.005_717_036_6);
+    let high = -0.053_743_495 + t * (0.020_650_58 - t * 0.005_717_037);
     let near = size + size * t * (-0.333_332_84 + t * (0.133_314_91 + t * high));
     let y = if size < 0.625 { near } else { far };
     y.copysign(x)
