@@ -37,15 +37,23 @@ pub(crate) fn sgemm(
     y_row: usize,
 ) {
     assert!(a.holds(m, k) && b.holds(k, n) && n <= y_row && (m - 1) * y_row + n <= y.len());
-    let [a_row, a_column, b_row, b_column, y_row] =
-        [a.row, a.column, b.row, b.column, y_row].map(|stride| stride as isize);
-    let (to, left, right) = (y.as_mut_ptr(), a.data.as_ptr(), b.data.as_ptr());
-    let (adds, alone) = (keep != 0.0, gemm_common::Parallelism::None);
     // SAFETY: the assertion bounds the last element of each side and of the result, whose rows do not overlap.
     unsafe {
-        gemm_f32::gemm::f32::get_gemm_fn()(
-            m, n, k, to, 1, y_row, adds, left, a_column, a_row, right, b_column, b_row, keep, 1.0, false,
-            false, false, alone,
+        matrixmultiply::sgemm(
+            m,
+            k,
+            n,
+            1.0,
+            a.data.as_ptr(),
+            a.row as isize,
+            a.column as isize,
+            b.data.as_ptr(),
+            b.row as isize,
+            b.column as isize,
+            keep,
+            y.as_mut_ptr(),
+            y_row as isize,
+            1,
         );
     }
 }
