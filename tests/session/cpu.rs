@@ -1,7 +1,7 @@
 //! The CPU as a device: what it shares with the others, and what its threads do not change.
 
 use crate::common::{data::noise, gpu};
-use crate::fuse::{convolutional, perceptron};
+use crate::steps::{convolutional, perceptron};
 use retape::prelude::*;
 use retape::{Error, SessionOptions, Tape};
 

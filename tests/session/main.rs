@@ -16,3 +16,4 @@ mod plan;
 mod recompute;
 mod replay;
 mod start;
+mod steps;

@@ -3,7 +3,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use crate::fuse;
+use crate::steps;
 use retape::ops::{
     ConvOptions, GruReset, Padding, PoolOptions, Recurrence, RecurrentOptions, RecurrentWeights,
 };
@@ -197,7 +197,7 @@ fn steady_steps_of_the_cpu_allocate_nothing() {
         let loss = g.softmax_cross_entropy(logits, labels).unwrap();
         g.training_step(loss, &RmsProp::new(1e-3)).unwrap()
     };
-    for tape in [fuse::perceptron(&[512]), fuse::convolutional(), recurrent()] {
+    for tape in [steps::perceptron(&[512]), steps::convolutional(), recurrent()] {
         let mut session = tape.session(&Device::cpu()).unwrap();
         session.replay_n(3).unwrap();
         let before = (PLAIN.load(Ordering::Relaxed), IN_USE.load(Ordering::Relaxed));

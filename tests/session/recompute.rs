@@ -2,7 +2,7 @@
 
 use crate::common;
 use crate::common::data::noise;
-use crate::fuse::{residual, step_of};
+use crate::steps::{residual, step_of};
 use retape::data::Samples;
 use retape::graph::Phase;
 use retape::prelude::*;
