@@ -31,13 +31,14 @@
 //                        order of part, then nest. `sums` also serves dscale and dshift of kinds
 //                        whose groups are not their channels. For few groups.
 //   moments_tree, sums_tree   the same by workgroup
-//   join, join_sums      a thread per nest merges the parts
-//   apply_apart, apply_grad_apart   a workgroup of 256 merges the parts of a nest and makes `block` of its
-//                        elements; the first one of a nest also keeps what the parts come to. For GPUs.
+//   apply_parts, apply_grad_parts   a thread merges the parts of a nest and makes the elements of one of them;
+//                        the first one of a nest also keeps what the parts come to
+//   apply_apart, apply_grad_apart   the same by a workgroup of 256, which makes `block` elements. For GPUs.
+//   join_sums            a thread per nest merges the parts
 //   .._tracked           the same, and running = (1 - momentum) running + momentum new, the unbiased new variance
 //
 // Kernels of gradients are in `norm_grad.wgsl`, which is appended. `norm_elements.wgsl` makes the elements from
-// joined statistics and sums; `norm_shared.wgsl` has what both use. Folded grids.
+// given statistics; `norm_shared.wgsl` has what both use. Folded grids.
 
 struct Params {
     n: u32,
@@ -287,15 +288,6 @@ fn write_part(i: u32, m: Moments) {
     second_out[i] = bitcast<f32>(bitcast<u32>(m.m2) & SIGNLESS | select(0u, SIGN, m.size < 1.0));
 }
 
-fn count_of(split: u32) -> f32 {
-    return f32(min(p.part, p.count - split * p.part));
-}
-
-fn read_part(first: f32, second: f32, count: f32) -> Moments {
-    let bits = bitcast<u32>(second);
-    return Moments(count, first, bitcast<f32>(bits & SIGNLESS), size_of((bits & SIGN) != 0u));
-}
-
 // Moves the running statistics of a group whose new ones this thread wrote.
 fn track(group: u32) {
     let kept = 1.0 - p.momentum;
@@ -304,24 +296,33 @@ fn track(group: u32) {
     running[v] = kept * running[v] + p.unbiased * new_stats[p.n + group];
 }
 
+// Elements `lo` to `hi` of y, segment by segment.
+fn put_in_order(group: u32, norm: Norm, lo: u32, hi: u32) {
+    let first = first_channel(group);
+    var c = cursor(lo);
+    var e = lo;
+    while e < hi {
+        let n = min(p.seg - c.pos, hi - e);
+        var l = vec2(0.0);
+        if !BY_ELEMENT { l = line(norm, channel(first, c)); }
+        var at = address(group * p.start, c);
+        for (var k = 0u; k < n; k += 4u) {
+            let i = places(at, p.step, n - k);
+            write(i, values(x_at(i), norm, l, places(first + c.pos + k, 1u, n - k)));
+            at += 4u * p.step;
+        }
+        e += n;
+        c = Cursor(c.k + 1u, 0u);
+    }
+}
+
 fn normalise_by_one(group: u32) {
     let base = group * p.start;
     let anchor = anchor_of(base);
     let m = moments_of(base, anchor, 0u, p.count);
     let norm = norm_of(anchor, m);
     write_stats(group, m, norm);
-    let first = first_channel(group);
-    let segments = p.count / p.seg;
-    for (var k = 0u; k < segments; k++) {
-        var l = vec2(0.0);
-        if !BY_ELEMENT { l = line(norm, channel(first, Cursor(k, 0u))); }
-        var at = base + k * p.seg_step;
-        for (var pos = 0u; pos < p.seg; pos += 4u) {
-            let i = places(at, p.step, p.seg - pos);
-            write(i, values(x_at(i), norm, l, places(first + pos, 1u, p.seg - pos)));
-            at += 4u * p.step;
-        }
-    }
+    put_in_order(group, norm, 0u, p.count);
 }
 
 // Elements `lo` to `hi` of y, by the workgroup.
@@ -398,13 +399,19 @@ fn moments_tree(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_
     if lane == 0u { write_part(i, m); }
 }
 
-fn join_by_one(group: u32) {
+// The moments of a part of which both numbers are at `i` and `p.seconds` further.
+fn read_part(i: u32, split: u32) -> Moments {
+    let bits = bitcast<u32>(both_in[p.seconds + i]);
+    let size = size_of((bits & SIGN) != 0u);
+    return Moments(f32(min(p.part, p.count - split * p.part)), both_in[i], bitcast<f32>(bits & SIGNLESS), size);
+}
+
+fn join_by_one(group: u32) -> Moments {
     var all = Moments(0.0, 0.0, 0.0, 1.0);
     for (var split = 0u; split < p.splits; split++) {
-        let i = split * p.n + group;
-        all = merged(all, read_part(first_in[i], second_in[i], count_of(split)));
+        all = merged(all, read_part(split * p.n + group, split));
     }
-    write_stats(group, all, norm_of(anchor_of(group * p.start), all));
+    return all;
 }
 
 // The moments of a group from its parts, by the workgroup: their means' mean, and the squared deviations from
@@ -412,8 +419,7 @@ fn join_by_one(group: u32) {
 fn join_by_all(lane: u32, group: u32) -> Moments {
     var own = Moments(0.0, 0.0, 0.0, 1.0);
     for (var split = lane; split < p.splits; split += 256u) {
-        let i = split * p.n + group;
-        let part = read_part(both_in[i], both_in[p.seconds + i], count_of(split));
+        let part = read_part(split * p.n + group, split);
         if own.count == 0.0 { own = part; } else { own = merged(own, part); }
     }
     let count = f32(p.count);
@@ -424,18 +430,28 @@ fn join_by_all(lane: u32, group: u32) -> Moments {
     return Moments(count, mean, workgroup_sum(lane, m.m2 + m.count * (off * off)), size);
 }
 
-@compute @workgroup_size(64)
-fn join(@builtin(global_invocation_id) id: vec3<u32>) {
-    let group = linear_index(id, 64u);
-    if group < p.n { join_by_one(group); }
+// Part `split` of a group; whether it is the first.
+fn apply_part(group: u32, split: u32) -> bool {
+    let m = join_by_one(group);
+    let norm = norm_of(anchor_of(group * p.start), m);
+    if split == 0u { write_stats(group, m, norm); }
+    let lo = split * p.part;
+    put_in_order(group, norm, lo, min(lo + p.part, p.count));
+    return split == 0u;
 }
 
 @compute @workgroup_size(64)
-fn join_tracked(@builtin(global_invocation_id) id: vec3<u32>) {
-    let group = linear_index(id, 64u);
-    if group >= p.n { return; }
-    join_by_one(group);
-    track(group);
+fn apply_parts(@builtin(global_invocation_id) id: vec3<u32>) {
+    let i = linear_index(id, 64u);
+    if i >= p.n * p.splits { return; }
+    _ = apply_part(i % p.n, i / p.n);
+}
+
+@compute @workgroup_size(64)
+fn apply_parts_tracked(@builtin(global_invocation_id) id: vec3<u32>) {
+    let i = linear_index(id, 64u);
+    if i >= p.n * p.splits { return; }
+    if apply_part(i % p.n, i / p.n) { track(i % p.n); }
 }
 
 // Block `block` of a group; whether it is the first.

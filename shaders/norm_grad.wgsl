@@ -82,28 +82,41 @@ fn slope(factors: vec2<f32>, g: f32, xhat: f32, means: vec2<f32>) -> f32 {
     return factors.y * (factors.x * (g - (means.x + xhat * means.y)));
 }
 
+// Elements `lo` to `hi` of dx from the sums over all of the group, segment by segment.
+fn put_slopes_in_order(group: u32, sums: vec2<f32>, lo: u32, hi: u32) {
+    let means = sums / f32(p.count);
+    let norm = read_stats(group, p.groups);
+    let first = first_channel(group);
+    let outer = slope_factors(norm, factor(first));
+    var c = cursor(lo);
+    var e = lo;
+    while e < hi {
+        let n = min(p.seg - c.pos, hi - e);
+        let by = channel(first, c);
+        var at = address(group * p.start, c);
+        for (var k = 0u; k < n; k += 4u) {
+            let i = places(at, p.step, n - k);
+            let g = weighted_at(i, by, places(by + k, 1u, n - k));
+            write(i, slopes(outer, g, xhat_at(norm, i), means));
+            at += 4u * p.step;
+        }
+        e += n;
+        c = Cursor(c.k + 1u, 0u);
+    }
+}
+
+fn keep_sums(i: u32, sums: vec2<f32>) {
+    first_out[i] = sums.x;
+    second_out[i] = sums.y;
+}
+
 @compute @workgroup_size(64)
 fn lanes_grad(@builtin(global_invocation_id) id: vec3<u32>) {
     let group = linear_index(id, 64u);
     if group >= p.n { return; }
     let sums = sums_of(group, 0u, p.count);
-    first_out[group] = sums.x;
-    second_out[group] = sums.y;
-    let means = sums / f32(p.count);
-    let norm = read_stats(group, p.groups);
-    let first = first_channel(group);
-    let outer = slope_factors(norm, factor(first));
-    let segments = p.count / p.seg;
-    for (var k = 0u; k < segments; k++) {
-        let by = channel(first, Cursor(k, 0u));
-        var at = group * p.start + k * p.seg_step;
-        for (var pos = 0u; pos < p.seg; pos += 4u) {
-            let i = places(at, p.step, p.seg - pos);
-            let g = weighted_at(i, by, places(by + pos, 1u, p.seg - pos));
-            write(i, slopes(outer, g, xhat_at(norm, i), means));
-            at += 4u * p.step;
-        }
-    }
+    keep_sums(group, sums);
+    put_slopes_in_order(group, sums, 0u, p.count);
 }
 
 // Elements `lo` to `hi` of dx from the sums over all of the group, by the workgroup.
@@ -126,11 +139,30 @@ fn tree_grad(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_ind
     let group = linear_group(id);
     if group >= p.n { return; }
     let sums = workgroup_sums(lane, group, 0u, p.count);
-    if lane == 0u {
-        first_out[group] = sums.x;
-        second_out[group] = sums.y;
-    }
+    if lane == 0u { keep_sums(group, sums); }
     put_slopes(lane, group, sums, 0u, p.count);
+}
+
+// The sums over all of a nest from those of its parts.
+fn parts_summed(nest: u32) -> vec2<f32> {
+    var total = vec2(0.0);
+    for (var split = 0u; split < p.splits; split++) {
+        let i = split * p.n + nest;
+        total += vec2(both_in[i], both_in[p.seconds + i]);
+    }
+    return total;
+}
+
+@compute @workgroup_size(64)
+fn apply_grad_parts(@builtin(global_invocation_id) id: vec3<u32>) {
+    let i = linear_index(id, 64u);
+    if i >= p.n * p.splits { return; }
+    let split = i / p.n;
+    let group = i - split * p.n;
+    let sums = parts_summed(group);
+    if split == 0u { keep_sums(group, sums); }
+    let lo = split * p.part;
+    put_slopes_in_order(group, sums, lo, min(lo + p.part, p.count));
 }
 
 @compute @workgroup_size(256)
@@ -145,10 +177,7 @@ fn apply_grad_apart(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocat
         part += vec2(both_in[at], both_in[p.seconds + at]);
     }
     let sums = workgroup_sum_pair(lane, part);
-    if block == 0u && lane == 0u {
-        first_out[group] = sums.x;
-        second_out[group] = sums.y;
-    }
+    if block == 0u && lane == 0u { keep_sums(group, sums); }
     let lo = block * p.block;
     put_slopes(lane, group, sums, lo, min(lo + p.block, p.count));
 }
@@ -160,8 +189,7 @@ fn sums(@builtin(global_invocation_id) id: vec3<u32>) {
     let split = i / p.n;
     let lo = split * p.part;
     let total = sums_of(i - split * p.n, lo, min(lo + p.part, p.count));
-    first_out[i] = total.x;
-    second_out[i] = total.y;
+    keep_sums(i, total);
 }
 
 @compute @workgroup_size(256)
@@ -171,21 +199,12 @@ fn sums_tree(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_ind
     let split = i / p.n;
     let lo = split * p.part;
     let total = workgroup_sums(lane, i - split * p.n, lo, min(lo + p.part, p.count));
-    if lane == 0u {
-        first_out[i] = total.x;
-        second_out[i] = total.y;
-    }
+    if lane == 0u { keep_sums(i, total); }
 }
 
 @compute @workgroup_size(64)
 fn join_sums(@builtin(global_invocation_id) id: vec3<u32>) {
     let nest = linear_index(id, 64u);
     if nest >= p.n { return; }
-    var total = vec2(0.0);
-    for (var split = 0u; split < p.splits; split++) {
-        let i = split * p.n + nest;
-        total += vec2(first_in[i], second_in[i]);
-    }
-    first_out[nest] = total.x;
-    second_out[nest] = total.y;
+    keep_sums(nest, parts_summed(nest));
 }

@@ -76,7 +76,8 @@ fn fused_kernels_translate_for_every_platform() {
         }
     }
     let products = ["naive", "tiles_32", "tiles_64", "join", "forward", "image"];
-    let others = ["tree", "apply_apart", "apply", "lanes", "infer", "max_cells", "max_gather", "sum_gather"];
+    let others =
+        ["tree", "apply_apart", "apply_parts", "lanes", "infer", "max_cells", "max_gather", "sum_gather"];
     let entries = [&products[..], &others].concat();
     let missing =
         entries.iter().filter(|&&entry| !found.iter().any(|name| name.ends_with(&format!(":{entry}"))));

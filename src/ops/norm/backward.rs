@@ -2,7 +2,7 @@
 //! those are not the same sums.
 
 use super::forward::{Form, ROWS, row};
-use super::geometry::{Geometry, Nest, Parts, Walk};
+use super::geometry::{Geometry, Nest, Parts};
 use super::{ELEMENTS, Kind, SHADER};
 use crate::kernel::Bind;
 use crate::ops::common::*;
@@ -28,10 +28,10 @@ impl NormGrad {
     }
 
     /// A call with the constants and bindings that its kernels share: x, scale, statistics, dy.
-    fn call(&self, shader: &'static Shader, entry: &'static str, geometry: Geometry) -> KernelCall {
+    fn call(&self, entry: &'static str, geometry: Geometry) -> KernelCall {
         // An absent scale is never read.
         let scale = Slot::Input(if self.0.scale { 3 } else { 0 });
-        KernelCall::new(shader, entry)
+        KernelCall::new(&SHADER, entry)
             .constant("SCALE", f64::from(self.0.scale))
             .constant("WEIGHTED", f64::from(self.weighted(geometry)))
             .binds([Slot::Input(0), scale, Slot::Input(1), Slot::Input(2)])
@@ -41,11 +41,6 @@ impl NormGrad {
         let scale = self.0.scale.then(|| &cx.inputs[3].data[..]);
         Terms::new(cx, self.0.kind, scale, Geometry::group_nest, Geometry::group_of)
     }
-}
-
-/// Adds the call that merges the parts of sums into `sums`.
-fn join(cx: &mut Lowering<'_>, parts: Parts, sums: [Slot; 2], walk: &Walk) {
-    cx.call(walk.joined(KernelCall::new(&SHADER, "join_sums").binds(parts.halves()).binds(sums)));
 }
 
 /// What the sums of g and of `g xhat` over nests are made of.
@@ -143,13 +138,13 @@ impl Op for NormGrad {
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
         let geometry = self.0.kind.geometry(cx.inputs[0].shape)?;
         let device = cx.profile.kind;
-        let apply = |sums: [Slot; 2]| {
-            let call = self.call(&ELEMENTS, "apply_grad", geometry).binds(sums).binds([Slot::Output(0)]);
-            geometry.elementwise(call, device, 0.0)
-        };
         if self.0.is_given() {
-            // There are no sums to read.
-            return cx.only(apply([Slot::Input(0); 2]).constant("FROZEN", 1.0));
+            // An absent scale is never read.
+            let scale = Slot::Input(if self.0.scale { 3 } else { 0 });
+            let call = KernelCall::new(&ELEMENTS, "infer_grad")
+                .constant("SCALE", f64::from(self.0.scale))
+                .binds([scale, Slot::Input(1), Slot::Input(2), Slot::Output(0)]);
+            return cx.only(geometry.elementwise(call, device, 0.0));
         }
         let walk = geometry.group_walk(device, 0.0);
         let sums = if self.has_sums(geometry) {
@@ -157,23 +152,18 @@ impl Op for NormGrad {
         } else {
             [cx.scratch(4 * walk.nest.n as u64), cx.scratch(4 * walk.nest.n as u64)]
         };
-        let nested = |entry: &'static str| {
-            let call = self.call(&SHADER, entry, geometry);
-            walk.parts(call.constant("BY_ELEMENT", f64::from(geometry.by_element())))
+        let [whole, part, apply] = match walk.route.tree {
+            true => ["tree_grad", "sums_tree", "apply_grad_apart"],
+            false => ["lanes_grad", "sums", "apply_grad_parts"],
         };
+        let call =
+            |entry| self.call(entry, geometry).constant("BY_ELEMENT", f64::from(geometry.by_element()));
+        let result = |entry| call(entry).binds([Slot::Output(0)]).binds(sums);
         if walk.fused() {
-            let call = nested(if walk.route.tree { "tree_grad" } else { "lanes_grad" });
-            return cx.only(call.binds([Slot::Output(0)]).binds(sums));
+            return cx.only(walk.parts(result(whole)));
         }
         let parts = walk.scratch(cx);
-        cx.call(nested(if walk.route.tree { "sums_tree" } else { "sums" }).binds(parts.halves()));
-        if walk.route.tree {
-            let call = self.call(&SHADER, "apply_grad_apart", geometry);
-            let call = call.constant("BY_ELEMENT", f64::from(geometry.by_element()));
-            return cx.only(walk.blocks(call.binds([Slot::Output(0)]).binds(sums).bind(parts.slot)));
-        }
-        join(cx, parts, sums, &walk);
-        cx.only(apply(sums))
+        walk.split(cx, call(part).binds(parts.halves()), result(apply).bind(parts.slot))
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
@@ -266,7 +256,8 @@ impl Op for ChannelGrad {
             .binds(parts.map_or(sums.map(Bind::from), Parts::halves));
         cx.call(walk.parts(call));
         if let Some(parts) = parts {
-            join(cx, parts, sums, &walk);
+            let join = KernelCall::new(&SHADER, "join_sums").binds(sums).bind(parts.slot);
+            cx.call(walk.joined(join));
         }
         Ok(())
     }

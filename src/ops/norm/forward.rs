@@ -99,25 +99,20 @@ impl Form {
         let walk = geometry.group_walk(device, epsilon);
         let walk = running.map_or(walk, |r| walk.tracking(r.variances, r.momentum, r.unbiased));
         let tracked = running.map(|running| running.slot);
-        let entry = |entries: [&'static str; 2]| entries[usize::from(tracked.is_some())];
+        let ([whole, apply], part) = match walk.route.tree {
+            true => ([["tree", "tree_tracked"], ["apply_apart", "apply_apart_tracked"]], "moments_tree"),
+            false => ([["lanes", "lanes_tracked"], ["apply_parts", "apply_parts_tracked"]], "moments"),
+        };
+        let call = |entries: [&'static str; 2]| {
+            let call = self.call(&SHADER, entries[usize::from(tracked.is_some())]);
+            call.constant("BY_ELEMENT", f64::from(geometry.by_element())).binds(outputs).binds(tracked)
+        };
         if walk.fused() {
-            let entries = [["lanes", "lanes_tracked"], ["tree", "tree_tracked"]];
-            let call = self.call(&SHADER, entry(entries[usize::from(walk.route.tree)]));
-            let call = call.constant("BY_ELEMENT", f64::from(geometry.by_element())).binds(outputs);
-            return cx.only(walk.parts(call.binds(tracked)));
+            return cx.only(walk.parts(call(whole)));
         }
         let parts = walk.scratch(cx);
-        let part = KernelCall::new(&SHADER, if walk.route.tree { "moments_tree" } else { "moments" });
-        cx.call(walk.parts(part.bind(Slot::Input(0)).binds(parts.halves())));
-        if walk.route.tree {
-            let call = self.call(&SHADER, entry(["apply_apart", "apply_apart_tracked"]));
-            let call = call.constant("BY_ELEMENT", f64::from(geometry.by_element())).binds(outputs);
-            return cx.only(walk.blocks(call.binds(tracked).bind(parts.slot)));
-        }
-        let join = KernelCall::new(&SHADER, entry(["join", "join_tracked"])).bind(Slot::Input(0));
-        cx.call(walk.joined(join.binds(parts.halves()).bind(Slot::Output(1)).binds(tracked)));
-        let apply = self.call(&ELEMENTS, "apply").binds([Slot::Output(1), Slot::Output(0)]);
-        cx.only(geometry.elementwise(apply, device, epsilon))
+        let part = KernelCall::new(&SHADER, part).bind(Slot::Input(0)).binds(parts.halves());
+        walk.split(cx, part, call(apply).bind(parts.slot))
     }
 
     /// Scale and shift of a channel.

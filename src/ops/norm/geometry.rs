@@ -16,8 +16,7 @@ crate::params! {
 
 crate::params! {
     struct RunParams {
-        n: u32, run: u32, chunks: u32, groups: u32, group_div: u32, group_mod: u32,
-        channel_mod: u32, channel_mul: u32, share: f32, epsilon: f32, half: f32,
+        n: u32, run: u32, chunks: u32, channels: u32, epsilon: f32, half: f32,
     }
 }
 
@@ -172,37 +171,18 @@ impl Geometry {
         Walk { nest, route, params }
     }
 
-    /// An elementwise call over all elements: by runs along the last axis that has statistics or a
-    /// channel of its own, or by channels where those are the last axis.
+    /// An elementwise call over all elements of a batch: by runs, each of one channel, or by channels where those
+    /// are the last axis.
     pub fn elementwise(&self, call: KernelCall, kind: DeviceKind, epsilon: f32) -> KernelCall {
-        let Geometry { batch, samples, sections, width, space } = *self;
-        let columns = batch && space == 1;
-        let (n, run) = match (columns, space) {
-            (true, _) => (sections, samples),
-            (false, 1) => (samples * sections, width),
-            (false, _) => (samples * sections * width, space),
-        };
+        let (channels, columns) = (self.channels(), self.space == 1);
+        let (n, run) = if columns { (channels, self.samples) } else { (self.samples * channels, self.space) };
         // A thread of a software driver has a run's divisions and loads to make up for.
         let chunks = run.div_ceil(if kind == DeviceKind::Cpu { 32 } else { 8 });
-        let by_element = self.by_element();
-        let params = RunParams {
-            n: word(n),
-            run: word(run),
-            chunks: word(chunks),
-            groups: word(self.groups()),
-            group_div: word(if by_element { 1 } else { width }),
-            group_mod: word(self.groups()),
-            channel_mod: word(if by_element { sections } else { self.channels() }),
-            channel_mul: word(if by_element { width } else { 1 }),
-            share: 1.0 / self.count() as f32,
-            epsilon,
-            half: 0.5,
-        };
-        call.constant("BY_ELEMENT", f64::from(by_element))
-            .constant("COLUMNS", f64::from(columns))
-            .params(&params)
-            .loops(run.div_ceil(chunks).div_ceil(4))
-            .grid(Grid::linear(n * chunks, 64))
+        let [n, run, chunks, channels] = [n, run, chunks, channels].map(word);
+        call.constant("COLUMNS", f64::from(columns))
+            .params(&RunParams { n, run, chunks, channels, epsilon, half: 0.5 })
+            .loops(run.div_ceil(chunks).div_ceil(4) as usize)
+            .grid(Grid::linear((n * chunks) as usize, 64))
     }
 
     /// The longest chain of additions, each with half a unit of rounding, that a number goes
@@ -245,7 +225,7 @@ impl Walk {
         self.route.splits == 1
     }
 
-    /// Loop iterations of a thread that goes over a part twice in blocks of 64 and once more by
+    /// Loop iterations of a thread that merges all parts, goes over one twice in blocks of 64 and once more by
     /// segments, four elements at a time.
     fn loops(&self) -> usize {
         let Route { tree, part, .. } = self.route;
@@ -254,7 +234,8 @@ impl Walk {
         }
         let segments = part / self.nest.seg + 2;
         let segment = self.nest.seg.min(part);
-        segments * (segment.div_ceil(64) + 2 * segment.div_ceil(4) + 1 + segment.div_ceil(4))
+        let once = segment.div_ceil(64) + 2 * segment.div_ceil(4) + 1 + segment.div_ceil(4);
+        self.route.splits + segments * once
     }
 
     /// The call that makes every part of the nests.
@@ -263,13 +244,19 @@ impl Walk {
         call.params(&self.params).loops(self.loops()).grid(grid)
     }
 
+    /// Adds the calls that make the parts of each nest and then, from all parts, its elements.
+    pub fn split(&self, cx: &mut Lowering<'_>, part: KernelCall, apply: KernelCall) -> Result<()> {
+        cx.call(self.parts(part));
+        cx.only(if self.route.tree { self.blocks(apply) } else { self.parts(apply) })
+    }
+
     /// The call that merges the parts of each nest.
     pub fn joined(&self, call: KernelCall) -> KernelCall {
         call.params(&self.params).loops(self.route.splits).grid(Grid::linear(self.nest.n, 64))
     }
 
     /// The call that merges the parts of each nest and makes its elements, by workgroup.
-    pub fn blocks(&self, call: KernelCall) -> KernelCall {
+    fn blocks(&self, call: KernelCall) -> KernelCall {
         let NestParams { block, blocks, .. } = self.params;
         let loops = (block as usize).div_ceil(256) + self.route.splits.div_ceil(256) + 4 * 8;
         call.params(&self.params).loops(loops).grid(Grid::linear(self.nest.n * blocks as usize, 1))
