@@ -112,7 +112,7 @@ fn gather(@builtin(global_invocation_id) id: vec3<u32>) {
             }
         }
     }
-    y[i] = sum;
+    y[i] = finish(i, 0u, 0u, sum);
 }
 
 @compute @workgroup_size(64)

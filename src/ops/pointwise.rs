@@ -5,7 +5,7 @@ use std::any::Any;
 use super::binary::{Binary, BinaryOp};
 use super::common::*;
 use super::conv::Conv;
-use super::layout::{moves_equally, stretches};
+use super::layout::{Pad, moves_equally, stretches};
 use super::matmul::Matmul;
 use super::merged::Merged;
 use super::noise::{Dropout, Dropped};
@@ -85,7 +85,7 @@ impl Pointwise {
             || any.is::<LinearPool<SumPool>>()
             || any.is::<LinearPool<AdaptivePool>>();
         let is_norm = any.is::<Normalize>() || Merged::of(op).is_some_and(Merged::finishes);
-        (is_product || is_pooling || is_norm).then_some(Pointwise::Head)
+        (is_product || is_pooling || is_norm || any.is::<Pad>()).then_some(Pointwise::Head)
     }
 
     /// Whether a small error of an operand is a small one of the result, or at least one that the ends of its

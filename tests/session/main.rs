@@ -17,3 +17,4 @@ mod recompute;
 mod replay;
 mod start;
 mod steps;
+mod strides;

@@ -5,7 +5,8 @@ use super::route;
 use crate::ops::common::*;
 use crate::ops::matmul::{self, MatmulRoute, Members, joined};
 
-pub(in crate::ops) static SHADER: Shader = built_in!("conv_columns", "../../../shaders/conv_columns.wgsl");
+pub(in crate::ops) static SHADER: Shader =
+    built_in!("conv_columns", "../../../shaders/conv_columns.wgsl", "../../../shaders/finish.wgsl");
 
 crate::params! {
     struct ColumnsParams { threads: u32, ih: u32, iw: u32, oh: u32, ow: u32, top: u32, left: u32 }
@@ -89,6 +90,7 @@ fn gather(cx: &mut Lowering<'_>, g: &Geometry, patches: Slot) {
     let call = route::windowed(KernelCall::new(&SHADER, "gather"), g)
         .params(&params(g, threads))
         .loops(g.h.kernel * (1 + g.w.kernel))
+        .finish(Some(Finish::default()))
         .binds([patches, Slot::Output(0)])
         .grid(Grid::linear(threads, 64));
     cx.call(call);

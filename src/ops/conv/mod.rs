@@ -10,6 +10,7 @@ mod implicit;
 mod options;
 mod reference;
 mod route;
+mod strides;
 
 pub use options::ConvOptions;
 pub use route::ConvRoute;
@@ -18,6 +19,7 @@ pub(super) use columns::SHADER as COLUMNS;
 pub(super) use direct::SHADER as DIRECT;
 pub(super) use implicit::{SHADER as BLOCKS, WITH_SUMS};
 pub(super) use options::{grow, transposable};
+pub(crate) use strides::{Unstrided, unstrided};
 
 use super::Window;
 use super::common::*;

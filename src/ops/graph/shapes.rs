@@ -154,7 +154,7 @@ impl Graph {
         let padded = padded.map(|(&dim, (before, after))| dim.saturating_add(*before).saturating_add(*after));
         let output = Shape::new(&padded.collect::<Vec<_>>())?;
         let (before, step) = (padding.iter().map(|p| p.0).collect(), vec![1; shape.rank()]);
-        self.apply1(Pad { before, step, output, value }, &[x])
+        self.apply1(Pad { before, step, output, value, of: None }, &[x])
     }
 
     /// The values, all of one dtype, side by side along `axis`; the other dimensions must agree.

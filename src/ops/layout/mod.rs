@@ -9,13 +9,15 @@ use std::any::Any;
 pub(crate) use simpler::{Simpler, simpler};
 pub use slice::SliceRange;
 pub(super) use slice::{Concat, Pad};
+pub(crate) use slice::{scatters_equally, spread_of};
 
 use super::common::*;
 use super::strided::Nest;
 use crate::array::spread_elements;
 use crate::graph::Scalar;
 
-pub(super) static SHADER: Shader = built_in!("layout", "../../../shaders/layout.wgsl");
+pub(super) static SHADER: Shader =
+    built_in!("layout", "../../../shaders/layout.wgsl", "../../../shaders/finish.wgsl");
 
 crate::params! {
     struct MoveParams {

@@ -1,14 +1,17 @@
 //! Slices, padding and concatenation.
 
-use super::{SHADER, Strided, move_call, strided};
+use std::any::Any;
+use std::sync::Arc;
+
+use super::{Read, SHADER, Strided, move_call, strided};
 use crate::ops::common::*;
 use crate::ops::strided::{Nest, words};
 
 crate::params! {
     struct PadParams {
-        d_lo: [u32; 4], e_lo: [u32; 4], before_lo: [u32; 4], step_lo: [u32; 4],
-        d_hi: [u32; 2], e_hi: [u32; 2], before_hi: [u32; 2], step_hi: [u32; 2],
-        n: u32, word: u32,
+        d_lo: [u32; 4], e_lo: [u32; 4], before_lo: [u32; 4], step_lo: [u32; 4], s_lo: [u32; 4],
+        d_hi: [u32; 2], e_hi: [u32; 2], before_hi: [u32; 2], step_hi: [u32; 2], s_hi: [u32; 2],
+        x_at: u32, word: u32,
     }
 }
 
@@ -54,72 +57,115 @@ pub(super) fn sliced(shape: Shape, ranges: &[SliceRange]) -> Result<Shape> {
 
 /// The inputs scattered over zeros (or another number): element `i` of an axis goes to
 /// `before + i * step`. Padding, and the gradient of a slice.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(in crate::ops) struct Pad {
     pub before: Vec<usize>,
     pub step: Vec<usize>,
     pub output: Shape,
     pub value: f32,
+    /// What is read of the input, if it is not all in its order.
+    pub of: Option<Read>,
 }
 
 /// The inputs side by side along an axis.
 #[derive(Clone, Debug)]
 pub(in crate::ops) struct Concat(pub usize);
 
+/// Whether two operators put elements of two operands of one shape at the same places among zeros.
+pub(crate) fn scatters_equally(one: &dyn Op, other: &dyn Op) -> bool {
+    let [one, other]: [&dyn Any; 2] = [one, other];
+    let pad = one.downcast_ref::<Pad>().filter(|pad| pad.value == 0.0);
+    pad.is_some_and(|pad| other.downcast_ref() == Some(pad))
+}
+
+/// What puts elements among others as `spread` does, from where `read` has them.
+pub(crate) fn spread_of(spread: &dyn Op, read: &dyn Op) -> Option<Arc<dyn Op>> {
+    let spread: &dyn Any = spread;
+    let pad = spread.downcast_ref::<Pad>()?.reading(read)?;
+    Some(Arc::new(pad))
+}
+
 impl Pad {
+    /// The same of what an operator reads of its operand, where it is an operator that reads one.
+    fn reading(&self, op: &dyn Op) -> Option<Pad> {
+        let op: &dyn Any = op;
+        let read = op.downcast_ref::<Read>().filter(|_| self.of.is_none())?;
+        Some(Pad { of: Some(read.clone()), ..self.clone() })
+    }
+
     /// The gradient of a slice of a shape.
     pub fn back(ranges: &[SliceRange], output: Shape) -> Pad {
         let (before, step) = ranges.iter().map(|r| (r.start, r.step)).unzip();
-        Pad { before, step, output, value: 0.0 }
+        Pad { before, step, output, value: 0.0, of: None }
     }
 
-    /// Extents of result and input, what is before the input and its steps, along each axis; those along
-    /// which the input is whole are one with the next.
-    fn axes(&self, input: Shape) -> Vec<[usize; 4]> {
-        let mut axes: Vec<[usize; 4]> = Vec::new();
-        let sides = self.output.dims().iter().zip(input.dims());
-        for ((&to, &from), (&before, &step)) in sides.zip(self.before.iter().zip(&self.step)) {
-            let is_whole = |axis: &[usize; 4]| axis[0] == axis[1] && axis[3] == 1;
-            let axis = [to, from, before, step];
+    /// The shape of what is read of an input.
+    fn read(&self, input: TensorType) -> Result<Shape> {
+        let Some(of) = &self.of else { return Ok(input.shape) };
+        Ok(of.outputs(&[input])?[0].shape)
+    }
+
+    /// Where what is read begins, and along each axis the extents of result and input, what is before the input,
+    /// its steps, and the stride of what is read; axes along which the input is whole are one with the next.
+    fn axes(&self, input: TensorType) -> Result<(usize, Vec<[usize; 5]>)> {
+        let read = self.read(input)?;
+        let (start, strides) = match &self.of {
+            Some(of) => of.source(input.shape),
+            None => (0, read.strides()),
+        };
+        let mut axes: Vec<[usize; 5]> = Vec::new();
+        for (axis, stride) in strides.into_iter().enumerate() {
+            let (to, from) = (self.output.dims()[axis], read.dims()[axis]);
+            let axis = [to, from, self.before[axis], self.step[axis], stride];
+            let is_whole = |axis: &[usize; 5]| axis[0] == axis[1] && axis[3] == 1;
             match axes.last_mut() {
-                Some(last) if is_whole(last) && is_whole(&axis) => {
-                    *last = [last[0] * to, last[1] * from, 0, 1]
+                Some(last) if is_whole(last) && is_whole(&axis) && last[4] == from * stride => {
+                    *last = [last[0] * to, last[1] * from, 0, 1, stride]
                 }
                 _ => axes.push(axis),
             }
         }
-        axes
+        Ok((start, axes))
     }
 
-    fn call(&self, input: Shape, bits: u32) -> KernelCall {
-        let mut axes = self.axes(input);
-        let mut per = 1;
-        if let Some([to, from, before, 1]) = axes.last_mut()
-            && [*to, *from, *before].iter().all(|extent| extent.is_multiple_of(4))
+    fn call(&self, input: TensorType) -> Result<KernelCall> {
+        let (mut x_at, mut axes) = self.axes(input)?;
+        let (mut entry, mut per, bits) = match input.dtype {
+            DType::F32 => ("pad_floats", 1, self.value.to_bits()),
+            DType::U32 => ("pad_words", 1, self.value as u32),
+        };
+        let by_four = |numbers: &[usize]| numbers.iter().all(|number| number.is_multiple_of(4));
+        if let (DType::F32, Some(([to, from, before, 1, 1], others))) = (input.dtype, axes.split_last_mut())
+            && by_four(&[*to, *from, *before, x_at])
+            && others.iter().all(|axis| by_four(&axis[4..]))
         {
-            (*to, *from, *before, per) = (*to / 4, *from / 4, *before / 4, 4);
+            (*to, *from, *before, x_at) = (*to / 4, *from / 4, *before / 4, x_at / 4);
+            others.iter_mut().for_each(|axis| axis[4] /= 4);
+            (entry, per) = ("pad_quads", 4);
         }
         let of = |what: usize, unused: u32| words(axes.iter().map(|axis| axis[what]), unused);
-        let [(d_lo, d_hi), (e_lo, e_hi), (before_lo, before_hi), (step_lo, step_hi)] =
-            [of(0, 1), of(1, 1), of(2, 0), of(3, 1)];
-        let n = self.output.numel() / per;
+        let [(d_lo, d_hi), (e_lo, e_hi), (before_lo, before_hi), (step_lo, step_hi), (s_lo, s_hi)] =
+            [of(0, 1), of(1, 1), of(2, 0), of(3, 1), of(4, 0)];
         let params = PadParams {
             d_lo,
             e_lo,
             before_lo,
             step_lo,
+            s_lo,
             d_hi,
             e_hi,
             before_hi,
             step_hi,
-            n: word(n),
+            s_hi,
+            x_at: word(x_at),
             word: bits,
         };
-        KernelCall::new(&SHADER, if per == 4 { "pad_quads" } else { "pad_words" })
+        Ok(KernelCall::new(&SHADER, entry)
             .constant("RANK", axes.len().max(1) as f64)
             .params(&params)
+            .finish(Some(Finish::default()))
             .binds([Slot::Input(0), Slot::Output(0)])
-            .grid(Grid::linear(n, 64))
+            .grid(Grid::linear(self.output.numel() / per, 64)))
     }
 
     /// The elements of the result that those of the input go to.
@@ -147,6 +193,9 @@ impl Op for Pad {
         if self.value != 0.0 {
             text += &format!(", value {}", self.value);
         }
+        if let Some(of) = &self.of {
+            text += &format!(", of {} {}", of.name(), of.attributes());
+        }
         text
     }
 
@@ -162,6 +211,7 @@ impl Op for Pad {
     }
 
     fn backward(&self, cx: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
+        // What is read in another order is put there when a tape is fused, which has its gradients.
         let input = cx.graph.shape_of(cx.inputs[0]);
         let range = |axis: usize| {
             let (start, step) = (self.before[axis], self.step[axis]);
@@ -171,20 +221,25 @@ impl Op for Pad {
     }
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
-        let bits = match cx.outputs[0].dtype {
-            DType::F32 => self.value.to_bits(),
-            DType::U32 => self.value as u32,
-        };
-        cx.only(self.call(cx.inputs[0].shape, bits))
+        cx.only(self.call(cx.inputs[0])?)
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
         let mut y = Array::full(self.output, f64::from(self.value));
-        put(cx.inputs[0], &mut y, self.target());
+        let read = self.of.as_ref().map(|of| {
+            let x = TensorType { shape: cx.inputs[0].shape, ..cx.outputs[0] };
+            let outputs = of.outputs(&[x]).unwrap_or_default();
+            of.reference(&Reference { inputs: cx.inputs.clone(), outputs: &outputs, scalars: cx.scalars })
+        });
+        let x = read.as_ref().map_or(cx.inputs[0], |read| &read[0]);
+        put(x, &mut y, self.target());
         vec![y]
     }
 
     fn routine(&self, inputs: &[TensorType], outputs: &[TensorType]) -> Option<Routine> {
+        if self.of.is_some() {
+            return None;
+        }
         let (start, strides) = self.target();
         let nest = Nest::new(inputs[0].shape.dims(), &[strides]);
         let value = match outputs[0].dtype {

@@ -120,7 +120,7 @@ impl<'a> Chains<'a> {
         let may_draw = |does: &Pointwise| does.is_function() || self.draws != Draws::Never;
         let alone =
             Pointwise::of(op).filter(|does| is_f32 && has_one && does.is_continuous() && may_draw(does));
-        alone.or(Pointwise::of_head(op))
+        alone.or(Pointwise::of_head(op).filter(|_| is_f32))
     }
 
     fn is_head(&self, index: usize) -> bool {

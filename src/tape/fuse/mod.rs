@@ -5,6 +5,7 @@ mod chains;
 mod fold;
 mod merge;
 mod order;
+mod strides;
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -44,18 +45,28 @@ impl Tape {
 
     fn fused(&self, profile: &DeviceProfile, merge: bool) -> Tape {
         let mut fused = self.clone();
-        fused.fold();
-        fused.drop_unused();
-        // What a value is a view of may have been replaced.
-        fused.recording.replace_nodes(&fused.ops);
+        // What a value is a view of may have been replaced by each of them.
+        let mut pass = |pass: &dyn Fn(&mut Tape)| {
+            pass(&mut fused);
+            fused.recording.replace_nodes(&fused.ops);
+        };
         if merge {
-            fused.merge();
+            pass(&Tape::pull_strides);
         }
-        fused.recording.replace_nodes(&fused.ops);
-        fused.delay_updates();
-        fused.chain(profile, merge);
-        fused.drop_unused();
-        fused.recording.replace_nodes(&fused.ops);
+        pass(&|tape| {
+            tape.fold();
+            tape.drop_unused();
+        });
+        if merge {
+            pass(&Tape::add_before_spreading);
+            pass(&Tape::spread_directly);
+            pass(&Tape::merge);
+        }
+        pass(&|tape| {
+            tape.delay_updates();
+            tape.chain(profile, merge);
+            tape.drop_unused();
+        });
         // Constants that nothing reads any more take no buffer; what the program writes or reads stays.
         let is_constant = |v: &Value| matches!(fused.info(*v).source, Source::Constant(_));
         let lasting =
