@@ -127,8 +127,8 @@ fn training_steps_take_few_dispatches() {
         ("convolutional", convolutional(), [19, 20], 16, 107),
         ("CIFAR", cifar(), [23, 24], 19, 107),
         ("LSTM", lstm, [15, 13], 13, 107),
-        ("ResNet-20", residual(20), [170, 219], 166, 101),
-        ("ResNet-50", residual(50), [380, 424], 373, 101),
+        ("ResNet-20", residual(20), [164, 169], 162, 101),
+        ("ResNet-50", residual(50), [369, 367], 366, 101),
     ] {
         for (profile, most) in [&large, &software].into_iter().zip(most) {
             let (before, after) = (tape.plan(profile).unwrap(), tape.fuse(profile).plan(profile).unwrap());

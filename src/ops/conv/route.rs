@@ -114,17 +114,20 @@ fn choose(product: Product, g: &Geometry) -> ConvRoute {
     if columns { ConvRoute::Im2col } else { ConvRoute::Implicit }
 }
 
-/// Workgroups that keep the cores of a CPU busy, each for long enough.
+/// Workgroups that keep the cores of a CPU busy, each for long enough; and those of the weight's gradient, whose
+/// parts of k somebody has to join.
 const CPU_GRID: usize = 32;
+const CPU_WEIGHT_GRID: usize = 16;
 
 /// The kernel of the implicit product, and into how many parts it splits k.
 pub(super) fn kernel(profile: &DeviceProfile, product: Product, g: &Geometry) -> (Kernel, usize) {
     let [m, n, k] = g.sizes(product);
+    let cpu_grid = if product == Product::Weight { CPU_WEIGHT_GRID } else { CPU_GRID };
     let (kernel, full) = match profile.kind {
-        DeviceKind::Cpu if profile.subgroups != Some((8, 8)) => (ROWS, CPU_GRID),
-        DeviceKind::Cpu if m <= LANES_8.rows => (LANES_8, CPU_GRID),
-        DeviceKind::Cpu if m <= LANES_16.rows => (LANES_16, CPU_GRID),
-        DeviceKind::Cpu => (LANES, CPU_GRID),
+        DeviceKind::Cpu if profile.subgroups != Some((8, 8)) => (ROWS, cpu_grid),
+        DeviceKind::Cpu if m <= LANES_8.rows => (LANES_8, cpu_grid),
+        DeviceKind::Cpu if m <= LANES_16.rows => (LANES_16, cpu_grid),
+        DeviceKind::Cpu => (LANES, cpu_grid),
         DeviceKind::Gpu if TILES_128.tiles(g.groups, m, n) >= FULL_GRID => (TILES_128, FULL_GRID),
         // In a small grid, four sets of threads to a tile are as good as parts of k, which somebody has to join.
         DeviceKind::Gpu if TILES_64.tiles(g.groups, m, n) <= FULL_GRID / 8 && k <= 1024 => (TILES_32, 1),

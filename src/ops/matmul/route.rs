@@ -162,7 +162,7 @@ impl Kernel {
     pub fn parts(&self, profile: &DeviceProfile, full: usize, batch: usize, [m, n, k]: [usize; 3]) -> usize {
         let wanted = full.div_ceil(self.tiles(batch, m, n)).min(k / SHORTEST_PART).max(1);
         // Two parts hardly make up for the dispatch that joins them.
-        let wanted = if profile.kind == DeviceKind::Gpu && wanted < 3 { 1 } else { wanted };
+        let wanted = if wanted < 3 { 1 } else { wanted };
         let part_bytes = 4 * (batch * m * n) as u64;
         let allowed = profile.max_binding_bytes.min(profile.max_buffer_bytes) / part_bytes;
         wanted.min(usize::try_from(allowed).unwrap_or(usize::MAX)).max(self.least_parts(profile, k))
