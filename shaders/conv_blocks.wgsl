@@ -116,7 +116,11 @@ fn step_on(step: Step) -> Step {
 }
 
 fn left_at(at: Place, row: u32) -> Left {
-    return Left(at.z * p.a_group + min(vec4(row) + NEXT, vec4(p.m - 1u)) * p.a_row);
+    return Left(rows_at(at, vec4(row) + NEXT));
+}
+
+fn rows_at(at: Place, rows: vec4<u32>) -> vec4<u32> {
+    return at.z * p.a_group + min(rows, vec4(p.m - 1u)) * p.a_row;
 }
 
 fn stored_n() -> u32 { return select(p.n, p.n - 1u, ONES); }
@@ -150,24 +154,34 @@ fn a_offset(index: vec3<u32>) -> u32 {
     return index.x * p.a_step + index.y * step_width() + index.z;
 }
 
-fn a_block(side: Left, step: Step) -> mat4x4<f32> {
+// Four places along k: offsets within a row of a, and which of them are within.
+struct Steps { offsets: vec4<u32>, inside: vec4<bool> }
+
+fn steps_at(step: Step) -> Steps {
     let second = following(step.index);
     let third = following(second);
-    var offsets = vec4(
+    let inside = vec4(step.k) + NEXT < vec4(p.k);
+    let offsets = vec4(
         a_offset(step.index), a_offset(second), a_offset(third), a_offset(following(third)),
     );
-    let inside = vec4(step.k) + NEXT < vec4(p.k);
-    if RAGGED { offsets = select(vec4(0u), offsets, inside); }
-    var block = mat4x4(
-        a_quad(side.rows.x, offsets),
-        a_quad(side.rows.y, offsets),
-        a_quad(side.rows.z, offsets),
-        a_quad(side.rows.w, offsets),
+    if RAGGED { return Steps(select(vec4(0u), offsets, inside), inside); }
+    return Steps(offsets, inside);
+}
+
+fn a_row(row: u32, steps: Steps) -> vec4<f32> {
+    let quad = a_quad(row, steps.offsets);
+    if RAGGED { return select(vec4(0.0), quad, steps.inside); }
+    return quad;
+}
+
+fn a_block(side: Left, step: Step) -> mat4x4<f32> {
+    let steps = steps_at(step);
+    return mat4x4(
+        a_row(side.rows.x, steps),
+        a_row(side.rows.y, steps),
+        a_row(side.rows.z, steps),
+        a_row(side.rows.w, steps),
     );
-    if RAGGED {
-        block = kept(block, inside);
-    }
-    return block;
 }
 
 // Four columns of one row of b.
@@ -203,8 +217,27 @@ fn b_block(side: Right, step: Step) -> mat4x4<f32> {
     );
 }
 
-fn store_row(start: u32, channel: u32, columns: vec4<u32>, inside: vec4<bool>, v: vec4<f32>) {
-    let i = start + columns;
+// Where columns `column` to `column + 3` lie in the first row of y.
+fn columns_at(at: Place, column: u32) -> vec4<u32> {
+    let i = vec4(column) + NEXT;
+    let plane = p.column_h * p.column_w;
+    let outer = i / plane;
+    return at.part * p.y_part + at.z * p.y_group + outer * p.y_column + (i - outer * plane);
+}
+
+// Stores an element of y, whose column lies at `lying` in the first row.
+fn put(at: Place, row: u32, column: u32, lying: u32, v: f32) {
+    let channel = at.z * p.m + row;
+    if ONES && column == stored_n() {
+        keep_sum(at.part * p.sums + channel, v);
+    } else {
+        let i = lying + row * p.y_row;
+        y[i] = finish(i, channel, 0u, v);
+    }
+}
+
+fn store_row(start: u32, channel: u32, lying: vec4<u32>, inside: vec4<bool>, v: vec4<f32>) {
+    let i = start + lying;
     if inside.x { y[i.x] = finish(i.x, channel, 0u, v.x); }
     if inside.y { y[i.y] = finish(i.y, channel, 0u, v.y); }
     if inside.z { y[i.z] = finish(i.z, channel, 0u, v.z); }
@@ -213,11 +246,8 @@ fn store_row(start: u32, channel: u32, columns: vec4<u32>, inside: vec4<bool>, v
 
 // Stores a block of y at `row` and `column` as far as it lies within.
 fn store(at: Place, row: u32, column: u32, block: mat4x4<f32>) {
-    let i = vec4(column) + NEXT;
-    let plane = p.column_h * p.column_w;
-    let outer = i / plane;
-    let columns = outer * p.y_column + (i - outer * plane);
-    let inside = i < vec4(stored_n());
+    let lying = columns_at(at, column);
+    let inside = vec4(column) + NEXT < vec4(stored_n());
     if ONES && column <= stored_n() && stored_n() < column + 4u {
         let own = stored_n() - column;
         let first = at.part * p.sums + at.z * p.m + row;
@@ -226,10 +256,63 @@ fn store(at: Place, row: u32, column: u32, block: mat4x4<f32>) {
         if row + 2u < p.m { keep_sum(first + 2u, block[2][own]); }
         if row + 3u < p.m { keep_sum(first + 3u, block[3][own]); }
     }
-    let start = at.part * p.y_part + at.z * p.y_group + row * p.y_row;
+    let start = row * p.y_row;
     let channel = at.z * p.m + row;
-    if row < p.m { store_row(start, channel, columns, inside, block[0]); }
-    if row + 1u < p.m { store_row(start + p.y_row, channel + 1u, columns, inside, block[1]); }
-    if row + 2u < p.m { store_row(start + 2u * p.y_row, channel + 2u, columns, inside, block[2]); }
-    if row + 3u < p.m { store_row(start + 3u * p.y_row, channel + 3u, columns, inside, block[3]); }
+    if row < p.m { store_row(start, channel, lying, inside, block[0]); }
+    if row + 1u < p.m { store_row(start + p.y_row, channel + 1u, lying, inside, block[1]); }
+    if row + 2u < p.m { store_row(start + 2u * p.y_row, channel + 2u, lying, inside, block[2]); }
+    if row + 3u < p.m { store_row(start + 3u * p.y_row, channel + 3u, lying, inside, block[3]); }
+}
+
+// Lane `first`'s row and those of the three lanes after it.
+fn rows_from(first: u32, row: vec4<f32>) -> mat4x4<f32> {
+    return mat4x4(
+        subgroupShuffle(row, first),
+        subgroupShuffle(row, first + 1u),
+        subgroupShuffle(row, first + 2u),
+        subgroupShuffle(row, first + 3u),
+    );
+}
+
+// As `lanes` of gemm.wgsl, for 24x32: lane l loads rows l, l + 8 and l + 16 of a. One kernel for all results of 9 to
+// 24 channels.
+@compute @workgroup_size(8)
+fn lanes_24(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
+    let tile = linear_group(group);
+    if tile >= p.tiles { return; }
+    let at = place(tile, 24u, 32u);
+    let rows = rows_at(at, at.row + lane + vec4(0u, 8u, 16u, 16u));
+    let column = at.column + 4u * lane;
+    let columns = right_at(at, column);
+    var step = step_at(at.first);
+    var y0 = mat4x4<f32>();
+    var y1 = mat4x4<f32>();
+    var y2 = mat4x4<f32>();
+    var y3 = mat4x4<f32>();
+    var y4 = mat4x4<f32>();
+    var y5 = mat4x4<f32>();
+    for (var k = at.first; k < at.end; k += 4u) {
+        let steps = steps_at(step);
+        let upper = a_row(rows.x, steps);
+        let middle = a_row(rows.y, steps);
+        let lower = a_row(rows.z, steps);
+        let right = b_block(columns, step);
+        y0 = add(y0, rows_from(0u, upper), right);
+        y1 = add(y1, rows_from(4u, upper), right);
+        y2 = add(y2, rows_from(0u, middle), right);
+        y3 = add(y3, rows_from(4u, middle), right);
+        y4 = add(y4, rows_from(0u, lower), right);
+        y5 = add(y5, rows_from(4u, lower), right);
+        step = step_on(step);
+    }
+    let lying = columns_at(at, column);
+    let end = min(at.row + 24u, p.m);
+    for (var row = at.row; row < end; row += 4u) {
+        store_each(at, row, column, lying, y0);
+        y0 = y1;
+        y1 = y2;
+        y2 = y3;
+        y3 = y4;
+        y4 = y5;
+    }
 }

@@ -26,6 +26,8 @@ struct TurnParams {
     threads: u32,
     c: u32,
     o: u32,
+    // KH KW: drivers unroll loops of known length.
+    taps: u32,
 }
 
 struct Params {
@@ -121,8 +123,8 @@ fn turn(@builtin(global_invocation_id) id: vec3<u32>) {
     if i >= q.threads { return; }
     let row = i / q.o;
     let z = row / q.c;
-    let start = ((z * q.o + i - row * q.o) * q.c + row - z * q.c) * (KH * KW);
-    for (var tap = 0u; tap < KH * KW; tap++) {
-        y[i * (KH * KW) + tap] = x[start + tap];
+    let start = ((z * q.o + i - row * q.o) * q.c + row - z * q.c) * q.taps;
+    for (var tap = 0u; tap < q.taps; tap++) {
+        y[i * q.taps + tap] = x[start + tap];
     }
 }

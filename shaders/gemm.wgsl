@@ -8,6 +8,7 @@
 //   a_block, b_block      the 4x4 elements of either at a step
 //   a_along_k, b_along_k  whether neighbours along k lie side by side in memory
 //   store                 puts a block of y where it belongs, each element through `finish`
+//   columns_at, put       the same for one element: where its column lies, and the element of a row and that column
 //
 // `kept` serves a_block past the end of k.
 //
@@ -17,7 +18,8 @@
 //   lanes       a subgroup of 8 is a workgroup and makes 32x32: each lane the 8 blocks below
 //               each other in its four columns, with blocks of a passed around by shuffles, so that
 //               every element is loaded once. Needs subgroups of exactly 8.
-//   lanes_16, lanes_8  the same for 16x32 and 8x32: for products of few rows
+//   lanes_8     the same for 8x32: for products of few rows. Others for few rows are with their operands:
+//               lanes_16 in matmul_blocks.wgsl, lanes_24 in conv_blocks.wgsl.
 //   rows        8 lanes make 16x32, each lane 4 blocks, loading its blocks of a itself. For
 //               drivers on the CPU with other subgroups.
 //   tiles_32    256 threads make 32x32, staged 32 deep in workgroup memory: four sets of 64 threads, a block
@@ -29,8 +31,9 @@
 // batch, then the part of k. Tiles may hang over the edges: loads there are clamped to the last row
 // or column and their results never stored. Elements past the end of k are zeros.
 //
-// Kernels for drivers on the CPU store their blocks in a loop in which the next block takes the place of the one
-// before: `store` is long, and such a driver spends half of a kernel's compilation on eight copies of it.
+// Kernels for drivers on the CPU store their blocks one after the other, in a loop in which the next block takes the
+// place of the one before, and the elements of a block likewise: such a driver would spend half of a kernel's
+// compilation on a copy of `finish` and of a store for each element.
 
 // Blocks of both sides as four planes of columns; a step of four along k starts a row of planes,
 // padded so that its columns fall into other banks.
@@ -49,13 +52,13 @@ struct Place {
 
 fn place(tile: u32, rows: u32, columns: u32) -> Place {
     let above = tile / p.tiles_n;
-    let z = above / p.tiles_m;
-    let part = z / p.batch;
+    let beyond = above / p.tiles_m;
+    let part = beyond / p.batch;
     let first = part * p.part;
     return Place(
-        above % p.tiles_m * rows,
-        tile % p.tiles_n * columns,
-        z % p.batch,
+        (above - beyond * p.tiles_m) * rows,
+        (tile - above * p.tiles_n) * columns,
+        beyond - part * p.batch,
         part,
         first,
         min(first + p.part, p.k),
@@ -101,6 +104,24 @@ fn block_of(lane: u32, block: mat4x4<f32>) -> mat4x4<f32> {
     );
 }
 
+// Stores a block of y at `row` and `column` as far as it lies within, element by element; `lying` says where its
+// columns lie.
+fn store_each(at: Place, row: u32, column: u32, lying: vec4<u32>, block: mat4x4<f32>) {
+    let row_end = min(row + 4u, p.m);
+    let column_end = min(column + 4u, p.n);
+    var rows = block;
+    for (var r = row; r < row_end; r++) {
+        var rest = rows[0];
+        var spots = lying;
+        for (var c = column; c < column_end; c++) {
+            put(at, r, c, spots.x, rest.x);
+            rest = rest.yzwx;
+            spots = spots.yzwx;
+        }
+        rows = mat4x4(rows[1], rows[2], rows[3], rows[0]);
+    }
+}
+
 @compute @workgroup_size(8)
 fn lanes(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
     let tile = linear_group(group);
@@ -131,9 +152,10 @@ fn lanes(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_i
         y7 = add(y7, block_of(7u, left), right);
         step = step_on(step);
     }
+    let lying = columns_at(at, column);
     let end = min(at.row + 32u, p.m);
     for (var row = at.row; row < end; row += 4u) {
-        store(at, row, column, y0);
+        store_each(at, row, column, lying, y0);
         y0 = y1;
         y1 = y2;
         y2 = y3;
@@ -141,37 +163,6 @@ fn lanes(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_i
         y4 = y5;
         y5 = y6;
         y6 = y7;
-    }
-}
-
-@compute @workgroup_size(8)
-fn lanes_16(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
-    let tile = linear_group(group);
-    if tile >= p.tiles { return; }
-    let at = place(tile, 16u, 32u);
-    let rows = left_at(at, at.row + 4u * lane);
-    let column = at.column + 4u * lane;
-    let columns = right_at(at, column);
-    var step = step_at(at.first);
-    var y0 = mat4x4<f32>();
-    var y1 = mat4x4<f32>();
-    var y2 = mat4x4<f32>();
-    var y3 = mat4x4<f32>();
-    for (var k = at.first; k < at.end; k += 4u) {
-        let left = a_block(rows, step);
-        let right = b_block(columns, step);
-        y0 = add(y0, block_of(0u, left), right);
-        y1 = add(y1, block_of(1u, left), right);
-        y2 = add(y2, block_of(2u, left), right);
-        y3 = add(y3, block_of(3u, left), right);
-        step = step_on(step);
-    }
-    let end = min(at.row + 16u, p.m);
-    for (var row = at.row; row < end; row += 4u) {
-        store(at, row, column, y0);
-        y0 = y1;
-        y1 = y2;
-        y2 = y3;
     }
 }
 
@@ -193,9 +184,10 @@ fn lanes_8(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation
         y1 = add(y1, block_of(1u, left), right);
         step = step_on(step);
     }
+    let lying = columns_at(at, column);
     let end = min(at.row + 8u, p.m);
     for (var row = at.row; row < end; row += 4u) {
-        store(at, row, column, y0);
+        store_each(at, row, column, lying, y0);
         y0 = y1;
     }
 }
@@ -224,9 +216,10 @@ fn rows(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         y3 = add(y3, a_block(rows_3, step), right);
         step = step_on(step);
     }
+    let lying = columns_at(at, column);
     let end = min(at.row + 16u, p.m);
     for (var row = at.row; row < end; row += 4u) {
-        store(at, row, column, y0);
+        store_each(at, row, column, lying, y0);
         y0 = y1;
         y1 = y2;
         y2 = y3;

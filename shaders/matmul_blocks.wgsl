@@ -168,9 +168,25 @@ fn b_block(side: Right, step: Step) -> mat4x4<f32> {
     return block;
 }
 
-fn put(start: u32, r: u32, c: u32, v: f32) {
-    let i = start + c;
+fn keep(i: u32, r: u32, c: u32, v: f32) {
     if ACCUMULATE { y[i] += v; } else { y[i] = finish(i, r, c, v); }
+}
+
+// Where columns `column` to `column + 3` of the product begin, which are rows of y with SWAP.
+fn columns_at(at: Place, column: u32) -> vec4<u32> {
+    let start = p.y_first + at.part * p.y_part + at.z * p.y_batch;
+    return start + (vec4(column) + vec4(0u, 1u, 2u, 3u)) * select(1u, p.y_row, SWAP);
+}
+
+// Stores an element of the product, whose column begins at `lying`.
+fn put(at: Place, row: u32, column: u32, lying: u32, v: f32) {
+    let r = select(row, column, SWAP);
+    let c = select(column, row, SWAP);
+    if ONES && r == select(stored_m(), stored_n(), SWAP) {
+        keep_sum(at.part * p.sums + c, v);
+    } else {
+        keep(lying + row * select(p.y_row, 1u, SWAP), r, c, v);
+    }
 }
 
 // The sums of columns c to c + 3, of which there are so many.
@@ -182,10 +198,10 @@ fn keep_sums(first: u32, c: u32, columns: u32, row: vec4<f32>) {
 }
 
 fn store_row(start: u32, r: u32, c: u32, columns: u32, row: vec4<f32>) {
-    if c < columns { put(start, r, c, row.x); }
-    if c + 1u < columns { put(start, r, c + 1u, row.y); }
-    if c + 2u < columns { put(start, r, c + 2u, row.z); }
-    if c + 3u < columns { put(start, r, c + 3u, row.w); }
+    if c < columns { keep(start + c, r, c, row.x); }
+    if c + 1u < columns { keep(start + c + 1u, r, c + 1u, row.y); }
+    if c + 2u < columns { keep(start + c + 2u, r, c + 2u, row.z); }
+    if c + 3u < columns { keep(start + c + 3u, r, c + 3u, row.w); }
 }
 
 // Stores a block of y at `row` and `column` as far as it lies within.
@@ -208,6 +224,39 @@ fn store(at: Place, row: u32, column: u32, block: mat4x4<f32>) {
     if r + 1u < rows { store_row(start + p.y_row, r + 1u, c, columns, stored[1]); }
     if r + 2u < rows { store_row(start + 2u * p.y_row, r + 2u, c, columns, stored[2]); }
     if r + 3u < rows { store_row(start + 3u * p.y_row, r + 3u, c, columns, stored[3]); }
+}
+
+// As `lanes` of gemm.wgsl, for 16x32.
+@compute @workgroup_size(8)
+fn lanes_16(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
+    let tile = linear_group(group);
+    if tile >= p.tiles { return; }
+    let at = place(tile, 16u, 32u);
+    let rows = left_at(at, at.row + 4u * lane);
+    let column = at.column + 4u * lane;
+    let columns = right_at(at, column);
+    var step = step_at(at.first);
+    var y0 = mat4x4<f32>();
+    var y1 = mat4x4<f32>();
+    var y2 = mat4x4<f32>();
+    var y3 = mat4x4<f32>();
+    for (var k = at.first; k < at.end; k += 4u) {
+        let left = a_block(rows, step);
+        let right = b_block(columns, step);
+        y0 = add(y0, block_of(0u, left), right);
+        y1 = add(y1, block_of(1u, left), right);
+        y2 = add(y2, block_of(2u, left), right);
+        y3 = add(y3, block_of(3u, left), right);
+        step = step_on(step);
+    }
+    let lying = columns_at(at, column);
+    let end = min(at.row + 16u, p.m);
+    for (var row = at.row; row < end; row += 4u) {
+        store_each(at, row, column, lying, y0);
+        y0 = y1;
+        y1 = y2;
+        y2 = y3;
+    }
 }
 
 struct JoinParams {

@@ -13,7 +13,7 @@ crate::params! {
 }
 
 crate::params! {
-    struct TurnParams { threads: u32, c: u32, o: u32 }
+    struct TurnParams { threads: u32, c: u32, o: u32, taps: u32 }
 }
 
 /// Elements of the patches of all images.
@@ -100,8 +100,9 @@ fn gather(cx: &mut Lowering<'_>, g: &Geometry, patches: Slot) {
 pub(super) fn turn(cx: &mut Lowering<'_>, g: &Geometry) -> Slot {
     let threads = g.groups * g.o * g.c;
     let turned = cx.scratch(4 * (threads * g.taps()) as u64);
-    let call = route::windowed(KernelCall::new(&SHADER, "turn"), g)
-        .params(&TurnParams { threads: word(threads), c: word(g.c), o: word(g.o) })
+    let [c, o, taps] = [g.c, g.o, g.taps()].map(word);
+    let call = KernelCall::new(&SHADER, "turn")
+        .params(&TurnParams { threads: word(threads), c, o, taps })
         .loops(g.taps())
         .binds([Slot::Input(0), turned])
         .grid(Grid::linear(threads, 64));

@@ -3,7 +3,9 @@
 //! The rule looks at nothing but the sizes and the device's profile:
 //!
 //! - On a CPU-type device, up to 1024 multiplications go to `naive`, whose compilation is the
-//!   shortest. Everything else goes to `lanes` if subgroups have exactly 8 lanes and to `rows` if
+//!   shortest, and up to 2^17 where rows, columns or depth are 16 at most: the product of a classifier of a hundred
+//!   units takes some tenths of a millisecond there, and the three kernels of a training step, each its own where
+//!   blocks are concerned, a quarter of a second to compile. Everything else goes to `lanes` if subgroups have exactly 8 lanes and to `rows` if
 //!   not. The wider side of y lies along the lanes where the other has at most 16 rows, and
 //!   `lanes_16` or `lanes_8` takes those.
 //! - On a GPU, up to 32^3 multiplications go to `naive`. Everything else goes to `tiles_128` where
@@ -209,8 +211,9 @@ fn choose(profile: &DeviceProfile, product: &Product, route: MatmulRoute) -> Cho
 }
 
 fn for_cpu(product: &Product) -> Choice {
-    let &Product { m, n, .. } = product;
-    if product.multiplications() <= 1024 {
+    let &Product { m, n, k, .. } = product;
+    let is_narrow = m.min(n).min(k) <= 16;
+    if product.multiplications() <= if is_narrow { 1 << 17 } else { 1024 } {
         return Choice::Naive;
     }
     let kernel = match m.min(n) {
@@ -539,6 +542,9 @@ mod tests {
         assert_eq!(chosen(&shuffles, 4, 2, 4), Choice::Naive);
         assert_eq!(chosen(&shuffles, 128, 784, 512), swapped(LANES, false));
         assert_eq!(chosen(&shuffles, 128, 512, 10), swapped(LANES_16, true));
+        assert_eq!(chosen(&shuffles, 128, 100, 10), Choice::Naive);
+        assert_eq!(chosen(&shuffles, 128, 10, 100), Choice::Naive);
+        assert_eq!(chosen(&shuffles, 32, 32, 32), swapped(LANES, false));
         assert_eq!(chosen(&shuffles, 1, 512, 512), swapped(LANES_8, false));
         assert_eq!(chosen(&shuffles, 512, 512, 1), swapped(LANES_8, true));
         let others = DeviceProfile { subgroups: Some((4, 4)), ..shuffles };
