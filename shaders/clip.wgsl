@@ -3,8 +3,8 @@
 //   norm = sqrt(sum of x^2)
 //   y = x c / norm    where norm > c; x itself, bit for bit, elsewhere; NaN where norm is not finite
 //
-//   squares        a workgroup of 256 sums the squares of every groups-th run of 1024 elements of one
-//                  value into parts[first + group]; a thread handles four neighbours at a time
+//   squares        a workgroup of 256 sums the squares of every groups-th run of 1024 elements of each of
+//                  some values side by side into parts[first + group]; a thread handles four neighbours at a time
 //   norm           one workgroup of 256 adds up all parts and takes the root
 //   clip           a thread scales four neighbouring elements, a workgroup 256
 //   clip_in_place  the same over the operand that the planner proved dead
@@ -17,9 +17,15 @@
 // turn comparisons of floats around as if there were no NaN. For any shape.
 
 struct SquaresParams {
-    // Whole vectors of four, and the elements after the last.
-    quads: u32,
-    tail: u32,
+    // Where the elements of each value end. The next value begins at the first multiple of `alignment` after that.
+    ends_0: vec4<u32>,
+    ends_1: vec4<u32>,
+    ends_2: vec4<u32>,
+    ends_3: vec4<u32>,
+    ends_4: vec4<u32>,
+    ends_5: vec4<u32>,
+    values: u32,
+    alignment: u32,
     groups: u32,
     first: u32,
 }
@@ -47,10 +53,9 @@ var<immediate> clip_p: ClipParams;
 var<workgroup> shared_sums: array<vec4<f32>, 256>;
 
 const ZERO = vec4<f32>(0.0);
-// The bits of 2^44, of 2^-40 and of infinity; those of numbers from 0 on are in their order.
+// The bits of 2^44 and of 2^-40; those of numbers from 0 on are in their order.
 const LARGE: u32 = 0x55800000u;
 const SMALL: u32 = 0x2b800000u;
-const INFINITE: u32 = 0x7f800000u;
 const UP: f32 = 0x1p80f;
 const DOWN: f32 = 0x1p-80f;
 
@@ -71,22 +76,33 @@ struct Share {
     top: u32,
 }
 
-// Every step-th vector from `first` on, scaled. The thread whose turn comes at the end takes the tail.
+fn end_of(value: u32) -> u32 {
+    var ends = squares_p.ends_0;
+    switch value / 4u {
+        case 1u: { ends = squares_p.ends_1; }
+        case 2u: { ends = squares_p.ends_2; }
+        case 3u: { ends = squares_p.ends_3; }
+        case 4u: { ends = squares_p.ends_4; }
+        case 5u: { ends = squares_p.ends_5; }
+        default: {}
+    }
+    return ends[value % 4u];
+}
+
+// Every step-th vector of each value from its `first` on, scaled.
 fn share(first: u32, step: u32, scale: f32) -> Share {
     var sum = ZERO;
     var top = vec4(0u);
-    var q = first;
-    for (; q < squares_p.quads; q += step) {
-        let v = x[q];
-        let scaled = v * scale;
-        sum += scaled * scaled;
-        top = max(top, bitcast<vec4<u32>>(abs(v)));
-    }
-    if q == squares_p.quads && squares_p.tail > 0u {
-        let v = select(ZERO, x[q], vec4(0u, 1u, 2u, 3u) < vec4(squares_p.tail));
-        let scaled = v * scale;
-        sum += scaled * scaled;
-        top = max(top, bitcast<vec4<u32>>(abs(v)));
+    var start = 0u;
+    for (var value = 0u; value < squares_p.values; value++) {
+        let end = end_of(value);
+        for (var q = start / 4u + first; 4u * q < end; q += step) {
+            let v = select(ZERO, x[q], vec4(0u, 1u, 2u, 3u) < vec4(end - 4u * q));
+            let scaled = v * scale;
+            sum += scaled * scaled;
+            top = max(top, bitcast<vec4<u32>>(abs(v)));
+        }
+        start = (end + squares_p.alignment - 1u) / squares_p.alignment * squares_p.alignment;
     }
     return Share(dot(sum, vec4(1.0)), max(max(top.x, top.y), max(top.z, top.w)));
 }
@@ -129,38 +145,22 @@ fn root(large: f32, middle: f32, small: f32) -> f32 {
     return sqrt(middle + rest * rest);
 }
 
-fn is_finite(x: f32) -> bool {
-    return (bitcast<u32>(x) & INFINITE) != INFINITE;
-}
-
-fn is_within(norm: f32) -> bool {
-    return is_finite(norm) && norm <= clip_p.limit;
-}
-
-fn scaled_down(bits: vec4<u32>, norm: f32) -> vec4<u32> {
-    if !is_finite(norm) { return vec4(bitcast<u32>(not_a_number())); }
-    // Division is only accurate for divisors up to 2^126.
-    let down = select(1.0, 0x1p-64f, norm > 0x1p64f);
-    let inverse = 1.0 / (norm * down);
-    return bitcast<vec4<u32>>(((bitcast<vec4<f32>>(bits) * down) * inverse) * clip_p.limit);
-}
-
 @compute @workgroup_size(64)
 fn clip(@builtin(global_invocation_id) id: vec3<u32>) {
     let i = linear_index(id, 64u);
     if i >= clip_p.n { return; }
     let norm = given_norm[0];
-    if is_within(norm) {
+    if is_within(norm, clip_p.limit) {
         to_bits[i] = from_bits[i];
         return;
     }
-    to_bits[i] = scaled_down(from_bits[i], norm);
+    to_bits[i] = bitcast<vec4<u32>>(scaled_down(bitcast<vec4<f32>>(from_bits[i]), norm, clip_p.limit));
 }
 
 @compute @workgroup_size(64)
 fn clip_in_place(@builtin(global_invocation_id) id: vec3<u32>) {
     let i = linear_index(id, 64u);
     let norm = given_norm[0];
-    if i >= clip_p.n || is_within(norm) { return; }
-    to_bits[i] = scaled_down(to_bits[i], norm);
+    if i >= clip_p.n || is_within(norm, clip_p.limit) { return; }
+    to_bits[i] = bitcast<vec4<u32>>(scaled_down(bitcast<vec4<f32>>(to_bits[i]), norm, clip_p.limit));
 }

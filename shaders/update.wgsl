@@ -31,6 +31,8 @@
 // is multiplied by lr afterwards, adam divides by sqrt(v_hat) + epsilon, and adamax takes
 // u = max(beta_2 u, |g| + epsilon) and divides by it.
 //
+// dw is the gradient, or in the shader of `limited_gradient.wgsl` the gradient clipped by a norm.
+//
 // t counts from 1 and comes, like lr, with each dispatch. A thread handles four neighbouring
 // elements, a workgroup 256; buffers are padded to 16 bytes. For any shape.
 
@@ -53,6 +55,8 @@ struct UpdateParams {
     l2: f32,
     beta: f32,
     l2_shrinkage: f32,
+    // What gradients are clipped to, where they are.
+    limit: f32,
 }
 
 // The parameter, or what is overwritten in its stead; its states; its gradient, or the new value.
@@ -106,7 +110,7 @@ fn update_number() -> f32 {
 
 // The gradient with what decays the weights through it.
 fn gradient(i: u32) -> vec4<f32> {
-    return dw[i] + p.weight_decay * w[i];
+    return gradient_at(i) + p.weight_decay * w[i];
 }
 
 // The parameter decayed beside the gradient.

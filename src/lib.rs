@@ -92,7 +92,8 @@
 //!   follow each other, or a product, convolution, normalisation or pooling, are one kernel, whose
 //!   source is assembled from the functions of `elementwise.wgsl`. Some unlike operators have a kernel
 //!   for both: a loss with its gradient, the gradient of a weight with that of its bias, a
-//!   normalisation with its running statistics.
+//!   normalisation with its running statistics. A pointwise convolution under a stride is one
+//!   without, of the pixels that the stride leaves.
 //! - **[`Plan`](tape::Plan)**: every value gets a buffer, and buffers are reused once their values
 //!   are dead. Peak memory, every binding and every grid are known before anything is allocated,
 //!   and what exceeds a limit of the device is refused by the layer's name.

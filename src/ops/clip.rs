@@ -1,14 +1,21 @@
 //! The norm over several values, and clipping by a norm. Shader: `clip.wgsl`.
 
+use std::any::Any;
+use std::ops::Range;
+
 use super::common::*;
 use crate::array::{spread_elements, sum_of};
 use crate::error::Setting;
+use crate::graph::Run;
 use crate::kernel::Bind;
 
-pub(super) static SHADER: Shader = built_in!("clip", "../../shaders/clip.wgsl");
+pub(super) static SHADER: Shader = built_in!("clip", "../../shaders/clip.wgsl", "../../shaders/limit.wgsl");
 
 crate::params! {
-    struct SquaresParams { quads: u32, tail: u32, groups: u32, first: u32 }
+    struct SquaresParams {
+        ends_0: [u32; 4], ends_1: [u32; 4], ends_2: [u32; 4], ends_3: [u32; 4], ends_4: [u32; 4], ends_5: [u32; 4],
+        values: u32, alignment: u32, groups: u32, first: u32,
+    }
 }
 
 crate::params! {
@@ -23,9 +30,9 @@ pub(super) static FAMILY: Family = Family {
     shaders: &[&SHADER],
 };
 
-/// `sqrt(sum of x^2)` over all elements of all inputs.
+/// `sqrt(sum of x^2)` over all elements of so many inputs.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct GlobalNorm;
+pub(super) struct GlobalNorm(pub usize);
 
 /// `x limit / max(norm, limit)` over `x, norm`.
 #[derive(Clone, Copy, Debug)]
@@ -46,20 +53,103 @@ fn groups(profile: &DeviceProfile, quads: usize) -> usize {
     quads.div_ceil(256 * each).clamp(1, most)
 }
 
-/// Every input in ranges that a binding holds: what is bound, of how many elements, for how many workgroups.
-fn ranges(profile: &DeviceProfile, inputs: &[TensorType]) -> Vec<(Bind, usize, usize)> {
-    let largest = usize::try_from(profile.max_binding_bytes / 256 * 64).unwrap_or(usize::MAX).max(64);
-    let of = |(input, ty): (usize, &TensorType)| {
-        let n = ty.numel();
-        let range = move |start: usize| {
-            let elements = largest.min(n - start);
-            let (offset, bytes) = (4 * start as u64, Some(4 * elements as u64));
-            let bind = Bind { slot: Slot::Input(input), offset, bytes };
-            (bind, elements, groups(profile, elements.div_ceil(4)))
+/// How many values side by side a call goes through.
+const VALUES: usize = 24;
+
+/// Values that a call sums the squares of.
+struct Squares {
+    bind: Bind,
+    /// Where each ends, in elements from the first one of the first.
+    ends: Vec<usize>,
+    alignment: usize,
+    groups: usize,
+}
+
+impl Squares {
+    fn call(&self, first: usize) -> KernelCall {
+        let all = *self.ends.last().unwrap_or(&0);
+        let ends = |k: usize| std::array::from_fn(|i| word(*self.ends.get(4 * k + i).unwrap_or(&all)));
+        let [values, alignment, groups, first] =
+            [self.ends.len(), self.alignment, self.groups, first].map(word);
+        let params = SquaresParams {
+            ends_0: ends(0),
+            ends_1: ends(1),
+            ends_2: ends(2),
+            ends_3: ends(3),
+            ends_4: ends(4),
+            ends_5: ends(5),
+            values,
+            alignment,
+            groups,
+            first,
         };
-        (0..n).step_by(largest).map(range).collect::<Vec<_>>()
+        // Elements of unusual size are gone through twice, and each value may take an iteration more.
+        let loops = 2 * (all.div_ceil(4 * 256 * self.groups) + 2 * self.ends.len()) + 9;
+        KernelCall::new(&SHADER, "squares")
+            .params(&params)
+            .bind(self.bind)
+            .loops(loops)
+            .grid(Grid::linear(self.groups, 1))
+    }
+}
+
+/// Every input: those that lie side by side together, and large ones in ranges that a binding holds.
+fn squares(cx: &Lowering<'_>) -> Vec<Squares> {
+    let (profile, runs) = (cx.profile, cx.runs());
+    let largest = usize::try_from(profile.max_binding_bytes / 256 * 64).unwrap_or(usize::MAX).max(64);
+    let made = |slot: Slot, start: usize, ends: Vec<usize>, alignment: usize| {
+        let elements = *ends.last().unwrap_or(&0);
+        let bind = Bind { slot, offset: 4 * start as u64, bytes: Some(4 * elements as u64) };
+        Squares { bind, ends, alignment, groups: groups(profile, elements.div_ceil(4)) }
     };
-    inputs.iter().enumerate().flat_map(of).collect()
+    let of = |run: &Run| {
+        if let &[position] = &run.positions[..] {
+            let n = cx.inputs[position].numel();
+            let range = |start: usize| made(run.slots[0], start, vec![largest.min(n - start)], 4);
+            return (0..n).step_by(largest).map(range).collect::<Vec<_>>();
+        }
+        let mut start = 0usize;
+        let mut together = |positions: &[usize]| {
+            let mut end = start;
+            let ends = positions.iter().map(|&position| {
+                end = end.next_multiple_of(run.alignment) + cx.inputs[position].numel();
+                end - start
+            });
+            let squares = made(run.slots[0], start, ends.collect(), run.alignment);
+            start = end.next_multiple_of(run.alignment);
+            squares
+        };
+        run.positions.chunks(VALUES).map(&mut together).collect()
+    };
+    runs.iter().flat_map(of).collect()
+}
+
+/// What clipping by a norm makes of a number, and how far kernels may be off.
+pub(super) fn limited(x: f64, norm: f64, limit: f64) -> (f64, f64) {
+    match norm {
+        _ if !(norm as f32).is_finite() => (f64::NAN, 0.0),
+        // The reciprocal and two products round; the element, also over the norm, may flush.
+        _ if norm > limit => {
+            let y = x * limit / norm;
+            (y, 4.0 * EPS * y.abs() + 2.0 * (1.0 + limit) * FLUSH)
+        }
+        _ => (x, 0.0),
+    }
+}
+
+/// What f32 numbers are multiplied by; f32 may not hold it.
+pub(super) fn limiting(norm: f32, limit: f32) -> f64 {
+    match norm {
+        _ if !norm.is_finite() => f64::NAN,
+        _ if norm > limit => f64::from(limit) / f64::from(norm),
+        _ => 1.0,
+    }
+}
+
+/// The limit of an operator, if that is what it holds its operand to.
+pub(crate) fn limit_of(op: &dyn Op) -> Option<f32> {
+    let op: &dyn Any = op;
+    op.downcast_ref::<ClipByNorm>().map(|clip| clip.limit)
 }
 
 impl Op for GlobalNorm {
@@ -80,23 +170,19 @@ impl Op for GlobalNorm {
         Some(factor().and_then(|factor| cx.needed(|i| g.mul(cx.inputs[i], factor))))
     }
 
+    /// All values side by side.
+    fn packs(&self) -> Vec<Range<usize>> {
+        std::iter::once(0..self.0).collect()
+    }
+
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
-        let ranges = ranges(cx.profile, cx.inputs);
-        let count: usize = ranges.iter().map(|range| range.2).sum();
+        let all = squares(cx);
+        let count: usize = all.iter().map(|squares| squares.groups).sum();
         let parts = cx.scratch(PART * count as u64);
         let mut first = 0;
-        for (bind, elements, groups) in ranges {
-            let [quads, tail] = [elements / 4, elements % 4].map(word);
-            let params = SquaresParams { quads, tail, groups: word(groups), first: word(first) };
-            // Elements of unusual size are gone through twice.
-            let call = KernelCall::new(&SHADER, "squares")
-                .params(&params)
-                .bind(bind)
-                .bind(parts)
-                .loops(2 * (elements / 4).div_ceil(256 * groups) + 9)
-                .grid(Grid::linear(groups, 1));
-            cx.call(call);
-            first += groups;
+        for squares in all {
+            cx.call(squares.call(first).bind(parts));
+            first += squares.groups;
         }
         let call = KernelCall::new(&SHADER, "norm")
             .params(&Length { n: word(count) })
@@ -127,7 +213,8 @@ impl Op for GlobalNorm {
         // the parts. The root halves what they lose; it is good to five units itself, as is the smaller
         // class that is added as a root's square.
         let n = cx.inputs.iter().map(|x| x.data.len() as f64).sum::<f64>();
-        let sums = (n / 1024.0).min(64.0) + n / 65_536.0 + cx.inputs.len() as f64 / 256.0 + 24.0;
+        let values = cx.inputs.len() as f64;
+        let sums = (n / 1024.0).min(64.0) + n / 65_536.0 + values.min(VALUES as f64) + values / 256.0 + 24.0;
         vec![vec![(0.25 * sums + 12.0) * EPS * norm + n.sqrt() * FLUSH]]
     }
 }
@@ -170,23 +257,14 @@ impl Op for ClipByNorm {
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {
         let (norm, limit) = (cx.inputs[1].data[0], f64::from(self.limit));
-        vec![cx.inputs[0].map(|x| match norm {
-            _ if !(norm as f32).is_finite() => f64::NAN,
-            _ if norm > limit => x * limit / norm,
-            _ => x,
-        })]
+        vec![cx.inputs[0].map(|x| limited(x, norm, limit).0)]
     }
 
     fn routine(&self, _: &[TensorType], _: &[TensorType]) -> Option<Routine> {
         let limit = self.limit;
         Some(Box::new(move |cx| {
             let (norm, x) = (cx.inputs.f32(1)[0], cx.in_place.is_none().then(|| cx.inputs.f32(0)));
-            // f32 may not hold it.
-            let factor = match norm {
-                _ if !norm.is_finite() => f64::NAN,
-                _ if norm > limit => f64::from(limit) / f64::from(norm),
-                _ => 1.0,
-            };
+            let factor = limiting(norm, limit);
             spread_elements([&mut cx.results[0]], &|range, [y]| {
                 if let Some(x) = x {
                     y.copy_from_slice(&x[range]);
@@ -203,8 +281,7 @@ impl Op for ClipByNorm {
         if norm <= limit {
             return within(0.0, results);
         }
-        // The reciprocal and two products round; the element, also over the norm, may flush.
-        vec![results[0].data.iter().map(|y| 4.0 * EPS * y.abs() + 2.0 * (1.0 + limit) * FLUSH).collect()]
+        vec![cx.inputs[0].data.iter().map(|&x| limited(x, norm, limit).1).collect()]
     }
 }
 

@@ -60,7 +60,7 @@ mod with_sums;
 pub(crate) use augment::check_crop;
 pub use augment::{AffineOptions, FillMode};
 pub use binary::Binary;
-pub(crate) use clip::check_limit;
+pub(crate) use clip::{check_limit, limit_of};
 pub(crate) use common::same_shape;
 pub use common::{Gradient, OperatorInfo, expect_dtype, word};
 pub(crate) use constrain::{ConstrainNorm, Elements, Units};

@@ -1,4 +1,5 @@
 use super::Optimizer;
+use super::groups::update_groups;
 use crate::error::Result;
 use crate::graph::{Graph, Value};
 use crate::ops::check_limit;
@@ -43,7 +44,10 @@ impl<O: Optimizer> Optimizer for Clipped<O> {
             check_limit(self.clip.limit())?;
             let clipped = match self.clip {
                 Clip::GlobalNorm(limit) if !found.is_empty() => {
-                    let norm = graph.global_norm(&found)?;
+                    // In the order in which updates want them side by side.
+                    let groups = update_groups(graph, gradients);
+                    let ordered: Vec<Value> = groups.iter().flatten().map(|pair| pair.1).collect();
+                    let norm = graph.global_norm(&ordered)?;
                     graph.noted(|data| *data.gradient_norm.get_or_insert(norm));
                     by_norm(graph, &found, norm, limit)?
                 }

@@ -12,11 +12,13 @@ use retape::shaders;
 use retape::tape::{DeviceKind, DeviceProfile};
 
 /// What is appended to other shaders: the prelude to all, the others to some.
-const SHARED: [&str; 14] = [
+const SHARED: [&str; 17] = [
     "column_sums.wgsl",
     "elementwise.wgsl",
     "finish.wgsl",
     "gemm.wgsl",
+    "limit.wgsl",
+    "limited_gradient.wgsl",
     "no_sums.wgsl",
     "norm_grad.wgsl",
     "norm_shared.wgsl",
@@ -26,6 +28,7 @@ const SHARED: [&str; 14] = [
     "recurrent_plain.wgsl",
     "recurrent_steps.wgsl",
     "two_sum.wgsl",
+    "whole_gradient.wgsl",
     "workgroup.wgsl",
 ];
 

@@ -45,6 +45,48 @@ fn small_parameters_are_updated_in_few_dispatches() {
     }
 }
 
+/// Clips by operators of the graph, out of an update's sight.
+#[derive(Debug)]
+struct ByHand<O>(O, f32);
+
+impl<O: Optimizer> Optimizer for ByHand<O> {
+    fn record(&self, g: &Graph, gradients: &[(Value, Value)]) -> retape::Result<()> {
+        let found: Vec<Value> = gradients.iter().map(|pair| pair.1).collect();
+        let clipped = g.clip_gradients(&found, Clip::GlobalNorm(self.1))?;
+        let hidden = clipped.into_iter().map(|clipped| g.neg(g.neg(clipped)?));
+        let hidden = hidden.collect::<retape::Result<Vec<_>>>()?;
+        self.0.record(g, &gradients.iter().map(|pair| pair.0).zip(hidden).collect::<Vec<_>>())
+    }
+}
+
+/// An update that clips gradients as it reads them does what operators before it would, also within the limit.
+#[test]
+fn updates_clip_what_they_read() {
+    let optimizers: [Box<dyn Fn() -> Box<dyn Optimizer>>; 3] = [
+        Box::new(|| Box::new(Adam::new(0.01).weight_decay(0.1).amsgrad())),
+        Box::new(|| Box::new(Sgd::new(0.1).momentum(0.9))),
+        Box::new(|| Box::new(Ftrl::new(0.1).l1(0.1))),
+    ];
+    for (optimizer, limit) in optimizers.iter().flat_map(|optimizer| [(optimizer, 0.05), (optimizer, 1e6)]) {
+        let clipping = record(&optimizer().clip(Clip::GlobalNorm(limit))).unwrap();
+        assert!(!clipping.to_string().contains("clip_by_norm"), "{clipping}");
+        let by_hand = record(&ByHand(optimizer(), limit)).unwrap();
+        for device in [&Device::reference(), &Device::cpu(), common::gpu()] {
+            let weights = |tape: &Tape| {
+                let mut session = tape.session(device).unwrap();
+                session.replay_n(3).unwrap();
+                (0..SHAPES.len()).map(|i| session.parameter(&format!("w{i}")).unwrap()).collect::<Vec<_>>()
+            };
+            let (found, wanted) = (weights(&clipping).concat(), weights(&by_hand).concat());
+            for (a, b) in found.iter().zip(&wanted) {
+                let apart = (a - b).abs();
+                let exact = !device.is_gpu();
+                assert!(apart <= if exact { 0.0 } else { 1e-6 * (1.0 + b.abs()) }, "{a} {b}, {device:?}");
+            }
+        }
+    }
+}
+
 /// Fails unless every operator of a tape agrees with its reference under a plan for this device.
 fn verify(tape: &Tape, profile: &DeviceProfile) -> Plan {
     let plan = tape.plan(profile).unwrap();

@@ -7,6 +7,10 @@ use retape::tape::{DeviceKind, DeviceProfile, Plan};
 
 /// A perceptron for 784 pixels and ten classes, with Adam.
 pub fn perceptron(hidden: &[usize]) -> Tape {
+    perceptron_by(hidden, &Adam::new(1e-3))
+}
+
+fn perceptron_by(hidden: &[usize], optimizer: &dyn Optimizer) -> Tape {
     let mut g = Graph::new();
     let (mut x, labels) = (g.input("x", [128, 784]), g.labels("labels", [128]));
     let widths = [&[784], hidden, &[10]].concat();
@@ -17,7 +21,7 @@ pub fn perceptron(hidden: &[usize]) -> Tape {
         x = if layer + 2 < widths.len() { g.relu(x).unwrap() } else { x };
     }
     let loss = g.softmax_cross_entropy(x, labels).unwrap();
-    g.training_step(loss, &Adam::new(1e-3)).unwrap()
+    g.training_step(loss, optimizer).unwrap()
 }
 
 /// The convolutional network of 38,390 parameters for the same pixels, with Adam.
@@ -116,6 +120,7 @@ fn training_steps_take_few_dispatches() {
         model.add(Dense::new(units).activation(Activation::Relu)).add(Dropout::new(0.2))
     });
     let dropout = step_of(&dropout.add(Dense::new(10)), &[128, 784]);
+    let clipped = perceptron_by(&[512, 512], &Adam::new(1e-3).clip(Clip::GlobalNorm(1.0)));
     let lstm = step_of(&Sequential::new().add(Lstm::new(64)).add(Dense::new(10)), &[32, 50, 32]);
     // Dispatches on either, how many of a GPU's wait for those before them, and memory in percent of that
     // without fusion.
@@ -123,6 +128,7 @@ fn training_steps_take_few_dispatches() {
         ("XOR", exclusive_or, [7, 7], 6, 120),
         ("784-512-10", perceptron(&[512]), [7, 7], 5, 107),
         ("784-512-512-10", perceptron(&[512, 512]), [10, 10], 7, 107),
+        ("784-512-512-10, clipped", clipped, [12, 12], 9, 107),
         ("784-512-512-10 with dropout", dropout, [11, 16], 10, 107),
         ("convolutional", convolutional(), [19, 20], 16, 107),
         ("CIFAR", cifar(), [23, 24], 19, 107),

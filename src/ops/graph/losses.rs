@@ -198,7 +198,7 @@ impl Graph {
     /// [`Error::Argument`] for no values, [`Error::DTypeMismatch`] unless all are f32.
     #[track_caller]
     pub fn global_norm(&self, values: &[Value]) -> Result<Value> {
-        self.apply1(GlobalNorm, values)
+        self.apply1(GlobalNorm(values.len()), values)
     }
 
     /// `x` scaled down so that what has this `norm` has at most the norm `limit`:

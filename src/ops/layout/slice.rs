@@ -211,7 +211,7 @@ impl Op for Pad {
     }
 
     fn backward(&self, cx: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
-        // What is read in another order is put there when a tape is fused, which has its gradients.
+        // Only fused tapes read in another order, and those have their gradients.
         let input = cx.graph.shape_of(cx.inputs[0]);
         let range = |axis: usize| {
             let (start, step) = (self.before[axis], self.step[axis]);

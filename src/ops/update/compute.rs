@@ -5,6 +5,7 @@ use pulp::NullaryFnOnce;
 use super::{Number, OPERANDS, Step, Update, UpdateRule};
 use crate::array::{spread_elements, wide};
 use crate::graph::Compute;
+use crate::ops::clip::limiting;
 
 impl Number for f32 {
     fn exact(value: f64) -> Self {
@@ -52,23 +53,25 @@ impl<R: UpdateRule> Update<R> {
     pub(super) fn run(&self, cx: &mut Compute<'_>) {
         let mut step = Step::<f32>::new(|scalar| cx.scalar(scalar), self.lr, self.decay);
         step.factors = self.rule.factors(step.t);
+        let norm = |limit| limiting(cx.inputs.f32(self.of_parameters())[0], limit);
+        let factor = self.limit.map_or(1.0, norm);
         for parameter in 0..self.parameters {
             match self.operands {
-                2 => self.one::<1>(&step, parameter, cx),
-                3 => self.one::<2>(&step, parameter, cx),
-                4 => self.one::<3>(&step, parameter, cx),
-                _ => self.one::<4>(&step, parameter, cx),
+                2 => self.one::<1>(&step, parameter, factor, cx),
+                3 => self.one::<2>(&step, parameter, factor, cx),
+                4 => self.one::<3>(&step, parameter, factor, cx),
+                _ => self.one::<4>(&step, parameter, factor, cx),
             }
         }
     }
 
-    /// Overwrites a parameter and its states, `K` arrays.
-    fn one<const K: usize>(&self, step: &Step<f32>, parameter: usize, cx: &mut Compute<'_>) {
+    /// Overwrites a parameter and its states, `K` arrays, given its gradient times `factor`.
+    fn one<const K: usize>(&self, step: &Step<f32>, parameter: usize, factor: f64, cx: &mut Compute<'_>) {
         let gradient = cx.inputs.f32(K * self.parameters + parameter);
         let places: [usize; K] = std::array::from_fn(|class| class * self.parameters + parameter);
         let Ok(arrays) = cx.results.get_disjoint_mut(places) else { return };
         spread_elements(arrays.map(|array| &mut array[..]), &|range, arrays| {
-            wide(Elements { rule: &self.rule, step, arrays, dw: &gradient[range] });
+            wide(Elements { rule: &self.rule, step, arrays, dw: &gradient[range], factor });
         });
     }
 }
@@ -79,6 +82,7 @@ struct Elements<'a, R, const K: usize> {
     step: &'a Step<f32>,
     arrays: [&'a mut [f32]; K],
     dw: &'a [f32],
+    factor: f64,
 }
 
 impl<R: UpdateRule, const K: usize> NullaryFnOnce for Elements<'_, R, K> {
@@ -86,7 +90,7 @@ impl<R: UpdateRule, const K: usize> NullaryFnOnce for Elements<'_, R, K> {
 
     #[inline(always)]
     fn call(self) {
-        let Elements { rule, step, arrays, dw } = self;
+        let Elements { rule, step, arrays, dw, factor } = self;
         let n = dw.len();
         let arrays = arrays.map(|array| &mut array[..n]);
         for i in 0..n {
@@ -94,7 +98,7 @@ impl<R: UpdateRule, const K: usize> NullaryFnOnce for Elements<'_, R, K> {
             for class in 0..K {
                 x[class] = arrays[class][i];
             }
-            x[K] = dw[i];
+            x[K] = if factor == 1.0 { dw[i] } else { (f64::from(dw[i]) * factor) as f32 };
             rule.formula(step, &mut x[..=K]);
             for class in 0..K {
                 arrays[class][i] = x[class];

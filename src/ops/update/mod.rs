@@ -14,12 +14,25 @@ pub(super) use rules::{Accumulate, Assign, MovingAverage};
 use std::fmt;
 use std::ops::Range;
 
+use super::clip;
 use super::common::*;
 use crate::error::Setting;
 use crate::graph::{Init, Scalar};
 
-pub(super) static SHADER: Shader =
-    built_in!("update", "../../../shaders/update.wgsl", "../../../shaders/two_sum.wgsl");
+pub(super) static SHADER: Shader = built_in!(
+    "update",
+    "../../../shaders/update.wgsl",
+    "../../../shaders/two_sum.wgsl",
+    "../../../shaders/whole_gradient.wgsl"
+);
+/// The same on gradients that are clipped by a norm.
+pub(super) static LIMITED: Shader = built_in!(
+    "update",
+    "../../../shaders/update.wgsl",
+    "../../../shaders/two_sum.wgsl",
+    "../../../shaders/limited_gradient.wgsl",
+    "../../../shaders/limit.wgsl"
+);
 
 crate::params! {
     /// What kernels read: settings of rules under their names, each rule its own.
@@ -43,6 +56,7 @@ crate::params! {
         l2: f32,
         beta: f32,
         l2_shrinkage: f32,
+        limit: f32,
     }
 }
 
@@ -53,7 +67,7 @@ pub(super) static FAMILY: Family = Family {
         OperatorInfo::new("moving_average", Gradient::None, "f32"),
         OperatorInfo::new("update_count", Gradient::Zero, "f32"),
     ],
-    shaders: &[&SHADER],
+    shaders: &[&SHADER, &LIMITED],
 };
 
 /// The most operands that a parameter has: itself, three states and its gradient.
@@ -156,12 +170,15 @@ pub(crate) fn correction<N: Number>(beta: f32, t: f64) -> N {
 }
 
 /// The operator of a rule, over one or several parameters: `w_1 .. w_k`, then the first state of each,
-/// then the second and so on, then the gradients `dw_1 .. dw_k`.
+/// then the second and so on, then the gradients `dw_1 .. dw_k`; last, if it has a limit, the norm that these are
+/// clipped by.
 #[derive(Clone, Debug)]
 pub(crate) struct Update<R> {
     rule: R,
     lr: Option<Scalar>,
     decay: Decay,
+    /// What the norm of the gradients is held to.
+    limit: Option<f32>,
     /// What listings show and the kernel reads.
     settings: Vec<Setting>,
     parameters: usize,
@@ -176,7 +193,7 @@ impl<R: UpdateRule> Update<R> {
         let overwritten = 1 + rule.slots().len();
         let mutates = (0..parameters * overwritten).collect();
         let (lr, decay, operands) = (None, Decay::default(), overwritten + 1);
-        Update { rule, lr, decay, settings, parameters, operands, mutates }
+        Update { rule, lr, decay, limit: None, settings, parameters, operands, mutates }
     }
 
     /// The same at this rate, of weights that decay.
@@ -185,11 +202,29 @@ impl<R: UpdateRule> Update<R> {
         Update { lr: Some(lr), decay, ..self }
     }
 
+    /// The same with gradients that are clipped by a norm, if there is a limit: its last operand.
+    pub fn limited(self, limit: Option<f32>) -> Self {
+        Update { limit, ..self }
+    }
+
+    /// Operands of all parameters.
+    fn of_parameters(&self) -> usize {
+        self.parameters * self.operands
+    }
+
     /// For each overwritten operand of each parameter, in the order of the operator's inputs, `pick` of
     /// every element's new content.
     fn each<N: Number>(&self, cx: &Reference<'_>, pick: impl Fn(N) -> f64 + Sync) -> Vec<Array> {
         let mut step = Step::<N>::new(|scalar| cx.scalar(scalar), self.lr, self.decay);
         step.factors = self.rule.factors(step.t);
+        let norm = self.limit.map(|limit| (cx.inputs[self.of_parameters()].data[0], f64::from(limit)));
+        let gradient = |dw: f64| {
+            let Some((norm, limit)) = norm.filter(|(norm, limit)| !(norm <= limit)) else {
+                return N::exact(dw);
+            };
+            let (dw, error) = clip::limited(dw, norm, limit);
+            N::within(dw, error)
+        };
         let new = |operand: usize| {
             let (class, parameter) = (operand / self.parameters, operand % self.parameters);
             let of = |class: usize| cx.inputs[class * self.parameters + parameter];
@@ -197,6 +232,7 @@ impl<R: UpdateRule> Update<R> {
                 let mut x = [N::exact(0.0); OPERANDS];
                 let x = &mut x[..self.operands];
                 x.iter_mut().enumerate().for_each(|(class, x)| *x = N::exact(of(class).data[i]));
+                x[self.operands - 1] = gradient(of(self.operands - 1).data[i]);
                 self.rule.formula(&step, x);
                 pick(x[class])
             })
@@ -211,13 +247,16 @@ impl<R: UpdateRule> Op for Update<R> {
     }
 
     fn attributes(&self) -> String {
-        Setting::list(&self.settings)
+        let settings = Setting::list(&self.settings);
+        let separator = if settings.is_empty() { "" } else { ", " };
+        self.limit.map_or(settings.clone(), |limit| format!("{settings}{separator}clipped to {limit}"))
     }
 
     /// All operands of a parameter have its type.
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
-        debug_assert_eq!(inputs.len(), self.parameters * self.operands, "operands of {}", R::NAME);
-        for (index, ty) in inputs.iter().enumerate() {
+        let count = self.of_parameters();
+        debug_assert_eq!(inputs.len(), count + usize::from(self.limit.is_some()), "operands of {}", R::NAME);
+        for (index, ty) in inputs.iter().take(count).enumerate() {
             let parameter = inputs[index % self.parameters];
             if !R::ANY_DTYPE {
                 expect_dtype("the operand", *ty, DType::F32)?;
@@ -242,12 +281,15 @@ impl<R: UpdateRule> Op for Update<R> {
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
         for run in cx.runs() {
             let quads = run.elements[0].div_ceil(4);
-            let mut call = KernelCall::new(&SHADER, self.rule.entry())
-                .binds(run.slots.iter().copied())
-                .params(&UpdateParams { n: word(quads), ..UpdateParams::default() })
-                .settings(&self.settings)
-                .loops(R::LOOPS)
-                .elementwise("n", quads, 4);
+            let norm = self.limit.map(|_| Slot::Input(self.of_parameters()));
+            let limit = self.limit.unwrap_or_default();
+            let mut call =
+                KernelCall::new(if norm.is_some() { &LIMITED } else { &SHADER }, self.rule.entry())
+                    .binds(run.slots.iter().copied().chain(norm))
+                    .params(&UpdateParams { n: word(quads), limit, ..UpdateParams::default() })
+                    .settings(&self.settings)
+                    .loops(R::LOOPS)
+                    .elementwise("n", quads, 4);
             if let Some(lr) = self.lr {
                 call = call.scalar("lr", lr);
             }

@@ -1,6 +1,6 @@
 use crate::error::{Result, Setting};
-use crate::graph::{Graph, Scalar, Value};
-use crate::ops::{Decay, Update, UpdateRule};
+use crate::graph::{Graph, Scalar, Source, Value};
+use crate::ops::{Decay, Update, UpdateRule, limit_of};
 use crate::train::groups::update_groups;
 
 /// The name of the learning rate among a session's scalars:
@@ -43,6 +43,8 @@ impl Rate {
         graph.composed(R::NAME, || {
             rule.check()?;
             let lr = self.declare(graph, &settings)?;
+            let clipped = before_clipping(graph, gradients);
+            let (gradients, norm) = clipped.as_ref().map_or((gradients, None), |(g, n)| (&g[..], Some(*n)));
             for group in update_groups(graph, gradients) {
                 let (mut operands, dw): (Vec<Value>, Vec<Value>) = group.iter().copied().unzip();
                 for (name, init) in rule.slots() {
@@ -50,11 +52,30 @@ impl Rate {
                         operands.push(graph.slot_with(w, name, init.clone())?);
                     }
                 }
-                operands.extend(dw);
+                operands.extend(dw.into_iter().chain(norm.map(|norm| norm.0)));
                 let update = Update::new(rule, settings.clone(), group.len()).at_rate(lr, self.decay);
-                graph.apply(update, &operands)?;
+                graph.apply(update.limited(norm.map(|norm| norm.1)), &operands)?;
             }
             Ok(())
         })
     }
+}
+
+/// Parameters, each with its gradient.
+type Gradients = Vec<(Value, Value)>;
+
+/// The gradients as they are before all of them are clipped by one norm, with that and its limit: an update does it
+/// as it reads them.
+fn before_clipping(graph: &Graph, gradients: &[(Value, Value)]) -> Option<(Gradients, (Value, f32))> {
+    let recording = graph.recording();
+    let found = |&(parameter, gradient): &(Value, Value)| {
+        let Source::Op { node, .. } = recording.values.get(gradient.index())?.source else { return None };
+        let node = &recording.nodes[node];
+        let limit = limit_of(node.op.as_ref()).filter(|_| recording.owns(gradient))?;
+        Some(((parameter, node.inputs[0]), (node.inputs[1], limit)))
+    };
+    let (before, by): (Gradients, Vec<(Value, f32)>) =
+        gradients.iter().map(found).collect::<Option<Vec<_>>>()?.into_iter().unzip();
+    let first = *by.first()?;
+    by.iter().all(|by| *by == first).then_some((before, first))
 }

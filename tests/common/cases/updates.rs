@@ -77,6 +77,7 @@ pub fn tapes() -> Vec<(String, Tape)> {
             tapes.push((format!("{optimizer:?} with {what}"), tape));
         }
     }
+    tapes.extend(clipped());
     tapes.extend(factored());
     for n in [1, 5, 1021] {
         tapes.push((format!("running sum over [{n}]"), running_sum(n).expect("the step records")));
@@ -90,6 +91,26 @@ pub fn tapes() -> Vec<(String, Tape)> {
     }
     tapes.extend(super::batch::tapes());
     tapes.extend(super::constrain::tapes());
+    tapes
+}
+
+/// Every update with gradients that it clips by their norm as it reads them: hostile ones, and more side by side
+/// than a call for their squares takes.
+fn clipped() -> Vec<(String, Tape)> {
+    let mut tapes = Vec::new();
+    for optimizer in optimizers() {
+        let clipped = optimizer.clip(Clip::GlobalNorm(0.5));
+        for (what, gradient) in &extremes()[..5] {
+            let tape = given(&clipped, gradient).expect("the step records");
+            tapes.push((format!("{clipped:?} with {what}"), tape));
+        }
+    }
+    let adam = Adam::new(0.01).weight_decay(0.1);
+    let shapes = [&[7][..], &[3, 65], &[], &[40, 3, 3], &[65, 33], &[1030], &[1, 1]].repeat(9);
+    for (limit, scale) in [(0.75, 1.0), (1e6, 1.0), (0.75, 0.0)] {
+        let tape = several(&adam.clip(Clip::GlobalNorm(limit)), &shapes, scale).expect("the step records");
+        tapes.push((format!("{adam:?} over {} values clipped to {limit}, {scale}", shapes.len()), tape));
+    }
     tapes
 }
 
