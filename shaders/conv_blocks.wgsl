@@ -274,8 +274,43 @@ fn rows_from(first: u32, row: vec4<f32>) -> mat4x4<f32> {
     );
 }
 
+// As `lanes` of gemm.wgsl, for 16x32: lane l loads rows l and l + 8 of a.
+@compute @workgroup_size(8)
+fn lanes_16(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
+    let tile = linear_group(group);
+    if tile >= p.tiles { return; }
+    let at = place(tile, 16u, 32u);
+    let rows = rows_at(at, at.row + lane + vec4(0u, 8u, 8u, 8u));
+    let column = at.column + 4u * lane;
+    let columns = right_at(at, column);
+    var step = step_at(at.first);
+    var y0 = mat4x4<f32>();
+    var y1 = mat4x4<f32>();
+    var y2 = mat4x4<f32>();
+    var y3 = mat4x4<f32>();
+    for (var k = at.first; k < at.end; k += 4u) {
+        let steps = steps_at(step);
+        let upper = a_row(rows.x, steps);
+        let lower = a_row(rows.y, steps);
+        let right = b_block(columns, step);
+        y0 = add(y0, rows_from(0u, upper), right);
+        y1 = add(y1, rows_from(4u, upper), right);
+        y2 = add(y2, rows_from(0u, lower), right);
+        y3 = add(y3, rows_from(4u, lower), right);
+        step = step_on(step);
+    }
+    let lying = columns_at(at, column);
+    let end = min(at.row + 16u, p.m);
+    for (var row = at.row; row < end; row += 4u) {
+        store_each(at, row, column, lying, y0);
+        y0 = y1;
+        y1 = y2;
+        y2 = y3;
+    }
+}
+
 // As `lanes` of gemm.wgsl, for 24x32: lane l loads rows l, l + 8 and l + 16 of a. One kernel for all results of 9 to
-// 24 channels.
+// 24 channels but those that fill 16 rows.
 @compute @workgroup_size(8)
 fn lanes_24(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
     let tile = linear_group(group);

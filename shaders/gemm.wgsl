@@ -19,7 +19,7 @@
 //               each other in its four columns, with blocks of a passed around by shuffles, so that
 //               every element is loaded once. Needs subgroups of exactly 8.
 //   lanes_8     the same for 8x32: for products of few rows. Others for few rows are with their operands:
-//               lanes_16 in matmul_blocks.wgsl, lanes_24 in conv_blocks.wgsl.
+//               lanes_16 in matmul_blocks.wgsl, lanes_16 and lanes_24 in conv_blocks.wgsl.
 //   rows        8 lanes make 16x32, each lane 4 blocks, loading its blocks of a itself. For
 //               drivers on the CPU with other subgroups.
 //   tiles_32    256 threads make 32x32, staged 32 deep in workgroup memory: four sets of 64 threads, a block
@@ -32,7 +32,7 @@
 // or column and their results never stored. Elements past the end of k are zeros.
 //
 // Kernels for drivers on the CPU store their blocks one after the other, in a loop in which the next block takes the
-// place of the one before, and the elements of a block likewise: such a driver would spend half of a kernel's
+// place of the one before, and the rows of a block likewise: such a driver would spend half of a kernel's
 // compilation on a copy of `finish` and of a store for each element.
 
 // Blocks of both sides as four planes of columns; a step of four along k starts a row of planes,
@@ -104,20 +104,16 @@ fn block_of(lane: u32, block: mat4x4<f32>) -> mat4x4<f32> {
     );
 }
 
-// Stores a block of y at `row` and `column` as far as it lies within, element by element; `lying` says where its
-// columns lie.
+// Stores a block of y at `row` and `column` as far as it lies within, row by row; `lying` says where its columns lie.
 fn store_each(at: Place, row: u32, column: u32, lying: vec4<u32>, block: mat4x4<f32>) {
     let row_end = min(row + 4u, p.m);
-    let column_end = min(column + 4u, p.n);
     var rows = block;
     for (var r = row; r < row_end; r++) {
-        var rest = rows[0];
-        var spots = lying;
-        for (var c = column; c < column_end; c++) {
-            put(at, r, c, spots.x, rest.x);
-            rest = rest.yzwx;
-            spots = spots.yzwx;
-        }
+        let v = rows[0];
+        if column < p.n { put(at, r, column, lying.x, v.x); }
+        if column + 1u < p.n { put(at, r, column + 1u, lying.y, v.y); }
+        if column + 2u < p.n { put(at, r, column + 2u, lying.z, v.z); }
+        if column + 3u < p.n { put(at, r, column + 3u, lying.w, v.w); }
         rows = mat4x4(rows[1], rows[2], rows[3], rows[0]);
     }
 }

@@ -9,7 +9,7 @@ use crate::array::{Matrix, gemm, gemm_scratch, sgemm, sgemm_spread, spread};
 
 pub use route::MatmulRoute;
 pub(super) use route::{
-    BLOCKS, BLOCKS_AND_SUMS, ELEMENTS, FULL_GRID, Kernel, LANES, LANES_8, ROWS, TILES_32, TILES_64,
+    BLOCKS, BLOCKS_AND_SUMS, ELEMENTS, FULL_GRID, Kernel, LANES, LANES_8, LANES_16, ROWS, TILES_32, TILES_64,
     TILES_128, joined, joined_both, lower, lower_with_sums, runs_tiles,
 };
 

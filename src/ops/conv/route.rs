@@ -4,7 +4,7 @@ use super::geometry::{Geometry, Product};
 use super::{columns, direct, implicit};
 use crate::ops::common::*;
 use crate::ops::matmul::{
-    FULL_GRID, Kernel, LANES, LANES_8, ROWS, TILES_32, TILES_64, TILES_128, runs_tiles,
+    FULL_GRID, Kernel, LANES, LANES_8, LANES_16, ROWS, TILES_32, TILES_64, TILES_128, runs_tiles,
 };
 
 /// How a convolution is computed.
@@ -114,8 +114,8 @@ fn choose(product: Product, g: &Geometry) -> ConvRoute {
     if columns { ConvRoute::Im2col } else { ConvRoute::Implicit }
 }
 
-/// Of `conv_blocks.wgsl` alone. Its rows are shared by the lanes so that it loads less than a kernel of 16 rows would
-/// need: one form serves all layers of 9 to 24 channels, and is compiled once.
+/// One form serves layers of 9 to 24 channels, and is compiled once, but for those of 13 to 16, of whose rows it would
+/// leave a third empty.
 const LANES_24: Kernel = Kernel { entry: "lanes_24", rows: 24, columns: 32, depth: 4 };
 
 /// Workgroups that keep the cores of a CPU busy, each for long enough; and those of the weight's gradient, whose
@@ -130,6 +130,7 @@ pub(super) fn kernel(profile: &DeviceProfile, product: Product, g: &Geometry) ->
     let (kernel, full) = match profile.kind {
         DeviceKind::Cpu if profile.subgroups != Some((8, 8)) => (ROWS, cpu_grid),
         DeviceKind::Cpu if m <= LANES_8.rows => (LANES_8, cpu_grid),
+        DeviceKind::Cpu if (13..=LANES_16.rows).contains(&m) => (LANES_16, cpu_grid),
         DeviceKind::Cpu if m <= LANES_24.rows => (LANES_24, cpu_grid),
         DeviceKind::Cpu => (LANES, cpu_grid),
         DeviceKind::Gpu if TILES_128.tiles(g.groups, m, n) >= FULL_GRID => (TILES_128, FULL_GRID),
@@ -181,13 +182,13 @@ mod tests {
     }
 
     #[test]
-    fn layers_of_9_to_24_channels_share_a_kernel_on_cpu_devices() {
+    fn few_channels_share_a_kernel_on_cpu_devices() {
         let profile =
             DeviceProfile { kind: DeviceKind::Cpu, subgroups: Some((8, 8)), ..DeviceProfile::baseline() };
         let forward = |filters| kernel(&profile, Product::Forward, &geometry(8, 1, 64, filters, 5, 1)).0;
         assert_eq!(
-            [8, 9, 10, 20, 24, 25].map(forward),
-            [LANES_8, LANES_24, LANES_24, LANES_24, LANES_24, LANES]
+            [8, 9, 10, 16, 20, 24, 25].map(forward),
+            [LANES_8, LANES_24, LANES_24, LANES_16, LANES_24, LANES_24, LANES]
         );
     }
 
