@@ -8,7 +8,7 @@
 // A workgroup makes one tile of y, in a folded grid of tiles: columns fastest, then rows, then the
 // batch. Products that fill registers are in `matmul_blocks.wgsl`.
 //
-//   naive    8x8 threads, operands straight from memory. For products too small for anything else.
+//   naive    8x8 threads, operands straight from memory. For products that are small, or narrow and not large.
 //   naive_sums  the same for one member, and the sums of b's columns: the row of y that a row of ones makes
 //   tile_16  16x16 threads stage 16x16 tiles of a and b in workgroup memory: the textbook kernel,
 //            which no rule chooses. Benches measure the others against it.

@@ -68,7 +68,7 @@ struct Params {
     variances: u32,
     momentum: f32,
     unbiased: f32,
-    // For `_apart`: where the second numbers of parts begin, and elements of a nest that a workgroup makes.
+    // Where the second numbers of parts begin; and for `_apart`, elements of a nest that a workgroup makes.
     seconds: u32,
     block: u32,
     blocks: u32,

@@ -89,7 +89,7 @@
 //!   when it is encoded, so nothing is frozen into the recording.
 //! - **[Fused](Tape::fuse)**: a GPU replays a tape of fewer operators. What depends on constants alone
 //!   is computed when the session is made, what is computed twice once, and elementwise operators that
-//!   follow each other, or a product, convolution, normalisation or pooling, are one kernel, whose
+//!   follow each other, or a product, convolution, normalisation, pooling or padding, are one kernel, whose
 //!   source is assembled from the functions of `elementwise.wgsl`. Some unlike operators have a kernel
 //!   for both: a loss with its gradient, the gradient of a weight with that of its bias, a
 //!   normalisation with its running statistics. A pointwise convolution under a stride is one

@@ -74,6 +74,12 @@ pub trait Op: Any + fmt::Debug + Send + Sync {
         Vec::new()
     }
 
+    /// Whether the operator takes inputs in runs only where they lie side by side for others that [ask](Op::packs) for
+    /// it, and puts none there itself.
+    fn follows_packs(&self) -> bool {
+        false
+    }
+
     /// Adds the kernel calls that compute the outputs.
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()>;
 

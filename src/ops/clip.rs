@@ -127,14 +127,19 @@ fn squares(cx: &Lowering<'_>) -> Vec<Squares> {
 /// What clipping by a norm makes of a number, and how far kernels may be off.
 pub(super) fn limited(x: f64, norm: f64, limit: f64) -> (f64, f64) {
     match norm {
+        _ if is_within(norm, limit) => (x, 0.0),
         _ if !(norm as f32).is_finite() => (f64::NAN, 0.0),
         // The reciprocal and two products round; the element, also over the norm, may flush.
-        _ if norm > limit => {
+        _ => {
             let y = x * limit / norm;
             (y, 4.0 * EPS * y.abs() + 2.0 * (1.0 + limit) * FLUSH)
         }
-        _ => (x, 0.0),
     }
+}
+
+/// Whether numbers stay as they are.
+pub(super) fn is_within(norm: f64, limit: f64) -> bool {
+    (norm as f32).is_finite() && norm <= limit
 }
 
 /// What f32 numbers are multiplied by; f32 may not hold it.
@@ -170,9 +175,13 @@ impl Op for GlobalNorm {
         Some(factor().and_then(|factor| cx.needed(|i| g.mul(cx.inputs[i], factor))))
     }
 
-    /// All values side by side.
+    /// Values that lie side by side for an update.
     fn packs(&self) -> Vec<Range<usize>> {
         std::iter::once(0..self.0).collect()
+    }
+
+    fn follows_packs(&self) -> bool {
+        true
     }
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {

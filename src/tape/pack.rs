@@ -135,9 +135,11 @@ impl<'a> Packing<'a> {
         let (limits, arenas) = (Limits::new(profile), shared.arenas.clone());
         let places = shared.places.iter().map(|(&value, &place)| (value, place)).collect();
         let mut packing = Packing { tape, shared, apart, limits, arenas, places, runs: Vec::new() };
-        for node in tape.ops() {
-            let runs = packing.pack(node)?;
-            packing.runs.push(runs);
+        let (then, first): (Vec<usize>, Vec<usize>) =
+            (0..tape.ops().len()).partition(|&op| tape.ops()[op].op.follows_packs());
+        packing.runs = vec![Vec::new(); tape.ops().len()];
+        for op in first.into_iter().chain(then) {
+            packing.runs[op] = packing.pack(&tape.ops()[op])?;
         }
         Ok(packing)
     }
@@ -159,6 +161,8 @@ impl<'a> Packing<'a> {
         for (position, operands) in positions.iter().enumerate() {
             let repeated = operands.iter().filter(|operand| !seen.insert(operand.0)).count() > 0;
             let homes: Option<Vec<Home>> = operands.iter().map(|operand| self.home(operand.0)).collect();
+            let is_new = |home: &Home| matches!(home, Home::Fresh(_));
+            let homes = homes.filter(|homes| !node.op.follows_packs() || !homes.iter().any(is_new));
             let homes = homes.filter(|_| !repeated && operands.iter().all(|&(_, size)| size <= limits.bytes));
             let taking = |homes: &Vec<Home>| chunks.iter().rposition(|c| c.takes(homes, operands, limits));
             let open = homes.as_ref().and_then(taking).unwrap_or(chunks.len());

@@ -65,8 +65,8 @@ impl Graph {
     /// The gradients, f32 of any shape, limited as `clip` says, in their order: for a step that is recorded by hand. A
     /// [`training_step`](Graph::training_step) takes an optimiser with [`Optimizer::clip`] instead.
     ///
-    /// By the global norm, this takes one kernel for each gradient's squares, one for the norm and one
-    /// for each gradient's scaling, in place where nothing else reads the gradient. A program that wants
+    /// By the global norm, this takes a kernel for the squares of gradients that lie side by side, one for the norm and
+    /// one for each gradient's scaling, in place where nothing else reads the gradient. A program that wants
     /// to read the norm as well takes [`global_norm`](Graph::global_norm) and
     /// [`clip_by_norm`](Graph::clip_by_norm) itself.
     ///

@@ -291,6 +291,19 @@ fn a_gradient_by_itself_is_clipped_in_place() -> Result<()> {
     Ok(())
 }
 
+/// Large gradients that are clipped by operators of their own stay in buffers of their own, in place.
+#[test]
+fn gradients_lie_side_by_side_for_updates_alone() -> Result<()> {
+    let mut g = Graph::new();
+    let [a, b] = ["a", "b"].map(|name| g.input(name, [300, 300]));
+    let computed = [g.exp(a)?, g.tanh(b)?];
+    let clipped = g.clip_gradients(&computed, Clip::GlobalNorm(1.0))?;
+    let plan = g.forward(clipped.clone())?.plan(&DeviceProfile::baseline())?;
+    let in_place = plan.values.iter().filter(|v| v.aliases.is_some_and(|of| computed.contains(&of)));
+    assert_eq!(in_place.count(), 2, "{plan}");
+    Ok(())
+}
+
 /// Gradients larger than a binding are worked on in ranges.
 #[test]
 fn large_gradients_are_clipped_in_ranges() -> Result<()> {

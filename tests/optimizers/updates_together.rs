@@ -87,6 +87,51 @@ fn updates_clip_what_they_read() {
     }
 }
 
+/// Gradients and norms that updates overwrite are clipped as the step began: another parameter, the parameter
+/// itself, and a limit that follows an average.
+#[test]
+fn states_are_clipped_as_they_were() {
+    type Record = fn(&mut Graph) -> retape::Result<()>;
+    let cases: [Record; 3] = [
+        |g| {
+            let [a, b] = ["a", "b"].map(|name| g.parameter(name, [3], Init::Constant(2.0)));
+            Sgd::new(0.5).clip(Clip::GlobalNorm(1.0)).record(g, &[(a, b), (b, a)])
+        },
+        |g| {
+            let a = g.parameter("a", [3], Init::Constant(2.0));
+            Sgd::new(0.5).clip(Clip::GlobalNorm(1.0)).record(g, &[(a, a)])
+        },
+        |g| {
+            let a = g.parameter("a", [3], Init::Constant(2.0));
+            let (norm, dw) = (g.state("norm", [], Init::Constant(4.0)), g.square(a)?);
+            g.assign(norm, g.global_norm(&[dw])?)?;
+            Sgd::new(0.5).record(g, &[(a, g.clip_by_norm(dw, norm, 1.0)?)])
+        },
+    ];
+    for record in cases {
+        let weights = |device: &Device| {
+            let mut g = Graph::new();
+            record(&mut g).unwrap();
+            let tape = g.forward(Vec::new()).unwrap();
+            let mut session = tape.session(device).unwrap();
+            session.replay_n(3).unwrap();
+            g.parameters().iter().map(|&w| session.read(w).unwrap()).collect::<Vec<_>>().concat()
+        };
+        let wanted = weights(&Device::reference());
+        for device in [&Device::cpu(), common::gpu()] {
+            for (a, b) in weights(device).iter().zip(&wanted) {
+                assert!((a - b).abs() <= 1e-6, "{a} {b} on {device:?}");
+            }
+        }
+    }
+    // The limit of the first step: 4 of a norm of 4 each, that of 0.25 by the average of before.
+    let mut g = Graph::new();
+    cases[2](&mut g).unwrap();
+    let mut session = g.forward(Vec::new()).unwrap().session(&Device::reference()).unwrap();
+    session.replay().unwrap();
+    assert_eq!(session.parameter("a").unwrap(), [1.5; 3]);
+}
+
 /// Fails unless every operator of a tape agrees with its reference under a plan for this device.
 fn verify(tape: &Tape, profile: &DeviceProfile) -> Plan {
     let plan = tape.plan(profile).unwrap();

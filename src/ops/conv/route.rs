@@ -114,8 +114,8 @@ fn choose(product: Product, g: &Geometry) -> ConvRoute {
     if columns { ConvRoute::Im2col } else { ConvRoute::Implicit }
 }
 
-/// One form serves layers of 9 to 24 channels, and is compiled once, but for those of 13 to 16, of whose rows it would
-/// leave a third empty.
+/// One form serves layers of 9 to 24 channels, and is compiled once, but for those of 13 to 16, for
+/// which a third of its rows would be empty.
 const LANES_24: Kernel = Kernel { entry: "lanes_24", rows: 24, columns: 32, depth: 4 };
 
 /// Workgroups that keep the cores of a CPU busy, each for long enough; and those of the weight's gradient, whose

@@ -143,6 +143,8 @@ pub(in crate::ops) const TILES_128: Kernel = Kernel { entry: "tiles_128", rows: 
 const TILE_BYTES: u32 = 2 * 264 * 16;
 /// Workgroups that keep a GPU busy.
 pub(in crate::ops) const FULL_GRID: usize = 256;
+/// The longest k of narrow products that a thread each goes through.
+const LONGEST_NAIVE: usize = 4096;
 /// The least depth worth a part of its own, which is written and read once more.
 const SHORTEST_PART: usize = 128;
 
@@ -151,7 +153,8 @@ impl Kernel {
     pub fn loops(&self, part: usize) -> usize {
         // A stage in workgroup memory takes a loop of its own, in steps of four.
         let inner = if self.depth > 4 { 1 + self.depth / 4 } else { 1 };
-        part.div_ceil(self.depth) * inner + 8
+        // Threads of depth 4 store their rows in loops: four blocks of each four.
+        part.div_ceil(self.depth) * inner + 8 + 5 * self.rows.div_ceil(4)
     }
 
     /// Into how many parts k must be split for the device to finish its loops.
@@ -212,7 +215,8 @@ fn choose(profile: &DeviceProfile, product: &Product, route: MatmulRoute) -> Cho
 
 fn for_cpu(product: &Product) -> Choice {
     let &Product { m, n, k, .. } = product;
-    let is_narrow = m.min(n).min(k) <= 16;
+    // A thread goes through all of k.
+    let is_narrow = m.min(n).min(k) <= 16 && k <= LONGEST_NAIVE;
     if product.multiplications() <= if is_narrow { 1 << 17 } else { 1024 } {
         return Choice::Naive;
     }
@@ -544,6 +548,8 @@ mod tests {
         assert_eq!(chosen(&shuffles, 128, 512, 10), swapped(LANES_16, true));
         assert_eq!(chosen(&shuffles, 128, 100, 10), Choice::Naive);
         assert_eq!(chosen(&shuffles, 128, 10, 100), Choice::Naive);
+        assert_eq!(chosen(&shuffles, 1, 4097, 1), swapped(LANES_8, false));
+        assert_eq!(chosen(&shuffles, 1, 100_000, 1), swapped(LANES_8, false));
         assert_eq!(chosen(&shuffles, 32, 32, 32), swapped(LANES, false));
         assert_eq!(chosen(&shuffles, 1, 512, 512), swapped(LANES_8, false));
         assert_eq!(chosen(&shuffles, 512, 512, 1), swapped(LANES_8, true));

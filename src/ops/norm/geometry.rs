@@ -204,15 +204,16 @@ impl Nest {
     /// Many nests occupy the device with a thread each, and long ones of a GPU with a workgroup
     /// each, whose threads read neighbours. Few nests are split into parts, and so are those that
     /// would keep a thread past `LANE`. A software driver gains nothing from workgroup memory, and
-    /// pays more for two further dispatches than for idle cores where nests are short.
+    /// pays more for a further dispatch than for idle cores where nests are short. Every thread merges all parts of
+    /// its nest, so that there are fewer of them than elements in each.
     pub fn route(&self, kind: DeviceKind) -> Route {
         let Nest { n, count, contiguous, .. } = *self;
         let tree = kind == DeviceKind::Gpu && contiguous && count >= 128;
         let (wanted, most) = match kind {
             DeviceKind::Cpu if n >= 128 => (1, LANE),
-            DeviceKind::Cpu => ((1024 / n).min(count / 256), LANE),
+            DeviceKind::Cpu => ((1024 / n).min(count / 256).min(256), LANE),
             DeviceKind::Gpu if tree => ((512 / n).min(count / 4096).min(128), 256 * LANE),
-            DeviceKind::Gpu => ((16_384 / n).min(count / 64).min(128), LANE),
+            DeviceKind::Gpu => ((16_384 / n).min(count / 64).min(64), LANE),
         };
         let part = count.div_ceil(wanted.max(count.div_ceil(most)).max(1));
         Route { tree, splits: count.div_ceil(part), part }

@@ -219,7 +219,7 @@ impl<R: UpdateRule> Update<R> {
         step.factors = self.rule.factors(step.t);
         let norm = self.limit.map(|limit| (cx.inputs[self.of_parameters()].data[0], f64::from(limit)));
         let gradient = |dw: f64| {
-            let Some((norm, limit)) = norm.filter(|(norm, limit)| norm.is_nan() || norm > limit) else {
+            let Some((norm, limit)) = norm.filter(|&(norm, limit)| !clip::is_within(norm, limit)) else {
                 return N::exact(dw);
             };
             let (dw, error) = clip::limited(dw, norm, limit);

@@ -72,6 +72,11 @@ fn before_clipping(graph: &Graph, gradients: &[(Value, Value)]) -> Option<(Gradi
         let Source::Op { node, .. } = recording.values.get(gradient.index())?.source else { return None };
         let node = &recording.nodes[node];
         let limit = limit_of(node.op.as_ref()).filter(|_| recording.owns(gradient))?;
+        // What an update before this one may overwrite is clipped as it was when the step began.
+        let is_state = |v: &Value| recording.values[recording.root(*v).index()].source.is_persistent();
+        if node.inputs.iter().any(is_state) {
+            return None;
+        }
         Some(((parameter, node.inputs[0]), (node.inputs[1], limit)))
     };
     let (before, by): (Gradients, Vec<(Value, f32)>) =
