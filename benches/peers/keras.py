@@ -1,7 +1,7 @@
 """Times the training steps of `peers` by Keras 3 on JAX, in turns with this crate on the CPU.
 
     python3 -m venv venv && venv/bin/pip install keras jax
-    cargo build --release
+    cargo build --release --no-default-features  # without Burn and Meganeura, which it has no use for
     venv/bin/python keras.py                 # all steps
     venv/bin/python keras.py "MNIST CNN"     # rows whose names hold one of the words
 

@@ -1,5 +1,4 @@
-//! Times this crate's devices side by side in one run, and serves other programs that time it beside theirs, as
-//! `keras.py` does.
+//! Times this crate, Burn and Meganeura side by side, on one adapter and in one run.
 //!
 //! ```text
 //! cd benches/peers

@@ -1,5 +1,9 @@
 //! The engines, behind one face: what does the work of a row and tells its results.
 
+#[cfg(feature = "burn")]
+mod burn;
+#[cfg(feature = "meganeura")]
+mod meganeura;
 mod retape;
 
 use ::retape::prelude::Device;
@@ -26,6 +30,10 @@ pub enum Peer {
     /// As above, but every step is handed over by a call of its own.
     SingleReplays,
     Reference,
+    #[cfg(feature = "burn")]
+    Burn,
+    #[cfg(feature = "meganeura")]
+    Meganeura,
 }
 
 impl Peer {
@@ -35,6 +43,10 @@ impl Peer {
             Peer::Retape => "retape",
             Peer::SingleReplays => "retape, single replays",
             Peer::Reference => "retape's reference",
+            #[cfg(feature = "burn")]
+            Peer::Burn => "burn 0.22.1",
+            #[cfg(feature = "meganeura")]
+            Peer::Meganeura => "meganeura 0.3.0",
         }
     }
 
@@ -44,6 +56,8 @@ impl Peer {
             Peer::Retape => true,
             Peer::SingleReplays => row.name == XOR,
             Peer::Reference => !device.is_gpu(),
+            #[cfg(any(feature = "burn", feature = "meganeura"))]
+            _ => device.is_gpu(),
         }
     }
 
@@ -58,6 +72,10 @@ impl Peer {
                 retape.map(|work| Box::new(work) as Box<dyn Engine>).map_err(|e| e.to_string())
             }
             Peer::Reference => Peer::Retape.prepare(row, &Device::reference()),
+            #[cfg(feature = "burn")]
+            Peer::Burn => Ok(Box::new(burn::Work::new(row, device))),
+            #[cfg(feature = "meganeura")]
+            Peer::Meganeura => Ok(Box::new(meganeura::Work::new(row)?)),
         }
     }
 }
