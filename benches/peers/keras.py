@@ -221,13 +221,15 @@ def measure(program, row, turns):
 
 
 def main():
-    here = Path(__file__).resolve().parent
+    target = Path(os.environ.get("CARGO_TARGET_DIR") or Path(__file__).resolve().parent / "target")
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("words", nargs="*", help="rows whose names hold one of them; all without a word")
-    options.add_argument("--peers", default=here / "target/release/peers", help="the program of this folder")
+    options.add_argument("--peers", default=target / "release/peers", help="the program of this folder")
     options.add_argument("--turns", type=int, default=9)
     options = options.parse_args()
 
+    if not Path(options.peers).exists():
+        sys.exit(f"{options.peers} is not there: build it, or name it with --peers")
     listed = subprocess.run([options.peers, "--list", "--", "step"], capture_output=True, text=True, check=True)
     rows = [re.sub(": benchmark$", "", line) for line in listed.stdout.splitlines()]
     rows = [row for row in rows if not row.startswith("first ")]
