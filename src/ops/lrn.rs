@@ -175,8 +175,10 @@ impl Op for LocalResponseNorm {
 
     fn error_bound(&self, cx: &Reference<'_>, results: &[Array]) -> Vec<Vec<f64>> {
         let elements = cx.inputs[0].data.iter().zip(&results[0].data);
-        let bound = |((_, y), Power { p, p_error, .. }): ((&f64, &f64), Power)| {
-            y.abs() * (p_error + EPS) + (8.0 + p.sqrt()) * FLUSH
+        let bound = |((x, y), Power { p, p_error, .. }): ((&f64, &f64), Power)| {
+            // A subnormal number may be read as 0.
+            let unread = if x.abs() < FLUSH { y.abs() } else { 0.0 };
+            y.abs() * (p_error + EPS) + (8.0 + p.sqrt()) * FLUSH + unread
         };
         vec![elements.zip(self.powers(cx.inputs[0])).map(bound).collect()]
     }
