@@ -118,6 +118,21 @@ fn store_each(at: Place, row: u32, column: u32, lying: vec4<u32>, block: mat4x4<
     }
 }
 
+// Stores four blocks below each other.
+fn store_16(at: Place, column: u32, first: mat4x4<f32>, second: mat4x4<f32>, third: mat4x4<f32>, last: mat4x4<f32>) {
+    let lying = columns_at(at, column);
+    let end = min(at.row + 16u, p.m);
+    var y0 = first;
+    var y1 = second;
+    var y2 = third;
+    for (var row = at.row; row < end; row += 4u) {
+        store_each(at, row, column, lying, y0);
+        y0 = y1;
+        y1 = y2;
+        y2 = last;
+    }
+}
+
 @compute @workgroup_size(8)
 fn lanes(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
     let tile = linear_group(group);
@@ -212,14 +227,7 @@ fn rows(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         y3 = add(y3, a_block(rows_3, step), right);
         step = step_on(step);
     }
-    let lying = columns_at(at, column);
-    let end = min(at.row + 16u, p.m);
-    for (var row = at.row; row < end; row += 4u) {
-        store_each(at, row, column, lying, y0);
-        y0 = y1;
-        y1 = y2;
-        y2 = y3;
-    }
+    store_16(at, column, y0, y1, y2, y3);
 }
 
 // Which block of a stage a thread brings in: x its place along rows or columns, y along k. Threads

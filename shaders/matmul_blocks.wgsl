@@ -249,14 +249,7 @@ fn lanes_16(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocatio
         y3 = add(y3, block_of(3u, left), right);
         step = step_on(step);
     }
-    let lying = columns_at(at, column);
-    let end = min(at.row + 16u, p.m);
-    for (var row = at.row; row < end; row += 4u) {
-        store_each(at, row, column, lying, y0);
-        y0 = y1;
-        y1 = y2;
-        y2 = y3;
-    }
+    store_16(at, column, y0, y1, y2, y3);
 }
 
 struct JoinParams {
