@@ -3,15 +3,17 @@
 //! The rule looks at nothing but the sizes and the device's profile:
 //!
 //! - On a CPU-type device, up to 1024 multiplications go to `naive`, whose compilation is the
-//!   shortest, and up to 2^17 where rows, columns or depth are 16 at most: that takes some tenths of a
-//!   millisecond for the product of a classifier of a hundred units, and the three kernels of blocks that
-//!   its training step would need take a quarter of a second to compile. Everything else goes to `lanes`
-//!   if subgroups have exactly 8 lanes and to `rows` if not. The wider side of y lies along the lanes
-//!   where the other has at most 16 rows, and `lanes_16` or `lanes_8` takes those.
+//!   shortest, and up to 2^17 where rows, columns or depth are 16 at most and the depth is no more than
+//!   [`LONGEST_NAIVE`]: that takes some tenths of a millisecond for the product of a classifier of a
+//!   hundred units, and the three kernels of blocks that its training step would need take a quarter of a
+//!   second to compile. Everything else goes to `lanes` if subgroups have exactly 8 lanes and to `rows` if
+//!   not. The wider side of y lies along the lanes where the other has at most 16 rows, and `lanes_16` or
+//!   `lanes_8` takes those.
 //! - On a GPU, up to 32^3 multiplications go to `naive`. Everything else goes to `tiles_128` where
 //!   that makes at least [`FULL_GRID`] workgroups, about two waves of a large GPU, to `tiles_32` where
-//!   `tiles_64` would make an eighth of that or less and k is at most 1024, and else to `tiles_64`. A smaller grid than that is filled up by splitting k, into parts of at least
-//!   [`SHORTEST_PART`], three or more; `join` adds the parts up in order, so results stay the same from run to run.
+//!   `tiles_64` would make an eighth of that or less and k is at most 1024, and else to `tiles_64`. A
+//!   smaller grid than that is filled up by splitting k, into parts of at least [`SHORTEST_PART`], three or
+//!   more; `join` adds the parts up in order, so results stay the same from run to run.
 //!
 //! A matrix that is larger than a binding of the device is bound a range of rows at a time, each
 //! range a product of its own; ranges of k are added up in y.
