@@ -144,10 +144,10 @@ pub(super) fn is_within(norm: f64, limit: f64) -> bool {
 
 /// What f32 numbers are multiplied by; f32 may not hold it.
 pub(super) fn limiting(norm: f32, limit: f32) -> f64 {
-    match norm {
-        _ if !norm.is_finite() => f64::NAN,
-        _ if norm > limit => f64::from(limit) / f64::from(norm),
-        _ => 1.0,
+    match (f64::from(norm), f64::from(limit)) {
+        (norm, limit) if is_within(norm, limit) => 1.0,
+        (norm, limit) if norm.is_finite() => limit / norm,
+        _ => f64::NAN,
     }
 }
 

@@ -203,7 +203,8 @@ impl<R: UpdateRule> Update<R> {
     }
 
     /// The same with gradients that are clipped by a norm, if there is a limit: its last operand.
-    pub fn limited(self, limit: Option<f32>) -> Self {
+    pub fn limited(mut self, limit: Option<f32>) -> Self {
+        self.settings.extend(limit.map(|limit| Setting::normal("limit", limit)));
         Update { limit, ..self }
     }
 
@@ -247,9 +248,7 @@ impl<R: UpdateRule> Op for Update<R> {
     }
 
     fn attributes(&self) -> String {
-        let settings = Setting::list(&self.settings);
-        let separator = if settings.is_empty() { "" } else { ", " };
-        self.limit.map_or(settings.clone(), |limit| format!("{settings}{separator}clipped to {limit}"))
+        Setting::list(&self.settings)
     }
 
     /// All operands of a parameter have its type.
@@ -282,11 +281,10 @@ impl<R: UpdateRule> Op for Update<R> {
         for run in cx.runs() {
             let quads = run.elements[0].div_ceil(4);
             let norm = self.limit.map(|_| Slot::Input(self.of_parameters()));
-            let limit = self.limit.unwrap_or_default();
             let mut call =
                 KernelCall::new(if norm.is_some() { &LIMITED } else { &SHADER }, self.rule.entry())
                     .binds(run.slots.iter().copied().chain(norm))
-                    .params(&UpdateParams { n: word(quads), limit, ..UpdateParams::default() })
+                    .params(&UpdateParams { n: word(quads), ..UpdateParams::default() })
                     .settings(&self.settings)
                     .loops(R::LOOPS)
                     .elementwise("n", quads, 4);
