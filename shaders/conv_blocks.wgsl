@@ -28,6 +28,10 @@ override DH: u32 = 1u;
 override DW: u32 = 1u;
 // Whether elements of a at k, k + 1, k + 2 and k + 3 are a vector, for k a multiple of four.
 override QUADS_A: bool = false;
+// In MODE 2, whether an image has less than four results.
+override TINY: bool = false;
+// Whether a window may reach over the edges of what b is read from.
+override PADDED: bool = true;
 // Whether k is no multiple of the depth that a kernel takes at a time.
 override RAGGED: bool = false;
 // Whether b has a column of ones after its own, which n counts: the sums that it makes are not y's but go to
@@ -71,8 +75,6 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 var<immediate> p: Params;
 
-const NEXT = vec4(0u, 1u, 2u, 3u);
-
 // The starts of four rows of a.
 struct Left { rows: vec4<u32> }
 
@@ -90,9 +92,6 @@ struct Step {
     k: u32,
     index: vec3<u32>,
 }
-
-fn a_along_k() -> bool { return true; }
-fn b_along_k() -> bool { return MODE == 2u; }
 
 fn step_height() -> u32 { return select(KH, p.step_h, MODE == 2u); }
 fn step_width() -> u32 { return select(KW, p.step_w, MODE == 2u); }
@@ -216,6 +215,203 @@ fn b_block(side: Right, step: Step) -> mat4x4<f32> {
         b_row(side, following(third), step.k + 3u < p.k),
     );
 }
+
+// ---------------------------------------------------------------- for tiles.wgsl
+
+fn a_along_k() -> bool { return MODE != 1u; }
+fn b_along_k() -> bool { return false; }
+
+struct Piece {
+    v: vec4<f32>,
+    inside: vec4<bool>,
+}
+
+// How far a thread has come along k: for b, and in MODE 1 for a, of which it then brings in the same place, that itself, its index's v and w, and how far
+// what it reads of b and of a is from what it reads at the first place. A stage further, v and w go on by `hop`, and
+// places by `far`, and where v or w is carried, by that number more. `hop`, `far` and the like are the same for all
+// threads.
+struct Way {
+    k: u32,
+    v: u32,
+    w: u32,
+    b_at: u32,
+    a_at: u32,
+    // In MODE 2, the place in an image that a piece of a begins at; and the place along k, but for MODE 1.
+    a_within: u32,
+    a_k: u32,
+    ahead: vec2<u32>,
+    hop: vec2<u32>,
+    b_far: Far,
+    a_far: Far,
+}
+
+struct Far {
+    step: u32,
+    over: u32,
+    above: u32,
+}
+
+fn is_spread() -> bool { return MODE == 1u && (SH > 1u || SW > 1u); }
+
+// How far the window's place at an index is from the first, down and across.
+fn window_at(v: u32, w: u32) -> vec2<u32> {
+    if MODE == 0u { return vec2(v, w) * vec2(DH, DW); }
+    if MODE == 1u { return vec2(0u) - vec2(v, w) * vec2(DH, DW); }
+    return vec2(v, w) * vec2(SH, SW);
+}
+
+// The same in elements of b; unless there are strides to be divided by first.
+fn b_offset(index: vec3<u32>) -> u32 {
+    let by = window_at(index.y, index.z);
+    return index.x * p.b_step + select(by.x * p.width + by.y, 0u, is_spread());
+}
+
+fn way_at(at: Place, a: Spot, b: Spot) -> Way {
+    let height = step_height();
+    let width = step_width();
+    let stage = step_at(DEPTH).index;
+    let first = step_at(at.first + b.deep);
+    var way: Way;
+    way.k = first.k;
+    way.v = first.index.y;
+    way.w = first.index.z;
+    way.b_at = b_offset(first.index);
+    way.hop = stage.yz;
+    way.ahead = vec2(b.deep, 4u * a.deep);
+    way.b_far = Far(
+        b_offset(stage),
+        b_offset(vec3(0u, 1u, 0u)) - b_offset(vec3(0u, 0u, width)),
+        b_offset(vec3(1u, 0u, 0u)) - b_offset(vec3(0u, height, 0u)),
+    );
+    way.a_k = at.first + way.ahead.y;
+    if MODE == 1u {
+        way.a_at = a_offset(first.index);
+        way.a_far = Far(a_offset(stage), 0u, p.a_step - height * width);
+    } else if MODE == 2u {
+        let image = height * width;
+        let own = way.a_k / image;
+        way.a_within = way.a_k - own * image;
+        way.a_at = own * p.a_step + way.a_within;
+        let whole = DEPTH / image;
+        way.a_far = Far(whole * p.a_step + (DEPTH - whole * image), p.a_step - image, DEPTH - whole * image);
+    }
+    return way;
+}
+
+fn way_on(way: Way, k: u32) -> Way {
+    var next = way;
+    next.k = k + way.ahead.x;
+    next.a_k = k + way.ahead.y;
+    let w = way.w + way.hop.y;
+    let over = w >= step_width();
+    let v = way.v + way.hop.x + select(0u, 1u, over);
+    let above = v >= step_height();
+    next.w = select(w, w - step_width(), over);
+    next.v = select(v, v - step_height(), above);
+    next.b_at = way.b_at + way.b_far.step + select(0u, way.b_far.over, over) + select(0u, way.b_far.above, above);
+    if MODE == 1u {
+        next.a_at = way.a_at + way.a_far.step + select(0u, way.a_far.above, above);
+    } else if MODE == 2u {
+        let within = way.a_within + way.a_far.above;
+        let past = within >= step_height() * step_width();
+        next.a_within = select(within, within - step_height() * step_width(), past);
+        next.a_at = way.a_at + way.a_far.step + select(0u, way.a_far.over, past);
+    }
+    return next;
+}
+
+// The starts of the row of a, or of the four.
+struct ASide { start: vec4<u32> }
+
+fn a_side(at: Place, spot: Spot) -> ASide {
+    if MODE == 1u { return ASide(rows_at(at, vec4(at.row + 4u * spot.across) + NEXT)); }
+    return ASide(rows_at(at, vec4(at.row + spot.across)));
+}
+
+// Past the end of k, the first elements are read again.
+fn a_brought(side: ASide, way: Way) -> Piece {
+    if MODE == 1u {
+        let i = side.start + select(0u, way.a_at, way.k < p.k);
+        return Piece(vec4(a_word(i.x), a_word(i.y), a_word(i.z), a_word(i.w)), vec4(way.k < p.k));
+    }
+    let inside = vec4(way.a_k) + NEXT < vec4(p.k);
+    if MODE == 0u {
+        if QUADS_A { return Piece(a[(side.start.x + select(0u, way.a_k, inside.x)) >> 2u], inside); }
+        let i = side.start + select(vec4(0u), vec4(way.a_k) + NEXT, inside);
+        return Piece(vec4(a_word(i.x), a_word(i.y), a_word(i.z), a_word(i.w)), inside);
+    }
+    if QUADS_A { return Piece(a[(side.start.x + select(0u, way.a_at, inside.x)) >> 2u], inside); }
+    // Some of the four may lie in the next image, or in those after it.
+    let image = step_height() * step_width();
+    let within = vec4(way.a_within) + NEXT;
+    var past = select(vec4(0u), vec4(1u), within >= vec4(image));
+    if TINY { past = within / image; }
+    let i = side.start + select(vec4(0u), way.a_at + NEXT + past * way.a_far.over, inside);
+    return Piece(vec4(a_word(i.x), a_word(i.y), a_word(i.z), a_word(i.w)), inside);
+}
+
+fn a_kept(side: ASide, piece: Piece) -> vec4<f32> {
+    if RAGGED { return select(vec4(0.0), piece.v, piece.inside); }
+    return piece.v;
+}
+
+// Four columns of b; unless there are strides to be divided by, their base is that of the place itself. Of a small
+// window, a bit for each place says whether that is inside.
+struct BSide {
+    columns: Right,
+    window: vec4<u32>,
+}
+
+fn has_bits() -> bool { return PADDED && MODE != 2u && !is_spread() && KH * KW <= 32u; }
+
+fn inside_at(columns: Right, v: u32, w: u32) -> vec4<bool> {
+    let by = window_at(v, w);
+    return (columns.row + by.x < vec4(p.height)) & (columns.column + by.y < vec4(p.width));
+}
+
+fn b_side(at: Place, spot: Spot) -> BSide {
+    var side = BSide(right_at(at, at.column + 4u * spot.across), vec4(0u));
+    let columns = side.columns;
+    if has_bits() {
+        for (var v = 0u; v < KH; v++) {
+            for (var w = 0u; w < KW; w++) {
+                side.window |= select(vec4(0u), vec4(1u << (v * KW + w)), inside_at(columns, v, w));
+            }
+        }
+    }
+    if !is_spread() { side.columns.base += columns.row * p.width + columns.column; }
+    return side;
+}
+
+fn b_brought(side: BSide, way: Way) -> Piece {
+    let columns = side.columns;
+    var inside = vec4(way.k < p.k);
+    var i = columns.base + way.b_at;
+    if is_spread() {
+        let by = window_at(way.v, way.w);
+        let row = columns.row + by.x;
+        let column = columns.column + by.y;
+        let r = row / SH;
+        let c = column / SW;
+        inside = inside & (r * SH == row) & (c * SW == column) & (r < vec4(p.height)) & (c < vec4(p.width));
+        i += r * p.width + c;
+    } else if has_bits() {
+        inside = inside & ((side.window & vec4(1u << (way.v * KW + way.w))) != vec4(0u));
+    } else if PADDED {
+        inside = inside & inside_at(columns, way.v, way.w);
+    }
+    i = select(vec4(0u), i, inside);
+    return Piece(vec4(b[i.x], b[i.y], b[i.z], b[i.w]), inside);
+}
+
+fn b_kept(side: BSide, piece: Piece) -> vec4<f32> {
+    var v = piece.v;
+    if PADDED || RAGGED { v = select(vec4(0.0), v, piece.inside); }
+    if ONES { v = select(v, vec4(1.0), side.columns.ones); }
+    return v;
+}
+
+// ---------------------------------------------------------------- results
 
 // Where columns `column` to `column + 3` lie in the first row of y.
 fn columns_at(at: Place, column: u32) -> vec4<u32> {

@@ -6,9 +6,8 @@
 //   Left, Right           four rows of a, four columns of b: left_at(place, row),
 //                         right_at(place, column)
 //   a_block, b_block      the 4x4 elements of either at a step
-//   a_along_k, b_along_k  whether neighbours along k lie side by side in memory
-//   store                 puts a block of y where it belongs, each element through `finish`
-//   columns_at, put       the same for one element: where its column lies, and the element of a row and that column
+//   columns_at, put       where a column of y lies, and what puts an element of a row and that column there, through
+//                         `finish`
 //
 // `kept` serves a_block past the end of k.
 //
@@ -22,10 +21,8 @@
 //               lanes_16 in matmul_blocks.wgsl, lanes_16 and lanes_24 in conv_blocks.wgsl.
 //   rows        8 lanes make 16x32, each lane 4 blocks, loading its blocks of a itself. For
 //               drivers on the CPU with other subgroups.
-//   tiles_32    256 threads make 32x32, staged 32 deep in workgroup memory: four sets of 64 threads, a block
-//               each, take a quarter of every stage and are added up at the end. For GPUs and small results.
-//   tiles_64    256 threads make 64x64, a block each, staged 16 deep. For GPUs.
-//   tiles_128   256 threads make 128x128, 2x2 blocks each, staged 8 deep. For GPUs.
+//
+// Kernels for GPUs are in tiles.wgsl.
 //
 // A workgroup makes one tile of y, in a folded grid of tiles: columns fastest, then rows, then the
 // batch, then the part of k. Tiles may hang over the edges: loads there are clamped to the last row
@@ -35,10 +32,7 @@
 // place of the one before, and the rows of a block likewise: such a driver would spend half of a kernel's
 // compilation on a copy of `finish` and of a store for each element.
 
-// Blocks of both sides as four planes of columns; a step of four along k starts a row of planes,
-// padded so that its columns fall into other banks.
-var<workgroup> a_tile: array<vec4<f32>, 264>;
-var<workgroup> b_tile: array<vec4<f32>, 264>;
+const NEXT = vec4(0u, 1u, 2u, 3u);
 
 // Where a tile begins: row, column, member of the batch, part of k and where that begins and ends.
 struct Place {
@@ -228,165 +222,4 @@ fn rows(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         step = step_on(step);
     }
     store_16(at, column, y0, y1, y2, y3);
-}
-
-// Which block of a stage a thread brings in: x its place along rows or columns, y along k. Threads
-// side by side read side by side in memory.
-fn brought(lane: u32, along_k: bool, across: u32) -> vec2<u32> {
-    let deep = 64u / across;
-    return select(vec2(lane % across, lane / across), vec2(lane / deep, lane % deep), along_k);
-}
-
-// What a thread brings in at every stage: threads 0 to 63 a block of a, the next 64 one of b;
-// `across` blocks lie side by side.
-struct Cargo {
-    rows: Left,
-    columns: Right,
-    // How far its block lies along k from the stage's beginning.
-    ahead: u32,
-}
-
-fn cargo(at: Place, lane: u32, across: u32) -> Cargo {
-    let a = brought(lane % 64u, a_along_k(), across);
-    let b = brought(lane % 64u, b_along_k(), across);
-    let rows = left_at(at, at.row + 4u * a.x);
-    let columns = right_at(at, at.column + 4u * b.x);
-    return Cargo(rows, columns, 4u * select(b.y, a.y, lane < 64u));
-}
-
-fn bring(side: Cargo, lane: u32, k: u32) -> mat4x4<f32> {
-    if lane >= 128u { return mat4x4<f32>(); }
-    let step = step_at(k + side.ahead);
-    if lane < 64u { return a_block(side.rows, step); }
-    return b_block(side.columns, step);
-}
-
-fn stage(lane: u32, across: u32, deep_stride: u32, block: mat4x4<f32>) {
-    if lane < 64u {
-        let to = brought(lane, a_along_k(), across);
-        let i = to.y * deep_stride + to.x;
-        a_tile[i] = block[0];
-        a_tile[i + across] = block[1];
-        a_tile[i + 2u * across] = block[2];
-        a_tile[i + 3u * across] = block[3];
-    } else if lane < 128u {
-        let to = brought(lane - 64u, b_along_k(), across);
-        let i = to.y * deep_stride + to.x;
-        b_tile[i] = block[0];
-        b_tile[i + across] = block[1];
-        b_tile[i + 2u * across] = block[2];
-        b_tile[i + 3u * across] = block[3];
-    }
-}
-
-fn a_staged(i: u32, across: u32) -> mat4x4<f32> {
-    return mat4x4(a_tile[i], a_tile[i + across], a_tile[i + 2u * across], a_tile[i + 3u * across]);
-}
-
-fn b_staged(i: u32, across: u32) -> mat4x4<f32> {
-    return mat4x4(b_tile[i], b_tile[i + across], b_tile[i + 2u * across], b_tile[i + 3u * across]);
-}
-
-@compute @workgroup_size(256)
-fn tiles_32(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let tile = linear_group(group);
-    // The whole workgroup leaves together, so the barriers below stay uniform.
-    if tile >= p.tiles { return; }
-    let at = place(tile, 32u, 32u);
-    let team = lane / 64u;
-    let row = lane % 64u / 8u;
-    let column = lane % 8u;
-    var y0 = mat4x4<f32>();
-    let mine = cargo(at, lane, 8u);
-    var next = bring(mine, lane, at.first);
-    for (var k = at.first; k < at.end; k += 32u) {
-        stage(lane, 8u, 33u, next);
-        workgroupBarrier();
-        // The next stage is under way while this one is worked on.
-        if k + 32u < at.end { next = bring(mine, lane, k + 32u); }
-        for (var i = 66u * team; i < 66u * team + 66u; i += 33u) {
-            y0 = add(y0, a_staged(i + row, 8u), b_staged(i + column, 8u));
-        }
-        workgroupBarrier();
-    }
-    for (var other = 1u; other < 4u; other++) {
-        let i = lane % 64u;
-        if team == other {
-            a_tile[i] = y0[0];
-            a_tile[i + 64u] = y0[1];
-            a_tile[i + 128u] = y0[2];
-            a_tile[i + 192u] = y0[3];
-        }
-        workgroupBarrier();
-        if team == 0u { y0 += a_staged(i, 64u); }
-        workgroupBarrier();
-    }
-    if team == 0u { store(at, at.row + 4u * row, at.column + 4u * column, y0); }
-}
-
-@compute @workgroup_size(16, 16)
-fn tiles_64(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(local_invocation_id) local: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let tile = linear_group(group);
-    // The whole workgroup leaves together, so the barriers below stay uniform.
-    if tile >= p.tiles { return; }
-    let at = place(tile, 64u, 64u);
-    var y0 = mat4x4<f32>();
-    let mine = cargo(at, lane, 16u);
-    var next = bring(mine, lane, at.first);
-    for (var k = at.first; k < at.end; k += 16u) {
-        stage(lane, 16u, 66u, next);
-        workgroupBarrier();
-        // The next stage is under way while this one is worked on.
-        if k + 16u < at.end { next = bring(mine, lane, k + 16u); }
-        for (var i = 0u; i < 264u; i += 66u) {
-            y0 = add(y0, a_staged(i + local.y, 16u), b_staged(i + local.x, 16u));
-        }
-        workgroupBarrier();
-    }
-    store(at, at.row + 4u * local.y, at.column + 4u * local.x, y0);
-}
-
-@compute @workgroup_size(16, 16)
-fn tiles_128(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(local_invocation_id) local: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let tile = linear_group(group);
-    // The whole workgroup leaves together, so the barriers below stay uniform.
-    if tile >= p.tiles { return; }
-    let at = place(tile, 128u, 128u);
-    var y00 = mat4x4<f32>();
-    var y01 = mat4x4<f32>();
-    var y10 = mat4x4<f32>();
-    var y11 = mat4x4<f32>();
-    let mine = cargo(at, lane, 32u);
-    var next = bring(mine, lane, at.first);
-    for (var k = at.first; k < at.end; k += 8u) {
-        stage(lane, 32u, 132u, next);
-        workgroupBarrier();
-        // The next stage is under way while this one is worked on.
-        if k + 8u < at.end { next = bring(mine, lane, k + 8u); }
-        for (var i = 0u; i < 264u; i += 132u) {
-            let upper = a_staged(i + local.y, 32u);
-            let lower = a_staged(i + local.y + 16u, 32u);
-            let left = b_staged(i + local.x, 32u);
-            let right = b_staged(i + local.x + 16u, 32u);
-            y00 = add(y00, upper, left);
-            y01 = add(y01, upper, right);
-            y10 = add(y10, lower, left);
-            y11 = add(y11, lower, right);
-        }
-        workgroupBarrier();
-    }
-    let row = at.row + 4u * local.y;
-    let column = at.column + 4u * local.x;
-    store(at, row, column, y00);
-    store(at, row, column + 64u, y01);
-    store(at, row + 64u, column, y10);
-    store(at, row + 64u, column + 64u, y11);
 }

@@ -65,8 +65,6 @@ struct Step { k: u32 }
 
 fn step_at(k: u32) -> Step { return Step(k); }
 fn step_on(step: Step) -> Step { return Step(step.k + 4u); }
-fn a_along_k() -> bool { return !TRANSPOSE_A; }
-fn b_along_k() -> bool { return TRANSPOSE_B; }
 
 fn left_at(at: Place, row: u32) -> Left {
     return Left(p.a_first + dot(coords(at.z, AXES, p.extents, vec2(1u)).lo, p.a_batch), row);
@@ -82,19 +80,19 @@ fn b_word(i: u32) -> f32 { return b[i >> 2u][i & 3u]; }
 // Elements c to c + 3 of the stored row that starts at `row` and has `columns` elements.
 fn a_quad(row: u32, c: u32, columns: u32) -> vec4<f32> {
     if QUADS_A { return a[(row + min(c, columns - 4u)) >> 2u]; }
-    let i = row + min(vec4(c) + vec4(0u, 1u, 2u, 3u), vec4(columns - 1u));
+    let i = row + min(vec4(c) + NEXT, vec4(columns - 1u));
     return vec4(a_word(i.x), a_word(i.y), a_word(i.z), a_word(i.w));
 }
 
 fn b_quad(row: u32, c: u32, columns: u32) -> vec4<f32> {
     if QUADS_B { return b[(row + min(c, columns - 4u)) >> 2u]; }
-    let i = row + min(vec4(c) + vec4(0u, 1u, 2u, 3u), vec4(columns - 1u));
+    let i = row + min(vec4(c) + NEXT, vec4(columns - 1u));
     return vec4(b_word(i.x), b_word(i.y), b_word(i.z), b_word(i.w));
 }
 
 // The starts of the stored rows r to r + 3 of a matrix that starts at `at`.
 fn row_starts(at: u32, r: u32, rows: u32, stride: u32) -> vec4<u32> {
-    return at + min(vec4(r) + vec4(0u, 1u, 2u, 3u), vec4(rows - 1u)) * stride;
+    return at + min(vec4(r) + NEXT, vec4(rows - 1u)) * stride;
 }
 
 // Rows of a and columns of b that are stored.
@@ -117,7 +115,7 @@ fn a_block(side: Left, step: Step) -> mat4x4<f32> {
     if TRANSPOSE_A { block = transpose(block); }
     if ONES && !SWAP {
         let one = vec4(1.0);
-        let ones = vec4(row) + vec4(0u, 1u, 2u, 3u) == vec4(stored_m());
+        let ones = vec4(row) + NEXT == vec4(stored_m());
         block = mat4x4(
             select(block[0], one, ones.x),
             select(block[1], one, ones.y),
@@ -126,7 +124,7 @@ fn a_block(side: Left, step: Step) -> mat4x4<f32> {
         );
     }
     if RAGGED {
-        let inside = vec4(k) + vec4(0u, 1u, 2u, 3u) < vec4(p.k);
+        let inside = vec4(k) + NEXT < vec4(p.k);
         block = kept(block, inside);
     }
     return block;
@@ -148,7 +146,7 @@ fn b_block(side: Right, step: Step) -> mat4x4<f32> {
     if TRANSPOSE_B { block = transpose(block); }
     if ONES && SWAP {
         let one = vec4(1.0);
-        let ones = vec4(column) + vec4(0u, 1u, 2u, 3u) == vec4(stored_n());
+        let ones = vec4(column) + NEXT == vec4(stored_n());
         block = mat4x4(
             select(block[0], one, ones),
             select(block[1], one, ones),
@@ -168,6 +166,106 @@ fn b_block(side: Right, step: Step) -> mat4x4<f32> {
     return block;
 }
 
+// ---------------------------------------------------------------- for tiles.wgsl
+
+fn a_along_k() -> bool { return !TRANSPOSE_A; }
+fn b_along_k() -> bool { return TRANSPOSE_B; }
+
+// Where the stage begins; past the end, the last one is read again. It is the same for all threads.
+struct Way { k: u32 }
+
+fn way_at(at: Place, a: Spot, b: Spot) -> Way { return Way(at.first); }
+fn way_on(way: Way, k: u32) -> Way { return Way(min(k, (p.k - 1u) / DEPTH * DEPTH)); }
+
+// What a piece is read from: where its elements at k = 0 are, how far its place along k is from a stage's beginning,
+// and which of the four are ones.
+struct Side {
+    start: vec4<u32>,
+    ahead: u32,
+    ones: vec4<bool>,
+}
+
+alias ASide = Side;
+alias BSide = Side;
+
+struct Piece {
+    v: vec4<f32>,
+    inside: vec4<bool>,
+}
+
+// The side of a matrix that begins at `base`, of `size` stored rows or columns; `across` is where in them the piece
+// begins, and a row or column of ones lies after them if `ones` says so.
+fn side_of(base: u32, stride: u32, size: u32, along_k: bool, quads: bool, across: u32, deep: u32, ones: bool) -> Side {
+    if along_k {
+        return Side(vec4(base + min(across, size - 1u) * stride), 4u * deep, vec4(ones && across == size));
+    }
+    let all = vec4(across) + NEXT;
+    let most = select(vec4(size - 1u), vec4(size - 4u), quads);
+    return Side(vec4(base) + min(all, most), deep, vec4(ones) & (all == vec4(size)));
+}
+
+fn a_side(at: Place, spot: Spot) -> ASide {
+    let across = at.row + select(4u, 1u, a_along_k()) * spot.across;
+    let base = left_at(at, 0u).at;
+    return side_of(base, p.a_row, stored_m(), a_along_k(), QUADS_A, across, spot.deep, ONES && !SWAP);
+}
+
+fn b_side(at: Place, spot: Spot) -> BSide {
+    let across = at.column + select(4u, 1u, b_along_k()) * spot.across;
+    let base = right_at(at, 0u).at;
+    return side_of(base, p.b_row, stored_n(), b_along_k(), QUADS_B, across, spot.deep, ONES && SWAP);
+}
+
+// Which vector of the operand a piece is, of rows that begin and end at multiples of four elements.
+fn quad_at(side: Side, k: u32, stride: u32, along_k: bool) -> u32 {
+    if RAGGED {
+        if along_k { return (side.start.x + min(k + side.ahead, p.k - 4u)) >> 2u; }
+        return (side.start.x + min(k + side.ahead, p.k - 1u) * stride) >> 2u;
+    }
+    if along_k { return ((side.start.x + side.ahead) >> 2u) + (k >> 2u); }
+    return ((side.start.x + side.ahead * stride) >> 2u) + (k * stride >> 2u);
+}
+
+// Where the elements of a piece are, of other rows.
+fn elements_at(side: Side, k: u32, stride: u32, along_k: bool) -> vec4<u32> {
+    if RAGGED {
+        if along_k { return side.start + min(vec4(k + side.ahead) + NEXT, vec4(p.k - 1u)); }
+        return side.start + min(k + side.ahead, p.k - 1u) * stride;
+    }
+    if along_k { return side.start + side.ahead + NEXT + k; }
+    return side.start + side.ahead * stride + k * stride;
+}
+
+fn within(side: Side, k: u32, along_k: bool) -> vec4<bool> {
+    return vec4(k + side.ahead) + select(vec4(0u), NEXT, along_k) < vec4(p.k);
+}
+
+fn a_brought(side: ASide, way: Way) -> Piece {
+    let inside = within(side, way.k, a_along_k());
+    if QUADS_A { return Piece(a[quad_at(side, way.k, p.a_row, a_along_k())], inside); }
+    let i = elements_at(side, way.k, p.a_row, a_along_k());
+    return Piece(vec4(a_word(i.x), a_word(i.y), a_word(i.z), a_word(i.w)), inside);
+}
+
+fn b_brought(side: BSide, way: Way) -> Piece {
+    let inside = within(side, way.k, b_along_k());
+    if QUADS_B { return Piece(b[quad_at(side, way.k, p.b_row, b_along_k())], inside); }
+    let i = elements_at(side, way.k, p.b_row, b_along_k());
+    return Piece(vec4(b_word(i.x), b_word(i.y), b_word(i.z), b_word(i.w)), inside);
+}
+
+fn kept_piece(side: Side, piece: Piece) -> vec4<f32> {
+    var v = piece.v;
+    if ONES { v = select(v, vec4(1.0), side.ones); }
+    if RAGGED { v = select(vec4(0.0), v, piece.inside); }
+    return v;
+}
+
+fn a_kept(side: ASide, piece: Piece) -> vec4<f32> { return kept_piece(side, piece); }
+fn b_kept(side: BSide, piece: Piece) -> vec4<f32> { return kept_piece(side, piece); }
+
+// ---------------------------------------------------------------- results
+
 fn keep(i: u32, r: u32, c: u32, v: f32) {
     if ACCUMULATE { y[i] += v; } else { y[i] = finish(i, r, c, v); }
 }
@@ -175,7 +273,7 @@ fn keep(i: u32, r: u32, c: u32, v: f32) {
 // Where columns `column` to `column + 3` of the product begin, which are rows of y with SWAP.
 fn columns_at(at: Place, column: u32) -> vec4<u32> {
     let start = p.y_first + at.part * p.y_part + at.z * p.y_batch;
-    return start + (vec4(column) + vec4(0u, 1u, 2u, 3u)) * select(1u, p.y_row, SWAP);
+    return start + (vec4(column) + NEXT) * select(1u, p.y_row, SWAP);
 }
 
 // Stores an element of the product, whose column begins at `lying`.

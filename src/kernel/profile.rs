@@ -42,6 +42,8 @@ pub struct DeviceProfile {
     /// Loop iterations that an invocation gets, all its loops together. llvmpipe leaves every loop
     /// after 65,535 without a word; other drivers have no limit.
     pub max_loop_iterations: u32,
+    /// Invocations that keep all of it busy. Products of fewer take smaller tiles, or are made in parts.
+    pub busy_invocations: u32,
 }
 
 impl DeviceProfile {
@@ -61,6 +63,7 @@ impl DeviceProfile {
             offset_alignment: 256,
             subgroups: None,
             max_loop_iterations: u32::MAX,
+            busy_invocations: 1 << 16,
         }
     }
 
@@ -85,6 +88,7 @@ impl DeviceProfile {
             ("max_invocations", self.max_invocations.into(), some),
             ("max_workgroup_size", x.min(y).min(z).into(), some),
             ("max_param_bytes", self.max_param_bytes.into(), some),
+            ("busy_invocations", self.busy_invocations.into(), some),
             (
                 "max_loop_iterations",
                 self.max_loop_iterations.into(),

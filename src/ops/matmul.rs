@@ -1,17 +1,18 @@
 //! Matrix products, batched, each side optionally transposed. Shaders: `matmul.wgsl`,
 //! `matmul_blocks.wgsl`.
 
+mod kernel;
 mod route;
 
 use super::common::*;
 use super::strided::Nest;
 use crate::array::{Matrix, gemm, gemm_scratch, sgemm, sgemm_spread, spread};
 
-pub use route::MatmulRoute;
-pub(super) use route::{
-    BLOCKS, BLOCKS_AND_SUMS, ELEMENTS, FULL_GRID, Kernel, LANES, LANES_8, LANES_16, ROWS, TILES_32, TILES_64,
-    TILES_128, joined, joined_both, lower, lower_with_sums, runs_tiles,
+pub(super) use kernel::{
+    Kernel, LANES, LANES_8, LANES_16, LANES_24, Operands, ROWS, Tiled, runs_tiles, tiled,
 };
+pub use route::MatmulRoute;
+pub(super) use route::{BLOCKS, BLOCKS_AND_SUMS, ELEMENTS, joined, joined_both, lower, lower_with_sums};
 
 pub(super) static FAMILY: Family = Family {
     operators: &[OperatorInfo::new("matmul", Gradient::Yes, "f32")],

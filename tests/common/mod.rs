@@ -115,9 +115,15 @@ impl Case {
     /// Runs the forward and backward kernels that a device of `kind` gets on poisoned, guarded
     /// buffers and compares each operator with its reference.
     pub fn check_kernels(&self, device: &Device, kind: DeviceKind) {
+        let profile = device.profile().expect("kernels run on GPU adapters").clone();
+        self.check_planned(device, &DeviceProfile { kind, ..profile });
+    }
+
+    /// The same by the plan for a profile.
+    pub fn check_planned(&self, device: &Device, profile: &DeviceProfile) {
         let recorded = self.record().unwrap_or_else(|e| panic!("{}: {e}", self.name));
         let options = guarded(SessionOptions::new());
-        let plan = self.plan(&recorded.tape, device, kind);
+        let plan = recorded.tape.plan(profile).unwrap_or_else(|e| panic!("{}: {e}", self.name));
         let mut session = session_with_plan(&recorded.tape, device, plan, options)
             .unwrap_or_else(|e| panic!("{}: {e}", self.name));
         poison(&session);

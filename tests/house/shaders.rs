@@ -12,11 +12,12 @@ use retape::shaders;
 use retape::tape::{DeviceKind, DeviceProfile};
 
 /// What is appended to other shaders: the prelude to all, the others to some.
-const SHARED: [&str; 17] = [
+const SHARED: [&str; 18] = [
     "column_sums.wgsl",
     "elementwise.wgsl",
     "finish.wgsl",
     "gemm.wgsl",
+    "tiles.wgsl",
     "limit.wgsl",
     "limited_gradient.wgsl",
     "no_sums.wgsl",
@@ -78,7 +79,7 @@ fn fused_kernels_translate_for_every_platform() {
             }
         }
     }
-    let products = ["naive", "tiles_32", "tiles_64", "join", "forward", "image"];
+    let products = ["naive", "tiles_teams", "join", "forward", "image"];
     let others =
         ["tree", "apply_apart", "apply_parts", "lanes", "infer", "max_cells", "max_gather", "sum_gather"];
     let entries = [&products[..], &others].concat();

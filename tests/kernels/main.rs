@@ -17,3 +17,4 @@ mod pool;
 mod running_sums;
 mod special_rows;
 mod special_values;
+mod tiles;

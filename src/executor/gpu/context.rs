@@ -156,7 +156,15 @@ fn profile(info: &wgpu::AdapterInfo, device: &wgpu::Device) -> DeviceProfile {
         offset_alignment: limits.min_storage_buffer_offset_alignment,
         subgroups: subgroups.then_some((info.subgroup_min_size, info.subgroup_max_size)),
         max_loop_iterations: if info.driver == "llvmpipe" { 65_535 } else { u32::MAX },
+        busy_invocations: busy_invocations(info.device_type),
     }
+}
+
+/// wgpu does not tell how many compute units there are. A unit has four groups of 256 at a time: 64 units for a
+/// discrete GPU, of which some have half and some twice as many, 16 for one that shares the processor's memory.
+fn busy_invocations(kind: wgpu::DeviceType) -> u32 {
+    let units = if kind == wgpu::DeviceType::IntegratedGpu { 16 } else { 64 };
+    units * 4 * 256
 }
 
 impl fmt::Display for GpuContext {

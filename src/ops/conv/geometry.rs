@@ -72,6 +72,15 @@ impl Geometry {
         }
     }
 
+    /// Whether what is under a window, or which results a pixel went into, may lie over an edge.
+    pub fn reaches_over(&self, product: Product) -> bool {
+        let axes = [self.h, self.w];
+        match product {
+            Product::Forward | Product::Weight => axes.iter().any(|axis| axis.before > 0 || axis.after > 0),
+            Product::Image => axes.iter().any(|axis| axis.kernel > 1 || axis.stride > 1 || axis.before > 0),
+        }
+    }
+
     /// How kernels number the elements of what a product results in: a row for each channel, or each filter.
     pub fn finish(&self, product: Product) -> Finish {
         let [first, second, h, w] = self.dims(product);

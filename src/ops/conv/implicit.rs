@@ -10,6 +10,7 @@ pub(in crate::ops) static SHADER: Shader = built_in!(
     "conv_blocks",
     "../../../shaders/conv_blocks.wgsl",
     "../../../shaders/gemm.wgsl",
+    "../../../shaders/tiles.wgsl",
     "../../../shaders/no_sums.wgsl",
     "../../../shaders/finish.wgsl"
 );
@@ -17,6 +18,7 @@ pub(in crate::ops) static WITH_SUMS: Shader = built_in!(
     "conv_blocks",
     "../../../shaders/conv_blocks.wgsl",
     "../../../shaders/gemm.wgsl",
+    "../../../shaders/tiles.wgsl",
     "../../../shaders/column_sums.wgsl",
     "../../../shaders/finish.wgsl"
 );
@@ -118,8 +120,10 @@ pub(super) fn lower_with_sums(cx: &mut Lowering<'_>, g: &Geometry, [x, dy, dw, s
 /// A call with the constants that all products have.
 fn call(shader: &'static Shader, product: Product, g: &Geometry, kernel: Kernel, part: usize) -> KernelCall {
     let k = g.sizes(product)[2];
-    route::windowed(KernelCall::new(shader, kernel.entry), g)
+    route::windowed(kernel.sized(KernelCall::new(shader, kernel.entry)), g)
         .constant("MODE", f64::from(product as u8))
+        .constant("TINY", f64::from(product == Product::Weight && g.positions() < 4))
+        .constant("PADDED", f64::from(g.reaches_over(product)))
         .constant("RAGGED", f64::from(!k.is_multiple_of(kernel.depth)))
         .loops(kernel.loops(part))
 }

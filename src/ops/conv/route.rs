@@ -4,7 +4,7 @@ use super::geometry::{Geometry, Product};
 use super::{columns, direct, implicit};
 use crate::ops::common::*;
 use crate::ops::matmul::{
-    FULL_GRID, Kernel, LANES, LANES_8, LANES_16, ROWS, TILES_32, TILES_64, TILES_128, runs_tiles,
+    Kernel, LANES, LANES_8, LANES_16, LANES_24, Operands, ROWS, Tiled, runs_tiles, tiled,
 };
 
 /// How a convolution is computed.
@@ -114,10 +114,6 @@ fn choose(product: Product, g: &Geometry) -> ConvRoute {
     if columns { ConvRoute::Im2col } else { ConvRoute::Implicit }
 }
 
-/// One form serves layers of 9 to 24 channels, and is compiled once, but for those of 13 to 16, for
-/// which a third of its rows would be empty.
-const LANES_24: Kernel = Kernel { entry: "lanes_24", rows: 24, columns: 32, depth: 4 };
-
 /// Workgroups that keep the cores of a CPU busy, each for long enough; and those of the weight's gradient, whose
 /// parts of k somebody has to join.
 const CPU_GRID: usize = 32;
@@ -127,18 +123,20 @@ const CPU_WEIGHT_GRID: usize = 16;
 pub(super) fn kernel(profile: &DeviceProfile, product: Product, g: &Geometry) -> (Kernel, usize) {
     let [m, n, k] = g.sizes(product);
     let cpu_grid = if product == Product::Weight { CPU_WEIGHT_GRID } else { CPU_GRID };
-    let (kernel, full) = match profile.kind {
-        DeviceKind::Cpu if profile.subgroups != Some((8, 8)) => (ROWS, cpu_grid),
-        DeviceKind::Cpu if m <= LANES_8.rows => (LANES_8, cpu_grid),
-        DeviceKind::Cpu if (13..=LANES_16.rows).contains(&m) => (LANES_16, cpu_grid),
-        DeviceKind::Cpu if m <= LANES_24.rows => (LANES_24, cpu_grid),
-        DeviceKind::Cpu => (LANES, cpu_grid),
-        DeviceKind::Gpu if TILES_128.tiles(g.groups, m, n) >= FULL_GRID => (TILES_128, FULL_GRID),
-        // In a small grid, four sets of threads to a tile are as good as parts of k, which somebody has to join.
-        DeviceKind::Gpu if TILES_64.tiles(g.groups, m, n) <= FULL_GRID / 8 && k <= 1024 => (TILES_32, 1),
-        DeviceKind::Gpu => (TILES_64, FULL_GRID),
+    let kernel = match profile.kind {
+        DeviceKind::Gpu => {
+            let Tiled { kernel, parts, .. } = tiled(profile, Operands::Picked, g.groups, [m, n, k]);
+            return (kernel, parts);
+        }
+        DeviceKind::Cpu if profile.subgroups != Some((8, 8)) => ROWS,
+        DeviceKind::Cpu if m <= LANES_8.rows => LANES_8,
+        DeviceKind::Cpu if (13..=LANES_16.rows).contains(&m) => LANES_16,
+        // One form serves layers of 9 to 24 channels, and is compiled once, but for those of 13 to 16, for which
+        // a third of its rows would be empty.
+        DeviceKind::Cpu if m <= LANES_24.rows => LANES_24,
+        DeviceKind::Cpu => LANES,
     };
-    (kernel, kernel.parts(profile, full, g.groups, [m, n, k]))
+    (kernel, kernel.parts(profile, cpu_grid, g.groups, [m, n, k]))
 }
 
 #[cfg(test)]

@@ -9,11 +9,10 @@
 //!   second to compile. Everything else goes to `lanes` if subgroups have exactly 8 lanes and to `rows` if
 //!   not. The wider side of y lies along the lanes where the other has at most 16 rows, and `lanes_16` or
 //!   `lanes_8` takes those.
-//! - On a GPU, up to 32^3 multiplications go to `naive`. Everything else goes to `tiles_128` where
-//!   that makes at least [`FULL_GRID`] workgroups, about two waves of a large GPU, to `tiles_32` where
-//!   `tiles_64` would make an eighth of that or less and k is at most 1024, and else to `tiles_64`. A
-//!   smaller grid than that is filled up by splitting k, into parts of at least [`SHORTEST_PART`], three or
-//!   more; `join` adds the parts up in order, so results stay the same from run to run.
+//! - On a GPU, up to 32^3 multiplications go to `naive`. Everything else goes to the tiles of least cost
+//!   ([`tiled`]): what they issue, edges included, over what their loops make of it and how much of a GPU their grid
+//!   keeps busy. A small grid is filled up by splitting k; `join` adds the parts up in order, so results
+//!   stay the same from run to run.
 //!
 //! A matrix that is larger than a binding of the device is bound a range of rows at a time, each
 //! range a product of its own; ranges of k are added up in y.
@@ -21,6 +20,10 @@
 use std::ops::Range;
 
 use super::Product;
+use super::kernel::{
+    Kernel, LANES, LANES_8, LANES_16, Operands, ROWS, TEAMS_16, TEAMS_32, TILES_16X128, TILES_24X128,
+    TILES_32X128, TILES_64, TILES_64X128, TILES_128, TILES_128X64, Tiled, runs_tiles, tiled,
+};
 use crate::kernel::Bind;
 use crate::ops::common::*;
 
@@ -30,6 +33,7 @@ pub(in crate::ops) static BLOCKS: Shader = built_in!(
     "matmul_blocks",
     "../../../shaders/matmul_blocks.wgsl",
     "../../../shaders/gemm.wgsl",
+    "../../../shaders/tiles.wgsl",
     "../../../shaders/no_sums.wgsl",
     "../../../shaders/finish.wgsl"
 );
@@ -37,6 +41,7 @@ pub(in crate::ops) static BLOCKS_AND_SUMS: Shader = built_in!(
     "matmul_blocks",
     "../../../shaders/matmul_blocks.wgsl",
     "../../../shaders/gemm.wgsl",
+    "../../../shaders/tiles.wgsl",
     "../../../shaders/column_sums.wgsl",
     "../../../shaders/finish.wgsl"
 );
@@ -109,77 +114,39 @@ routes! {
     Rows = Choice::blocks(ROWS);
     /// `Rows` computing the transpose.
     RowsSwapped = Choice::swapped(ROWS);
+    /// Tiles of 16x32 through workgroup memory, by eight sets of threads.
+    Teams16 = Choice::blocks(TEAMS_16);
     /// Tiles of 32x32 through workgroup memory, by four sets of threads.
-    Tiles32 = Choice::blocks(TILES_32);
+    Teams32 = Choice::blocks(TEAMS_32);
+    /// Tiles of 16x128 through workgroup memory.
+    Tiles16x128 = Choice::blocks(TILES_16X128);
+    /// `Tiles16x128` computing the transpose.
+    Tiles16x128Swapped = Choice::swapped(TILES_16X128);
+    /// Tiles of 24x128 through workgroup memory.
+    Tiles24x128 = Choice::blocks(TILES_24X128);
+    /// Tiles of 32x128 through workgroup memory.
+    Tiles32x128 = Choice::blocks(TILES_32X128);
     /// Tiles of 64x64 through workgroup memory.
     Tiles64 = Choice::blocks(TILES_64);
+    /// Tiles of 64x128 through workgroup memory.
+    Tiles64x128 = Choice::blocks(TILES_64X128);
+    /// Tiles of 128x64 through workgroup memory.
+    Tiles128x64 = Choice::blocks(TILES_128X64);
     /// Tiles of 128x128 through workgroup memory.
     Tiles128 = Choice::blocks(TILES_128);
-    /// `Tiles32` with k in parts.
-    Split32 = Choice::Blocks { kernel: TILES_32, swap: false, parts: 3 };
+    /// `Teams32` with k in parts.
+    SplitTeams32 = Choice::Blocks { kernel: TEAMS_32, swap: false, parts: 3 };
     /// `Tiles64` with k in parts.
     Split64 = Choice::Blocks { kernel: TILES_64, swap: false, parts: 3 };
     /// `Tiles128` with k in parts.
     Split128 = Choice::Blocks { kernel: TILES_128, swap: false, parts: 3 };
 }
 
-/// A kernel of `gemm.wgsl`: its entry point and the rows, columns and depth that a workgroup takes
-/// at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::ops) struct Kernel {
-    pub entry: &'static str,
-    pub rows: usize,
-    pub columns: usize,
-    pub depth: usize,
-}
-
-pub(in crate::ops) const LANES: Kernel = Kernel { entry: "lanes", rows: 32, columns: 32, depth: 4 };
-pub(in crate::ops) const LANES_16: Kernel = Kernel { entry: "lanes_16", rows: 16, columns: 32, depth: 4 };
-pub(in crate::ops) const LANES_8: Kernel = Kernel { entry: "lanes_8", rows: 8, columns: 32, depth: 4 };
-pub(in crate::ops) const ROWS: Kernel = Kernel { entry: "rows", rows: 16, columns: 32, depth: 4 };
-pub(in crate::ops) const TILES_32: Kernel = Kernel { entry: "tiles_32", rows: 32, columns: 32, depth: 32 };
-pub(in crate::ops) const TILES_64: Kernel = Kernel { entry: "tiles_64", rows: 64, columns: 64, depth: 16 };
-pub(in crate::ops) const TILES_128: Kernel = Kernel { entry: "tiles_128", rows: 128, columns: 128, depth: 8 };
-
-/// Bytes of workgroup memory that the tiles of both sides take.
-const TILE_BYTES: u32 = 2 * 264 * 16;
-/// Workgroups that keep a GPU busy.
-pub(in crate::ops) const FULL_GRID: usize = 256;
 /// The longest k of narrow products that a thread each goes through.
 const LONGEST_NAIVE: usize = 4096;
-/// The least depth worth a part of its own, which is written and read once more.
-const SHORTEST_PART: usize = 128;
 
-impl Kernel {
-    /// Loop iterations of a thread over a part of k.
-    pub fn loops(&self, part: usize) -> usize {
-        // A stage in workgroup memory takes a loop of its own, in steps of four.
-        let inner = if self.depth > 4 { 1 + self.depth / 4 } else { 1 };
-        // Threads of depth 4 store their rows in loops: four blocks of each four.
-        part.div_ceil(self.depth) * inner + 8 + 5 * self.rows.div_ceil(4)
-    }
-
-    /// Into how many parts k must be split for the device to finish its loops.
-    pub fn least_parts(&self, profile: &DeviceProfile, k: usize) -> usize {
-        self.loops(k).div_ceil(profile.max_loop_iterations as usize / 2)
-    }
-
-    /// Into how many parts k is split for a grid of at least `full` workgroups, if parts stay long
-    /// enough and their results fit the device.
-    pub fn parts(&self, profile: &DeviceProfile, full: usize, batch: usize, [m, n, k]: [usize; 3]) -> usize {
-        let wanted = full.div_ceil(self.tiles(batch, m, n)).min(k / SHORTEST_PART).max(1);
-        // Two parts hardly make up for the dispatch that joins them.
-        let wanted = if wanted < 3 { 1 } else { wanted };
-        let part_bytes = 4 * (batch * m * n) as u64;
-        let allowed = profile.max_binding_bytes.min(profile.max_buffer_bytes) / part_bytes;
-        wanted.min(usize::try_from(allowed).unwrap_or(usize::MAX)).max(self.least_parts(profile, k))
-    }
-
-    /// The workgroups of a product with nothing split.
-    pub fn tiles(&self, batch: usize, m: usize, n: usize) -> usize {
-        batch * m.div_ceil(self.rows) * n.div_ceil(self.columns)
-    }
-}
+/// What storing a result transposed adds to a product.
+const SWAP_COST: f64 = 1.1;
 
 /// A route with every choice made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -230,25 +197,17 @@ fn for_cpu(product: &Product) -> Choice {
     Choice::Blocks { kernel, swap: n < m && n <= LANES_16.rows, parts: 1 }
 }
 
-/// Whether a device has what the tiles in workgroup memory take.
-pub(in crate::ops) fn runs_tiles(profile: &DeviceProfile) -> bool {
-    profile.max_invocations >= 256
-        && profile.max_workgroup_size[..2].iter().all(|&size| size >= 16)
-        && profile.max_workgroup_bytes >= TILE_BYTES
-}
-
 fn for_gpu(profile: &DeviceProfile, product: &Product) -> Choice {
     let &Product { batch, m, n, k, .. } = product;
     if !runs_tiles(profile) || product.multiplications() <= 32 * 32 * 32 {
         return Choice::Naive;
     }
-    if TILES_128.tiles(batch, m, n) >= FULL_GRID {
-        return Choice::blocks(TILES_128);
-    }
-    // In a small grid, four sets of threads to a tile are as good as parts of k, which somebody has to join.
-    let small = TILES_64.tiles(batch, m, n) <= FULL_GRID / 8 && k <= 1024;
-    let parts = if small { 1 } else { TILES_64.parts(profile, FULL_GRID, batch, [m, n, k]) };
-    Choice::Blocks { kernel: if small { TILES_32 } else { TILES_64 }, swap: false, parts }
+    let [straight, turned] =
+        [[m, n, k], [n, m, k]].map(|sizes| tiled(profile, Operands::Stored, batch, sizes));
+    // A transposed result is stored in single elements.
+    let swap = turned.cost * SWAP_COST < straight.cost;
+    let Tiled { kernel, parts, .. } = if swap { turned } else { straight };
+    Choice::Blocks { kernel, swap, parts }
 }
 
 /// Adds the calls that compute a product of two operands into the third.
@@ -464,7 +423,8 @@ impl Blocks {
             y_part: word(batch * m * n),
             sums: word(if swap { m } else { n }),
         };
-        KernelCall::new(if ones { &BLOCKS_AND_SUMS } else { &BLOCKS }, kernel.entry)
+        kernel
+            .sized(KernelCall::new(if ones { &BLOCKS_AND_SUMS } else { &BLOCKS }, kernel.entry))
             .finish(Some(self.finish()))
             .constant("ONES", f64::from(ones))
             .constant("AXES", members.axes as f64)
@@ -561,18 +521,29 @@ mod tests {
     }
 
     #[test]
-    fn gpus_get_tiles_and_small_grids_are_split() {
+    fn gpus_get_the_tiles_of_least_cost() {
         let gpu = DeviceProfile::baseline();
         let split = |kernel, parts| Choice::Blocks { kernel, swap: false, parts };
         assert_eq!(chosen(&gpu, 32, 32, 10), Choice::Naive);
+        // Large ones get the largest, and those that it would waste get others.
         assert_eq!(chosen(&gpu, 2048, 2048, 2048), split(TILES_128, 1));
-        assert_eq!(chosen(&gpu, 1024, 64, 1024), split(TILES_64, 1));
-        assert_eq!(chosen(&gpu, 512, 512, 512), split(TILES_64, 4));
-        assert_eq!(chosen(&gpu, 128, 784, 512), split(TILES_32, 1));
-        assert_eq!(chosen(&gpu, 128, 4096, 512), split(TILES_64, 16));
-        assert_eq!(chosen(&gpu, 1024, 1024, 512), split(TILES_64, 1));
+        assert_eq!(chosen(&gpu, 64, 512, 100_000), split(TILES_64X128, 1));
+        assert_eq!(chosen(&gpu, 100_000, 512, 64), split(TILES_128X64, 1));
+        assert_eq!(chosen(&gpu, 16, 512, 100_000), split(TILES_16X128, 1));
+        assert_eq!(chosen(&gpu, 20, 252, 100_000), split(TILES_24X128, 1));
+        // Narrow results lie along the rows.
+        let swapped = Choice::Blocks { kernel: TILES_16X128, swap: true, parts: 1 };
+        assert_eq!(chosen(&gpu, 100_000, 512, 10), swapped);
+        // Small grids are split, or get small tiles.
+        assert_eq!(chosen(&gpu, 128, 784, 512), split(TEAMS_32, 1));
+        let Choice::Blocks { parts, .. } = chosen(&gpu, 128, 65_536, 128) else { panic!("it is tiled") };
+        assert!(parts > 8, "{parts}");
+        let slow = DeviceProfile { busy_invocations: 1 << 10, ..gpu.clone() };
+        assert_eq!(chosen(&slow, 512, 512, 512), split(TILES_128, 1));
+        // Parts fit the device.
         let tight = DeviceProfile { max_binding_bytes: 3 * 4 * 128 * 512, ..DeviceProfile::baseline() };
-        assert_eq!(chosen(&tight, 128, 4096, 512), split(TILES_64, 3));
+        let Choice::Blocks { parts, .. } = chosen(&tight, 128, 65_536, 512) else { panic!("it is tiled") };
+        assert!(parts <= 3, "{parts}");
         let small = DeviceProfile { max_workgroup_bytes: 8192, ..DeviceProfile::baseline() };
         assert_eq!(chosen(&small, 512, 512, 512), Choice::Naive);
     }

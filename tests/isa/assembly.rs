@@ -1,0 +1,135 @@
+//! Counts the instructions of AMD assembly as Mesa's compiler prints it.
+
+/// The instructions of a stretch of a program.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mix {
+    pub all: usize,
+    /// Fused multiply-adds of f32, two of them in one instruction counted twice.
+    pub fma: usize,
+    /// Reads and writes of workgroup memory.
+    pub shared: usize,
+    /// Loads from buffers, and of these those of four words.
+    pub loads: usize,
+    pub wide_loads: usize,
+    pub waits: usize,
+}
+
+impl Mix {
+    /// The part of all instructions that are multiply-adds.
+    pub fn share(&self) -> f64 {
+        self.fma as f64 / self.all.max(1) as f64
+    }
+
+    fn of<'a>(instructions: impl IntoIterator<Item = &'a str>) -> Mix {
+        let mut mix = Mix::default();
+        instructions.into_iter().for_each(|instruction| mix.count(instruction));
+        mix
+    }
+
+    fn count(&mut self, instruction: &str) {
+        let name = instruction.split_whitespace().next().unwrap_or_default();
+        let is_fma = |name: &str| {
+            ["fma", "fmac", "fmamk", "fmaak", "mac", "mad", "madmk", "madak"]
+                .iter()
+                .any(|fma| name.strip_prefix(fma).is_some_and(|rest| rest.starts_with("_f32")))
+        };
+        self.all += 1;
+        self.fma += match name.strip_prefix("v_dual_") {
+            Some(_) => instruction
+                .split("v_dual_")
+                .skip(1)
+                .filter(|half| is_fma(half.split_whitespace().next().unwrap_or_default()))
+                .count(),
+            None => usize::from(name.strip_prefix("v_").is_some_and(is_fma)),
+        };
+        self.shared += usize::from(name.starts_with("ds_"));
+        let memory = ["buffer_load", "global_load", "flat_load"];
+        if memory.iter().any(|load| name.starts_with(load)) {
+            self.loads += 1;
+            self.wide_loads += usize::from(name.contains("dwordx4") || name.contains("b128"));
+        }
+        self.waits += usize::from(name.starts_with("s_waitcnt"));
+    }
+}
+
+/// The loop of a program with the most multiply-adds for its size: among those that no other one is inside of, the
+/// one with the most of them.
+pub fn inner_loop(assembly: &str) -> Option<Mix> {
+    let blocks = blocks(assembly);
+    let loops = loops(&blocks);
+    let innermost = loops.iter().filter(|&&(head, tail)| {
+        !loops.iter().any(|&(h, t)| (h, t) != (head, tail) && head <= h && t <= tail)
+    });
+    let mix = |&(head, tail): &(usize, usize)| {
+        Mix::of(blocks[head..=tail].iter().flat_map(|(_, lines)| lines.iter().copied()))
+    };
+    innermost.map(mix).max_by_key(|mix| mix.fma)
+}
+
+/// All instructions of a program.
+pub fn whole(assembly: &str) -> Mix {
+    Mix::of(blocks(assembly).iter().flat_map(|(_, lines)| lines.iter().copied()))
+}
+
+/// Labels and the instructions after each.
+fn blocks(assembly: &str) -> Vec<(&str, Vec<&str>)> {
+    let mut blocks = vec![("", Vec::new())];
+    for line in assembly.lines() {
+        let line = line.split(';').next().unwrap_or_default().trim();
+        if let Some(label) = line.strip_suffix(':').filter(|label| label.starts_with("BB")) {
+            blocks.push((label, Vec::new()));
+        } else if let Some((_, lines)) = blocks.last_mut().filter(|_| !line.is_empty()) {
+            lines.push(line);
+        }
+    }
+    blocks
+}
+
+/// First and last block of each loop: a branch back, the furthest of those to one head.
+fn loops(blocks: &[(&str, Vec<&str>)]) -> Vec<(usize, usize)> {
+    let mut loops: Vec<(usize, usize)> = Vec::new();
+    for (tail, (_, lines)) in blocks.iter().enumerate() {
+        for line in lines.iter().filter(|line| line.starts_with("s_cbranch") || line.starts_with("s_branch"))
+        {
+            let target = line.split_whitespace().nth(1).unwrap_or_default();
+            let Some(head) = blocks[..=tail].iter().position(|(label, _)| *label == target) else { continue };
+            match loops.iter_mut().find(|(known, _)| *known == head) {
+                Some((_, furthest)) => *furthest = tail,
+                None => loops.push((head, tail)),
+            }
+        }
+    }
+    loops
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PROGRAM: &str = "
+BB0:
+\ts_load_dwordx4 s[0:3], s[2:3], null ; f4080001
+BB1:
+\tbuffer_load_dwordx4 v[0:3], v4, s[0:3], 0 offen ; e0381000
+\ts_waitcnt vmcnt(0) ; bf8c3f70
+BB2:
+\tv_fmac_f32_e32 v5, v0, v1 ; 560a0300
+\tv_dual_fmac_f32 v6, v0, v1 :: v_dual_fmac_f32 v7, v2, v3 ; c8
+\tds_read_b128 v[8:11], v12 ; dbfc0000
+\ts_cbranch_scc1 BB2 ; bf85fffc
+BB3:
+\ts_cbranch_scc0 BB1 ; bf84fff0
+BB4:
+\tv_fma_f32 v1, v2, v3, v4 ; d54b0001
+\ts_endpgm ; bf810000
+";
+
+    #[test]
+    fn the_innermost_loop_is_counted() {
+        let mix = inner_loop(PROGRAM).unwrap();
+        assert_eq!(mix, Mix { all: 4, fma: 3, shared: 1, ..Mix::default() });
+        let all = whole(PROGRAM);
+        assert_eq!((all.fma, all.loads, all.wide_loads, all.waits), (4, 1, 1, 1));
+        assert_eq!(inner_loop("v_fma_f32 v1, v2, v3, v4"), None);
+    }
+}
