@@ -15,11 +15,6 @@ pub struct Mix {
 }
 
 impl Mix {
-    /// The part of all instructions that are multiply-adds.
-    pub fn share(&self) -> f64 {
-        self.fma as f64 / self.all.max(1) as f64
-    }
-
     fn of<'a>(instructions: impl IntoIterator<Item = &'a str>) -> Mix {
         let mut mix = Mix::default();
         instructions.into_iter().for_each(|instruction| mix.count(instruction));
