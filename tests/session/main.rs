@@ -18,3 +18,4 @@ mod replay;
 mod start;
 mod steps;
 mod strides;
+mod work;
