@@ -81,6 +81,6 @@ mod tests {
         assert_eq!(shares(&[(1, 0, None); 3], 100).iter().sum::<u64>(), 100);
         assert_eq!(shares(&[(1, 0, Some(70)), (1, 0, Some(50)), (1, 0, None)], 100), [70, 50, 0]);
         assert_eq!(shares(&[(usize::MAX, usize::MAX, None); 2], u64::MAX).iter().sum::<u64>(), u64::MAX);
-        assert_eq!(shares(&[], 7), []);
+        assert!(shares(&[], 7).is_empty());
     }
 }

@@ -18,4 +18,5 @@ mod replay;
 mod start;
 mod steps;
 mod strides;
+mod submissions;
 mod work;
