@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::context::GpuContext;
 use super::pace::{self, Load};
@@ -57,11 +58,12 @@ impl GpuChain {
     fn hand_over(&mut self) -> Result<()> {
         let Some(Open { pass, encoder }) = self.open.take() else { return Ok(()) };
         let Load { guess, .. } = std::mem::take(&mut self.load);
+        let from = Instant::now();
         let submitted = self.context.scoped(0, || {
             drop(pass);
             self.context.queue.submit([encoder.finish()])
         })?;
-        match self.context.flight.begin(submitted, guess, self.most) {
+        match self.context.flight.begin(submitted, from, guess, self.most) {
             Some(oldest) => self.context.wait_for(&oldest),
             None => Ok(()),
         }

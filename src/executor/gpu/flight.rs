@@ -39,8 +39,17 @@ struct State<I = wgpu::SubmissionIndex> {
 pub(crate) struct Submission<I = wgpu::SubmissionIndex> {
     number: u64,
     pub(super) index: I,
-    at: Instant,
+    handed_over: HandedOver,
     guess: f64,
+}
+
+/// When submissions were handed over: a driver may run them, or those before them, while it takes them.
+#[derive(Clone, Copy)]
+struct HandedOver {
+    /// Before the call that hands over the first.
+    from: Instant,
+    /// After the call that hands over the last.
+    until: Instant,
 }
 
 #[derive(Clone, Copy)]
@@ -78,11 +87,18 @@ impl Flight {
         self.state().pace.guesses(self.submission())
     }
 
-    /// Takes note of a submission; returns the oldest one where more than `most` are under way, or more full ones
-    /// than may be: it is to be waited for.
-    pub fn begin(&self, index: wgpu::SubmissionIndex, guess: f64, most: usize) -> Option<Submission> {
+    /// Takes note of a submission, whose handing over began at `from`; returns the oldest one where more than `most`
+    /// are under way, or more full ones than may be: it is to be waited for.
+    pub fn begin(
+        &self,
+        index: wgpu::SubmissionIndex,
+        from: Instant,
+        guess: f64,
+        most: usize,
+    ) -> Option<Submission> {
         self.submitted.fetch_add(1, Ordering::Relaxed);
-        self.state().begin(index, Instant::now(), guess, most, self.submission())
+        let handed_over = HandedOver { from, until: Instant::now() };
+        self.state().begin(index, handed_over, guess, most, self.submission())
     }
 
     /// The newest submission under way.
@@ -104,14 +120,14 @@ impl<I: Clone> State<I> {
     fn begin(
         &mut self,
         index: I,
-        at: Instant,
+        handed_over: HandedOver,
         guess: f64,
         most: usize,
         about: Duration,
     ) -> Option<Submission<I>> {
         let number = self.next;
         self.next += 1;
-        self.under_way.push_back(Submission { number, index, at, guess });
+        self.under_way.push_back(Submission { number, index, handed_over, guess });
         let guesses: f64 = self.under_way.iter().map(|submission| submission.guess).sum();
         let count = self.under_way.len();
         let many = count > most || (count > FULL && guesses > FULL as f64 * self.pace.guesses(about));
@@ -119,19 +135,19 @@ impl<I: Clone> State<I> {
     }
 
     fn end(&mut self, number: u64, now: Instant, ran: bool, about: Duration) {
-        let (mut guess, mut handed_over) = (0.0, None);
+        let (mut guess, mut all) = (0.0, None);
         while self.under_way.front().is_some_and(|submission| submission.number <= number)
             && let Some(ended) = self.under_way.pop_front()
         {
             guess += ended.guess;
-            let (first, _) = handed_over.unwrap_or((ended.at, ended.at));
-            handed_over = Some((first, ended.at));
+            let HandedOver { from, until } = ended.handed_over;
+            all = Some(HandedOver { from: all.map_or(from, |all: HandedOver| all.from), until });
         }
-        let Some((first, last)) = handed_over else { return };
+        let Some(HandedOver { from, until }) = all else { return };
         let before = self.ended.replace(Ended { at: now, exact: ran });
         // The device had nothing else to do from then on at the latest, and did not begin with them before.
-        let busy = before.map_or(last, |before| before.at.max(last));
-        let began = before.filter(|before| before.exact).map_or(first, |before| before.at.max(first));
+        let busy = before.map_or(until, |before| before.at.max(until));
+        let began = before.filter(|before| before.exact).map_or(from, |before| before.at.max(from));
         let least = if ran { now - busy } else { Duration::ZERO };
         self.pace.observe(guess, [least, now - began], about);
     }
@@ -139,19 +155,27 @@ impl<I: Clone> State<I> {
 
 #[cfg(test)]
 mod tests {
-    use super::{FULL, SMALL, State};
+    use super::{FULL, HandedOver, SMALL, State};
     use std::time::{Duration, Instant};
 
     const ABOUT: Duration = Duration::from_millis(100);
 
-    /// Hands over and waits as told, at times in milliseconds: `(at, Some(guess))` or, with whether it ran until then,
-    /// `(at, None)` for the oldest. Returns what is believed of the device.
+    /// What is believed of a device with calls that take no time.
     fn believed(events: &[(u64, Result<f64, bool>)]) -> f64 {
+        after(events, Duration::ZERO)
+    }
+
+    /// Hands over and waits as told, at times in milliseconds: a guess, or whether the oldest ran until then. Calls that
+    /// hand over take as long as `call`. Returns what is believed of the device.
+    fn after(events: &[(u64, Result<f64, bool>)], call: Duration) -> f64 {
         let (mut state, zero) = (State::new(), Instant::now());
         for &(at, event) in events {
             let at = zero + Duration::from_millis(at);
             match event {
-                Ok(guess) => drop(state.begin((), at, guess, SMALL, ABOUT)),
+                Ok(guess) => {
+                    let from = at.checked_sub(call).unwrap_or(zero);
+                    drop(state.begin((), HandedOver { from, until: at }, guess, SMALL, ABOUT));
+                }
                 Err(ran) => {
                     let oldest = state.under_way[0].number;
                     state.end(oldest, at, ran, ABOUT);
@@ -180,12 +204,21 @@ mod tests {
         assert_eq!(believed(&[(0, Ok(0.1)), (0, Ok(0.1)), (95, Err(false)), (96, Err(false))]), 0.95);
     }
 
+    /// Drivers that run a submission, or the one before it, while they take it.
+    #[test]
+    fn calls_that_take_their_time_are_no_speed() {
+        let call = Duration::from_millis(100);
+        assert_eq!(after(&[(100, Ok(0.1)), (100, Err(false))], call), 1.0);
+        assert_eq!(after(&[(100, Ok(0.1)), (200, Ok(0.1)), (200, Err(false)), (300, Err(true))], call), 1.0);
+    }
+
     #[test]
     fn few_full_submissions_are_under_way_and_more_small_ones() {
         let count = |guess: f64, most: usize| {
             let mut state = State::new();
-            let at = Instant::now();
-            (1..).find(|_| state.begin((), at, guess, most, ABOUT).is_some()).unwrap_or(0)
+            let now = Instant::now();
+            let handed_over = HandedOver { from: now, until: now };
+            (1..).find(|_| state.begin((), handed_over, guess, most, ABOUT).is_some()).unwrap_or(0)
         };
         assert_eq!((count(0.1, FULL), count(0.1, SMALL)), (FULL + 1, FULL + 1));
         assert_eq!((count(1e-6, FULL), count(1e-6, SMALL)), (FULL + 1, SMALL + 1));

@@ -65,6 +65,10 @@ impl Pace {
     /// than a submission: it may be a copy then, or the host's waking up. What is faster is believed by half each
     /// time, since other kernels may be slower.
     pub fn observe(&mut self, guess: f64, took: [Duration; 2], about: Duration) {
+        // Of a step without dispatches.
+        if guess == 0.0 {
+            return;
+        }
         let [slow, fast] = took.map(|time| time.as_secs_f64() / guess);
         if slow > self.factor && took[0] >= about / 8 {
             self.factor = slow;
@@ -156,6 +160,7 @@ mod tests {
         assert_eq!(after(&[(0.1, [0.0, 10.0]); 9]), 1.0);
         // Nor does what took too short to tell.
         assert_eq!(after(&[(0.001, [0.01, 0.02])]), 1.0);
+        assert_eq!(after(&[(0.0, [9.0, 9.0])]), 1.0);
         assert_eq!(after(&[(0.1, [0.0, 0.0]); 99]), 1e-3);
         assert_eq!(after(&[(1e-9, [100.0, 100.0])]), 1e3);
     }
