@@ -174,7 +174,7 @@ mod tests {
             match event {
                 Ok(guess) => {
                     let from = at.checked_sub(call).unwrap_or(zero);
-                    drop(state.begin((), HandedOver { from, until: at }, guess, SMALL, ABOUT));
+                    _ = state.begin((), HandedOver { from, until: at }, guess, SMALL, ABOUT);
                 }
                 Err(ran) => {
                     let oldest = state.under_way[0].number;
