@@ -98,8 +98,10 @@
 //!   are dead. Peak memory, every binding and every grid are known before anything is allocated,
 //!   and what exceeds a limit of the device is refused by the layer's name.
 //! - **[`Session`]**: the executor. Buffers, pipelines and bind groups are made once. A replay
-//!   encodes the prepared dispatches into one compute pass and submits it; it allocates nothing and
-//!   reads nothing back.
+//!   encodes the prepared dispatches and hands them over; it allocates nothing and reads nothing back. Every
+//!   dispatch has its planned [work](tape::Work): by that, and by how fast the device has been, small steps go
+//!   together in one submission, and a large step in several of about 100 ms
+//!   ([`Device::set_submission_time`]), which decides nothing but when the device gets it.
 //!
 //! The same tape runs on three executors: a GPU replays the plan of the fused tape, the CPU replays the fused
 //! tape in f32, and the reference replays the recorded operators by their f64 formulas. [`Session::verify`]

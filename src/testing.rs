@@ -1,11 +1,13 @@
 //! What this crate's own tests and benches look into. No part of the interface: it changes without notice.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 pub use crate::executor::gpu::executor::RawDispatch;
 pub use crate::ops::matmul::MatmulRoute;
 
 use crate::error::Result;
+use crate::executor::gpu::pace;
 use crate::executor::{Device, GpuExecutor, Links, needed};
 use crate::graph::{Graph, Value};
 use crate::kernel::Shader;
@@ -65,6 +67,18 @@ pub fn reserved(tape: &Tape) -> u64 {
 /// How often anything was read back from a device; 0 on the CPU.
 pub fn readbacks(device: &Device) -> u64 {
     device.context().map_or(0, |context| context.reads.load(Ordering::Relaxed))
+}
+
+/// How many submissions of steps were handed over to a device; 0 on the CPU.
+pub fn submissions(device: &Device) -> u64 {
+    device.context().map_or(0, |context| context.flight.submitted.load(Ordering::Relaxed))
+}
+
+/// How many of a plan's dispatches go into each submission of its first replay, where one should take `about` as long
+/// as this; and what the device of the plan is expected to take for each dispatch, in seconds.
+pub fn submissions_of(plan: &Plan, about: Duration) -> (Vec<usize>, Vec<f64>) {
+    let guesses: Vec<f64> = plan.dispatches.iter().map(|d| pace::guess(plan.profile.kind, d.work)).collect();
+    (pace::submissions(&guesses, about.as_secs_f64()), guesses)
 }
 
 /// A checkpoint or file of weights that was changed, with the checksum of what it is now.

@@ -1,5 +1,6 @@
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::gpu::{GpuContext, Wanted, named_by_environment};
@@ -121,6 +122,28 @@ impl Device {
     pub fn from_wgpu(adapter: &wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue) -> Result<Device> {
         let context = GpuContext::new(adapter.get_info(), device, queue)?;
         Ok(Device { backend: Backend::Gpu(Arc::new(context)) })
+    }
+
+    /// Sets about how long a submission to a GPU should take: 100 ms unless this is called. It holds from the next replay
+    /// on for all sessions and trainers of the device and its clones, and changes nothing about what they compute.
+    ///
+    /// Steps are handed over in submissions of as many dispatches as that time is enough for by their
+    /// [work](crate::tape::Work) and by how fast the device has been so far: several small steps in one, a large step in
+    /// several, one dispatch at least. Before anything is measured the device is taken to be slow, so that the first
+    /// submissions are short. Make them shorter where the GPU draws frames too, longer where handing over costs much;
+    /// Windows ends a submission after 2 s, and resets the device.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use retape::prelude::*;
+    /// let device = Device::auto()?;
+    /// device.set_submission_time(Duration::from_millis(4));
+    /// # Ok::<(), retape::Error>(())
+    /// ```
+    pub fn set_submission_time(&self, about: Duration) {
+        if let Some(context) = self.context() {
+            context.flight.set_submission(about);
+        }
     }
 
     /// The wgpu device and queue under a GPU device.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::{Graph, Routine, Value};
 use crate::array::{Array, relative_bound};
 use crate::error::Result;
-use crate::kernel::{DeviceProfile, KernelCall, Scalar, Slot};
+use crate::kernel::{DeviceProfile, KernelCall, Scalar, Slot, share};
 use crate::shape::TensorType;
 
 /// An operator: everything the engine needs to know about it.
@@ -50,8 +50,8 @@ pub trait Op: Any + fmt::Debug + Send + Sync {
         None
     }
 
-    /// Multiply-adds that the formula takes, for summaries of models: those of products and
-    /// convolutions are counted, the rest is not.
+    /// Multiply-adds that the formula takes: those of products, convolutions and recurrences are counted, the rest is
+    /// not. Summaries of models add them up, and plans spread them over the operator's dispatches.
     fn multiply_adds(&self, inputs: &[TensorType], outputs: &[TensorType]) -> u64 {
         0
     }
@@ -173,6 +173,11 @@ impl<'a> Lowering<'a> {
     /// Adds a kernel call.
     pub fn call(&mut self, call: KernelCall) {
         self.calls.push(call);
+    }
+
+    /// Gives each call its part of the multiply-adds of the operator that made them.
+    pub(crate) fn share(&mut self, op: &dyn Op) {
+        share(&mut self.calls, op.multiply_adds(self.inputs, self.outputs));
     }
 
     /// Reserves scratch space that lives for this operator only.

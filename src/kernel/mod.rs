@@ -7,12 +7,15 @@ mod params;
 mod profile;
 mod scalar;
 mod shader;
+mod work;
 
 pub use grid::{FOLD, Grid};
 pub use params::{Field, ParamField, Params};
 pub use profile::{DeviceKind, DeviceProfile};
 pub use scalar::{Scalar, ScalarInfo};
 pub use shader::{Access, EntryPoint, Shader};
+pub use work::Work;
+pub(crate) use work::share;
 
 use crate::error::Setting;
 
@@ -64,6 +67,8 @@ pub struct KernelCall {
     elementwise: Option<Elementwise>,
     pub(crate) finish: Option<Finish>,
     pub(crate) loops: u64,
+    pub(crate) multiply_adds: Option<u64>,
+    pub(crate) bytes: Option<u64>,
 }
 
 /// How the invocations of a call lie over its bindings.
@@ -110,6 +115,8 @@ impl KernelCall {
             elementwise: None,
             finish: None,
             loops: 0,
+            multiply_adds: None,
+            bytes: None,
         }
     }
 
@@ -179,6 +186,20 @@ impl KernelCall {
         self
     }
 
+    /// Says how many of its operator's multiply-adds the call makes, such as none of them where it only moves or adds
+    /// up what others make. Calls that say nothing share the rest.
+    pub fn multiply_adds(mut self, count: u64) -> Self {
+        self.multiply_adds = Some(count);
+        self
+    }
+
+    /// Says how many bytes the call reads and writes, where that is less than its bindings cover: a few rows of a
+    /// table, one step of a sequence.
+    pub fn bytes(mut self, count: u64) -> Self {
+        self.bytes = Some(count);
+        self
+    }
+
     /// Sets the grid of an elementwise kernel in workgroups of 64: `invocations`, whose number the
     /// parameter `count` holds, of which each touches its own `elements` neighbours in every binding
     /// and nothing else, or the one element of a binding that holds a single number. Bindings larger
@@ -200,6 +221,8 @@ impl KernelCall {
             let count = most.min(invocations - start);
             let mut call = self.clone().grid(Grid::linear(count, 64));
             call.params[count_at..count_at + 4].copy_from_slice(&(count as u32).to_le_bytes());
+            let part = |all: u64| (u128::from(all) * count as u128 / invocations as u128) as u64;
+            (call.multiply_adds, call.bytes) = (self.multiply_adds.map(part), self.bytes.map(part));
             for (bind, &size) in call.binds.iter_mut().zip(sizes) {
                 // All but the operands of a single number, which every range reads.
                 if size >= whole.min(limit + 1) {

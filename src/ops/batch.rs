@@ -215,10 +215,14 @@ impl LoadBatch {
         if copy != Copying::Elements {
             call = call.bind(more.unwrap_or(first).bind(of_data(column.index)));
         }
+        let beside = words.is_some();
         if let Some(Column { index, .. }) = words {
             call = call.binds([Slot::Input(index), of_data(index)]);
         }
-        copy.over(call.params(&params).scalar("step", Scalar::STEP), batch.count, inner, cx.profile.kind)
+        // Rows from where they are to the batch, each with its place in the order.
+        let words = 1 + 2 * (column.words + usize::from(beside));
+        let call = call.params(&params).scalar("step", Scalar::STEP).bytes(4 * (batch.count * words) as u64);
+        copy.over(call, batch.count, inner, cx.profile.kind)
     }
 }
 

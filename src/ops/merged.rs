@@ -144,6 +144,7 @@ impl Merged {
                 scratch: Vec::new(),
             };
             part.node.op.lower(&mut own)?;
+            own.share(part.node.op.as_ref());
             let Lowering { mut calls, scratch, .. } = own;
             for bind in calls.iter_mut().flat_map(|call| &mut call.binds) {
                 bind.slot = match bind.slot {

@@ -1,7 +1,7 @@
 use super::Session;
 use crate::error::Result;
 use crate::executor::Device;
-use crate::executor::gpu::GpuChain;
+use crate::executor::gpu::{FULL, GpuChain};
 
 /// Steps of several sessions on one device, one after the other. On a GPU they are encoded together
 /// into few submissions and run behind the host; on the CPU each runs at once.
@@ -14,7 +14,7 @@ pub(crate) struct Chain {
 
 impl Chain {
     pub fn new(device: &Device) -> Chain {
-        Chain { gpu: device.context().cloned().map(GpuChain::new) }
+        Chain { gpu: device.context().cloned().map(|context| GpuChain::new(context, FULL)) }
     }
 
     /// Adds a step of a session, with its scalars as they are now.

@@ -183,10 +183,13 @@ impl Session {
         self.write(value, &wide)
     }
 
-    /// Runs the step once.
+    /// Runs the step once. On a GPU it is handed over, in several submissions if it is
+    /// [large](Device::set_submission_time), and runs behind the host; only where much is under way already does
+    /// the call wait.
     ///
     /// # Errors
-    /// [`Error::DeviceLost`], [`Error::Gpu`].
+    /// [`Error::DeviceLost`], [`Error::Gpu`]. Of a step in several submissions the first may have run then: it is not
+    /// counted, but parameters and states may be partly those after it.
     pub fn replay(&mut self) -> Result<()> {
         self.executor.replay(&mut self.scalars, 1)
     }

@@ -60,7 +60,9 @@ impl<'a> SessionOptions<'a> {
         /// Uses the parameters and states of another session on the same device, by name: what one
         /// session trains or averages (running statistics, an optimiser's moments), the other sees at
         /// its next replay, without a copy. Those that the other session does not have are initialised
-        /// as usual; if it has none of the parameters, [`Error::Share`] is returned.
+        /// as usual; if it has none of the parameters, [`Error::Share`] is returned. Two sessions on threads of
+        /// their own come one after the other on a GPU, but by [submissions](crate::Device::set_submission_time): within a step
+        /// that takes several, one may see what the other has updated so far.
         share_parameters: &'a Session => share;
     }
 

@@ -2,7 +2,7 @@ use super::pack::Packing;
 use super::plan::{BoundBuffer, Dispatch, Plan, ValuePlan, pad};
 use crate::error::{Error, Result};
 use crate::graph::Value;
-use crate::kernel::{Access, Bind, Grid, KernelCall, Slot};
+use crate::kernel::{Access, Bind, Grid, KernelCall, Slot, Work};
 
 /// Turns kernel calls into dispatches, checking each against its shader and the device.
 pub(super) struct Binder<'a> {
@@ -60,9 +60,23 @@ impl Binder<'_> {
             return Err(mismatch("a per-step scalar names no parameter field".to_owned()));
         };
         let bindings = self.bindings(op, &call, &reflected.bindings, scratch).map_err(mismatch)?;
+        let bound = bindings.iter().map(|bound| bound.bytes).sum();
+        let bytes = call.bytes.map_or(bound, |bytes| bytes.min(bound));
+        let work = Work::new(call.multiply_adds.unwrap_or(0), bytes);
         let KernelCall { constants, params, grid: Grid { groups }, loops, .. } = call;
-        let dispatch =
-            Dispatch { op, shader, entry, constants, reflected, bindings, params, scalars, groups, loops };
+        let dispatch = Dispatch {
+            op,
+            shader,
+            entry,
+            constants,
+            reflected,
+            bindings,
+            params,
+            scalars,
+            groups,
+            loops,
+            work,
+        };
         self.check_limits(&dispatch)?;
         let alignment = self.plan.profile.offset_alignment;
         if dispatch.bindings.iter().any(|b| !b.offset.is_multiple_of(u64::from(alignment))) {

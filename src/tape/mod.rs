@@ -12,7 +12,7 @@ mod recompute;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-pub use crate::kernel::{DeviceKind, DeviceProfile};
+pub use crate::kernel::{DeviceKind, DeviceProfile, Work};
 pub(crate) use differentiate::differentiate;
 pub(crate) use pack::{Place, SharedLayout};
 pub(crate) use plan::Layout;

@@ -8,7 +8,7 @@ use super::overlap::{Used, set_apart};
 use super::pack::{Packing, Place, SharedLayout};
 use crate::error::{Error, Result};
 use crate::graph::{Lowering, Node, Source, StateKind, Value};
-use crate::kernel::{Access, DeviceProfile, EntryPoint, KernelCall, Scalar, Shader};
+use crate::kernel::{Access, DeviceProfile, EntryPoint, KernelCall, Scalar, Shader, Work};
 
 /// Buffers are padded to this, so that kernels may move four elements at a time.
 const PADDING: u64 = 16;
@@ -117,6 +117,8 @@ pub struct Dispatch {
     pub groups: [u32; 3],
     /// The most loop iterations of an invocation, as the operator declared them.
     pub loops: u64,
+    /// What there is to do.
+    pub work: Work,
 }
 
 /// Everything a session allocates and dispatches, known before it does.
@@ -212,6 +214,7 @@ impl Tape {
                 scratch: Vec::new(),
             };
             node.op.lower(&mut cx)?;
+            cx.share(node.op.as_ref());
             let most = cx.scratch.iter().copied().max().unwrap_or(0);
             self.check_bytes(profile, index, "size of a scratch buffer in bytes", most)?;
             let add = |&bytes: &u64| groups.add(pad(bytes), index, BufferRole::Transient);
@@ -447,6 +450,11 @@ impl Plan {
     /// Bytes that the values, and the scratch space of operators, would take without any sharing.
     pub fn unshared_bytes(&self) -> u64 {
         self.scratch + self.values.iter().map(|v| v.bytes).sum::<u64>()
+    }
+
+    /// What there is to do in a step: that of all dispatches.
+    pub fn work(&self) -> Work {
+        self.dispatches.iter().map(|dispatch| dispatch.work).sum()
     }
 
     /// Bytes of the buffers of one role.

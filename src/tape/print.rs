@@ -109,13 +109,14 @@ impl fmt::Display for Plan {
         let at = |what: String, offset: u64| if offset == 0 { what } else { format!("{what}+{offset}") };
         writeln!(
             f,
-            "plan for {}: {} dispatches, {} of which wait, {} buffers, {:.1} KiB ({:.1} KiB without sharing)",
+            "plan for {}: {} dispatches, {} of which wait, {} buffers, {:.1} KiB ({:.1} KiB without sharing), {}",
             self.profile.name,
             self.dispatches.len(),
             self.barriers(),
             self.buffers.len(),
             kib(self.peak_bytes()),
-            kib(self.unshared_bytes())
+            kib(self.unshared_bytes()),
+            self.work()
         )?;
         for (index, buffer) in self.buffers.iter().enumerate() {
             let held = self.values.iter().filter(|v| v.buffer == index);

@@ -18,3 +18,5 @@ mod replay;
 mod start;
 mod steps;
 mod strides;
+mod submissions;
+mod work;

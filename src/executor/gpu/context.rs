@@ -2,8 +2,10 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use super::adapters::{self, Wanted, block_on};
+use super::flight::{Flight, Submission};
 use super::kernel_cache::KernelCache;
 use super::pipelines::Pipelines;
 use crate::error::{Error, Result};
@@ -21,6 +23,7 @@ pub(crate) struct GpuContext {
     lost: Arc<OnceLock<String>>,
     /// Copies to the host so far.
     pub reads: AtomicU64,
+    pub flight: Flight,
 }
 
 impl GpuContext {
@@ -43,8 +46,9 @@ impl GpuContext {
             return Err(Error::Unsupported { adapter: info.name, missing });
         }
         let profile = profile(&info, &device);
-        let (pipelines, kernel_cache, lost, reads) = Default::default();
-        let mut context = GpuContext { device, queue, profile, pipelines, kernel_cache, info, lost, reads };
+        let (pipelines, kernel_cache, lost, reads, flight) = Default::default();
+        let mut context =
+            GpuContext { device, queue, profile, pipelines, kernel_cache, info, lost, reads, flight };
         context.check()?;
         context.kernel_cache = KernelCache::open(&context, &context.info);
         Ok(context)
@@ -104,13 +108,30 @@ impl GpuContext {
     }
 
     /// Waits until a submission has run.
-    pub fn wait_for(&self, submission: wgpu::SubmissionIndex) -> Result<()> {
-        self.poll(wgpu::PollType::Wait { submission_index: Some(submission), timeout: None })
+    pub fn wait_for(&self, submission: &Submission) -> Result<()> {
+        let runs = self.runs(submission);
+        if runs {
+            let index = Some(submission.index.clone());
+            self.poll(wgpu::PollType::Wait { submission_index: index, timeout: None })?;
+        }
+        self.flight.end(submission, runs);
+        Ok(())
     }
 
     /// Waits until everything submitted has run.
     pub fn wait(&self) -> Result<()> {
-        self.poll(wgpu::PollType::wait_indefinitely())
+        let newest = self.flight.newest().map(|submission| (self.runs(&submission), submission));
+        self.poll(wgpu::PollType::wait_indefinitely())?;
+        if let Some((ran, submission)) = newest {
+            self.flight.end(&submission, ran);
+        }
+        Ok(())
+    }
+
+    /// Whether a submission has not ended.
+    fn runs(&self, submission: &Submission) -> bool {
+        let (submission_index, timeout) = (Some(submission.index.clone()), Some(Duration::ZERO));
+        self.polled(wgpu::PollType::Wait { submission_index, timeout }).is_err()
     }
 
     /// Lets what has arrived be told.

@@ -1,9 +1,12 @@
 use std::collections::HashMap;
 use std::future::Future;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::chain::GpuChain;
 use super::context::GpuContext;
+use super::flight::SMALL;
+use super::pace;
 use super::range::BufferRange;
 use super::readback::Staging;
 use super::sharing::shared_buffers;
@@ -17,10 +20,6 @@ use crate::tape::{BoundBuffer, BufferPlan, BufferRole, Plan, Tape};
 const GUARD_BYTES: u64 = 256;
 /// What guards and poisoned results hold: a quiet NaN that no computation produces.
 const POISON: u32 = 0x7fc0_dead;
-/// Dispatches after which a replay of several steps is submitted, so that the device starts
-/// early and no single submission runs into a driver's time limit.
-const DISPATCHES_PER_SUBMIT: usize = 4096;
-
 /// Replays a plan on a GPU.
 pub(crate) struct GpuExecutor {
     pub(super) context: Arc<GpuContext>,
@@ -28,6 +27,8 @@ pub(crate) struct GpuExecutor {
     pub plan: Plan,
     pub(super) buffers: Vec<wgpu::Buffer>,
     commands: Vec<Command>,
+    /// What each command is [expected](pace::guess) to take.
+    guesses: Vec<f64>,
     staging: Staging,
     guard: u64,
 }
@@ -78,8 +79,9 @@ impl GpuExecutor {
         let buffers = context.submit(plan.peak_bytes(), make_buffers)?;
         let compiled = context.compile(&plan)?;
         let commands = context.scoped(0, || commands(&context, &plan, &buffers))??;
-        let executor =
-            GpuExecutor { context, tape, plan, buffers, commands, staging: Staging::default(), guard };
+        let guesses = plan.dispatches.iter().map(|d| pace::guess(context.profile.kind, d.work)).collect();
+        let staging = Staging::default();
+        let executor = GpuExecutor { context, tape, plan, buffers, commands, guesses, staging, guard };
         if compiled > 0 && executor.context.profile.kind == DeviceKind::Cpu {
             executor.warm_up()?;
         }
@@ -142,38 +144,21 @@ impl GpuExecutor {
 
     /// Records a step into a chain, and moves on to the next.
     pub fn record_step(&self, scalars: &mut ScalarTable, chain: &mut GpuChain) -> Result<()> {
-        let pass = chain.pass(self.commands.len(), DISPATCHES_PER_SUBMIT)?;
-        self.encode(pass, self.commands.iter(), scalars);
+        self.record(0..self.commands.len(), scalars, chain)?;
         scalars.advance();
         Ok(())
     }
 
-    fn encode<'a>(
-        &'a self,
-        pass: &mut wgpu::ComputePass<'_>,
-        commands: impl Iterator<Item = &'a Command>,
-        scalars: &ScalarTable,
-    ) {
-        let mut last: Option<&RawDispatch> = None;
-        for Command { raw, scalars: named, .. } in commands {
-            if last.is_none_or(|last| last.pipeline != raw.pipeline) {
-                pass.set_pipeline(&raw.pipeline);
+    /// Records some of a step's commands.
+    fn record(&self, mut range: Range<usize>, scalars: &ScalarTable, chain: &mut GpuChain) -> Result<()> {
+        loop {
+            let (pass, count) = chain.pass(&self.guesses[range.clone()])?;
+            let until = range.start + count;
+            encode(pass, &self.commands[range.start..until], scalars);
+            range.start = until;
+            if range.is_empty() {
+                return Ok(());
             }
-            if last.is_none_or(|last| last.bind_group != raw.bind_group) {
-                pass.set_bind_group(0, &raw.bind_group, &[]);
-            }
-            let mut params = [0; 128];
-            let params = &mut params[..raw.params.len()];
-            params.copy_from_slice(&raw.params);
-            for &(offset, scalar) in named {
-                params[offset..offset + 4].copy_from_slice(&scalars.bytes(scalar));
-            }
-            if !params.is_empty() {
-                pass.set_immediates(0, params);
-            }
-            let [x, y, z] = raw.groups;
-            pass.dispatch_workgroups(x, y, z);
-            last = Some(raw);
         }
     }
 
@@ -233,7 +218,7 @@ impl GpuExecutor {
     }
 
     pub fn replay(&mut self, scalars: &mut ScalarTable, steps: usize) -> Result<()> {
-        let mut chain = GpuChain::new(self.context.clone());
+        let mut chain = GpuChain::new(self.context.clone(), SMALL);
         for _ in 0..steps {
             self.record_step(scalars, &mut chain)?;
         }
@@ -241,10 +226,36 @@ impl GpuExecutor {
     }
 
     pub fn run_op(&mut self, op: usize, scalars: &ScalarTable) -> Result<()> {
-        self.context.submit(0, |encoder| {
-            let mut pass = encoder.begin_compute_pass(&Default::default());
-            self.encode(&mut pass, self.commands.iter().filter(|c| c.op == op), scalars);
-        })
+        let mut chain = GpuChain::new(self.context.clone(), SMALL);
+        let first = self.commands.partition_point(|command| command.op < op);
+        let until = self.commands.partition_point(|command| command.op <= op);
+        self.record(first..until, scalars, &mut chain)?;
+        chain.submit()
+    }
+}
+
+/// Records commands into a pass.
+fn encode(pass: &mut wgpu::ComputePass<'_>, commands: &[Command], scalars: &ScalarTable) {
+    let mut last: Option<&RawDispatch> = None;
+    for Command { raw, scalars: named, .. } in commands {
+        if last.is_none_or(|last| last.pipeline != raw.pipeline) {
+            pass.set_pipeline(&raw.pipeline);
+        }
+        if last.is_none_or(|last| last.bind_group != raw.bind_group) {
+            pass.set_bind_group(0, &raw.bind_group, &[]);
+        }
+        let mut params = [0; 128];
+        let params = &mut params[..raw.params.len()];
+        params.copy_from_slice(&raw.params);
+        for &(offset, scalar) in named {
+            params[offset..offset + 4].copy_from_slice(&scalars.bytes(scalar));
+        }
+        if !params.is_empty() {
+            pass.set_immediates(0, params);
+        }
+        let [x, y, z] = raw.groups;
+        pass.dispatch_workgroups(x, y, z);
+        last = Some(raw);
     }
 }
 

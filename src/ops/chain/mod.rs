@@ -235,6 +235,13 @@ impl Op for Chain {
         if self.has_head() { self.members[0].node.op.packs() } else { Vec::new() }
     }
 
+    fn multiply_adds(&self, inputs: &[TensorType], _: &[TensorType]) -> u64 {
+        if !self.has_head() {
+            return 0;
+        }
+        self.members[0].node.op.multiply_adds(&inputs[..self.head_inputs()], &self.head)
+    }
+
     fn in_place(&self, _: &[TensorType]) -> Vec<usize> {
         if self.has_head() {
             return Vec::new();
@@ -315,6 +322,7 @@ impl Chain {
             scratch: Vec::new(),
         };
         self.members[0].node.op.lower(&mut head)?;
+        head.share(self.members[0].node.op.as_ref());
         let Lowering { mut calls, scratch, .. } = head;
         cx.scratch.extend(scratch);
         for bind in calls.iter_mut().flat_map(|call| &mut call.binds) {
@@ -330,7 +338,7 @@ impl Chain {
         };
         calls.into_iter().for_each(|call| cx.call(call));
         if !fused {
-            cx.call(self.call(cx, None));
+            cx.call(self.call(cx, None).multiply_adds(0));
         }
         Ok(())
     }

@@ -79,6 +79,7 @@ fn spread(cx: &mut Lowering<'_>, g: &Geometry) -> Slot {
     let call = route::windowed(KernelCall::new(&SHADER, entry), g)
         .params(&params(g, threads))
         .loops(g.w.output)
+        .multiply_adds(0)
         .binds([image, patches])
         .grid(Grid::linear(threads, 64));
     cx.call(call);
@@ -90,6 +91,7 @@ fn gather(cx: &mut Lowering<'_>, g: &Geometry, patches: Slot) {
     let call = route::windowed(KernelCall::new(&SHADER, "gather"), g)
         .params(&params(g, threads))
         .loops(g.h.kernel * (1 + g.w.kernel))
+        .multiply_adds(0)
         .finish(Some(Finish::default()))
         .binds([patches, Slot::Output(0)])
         .grid(Grid::linear(threads, 64));
@@ -104,6 +106,7 @@ pub(super) fn turn(cx: &mut Lowering<'_>, g: &Geometry) -> Slot {
     let call = KernelCall::new(&SHADER, "turn")
         .params(&TurnParams { threads: word(threads), c, o, taps })
         .loops(g.taps())
+        .multiply_adds(0)
         .binds([Slot::Input(0), turned])
         .grid(Grid::linear(threads, 64));
     cx.call(call);

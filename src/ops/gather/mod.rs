@@ -120,7 +120,8 @@ impl Op for Gather {
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
         let picks = Picks::new(cx.inputs[0].shape, self.axis, cx.inputs[1].shape);
-        cx.only(picks.call(["gather", "gather_quads"], picks.count, None).binds(cx.operands()))
+        let call = picks.call(["gather", "gather_quads"], picks.count, None).binds(cx.operands());
+        cx.only(call.bytes(8 * cx.outputs[0].numel() as u64 + 4 * picks.count as u64))
     }
 
     fn reference(&self, cx: &Reference<'_>) -> Vec<Array> {

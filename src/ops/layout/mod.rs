@@ -72,6 +72,7 @@ fn move_call(x: Slot, shape: Shape, (x_at, from): Strided, (y_at, to): Strided) 
         .constant("RANK", nest.rank() as f64)
         .params(&MoveParams { d_lo, s_lo, t_lo, d_hi, s_hi, t_hi, x_at, y_at, n, unused: 0 })
         .binds([x, Slot::Output(0)])
+        .bytes(8 * shape.numel() as u64)
         .grid(Grid::linear(nest.len(), 64))
 }
 

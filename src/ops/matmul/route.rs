@@ -465,6 +465,7 @@ pub(in crate::ops) fn joined(
         .params(&JoinParams { n, parts: parts_word, inner, rows, columns })
         .finish(finish)
         .loops(parts)
+        .multiply_adds(0)
         .binds([sums, to])
         .grid(Grid::linear(count, 64));
     cx.call(join);
@@ -483,7 +484,7 @@ pub(in crate::ops) fn joined_both(
     let scratch = [count, sums].map(|numbers| cx.scratch(4 * (parts * numbers) as u64));
     record(cx, scratch);
     let params = JoinBothParams { n: word(count), sums: word(sums), parts: word(parts) };
-    let join = KernelCall::new(&BLOCKS, "join_both").params(&params).loops(parts);
+    let join = KernelCall::new(&BLOCKS, "join_both").params(&params).loops(parts).multiply_adds(0);
     cx.call(join.binds(scratch).binds(to).grid(Grid::linear(count + sums, 64)));
 }
 

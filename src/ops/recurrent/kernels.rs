@@ -150,7 +150,7 @@ fn pack(cx: &mut Lowering<'_>, shader: &'static Shader, slots: &[Slot], words: &
     let params = PackParams { ends_lo: [a, b, c, d], ends_hi: [e, f], n: word(n) };
     let packed = cx.scratch(4 * n as u64);
     let sources = (0..6).map(|i| slots.get(i).copied().unwrap_or(slots[0]));
-    let call = KernelCall::new(shader, "pack").params(&params).grid(Grid::linear(n, 64));
+    let call = KernelCall::new(shader, "pack").params(&params).grid(Grid::linear(n, 64)).multiply_adds(0);
     cx.call(call.binds(sources).binds([packed]));
     packed
 }
@@ -171,7 +171,7 @@ fn arrange(
     let params = ArrangeParams { n: word(n), rows, panel, columns, row_stride, column_stride };
     let arranged = cx.scratch(4 * n as u64);
     let call = KernelCall::new(form.shader, "arrange").params(&params).grid(Grid::linear(n, 64));
-    cx.call(call.binds([given, arranged]));
+    cx.call(call.binds([given, arranged]).multiply_adds(0));
     arranged
 }
 
@@ -189,6 +189,8 @@ struct Calls<'a> {
     staged: usize,
     /// How often a step goes through staged units.
     passes: usize,
+    /// Elements of the operands that have a part for each step, and of those that every step goes through.
+    elements: [usize; 2],
 }
 
 impl Calls<'_> {
@@ -255,6 +257,12 @@ impl Calls<'_> {
         (0..time).step_by(steps).map(|first| [first, (first + steps).min(time)]).collect()
     }
 
+    /// Bytes that a range goes through of what its kernels bind.
+    fn range_bytes(&self, [first, last]: [usize; 2]) -> u64 {
+        let [by_step, whole] = self.elements.map(|elements| 4 * elements as u64);
+        by_step / self.extents.time as u64 * (last - first) as u64 + whole
+    }
+
     /// Loop iterations of a range.
     fn range_loops(&self, [first, last]: [usize; 2]) -> usize {
         if self.form.sequence { (last - first + 1) * (1 + self.step_loops()) } else { self.step_loops() }
@@ -294,12 +302,16 @@ pub(super) fn forward(cx: &mut Lowering<'_>, spec: &Spec, extents: Extents) {
         None => (Slot::Input(1), columns),
     };
     let passes = spec.previous();
-    let calls = Calls { spec, extents, form, small, weight, has_dy: false, staged: 1, passes };
+    let by_step = [&cx.inputs[..1], &cx.outputs[..1], &cx.outputs[2..]].concat();
+    let whole = [&cx.inputs[1..], &cx.outputs[1..2]].concat();
+    let elements = [by_step, whole].map(|types| types.iter().map(TensorType::numel).sum());
+    let calls = Calls { spec, extents, form, small, weight, has_dy: false, staged: 1, passes, elements };
     let [y, states, previous, saved] = [0, 1, 2, 3].map(Slot::Output);
     let has_saved = cx.outputs.len() > 3;
     for range in calls.ranges(cx.profile) {
         for entry in form.entries(spec.cell) {
             let call = calls.call(entry.names[0], range).loops(calls.range_loops(range));
+            let call = call.bytes(calls.range_bytes(range));
             let call = call.binds([Slot::Input(0), weight.0, calls.small.bind, y]);
             let call = call.binds((!entry.is_partial).then_some(states)).bind(previous);
             cx.call(call.binds(has_saved.then_some(saved)));
@@ -315,8 +327,13 @@ pub(super) fn backward(cx: &mut Lowering<'_>, op: &RecurGrad, extents: Extents) 
     let panel = form.panel.unwrap_or(hidden);
     let transposed = [gates * hidden, hidden];
     let weight = (arrange(cx, form, Slot::Input(0), transposed, [1, gates * hidden], panel), panel);
-    let calls = Calls { spec, extents, form, small, weight, has_dy: op.has_dy, staged: gates, passes: gates };
     let products: Vec<Slot> = (0..1 + usize::from(spec.splits())).map(Slot::Output).collect();
+    let [recorded, others] = [2 + usize::from(op.has_dy), products.len()];
+    let by_step = [&cx.inputs[1..recorded], &cx.outputs[..others]].concat();
+    let whole = [&cx.inputs[..1], &cx.inputs[recorded..], &cx.outputs[others..]].concat();
+    let elements = [by_step, whole].map(|types| types.iter().map(TensorType::numel).sum());
+    let (has_dy, staged, passes) = (op.has_dy, gates, gates);
+    let calls = Calls { spec, extents, form, small, weight, has_dy, staged, passes, elements };
     let carry = if op.initial {
         Slot::Output(products.len())
     } else {
@@ -326,6 +343,7 @@ pub(super) fn backward(cx: &mut Lowering<'_>, op: &RecurGrad, extents: Extents) 
     for range in calls.ranges(cx.profile).into_iter().rev() {
         for entry in form.entries(spec.cell).iter().rev() {
             let call = calls.call(entry.names[1], range).loops(calls.range_loops(range));
+            let call = call.bytes(calls.range_bytes(range));
             let call = call.binds([weight.0, calls.small.bind, Slot::Input(1)]);
             let call = call.binds((!entry.is_partial).then_some(dy)).binds(products.iter().copied());
             cx.call(call.bind(carry));

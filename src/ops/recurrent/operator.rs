@@ -331,6 +331,14 @@ impl Op for RecurGrad {
         Ok(outputs)
     }
 
+    /// The gradients of a step's gates by the weight are that of the state before it: of none before the first, unless
+    /// the gradient of the initial state is wanted.
+    fn multiply_adds(&self, inputs: &[TensorType], _: &[TensorType]) -> u64 {
+        let Extents { batch, time, .. } = self.extents(inputs[1].shape);
+        let steps = time - usize::from(!self.initial);
+        (batch as u64 * steps as u64).saturating_mul(inputs[0].shape.numel() as u64)
+    }
+
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
         kernels::backward(cx, self, self.extents(cx.inputs[1].shape));
         Ok(())

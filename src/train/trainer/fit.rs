@@ -420,18 +420,15 @@ impl Training<'_, '_> {
     fn validate(&mut self) -> Result<Option<Logs>> {
         let Some(feed) = &self.validation else { return Ok(Some(Logs::new())) };
         let mut judging = self.trainer.begin_judging(feed)?;
-        self.pace.restart();
         let before = self.stopped.take();
         while let Some(feed) = &mut self.validation
             && self.stopped.is_none()
             && judging.step(feed)?
         {
-            self.pace.submits(&mut judging.chain)?;
             if self.pace.shows() {
                 judging.chain.submit()?;
                 judging.wait()?;
                 self.tell(Event::Refresh, &OnceCell::new())?;
-                self.pace.restart();
             }
         }
         let finished = self.stopped.is_none();
@@ -470,8 +467,6 @@ impl Training<'_, '_> {
                 || guard.as_ref().is_some_and(|guard| ends || now.wrapping_sub(guard.steps) >= guard.every)
             {
                 self.pause(&mut guard, calls.then_some(Event::Step), &mut chain)?;
-            } else {
-                self.pace.submits(&mut chain)?;
             }
             if self.stopped.is_none() && self.pace.refreshes() {
                 self.pause(&mut guard, Some(Event::Refresh), &mut chain)?;
@@ -498,7 +493,6 @@ impl Training<'_, '_> {
         if self.stopped.is_none() {
             *guard = self.guard()?;
         }
-        self.pace.restart();
         Ok(())
     }
 
