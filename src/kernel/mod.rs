@@ -68,6 +68,7 @@ pub struct KernelCall {
     pub(crate) finish: Option<Finish>,
     pub(crate) loops: u64,
     pub(crate) multiply_adds: Option<u64>,
+    pub(crate) issued: Option<u64>,
     pub(crate) bytes: Option<u64>,
 }
 
@@ -116,6 +117,7 @@ impl KernelCall {
             finish: None,
             loops: 0,
             multiply_adds: None,
+            issued: None,
             bytes: None,
         }
     }
@@ -190,6 +192,12 @@ impl KernelCall {
     /// up what others make. Calls that say nothing share the rest.
     pub fn multiply_adds(mut self, count: u64) -> Self {
         self.multiply_adds = Some(count);
+        self
+    }
+
+    /// Says how many multiply-adds the call's workgroups go through, where that is more than it makes.
+    pub(crate) fn issued(mut self, count: u64) -> Self {
+        self.issued = Some(count);
         self
     }
 

@@ -9,13 +9,15 @@ use super::KernelCall;
 pub struct Work {
     /// Multiply-adds of the operator's formula, as [`Op::multiply_adds`](crate::ops::Op::multiply_adds) counts them.
     pub multiply_adds: u64,
+    /// Those that its workgroups go through, at the edges of tiles and past the end of a sum too.
+    pub issued: u64,
     /// Bytes of the ranges that it binds, or as few of them as the kernel [says](KernelCall::bytes) it goes through.
     pub bytes: u64,
 }
 
 impl Work {
-    pub(crate) fn new(multiply_adds: u64, bytes: u64) -> Self {
-        Work { multiply_adds, bytes }
+    pub(crate) fn new(multiply_adds: u64, issued: u64, bytes: u64) -> Self {
+        Work { multiply_adds, issued, bytes }
     }
 }
 
@@ -23,6 +25,7 @@ impl Sum for Work {
     fn sum<I: Iterator<Item = Work>>(all: I) -> Work {
         all.fold(Work::default(), |sum, work| Work {
             multiply_adds: sum.multiply_adds.saturating_add(work.multiply_adds),
+            issued: sum.issued.saturating_add(work.issued),
             bytes: sum.bytes.saturating_add(work.bytes),
         })
     }
@@ -31,7 +34,8 @@ impl Sum for Work {
 impl fmt::Display for Work {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [millions, mib] = [self.multiply_adds as f64 / 1e6, self.bytes as f64 / f64::from(1 << 20)];
-        write!(f, "{millions:.1} M multiply-adds, {mib:.1} MiB")
+        let percent = 100.0 * self.multiply_adds as f64 / self.issued.max(1) as f64;
+        write!(f, "{millions:.1} M multiply-adds, {percent:.0}% of those issued, {mib:.1} MiB")
     }
 }
 

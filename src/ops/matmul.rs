@@ -9,7 +9,7 @@ use super::strided::Nest;
 use crate::array::{Matrix, gemm, gemm_scratch, sgemm, sgemm_spread, spread};
 
 pub(super) use kernel::{
-    Kernel, LANES, LANES_8, LANES_16, LANES_24, Operands, ROWS, Tiled, runs_tiles, tiled,
+    Kernel, LANES, LANES_8, LANES_16, LANES_24, Operands, ROWS, Tiled, patches_cost, runs_tiles, tiled,
 };
 pub use route::MatmulRoute;
 pub(super) use route::{BLOCKS, BLOCKS_AND_SUMS, ELEMENTS, joined, joined_both, lower, lower_with_sums};

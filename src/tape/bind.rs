@@ -62,7 +62,8 @@ impl Binder<'_> {
         let bindings = self.bindings(op, &call, &reflected.bindings, scratch).map_err(mismatch)?;
         let bound = bindings.iter().map(|bound| bound.bytes).sum();
         let bytes = call.bytes.map_or(bound, |bytes| bytes.min(bound));
-        let work = Work::new(call.multiply_adds.unwrap_or(0), bytes);
+        let multiply_adds = call.multiply_adds.unwrap_or(0);
+        let work = Work::new(multiply_adds, call.issued.unwrap_or(multiply_adds), bytes);
         let KernelCall { constants, params, grid: Grid { groups }, loops, .. } = call;
         let dispatch = Dispatch {
             op,

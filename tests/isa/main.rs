@@ -9,6 +9,7 @@ mod kernels;
 mod radv;
 mod steps;
 mod table;
+mod waste;
 
 use std::process::Command;
 

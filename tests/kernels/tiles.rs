@@ -59,9 +59,18 @@ fn tiles_of_every_size_make_every_product() {
         }
     }
     for mode in 0..3 {
-        for [rows, columns] in
-            [[16, 32], [32, 32], [16, 128], [24, 128], [32, 128], [64, 64], [64, 128], [128, 64], [128, 128]]
-        {
+        for [rows, columns] in [
+            [16, 32],
+            [24, 64],
+            [32, 32],
+            [16, 128],
+            [24, 128],
+            [32, 128],
+            [64, 64],
+            [64, 128],
+            [128, 64],
+            [128, 128],
+        ] {
             if !reached.contains(&[mode, rows, columns]) {
                 println!("MISSING {mode}: {rows}x{columns}");
             }

@@ -130,7 +130,7 @@ fn training_steps_take_few_dispatches() {
         ("784-512-512-10", perceptron(&[512, 512]), [10, 10], 7, 107),
         ("784-512-512-10, clipped", clipped, [12, 12], 9, 107),
         ("784-512-512-10 with dropout", dropout, [11, 16], 10, 107),
-        ("convolutional", convolutional(), [19, 20], 16, 107),
+        ("convolutional", convolutional(), [20, 20], 17, 107),
         ("CIFAR", cifar(), [22, 24], 18, 107),
         ("LSTM", lstm, [15, 13], 13, 107),
         ("ResNet-20", residual(20), [164, 169], 162, 101),

@@ -36,7 +36,7 @@ const SOFTWARE: Guess = Guess { start: 1e-5, multiply_adds: 1e9, bytes: 2e9 };
 /// Seconds that a dispatch is expected to take on a device of this kind before anything is measured.
 pub(crate) fn guess(kind: DeviceKind, work: Work) -> f64 {
     let of = if kind == DeviceKind::Cpu { SOFTWARE } else { GPU };
-    of.start + (work.multiply_adds as f64 / of.multiply_adds).max(work.bytes as f64 / of.bytes)
+    of.start + (work.issued as f64 / of.multiply_adds).max(work.bytes as f64 / of.bytes)
 }
 
 /// How a device's speed compares with the guess.
@@ -168,13 +168,14 @@ mod tests {
     #[test]
     fn guesses_grow_with_the_work() {
         for kind in [DeviceKind::Gpu, DeviceKind::Cpu] {
-            let of = |multiply_adds, bytes| guess(kind, Work::new(multiply_adds, bytes));
+            let of = |multiply_adds, bytes| guess(kind, Work::new(multiply_adds, multiply_adds, bytes));
             assert!(of(0, 0) > 0.0);
             assert!(of(1 << 40, 1) > of(1 << 30, 1) && of(1, 1 << 40) > of(1, 1 << 30));
             assert!(of(u64::MAX, u64::MAX).is_finite());
         }
         assert!(
-            guess(DeviceKind::Cpu, Work::new(1 << 30, 0)) > guess(DeviceKind::Gpu, Work::new(1 << 30, 0))
+            guess(DeviceKind::Cpu, Work::new(1 << 30, 1 << 30, 0))
+                > guess(DeviceKind::Gpu, Work::new(1 << 30, 1 << 30, 0))
         );
     }
 }

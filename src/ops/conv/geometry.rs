@@ -100,6 +100,12 @@ impl Geometry {
         factors.iter().fold(1u64, |product, &factor| product.saturating_mul(factor as u64))
     }
 
+    /// Whether the window lies over all of the image, once.
+    pub fn is_whole(&self) -> bool {
+        let covers = |a: &WindowAxis| a.kernel == a.input && a.dilation == 1 && a.before == 0 && a.after == 0;
+        self.groups == 1 && [self.h, self.w].iter().all(covers)
+    }
+
     /// Whether the window moves by one and lies close together, without padding: 1x1 windows then
     /// see the image as it is.
     pub fn is_pointwise(&self) -> bool {

@@ -119,13 +119,14 @@ pub(super) fn lower_with_sums(cx: &mut Lowering<'_>, g: &Geometry, [x, dy, dw, s
 
 /// A call with the constants that all products have.
 fn call(shader: &'static Shader, product: Product, g: &Geometry, kernel: Kernel, part: usize) -> KernelCall {
-    let k = g.sizes(product)[2];
+    let [m, n, k] = g.sizes(product);
     route::windowed(kernel.sized(KernelCall::new(shader, kernel.entry)), g)
         .constant("MODE", f64::from(product as u8))
         .constant("TINY", f64::from(product == Product::Weight && g.positions() < 4))
         .constant("PADDED", f64::from(g.reaches_over(product)))
         .constant("RAGGED", f64::from(!k.is_multiple_of(kernel.depth)))
         .loops(kernel.loops(part))
+        .issued(kernel.issued(g.groups, [m, n, k], k.div_ceil(part)))
 }
 
 pub(super) fn lower(cx: &mut Lowering<'_>, product: Product, g: &Geometry, kernel: Kernel, parts: usize) {

@@ -11,6 +11,7 @@ mod options;
 mod reference;
 mod route;
 mod strides;
+mod whole;
 
 pub use options::ConvOptions;
 pub use route::ConvRoute;

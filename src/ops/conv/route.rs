@@ -1,10 +1,10 @@
 //! Which kernels compute a convolution.
 
 use super::geometry::{Geometry, Product};
-use super::{columns, direct, implicit};
+use super::{columns, direct, implicit, whole};
 use crate::ops::common::*;
 use crate::ops::matmul::{
-    Kernel, LANES, LANES_8, LANES_16, LANES_24, Operands, ROWS, Tiled, runs_tiles, tiled,
+    Kernel, LANES, LANES_8, LANES_16, LANES_24, Operands, ROWS, Tiled, patches_cost, runs_tiles, tiled,
 };
 
 /// How a convolution is computed.
@@ -19,6 +19,9 @@ use crate::ops::matmul::{
 ///   would have to be added up, nor for that under a stride unless there are more filters than channels.
 ///   Also for the image's gradient under a stride or with at most 4 input channels to a group, as long
 ///   as the patches fit one binding;
+/// - the matrix product of flat images and flat filters for windows as large as the image;
+/// - `Im2col` for the image's gradient on a GPU, if the implicit product, which goes through all places of the
+///   window for each pixel, would cost more than patches that are written out, by what both issue;
 /// - `Implicit` for everything else; `Direct` in its place on GPUs too small for tiles in workgroup
 ///   memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -58,9 +61,10 @@ pub(super) fn windowed(call: KernelCall, g: &Geometry) -> KernelCall {
 pub(super) fn lower(cx: &mut Lowering<'_>, product: Product, g: &Geometry, route: ConvRoute) {
     let route = if route == ConvRoute::Auto { chosen(cx.profile, product, g) } else { route };
     match route {
+        ConvRoute::Auto => whole::lower(cx, product, g),
         ConvRoute::Direct => direct::lower(cx, product, g),
         ConvRoute::Im2col => columns::lower(cx, product, g),
-        ConvRoute::Implicit | ConvRoute::Auto => {
+        ConvRoute::Implicit => {
             let (kernel, parts) = kernel(cx.profile, product, g);
             implicit::lower(cx, product, g, kernel, parts);
         }
@@ -83,16 +87,28 @@ pub(super) fn lower_with_sums(
     route == ConvRoute::Implicit
 }
 
-/// The rule for a device: what suits the sizes, as far as the device takes it.
+/// The rule for a device: what suits the sizes, as far as the device takes it; `Auto` for flat images.
 fn chosen(profile: &DeviceProfile, product: Product, g: &Geometry) -> ConvRoute {
+    if g.is_whole() {
+        return ConvRoute::Auto;
+    }
     let patches = 4 * columns::elements(g) as u64;
     let fits = g.is_pointwise() || patches <= profile.max_binding_bytes.min(profile.max_buffer_bytes);
     match choose(product, g) {
         ConvRoute::Im2col if fits => ConvRoute::Im2col,
         ConvRoute::Direct => ConvRoute::Direct,
         _ if profile.kind == DeviceKind::Gpu && !runs_tiles(profile) => ConvRoute::Direct,
+        _ if product == Product::Image && fits && prefers_patches(profile, g) => ConvRoute::Im2col,
         _ => ConvRoute::Implicit,
     }
+}
+
+/// Whether a GPU makes the image's gradient sooner by patches.
+fn prefers_patches(profile: &DeviceProfile, g: &Geometry) -> bool {
+    let implicit = || tiled(profile, Operands::Picked, g.groups, g.sizes(Product::Image)).cost;
+    let sizes = [g.patch(), g.positions(), g.o];
+    let patches = || patches_cost(profile, g.n * g.groups, sizes, columns::elements(g));
+    profile.kind == DeviceKind::Gpu && patches() < implicit()
 }
 
 /// Channels of a group, in and out, up to which a matrix product would be mostly empty.

@@ -35,6 +35,7 @@ pub(in crate::ops) const LANES_16: Kernel = lanes("lanes_16", 16);
 pub(in crate::ops) const LANES_8: Kernel = lanes("lanes_8", 8);
 pub(in crate::ops) const ROWS: Kernel = lanes("rows", 16);
 pub(in crate::ops) const TEAMS_16: Kernel = tiles("tiles_teams", [16, 32, 64], 256, [40, 30]);
+pub(in crate::ops) const TEAMS_24: Kernel = tiles("tiles_teams", [24, 64, 24], 192, [45, 33]);
 pub(in crate::ops) const TEAMS_32: Kernel = tiles("tiles_teams", [32, 32, 32], 256, [50, 35]);
 pub(in crate::ops) const TILES_16X128: Kernel = tiles("tiles_4x8", [16, 128, 8], 64, [73, 47]);
 pub(in crate::ops) const TILES_24X128: Kernel = tiles("tiles_8x4", [24, 128, 12], 96, [74, 55]);
@@ -45,8 +46,9 @@ pub(in crate::ops) const TILES_128X64: Kernel = tiles("tiles_8x8", [128, 64, 8],
 pub(in crate::ops) const TILES_128: Kernel = tiles("tiles_8x8", [128, 128, 8], 256, [86, 77]);
 
 /// Those for GPUs, the smallest first.
-const ALL_TILES: [Kernel; 9] = [
+const ALL_TILES: [Kernel; 10] = [
     TEAMS_16,
+    TEAMS_24,
     TEAMS_32,
     TILES_16X128,
     TILES_24X128,
@@ -63,6 +65,8 @@ const TILE_BYTES: u32 = 16 * (16 * 17 + 16 * 33);
 const JOIN_COST: f64 = 1.5e8;
 /// Multiply-adds in the time that it takes to write and to read an element of a part.
 const PART_COST: f64 = 300.0;
+/// The same of an element of patches, in one pass over each.
+const PATCH_COST: f64 = 100.0;
 /// The least depth worth a part of its own, which is written and read once more.
 const SHORTEST_PART: usize = 128;
 
@@ -155,6 +159,16 @@ pub(in crate::ops) struct Tiled {
     pub kernel: Kernel,
     pub parts: usize,
     pub cost: f64,
+}
+
+/// What it costs to make patches of so many elements in all as products of sizes `sizes` and to gather them.
+pub(in crate::ops) fn patches_cost(
+    profile: &DeviceProfile,
+    batch: usize,
+    sizes: [usize; 3],
+    elements: usize,
+) -> f64 {
+    tiled(profile, Operands::Stored, batch, sizes).cost + JOIN_COST + PATCH_COST * elements as f64
 }
 
 /// The first one if both cost the same.

@@ -21,8 +21,8 @@ use std::ops::Range;
 
 use super::Product;
 use super::kernel::{
-    Kernel, LANES, LANES_8, LANES_16, Operands, ROWS, TEAMS_16, TEAMS_32, TILES_16X128, TILES_24X128,
-    TILES_32X128, TILES_64, TILES_64X128, TILES_128, TILES_128X64, Tiled, runs_tiles, tiled,
+    Kernel, LANES, LANES_8, LANES_16, Operands, ROWS, TEAMS_16, TEAMS_24, TEAMS_32, TILES_16X128,
+    TILES_24X128, TILES_32X128, TILES_64, TILES_64X128, TILES_128, TILES_128X64, Tiled, runs_tiles, tiled,
 };
 use crate::kernel::Bind;
 use crate::ops::common::*;
@@ -116,6 +116,8 @@ routes! {
     RowsSwapped = Choice::swapped(ROWS);
     /// Tiles of 16x32 through workgroup memory, by eight sets of threads.
     Teams16 = Choice::blocks(TEAMS_16);
+    /// Tiles of 24x64 through workgroup memory, by two sets of threads.
+    Teams24 = Choice::blocks(TEAMS_24);
     /// Tiles of 32x32 through workgroup memory, by four sets of threads.
     Teams32 = Choice::blocks(TEAMS_32);
     /// Tiles of 16x128 through workgroup memory.
@@ -437,6 +439,7 @@ impl Blocks {
             .constant("ACCUMULATE", f64::from(depth.start > 0))
             .params(&params)
             .loops(kernel.loops(part))
+            .issued(kernel.issued(batch, [rows_made, columns_made, depth.len()], depth.len().div_ceil(part)))
             .bind(a)
             .bind(b)
             .bind(y)
