@@ -29,9 +29,8 @@ override THREADS: u32 = 256u;
 override TEAM: u32 = ROWS * COLUMNS / 16u;
 override A_TILE: u32 = DEPTH / 4u * (ROWS + 1u);
 override B_TILE: u32 = DEPTH / 4u * (COLUMNS + 1u);
-// Pieces of a that lie along k apart, a thread brings in pieces of both sides at the same place along k.
 // Pieces that a thread brings in of either side: 1 or 2 of a, or 0 where there are not enough for all threads; 1, 2 or
-// 4 of b.
+// 4 of b. Those that do not lie along k are all at one place along k, of both sides.
 override A_PIECES: u32 = ROWS * DEPTH / (4u * THREADS);
 override B_PIECES: u32 = COLUMNS * DEPTH / (4u * THREADS);
 

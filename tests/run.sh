@@ -21,7 +21,7 @@ fi
 kernel_tests=(--test kernels --test gradients --test layers --test recurrent --test session --test optimizers
   --test training --test metrics --
   batch:: clip:: conv:: kernels:: lrn:: noise:: norm:: pool:: running_sums:: gradient_flow:: verify:: nn:: recurrent::
-  errors:: replay:: optimizers:: updates_together:: training:: metrics:: metrics_multilabel::
+  errors:: replay:: optimizers:: updates_together:: training:: metrics:: metrics_multilabel:: tiles::
   --skip cnn:: --skip nn_errors:: --skip recurrent_kernels::)
 # Whole networks and large values: minutes on the slower of the drivers.
 network_tests=(--test layers --test kernels --test recurrent -- cnn:: limits:: recurrent_kernels::)
@@ -49,6 +49,16 @@ has_vulkan_driver() {
 ensure_adapter() {
   if [ "$(uname -s)" = Linux ] && ! has_vulkan_driver; then
     echo "no Vulkan driver found: installing the software driver lavapipe"
+    install mesa-vulkan-drivers
+  fi
+}
+
+# The kernels are compiled for GPUs that are not there too, by Mesa's RADV.
+ensure_compiler() {
+  if [ "$(uname -sm)" = "Linux x86_64" ] && ! compgen -G "/usr/share/vulkan/icd.d/radeon_icd*.json" >/dev/null &&
+    ! compgen -G "/etc/vulkan/icd.d/radeon_icd*.json" >/dev/null &&
+    ! compgen -G "/usr/local/share/vulkan/icd.d/radeon_icd*.json" >/dev/null; then
+    echo "no RADV found, which tests/isa compiles kernels with: installing it"
     install mesa-vulkan-drivers
   fi
 }
@@ -99,6 +109,7 @@ swiftshader() {
 }
 
 ensure_adapter
+ensure_compiler
 case "${1:-}" in
   "")
     cargo test --release --all-features

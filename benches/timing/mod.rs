@@ -63,17 +63,16 @@ pub fn wanted<L>(
     lines: impl IntoIterator<Item = L>,
     name: impl Fn(&L) -> String,
 ) -> Option<(Device, Vec<L>)> {
-    match Options::parse().choose(lines, name) {
-        Ok(wanted) => {
-            let device = device();
-            println!("{device}\n");
-            Some((device, wanted))
-        }
-        Err(said) => {
-            println!("{said}");
-            None
-        }
-    }
+    let wanted = chosen(lines, name)?;
+    let device = device();
+    println!("{device}\n");
+    Some((device, wanted))
+}
+
+/// The lines alone.
+pub fn chosen<L>(lines: impl IntoIterator<Item = L>, name: impl Fn(&L) -> String) -> Option<Vec<L>> {
+    let chosen = Options::parse().choose(lines, name);
+    chosen.inspect_err(|said| println!("{said}")).ok()
 }
 
 /// The device that `RETAPE_BENCH_DEVICE` selects (an adapter, for benches of kernels), else the GPU that `Device::gpu` finds.
