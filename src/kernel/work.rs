@@ -31,11 +31,12 @@ impl Sum for Work {
     }
 }
 
+/// The multiply-adds, in percent of those issued, and the bytes.
 impl fmt::Display for Work {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [millions, mib] = [self.multiply_adds as f64 / 1e6, self.bytes as f64 / f64::from(1 << 20)];
         let percent = 100.0 * self.multiply_adds as f64 / self.issued.max(1) as f64;
-        write!(f, "{millions:.1} M multiply-adds, {percent:.0}% of those issued, {mib:.1} MiB")
+        write!(f, "{millions:.1} M multiply-adds ({percent:.0}%), {mib:.1} MiB")
     }
 }
 

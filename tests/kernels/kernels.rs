@@ -113,6 +113,11 @@ fn the_cases_reach_every_entry_point() {
             reached.extend(plan.dispatches.iter().map(|d| (d.shader.name(), d.entry.to_owned())));
         }
     }
+    for case in crate::tiles::cases() {
+        let profile = DeviceProfile { busy_invocations: 64, ..DeviceProfile::baseline() };
+        let plan = case.record().expect("the case records").tape.plan(&profile).expect("it plans");
+        reached.extend(plan.dispatches.iter().map(|d| (d.shader.name(), d.entry.to_owned())));
+    }
     for tape in tapes {
         for (kind, lanes) in [(DeviceKind::Cpu, 8), (DeviceKind::Cpu, 4), (DeviceKind::Gpu, 32)] {
             let subgroups = Some((lanes, lanes));

@@ -15,7 +15,7 @@ fn case(x: [usize; 4], w: [usize; 4], options: ConvOptions) -> Case {
 
 /// Channels, in and out, that fill tiles of 16, 24, 32, 64 and 128 rows, or nearly so; results whose number is a
 /// multiple of four and others; images of less than four results, and patches of all lengths.
-fn cases() -> Vec<Case> {
+pub fn cases() -> Vec<Case> {
     let options = ConvOptions::new().route(ConvRoute::Implicit);
     let same = options.padding(Padding::Same);
     let mut cases = Vec::new();
