@@ -2,7 +2,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::adapters::{self, Wanted, block_on};
 use super::flight::{Flight, Submission};
@@ -10,6 +10,9 @@ use super::kernel_cache::KernelCache;
 use super::pipelines::Pipelines;
 use crate::error::{Error, Result};
 use crate::kernel::{DeviceKind, DeviceProfile};
+
+/// A wait that takes longer than this was for something: one that finds everything done takes a tenth.
+const NOTICED: Duration = Duration::from_micros(100);
 
 /// An open GPU device: shared by every session on it, and with whatever else the program does on it.
 pub(crate) struct GpuContext {
@@ -109,29 +112,28 @@ impl GpuContext {
 
     /// Waits until a submission has run.
     pub fn wait_for(&self, submission: &Submission) -> Result<()> {
-        let runs = self.runs(submission);
-        if runs {
-            let index = Some(submission.index.clone());
-            self.poll(wgpu::PollType::Wait { submission_index: index, timeout: None })?;
-        }
-        self.flight.end(submission, runs);
+        let index = Some(submission.index.clone());
+        let ran = self.waits(wgpu::PollType::Wait { submission_index: index, timeout: None })?;
+        self.flight.end(submission, ran);
         Ok(())
     }
 
     /// Waits until everything submitted has run.
     pub fn wait(&self) -> Result<()> {
-        let newest = self.flight.newest().map(|submission| (self.runs(&submission), submission));
-        self.poll(wgpu::PollType::wait_indefinitely())?;
-        if let Some((ran, submission)) = newest {
+        let newest = self.flight.newest();
+        let ran = self.waits(wgpu::PollType::wait_indefinitely())?;
+        if let Some(submission) = newest {
             self.flight.end(&submission, ran);
         }
         Ok(())
     }
 
-    /// Whether a submission has not ended.
-    fn runs(&self, submission: &Submission) -> bool {
-        let (submission_index, timeout) = (Some(submission.index.clone()), Some(Duration::ZERO));
-        self.polled(wgpu::PollType::Wait { submission_index, timeout }).is_err()
+    /// Waits, and says whether there was something to wait for. To ask beforehand, by a wait without time, is not safe
+    /// beside other threads: where one of them sees the end first, wgpu panics, and what it was about to tell is lost.
+    fn waits(&self, until: wgpu::PollType) -> Result<bool> {
+        let began = Instant::now();
+        self.poll(until)?;
+        Ok(began.elapsed() > NOTICED)
     }
 
     /// Lets what has arrived be told.
