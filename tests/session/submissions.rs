@@ -210,13 +210,13 @@ fn a_step_that_the_device_does_not_live_to_see_is_not_counted() {
 fn what_many_threads_read_of_one_device_all_arrives() {
     let device = common::gpu();
     std::thread::scope(|scope| {
-        for thread in 0..4 {
+        for thread in 0..8 {
             scope.spawn(move || {
                 let mut g = Graph::new();
                 let x = g.input("x", [5]);
                 let y = g.square(x).unwrap();
                 let mut session = g.forward([y]).unwrap().session(device).unwrap();
-                for step in 0..500 {
+                for step in 0..1000 {
                     let number = (thread * 1000 + step) as f32;
                     session.write(x, &[number; 5]).unwrap();
                     session.replay().unwrap();
