@@ -61,11 +61,6 @@ pub fn inner_loop(assembly: &str) -> Option<Mix> {
     innermost.map(mix).max_by_key(|mix| mix.fma)
 }
 
-/// All instructions of a program.
-pub fn whole(assembly: &str) -> Mix {
-    Mix::of(blocks(assembly).iter().flat_map(|(_, lines)| lines.iter().copied()))
-}
-
 /// Labels and the instructions after each.
 fn blocks(assembly: &str) -> Vec<(&str, Vec<&str>)> {
     let mut blocks = vec![("", Vec::new())];
@@ -95,36 +90,4 @@ fn loops(blocks: &[(&str, Vec<&str>)]) -> Vec<(usize, usize)> {
         }
     }
     loops
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const PROGRAM: &str = "
-BB0:
-\ts_load_dwordx4 s[0:3], s[2:3], null ; f4080001
-BB1:
-\tbuffer_load_dwordx4 v[0:3], v4, s[0:3], 0 offen ; e0381000
-\ts_waitcnt vmcnt(0) ; bf8c3f70
-BB2:
-\tv_fmac_f32_e32 v5, v0, v1 ; 560a0300
-\tv_dual_fmac_f32 v6, v0, v1 :: v_dual_fmac_f32 v7, v2, v3 ; c8
-\tds_read_b128 v[8:11], v12 ; dbfc0000
-\ts_cbranch_scc1 BB2 ; bf85fffc
-BB3:
-\ts_cbranch_scc0 BB1 ; bf84fff0
-BB4:
-\tv_fma_f32 v1, v2, v3, v4 ; d54b0001
-\ts_endpgm ; bf810000
-";
-
-    #[test]
-    fn the_innermost_loop_is_counted() {
-        let mix = inner_loop(PROGRAM).unwrap();
-        assert_eq!(mix, Mix { all: 4, fma: 3, shared: 1, ..Mix::default() });
-        let all = whole(PROGRAM);
-        assert_eq!((all.fma, all.loads, all.wide_loads, all.waits), (4, 1, 1, 1));
-        assert_eq!(inner_loop("v_fma_f32 v1, v2, v3, v4"), None);
-    }
 }

@@ -6,6 +6,7 @@
 
 mod assembly;
 mod kernels;
+mod loops;
 mod radv;
 mod steps;
 mod table;
