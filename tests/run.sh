@@ -21,10 +21,10 @@ fi
 kernel_tests=(--test kernels --test gradients --test layers --test recurrent --test session --test optimizers
   --test training --test metrics --
   batch:: clip:: conv:: kernels:: lrn:: noise:: norm:: pool:: running_sums:: gradient_flow:: verify:: nn:: recurrent::
-  errors:: replay:: optimizers:: updates_together:: training:: metrics:: metrics_multilabel:: tiles::
+  errors:: replay:: optimizers:: updates_together:: training:: metrics:: metrics_multilabel::
   --skip cnn:: --skip nn_errors:: --skip recurrent_kernels::)
-# Whole networks and large values: minutes on the slower of the drivers.
-network_tests=(--test layers --test kernels --test recurrent -- cnn:: limits:: recurrent_kernels::)
+# Whole networks, large values and large tiles: minutes on the slower of the drivers, or with the checks on.
+network_tests=(--test layers --test kernels --test recurrent -- cnn:: limits:: recurrent_kernels:: tiles::)
 # A binary and what of it runs under the validation layers.
 validated=("kernels kernels:: limits:: batch::" "gradients verify::" "layers cnn::"
   "recurrent recurrent::" "session replay:: packing::" "training training:: trainer:: trainer_scalars::"
