@@ -357,16 +357,17 @@ fn tiles_teams(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocatio
         }
         workgroupBarrier();
     }
+    // The columns of a tile take more room than its blocks.
     for (var other = 1u; other < THREADS / TEAM; other++) {
         if team == other {
-            a_tile[own] = y0[0];
-            a_tile[own + TEAM] = y0[1];
-            a_tile[own + 2u * TEAM] = y0[2];
-            a_tile[own + 3u * TEAM] = y0[3];
+            b_tile[own] = y0[0];
+            b_tile[own + TEAM] = y0[1];
+            b_tile[own + 2u * TEAM] = y0[2];
+            b_tile[own + 3u * TEAM] = y0[3];
         }
         workgroupBarrier();
         if team == 0u {
-            y0 += mat4x4(a_tile[own], a_tile[own + TEAM], a_tile[own + 2u * TEAM], a_tile[own + 3u * TEAM]);
+            y0 += mat4x4(b_tile[own], b_tile[own + TEAM], b_tile[own + 2u * TEAM], b_tile[own + 3u * TEAM]);
         }
         workgroupBarrier();
     }

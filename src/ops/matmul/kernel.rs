@@ -203,3 +203,27 @@ pub(in crate::ops) fn runs_tiles(profile: &DeviceProfile) -> bool {
         && profile.max_workgroup_size[0] >= 256
         && profile.max_workgroup_bytes >= TILE_BYTES
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As `tiles.wgsl` holds them.
+    #[test]
+    fn tiles_fit_their_workgroup_memory() {
+        for kernel in ALL_TILES {
+            let vectors = [kernel.rows, kernel.columns].map(|size| kernel.depth / 4 * (size + 1));
+            assert!(16 * vectors.iter().sum::<usize>() <= TILE_BYTES as usize, "{kernel:?}");
+            if kernel.entry == "tiles_teams" {
+                let team = kernel.rows * kernel.columns / 16;
+                assert!(4 * team <= vectors[1] && kernel.threads.is_multiple_of(team), "{kernel:?}");
+            }
+            // Pieces of either side for each thread.
+            let pieces = [kernel.rows, kernel.columns].map(|size| size * kernel.depth / 4);
+            assert!(pieces[1].is_multiple_of(kernel.threads), "{kernel:?}");
+            assert!(pieces[0] < kernel.threads || pieces[0].is_multiple_of(kernel.threads), "{kernel:?}");
+            assert!(pieces[0] <= 2 * kernel.threads && pieces[1] <= 4 * kernel.threads, "{kernel:?}");
+            assert!(kernel.threads.is_multiple_of(kernel.depth), "{kernel:?}");
+        }
+    }
+}
