@@ -223,7 +223,7 @@ fn quad_at(side: Side, k: u32, stride: u32, along_k: bool) -> u32 {
         return (side.start.x + min(k + side.ahead, p.k - 1u) * stride) >> 2u;
     }
     if along_k { return ((side.start.x + side.ahead) >> 2u) + (k >> 2u); }
-    return ((side.start.x + side.ahead * stride) >> 2u) + (k * stride >> 2u);
+    return ((side.start.x + side.ahead * stride) >> 2u) + ((k * stride) >> 2u);
 }
 
 // Where the elements of a piece are, of other rows.
