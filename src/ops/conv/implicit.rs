@@ -108,6 +108,7 @@ pub(super) fn lower_with_sums(cx: &mut Lowering<'_>, g: &Geometry, [x, dy, dw, s
         ..params(Product::Weight, g, false, kernel, [part, tiles])
     };
     let call = call(&WITH_SUMS, Product::Weight, g, kernel, part)
+        .issued(kernel.issued(g.groups, [m, n + 1, k], parts))
         .constant("QUADS_A", f64::from(g.positions().is_multiple_of(4)))
         .constant("ONES", 1.0)
         .params(&params)
@@ -119,14 +120,13 @@ pub(super) fn lower_with_sums(cx: &mut Lowering<'_>, g: &Geometry, [x, dy, dw, s
 
 /// A call with the constants that all products have.
 fn call(shader: &'static Shader, product: Product, g: &Geometry, kernel: Kernel, part: usize) -> KernelCall {
-    let [m, n, k] = g.sizes(product);
+    let k = g.sizes(product)[2];
     route::windowed(kernel.sized(KernelCall::new(shader, kernel.entry)), g)
         .constant("MODE", f64::from(product as u8))
         .constant("TINY", f64::from(product == Product::Weight && g.positions() < 4))
         .constant("PADDED", f64::from(g.reaches_over(product)))
         .constant("RAGGED", f64::from(!k.is_multiple_of(kernel.depth)))
         .loops(kernel.loops(part))
-        .issued(kernel.issued(g.groups, [m, n, k], k.div_ceil(part)))
 }
 
 pub(super) fn lower(cx: &mut Lowering<'_>, product: Product, g: &Geometry, kernel: Kernel, parts: usize) {
@@ -149,6 +149,7 @@ pub(super) fn lower(cx: &mut Lowering<'_>, product: Product, g: &Geometry, kerne
     };
     let finish = Some(g.finish(product));
     let call = call(&SHADER, product, g, kernel, part)
+        .issued(kernel.issued(g.groups, [m, n, k], parts))
         .constant("QUADS_A", f64::from(neighbours.is_multiple_of(4)))
         .params(&params(product, g, turned, kernel, [part, tiles]))
         .finish(finish)

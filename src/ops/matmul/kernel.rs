@@ -91,9 +91,9 @@ impl Kernel {
     pub fn loops(&self, part: usize) -> usize {
         // A stage in workgroup memory takes a loop of its own, in steps of four.
         let inner = if self.is_tiled() { 1 + self.depth / 4 } else { 1 };
-        // Threads of depth 4 store their rows in loops, four blocks of each four; others may go through a window first,
-        // of up to 32 places, and sets of threads are added up.
-        part.div_ceil(self.depth) * inner + 72 + 5 * self.rows.div_ceil(4)
+        // Threads of depth 4 store their rows in loops, four blocks of each four. Others may go through a window first,
+        // of up to 32 places in up to as many rows, for each of four pieces; and sets of threads are added up.
+        part.div_ceil(self.depth) * inner + 4 * 64 + 8 + 5 * self.rows.div_ceil(4)
     }
 
     /// Into how many parts k must be split for the device to finish its loops.
