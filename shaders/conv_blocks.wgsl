@@ -226,25 +226,27 @@ struct Piece {
     inside: vec4<bool>,
 }
 
-// How far a thread has come along k: for b, and in MODE 1 for a, of which it then brings in the same place, that itself, its index's v and w, and how far
-// what it reads of b and of a is from what it reads at the first place. A stage further, v and w go on by `hop`, and
-// places by `far`, and where v or w is carried, by that number more. `hop`, `far` and the like are the same for all
-// threads.
+// How far a thread has come along k. In MODE 1 its pieces of a are at the same places along k as those of b.
 struct Way {
+    // The place along k that it reads b at, and the last two parts of its index.
     k: u32,
     v: u32,
     w: u32,
+    // How far what it reads is from what it would read at place 0.
     b_at: u32,
     a_at: u32,
-    // In MODE 2, the place in an image that a piece of a begins at; and the place along k, but for MODE 1.
-    a_within: u32,
+    // The place along k that it reads a at, unless in MODE 1; and in MODE 2, where in an image that is.
     a_k: u32,
+    a_within: u32,
+    // How far its places in b and in a are from a stage's beginning.
     ahead: vec2<u32>,
+    // What does not change, and is the same for all threads: how far v and w, and what is read, go on in a stage.
     hop: vec2<u32>,
     b_far: Far,
     a_far: Far,
 }
 
+// How far what is read goes on in a stage, and by how much more where w is carried over, and where v is.
 struct Far {
     step: u32,
     over: u32,
@@ -293,6 +295,7 @@ fn way_at(at: Place, a: Spot, b: Spot) -> Way {
         way.a_within = way.a_k - own * image;
         way.a_at = own * p.a_step + way.a_within;
         let whole = DEPTH / image;
+        // The last one is how far the place within an image goes on.
         way.a_far = Far(whole * p.a_step + (DEPTH - whole * image), p.a_step - image, DEPTH - whole * image);
     }
     return way;
