@@ -63,10 +63,8 @@ impl GpuChain {
             drop(pass);
             self.context.queue.submit([encoder.finish()])
         })?;
-        match self.context.flight.begin(submitted, from, guess, self.most) {
-            Some(oldest) => self.context.wait_for(&oldest),
-            None => Ok(()),
-        }
+        let oldest = self.context.flight.begin(submitted, from, guess, self.most);
+        oldest.map_or(Ok(()), |oldest| self.context.wait_for(&oldest))
     }
 }
 

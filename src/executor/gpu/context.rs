@@ -111,29 +111,22 @@ impl GpuContext {
     }
 
     /// Waits until a submission has run.
-    pub fn wait_for(&self, submission: &Submission) -> Result<()> {
-        let index = Some(submission.index.clone());
-        let ran = self.waits(wgpu::PollType::Wait { submission_index: index, timeout: None })?;
-        self.flight.end(submission, ran);
-        Ok(())
-    }
-
-    /// Waits until everything submitted has run.
-    pub fn wait(&self) -> Result<()> {
-        let newest = self.flight.newest();
-        let ran = self.waits(wgpu::PollType::wait_indefinitely())?;
-        if let Some(submission) = newest {
-            self.flight.end(&submission, ran);
-        }
-        Ok(())
-    }
-
-    /// Waits, and says whether there was something to wait for. To ask beforehand, by a wait without time, is not safe
+    ///
+    /// Whether it still runs is told by how long that takes. To ask beforehand, by a wait without time, is not safe
     /// beside other threads: where one of them sees the end first, wgpu panics, and what it was about to tell is lost.
-    fn waits(&self, until: wgpu::PollType) -> Result<bool> {
+    pub fn wait_for(&self, submission: &Submission) -> Result<()> {
         let began = Instant::now();
-        self.poll(until)?;
-        Ok(began.elapsed() > NOTICED)
+        let submission_index = Some(submission.index.clone());
+        self.poll(wgpu::PollType::Wait { submission_index, timeout: None })?;
+        let ran = began.elapsed() > NOTICED;
+        self.flight.end(submission, ran.then_some(began));
+        Ok(())
+    }
+
+    /// Waits until everything submitted has run: steps first, to hear when they end.
+    pub fn wait(&self) -> Result<()> {
+        self.flight.newest().map_or(Ok(()), |newest| self.wait_for(&newest))?;
+        self.poll(wgpu::PollType::wait_indefinitely())
     }
 
     /// Lets what has arrived be told.

@@ -14,8 +14,8 @@ pub(super) const SMALL: usize = 64;
 /// The submissions of steps that are under way on a device, and how fast it gets through them: one measure for all
 /// its sessions.
 ///
-/// Nothing is waited for to measure it. What is waited for anyway says how long it took: exactly, if it was still
-/// running when the wait began; otherwise at most.
+/// Nothing is waited for to measure it. What is waited for anyway took at least as long as the wait, and at most as long
+/// as it may have been running.
 pub(crate) struct Flight {
     state: Mutex<State>,
     /// What a submission should take, in nanoseconds.
@@ -52,11 +52,11 @@ struct HandedOver {
     until: Instant,
 }
 
+/// A submission ended before this time, and if it was waited for, not before that wait began.
 #[derive(Clone, Copy)]
 struct Ended {
     at: Instant,
-    /// Whether it ended then, and not before.
-    exact: bool,
+    waited: Option<Instant>,
 }
 
 impl Default for Flight {
@@ -106,9 +106,10 @@ impl Flight {
         self.state().under_way.back().cloned()
     }
 
-    /// Takes note that a submission has ended, and with it those before it: now, if it `ran` until now.
-    pub fn end(&self, submission: &Submission, ran: bool) {
-        self.state().end(submission.number, Instant::now(), ran, self.submission());
+    /// Takes note that a submission has ended, and with it those before it; since when it was `waited` for, if it still
+    /// ran then.
+    pub fn end(&self, submission: &Submission, waited: Option<Instant>) {
+        self.state().end(submission.number, Instant::now(), waited, self.submission());
     }
 }
 
@@ -134,7 +135,7 @@ impl<I: Clone> State<I> {
         self.under_way.front().filter(|_| many).cloned()
     }
 
-    fn end(&mut self, number: u64, now: Instant, ran: bool, about: Duration) {
+    fn end(&mut self, number: u64, now: Instant, waited: Option<Instant>, about: Duration) {
         let (mut guess, mut all) = (0.0, None);
         while self.under_way.front().is_some_and(|submission| submission.number <= number)
             && let Some(ended) = self.under_way.pop_front()
@@ -144,11 +145,16 @@ impl<I: Clone> State<I> {
             all = Some(HandedOver { from: all.map_or(from, |all: HandedOver| all.from), until });
         }
         let Some(HandedOver { from, until }) = all else { return };
-        let before = self.ended.replace(Ended { at: now, exact: ran });
-        // The device had nothing else to do from then on at the latest, and did not begin with them before.
+        let before = self.ended.replace(Ended { at: now, waited });
+        // What is waited for ran since then, but for the time that the device took for those before it.
         let busy = before.map_or(until, |before| before.at.max(until));
-        let began = before.filter(|before| before.exact).map_or(from, |before| before.at.max(from));
-        let least = if ran { now - busy } else { Duration::ZERO };
+        let least = waited.map_or(Duration::ZERO, |waited| now - waited.max(busy));
+        // It began when those before it ended: just then, if the host then went on to wait for it.
+        let last =
+            before.and_then(
+                |before| if waited.is_some() { before.waited.map(|_| before.at) } else { before.waited },
+            );
+        let began = last.map_or(from, |last| last.max(from));
         self.pace.observe(guess, [least, now - began], about);
     }
 }
@@ -165,12 +171,15 @@ mod tests {
         after(events, Duration::ZERO)
     }
 
-    /// Hands over and waits as told, at times in milliseconds: a guess, or whether the oldest ran until then. Calls that
-    /// hand over take as long as `call`. Returns what is believed of the device.
+    /// Hands over and waits as told, at times in milliseconds: a guess, or whether the oldest ran until then. The host
+    /// waits since the event before, and calls that hand over take as long as `call`. Returns what is believed of the
+    /// device.
     fn after(events: &[(u64, Result<f64, bool>)], call: Duration) -> f64 {
         let (mut state, zero) = (State::new(), Instant::now());
+        let mut last = zero;
         for &(at, event) in events {
             let at = zero + Duration::from_millis(at);
+            let since = std::mem::replace(&mut last, at);
             match event {
                 Ok(guess) => {
                     let from = at.checked_sub(call).unwrap_or(zero);
@@ -178,7 +187,7 @@ mod tests {
                 }
                 Err(ran) => {
                     let oldest = state.under_way[0].number;
-                    state.end(oldest, at, ran, ABOUT);
+                    state.end(oldest, at, ran.then_some(since), ABOUT);
                 }
             }
         }
@@ -202,6 +211,22 @@ mod tests {
         assert_eq!(believed(&[(0, Ok(0.1)), (60, Err(false))]), 0.6);
         // When the one before really ended is not known either: the second may have taken all of its time.
         assert_eq!(believed(&[(0, Ok(0.1)), (0, Ok(0.1)), (95, Err(false)), (96, Err(false))]), 0.95);
+    }
+
+    /// The host was late to hear of the first, and so of the second.
+    #[test]
+    fn what_ended_behind_another_began_when_that_may_have_ended() {
+        assert_eq!(believed(&[(0, Ok(0.1)), (0, Ok(0.1)), (100, Err(true)), (101, Err(false))]), 1.0);
+    }
+
+    /// The host did something else for a second, and its wait woke up late.
+    #[test]
+    fn time_that_nobody_waited_is_not_the_devices() {
+        let (mut state, zero) = (State::new(), Instant::now());
+        let [called, waited, woken] = [0, 1_000_000, 1_000_300].map(|us| zero + Duration::from_micros(us));
+        _ = state.begin((), HandedOver { from: zero, until: called }, 0.001, SMALL, ABOUT);
+        state.end(0, woken, Some(waited), ABOUT);
+        assert_eq!(state.pace.guesses(Duration::from_secs(1)), 1.0);
     }
 
     /// Drivers that run a submission, or the one before it, while they take it.
