@@ -15,6 +15,9 @@ mod assembly;
 #[path = "../tests/isa/kernels.rs"]
 mod kernels;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[path = "../tests/common/steps.rs"]
+mod networks;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #[path = "../tests/isa/radv.rs"]
 mod radv;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]

@@ -12,6 +12,7 @@ pub mod metric_data;
 pub mod momentum;
 pub mod simulate;
 pub mod special;
+pub mod steps;
 pub mod twice;
 pub mod unrolled;
 

@@ -7,6 +7,8 @@
 mod assembly;
 mod kernels;
 mod loops;
+#[path = "../common/steps.rs"]
+mod networks;
 mod radv;
 mod steps;
 mod table;

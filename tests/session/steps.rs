@@ -1,5 +1,7 @@
 //! Training steps of whole networks: how many dispatches they take, and how much memory.
 
+use crate::common::steps::mnist_cnn;
+pub use crate::common::steps::step_of;
 use crate::fuse::names;
 use retape::nn::architectures::{self, Shortcut};
 use retape::prelude::*;
@@ -24,31 +26,8 @@ fn perceptron_by(hidden: &[usize], optimizer: &dyn Optimizer) -> Tape {
     g.training_step(loss, optimizer).unwrap()
 }
 
-/// The convolutional network of 38,390 parameters for the same pixels, with Adam.
 pub fn convolutional() -> Tape {
-    let convolution = |filters| Conv2d::new(filters, 5).activation(Activation::Relu);
-    let model = Sequential::new()
-        .add(convolution(10))
-        .add(MaxPool2d::new(2))
-        .add(convolution(20))
-        .add(MaxPool2d::new(2))
-        .add(Flatten)
-        .add(Dense::new(100).activation(Activation::Relu))
-        .add(Dense::new(10));
-    let mut g = Graph::new();
-    let (x, labels) = (g.input("x", [128, 1, 28, 28]), g.labels("labels", [128]));
-    let logits = model.record(&mut g, x, Mode::Training).unwrap();
-    let loss = g.softmax_cross_entropy(logits, labels).unwrap();
-    g.training_step(loss, &Adam::new(1e-3)).unwrap()
-}
-
-/// A training step of a classifier of inputs of this shape, with Adam.
-pub fn step_of(model: &dyn Layer, shape: &[usize]) -> Tape {
-    let mut g = Graph::new();
-    let (x, labels) = (g.input("x", Shape::new(shape).unwrap()), g.labels("labels", [shape[0]]));
-    let logits = retape::nn::record(model, &mut g, &[x], Mode::Training).unwrap().outputs[0];
-    let loss = g.softmax_cross_entropy(logits, labels).unwrap();
-    g.training_step(loss, &Adam::new(1e-3)).unwrap()
+    step_of(&mnist_cnn(), &[128, 1, 28, 28])
 }
 
 fn cifar() -> Tape {
