@@ -6,12 +6,8 @@ pub struct Mix {
     pub all: usize,
     /// Fused multiply-adds of f32, two of them in one instruction counted twice.
     pub fma: usize,
-    /// Reads and writes of workgroup memory.
-    pub shared: usize,
-    /// Loads from buffers, and of these those of four words.
+    /// Loads from buffers.
     pub loads: usize,
-    pub wide_loads: usize,
-    pub waits: usize,
 }
 
 impl Mix {
@@ -37,13 +33,8 @@ impl Mix {
                 .count(),
             None => usize::from(name.strip_prefix("v_").is_some_and(is_fma)),
         };
-        self.shared += usize::from(name.starts_with("ds_"));
         let memory = ["buffer_load", "global_load", "flat_load"];
-        if memory.iter().any(|load| name.starts_with(load)) {
-            self.loads += 1;
-            self.wide_loads += usize::from(name.contains("dwordx4") || name.contains("b128"));
-        }
-        self.waits += usize::from(name.starts_with("s_waitcnt"));
+        self.loads += usize::from(memory.iter().any(|load| name.starts_with(load)));
     }
 }
 
