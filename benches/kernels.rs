@@ -13,6 +13,7 @@
 mod rows;
 mod timing;
 
+use retape::Error;
 use retape::prelude::*;
 use rows::{Row, Work};
 use timing::Table;
@@ -23,7 +24,7 @@ const SAMPLES: usize = 10;
 
 fn main() {
     let Some((device, rows)) = timing::wanted(rows::rows(), |row| row.name.clone()) else { return };
-    let measured: Vec<_> = rows.iter().map(|row| measure(&device, row)).collect();
+    let measured: Vec<_> = rows.iter().filter_map(|row| measure(&device, row)).collect();
     print_table(&measured);
 }
 
@@ -46,9 +47,17 @@ impl Measured {
     }
 }
 
-fn measure(device: &Device, row: &Row) -> Measured {
+/// Nothing of a row that the device has no precision for.
+fn measure(device: &Device, row: &Row) -> Option<Measured> {
     let recorded = row.record().unwrap_or_else(|e| panic!("{}: {e}", row.name));
-    let mut session = recorded.tape.session(device).unwrap_or_else(|e| panic!("{}: {e}", row.name));
+    let mut session = match recorded.tape.session(device) {
+        Ok(session) => session,
+        Err(error) if matches!(error.root(), Error::NoHalfPrecision { .. }) => {
+            eprintln!("{}: {error}", row.name);
+            return None;
+        }
+        Err(error) => panic!("{}: {error}", row.name),
+    };
     let found = session.verify(&recorded.host_data()).unwrap_or_else(|e| panic!("{}: {e}", row.name));
     assert!(found.passes(), "{} differs from its reference\n{found}", row.name);
 
@@ -59,7 +68,7 @@ fn measure(device: &Device, row: &Row) -> Measured {
     seconds.sort_by(f64::total_cmp);
     let [best, median] = [seconds[0], seconds[SAMPLES / 2]];
     eprintln!("{}: {:.1} us, median {:.1} us", row.name, best * 1e6, median * 1e6);
-    Measured { name: row.name.clone(), work: recorded.work, seconds: best }
+    Some(Measured { name: row.name.clone(), work: recorded.work, seconds: best })
 }
 
 /// One line per row: best time, rate, and the rate in percent of the best row of the same kind.

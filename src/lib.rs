@@ -142,7 +142,8 @@
 //!
 //! # Conventions
 //!
-//! Row-major, contiguous f32, at most six dimensions; u32 for indices and labels. Dense weights are `[in,
+//! Row-major, contiguous f32, at most six dimensions; f16 as storage beside it, see [`Graph::cast`] and
+//! [`Graph::autocast`]; u32 for indices and labels. Dense weights are `[in,
 //! out]`. Images are `[channels, height, width]`, without Keras's option to have the channels last: an image
 //! of `[32, 32, 3]` would have 32 of them ([`data::channels_first`]). Broadcasting is NumPy's. Subnormal
 //! numbers may be flushed to zero by a GPU.

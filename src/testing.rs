@@ -98,7 +98,13 @@ pub fn module(shader: &Shader) -> Result<(&naga::Module, &naga::valid::ModuleInf
     shader.module()
 }
 
-/// A shader reduced to one entry point, its `override` constants replaced by their values.
-pub fn specialise(shader: &Shader, entry: &'static str, constants: &[(&str, f64)]) -> Result<naga::Module> {
-    shader.specialise(entry, constants)
+/// A shader reduced to one entry point, its `override` constants replaced by their values, over buffers of which
+/// those with these binding numbers are of half precision.
+pub fn specialise(
+    shader: &Shader,
+    entry: &'static str,
+    constants: &[(&str, f64)],
+    halves: &[u32],
+) -> Result<naga::Module> {
+    shader.specialise(entry, constants, halves)
 }

@@ -104,6 +104,7 @@ fn moves() -> Vec<Row> {
     };
     vec![
         with("copy [1024, 1024]", |g, x| g.copy(x)),
+        with("cast to f16 [1024, 1024]", |g, x| g.cast(x, DType::F16)),
         with("scalar times [1024, 1024]", |g, x| g.mul(x, g.scalar_value(g.scalar("rate", 0.5)?)?)),
         with("transpose [1024, 1024]", |g, x| g.transpose(x, &[1, 0])),
         with("slice [512, 512] of [1024, 1024]", |g, x| {

@@ -258,6 +258,21 @@ pub enum Error {
         device: String,
     },
 
+    /// A value of half precision on a device that has none.
+    #[error(
+        "{op}{}: `{value}` is f16, and `{device}` lacks shader-f16: record in f32 there, or take the CPU",
+        in_layer(layer)
+    )]
+    NoHalfPrecision {
+        /// The operator, or what stands for none.
+        op: String,
+        /// The value.
+        value: String,
+        /// The operator's layer; empty outside any layer.
+        layer: String,
+        /// The device.
+        device: String,
+    },
     /// No adapter of the kind asked for.
     #[error("no GPU adapter {wanted}; found: {}. {SOFTWARE_ADAPTER}", list(found))]
     NoAdapter {

@@ -16,6 +16,8 @@ pub(crate) use scalars::ScalarTable;
 
 use std::sync::Arc;
 
+use half::f16;
+
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::Value;
@@ -179,32 +181,31 @@ impl Executor {
     }
 }
 
-/// A number as an element.
+/// A number as what the CPU computes with: an index, or an f32 that the type may hold.
 fn word(dtype: DType, number: f64) -> u32 {
     match dtype {
-        DType::F32 => (number as f32).to_bits(),
+        DType::F32 | DType::F16 => (dtype.stored(number) as f32).to_bits(),
         DType::U32 => number as u32,
     }
 }
 
-/// Numbers as elements.
-fn words(dtype: DType, numbers: &[f64]) -> Vec<u32> {
-    numbers.iter().map(|&number| word(dtype, number)).collect()
-}
-
 /// Numbers as the bytes of elements.
 pub(crate) fn elements(dtype: DType, numbers: &[f64]) -> Vec<u8> {
-    bytemuck::pod_collect_to_vec(&words(dtype, numbers))
+    match dtype {
+        DType::F16 => numbers.iter().flat_map(|&number| f16::from_f64(number).to_ne_bytes()).collect(),
+        DType::F32 | DType::U32 => {
+            numbers.iter().flat_map(|&number| word(dtype, number).to_ne_bytes()).collect()
+        }
+    }
 }
 
 /// Elements as numbers.
 pub(crate) fn numbers(dtype: DType, bytes: &[u8]) -> impl Iterator<Item = f64> + '_ {
-    bytes.chunks_exact(4).map(move |word| {
-        let word = u32::from_ne_bytes([word[0], word[1], word[2], word[3]]);
-        match dtype {
-            DType::F32 => f64::from(f32::from_bits(word)),
-            DType::U32 => f64::from(word),
-        }
+    bytes.chunks_exact(dtype.bytes()).map(move |element| match (dtype, element) {
+        (DType::F16, &[a, b]) => f16::from_ne_bytes([a, b]).to_f64(),
+        (DType::U32, &[a, b, c, d]) => f64::from(u32::from_ne_bytes([a, b, c, d])),
+        (_, &[a, b, c, d]) => f64::from(f32::from_ne_bytes([a, b, c, d])),
+        _ => 0.0,
     })
 }
 

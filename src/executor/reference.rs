@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::memory::reserve;
-use super::{Executor, Link, Links, ScalarTable, numbers, word};
+use super::{Executor, Link, Links, ScalarTable, elements, numbers};
 use crate::array::Array;
+use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::{Reference, Value};
 use crate::tape::Tape;
@@ -60,7 +61,11 @@ impl ReferenceExecutor {
             let outputs = &tape.types(&node.outputs);
             node.op.reference(&Reference { inputs, outputs, scalars: scalars.values() })
         };
-        for (value, result) in node.written().zip(results) {
+        for (value, mut result) in node.written().zip(results) {
+            let dtype = tape.recording().ty(value).dtype;
+            if dtype == DType::F16 {
+                result.data.iter_mut().for_each(|number| *number = dtype.stored(*number));
+            }
             match self.persistent.get(&tape.root(value)) {
                 Some(shared) if !node.outputs.contains(&value) => {
                     let mut array = shared.write().unwrap_or_else(PoisonError::into_inner);
@@ -109,9 +114,7 @@ impl ReferenceExecutor {
 
     pub fn read(&self, value: Value) -> Vec<u8> {
         let dtype = self.tape.recording().ty(value).dtype;
-        self.reading(value, |data| {
-            data.iter().flat_map(|&number| word(dtype, number).to_ne_bytes()).collect()
-        })
+        self.reading(value, |data| elements(dtype, data))
     }
 
     pub fn replay(&mut self, scalars: &mut ScalarTable, steps: usize) -> Result<()> {

@@ -18,10 +18,11 @@ use std::sync::Arc;
 pub(crate) use compute::Spot;
 pub use compute::{Compute, Operands, Routine, Scratch, Written};
 pub use init::Init;
-pub use op::{Backward, Lowering, Op, Reference, Run};
+pub use op::{Backward, Lowering, Op, Precision, Reference, Run};
 pub(crate) use types::{Average, Context, Role, Rule, StateKey};
 pub use types::{Node, Phase, Source, StateKind, Value, ValueInfo};
 
+use crate::dtype::DType;
 use crate::error::{Error, Result};
 pub use crate::kernel::{Scalar, ScalarInfo};
 use crate::shape::{Shape, TensorType};
@@ -47,8 +48,12 @@ pub(crate) struct Recording {
     pub masks: BTreeMap<Value, Value>,
     /// What operators are recorded under.
     pub context: Context,
+    casts: Option<Casts>,
     mistaken: Vec<Mistaken>,
 }
+
+/// The operators that change the precision of an operand: to f16 and to f32.
+pub(crate) type Casts = [Arc<dyn Op>; 2];
 
 /// A declaration with a mistake, which the first operator that uses the value reports.
 #[derive(Clone, Debug)]
@@ -165,6 +170,7 @@ impl Graph {
 
     #[track_caller]
     pub(crate) fn apply_shared(&self, op: Arc<dyn Op>, inputs: &[Value]) -> Result<Vec<Value>> {
+        let inputs = &self.in_precision(op.as_ref(), inputs)?;
         let types = self.located(op.name(), self.output_types(op.as_ref(), inputs))?;
         let node = self.recording().nodes.len();
         let sources = (0..).map(|output| Source::Op { node, output });
@@ -175,6 +181,37 @@ impl Graph {
         let (inputs, at) = (inputs.to_vec(), data.context.line(Location::caller()));
         data.nodes.push(Node { op, inputs, outputs: outputs.clone(), layer, at, phase });
         Ok(outputs)
+    }
+
+    /// Runs `body` with these operators between others of unlike [precision](Precision).
+    pub(crate) fn casting_by<T>(&mut self, casts: Option<Casts>, body: impl FnOnce(&mut Graph) -> T) -> T {
+        let outer = std::mem::replace(&mut self.data.get_mut().casts, casts);
+        let result = body(self);
+        self.data.get_mut().casts = outer;
+        result
+    }
+
+    /// The operands of an operator in the precision that it works in.
+    #[track_caller]
+    fn in_precision(&self, op: &dyn Op, inputs: &[Value]) -> Result<Vec<Value>> {
+        let mut inputs = inputs.to_vec();
+        let Some([narrow, widen]) = self.recording().casts.clone() else { return Ok(inputs) };
+        let is = |input: Value, dtype: DType| self.owns(input) && self.type_of(input).dtype == dtype;
+        match op.precision() {
+            Precision::Kept => {}
+            Precision::Half if inputs.iter().any(|&input| is(input, DType::F16)) => {}
+            Precision::Half => {
+                if let Some(first) = inputs.iter_mut().find(|input| is(**input, DType::F32)) {
+                    *first = self.apply_shared(narrow, &[*first])?[0];
+                }
+            }
+            Precision::Full => {
+                for input in inputs.iter_mut().filter(|input| is(**input, DType::F16)) {
+                    *input = self.apply_shared(widen.clone(), &[*input])?[0];
+                }
+            }
+        }
+        Ok(inputs)
     }
 
     /// What an operator makes of inputs, or why it refuses them. Lowers the bounds on its indices.
@@ -235,7 +272,13 @@ impl Graph {
     /// The shape of an operand, or an error for a value of another graph.
     #[track_caller]
     pub(crate) fn operand_shape(&self, op: &'static str, value: Value) -> Result<Shape> {
-        let found = if self.owns(value) { Ok(self.shape_of(value)) } else { Err(Error::ForeignValue) };
+        Ok(self.operand_type(op, value)?.shape)
+    }
+
+    /// The type of an operand.
+    #[track_caller]
+    pub(crate) fn operand_type(&self, op: &'static str, value: Value) -> Result<TensorType> {
+        let found = if self.owns(value) { Ok(self.type_of(value)) } else { Err(Error::ForeignValue) };
         self.located(op, found)
     }
 

@@ -8,6 +8,19 @@ use crate::error::Result;
 use crate::kernel::{DeviceProfile, KernelCall, Scalar, Slot, share};
 use crate::shape::TensorType;
 
+/// In which precision an operator works where the graph [casts](Graph::autocast) for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Precision {
+    /// Its operands are made f32.
+    #[default]
+    Full,
+    /// Its first operand is made f16 unless another one is: a product, whose sums are in f32 whatever it reads.
+    Half,
+    /// Its operands stay as they are.
+    Kept,
+}
+
 /// An operator: everything the engine needs to know about it.
 #[expect(unused_variables, reason = "what an operator says of itself by default needs no arguments")]
 pub trait Op: Any + fmt::Debug + Send + Sync {
@@ -21,6 +34,11 @@ pub trait Op: Any + fmt::Debug + Send + Sync {
 
     /// The shape rule: the types of the outputs, or why the inputs do not fit.
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>>;
+
+    /// What [`Graph::autocast`] makes of its operands.
+    fn precision(&self) -> Precision {
+        Precision::Full
+    }
 
     /// Indices of the inputs that the operator overwrites: parameters and states of an update.
     fn mutates(&self) -> &[usize] {

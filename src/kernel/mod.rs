@@ -3,6 +3,7 @@
 
 mod generated;
 mod grid;
+mod half;
 mod params;
 mod profile;
 mod scalar;
@@ -40,9 +41,10 @@ pub enum Slot {
 pub struct Bind {
     /// The buffer.
     pub slot: Slot,
-    /// First byte; a multiple of 256.
+    /// First byte; a multiple of 256. Of values of half precision, twice as many bytes are counted as they have: 4 an
+    /// element, as of all others.
     pub offset: u64,
-    /// Bytes from `offset`; `None` for all that is left.
+    /// Bytes from `offset`, counted likewise; `None` for all that is left.
     pub bytes: Option<u64>,
 }
 
@@ -219,11 +221,11 @@ impl KernelCall {
     }
 
     /// The calls that do the same with no range of a binding larger than `limit` bytes; itself if it
-    /// is not elementwise. `sizes` are those of the bindings' buffers.
-    pub(crate) fn in_ranges(self, sizes: &[u64], limit: u64) -> Vec<KernelCall> {
+    /// is not elementwise. `sizes` are those of the bindings' buffers, and `narrowing` the largest of theirs.
+    pub(crate) fn in_ranges(self, sizes: &[u64], limit: u64, narrowing: u64) -> Vec<KernelCall> {
         let Some(Elementwise { count_at, invocations, bytes }) = self.elementwise else { return vec![self] };
-        let most =
-            usize::try_from(limit).unwrap_or(usize::MAX) / BINDING_ALIGNMENT * BINDING_ALIGNMENT / bytes;
+        let alignment = BINDING_ALIGNMENT * narrowing as usize;
+        let most = usize::try_from(limit).unwrap_or(usize::MAX) / alignment * alignment / bytes;
         let whole = invocations.saturating_mul(bytes) as u64;
         let range = |start: usize| {
             let count = most.min(invocations - start);

@@ -37,6 +37,8 @@ pub struct DeviceProfile {
     pub max_param_bytes: u32,
     /// Alignment of a binding's first byte.
     pub offset_alignment: u32,
+    /// Whether buffers may hold numbers of half precision ([`DType::F16`](crate::DType::F16)).
+    pub f16: bool,
     /// Smallest and largest subgroup size, if kernels may use subgroup operations.
     pub subgroups: Option<(u32, u32)>,
     /// Loop iterations that an invocation gets, all its loops together. llvmpipe leaves every loop
@@ -61,6 +63,7 @@ impl DeviceProfile {
             max_workgroup_size: [256, 256, 64],
             max_param_bytes: 128,
             offset_alignment: 256,
+            f16: false,
             subgroups: None,
             max_loop_iterations: u32::MAX,
             busy_invocations: 1 << 16,

@@ -8,6 +8,7 @@ use naga::compact::{KeepUnused, compact};
 use naga::valid::{Capabilities, ModuleInfo, SubgroupOperationSet, ValidationFlags, Validator};
 
 use super::Field;
+use super::half::narrow;
 use crate::error::{Error, Result};
 
 const PRELUDE: &str = include_str!("../../shaders/prelude.wgsl");
@@ -172,11 +173,22 @@ impl Shader {
     }
 
     /// The module reduced to one entry point, its `override` constants replaced by their values.
-    pub(crate) fn specialise(&self, entry: &'static str, constants: &[(&str, f64)]) -> Result<naga::Module> {
+    /// What is bound to the binding numbers in `halves` has elements of half precision.
+    pub(crate) fn specialise(
+        &self,
+        entry: &'static str,
+        constants: &[(&str, f64)],
+        halves: &[u32],
+    ) -> Result<naga::Module> {
         let mut module = self.specialised(entry, constants)?.0.into_owned();
         // Of a module without constants all is still there, and drivers would read it.
         module.entry_points.retain(|point| point.name == entry);
         compact(&mut module, KeepUnused::No);
+        if !halves.is_empty() {
+            let failed = |message| Error::KernelMismatch { shader: self.name, entry, message };
+            narrow(&mut module, halves).map_err(failed)?;
+            compact(&mut module, KeepUnused::No);
+        }
         Ok(module)
     }
 

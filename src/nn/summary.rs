@@ -104,7 +104,7 @@ impl Probe {
             let shape = Shape::new(&[&[batch], shape.dims()].concat())?;
             let name = format!("input {index}");
             Ok(match model.input_dtype(index) {
-                DType::F32 => graph.input(&name, shape),
+                DType::F32 | DType::F16 => graph.input(&name, shape),
                 DType::U32 => graph.indices(&name, shape),
             })
         };

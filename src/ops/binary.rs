@@ -37,7 +37,7 @@ macro_rules! functions {
         const OPERATORS: &[OperatorInfo] = &[$(OperatorInfo::new(
             stringify!($method),
             if Binary::$kind.is_comparison() { Gradient::Zero } else { Gradient::Yes },
-            "f32",
+            "f32, f16",
         ),)*];
 
         #[expect(unused_variables, reason = "not every bound depends on the operands")]
@@ -216,10 +216,15 @@ impl Op for BinaryOp {
         self.0.name()
     }
 
+    fn precision(&self) -> Precision {
+        // Those that leave the range of half precision.
+        let is_wide = matches!(self.0, Binary::Div | Binary::Pow);
+        if is_wide { Precision::Full } else { Precision::Kept }
+    }
+
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
-        expect_dtype("the left operand", inputs[0], DType::F32)?;
-        expect_dtype("the right operand", inputs[1], DType::F32)?;
-        Ok(vec![TensorType::f32(inputs[0].shape.broadcast(inputs[1].shape)?)])
+        let dtype = common_float([("the left operand", inputs[0]), ("the right operand", inputs[1])])?;
+        Ok(vec![TensorType { shape: inputs[0].shape.broadcast(inputs[1].shape)?, dtype }])
     }
 
     fn in_place(&self, inputs: &[TensorType]) -> Vec<usize> {

@@ -4,7 +4,7 @@ pub(super) use super::float::{Float, larger, truth};
 pub(super) use crate::array::{Array, EPS, FLUSH, Indexer, flush, relative_bound, widen};
 pub(super) use crate::dtype::DType;
 pub(super) use crate::error::{Error, Result};
-pub(super) use crate::graph::{Backward, Graph, Lowering, Op, Reference, Routine, Value};
+pub(super) use crate::graph::{Backward, Graph, Lowering, Op, Precision, Reference, Routine, Value};
 pub(super) use crate::kernel::{DeviceKind, DeviceProfile, Finish, Grid, KernelCall, Shader, Slot};
 pub(super) use crate::shape::{Shape, TensorType};
 
@@ -54,6 +54,19 @@ pub fn expect_dtype(what: &str, ty: TensorType, expected: DType) -> Result<()> {
         return Ok(());
     }
     Err(Error::DTypeMismatch { what: what.to_owned(), found: ty.dtype, expected })
+}
+
+/// Fails unless `ty` holds numbers, of whichever precision.
+pub(super) fn expect_float(what: &str, ty: TensorType) -> Result<()> {
+    if ty.dtype.is_float() { Ok(()) } else { expect_dtype(what, ty, DType::F32) }
+}
+
+/// The precision of what is made of several operands: half if one of them has it, so that weights may be f32 beside
+/// activations in f16.
+pub(super) fn common_float<const N: usize>(operands: [(&str, TensorType); N]) -> Result<DType> {
+    operands.iter().try_for_each(|&(what, ty)| expect_float(what, ty))?;
+    let is_half = operands.iter().any(|(_, ty)| ty.dtype == DType::F16);
+    Ok(if is_half { DType::F16 } else { DType::F32 })
 }
 
 /// Fails unless a shape has a rank that fits.

@@ -119,7 +119,7 @@ impl Op for OfRows {
         };
         let (entry, loops) = match cx.inputs[1].dtype {
             DType::U32 => (labels, classes),
-            DType::F32 => (soft, 2 * classes),
+            DType::F32 | DType::F16 => (soft, 2 * classes),
         };
         let call = KernelCall::new(&SHADER, entry)
             .constant("TIES", f64::from(matches!(self, OfRows::First)))

@@ -15,7 +15,7 @@ pub use route::MatmulRoute;
 pub(super) use route::{BLOCKS, BLOCKS_AND_SUMS, ELEMENTS, joined, joined_both, lower, lower_with_sums};
 
 pub(super) static FAMILY: Family = Family {
-    operators: &[OperatorInfo::new("matmul", Gradient::Yes, "f32")],
+    operators: &[OperatorInfo::new("matmul", Gradient::Yes, "f32, f16")],
     shaders: &[&ELEMENTS, &BLOCKS, &BLOCKS_AND_SUMS],
 };
 
@@ -176,12 +176,15 @@ impl Op for Matmul {
         sides.iter().filter(|side| side.1).map(|side| side.0).collect::<Vec<_>>().join(", ")
     }
 
+    fn precision(&self) -> Precision {
+        Precision::Half
+    }
+
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
-        expect_dtype("the left operand", inputs[0], DType::F32)?;
-        expect_dtype("the right operand", inputs[1], DType::F32)?;
+        let dtype = common_float([("the left operand", inputs[0]), ("the right operand", inputs[1])])?;
         let (a, b) = (inputs[0].shape, inputs[1].shape);
         let (Product { m, n, .. }, batch) = self.resolve(a, b)?;
-        Ok(vec![TensorType::f32(Shape::new(&[batch.dims(), &[m, n]].concat())?)])
+        Ok(vec![TensorType { shape: Shape::new(&[batch.dims(), &[m, n]].concat())?, dtype }])
     }
 
     fn multiply_adds(&self, inputs: &[TensorType], _: &[TensorType]) -> u64 {

@@ -26,9 +26,9 @@ crate::params! {
 
 pub(super) static FAMILY: Family = Family {
     operators: &[
-        OperatorInfo::new("dropout", Gradient::Yes, "f32"),
-        OperatorInfo::new("spatial_dropout", Gradient::Yes, "f32"),
-        OperatorInfo::new("gaussian_noise", Gradient::Yes, "f32"),
+        OperatorInfo::new("dropout", Gradient::Yes, "f32, f16"),
+        OperatorInfo::new("spatial_dropout", Gradient::Yes, "f32, f16"),
+        OperatorInfo::new("gaussian_noise", Gradient::Yes, "f32, f16"),
     ],
     shaders: &[&SHADER],
 };
@@ -115,8 +115,12 @@ impl Op for Dropout {
         format!("rate={}, stream={}", self.rate, self.stream)
     }
 
+    fn precision(&self) -> Precision {
+        Precision::Kept
+    }
+
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
-        expect_dtype("the operand", inputs[0], DType::F32)?;
+        expect_float("the operand", inputs[0])?;
         let expected = "a share of at least 0 and below 1 is dropped";
         Setting::new("rate", self.rate, (0.0..1.0).contains(&self.rate), expected).check()?;
         expect_rank(inputs[0].shape, !self.spatial || inputs[0].shape.rank() >= 3, "at least 3")?;
@@ -225,8 +229,12 @@ impl Op for GaussianNoise {
         format!("std={}, stream={}", self.std, self.stream)
     }
 
+    fn precision(&self) -> Precision {
+        Precision::Kept
+    }
+
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
-        expect_dtype("the operand", inputs[0], DType::F32)?;
+        expect_float("the operand", inputs[0])?;
         let valid = self.std >= 0.0 && self.std.is_finite();
         Setting::new("std", self.std, valid, "a standard deviation is finite and at least 0").check()?;
         Ok(vec![inputs[0]])

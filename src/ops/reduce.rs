@@ -26,8 +26,8 @@ macro_rules! reductions {
         impl Graph { $($more:tt)* }
     ) => {
         const OPERATORS: &[OperatorInfo] = &[
-            $(OperatorInfo::new(stringify!($method), Gradient::Yes, "f32"),)*
-            OperatorInfo::new("argmax", Gradient::Zero, "f32"),
+            $(OperatorInfo::new(stringify!($method), Gradient::Yes, "f32, f16"),)*
+            OperatorInfo::new("argmax", Gradient::Zero, "f32, f16"),
         ];
 
         /// What a reduction computes.
@@ -305,9 +305,18 @@ impl Op for Reduce {
         format!("axes={axes:?}{}", if self.keepdims { ", keepdims" } else { "" })
     }
 
+    fn precision(&self) -> Precision {
+        Precision::Kept
+    }
+
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
-        expect_dtype("the operand", inputs[0], DType::F32)?;
-        Ok(vec![TensorType::f32(self.output(inputs[0].shape)?)])
+        expect_float("the operand", inputs[0])?;
+        // A sum of many numbers may be more than half precision holds.
+        let dtype = match self.kind {
+            Reduction::Sum | Reduction::Mean => DType::F32,
+            Reduction::Max | Reduction::Min => inputs[0].dtype,
+        };
+        Ok(vec![TensorType { shape: self.output(inputs[0].shape)?, dtype }])
     }
 
     fn backward(&self, cx: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
@@ -423,8 +432,12 @@ impl Op for Argmax {
         format!("axis={}", self.0)
     }
 
+    fn precision(&self) -> Precision {
+        Precision::Kept
+    }
+
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
-        expect_dtype("the operand", inputs[0], DType::F32)?;
+        expect_float("the operand", inputs[0])?;
         let mut dims = inputs[0].shape.dims().to_vec();
         dims.remove(self.0);
         Ok(vec![TensorType::u32(Shape::new(&dims)?)])

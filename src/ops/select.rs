@@ -16,7 +16,7 @@ crate::params! {
 }
 
 pub(super) static FAMILY: Family =
-    Family { operators: &[OperatorInfo::new("select", Gradient::Yes, "f32, u32")], shaders: &[&SHADER] };
+    Family { operators: &[OperatorInfo::new("select", Gradient::Yes, "f32, f16, u32")], shaders: &[&SHADER] };
 
 /// `a` where the condition is not zero, else `b`.
 #[derive(Clone, Copy, Debug)]
@@ -31,10 +31,20 @@ impl Op for Select {
         "select"
     }
 
+    fn precision(&self) -> Precision {
+        Precision::Kept
+    }
+
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
-        expect_dtype("the condition", inputs[0], DType::F32)?;
-        expect_dtype("the second choice", inputs[2], inputs[1].dtype)?;
-        Ok(vec![TensorType { shape: output(inputs)?, dtype: inputs[1].dtype }])
+        expect_float("the condition", inputs[0])?;
+        let [one, other] = [inputs[1], inputs[2]];
+        let dtype = if one.dtype.is_float() && other.dtype.is_float() {
+            common_float([("the first choice", one), ("the second choice", other)])?
+        } else {
+            expect_dtype("the second choice", other, one.dtype)?;
+            one.dtype
+        };
+        Ok(vec![TensorType { shape: output(inputs)?, dtype }])
     }
 
     fn backward(&self, cx: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {

@@ -15,10 +15,10 @@ crate::params! {
 
 pub(super) static FAMILY: Family = Family {
     operators: &[
-        OperatorInfo::new("softmax", Gradient::Yes, "f32"),
-        OperatorInfo::new("softmax_grad", Gradient::None, "f32"),
-        OperatorInfo::new("log_softmax", Gradient::Yes, "f32"),
-        OperatorInfo::new("log_softmax_grad", Gradient::None, "f32"),
+        OperatorInfo::new("softmax", Gradient::Yes, "f32, f16"),
+        OperatorInfo::new("softmax_grad", Gradient::None, "f32, f16"),
+        OperatorInfo::new("log_softmax", Gradient::Yes, "f32, f16"),
+        OperatorInfo::new("log_softmax_grad", Gradient::None, "f32, f16"),
     ],
     shaders: &[&SHADER],
 };
@@ -194,7 +194,7 @@ impl Op for Softmax {
     }
 
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
-        expect_dtype("the operand", inputs[0], DType::F32)?;
+        expect_float("the operand", inputs[0])?;
         Ok(vec![inputs[0]])
     }
 

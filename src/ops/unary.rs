@@ -67,7 +67,7 @@ macro_rules! functions {
         pub enum Unary {$($kind,)*}
 
         const FORWARD: &[OperatorInfo] = &[$(
-            OperatorInfo::new(stringify!($method), flow(&[$(Saved::$saved)?]), "f32"),
+            OperatorInfo::new(stringify!($method), flow(&[$(Saved::$saved)?]), "f32, f16"),
         )*];
 
         const BACKWARD: &[OperatorInfo] = &[$($(
@@ -376,7 +376,7 @@ const fn flow(slope: &[Saved]) -> Gradient {
 
 /// The row of a derivative that is a kernel.
 const fn derivative_row(name: &'static str, _: Saved) -> OperatorInfo {
-    OperatorInfo::new(name, Gradient::None, "f32")
+    OperatorInfo::new(name, Gradient::None, "f32, f16")
 }
 
 /// An expression that a row may leave out.
@@ -455,8 +455,15 @@ impl Op for UnaryOp {
         self.kind.given(&self.p, |name, value| format!("{name}={value}")).join(", ")
     }
 
+    fn precision(&self) -> Precision {
+        use Unary::{Exp, Log, LogCosh, Reciprocal, Square};
+        // Those that leave the range of half precision.
+        let is_wide = matches!(self.kind, Exp | Log | LogCosh | Reciprocal | Square);
+        if is_wide { Precision::Full } else { Precision::Kept }
+    }
+
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
-        expect_dtype("the operand", inputs[0], DType::F32)?;
+        expect_float("the operand", inputs[0])?;
         self.kind.check(self.p)?;
         Ok(vec![inputs[0]])
     }

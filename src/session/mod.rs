@@ -11,6 +11,8 @@ use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Weak};
 
+use half::f16;
+
 pub(crate) use chain::Chain;
 pub use faults::NonFinite;
 pub use options::SessionOptions;
@@ -127,8 +129,9 @@ impl Session {
         self.reset(|value, _| !is_zero(value) && links.of(value).is_none())
     }
 
-    /// Writes an input, labels, a parameter or a state: `f32` or `u32` elements, row-major. The data
-    /// takes effect with the next replay; inputs stay until written again.
+    /// Writes an input, labels, a parameter or a state: `f32`, `f16` or `u32` elements, row-major. An f32 value takes
+    /// `f16` elements too, and an f16 value `f32` elements, which are rounded to the nearest. The data takes effect
+    /// with the next replay; inputs stay until written again.
     ///
     /// # Errors
     /// [`Error::Length`], [`Error::DTypeMismatch`], [`Error::LabelOutOfRange`],
@@ -142,7 +145,12 @@ impl Session {
             _ => self.check_length(value, data.len())?,
         }
         self.check_data(value, data)?;
-        self.executor.write(value, bytemuck::cast_slice(data))
+        let dtype = self.type_of(value).dtype;
+        if T::DTYPE == dtype {
+            return self.executor.write(value, bytemuck::cast_slice(data));
+        }
+        let data: Vec<f64> = data.iter().map(|number| number.to_f64()).collect();
+        self.executor.write(value, &elements(dtype, &data))
     }
 
     /// Refuses labels and indices past the limit of a value, and targets that are not finite.
@@ -173,16 +181,6 @@ impl Session {
         Err(Error::Length { name: self.name_of(value), expected, found })
     }
 
-    /// [`write`](Session::write) of half-precision data, such as images or weights stored that way:
-    /// widened to f32, which is exact.
-    ///
-    /// # Errors
-    /// As [`write`](Session::write).
-    pub fn write_f16(&mut self, value: Value, data: &[half::f16]) -> Result<()> {
-        let wide: Vec<f32> = data.iter().map(|v| v.to_f32()).collect();
-        self.write(value, &wide)
-    }
-
     /// Runs the step once. On a GPU it is handed over, in several submissions if it is
     /// [large](Device::set_submission_time), and runs behind the host; only where much is under way already does
     /// the call wait.
@@ -199,8 +197,8 @@ impl Session {
         self.executor.replay(&mut self.scalars, steps)
     }
 
-    /// The contents of an f32 value: an input, parameter, state, loss, or one that the tape keeps.
-    /// Waits for the device.
+    /// The contents of an f32 value: an input, parameter, state, loss, or one that the tape keeps. Those of an f16
+    /// value are widened, which is exact. Waits for the device.
     ///
     /// # Errors
     /// [`Error::NotKept`] if its buffer is reused within the step, [`Error::DTypeMismatch`] for
@@ -209,12 +207,17 @@ impl Session {
         self.read_as(value)
     }
 
+    /// The contents of an f16 value; those of an f32 value are rounded to the nearest.
+    pub fn read_f16(&self, value: Value) -> Result<Vec<f16>> {
+        self.read_as(value)
+    }
+
     /// The contents of a u32 value.
     pub fn read_u32(&self, value: Value) -> Result<Vec<u32>> {
         self.read_as(value)
     }
 
-    /// The contents of an f32 value in f64: on the reference with all its digits.
+    /// The contents of an f32 or f16 value in f64: on the reference with all its digits.
     pub fn read_f64(&self, value: Value) -> Result<Vec<f64>> {
         self.expect_readable::<f32>(value)?;
         self.contents(value)
@@ -236,12 +239,13 @@ impl Session {
             Some(gpu) => Ok(gpu.read_async(value)?),
             None => Err(self.bytes(value)?),
         };
+        let ty = self.type_of(value);
         Ok(async move {
             let bytes = match pending {
                 Ok(on_device) => on_device.await?,
                 Err(bytes) => bytes,
             };
-            Ok(bytemuck::pod_collect_to_vec(&bytes))
+            Ok(numbers(ty.dtype, &bytes).take(ty.numel()).map(|number| number as f32).collect())
         })
     }
 
@@ -410,7 +414,7 @@ impl Session {
 
     fn expect<T: Element>(&self, what: &str, value: Value) -> Result<()> {
         let (found, expected) = (T::DTYPE, self.tape.expect(value)?.ty.dtype);
-        if found == expected {
+        if found == expected || (found.is_float() && expected.is_float()) {
             return Ok(());
         }
         Err(Error::DTypeMismatch { what: format!("{what} `{}`", self.name_of(value)), found, expected })
@@ -432,6 +436,10 @@ impl Session {
 
     fn read_as<T: Element>(&self, value: Value) -> Result<Vec<T>> {
         self.expect_readable::<T>(value)?;
-        Ok(bytemuck::pod_collect_to_vec(&self.bytes(value)?))
+        let (dtype, bytes) = (self.type_of(value).dtype, self.bytes(value)?);
+        if T::DTYPE == dtype {
+            return Ok(bytemuck::pod_collect_to_vec(&bytes));
+        }
+        Ok(numbers(dtype, &bytes).map(T::from_f64).collect())
     }
 }

@@ -1,6 +1,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use half::f16;
+
 use super::Session;
 use crate::array::{Array, flush};
 use crate::compare::{Comparison, compare, is_ordinary};
@@ -9,12 +11,14 @@ use crate::error::{Result, in_layer};
 use crate::graph::{Op, Reference, Value};
 use crate::tape::Tape;
 
-/// Data for an input: f32 or u32 elements.
+/// Data for an input: f32, f16 or u32 elements.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum HostData<'a> {
     /// f32 elements.
     F32(&'a [f32]),
+    /// f16 elements.
+    F16(&'a [f16]),
     /// u32 elements.
     U32(&'a [u32]),
 }
@@ -23,6 +27,7 @@ impl<'a, T: Element> From<&'a [T]> for HostData<'a> {
     fn from(data: &'a [T]) -> Self {
         match T::DTYPE {
             DType::F32 => HostData::F32(bytemuck::cast_slice(data)),
+            DType::F16 => HostData::F16(bytemuck::cast_slice(data)),
             DType::U32 => HostData::U32(bytemuck::cast_slice(data)),
         }
     }
@@ -134,6 +139,17 @@ impl<'a> Excuses<'a> {
     }
 }
 
+/// What becomes of an operator's results, and of how far off they may be, when they are stored.
+fn store(dtype: DType, results: &mut [f64], bounds: &mut [f64]) {
+    if dtype != DType::F16 {
+        return;
+    }
+    for (result, bound) in results.iter_mut().zip(bounds) {
+        *bound += dtype.storing_error(*result, *bound);
+        *result = dtype.stored(*result);
+    }
+}
+
 impl Session {
     /// Checks the session against the f64 reference, operator by operator, on the given inputs
     /// (those not given keep their contents).
@@ -153,6 +169,7 @@ impl Session {
         for &(value, data) in inputs {
             match data {
                 HostData::F32(data) => self.write(value, data)?,
+                HostData::F16(data) => self.write(value, data)?,
                 HostData::U32(data) => self.write(value, data)?,
             }
         }
@@ -174,8 +191,11 @@ impl Session {
             let inputs: Vec<Array> = node.inputs.iter().map(input).collect();
             let (inputs, outputs) = (inputs.iter().collect(), &tape.types(&node.outputs));
             let cx = Reference { inputs, outputs, scalars: self.scalars.values() };
-            let results = node.op.reference(&cx);
-            let bounds = node.op.error_bound(&cx, &results);
+            let mut results = node.op.reference(&cx);
+            let mut bounds = node.op.error_bound(&cx, &results);
+            for ((value, result), bound) in node.written().zip(&mut results).zip(&mut bounds) {
+                store(tape.recording().ty(value).dtype, &mut result.data, bound);
+            }
             self.executor.run_op(index, &self.scalars)?;
             let excuses = Excuses::new(node.op.as_ref(), &cx, &results, &bounds);
             let mut worst = Comparison::exact();

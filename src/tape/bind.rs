@@ -1,5 +1,6 @@
 use super::pack::Packing;
 use super::plan::{BoundBuffer, Dispatch, Plan, ValuePlan, pad};
+use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::Value;
 use crate::kernel::{Access, Bind, Grid, KernelCall, Slot, Work};
@@ -26,6 +27,7 @@ struct Located {
     buffer: usize,
     offset: u64,
     bytes: u64,
+    dtype: DType,
     /// The values there, views replaced by what they view; none for scratch space.
     values: Vec<Value>,
 }
@@ -35,10 +37,14 @@ impl Binder<'_> {
     /// size: one, or as many as the size of bindings demands.
     pub fn bind(&mut self, op: usize, call: KernelCall, scratch: &[(usize, u64)]) -> Result<()> {
         let limit = self.plan.profile.max_binding_bytes;
-        let size = |bind: &Bind| self.locate(op, bind.slot, scratch).map(|located| located.bytes);
-        match call.binds.iter().map(size).collect::<Result<Vec<u64>, String>>() {
-            Ok(sizes) if sizes.iter().any(|&bytes| bytes > limit) => {
-                let calls = call.in_ranges(&sizes, limit);
+        let size = |bind: &Bind| {
+            let Located { bytes, dtype, .. } = self.locate(op, bind.slot, scratch)?;
+            Ok((bytes * dtype.narrowing(), dtype.narrowing()))
+        };
+        match call.binds.iter().map(size).collect::<Result<(Vec<u64>, Vec<u64>), String>>() {
+            Ok((sizes, narrowing)) if sizes.iter().any(|&bytes| bytes > limit) => {
+                let narrowing = narrowing.into_iter().max().unwrap_or(1);
+                let calls = call.in_ranges(&sizes, limit, narrowing);
                 calls.into_iter().try_for_each(|call| self.bind_one(op, call, scratch))
             }
             _ => self.bind_one(op, call, scratch),
@@ -104,16 +110,19 @@ impl Binder<'_> {
             if access == Access::ReadWrite && inputs.iter().any(|input| !mutates.contains(input)) {
                 return Err(format!("binding {binding} writes an input that the operator does not mutate"));
             }
-            let bytes = bind.bytes.map_or(whole.saturating_sub(bind.offset), pad);
-            if bind.offset + bytes > whole || bytes == 0 {
-                return Err(format!("binding {binding} covers bytes {}+{bytes} of {whole}", bind.offset));
+            // Calls count bytes of elements of 32 bits.
+            let (dtype, narrowing) = (located.dtype, located.dtype.narrowing());
+            let start = bind.offset / narrowing;
+            let bytes = bind.bytes.map_or(whole.saturating_sub(start), |bytes| pad(bytes / narrowing));
+            if start + bytes > whole || bytes == 0 {
+                return Err(format!("binding {binding} covers bytes {start}+{bytes} of {whole}"));
             }
-            let (buffer, offset) = (located.buffer, located.offset + bind.offset);
+            let (buffer, offset) = (located.buffer, located.offset + start);
             // Of scratch space, a kernel may use two ranges in two ways.
             if located.values.is_empty() {
                 (located.offset, located.bytes) = (offset, bytes);
             }
-            let new = (BoundBuffer { binding, access, buffer, offset, bytes }, located);
+            let new = (BoundBuffer { binding, access, buffer, offset, bytes, dtype }, located);
             bound.iter().try_for_each(|known| self.check_pair(op, known, &new))?;
             bound.push(new);
         }
@@ -148,7 +157,7 @@ impl Binder<'_> {
         let values: Vec<Value> = match slot {
             Slot::Scratch(i) => {
                 let &(buffer, bytes) = scratch.get(i).ok_or_else(missing)?;
-                return Ok(Located { buffer, offset: 0, bytes, values: Vec::new() });
+                return Ok(Located { buffer, offset: 0, bytes, dtype: DType::F32, values: Vec::new() });
             }
             Slot::Output(i) => node.outputs.get(i).copied().into_iter().collect(),
             Slot::Input(_) | Slot::Inputs(..) => {
@@ -159,9 +168,10 @@ impl Binder<'_> {
         let placed = |value: Option<&Value>| value.and_then(|&v| self.plan.value(v)).ok_or_else(missing);
         let (first, last) = (placed(values.first())?, placed(values.last())?);
         let (buffer, offset) = (first.buffer, first.offset);
+        let dtype = self.packing.tape.info(first.value).ty.dtype;
         let bytes = last.offset + last.bytes - offset;
         let values = values.iter().map(|&v| self.packing.tape.root(v)).collect();
-        Ok(Located { buffer, offset, bytes, values })
+        Ok(Located { buffer, offset, bytes, dtype, values })
     }
 
     fn check_limits(&self, dispatch: &Dispatch) -> Result<()> {

@@ -14,8 +14,12 @@ pub(crate) fn differentiate(graph: &Graph, losses: &[Value], wrt: &[Value]) -> R
     let mut pending: Vec<Vec<Value>> = vec![Vec::new(); graph.recording().values.len()];
     for &loss in losses {
         let ty = graph.type_of(loss);
-        if ty.numel() != 1 || ty.dtype != DType::F32 {
+        if ty.numel() != 1 {
             return Err(Error::LossNotScalar { shape: ty.shape });
+        }
+        if ty.dtype != DType::F32 {
+            let (what, found, expected) = ("the loss".to_owned(), ty.dtype, DType::F32);
+            return Err(Error::DTypeMismatch { what, found, expected });
         }
         let one = graph.scalar_constant(1.0);
         let seed = if ty.shape.rank() == 0 { one } else { graph.reshape(one, ty.shape)? };
@@ -32,6 +36,8 @@ pub(crate) fn differentiate(graph: &Graph, losses: &[Value], wrt: &[Value]) -> R
         for ((&input, &needed), grad) in node.inputs.iter().zip(&needs).zip(input_grads) {
             if let (true, Some(grad)) = (needed, grad) {
                 debug_assert_eq!(graph.shape_of(grad), graph.shape_of(input), "gradient of {:?}", node.op);
+                let dtype = graph.type_of(input).dtype;
+                let grad = graph.recording_as(context, || graph.cast(grad, dtype))?;
                 pending[input.index()].push(grad);
             }
         }
@@ -75,7 +81,7 @@ fn dependents(graph: &Graph, nodes: &[Node], wrt: &[Value]) -> Vec<bool> {
     for node in nodes {
         if node.inputs.iter().any(|i| depends[i.index()]) {
             for output in &node.outputs {
-                depends[output.index()] |= recording.ty(*output).dtype == DType::F32;
+                depends[output.index()] |= recording.ty(*output).dtype.is_float();
             }
         }
     }

@@ -7,6 +7,7 @@ use std::ops::Range;
 use super::Tape;
 use super::bind::Clash;
 use super::plan::{BufferRole, pad};
+use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::{Node, Run, Value};
 use crate::kernel::{DeviceProfile, Slot};
@@ -42,6 +43,8 @@ pub(super) struct Packing<'a> {
     pub places: HashMap<Value, Place>,
     /// The runs of each operator on the tape.
     pub runs: Vec<Vec<Run>>,
+    /// Whether every element takes 4 bytes, as those do that the CPU computes with.
+    wide: bool,
 }
 
 /// An operand of an operator, views replaced by what they view, and its padded bytes.
@@ -134,7 +137,8 @@ impl<'a> Packing<'a> {
     ) -> Result<Self> {
         let (limits, arenas) = (Limits::new(profile), shared.arenas.clone());
         let places = shared.places.iter().map(|(&value, &place)| (value, place)).collect();
-        let mut packing = Packing { tape, shared, apart, limits, arenas, places, runs: Vec::new() };
+        let mut packing =
+            Packing { tape, shared, apart, limits, arenas, places, runs: Vec::new(), wide: false };
         let (then, first): (Vec<usize>, Vec<usize>) =
             (0..tape.ops().len()).partition(|&op| tape.ops()[op].op.follows_packs());
         packing.runs = vec![Vec::new(); tape.ops().len()];
@@ -150,7 +154,16 @@ impl<'a> Packing<'a> {
         static APART: BTreeSet<Value> = BTreeSet::new();
         let limits = Limits { alignment: pad(1), bytes: u64::MAX };
         let (arenas, places, runs) = (Vec::new(), HashMap::new(), Vec::new());
-        Packing { tape, shared: &SHARED, apart: &APART, limits, arenas, places, runs }
+        Packing { tape, shared: &SHARED, apart: &APART, limits, arenas, places, runs, wide: true }
+    }
+
+    /// Bytes of a value, padded.
+    pub fn bytes_of(&self, value: Value) -> u64 {
+        if self.wide {
+            pad(4 * self.tape.info(value).ty.numel() as u64)
+        } else {
+            self.tape.padded_bytes(value)
+        }
     }
 
     fn pack(&mut self, node: &Node) -> Result<Vec<Run>> {
@@ -200,8 +213,9 @@ impl<'a> Packing<'a> {
             return Some(Home::Placed(place));
         }
         let role = BufferRole::of(&self.tape.info(value).source);
-        let is_packed =
-            !matches!(role, BufferRole::Input | BufferRole::Constant) && !self.apart.contains(&value);
+        let is_packed = !matches!(role, BufferRole::Input | BufferRole::Constant)
+            && self.tape.info(value).ty.dtype != DType::F16
+            && !self.apart.contains(&value);
         is_packed.then_some(Home::Fresh(role))
     }
 

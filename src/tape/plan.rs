@@ -6,6 +6,7 @@ use super::Tape;
 use super::bind::{Binder, Clash};
 use super::overlap::{Used, set_apart};
 use super::pack::{Packing, Place, SharedLayout};
+use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::{Lowering, Node, Source, StateKind, Value};
 use crate::kernel::{Access, DeviceProfile, EntryPoint, KernelCall, Scalar, Shader, Work};
@@ -91,6 +92,8 @@ pub struct BoundBuffer {
     pub offset: u64,
     /// Number of bytes.
     pub bytes: u64,
+    /// What its elements are; [`DType::F32`] of scratch space, whatever the kernel makes of it.
+    pub dtype: DType,
 }
 
 /// One dispatch of the plan.
@@ -119,6 +122,14 @@ pub struct Dispatch {
     pub loops: u64,
     /// What there is to do.
     pub work: Work,
+}
+
+impl Dispatch {
+    /// The binding numbers of what has elements of half precision.
+    pub fn halves(&self) -> Vec<u32> {
+        let is_half = |bound: &&BoundBuffer| bound.dtype == DType::F16;
+        self.bindings.iter().filter(is_half).map(|bound| bound.binding).collect()
+    }
 }
 
 /// Everything a session allocates and dispatches, known before it does.
@@ -164,7 +175,7 @@ impl Tape {
     ///
     /// # Errors
     /// [`Error::Limit`] with the operator, its layer, what is needed and what is allowed;
-    /// [`Error::Argument`] for a profile that no device has.
+    /// [`Error::NoHalfPrecision`]; [`Error::Argument`] for a profile that no device has.
     pub fn plan(&self, profile: &DeviceProfile) -> Result<Plan> {
         self.plan_with(profile, &SharedLayout::default())
     }
@@ -172,6 +183,7 @@ impl Tape {
     /// [`plan`](Tape::plan), with shared values where the other session has them.
     pub(crate) fn plan_with(&self, profile: &DeviceProfile, shared: &SharedLayout) -> Result<Plan> {
         profile.check()?;
+        self.check_dtypes(profile)?;
         self.check_values(profile)?;
         let mut apart = BTreeSet::new();
         loop {
@@ -245,6 +257,19 @@ impl Tape {
     /// Bytes of a value, padded.
     pub(super) fn padded_bytes(&self, value: Value) -> u64 {
         pad(self.recording.ty(value).bytes())
+    }
+
+    /// Refuses values that the kernels of a device do not read and write.
+    fn check_dtypes(&self, profile: &DeviceProfile) -> Result<()> {
+        let is_half = |value: &Value| self.info(*value).ty.dtype == DType::F16;
+        let Some(&value) = self.held.iter().find(|value| !profile.f16 && is_half(value)) else {
+            return Ok(());
+        };
+        let user = self.ops.iter().find(|node| node.touched().any(|touched| touched == value));
+        let op = user.map_or_else(|| "the tape".to_owned(), Node::title);
+        let layer = user.map_or("", |node| self.layer(node)).to_owned();
+        let value = self.recording.describe(value);
+        Err(Error::NoHalfPrecision { op, value, layer, device: profile.name.clone() })
     }
 
     /// Refuses values too large for a buffer, or for so many bindings that no one would wait for them.
@@ -338,7 +363,7 @@ impl<'a> Groups<'a> {
     /// Puts a value that takes over no other's storage into its arena, or else into a group of its own.
     fn settle(&mut self, value: Value, first: usize, role: BufferRole) {
         let Some(&Place { arena, offset }) = self.packing.places.get(&value) else {
-            let group = self.add(self.packing.tape.padded_bytes(value), first, role);
+            let group = self.add(self.packing.bytes_of(value), first, role);
             return self.join(value, group, 0, first, None);
         };
         let bytes = self.packing.arenas[arena];
@@ -351,7 +376,7 @@ impl<'a> Groups<'a> {
         let last = self.last_use[&value];
         self.all[group].last = self.all[group].last.max(last);
         let tape = self.packing.tape;
-        let (name, bytes) = (tape.recording.describe(value), tape.padded_bytes(value));
+        let (name, bytes) = (tape.recording.describe(value), self.packing.bytes_of(value));
         self.by_value.insert(value, self.values.len());
         self.values.push(ValuePlan { value, name, bytes, buffer: group, offset, first, last, aliases });
     }
@@ -386,7 +411,10 @@ impl<'a> Groups<'a> {
         let alone = others.all(|(_, &v)| self.value(v).buffer != group);
         let packed = self.packing.places.contains_key(&output) || self.arenas.contains(&Some(group));
         let Group { bytes, last, role, .. } = self.all[group];
-        let fits = role == BufferRole::Transient && bytes == self.packing.tape.padded_bytes(output);
+        let dtypes = [node.inputs[input], output].map(|value| self.packing.tape.info(value).ty.dtype);
+        let fits = role == BufferRole::Transient
+            && bytes == self.packing.bytes_of(output)
+            && dtypes[0].bytes() == dtypes[1].bytes();
         fits && last == index && alone && !packed
     }
 

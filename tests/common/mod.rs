@@ -66,6 +66,17 @@ impl Case {
         Case { name: name.into(), inputs, build: Box::new(build), smooth: true }
     }
 
+    /// The same operators on numbers of half precision.
+    pub fn in_half(self) -> Self {
+        let Case { name, inputs, build, smooth } = self;
+        let narrow = move |g: &mut Graph, inputs: &[Value]| {
+            let half = |&x: &Value| if g.ty(x)?.dtype == DType::F32 { g.cast(x, DType::F16) } else { Ok(x) };
+            let inputs: Vec<Value> = inputs.iter().map(half).collect::<Result<_>>()?;
+            build(g, &inputs)
+        };
+        Case { name: format!("{name}, f16"), inputs, build: Box::new(narrow), smooth }
+    }
+
     /// Marks a case whose inputs include kinks, ties or overflow: its kernels are checked, its
     /// finite differences are not.
     pub fn rough(mut self) -> Self {
@@ -85,13 +96,13 @@ impl Case {
         let y = (self.build)(&mut g, &inputs)?;
         let floats = inputs.iter().zip(&self.inputs).filter(|(_, i)| matches!(i, Input::F32(..)));
         let wrt: Vec<Value> = floats.map(|(&v, _)| v).collect();
-        if g.ty(y)?.dtype != DType::F32 || wrt.is_empty() {
+        if !g.ty(y)?.dtype.is_float() || wrt.is_empty() {
             let tape = g.forward([y])?;
             return Ok(Recorded { tape, inputs, wrt: Vec::new(), y, loss: None, grads: Vec::new() });
         }
         let shape = g.shape(y)?;
         let weights = g.constant(shape, &data::noise(shape.numel(), 99, 0.5, 1.5))?;
-        let loss = g.sum(g.mul(y, weights)?, &[], false)?;
+        let loss = g.sum(g.mul(g.cast(y, DType::F32)?, weights)?, &[], false)?;
         let grads = g.differentiate(loss, &wrt)?;
         let mut kept = vec![y, loss];
         kept.extend(&grads);

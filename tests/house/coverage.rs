@@ -25,7 +25,9 @@ fn missing(what: &str, wanted: impl Iterator<Item = OperatorInfo>, found: &BTree
 #[test]
 fn every_operator_has_a_kernel_case() {
     let recorded = cases::all().into_iter().map(|c| c.record().expect("a case records").tape);
-    let found = names(recorded.chain(cases::updates::tapes().into_iter().map(|(_, tape)| tape)));
+    let half = cases::all().into_iter().find_map(|case| case.in_half().record().ok()).map(|case| case.tape);
+    let updates = cases::updates::tapes().into_iter().map(|(_, tape)| tape);
+    let found = names(recorded.chain(updates).chain(half));
     missing("kernel case", operators().into_iter(), &found);
     let known: BTreeSet<_> = operators().iter().map(|o| o.name).collect();
     let unknown: Vec<_> = found.difference(&known).collect();
@@ -37,7 +39,7 @@ fn every_gradient_has_a_finite_difference() {
     let smooth = cases::all().into_iter().filter(|c| c.smooth);
     let recorded: Vec<_> = smooth.map(|c| c.record().expect("a case records")).collect();
     let found = names(recorded.into_iter().filter(|r| !r.grads.is_empty()).map(|r| r.tape));
-    // Clip's corners lie within its cases; its slopes are checked by hand below.
+    // Clip's corners lie within its cases, and casts go in steps; their slopes are checked by hand below.
     let wanted =
         operators().into_iter().filter(|o| o.gradient == Gradient::Yes && !CHECKED_BY_HAND.contains(&o.name));
     missing("gradient case", wanted, &found);
@@ -60,7 +62,7 @@ fn every_bench_row_has_a_name_of_its_own() {
     assert_eq!(distinct.len(), names.len());
 }
 
-const CHECKED_BY_HAND: [&str; 3] = ["clip", "minimum", "maximum"];
+const CHECKED_BY_HAND: [&str; 4] = ["cast", "clip", "minimum", "maximum"];
 
 #[test]
 fn slopes_at_corners_are_as_documented() {
@@ -84,6 +86,21 @@ fn slopes_at_corners_are_as_documented() {
     assert_eq!(session.read(least[1]).unwrap(), [0.0, 0.0, 1.0, 0.0, 0.0, 0.0]);
     assert_eq!(session.read(most[0]).unwrap(), [0.0, 1.0, 1.0, 1.0, 0.0, 1.0]);
     assert_eq!(session.read(most[1]).unwrap(), [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]);
+}
+
+/// The gradient of a cast is that of its result, in the precision of its operand.
+#[test]
+fn casts_hand_gradients_on() {
+    let mut g = Graph::new();
+    let x = g.input("x", [3]);
+    let y = g.cast(x, DType::F16).unwrap();
+    let total = g.sum(g.mul(y, g.scalar_constant(0.3)).unwrap(), &[], false).unwrap();
+    let dx = g.differentiate(total, &[x]).unwrap()[0];
+    assert_eq!((g.ty(y).unwrap().dtype, g.ty(dx).unwrap().dtype), (DType::F16, DType::F32));
+    let mut session = g.forward([dx]).unwrap().session(&Device::reference()).unwrap();
+    session.replay().unwrap();
+    // What reaches the f16 value is rounded to it.
+    assert_eq!(session.read(dx).unwrap(), [0.300_048_83; 3]);
 }
 
 /// The slopes of a power where its formula is 0 times infinity, or a logarithm of 0.

@@ -16,12 +16,14 @@ pub struct Kernel {
     pub shader: &'static Shader,
     pub entry: &'static str,
     pub constants: Vec<(&'static str, f64)>,
+    /// The bindings of half precision.
+    pub halves: Vec<u32>,
 }
 
 impl Kernel {
     fn of(dispatch: &Dispatch) -> Kernel {
         let Dispatch { shader, entry, constants, .. } = dispatch;
-        Kernel { shader, entry, constants: constants.clone() }
+        Kernel { shader, entry, constants: constants.clone(), halves: dispatch.halves() }
     }
 
     /// Shader, entry point, and the constants that are not zero.
@@ -38,7 +40,7 @@ impl Kernel {
     /// SPIR-V, as wgpu makes it of a kernel without run-time checks.
     pub fn words(&self) -> Vec<u32> {
         let name = self.name();
-        let module = retape::testing::specialise(self.shader, self.entry, &self.constants)
+        let module = retape::testing::specialise(self.shader, self.entry, &self.constants, &self.halves)
             .unwrap_or_else(|e| panic!("{name}: {e}"));
         let info = Validator::new(ValidationFlags::all(), Capabilities::all())
             .subgroup_stages(ShaderStages::COMPUTE)

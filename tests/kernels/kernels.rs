@@ -129,7 +129,8 @@ fn the_cases_reach_every_entry_point() {
                 if !seen.insert((d.shader.name(), d.entry, bits)) {
                     continue;
                 }
-                let module = specialise(d.shader, d.entry, &d.constants).expect("the shader specialises");
+                let module =
+                    specialise(d.shader, d.entry, &d.constants, &d.halves()).expect("the shader specialises");
                 assert!(!has_loops(&module), "{}:{} declares no loops", d.shader.name(), d.entry);
             }
         }

@@ -7,6 +7,7 @@ mod augment;
 mod batch;
 mod clip;
 mod conv;
+mod half;
 mod kernels;
 mod limits;
 mod lrn;

@@ -45,7 +45,7 @@ type OnStep = fn(&mut Step, &Device) -> Result<()>;
 const OF_SESSIONS: [(&str, OnStep); 22] = [
     ("write", |s, _| s.session.write(s.x, &[2.0; 4])),
     ("write of what no operator reads", |s, _| s.session.write(s.count, &[1u32; 4])),
-    ("write_f16", |s, _| s.session.write_f16(s.x, &[Default::default(); 4])),
+    ("write_f16", |s, _| s.session.write(s.x, &[retape::half::f16::ZERO; 4])),
     ("replay", |s, _| s.session.replay()),
     ("replay_n", |s, _| s.session.replay_n(3)),
     ("read", |s, _| s.session.read(s.y).map(drop)),

@@ -371,9 +371,9 @@ fn half_precision_data_is_widened() {
         let y = g.neg(x).unwrap();
         let mut session = g.forward([y]).unwrap().session(&device).unwrap();
         let numbers = [1.5, -0.099_975_586, 65_504.0, 6.103_515_6e-5];
-        session.write_f16(x, &numbers.map(f16::from_f32)).unwrap();
+        session.write(x, &numbers.map(f16::from_f32)).unwrap();
         session.replay().unwrap();
         assert_eq!(session.read(y).unwrap(), numbers.map(|v| -v));
-        assert!(matches!(session.write_f16(x, &[f16::ONE; 3]), Err(Error::Length { .. })));
+        assert!(matches!(session.write(x, &[f16::ONE; 3]), Err(Error::Length { .. })));
     }
 }

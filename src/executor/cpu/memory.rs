@@ -7,7 +7,7 @@ use crate::tape::{Layout, Tape};
 /// for operators, and a copy of the largest value that can be read.
 pub(super) fn needed(tape: &Tape, layout: &Layout, steps: &[Step], links: &Links<'_>) -> u64 {
     let buffers = layout.buffers.iter().fold(0u64, |sum, buffer| sum.saturating_add(buffer.bytes));
-    let bytes = |&value: &Value| tape.recording().ty(value).bytes();
+    let bytes = |&value: &Value| 4 * tape.recording().ty(value).numel() as u64;
     let persistent = tape.persistent();
     let foreign: u64 = persistent.iter().filter(|&&value| links.of(value).is_some()).map(bytes).sum();
     let readable = tape.kept().collect::<Vec<_>>();

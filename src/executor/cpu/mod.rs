@@ -7,8 +7,12 @@ mod steps;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use half::f16;
+
 use super::memory::reserve;
-use super::{Executor, Links, ScalarTable, numbers, words};
+use super::{Executor, Links, ScalarTable, elements, numbers};
+use crate::array::spread_elements;
+use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::{Compute, Operands, Scratch, Spot, Value, Written};
 use crate::kernel::{DeviceKind, DeviceProfile};
@@ -128,6 +132,11 @@ impl CpuExecutor {
             scratch,
             scalars,
         });
+        for &result in &step.halves {
+            spread_elements([&mut written[result]], &|_, [numbers]| {
+                numbers.iter_mut().for_each(|number| *number = f16::from_f32(*number).to_f32());
+            });
+        }
         for Written { spot, data } in written.drain(..) {
             buffers[spot.buffer] = data;
         }
@@ -147,24 +156,36 @@ impl CpuExecutor {
     }
 
     pub fn read(&self, value: Value) -> Vec<u8> {
-        bytemuck::cast_slice(&self.elements(value)).to_vec()
+        let (dtype, own) = (self.tape.recording().ty(value).dtype, self.elements(value));
+        match dtype {
+            DType::F16 => own.iter().flat_map(|&number| f16::from_f32(number).to_ne_bytes()).collect(),
+            DType::F32 | DType::U32 => bytemuck::cast_slice(&own).to_vec(),
+        }
     }
 
     pub fn read_f64(&self, value: Value) -> Vec<f64> {
         let dtype = self.tape.recording().ty(value).dtype;
-        numbers(dtype, bytemuck::cast_slice(&self.elements(value))).collect()
+        numbers(computed_as(dtype), bytemuck::cast_slice(&self.elements(value))).collect()
     }
 
     /// A value that the tape does not use is not kept.
     pub fn write(&mut self, value: Value, bytes: &[u8]) -> Result<()> {
-        self.with(value, |elements| bytemuck::cast_slice_mut(elements).copy_from_slice(bytes));
+        let dtype = self.tape.recording().ty(value).dtype;
+        self.with(value, |own| match dtype {
+            DType::F16 => own.iter_mut().zip(numbers(dtype, bytes)).for_each(|(to, x)| *to = x as f32),
+            DType::F32 | DType::U32 => bytemuck::cast_slice_mut(own).copy_from_slice(bytes),
+        });
         Ok(())
     }
 
     pub fn restore(&mut self, value: Value, data: &[f64]) -> Result<()> {
-        let words = words(self.tape.recording().ty(value).dtype, data);
-        self.write(value, bytemuck::cast_slice(&words))
+        self.write(value, &elements(self.tape.recording().ty(value).dtype, data))
     }
+}
+
+/// The type of what stands for an element of a type here.
+fn computed_as(dtype: DType) -> DType {
+    if dtype == DType::F16 { DType::F32 } else { dtype }
 }
 
 /// The storage of a value of another session.

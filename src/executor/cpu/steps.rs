@@ -1,3 +1,4 @@
+use super::computed_as;
 use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::Result;
@@ -15,6 +16,8 @@ pub(super) struct Step {
     pub in_place: Option<usize>,
     /// `None` where its reference stands in.
     pub routine: Option<Routine>,
+    /// The results that are held in half precision, and so rounded to it.
+    pub halves: Vec<usize>,
     /// Multiply-adds, or a quarter of the elements that it reads and writes.
     pub work: u64,
 }
@@ -54,7 +57,10 @@ impl Step {
         let routine = node.op.routine(&input_types, &output_types).filter(|_| !overlaps && !repeats);
         let elements: usize = inputs.iter().chain(&results).map(|spot| spot.len).sum();
         let work = node.op.multiply_adds(&input_types, &output_types).max(elements as u64 / 4);
-        Ok(Step { op, inputs, results, in_place, routine, work })
+        let is_half = |value: Value| tape.recording().ty(value).dtype == DType::F16;
+        let halves =
+            node.written().enumerate().filter(|&(_, value)| is_half(value)).map(|(at, _)| at).collect();
+        Ok(Step { op, inputs, results, in_place, routine, halves, work })
     }
 
     /// The bytes that the reference has in use beside the buffers.
@@ -74,7 +80,7 @@ impl Step {
         let input = |(&value, spot): (&Value, &Spot)| {
             let ty = tape.recording().ty(value);
             let elements = bytemuck::cast_slice(&buffers[spot.buffer][..spot.len]);
-            Array::new(ty.shape, numbers(ty.dtype, elements).collect())
+            Array::new(ty.shape, numbers(computed_as(ty.dtype), elements).collect())
         };
         let inputs: Vec<Array> = node.inputs.iter().zip(&self.inputs).map(input).collect();
         let outputs = &tape.types(&node.outputs);

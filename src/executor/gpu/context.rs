@@ -170,6 +170,7 @@ fn profile(info: &wgpu::AdapterInfo, device: &wgpu::Device) -> DeviceProfile {
         ],
         max_param_bytes: limits.max_immediate_size.min(128),
         offset_alignment: limits.min_storage_buffer_offset_alignment,
+        f16: device.features().contains(wgpu::Features::SHADER_F16),
         subgroups: subgroups.then_some((info.subgroup_min_size, info.subgroup_max_size)),
         max_loop_iterations: if info.driver == "llvmpipe" { 65_535 } else { u32::MAX },
         busy_invocations: busy_invocations(info.device_type),

@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::future::Future;
 use std::ops::Range;
@@ -11,15 +12,15 @@ use super::range::BufferRange;
 use super::readback::Staging;
 use super::sharing::shared_buffers;
 use crate::error::Result;
-use crate::executor::{Links, ScalarTable, numbers, words};
+use crate::executor::{Links, ScalarTable, elements, numbers};
 use crate::graph::Value;
 use crate::kernel::{DeviceKind, Scalar};
 use crate::tape::{BoundBuffer, BufferPlan, BufferRole, Plan, Tape};
 
 /// Bytes after each buffer in a guarded session.
 const GUARD_BYTES: u64 = 256;
-/// What guards and poisoned results hold: a quiet NaN that no computation produces.
-const POISON: u32 = 0x7fc0_dead;
+/// What guards and poisoned results hold: a quiet NaN that no computation produces, and two of half precision.
+const POISON: u32 = 0x7fc0_7fc0;
 /// Replays a plan on a GPU.
 pub(crate) struct GpuExecutor {
     pub(super) context: Arc<GpuContext>,
@@ -117,7 +118,7 @@ impl GpuExecutor {
     /// Where a value's own bytes are.
     pub fn locate(&self, value: Value) -> Result<BufferRange<'_>> {
         let planned = self.plan.value(value).ok_or_else(|| self.tape.unknown_value(value))?;
-        let bytes = self.tape.recording().ty(value).bytes();
+        let bytes = self.tape.recording().ty(value).bytes().next_multiple_of(4);
         Ok(BufferRange { buffer: &self.buffers[planned.buffer], offset: planned.offset, bytes })
     }
 
@@ -137,7 +138,8 @@ impl GpuExecutor {
         let mut part = |(range, &value): (&BufferRange<'_>, &Value)| {
             let (own, after) = rest.split_at(range.bytes as usize);
             rest = after;
-            numbers(self.tape.recording().ty(value).dtype, own).collect()
+            let ty = self.tape.recording().ty(value);
+            numbers(ty.dtype, own).take(ty.numel()).collect()
         };
         Ok(ranges.iter().zip(values).map(&mut part).collect())
     }
@@ -205,16 +207,21 @@ impl GpuExecutor {
     pub fn write(&mut self, value: Value, bytes: &[u8]) -> Result<()> {
         // A value that no operator of this tape uses has no buffer.
         let Ok(range) = self.locate(value) else { return self.context.check() };
-        self.context.scoped(0, || self.context.queue.write_buffer(range.buffer, range.offset, bytes))
+        let mut bytes = Cow::Borrowed(bytes);
+        if !bytes.len().is_multiple_of(4) {
+            bytes.to_mut().extend([0; 2]);
+        }
+        self.context.scoped(0, || self.context.queue.write_buffer(range.buffer, range.offset, &bytes))
     }
 
     pub fn read(&self, value: Value) -> Result<Vec<u8>> {
-        self.read_range(self.locate(value)?)
+        let mut bytes = self.read_range(self.locate(value)?)?;
+        bytes.truncate(self.tape.recording().ty(value).bytes() as usize);
+        Ok(bytes)
     }
 
     pub fn restore(&mut self, value: Value, data: &[f64]) -> Result<()> {
-        let words = words(self.tape.recording().ty(value).dtype, data);
-        self.write(value, bytemuck::cast_slice(&words))
+        self.write(value, &elements(self.tape.recording().ty(value).dtype, data))
     }
 
     pub fn replay(&mut self, scalars: &mut ScalarTable, steps: usize) -> Result<()> {

@@ -10,8 +10,8 @@ use crate::kernel::Access;
 use crate::tape::{Dispatch, Plan};
 
 type LayoutKey = Vec<(u32, Access)>;
-/// A shader's address, its entry point and the bits of its constants.
-type PipelineKey = (usize, &'static str, Vec<(&'static str, u64)>);
+/// A shader's address, its entry point, the bits of its constants and its bindings of half precision.
+type PipelineKey = (usize, &'static str, Vec<(&'static str, u64)>, Vec<u32>);
 
 /// The layout of a pipeline and that of its bind group.
 #[derive(Clone)]
@@ -32,7 +32,7 @@ pub(crate) struct Pipelines {
 fn key_of(dispatch: &Dispatch) -> PipelineKey {
     let identity = std::ptr::from_ref(dispatch.shader).addr();
     let constants = dispatch.constants.iter().map(|&(name, value)| (name, value.to_bits())).collect();
-    (identity, dispatch.entry, constants)
+    (identity, dispatch.entry, constants, dispatch.halves())
 }
 
 impl GpuContext {
@@ -124,7 +124,7 @@ fn is_checked(dispatch: &Dispatch) -> bool {
 /// A module of the one entry point, with its constants put in: a device then never sees kernels
 /// that need features it lacks.
 fn make_module(device: &wgpu::Device, dispatch: &Dispatch) -> Result<wgpu::ShaderModule> {
-    let module = dispatch.shader.specialise(dispatch.entry, &dispatch.constants)?;
+    let module = dispatch.shader.specialise(dispatch.entry, &dispatch.constants, &dispatch.halves())?;
     let descriptor = wgpu::ShaderModuleDescriptor {
         label: Some(dispatch.shader.name()),
         source: wgpu::ShaderSource::Naga(Cow::Owned(module)),

@@ -5,7 +5,7 @@ pub struct BufferRange<'a> {
     pub buffer: &'a wgpu::Buffer,
     /// The value's first byte: a multiple of the device's `min_storage_buffer_offset_alignment`.
     pub offset: u64,
-    /// Bytes of its elements.
+    /// Bytes of its elements; of an odd number of half precision, with two more.
     pub bytes: u64,
 }
 

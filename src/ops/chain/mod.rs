@@ -58,6 +58,8 @@ pub(crate) struct Member {
     pub operands: Vec<(Operand, Shape)>,
     /// The shape of its result. All members of a chain have as many elements, be they under other shapes.
     pub shape: Shape,
+    /// The precision of its result, where that is stored.
+    pub dtype: DType,
 }
 
 /// Elementwise operators, each on the results of those before it, the first of which may be a head: an
@@ -159,7 +161,7 @@ impl Chain {
                 Pointwise::Head => self.head.clone(),
                 // Results that nobody reads.
                 Pointwise::Normalize(..) => member.node.op.outputs(&types).unwrap_or_default(),
-                _ => vec![TensorType::f32(member.shape)],
+                _ => vec![TensorType { shape: member.shape, dtype: member.dtype }],
             };
             let own = Reference { inputs: operands.iter().collect(), outputs: &outputs, scalars: cx.scalars };
             let mut results = member.node.op.reference(&own);
@@ -222,7 +224,8 @@ impl Op for Chain {
     }
 
     fn outputs(&self, _: &[TensorType]) -> Result<Vec<TensorType>> {
-        let results = self.outputs.iter().map(|&member| TensorType::f32(self.members[member].shape));
+        let ty = |member: &Member| TensorType { shape: member.shape, dtype: member.dtype };
+        let results = self.outputs.iter().map(|&member| ty(&self.members[member]));
         Ok(results.chain(self.head.iter().skip(1).copied()).collect())
     }
 
@@ -272,6 +275,11 @@ impl Op for Chain {
             let mut bound = bounds.swap_remove(0);
             let moved = Self::moved(member, own, &results[0], &errors);
             bound.iter_mut().zip(moved).for_each(|(bound, moved)| *bound += moved);
+            // What a kernel of the head's own makes is stored as the result is, before the rest is done.
+            if member.does == Pointwise::Head {
+                let dtype = self.members[self.outputs[0]].dtype;
+                bound.iter_mut().zip(&results[0].data).for_each(|(b, &x)| *b += dtype.storing_error(x, *b));
+            }
             errors.push(bound);
         });
         self.outputs.iter().map(|&member| errors[member].clone()).chain(rest).collect()

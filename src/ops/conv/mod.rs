@@ -32,9 +32,9 @@ use geometry::Product::{Forward, Image, Weight};
 
 pub(super) static FAMILY: Family = Family {
     operators: &[
-        OperatorInfo::new("conv2d", Gradient::Yes, "f32"),
-        OperatorInfo::new("conv_transpose2d", Gradient::Yes, "f32"),
-        OperatorInfo::new("conv2d_weight_grad", Gradient::Yes, "f32"),
+        OperatorInfo::new("conv2d", Gradient::Yes, "f32, f16"),
+        OperatorInfo::new("conv_transpose2d", Gradient::Yes, "f32, f16"),
+        OperatorInfo::new("conv2d_weight_grad", Gradient::Yes, "f32, f16"),
     ],
     shaders: &[&DIRECT, &COLUMNS, &BLOCKS, &WITH_SUMS],
 };
@@ -62,9 +62,9 @@ fn check_groups<const N: usize>(groups: usize, channels: [(&'static str, usize);
     }
 }
 
-/// The four dimensions of an operand, which must be f32.
+/// The four dimensions of an operand, which must hold numbers.
 fn dims(what: &str, ty: TensorType) -> Result<[usize; 4]> {
-    expect_dtype(what, ty, DType::F32)?;
+    expect_float(what, ty)?;
     ty.shape.extents("4")
 }
 
@@ -143,12 +143,17 @@ impl Op for Conv {
         text
     }
 
+    fn precision(&self) -> Precision {
+        Precision::Half
+    }
+
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
         let geometry = self.geometry(inputs)?;
         let Geometry { n, groups, o, .. } = geometry;
         check_work(&[n, groups, o, geometry.positions(), geometry.patch()])?;
         let dims = geometry.dims(self.product);
-        Ok(vec![TensorType::f32(Shape::new(&dims)?)])
+        let dtype = common_float([("the left operand", inputs[0]), ("the right operand", inputs[1])])?;
+        Ok(vec![TensorType { shape: Shape::new(&dims)?, dtype }])
     }
 
     fn multiply_adds(&self, inputs: &[TensorType], _: &[TensorType]) -> u64 {

@@ -62,8 +62,7 @@ pub(in crate::ops) fn transposable(
     [x, w]: [TensorType; 2],
     extra: [usize; 2],
 ) -> Result<()> {
-    expect_dtype("the image", x, DType::F32)?;
-    expect_dtype("the weight", w, DType::F32)?;
+    common_float([("the image", x), ("the weight", w)])?;
     let channels = x.shape.dims()[1];
     if channels != w.shape.dims()[0] {
         return Err(Error::shape_mismatch("input channels of image and weight", x.shape, w.shape));

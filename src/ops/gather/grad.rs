@@ -131,8 +131,8 @@ impl Op for GatherGrad {
         format!("axis={}, table {}{}", self.axis, self.table, padding_text(self.padding))
     }
 
-    fn outputs(&self, _: &[TensorType]) -> Result<Vec<TensorType>> {
-        Ok(vec![TensorType::f32(self.table)])
+    fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        Ok(vec![TensorType { shape: self.table, ..inputs[1] }])
     }
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {

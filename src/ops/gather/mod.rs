@@ -16,8 +16,8 @@ crate::params! {
 
 pub(super) static FAMILY: Family = Family {
     operators: &[
-        OperatorInfo::new("gather", Gradient::Yes, "f32, u32"),
-        OperatorInfo::new("gather_grad", Gradient::None, "f32"),
+        OperatorInfo::new("gather", Gradient::Yes, "f32, f16, u32"),
+        OperatorInfo::new("gather_grad", Gradient::None, "f32, f16"),
         OperatorInfo::new("one_hot", Gradient::Zero, "u32"),
     ],
     shaders: &[&SHADER, &SORTED],
@@ -94,6 +94,10 @@ impl Op for Gather {
 
     fn attributes(&self) -> String {
         format!("axis={}{}", self.axis, padding_text(self.padding))
+    }
+
+    fn precision(&self) -> Precision {
+        Precision::Kept
     }
 
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {

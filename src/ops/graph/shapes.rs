@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use crate::graph::Scalar;
 use crate::ops::common::*;
 use crate::ops::gather::{Gather, OneHot};
@@ -24,6 +26,56 @@ impl Graph {
     #[track_caller]
     pub fn reshape(&self, x: Value, shape: impl Into<Shape>) -> Result<Value> {
         self.apply1(Same::Reshape(shape.into()), &[x])
+    }
+
+    /// The same numbers in another precision, [`DType::F16`] or [`DType::F32`]: `x` itself if it has that. Going to f16
+    /// rounds to the nearest number, past 65,504 to infinity; gradients come back in the precision of `x`.
+    ///
+    /// ```
+    /// use retape::prelude::*;
+    /// let mut g = Graph::new();
+    /// let x = g.input("x", [2]);
+    /// let y = g.cast(x, DType::F16)?;
+    /// let mut session = g.forward([y])?.session(&Device::cpu())?;
+    /// session.write(x, &[0.1, 1e6])?;
+    /// session.replay()?;
+    /// assert_eq!(session.read(y)?, [0.099_975_586, f32::INFINITY]);
+    /// # Ok::<(), retape::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::DTypeMismatch`] from or to u32.
+    #[track_caller]
+    pub fn cast(&self, x: Value, dtype: DType) -> Result<Value> {
+        let found = self.operand_type("cast", x)?;
+        if found.dtype == dtype {
+            return Ok(x);
+        }
+        self.located("cast", expect_float("the type to cast to", TensorType { dtype, ..found }))?;
+        self.apply1(Same::Cast(dtype), &[x])
+    }
+
+    /// Runs `body` with most of what it records in half precision, as mixed-precision training has it (Micikevicius
+    /// et al., ICLR 2018): products and convolutions give f16, and what follows them stays in it, while functions
+    /// that leave its range, softmax, losses, recurrences and operators of the program's own get f32, each by its
+    /// [`Op::precision`](crate::graph::Op::precision). Sums are f32. Weights stay f32: products read them beside
+    /// activations in f16, and their gradients are f32 too.
+    ///
+    /// ```
+    /// use retape::prelude::*;
+    /// let mut g = Graph::new();
+    /// let x = g.input("x", [8, 16]);
+    /// let w = g.parameter("w", [16, 4], Init::HeNormal);
+    /// let (y, p) = g.autocast(|g| {
+    ///     let y = g.relu(g.matmul(x, w)?)?;
+    ///     Ok::<_, retape::Error>((y, g.softmax(y, 1)?))
+    /// })?;
+    /// assert_eq!((g.ty(y)?.dtype, g.ty(p)?.dtype), (DType::F16, DType::F32));
+    /// # Ok::<(), retape::Error>(())
+    /// ```
+    pub fn autocast<T>(&mut self, body: impl FnOnce(&mut Graph) -> T) -> T {
+        let cast = |dtype| Arc::new(Same::Cast(dtype)) as Arc<dyn Op>;
+        self.casting_by(Some([DType::F16, DType::F32].map(cast)), body)
     }
 
     /// All dimensions but the first merged: `[batch, ..]` to `[batch, features]`.

@@ -1,5 +1,5 @@
 //! Operators that move elements: reshape, transpose, broadcast, slice, pad, concat. They take
-//! either dtype. Shader: `layout.wgsl`.
+//! any dtype. Shader: `layout.wgsl`.
 
 mod simpler;
 mod slice;
@@ -33,15 +33,16 @@ crate::params! {
 
 pub(super) static FAMILY: Family = Family {
     operators: &[
-        OperatorInfo::new("reshape", Gradient::Yes, "f32, u32"),
-        OperatorInfo::new("stop_gradient", Gradient::Zero, "f32, u32"),
+        OperatorInfo::new("reshape", Gradient::Yes, "f32, f16, u32"),
+        OperatorInfo::new("stop_gradient", Gradient::Zero, "f32, f16, u32"),
         OperatorInfo::new("scalar", Gradient::Zero, "f32"),
-        OperatorInfo::new("copy", Gradient::Yes, "f32, u32"),
-        OperatorInfo::new("transpose", Gradient::Yes, "f32, u32"),
-        OperatorInfo::new("broadcast_to", Gradient::Yes, "f32, u32"),
-        OperatorInfo::new("slice", Gradient::Yes, "f32, u32"),
-        OperatorInfo::new("pad", Gradient::Yes, "f32, u32"),
-        OperatorInfo::new("concat", Gradient::Yes, "f32, u32"),
+        OperatorInfo::new("copy", Gradient::Yes, "f32, f16, u32"),
+        OperatorInfo::new("cast", Gradient::Yes, "f32, f16"),
+        OperatorInfo::new("transpose", Gradient::Yes, "f32, f16, u32"),
+        OperatorInfo::new("broadcast_to", Gradient::Yes, "f32, f16, u32"),
+        OperatorInfo::new("slice", Gradient::Yes, "f32, f16, u32"),
+        OperatorInfo::new("pad", Gradient::Yes, "f32, f16, u32"),
+        OperatorInfo::new("concat", Gradient::Yes, "f32, f16, u32"),
     ],
     shaders: &[&SHADER],
 };
@@ -93,6 +94,8 @@ pub(super) enum Same {
     StopGradient,
     /// In a buffer of their own.
     Copy,
+    /// In another precision.
+    Cast(DType),
 }
 
 /// The current value of a per-step scalar.
@@ -116,19 +119,34 @@ impl Op for Same {
             Same::Reshape(_) => "reshape",
             Same::StopGradient => "stop_gradient",
             Same::Copy => "copy",
+            Same::Cast(_) => "cast",
         }
+    }
+
+    fn attributes(&self) -> String {
+        if let Same::Cast(dtype) = self { dtype.to_string() } else { String::new() }
+    }
+
+    fn precision(&self) -> Precision {
+        Precision::Kept
     }
 
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
-        let Same::Reshape(to) = *self else { return Ok(vec![inputs[0]]) };
-        if inputs[0].numel() != to.numel() {
-            return Err(Error::Reshape { from: inputs[0].shape, to });
+        match *self {
+            Same::Reshape(to) if inputs[0].numel() != to.numel() => {
+                Err(Error::Reshape { from: inputs[0].shape, to })
+            }
+            Same::Reshape(to) => Ok(vec![TensorType { shape: to, ..inputs[0] }]),
+            Same::Cast(dtype) => {
+                expect_float("the operand", inputs[0])?;
+                Ok(vec![TensorType { dtype, ..inputs[0] }])
+            }
+            Same::StopGradient | Same::Copy => Ok(vec![inputs[0]]),
         }
-        Ok(vec![TensorType { shape: to, ..inputs[0] }])
     }
 
     fn is_view(&self) -> bool {
-        !matches!(self, Same::Copy)
+        !matches!(self, Same::Copy | Same::Cast(_))
     }
 
     fn backward(&self, cx: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {
@@ -136,11 +154,12 @@ impl Op for Same {
             Same::Reshape(_) => cx.first(cx.graph.reshape(cx.grad(), cx.graph.shape_of(cx.inputs[0]))),
             Same::StopGradient => Some(Ok(vec![None])),
             Same::Copy => cx.first(Ok(cx.grad())),
+            Same::Cast(_) => cx.first(cx.graph.cast(cx.grad(), cx.graph.type_of(cx.inputs[0]).dtype)),
         }
     }
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
-        if let Same::Copy = self {
+        if !self.is_view() {
             let shape = cx.inputs[0].shape;
             cx.call(move_call(Slot::Input(0), shape, (0, shape.strides()), (0, shape.strides())));
         }
@@ -219,6 +238,10 @@ impl Op for Read {
         }
     }
 
+    fn precision(&self) -> Precision {
+        Precision::Kept
+    }
+
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
         let found = inputs[0].shape;
         let shape = match self {
@@ -270,9 +293,9 @@ impl Op for Read {
     }
 }
 
-/// Whether an operator stretches dimensions and does nothing else.
+/// Whether an operator stretches dimensions or changes the precision, and does nothing else.
 pub(super) fn stretches(op: &dyn Any) -> bool {
-    matches!(op.downcast_ref(), Some(Read::Broadcast(_)))
+    matches!(op.downcast_ref(), Some(Read::Broadcast(_))) || matches!(op.downcast_ref(), Some(Same::Cast(_)))
 }
 
 /// Whether two operators are the same way of moving elements.

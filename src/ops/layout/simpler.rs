@@ -36,7 +36,7 @@ pub(crate) fn simpler<'a>(
     }
     let before = moved(input);
     match any.downcast_ref::<Same>() {
-        Some(Same::Copy) => return None,
+        Some(Same::Copy | Same::Cast(_)) => return None,
         Some(_) if x.shape == y.shape => return Some(Simpler::Value(input)),
         Some(_) => {
             let (_, of) = before.filter(|(op, _)| op.downcast_ref::<Same>().is_some_and(Op::is_view))?;

@@ -131,11 +131,12 @@ impl Pad {
     fn call(&self, input: TensorType) -> Result<KernelCall> {
         let (mut x_at, mut axes) = self.axes(input)?;
         let (mut entry, mut per, bits) = match input.dtype {
-            DType::F32 => ("pad_floats", 1, self.value.to_bits()),
+            DType::F32 | DType::F16 => ("pad_floats", 1, self.value.to_bits()),
             DType::U32 => ("pad_words", 1, self.value as u32),
         };
         let by_four = |numbers: &[usize]| numbers.iter().all(|number| number.is_multiple_of(4));
-        if let (DType::F32, Some(([to, from, before, 1, 1], others))) = (input.dtype, axes.split_last_mut())
+        if let (true, Some(([to, from, before, 1, 1], others))) =
+            (input.dtype.is_float(), axes.split_last_mut())
             && by_four(&[*to, *from, *before, x_at])
             && others.iter().all(|axis| by_four(&axis[4..]))
         {
@@ -199,9 +200,13 @@ impl Op for Pad {
         text
     }
 
+    fn precision(&self) -> Precision {
+        Precision::Kept
+    }
+
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
         let whole = self.value >= 0.0 && self.value.fract() == 0.0 && self.value < 2f32.powi(32);
-        let fits = inputs[0].dtype == DType::F32 || whole;
+        let fits = inputs[0].dtype.is_float() || whole;
         Error::expect(fits, "value", self.value, "u32 is padded with a u32")?;
         Ok(vec![TensorType { shape: self.output, ..inputs[0] }])
     }
@@ -243,7 +248,7 @@ impl Op for Pad {
         let (start, strides) = self.target();
         let nest = Nest::new(inputs[0].shape.dims(), &[strides]);
         let value = match outputs[0].dtype {
-            DType::F32 => self.value,
+            DType::F32 | DType::F16 => self.value,
             DType::U32 => f32::from_bits(self.value as u32),
         };
         Some(Box::new(move |cx| {
@@ -276,6 +281,10 @@ impl Op for Concat {
 
     fn attributes(&self) -> String {
         format!("axis={}", self.0)
+    }
+
+    fn precision(&self) -> Precision {
+        Precision::Kept
     }
 
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {

@@ -57,7 +57,7 @@ pub(super) fn targeted_rows(
     let rows = Shape::new(lead)?;
     let (wanted, what) = match targets.dtype {
         DType::U32 => (rows, labels),
-        DType::F32 => (shape, soft),
+        DType::F32 | DType::F16 => (shape, soft),
     };
     Error::agree(targets.shape == wanted, what, shape, targets.shape)?;
     Ok(rows)

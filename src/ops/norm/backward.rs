@@ -175,7 +175,8 @@ impl Op for NormGrad {
         let slope = |i: usize| {
             let group = geometry.group_of(i);
             let g = terms.dy[i] * terms.scale(i);
-            terms.row(i)[4] * (g - means[0][group] - terms.xhat(i) * means[1][group])
+            let through_sums = if is_given { 0.0 } else { means[0][group] + terms.xhat(i) * means[1][group] };
+            terms.row(i)[4] * (g - through_sums)
         };
         let mut results = vec![Array::from_fn(cx.outputs[0].shape, slope)];
         if self.has_sums(geometry) {

@@ -52,9 +52,9 @@ pub(super) struct Running {
     pub unbiased: f32,
 }
 
-/// Refuses the operand `name` unless it is f32 of the shape `wanted`; `what` says who wants it.
+/// Refuses the operand `name` unless it holds numbers in the shape `wanted`; `what` says who wants it.
 fn expect(name: &str, what: &'static str, found: TensorType, wanted: Shape) -> Result<()> {
-    expect_dtype(name, found, DType::F32)?;
+    expect_float(name, found)?;
     same_shape(what, wanted, found.shape)
 }
 
@@ -191,9 +191,13 @@ impl Op for Normalize {
         format!("{kind}{separator}epsilon={:e}", self.0.epsilon)
     }
 
+    fn precision(&self) -> Precision {
+        Precision::Kept
+    }
+
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
         let (x, Form { kind, .. }) = (inputs[0], self.0);
-        expect_dtype("the operand", x, DType::F32)?;
+        expect_float("the operand", x)?;
         let wanted = kind.affine_shape(x.shape)?;
         let [scale, shift] = self.0.affine();
         let given = |input: usize| self.0.is_given().then_some(input);

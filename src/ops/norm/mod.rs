@@ -35,13 +35,13 @@ pub(super) static ELEMENTS: Shader = built_in!(
 
 pub(super) static FAMILY: Family = Family {
     operators: &[
-        OperatorInfo::new("batch_norm", Gradient::Yes, "f32"),
-        OperatorInfo::new("batch_norm_inference", Gradient::Yes, "f32"),
-        OperatorInfo::new("layer_norm", Gradient::Yes, "f32"),
-        OperatorInfo::new("group_norm", Gradient::Yes, "f32"),
-        OperatorInfo::new("instance_norm", Gradient::Yes, "f32"),
-        OperatorInfo::new("norm_grad", Gradient::None, "f32"),
-        OperatorInfo::new("norm_channel_grad", Gradient::None, "f32"),
+        OperatorInfo::new("batch_norm", Gradient::Yes, "f32, f16"),
+        OperatorInfo::new("batch_norm_inference", Gradient::Yes, "f32, f16"),
+        OperatorInfo::new("layer_norm", Gradient::Yes, "f32, f16"),
+        OperatorInfo::new("group_norm", Gradient::Yes, "f32, f16"),
+        OperatorInfo::new("instance_norm", Gradient::Yes, "f32, f16"),
+        OperatorInfo::new("norm_grad", Gradient::None, "f32, f16"),
+        OperatorInfo::new("norm_channel_grad", Gradient::None, "f32, f16"),
         OperatorInfo::new("update_running_stats", Gradient::None, "f32"),
     ],
     shaders: &[&SHADER, &ELEMENTS],

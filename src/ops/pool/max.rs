@@ -37,6 +37,10 @@ impl Op for MaxPool {
         self.options.attributes()
     }
 
+    fn precision(&self) -> Precision {
+        Precision::Kept
+    }
+
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
         pooled(inputs[0], self.windows.output())
     }

@@ -26,14 +26,14 @@ crate::params! {
 
 pub(super) static FAMILY: Family = Family {
     operators: &[
-        OperatorInfo::new("max_pool2d", Gradient::Yes, "f32"),
-        OperatorInfo::new("max_pool2d_grad", Gradient::None, "f32"),
-        OperatorInfo::new("avg_pool2d", Gradient::Yes, "f32"),
-        OperatorInfo::new("avg_pool2d_grad", Gradient::Yes, "f32"),
-        OperatorInfo::new("sum_pool2d", Gradient::Yes, "f32"),
-        OperatorInfo::new("sum_pool2d_grad", Gradient::Yes, "f32"),
-        OperatorInfo::new("adaptive_avg_pool2d", Gradient::Yes, "f32"),
-        OperatorInfo::new("adaptive_avg_pool2d_grad", Gradient::Yes, "f32"),
+        OperatorInfo::new("max_pool2d", Gradient::Yes, "f32, f16"),
+        OperatorInfo::new("max_pool2d_grad", Gradient::None, "f32, f16"),
+        OperatorInfo::new("avg_pool2d", Gradient::Yes, "f32, f16"),
+        OperatorInfo::new("avg_pool2d_grad", Gradient::Yes, "f32, f16"),
+        OperatorInfo::new("sum_pool2d", Gradient::Yes, "f32, f16"),
+        OperatorInfo::new("sum_pool2d_grad", Gradient::Yes, "f32, f16"),
+        OperatorInfo::new("adaptive_avg_pool2d", Gradient::Yes, "f32, f16"),
+        OperatorInfo::new("adaptive_avg_pool2d_grad", Gradient::Yes, "f32, f16"),
     ],
     shaders: &[&SHADER],
 };
@@ -43,8 +43,8 @@ pub(super) const SEQUENCES: &str = "3 (batch, channels, length)";
 
 /// The type of a pooling's result.
 fn pooled(input: TensorType, sides: [usize; 2]) -> Result<Vec<TensorType>> {
-    expect_dtype("the operand", input, DType::F32)?;
-    Ok(vec![TensorType::f32(input.shape.with_dim(2, sides[0]).with_dim(3, sides[1]))])
+    expect_float("the operand", input)?;
+    Ok(vec![TensorType { shape: input.shape.with_dim(2, sides[0]).with_dim(3, sides[1]), ..input }])
 }
 
 /// How many planes a batch of images has.

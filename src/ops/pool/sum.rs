@@ -60,6 +60,10 @@ impl<W: Linear> Op for LinearPool<W> {
         self.windows.attributes()
     }
 
+    fn precision(&self) -> Precision {
+        Precision::Kept
+    }
+
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
         let [images, results] = self.windows.sides();
         pooled(inputs[0], if self.back { images } else { results })

@@ -1,12 +1,11 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use crate::dtype::DType;
 use crate::graph::{Node, Phase, Source, Value};
 use crate::kernel::{DeviceKind, DeviceProfile, Scalar};
 use crate::ops::chain::{Chain, Member, Operand};
 use crate::ops::{Pointwise, RandomKey, scalar_read};
-use crate::shape::Shape;
+use crate::shape::{Shape, TensorType};
 use crate::tape::Tape;
 
 /// The most operators of a chain, so that a driver need not look at an endless kernel.
@@ -113,14 +112,14 @@ impl<'a> Chains<'a> {
 
     fn pointwise(&self, index: usize) -> Option<Pointwise> {
         let node = &self.tape.ops()[index];
-        let is_f32 = node.outputs.iter().all(|&output| self.tape.info(output).ty.dtype == DType::F32);
+        let is_float = node.outputs.iter().all(|&output| self.tape.info(output).ty.dtype.is_float());
         let op = node.op.as_ref();
         // Results beside the first are those of heads.
         let has_one = node.outputs.iter().skip(1).all(|&output| self.readers_of(output).is_empty());
         let may_draw = |does: &Pointwise| does.is_function() || self.draws != Draws::Never;
         let alone =
-            Pointwise::of(op).filter(|does| is_f32 && has_one && does.is_continuous() && may_draw(does));
-        alone.or(Pointwise::of_head(op).filter(|_| is_f32))
+            Pointwise::of(op).filter(|does| is_float && has_one && does.is_continuous() && may_draw(does));
+        alone.or(Pointwise::of_head(op).filter(|_| is_float))
     }
 
     fn is_head(&self, index: usize) -> bool {
@@ -203,7 +202,8 @@ impl<'a> Chains<'a> {
         read: &mut Vec<Read>,
     ) -> Option<Member> {
         let node = &self.tape.ops()[index];
-        let (does, shape) = (self.pointwise(index)?, self.tape.info(node.outputs[0]).ty.shape);
+        let (does, TensorType { shape, dtype }) =
+            (self.pointwise(index)?, self.tape.info(node.outputs[0]).ty);
         let is_head = does == Pointwise::Head;
         let operand = |(position, &input): (usize, &Value)| {
             let own = self.tape.info(input).ty.shape;
@@ -226,7 +226,7 @@ impl<'a> Chains<'a> {
             (found, own)
         };
         let operands = node.inputs.iter().enumerate().map(operand).collect();
-        Some(Member { node: node.clone(), does, operands, shape })
+        Some(Member { node: node.clone(), does, operands, shape, dtype })
     }
 
     /// A constant of one number that a kernel's source can hold.

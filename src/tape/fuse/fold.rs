@@ -2,7 +2,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::array::Array;
-use crate::dtype::DType;
 use crate::graph::{Node, Phase, Reference, Source, Value};
 use crate::ops::{Pointwise, Simpler, is_equal, simpler};
 use crate::tape::Tape;
@@ -88,8 +87,7 @@ impl Tape {
         }
         let cx = Reference { inputs: inputs.iter().collect(), outputs: &outputs, scalars: &[] };
         let made = node.op.reference(&cx).swap_remove(0);
-        let stored = |&x: &f64| if ty.dtype == DType::F32 { f64::from(x as f32) } else { x };
-        let data: Arc<[f64]> = made.data.iter().map(stored).collect();
+        let data: Arc<[f64]> = made.data.iter().map(|&x| ty.dtype.stored(x)).collect();
         Some(self.recording.add_constant(ty, data))
     }
 }

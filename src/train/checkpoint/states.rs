@@ -20,8 +20,9 @@ use crate::train::trainer::{Remembered, owners};
 fn dtype_here(session: &Session, value: Value) -> Dtype {
     match session.tape().recording().ty(value).dtype {
         DType::U32 => Dtype::U32,
+        DType::F16 if !session.executor.is_reference() => Dtype::F16,
         DType::F32 if !session.executor.is_reference() => Dtype::F32,
-        DType::F32 => Dtype::F64,
+        DType::F32 | DType::F16 => Dtype::F64,
     }
 }
 

@@ -186,7 +186,7 @@ impl Resident {
             let (whole, rows) = (of(self.samples)?, of(step.rows)?);
             let [batch, data] = ["batch", "data"].map(|name| format!("{name}_{index}"));
             columns.push(match dtype {
-                DType::F32 => (g.state(&batch, rows, Init::Zeros), g.input(&data, whole)),
+                DType::F32 | DType::F16 => (g.state(&batch, rows, Init::Zeros), g.input(&data, whole)),
                 DType::U32 => (g.state_u32(&batch, rows), g.indices(&data, whole)),
             });
         }

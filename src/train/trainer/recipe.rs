@@ -311,7 +311,7 @@ impl Recipe {
             let shape = Shape::new(&[&[rows], sample.dims()].concat())?;
             let name = if index == 0 { "input".to_owned() } else { format!("input_{index}") };
             inputs.push(match self.model.input_dtype(index) {
-                DType::F32 => graph.input(&name, shape),
+                DType::F32 | DType::F16 => graph.input(&name, shape),
                 DType::U32 => graph.indices(&name, shape),
             });
         }
@@ -343,7 +343,7 @@ impl Recipe {
         let ty = self.loss.targets(output)?;
         Ok(*values.targets.insert(match ty.dtype {
             DType::U32 => g.labels("target", ty.shape),
-            DType::F32 => g.targets("target", ty.shape),
+            DType::F32 | DType::F16 => g.targets("target", ty.shape),
         }))
     }
 
