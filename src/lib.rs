@@ -200,7 +200,10 @@ pub use executor::{Device, gpu};
 pub use graph::{Graph, Init, Scalar, Value};
 /// The `half` whose `f16` sessions take.
 pub use half;
-pub use session::{HostData, NonFinite, OpCheck, Session, SessionOptions, Snapshot, Verification};
+pub use kernel::{Clock, Roofline};
+pub use session::{
+    HostData, NonFinite, OpCheck, Profile, ProfileOptions, Session, SessionOptions, Snapshot, Verification,
+};
 pub use shape::{MAX_ELEMENTS, MAX_RANK, Shape, TensorType};
 pub use tape::Tape;
 /// The wgpu that sessions run on, for programs that bring their own device.

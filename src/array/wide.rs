@@ -12,3 +12,13 @@ static ARCH: LazyLock<Arch> = LazyLock::new(Arch::new);
 pub(crate) fn wide<F: NullaryFnOnce>(f: F) -> F::Output {
     ARCH.dispatch(f)
 }
+
+/// f32 numbers of its vectors, of which it multiplies and adds as many at once; 0 where it does not fuse the two.
+pub(crate) fn vector_lanes() -> usize {
+    match *ARCH {
+        Arch::Scalar => 0,
+        #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+        Arch::V4(_) => 16,
+        _ => 8,
+    }
+}

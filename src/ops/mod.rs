@@ -45,6 +45,7 @@ mod norm;
 mod outcome;
 mod pointwise;
 mod pool;
+mod probe;
 mod recurrent;
 mod runs;
 mod select;
@@ -77,6 +78,7 @@ pub(crate) use norm::joint_norm;
 pub(crate) use outcome::{Outcome, outcome};
 pub(crate) use pointwise::{Pointwise, is_equal};
 pub use pool::PoolOptions;
+pub(crate) use probe::Probe;
 pub(crate) use recurrent::Cell as RecurrentCell;
 pub use recurrent::{
     CellActivation, GruReset, Recurrence, RecurrentOptions, RecurrentRoute, RecurrentWeights,
@@ -124,6 +126,7 @@ static FAMILIES: &[&Family] = &[
     &tally::FAMILY,
     &batch::FAMILY,
     &augment::FAMILY,
+    &probe::FAMILY,
 ];
 
 /// Every operator of this module: what can appear in a listing of a tape besides updates of optimisers and
