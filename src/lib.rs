@@ -232,8 +232,8 @@ pub mod prelude {
         Sequential, SimpleRnn, SpatialDropout, ZeroPad2d, architectures,
     };
     pub use crate::ops::{
-        AffineOptions, CellActivation, ConvOptions, ConvRoute, FillMode, GruReset, Padding, PoolOptions,
-        RecurrentOptions, RecurrentWeights,
+        AffineOptions, CellActivation, ConvOptions, ConvRoute, FillMode, GruReset, MatmulOptions,
+        MatmulRoute, Padding, PoolOptions, RecurrentOptions, RecurrentWeights,
     };
     pub use crate::session::{Session, SessionOptions};
     pub use crate::tape::Recompute;

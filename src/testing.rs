@@ -4,23 +4,15 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 pub use crate::executor::gpu::executor::RawDispatch;
-pub use crate::ops::matmul::MatmulRoute;
 
 use crate::error::Result;
 use crate::executor::gpu::pace;
 use crate::executor::{Device, GpuExecutor, Links, needed};
-use crate::graph::{Graph, Value};
 use crate::kernel::Shader;
 use crate::ops::Probe;
 use crate::session::{Session, SessionOptions, probe};
 use crate::tape::{Plan, Tape};
 use crate::train::Trainer;
-
-/// [`Graph::matmul_with`] by a certain kernel, and its gradients likewise.
-#[track_caller]
-pub fn matmul_routed(g: &Graph, [a, b]: [Value; 2], transposed: [bool; 2], by: MatmulRoute) -> Result<Value> {
-    g.matmul_by(a, b, transposed, by)
-}
 
 /// A GPU session over a plan of the caller's.
 pub fn session_with_plan(

@@ -44,7 +44,7 @@ fn dispatch(row: &ProfileRow, start: f64) -> String {
     let texts = [("layer", layer), ("kernel", kernel), ("constants", constants)];
     let mut details = format!("{{\"op\":{op},\"groups\":{groups:?}");
     texts.iter().for_each(|(name, text)| details += &format!(",\"{name}\":{}", quoted(text)));
-    let roofline = cost.percent_of_roofline().map_or_else(|| "null".to_owned(), |percent| number(percent));
+    let roofline = cost.percent_of_roofline().map_or_else(|| "null".to_owned(), number);
     let _ = write!(
         details,
         ",\"multiply_adds\":{},\"bytes\":{},\"gflops\":{},\"gbps\":{},\"percent_of_roofline\":{roofline}}}",
