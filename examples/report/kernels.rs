@@ -134,7 +134,7 @@ fn wait(device: &Device) {
 /// What is timed, the quick ones first within each kind.
 fn all(device: &Device) -> Vec<Row> {
     let is_gpu = device.profile().is_some_and(|profile| profile.kind == DeviceKind::Gpu);
-    let mut all = memory(if is_gpu { 4096 } else { 1024 });
+    let mut all = memory(if is_gpu { 4096 } else { 2048 });
     all.extend([512, 1024].map(square));
     let layers = |name: &Row| name.name.ends_with("auto") && !name.name.contains("512x512x512");
     all.extend(rows::products::rows().into_iter().filter(layers));
