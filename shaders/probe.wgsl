@@ -3,9 +3,9 @@
 //   copy          y = x
 //   multiply_add  y = sum over k = 0..7 of t_k, which begins as x + k and becomes t_k factor + term, 4 loops times
 //
-// x and y are [n, 4]. In `copy` a thread moves four rows, a workgroup 256, which n is a multiple of; neighbouring threads
-// move neighbouring rows. In `multiply_add` a thread makes a row: its 32 sums are independent of each other and stay in
-// registers, 128 multiply-adds to a turn of the loop, and no compiler knows how often it turns or by what. Of any n.
+// x and y are [n, 4] of any n; a thread makes a row of y, a workgroup 64. In `multiply_add` its 32 sums are independent of
+// each other and stay in registers, 128 multiply-adds to a turn of the loop, and no compiler knows how often it turns or by
+// what.
 
 struct Params {
     n: u32,
@@ -19,20 +19,9 @@ struct Params {
 var<immediate> p: Params;
 
 @compute @workgroup_size(64)
-fn copy(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let i = linear_group(group) * 256u + local;
-    if i + 192u >= p.n { return; }
-    let a = x[i];
-    let b = x[i + 64u];
-    let c = x[i + 128u];
-    let d = x[i + 192u];
-    y[i] = a;
-    y[i + 64u] = b;
-    y[i + 128u] = c;
-    y[i + 192u] = d;
+fn copy(@builtin(global_invocation_id) id: vec3<u32>) {
+    let i = linear_index(id, 64u);
+    if i < p.n { y[i] = x[i]; }
 }
 
 fn turn(t: mat4x4<f32>) -> mat4x4<f32> {

@@ -30,7 +30,7 @@ const COMPUTED: usize = 1 << 8;
 /// A probe over an operand of `[n, 4]`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Probe {
-    /// `y = x`; `n` is a multiple of 256.
+    /// `y = x`.
     Copy,
     /// `y` is the sum of eight numbers, each of which is multiplied and added to four times as often as it loops.
     MultiplyAdd { loops: usize },
@@ -55,8 +55,7 @@ impl Op for Probe {
 
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
         let shape = inputs[0].shape;
-        let whole = matches!(self, Probe::MultiplyAdd { .. }) || shape.dims()[0].is_multiple_of(256);
-        expect_rank(shape, shape.rank() == 2 && shape.dims()[1] == 4 && whole, "2 ([n, 4])")?;
+        expect_rank(shape, shape.rank() == 2 && shape.dims()[1] == 4, "2 ([n, 4])")?;
         expect_dtype("the operand", inputs[0], DType::F32)?;
         Ok(vec![inputs[0]])
     }
@@ -68,8 +67,7 @@ impl Op for Probe {
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
         let n = cx.outputs[0].shape.dims()[0];
         let params = ProbeParams { n: word(n), loops: word(self.loops()), factor: FACTOR, term: TERM };
-        let workgroup = if matches!(self, Probe::Copy) { 256 } else { 64 };
-        let call = KernelCall::new(&SHADER, self.name()).params(&params).grid(Grid::linear(n, workgroup));
+        let call = KernelCall::new(&SHADER, self.name()).params(&params).grid(Grid::linear(n, 64));
         cx.call(call.loops(self.loops()).binds([Slot::Input(0), Slot::Output(0)]));
         Ok(())
     }

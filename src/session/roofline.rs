@@ -108,7 +108,7 @@ impl Probes<'_> {
         // More than caches hold; a binding is of 128 MiB at least where the device says nothing else.
         let most = self.device.profile().map_or(u64::MAX, |p| p.max_binding_bytes.min(p.max_buffer_bytes));
         let bytes = most.min(if self.is_gpu() { 128 << 20 } else { 32 << 20 });
-        let rows = (bytes / 16 / 256).max(1) as usize * 256;
+        let rows = (bytes / 16) as usize;
         let seconds = self.best(&mut self.session(Probe::Copy, rows)?)?;
         Ok(2.0 * 16.0 * rows as f64 / seconds)
     }

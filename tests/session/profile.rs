@@ -241,7 +241,7 @@ fn a_trace_is_what_perfetto_reads() {
 #[test]
 fn probes_compute_what_they_are_to() {
     for device in [Device::cpu(), common::gpu().clone()] {
-        for (rows, loops) in [(256, 1), (512, 3), (1024, 16)] {
+        for (rows, loops) in [(1, 1), (67, 2), (256, 3), (1021, 16)] {
             for tape in probes(rows, loops) {
                 let tape = tape.unwrap();
                 let mut session = tape.session(&device).unwrap();
@@ -251,13 +251,6 @@ fn probes_compute_what_they_are_to() {
                 assert!(found.passes(), "{} {rows} {loops}\n{found}", device.name());
             }
         }
-        let [copy, ragged] = probes(67, 2);
-        let ragged = ragged.unwrap();
-        assert!(copy.is_err());
-        let mut session = ragged.session(&device).unwrap();
-        session.write(ragged.persistent()[0], &common::data::noise(4 * 67, 3, -1.0, 1.0)).unwrap();
-        let found = session.verify(&[]).unwrap();
-        assert!(found.passes(), "{found}");
         // A loop more is another result.
         let last = |loops| {
             let [_, tape] = probes(67, loops);
