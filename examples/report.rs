@@ -32,7 +32,7 @@ const EXAMPLE: Example = Example {
 
 #[derive(Args)]
 struct Own {
-    /// About how long it may take; what there is no time for is left out, and listed
+    /// About how long it may take; what there is no time for is left out, and listed [default: 600]
     #[arg(long, value_name = "N", value_parser = positive)]
     seconds: Option<usize>,
     /// The same as `--seconds 60`

@@ -1,6 +1,6 @@
 use std::sync::LazyLock;
 
-use pulp::{Arch, NullaryFnOnce};
+use pulp::{Arch, NullaryFnOnce, WithSimd};
 
 /// What the processor at hand can do beyond the least that the crate is compiled for.
 static ARCH: LazyLock<Arch> = LazyLock::new(Arch::new);
@@ -13,12 +13,7 @@ pub(crate) fn wide<F: NullaryFnOnce>(f: F) -> F::Output {
     ARCH.dispatch(f)
 }
 
-/// f32 numbers of its vectors, of which it multiplies and adds as many at once; 0 where it does not fuse the two.
-pub(crate) fn vector_lanes() -> usize {
-    match *ARCH {
-        Arch::Scalar => 0,
-        #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-        Arch::V4(_) => 16,
-        _ => 8,
-    }
+/// The same for what is written with vectors of any width.
+pub(crate) fn vectors<F: WithSimd>(f: F) -> F::Output {
+    ARCH.dispatch(f)
 }

@@ -1,4 +1,4 @@
-use std::sync::{Mutex, PoisonError};
+use std::sync::OnceLock;
 
 use crate::error::Result;
 use crate::kernel::{Clock, Roofline};
@@ -14,23 +14,22 @@ pub(crate) struct Capacity {
 /// What was found, once it is looked for.
 #[derive(Debug, Default)]
 pub(crate) struct Measured {
-    found: Mutex<Option<Capacity>>,
+    found: OnceLock<Capacity>,
 }
 
 impl Measured {
     /// Before anything is measured.
     pub const fn nothing() -> Self {
-        Measured { found: Mutex::new(None) }
+        Measured { found: OnceLock::new() }
     }
 
-    /// What `measure` finds, the first time; others wait meanwhile, so that none disturbs it.
+    /// What `measure` finds, the first time. Nobody waits meanwhile, which could be for ever in tasks of one pool of
+    /// threads: of several that measure at once, the first to end is believed by all.
     pub fn get_or(&self, measure: impl FnOnce() -> Result<Capacity>) -> Result<Capacity> {
-        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = *found {
+        if let Some(&known) = self.found.get() {
             return Ok(known);
         }
         let capacity = measure()?;
-        *found = Some(capacity);
-        Ok(capacity)
+        Ok(*self.found.get_or_init(|| capacity))
     }
 }

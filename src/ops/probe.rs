@@ -1,9 +1,9 @@
 //! Work that shows what a device does at most: a copy, and multiply-adds of nothing but registers. Shader: `probe.wgsl`.
 
-use pulp::NullaryFnOnce;
+use pulp::{Simd, WithSimd};
 
 use super::common::*;
-use crate::array::{spread, vector_lanes, wide};
+use crate::array::{spread, vectors};
 use crate::graph::Compute;
 
 static SHADER: Shader = built_in!("probe", "../../shaders/probe.wgsl");
@@ -85,10 +85,8 @@ impl Op for Probe {
             Probe::Copy => Box::new(|cx| {
                 each_part(cx, COPIED, &|x, y| y.copy_from_slice(x));
             }),
-            Probe::MultiplyAdd { .. } => Box::new(move |cx| match vector_lanes() {
-                0 => each_part(cx, COMPUTED, &|x, y| wide(Sums::<4, false> { x, y, loops })),
-                16 => each_part(cx, COMPUTED, &|x, y| wide(Sums::<16, true> { x, y, loops })),
-                _ => each_part(cx, COMPUTED, &|x, y| wide(Sums::<8, true> { x, y, loops })),
+            Probe::MultiplyAdd { .. } => Box::new(move |cx| {
+                each_part(cx, COMPUTED, &|x, y| vectors(Sums { x, y, loops }));
             }),
         })
     }
@@ -108,36 +106,29 @@ fn each_part(cx: &mut Compute<'_>, part: usize, f: &(dyn Fn(&[f32], &mut [f32]) 
     spread(0..x.len(), part, [1], [&mut cx.results[0]], &|range, [y]| f(&x[range], y));
 }
 
-/// The sums of some elements, as many at a time as a vector holds; multiplied and added to at once where the processor
-/// does that.
-struct Sums<'a, const LANES: usize, const FUSED: bool> {
+/// The sums of some elements, as many at a time as a vector holds.
+struct Sums<'a> {
     x: &'a [f32],
     y: &'a mut [f32],
     loops: usize,
 }
 
-impl<const LANES: usize, const FUSED: bool> NullaryFnOnce for Sums<'_, LANES, FUSED> {
+impl WithSimd for Sums<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn call(self) {
-        for (x, y) in self.x.chunks(LANES).zip(self.y.chunks_mut(LANES)) {
-            let start = |k: usize| -> [f32; LANES] {
-                std::array::from_fn(|lane| x.get(lane).map_or(0.0, |x| x + k as f32))
-            };
-            let mut sums: [[f32; LANES]; SUMS] = std::array::from_fn(start);
-            // What the compiler does not know it cannot work out beforehand.
-            let (factor, term) = (std::hint::black_box(FACTOR), std::hint::black_box(TERM));
+    fn with_simd<S: Simd>(self, simd: S) {
+        let lanes = size_of::<S::f32s>() / size_of::<f32>();
+        let [factor, term] = [FACTOR, TERM].map(|number| simd.splat_f32s(number));
+        for (x, y) in self.x.chunks(lanes).zip(self.y.chunks_mut(lanes)) {
+            let x = simd.partial_load_f32s(x);
+            let mut sums: [S::f32s; SUMS] =
+                std::array::from_fn(|k| simd.add_f32s(x, simd.splat_f32s(k as f32)));
             for _ in 0..STEPS * self.loops {
-                for sum in &mut sums {
-                    for sum in sum {
-                        *sum = if FUSED { sum.mul_add(factor, term) } else { *sum * factor + term };
-                    }
-                }
+                sums = sums.map(|sum| simd.mul_add_e_f32s(sum, factor, term));
             }
-            for (lane, y) in y.iter_mut().enumerate() {
-                *y = sums.iter().map(|sum| sum[lane]).sum();
-            }
+            let sum = sums.into_iter().reduce(|total, sum| simd.add_f32s(total, sum));
+            simd.partial_store_f32s(y, sum.unwrap_or(x));
         }
     }
 }

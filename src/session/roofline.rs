@@ -105,9 +105,11 @@ impl Probes<'_> {
 
     /// Bytes a second.
     fn bandwidth(&self) -> Result<f64> {
-        // More than caches hold; a binding is of 128 MiB at least where the device says nothing else.
-        let most = self.device.profile().map_or(u64::MAX, |p| p.max_binding_bytes.min(p.max_buffer_bytes));
-        let bytes = most.min(if self.is_gpu() { 128 << 20 } else { 32 << 20 });
+        // More than caches hold, but for software drivers, which would take long.
+        let profile = self.device.profile();
+        let most = profile.map_or(u64::MAX, |p| p.max_binding_bytes.min(p.max_buffer_bytes));
+        let is_software = profile.is_some() && !self.is_gpu();
+        let bytes = most.min(if is_software { 32 << 20 } else { 128 << 20 });
         let rows = (bytes / 16) as usize;
         let seconds = self.best(&mut self.session(Probe::Copy, rows)?)?;
         Ok(2.0 * 16.0 * rows as f64 / seconds)
