@@ -108,6 +108,9 @@
 //! compares the fused tape with them, operator by operator, and names the first that differs and the recorded
 //! operators that it stands for.
 //!
+//! [`Session::profile`] replays with a clock around each dispatch and says what operators, layers and kernels take, beside
+//! a [roofline](Device::roofline) that two built-in kernels measure.
+//!
 //! # Where things are
 //!
 //! From the lowest room up; none imports a higher one, which a test reads in the sources.
@@ -121,7 +124,7 @@
 //! | [`ops`] | one file per operator family: shape rule, gradient, dispatches, f64 reference, and in `compute.rs` its f32 routine for the CPU; in `ops/graph`, the methods that record them |
 //! | [`tape`] | differentiation, ordering, fusion, the planner, listings |
 //! | `executor` | the device: the CPU in f32, the reference in f64, and [`gpu`]: everything that calls wgpu |
-//! | [`session`] | a tape on a device: reading, writing, replays, snapshots, `verify` |
+//! | [`session`] | a tape on a device: reading, writing, replays, snapshots, `verify`, profiles and the roofline |
 //! | [`data`] | samples in memory, splits and scaling, dataset readers, texts as numbers |
 //! | [`nn`] | layers, models, penalties and constraints, well-known architectures |
 //! | [`train`] | the training step, optimisers, losses, metrics, callbacks, checkpoints, pruning, the trainer |
@@ -201,7 +204,10 @@ pub use executor::{Device, gpu};
 pub use graph::{Graph, Init, Scalar, Value};
 /// The `half` whose `f16` sessions take.
 pub use half;
-pub use session::{HostData, NonFinite, OpCheck, Session, SessionOptions, Snapshot, Verification};
+pub use kernel::{Clock, Roofline};
+pub use session::{
+    HostData, NonFinite, OpCheck, Profile, ProfileOptions, Session, SessionOptions, Snapshot, Verification,
+};
 pub use shape::{MAX_ELEMENTS, MAX_RANK, Shape, TensorType};
 pub use tape::Tape;
 /// The wgpu that sessions run on, for programs that bring their own device.
@@ -230,8 +236,8 @@ pub mod prelude {
         Sequential, SimpleRnn, SpatialDropout, ZeroPad2d, architectures,
     };
     pub use crate::ops::{
-        AffineOptions, CellActivation, ConvOptions, ConvRoute, FillMode, GruReset, Padding, PoolOptions,
-        RecurrentOptions, RecurrentWeights,
+        AffineOptions, CellActivation, ConvOptions, ConvRoute, FillMode, GruReset, MatmulOptions,
+        MatmulRoute, Padding, PoolOptions, RecurrentOptions, RecurrentWeights,
     };
     pub use crate::session::{Session, SessionOptions};
     pub use crate::tape::Recompute;

@@ -4,22 +4,15 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 pub use crate::executor::gpu::executor::RawDispatch;
-pub use crate::ops::matmul::MatmulRoute;
 
 use crate::error::Result;
 use crate::executor::gpu::pace;
 use crate::executor::{Device, GpuExecutor, Links, needed};
-use crate::graph::{Graph, Value};
 use crate::kernel::Shader;
-use crate::session::{Session, SessionOptions};
+use crate::ops::Probe;
+use crate::session::{Session, SessionOptions, probe};
 use crate::tape::{Plan, Tape};
 use crate::train::Trainer;
-
-/// [`Graph::matmul_with`] by a certain kernel, and its gradients likewise.
-#[track_caller]
-pub fn matmul_routed(g: &Graph, [a, b]: [Value; 2], transposed: [bool; 2], by: MatmulRoute) -> Result<Value> {
-    g.matmul_by(a, b, transposed, by)
-}
 
 /// A GPU session over a plan of the caller's.
 pub fn session_with_plan(
@@ -79,6 +72,11 @@ pub fn submissions(device: &Device) -> u64 {
 pub fn submissions_of(plan: &Plan, about: Duration) -> (Vec<usize>, Vec<f64>) {
     let guesses: Vec<f64> = plan.dispatches.iter().map(|d| pace::guess(plan.profile.kind, d.work)).collect();
     (pace::submissions(&guesses, about.as_secs_f64()), guesses)
+}
+
+/// The tapes of the probes by which a device's roofline is measured, over so many rows: a copy, and multiply-adds.
+pub fn probes(rows: usize, loops: usize) -> [Result<Tape>; 2] {
+    [probe(Probe::Copy, rows), probe(Probe::MultiplyAdd { loops }, rows)]
 }
 
 /// A checkpoint or file of weights that was changed, with the checksum of what it is now.

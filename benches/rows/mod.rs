@@ -8,8 +8,8 @@ mod families;
 mod lines;
 mod lrn;
 mod pool;
-mod products;
-mod recurrent;
+pub mod products;
+pub mod recurrent;
 
 use std::collections::BTreeSet;
 

@@ -1,7 +1,7 @@
 //! Matrix products: every route at one size, and the three products of dense layers.
 
 use super::{Row, step, uniform};
-use retape::testing::*;
+use retape::ops::{MatmulOptions, MatmulRoute};
 
 pub fn rows() -> Vec<Row> {
     let mut rows: Vec<Row> =
@@ -39,6 +39,9 @@ fn product([m, k, n]: [usize; 3], [ta, tb]: [bool; 2], route: MatmulRoute) -> Ro
     Row::arithmetic(name, 2 * (m * n * k) as u64, move |g| {
         let a = uniform(g, "a", if ta { [k, m] } else { [m, k] }, [-1.0, 1.0]);
         let b = uniform(g, "b", if tb { [n, k] } else { [k, n] }, [-1.0, 1.0]);
-        Ok(step(matmul_routed(g, [a.0, b.0], [ta, tb], route)?, vec![a, b]))
+        Ok(step(
+            g.matmul_by(a.0, b.0, MatmulOptions::new().transpose_a(ta).transpose_b(tb).route(route))?,
+            vec![a, b],
+        ))
     })
 }

@@ -5,6 +5,8 @@
 pub mod cell;
 pub mod classifier;
 pub mod loops;
+pub mod networks;
+pub mod self_test;
 
 use std::cell::RefCell;
 use std::error::Error;
@@ -218,7 +220,7 @@ impl Flags {
     }
 
     /// Writes a file into the folder that `--out` names; a failure is reported after the results.
-    fn write(&self, name: &str, text: &str) {
+    pub fn write(&self, name: &str, text: &str) {
         let Some(path) = self.out.as_ref().map(|folder| folder.join(name)) else { return };
         if let Err(error) = std::fs::write(&path, text) {
             self.unwritten.borrow_mut().push(format!("cannot write `{}`: {error}", path.display()));

@@ -14,7 +14,7 @@ pub(crate) use gemm::{gemm, gemm_scratch, packed};
 pub(crate) use sgemm::{Matrix, sgemm, sgemm_spread};
 pub(crate) use spread::{PART, spread, spread_elements};
 pub(crate) use sum::sum_of;
-pub(crate) use wide::wide;
+pub(crate) use wide::{vectors, wide};
 
 use rayon::prelude::*;
 

@@ -1,6 +1,6 @@
 use std::sync::LazyLock;
 
-use pulp::{Arch, NullaryFnOnce};
+use pulp::{Arch, NullaryFnOnce, WithSimd};
 
 /// What the processor at hand can do beyond the least that the crate is compiled for.
 static ARCH: LazyLock<Arch> = LazyLock::new(Arch::new);
@@ -10,5 +10,10 @@ static ARCH: LazyLock<Arch> = LazyLock::new(Arch::new);
 /// short closure is inlined; what is longer is a type of its own whose `call` says so.
 #[inline(always)]
 pub(crate) fn wide<F: NullaryFnOnce>(f: F) -> F::Output {
+    ARCH.dispatch(f)
+}
+
+/// The same for what is written with vectors of any width.
+pub(crate) fn vectors<F: WithSimd>(f: F) -> F::Output {
     ARCH.dispatch(f)
 }

@@ -5,9 +5,8 @@ mod data;
 mod kinds;
 mod setting;
 
-use std::fmt;
-#[cfg(any(feature = "cache", feature = "checkpoints", feature = "data", feature = "plots"))]
-use std::{io, path::Path};
+use std::path::Path;
+use std::{fmt, io};
 
 pub(crate) use about::{in_layer, list};
 pub use data::{FetchError, TableError};
@@ -56,7 +55,6 @@ impl Error {
     }
 
     /// [`Error::Io`] of a file, as `map_err` takes it.
-    #[cfg(any(feature = "cache", feature = "checkpoints", feature = "data", feature = "plots"))]
     pub(crate) fn io(path: &Path) -> impl Fn(io::Error) -> Error + Copy {
         move |source| Error::Io { path: path.to_owned(), source }
     }

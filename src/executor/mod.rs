@@ -3,6 +3,7 @@
 mod cpu;
 mod device;
 pub mod gpu;
+mod measured;
 mod memory;
 mod reference;
 mod scalars;
@@ -11,6 +12,7 @@ pub(crate) use cpu::{CpuExecutor, profile as cpu_profile};
 pub(crate) use device::Backend;
 pub use device::Device;
 pub(crate) use gpu::GpuExecutor;
+pub(crate) use measured::{Capacity, Measured};
 pub(crate) use reference::{ReferenceExecutor, needed};
 pub(crate) use scalars::ScalarTable;
 
@@ -21,6 +23,7 @@ use half::f16;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::Value;
+use crate::kernel::Clock;
 use crate::tape::Tape;
 
 /// A tape on a device: its storage, and how its operators are run.
@@ -146,6 +149,32 @@ impl Executor {
             (Executor::Gpu(gpu), Copies::Gpu(buffers)) => gpu.read_copies(buffers),
             _ => Err(elsewhere()),
         }
+    }
+
+    /// Runs a step without counting it, and says what each dispatch of it took, on the CPU each operator: the operator's
+    /// number and seconds, in order. The device's clock is for GPUs that [have one](gpu::GpuContext::has_clock).
+    pub fn timed(&mut self, scalars: &ScalarTable, clock: Clock) -> Result<Vec<(usize, f64)>> {
+        match self {
+            Executor::Cpu(cpu) => Ok(cpu.timed(scalars)),
+            Executor::Reference(own) => own.timed(scalars),
+            Executor::Gpu(gpu) => {
+                let seconds = match clock {
+                    Clock::Device => gpu.timed_by_device(scalars)?,
+                    Clock::Host => gpu.timed_by_host(scalars)?,
+                };
+                Ok(gpu.plan.dispatches.iter().map(|dispatch| dispatch.op).zip(seconds).collect())
+            }
+        }
+    }
+
+    /// What it runs on.
+    pub fn device(&self) -> Device {
+        let backend = match self {
+            Executor::Cpu(_) => Backend::Cpu,
+            Executor::Reference(_) => Backend::Reference,
+            Executor::Gpu(gpu) => Backend::Gpu(gpu.context().clone()),
+        };
+        Device { backend }
     }
 
     /// The GPU executor, if it is one.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
 
 use super::memory::reserve;
 use super::{Executor, Link, Links, ScalarTable, elements, numbers};
@@ -119,15 +120,24 @@ impl ReferenceExecutor {
 
     pub fn replay(&mut self, scalars: &mut ScalarTable, steps: usize) -> Result<()> {
         for _ in 0..steps {
-            for index in 0..self.tape.ops().len() {
-                self.run_op(index, scalars)?;
-                for dead in &self.dead_after[index] {
-                    self.results.remove(dead);
-                }
-            }
+            self.timed(scalars)?;
             scalars.advance();
         }
         Ok(())
+    }
+
+    /// Runs the operators of a step without counting it; their numbers and the seconds that each takes.
+    pub fn timed(&mut self, scalars: &ScalarTable) -> Result<Vec<(usize, f64)>> {
+        let mut timed = Vec::with_capacity(self.tape.ops().len());
+        for index in 0..self.tape.ops().len() {
+            let start = Instant::now();
+            self.run_op(index, scalars)?;
+            timed.push((index, start.elapsed().as_secs_f64()));
+            for dead in &self.dead_after[index] {
+                self.results.remove(dead);
+            }
+        }
+        Ok(timed)
     }
 }
 

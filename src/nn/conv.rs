@@ -5,7 +5,7 @@ use super::weights::{Weights, at_least_one, weight_methods};
 use super::{image, unit_flow};
 use crate::error::{Error, Result};
 use crate::graph::Init;
-use crate::ops::{ConvOptions, Padding, Pair};
+use crate::ops::{ConvOptions, ConvRoute, Padding, Pair};
 
 /// Filters sliding over images: [`Graph::conv2d`](crate::Graph::conv2d).
 ///
@@ -140,7 +140,7 @@ impl Conv1d {
 
 weight_methods! { Conv1d Conv2d DepthwiseConv2d ConvTranspose2d }
 
-/// How the windows move.
+/// How the windows move, and what computes them.
 macro_rules! window_methods {
     ($($layer:ident: $pair:ty;)+) => {$(
         setters! {
@@ -151,6 +151,9 @@ macro_rules! window_methods {
             dilation: $pair => options.dilation;
             /// What surrounds the input: [`Padding::Valid`], nothing, by default.
             padding: Padding => options.padding;
+            /// Forces a kernel instead of the rule in [`ConvRoute`], for the gradients too: the numbers are the same to
+            /// rounding.
+            route: ConvRoute => options.route;
         }
     )+};
 }

@@ -2,6 +2,7 @@ use super::UnitFlow;
 use super::macros::one_input;
 use super::weights::{Weights, at_least_one, weight_methods};
 use crate::error::Error;
+use crate::ops::{MatmulOptions, MatmulRoute};
 
 /// A fully connected layer: `y = f(x w + b)` along the last axis.
 ///
@@ -17,13 +18,20 @@ use crate::error::Error;
 #[must_use]
 pub struct Dense {
     units: usize,
+    route: MatmulRoute,
     weights: Weights,
 }
 
 impl Dense {
     /// A layer of this many units.
     pub fn new(units: usize) -> Self {
-        Dense { units, weights: Weights::default() }
+        Dense { units, route: MatmulRoute::Auto, weights: Weights::default() }
+    }
+
+    setters! {
+        /// Forces a kernel instead of the rule in [`MatmulRoute`], for the gradients too: the numbers are the same to
+        /// rounding.
+        route: MatmulRoute => route;
     }
 }
 
@@ -46,7 +54,7 @@ one_input! {
         let g = cx.graph();
         // One product of all rows, whatever the dimensions before the last.
         let rows = if lead.len() == 1 { x } else { g.reshape(x, [lead.iter().product(), features])? };
-        let mut y = g.matmul(rows, w)?;
+        let mut y = g.matmul_by(rows, w, MatmulOptions::new().route(layer.route))?;
         if let Some(b) = b {
             y = g.add(y, b)?;
         }

@@ -2,6 +2,7 @@
 //! `matmul_blocks.wgsl`.
 
 mod kernel;
+mod options;
 mod route;
 
 use super::common::*;
@@ -11,6 +12,7 @@ use crate::array::{Matrix, gemm, gemm_scratch, sgemm, sgemm_spread, spread};
 pub(super) use kernel::{
     Kernel, LANES, LANES_8, LANES_16, LANES_24, Operands, ROWS, Tiled, patches_cost, runs_tiles, tiled,
 };
+pub use options::MatmulOptions;
 pub use route::MatmulRoute;
 pub(super) use route::{BLOCKS, BLOCKS_AND_SUMS, ELEMENTS, joined, joined_both, lower, lower_with_sums};
 

@@ -38,13 +38,14 @@ mod gather;
 mod layout;
 mod loss;
 mod lrn;
-pub(crate) mod matmul;
+mod matmul;
 pub(crate) mod merged;
 mod noise;
 mod norm;
 mod outcome;
 mod pointwise;
 mod pool;
+mod probe;
 mod recurrent;
 mod runs;
 mod select;
@@ -70,6 +71,7 @@ pub(crate) use counts::joint_hits;
 pub use layout::SliceRange;
 pub(crate) use layout::{Simpler, scalar_read, scatters_equally, simpler, spread_of};
 pub(crate) use loss::joint_loss;
+pub use matmul::{MatmulOptions, MatmulRoute};
 pub(crate) use noise::RandomKey;
 use noise::stream_at;
 pub use norm::BatchNorm;
@@ -77,6 +79,7 @@ pub(crate) use norm::joint_norm;
 pub(crate) use outcome::{Outcome, outcome};
 pub(crate) use pointwise::{Pointwise, is_equal};
 pub use pool::PoolOptions;
+pub(crate) use probe::Probe;
 pub(crate) use recurrent::Cell as RecurrentCell;
 pub use recurrent::{
     CellActivation, GruReset, Recurrence, RecurrentOptions, RecurrentRoute, RecurrentWeights,
@@ -124,6 +127,7 @@ static FAMILIES: &[&Family] = &[
     &tally::FAMILY,
     &batch::FAMILY,
     &augment::FAMILY,
+    &probe::FAMILY,
 ];
 
 /// Every operator of this module: what can appear in a listing of a tape besides updates of optimisers and

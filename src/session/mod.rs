@@ -4,6 +4,8 @@ mod chain;
 mod faults;
 mod on_gpu;
 mod options;
+mod profile;
+mod roofline;
 mod snapshot;
 mod verify;
 
@@ -17,6 +19,8 @@ pub(crate) use chain::Chain;
 pub use faults::NonFinite;
 pub use options::SessionOptions;
 pub(crate) use options::{Compiling, Fed};
+pub use profile::{Breakdown, Cost, Profile, ProfileGroup, ProfileOptions, ProfileRow};
+pub(crate) use roofline::probe;
 pub use snapshot::Snapshot;
 pub use verify::{HostData, OpCheck, Verification};
 

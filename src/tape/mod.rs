@@ -195,6 +195,17 @@ impl Tape {
         self.recording.owns(value).then(|| self.info(value))
     }
 
+    /// What there is to do in an operator that reads each of its inputs once and writes each result once.
+    pub(crate) fn work_of(&self, node: &Node) -> Work {
+        let multiply_adds = node.op.multiply_adds(&self.types(&node.inputs), &self.types(&node.outputs));
+        if node.op.is_view() {
+            return Work::default();
+        }
+        let touched = node.inputs.iter().copied().chain(node.written());
+        let bytes = touched.map(|value| self.recording.ty(value).bytes()).fold(0, u64::saturating_add);
+        Work::new(multiply_adds, multiply_adds, bytes)
+    }
+
     /// The layer's name of an operator; empty for none.
     pub fn layer(&self, node: &Node) -> &str {
         &self.recording.layers[node.layer]

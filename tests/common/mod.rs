@@ -109,7 +109,8 @@ impl Case {
         Ok(Recorded { tape: g.forward(kept)?, inputs, wrt, y, loss: Some(loss), grads })
     }
 
-    fn host_data<'a>(&'a self, inputs: &[Value]) -> Vec<(Value, HostData<'a>)> {
+    /// The contents of its inputs.
+    pub fn host_data<'a>(&'a self, inputs: &[Value]) -> Vec<(Value, HostData<'a>)> {
         let data = |input: &'a Input| match input {
             Input::F32(_, data) => HostData::from(data),
             Input::U32(_, data) => HostData::from(data),

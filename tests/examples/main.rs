@@ -6,5 +6,6 @@ mod folder;
 mod runner;
 
 mod example_flags;
+mod example_reports;
 mod example_sequences;
 mod examples;

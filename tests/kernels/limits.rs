@@ -85,7 +85,9 @@ fn products_in_ranges_agree_with_their_reference() {
             let mut g = Graph::new();
             let a = g.input("a", if ta { [k, m] } else { [m, k] });
             let b = g.input("b", if tb { [n, k] } else { [k, n] });
-            let y = matmul_routed(&g, [a, b], [ta, tb], route).expect("it records");
+            let y = g
+                .matmul_by(a, b, MatmulOptions::new().transpose_a(ta).transpose_b(tb).route(route))
+                .expect("it records");
             let tape = g.forward([y]).expect("it records");
             // Room for 64 rows of the widest matrix.
             let limit = 4 * 64 * m.max(k).max(n) as u64;

@@ -3,6 +3,7 @@
 use crate::common;
 use retape::Error;
 use retape::prelude::*;
+use retape::tape::DeviceProfile;
 
 /// `a [2, 1, 1, 2]` by `b [3, 2, 1]`: every row of a by every column of b.
 #[test]
@@ -42,4 +43,68 @@ fn batches_that_do_not_broadcast_are_refused_with_both_shapes() {
     // More than 32-bit indices reach.
     let (a, b) = (g.input("wide", [1 << 16, 1, 4, 4]), g.input("long", [1, 1 << 16, 4, 4]));
     assert!(matches!(g.matmul(a, b).unwrap_err().root(), Error::TooManyElements { .. }));
+}
+
+/// The entry points of a plan's products, gradients included, on a GPU of the least limits.
+fn entries(tape: &Tape) -> Vec<&'static str> {
+    let profile = DeviceProfile { max_workgroup_bytes: 32 << 10, ..DeviceProfile::baseline() };
+    let plan = tape.plan(&profile).unwrap();
+    plan.dispatches.iter().filter(|d| d.work.multiply_adds > 0).map(|d| d.entry).collect()
+}
+
+/// A loss of the square of what is made of `x [48, 40]`, with all gradients.
+fn step(record: impl FnOnce(&mut Graph, Value) -> retape::Result<Value>) -> Tape {
+    let mut g = Graph::new();
+    let x = g.input("x", [48, 40]);
+    let y = record(&mut g, x).unwrap();
+    let loss = g.sum(g.square(y).unwrap(), &[], false).unwrap();
+    let weights: Vec<Value> = [&[x], &g.parameters()[..]].concat();
+    let gradients = g.differentiate(loss, &weights).unwrap();
+    g.forward([&[loss], &gradients[..]].concat()).unwrap()
+}
+
+#[test]
+fn a_forced_route_is_planned_and_right() {
+    for (route, entry) in [
+        (MatmulRoute::Naive, "naive"),
+        (MatmulRoute::Tile16, "tile_16"),
+        (MatmulRoute::Rows, "rows"),
+        (MatmulRoute::Teams32, "tiles_teams"),
+        (MatmulRoute::Tiles64, "tiles_8x4"),
+        (MatmulRoute::Split128, "tiles_8x8"),
+    ] {
+        let product = step(|g, x| {
+            let w = g.parameter("w", [33, 40], Init::GlorotUniform);
+            g.matmul_by(x, w, MatmulOptions::new().transpose_b(true).route(route))
+        });
+        let layer = step(|g, x| {
+            let layer = Dense::new(33).bias(false).route(route);
+            Sequential::new().add(layer).record(g, x, Mode::Training)
+        });
+        for tape in [product, layer] {
+            assert_eq!(entries(&tape), [entry; 3], "{route:?}");
+            for device in [Device::cpu(), common::gpu().clone()] {
+                let mut session = tape.session(&device).unwrap();
+                let x = tape.persistent()[0];
+                session.write(x, &common::data::noise(48 * 40, 5, -1.0, 1.0)).unwrap();
+                let found = session.verify(&[]).unwrap();
+                assert!(found.passes(), "{route:?} on {}\n{found}", device.name());
+            }
+        }
+    }
+    // Without a route, it is not by one thread for an element.
+    let chosen = step(|g, x| Sequential::new().add(Dense::new(33).bias(false)).record(g, x, Mode::Training));
+    assert!(!entries(&chosen).contains(&"naive"), "{:?}", entries(&chosen));
+    assert_eq!(MatmulOptions::new(), MatmulOptions::default());
+}
+
+#[test]
+fn a_route_without_room_is_refused_by_the_plan() {
+    let tape = step(|g, x| {
+        Sequential::new().add(Dense::new(33).route(MatmulRoute::Tiles128)).record(g, x, Mode::Training)
+    });
+    let small = DeviceProfile { max_workgroup_bytes: 1024, ..DeviceProfile::baseline() };
+    let error = tape.plan(&small).unwrap_err();
+    assert!(matches!(error.root(), Error::Limit { .. }), "{error}");
+    assert!(error.to_string().contains("dense"), "{error}");
 }

@@ -10,4 +10,5 @@ mod names;
 mod nn;
 mod nn_errors;
 mod penalties;
+mod routes;
 mod sharing;

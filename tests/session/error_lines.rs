@@ -217,6 +217,7 @@ fn products(calls: &mut Calls, g: &Graph, x: Value, w: Value) {
     calls.refused("matmul", |v| g.matmul(x, v));
     calls.refused("matmul", |v| g.matmul(v, x));
     calls.refused("matmul_with", |v| g.matmul_with(x, v, true, true));
+    calls.refused("matmul_by", |v| g.matmul_by(x, v, MatmulOptions::new().transpose_a(true)));
     let (one, two) = (ConvOptions::new(), PoolOptions::new(2));
     let grouped = ConvOptions::new().groups(2);
     calls.refused("conv2d", |v| g.conv2d(v, w, None, one));

@@ -3,7 +3,8 @@
 use crate::common;
 use crate::common::data::noise;
 use crate::steps::step_of;
-use retape::ops::{Binary, Unary};
+use retape::array::Array;
+use retape::ops::{Binary, Reference, Unary};
 use retape::prelude::*;
 use retape::random::Stream;
 use retape::tape::{DeviceKind, DeviceProfile};
@@ -564,4 +565,25 @@ fn random_graphs_compute_the_same_fused() {
     }
     let found = format!("{chains} chains, {merged} merged, {repeated} run again");
     assert!(chains > 60 && merged > 10 && repeated > 60, "{found}");
+}
+
+/// The root of a negative subnormal is NaN, or 0 where a GPU reads it as 0: what follows in the chain is bounded as little.
+#[test]
+fn what_flushing_makes_a_number_of_is_not_bounded_further_on() {
+    let mut g = Graph::new();
+    let x = g.input("x", [3]);
+    let y = g.mul(g.sqrt(x).unwrap(), g.constant([3], &[2.0f32, 3.0, 4.0]).unwrap()).unwrap();
+    let tape = fused(&g.forward([y]).unwrap());
+    assert_eq!(names(&tape), ["chain(sqrt mul)"]);
+    let node = &tape.ops()[0];
+    let array = |data: &[f64]| Array::new(Shape::from([3]), data.to_vec());
+    let (x, weights) = (array(&[-1e-40, -1.0, 4.0]), array(&[2.0, 3.0, 4.0]));
+    let outputs = &[tape.value(y).unwrap().ty];
+    let cx = Reference { inputs: vec![&x, &weights], outputs, scalars: &[] };
+    let results = node.op.reference(&cx);
+    let bounds = node.op.error_bound(&cx, &results).swap_remove(0);
+    assert!(results[0].data[0].is_nan() && bounds[0] == f64::INFINITY, "{bounds:?}");
+    // A NaN that is one whatever is flushed stays one, and numbers keep their digits.
+    assert!(results[0].data[1].is_nan() && bounds[1] != f64::INFINITY, "{bounds:?}");
+    assert!(results[0].data[2] == 8.0 && bounds[2] < 1e-4, "{bounds:?}");
 }

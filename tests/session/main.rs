@@ -13,6 +13,7 @@ mod memory;
 mod nonsense;
 mod packing;
 mod plan;
+mod profile;
 mod recompute;
 mod replay;
 mod start;

@@ -6,6 +6,7 @@ mod steps;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use half::f16;
 
@@ -99,22 +100,39 @@ impl CpuExecutor {
     }
 
     pub fn replay(&mut self, scalars: &mut ScalarTable, steps: usize) -> Result<()> {
-        let in_pool = self.in_pool;
-        let borrowed = Borrowed::new(self);
-        let own = &mut *borrowed.0;
-        let mut run = || {
+        self.working(|own| {
             for _ in 0..steps {
                 (0..own.steps.len()).for_each(|step| own.run(step, scalars.values()));
                 scalars.advance();
             }
-        };
-        // Within the pool, operators hand each other's work on without waking the calling thread in between.
-        if in_pool {
-            rayon::scope(|_| run())
-        } else {
-            run()
-        }
+        });
         Ok(())
+    }
+
+    /// Runs the operators of a step without counting it; their numbers and the seconds that each takes.
+    pub fn timed(&mut self, scalars: &ScalarTable) -> Vec<(usize, f64)> {
+        self.working(|own| {
+            let count = own.steps.len();
+            let timed = |step: usize| {
+                let start = Instant::now();
+                own.run(step, scalars.values());
+                (own.steps[step].op, start.elapsed().as_secs_f64())
+            };
+            (0..count).map(timed).collect()
+        })
+    }
+
+    /// Whether an operator has an f32 routine.
+    pub fn has_routine(&self, op: usize) -> bool {
+        self.steps.iter().any(|step| step.op == op && step.routine.is_some())
+    }
+
+    /// What `work` makes of the executor when it has what it may have in common with others.
+    fn working<R: Send>(&mut self, work: impl FnOnce(&mut CpuExecutor) -> R + Send) -> R {
+        let in_pool = self.in_pool;
+        let borrowed = Borrowed::new(self);
+        // Within the pool, operators hand each other's work on without waking the calling thread in between.
+        if in_pool { rayon::scope(|_| work(borrowed.0)) } else { work(borrowed.0) }
     }
 
     /// Runs an operator.

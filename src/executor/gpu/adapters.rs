@@ -6,8 +6,10 @@ use crate::error::{Error, Result, list};
 /// What the engine cannot do without.
 const NEEDED: wgpu::Features = wgpu::Features::IMMEDIATES;
 /// What it uses where it is there.
-const USEFUL: wgpu::Features =
-    wgpu::Features::SUBGROUP.union(wgpu::Features::PIPELINE_CACHE).union(wgpu::Features::SHADER_F16);
+const USEFUL: wgpu::Features = wgpu::Features::SUBGROUP
+    .union(wgpu::Features::PIPELINE_CACHE)
+    .union(wgpu::Features::SHADER_F16)
+    .union(wgpu::Features::TIMESTAMP_QUERY);
 
 /// Bytes of immediates that kernel parameters may take.
 const PARAM_BYTES: u32 = 128;

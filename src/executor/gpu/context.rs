@@ -9,6 +9,7 @@ use super::flight::{Flight, Submission};
 use super::kernel_cache::KernelCache;
 use super::pipelines::Pipelines;
 use crate::error::{Error, Result};
+use crate::executor::Measured;
 use crate::kernel::{DeviceKind, DeviceProfile};
 
 /// A wait that takes longer than this was for something: one that finds everything done takes a tenth.
@@ -27,6 +28,7 @@ pub(crate) struct GpuContext {
     /// Copies to the host so far.
     pub reads: AtomicU64,
     pub flight: Flight,
+    pub measured: Measured,
 }
 
 impl GpuContext {
@@ -49,9 +51,19 @@ impl GpuContext {
             return Err(Error::Unsupported { adapter: info.name, missing });
         }
         let profile = profile(&info, &device);
-        let (pipelines, kernel_cache, lost, reads, flight) = Default::default();
-        let mut context =
-            GpuContext { device, queue, profile, pipelines, kernel_cache, info, lost, reads, flight };
+        let (pipelines, kernel_cache, lost, reads, flight, measured) = Default::default();
+        let mut context = GpuContext {
+            device,
+            queue,
+            profile,
+            pipelines,
+            kernel_cache,
+            info,
+            lost,
+            reads,
+            flight,
+            measured,
+        };
         context.check()?;
         context.kernel_cache = KernelCache::open(&context, &context.info);
         Ok(context)
@@ -75,6 +87,11 @@ impl GpuContext {
         let objection = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
         drop(self.make_buffer("", 4, wgpu::BufferUsages::empty()));
         block_on(objection.pop()).is_none()
+    }
+
+    /// Whether passes can be timed by the device's clock.
+    pub fn has_clock(&self) -> bool {
+        self.device.features().contains(wgpu::Features::TIMESTAMP_QUERY)
     }
 
     /// An error that wgpu reported.

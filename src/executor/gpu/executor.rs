@@ -27,15 +27,15 @@ pub(crate) struct GpuExecutor {
     tape: Arc<Tape>,
     pub plan: Plan,
     pub(super) buffers: Vec<wgpu::Buffer>,
-    commands: Vec<Command>,
+    pub(super) commands: Vec<Command>,
     /// What each command is [expected](pace::guess) to take.
-    guesses: Vec<f64>,
-    staging: Staging,
+    pub(super) guesses: Vec<f64>,
+    pub(super) staging: Staging,
     guard: u64,
 }
 
 /// One dispatch of an operator, and the per-step scalars in its parameters.
-struct Command {
+pub(super) struct Command {
     op: usize,
     raw: RawDispatch,
     scalars: Vec<(usize, Scalar)>,
@@ -104,6 +104,11 @@ impl GpuExecutor {
             }
         })?;
         self.context.wait()
+    }
+
+    /// The device that it runs on.
+    pub fn context(&self) -> &Arc<GpuContext> {
+        &self.context
     }
 
     /// What it replays.
@@ -242,7 +247,7 @@ impl GpuExecutor {
 }
 
 /// Records commands into a pass.
-fn encode(pass: &mut wgpu::ComputePass<'_>, commands: &[Command], scalars: &ScalarTable) {
+pub(super) fn encode(pass: &mut wgpu::ComputePass<'_>, commands: &[Command], scalars: &ScalarTable) {
     let mut last: Option<&RawDispatch> = None;
     for Command { raw, scalars: named, .. } in commands {
         if last.is_none_or(|last| last.pipeline != raw.pipeline) {

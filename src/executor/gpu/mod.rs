@@ -14,6 +14,7 @@ mod range;
 mod readback;
 mod sharing;
 mod snapshot;
+mod timing;
 
 pub use adapters::{AdapterReport, adapters};
 pub(crate) use adapters::{Wanted, named_by_environment};

@@ -183,8 +183,11 @@ impl Chain {
             let &Operand::Member(source) = operand else { continue };
             let (exact, error) = (own.inputs[position], &errors[source]);
             let mut most = vec![0.0f64; result.data.len()];
-            // At either end, and where a pole may be between them.
-            let towards_zero = |x: f64, e: f64| if x.abs() <= e { 0.0 } else { x };
+            // At either end, where a pole may be between them, and where there may be a number in place of none.
+            let towards_zero = |x: f64, e: f64| {
+                let is_reached = x.abs() <= e || (x.is_nan() && e == f64::INFINITY);
+                if is_reached { 0.0 } else { x }
+            };
             for moved in [|x: f64, e: f64| x - e, |x: f64, e: f64| x + e, towards_zero] {
                 let shifted = Array::from_fn(exact.shape, |i| moved(exact.data[i], error[i]));
                 let mut inputs = own.inputs.clone();
@@ -274,7 +277,9 @@ impl Op for Chain {
             rest.extend(others.filter(|_| member.does == Pointwise::Head));
             let mut bound = bounds.swap_remove(0);
             let moved = Self::moved(member, own, &results[0], &errors);
-            bound.iter_mut().zip(moved).for_each(|(bound, moved)| *bound += moved);
+            // A bound of what is NaN may be NaN itself.
+            let widened = |bound: f64, moved: f64| if moved == f64::INFINITY { moved } else { bound + moved };
+            bound.iter_mut().zip(moved).for_each(|(bound, moved)| *bound = widened(*bound, moved));
             // What a kernel of the head's own makes is stored as the result is, before the rest is done.
             if member.does == Pointwise::Head {
                 let dtype = self.members[self.outputs[0]].dtype;

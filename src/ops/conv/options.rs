@@ -19,7 +19,7 @@ pub struct ConvOptions {
     pub(crate) dilation: Pair,
     pub(crate) padding: Padding,
     pub(crate) groups: usize,
-    pub(in crate::ops) route: ConvRoute,
+    pub(crate) route: ConvRoute,
 }
 
 impl Default for ConvOptions {

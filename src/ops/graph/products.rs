@@ -1,7 +1,7 @@
 use crate::ops::Pair;
 use crate::ops::common::*;
 use crate::ops::conv::{ConvOptions, Product, grow, transposable};
-use crate::ops::matmul::{Matmul, MatmulRoute};
+use crate::ops::matmul::{Matmul, MatmulOptions};
 use crate::ops::pool::sum::{LinearPool, SumPool};
 use crate::ops::pool::{PoolOptions, SEQUENCES, adaptive, max, sides, sum};
 
@@ -42,19 +42,26 @@ impl Graph {
     /// As [`matmul`](Graph::matmul).
     #[track_caller]
     pub fn matmul_with(&self, a: Value, b: Value, transpose_a: bool, transpose_b: bool) -> Result<Value> {
-        self.matmul_by(a, b, [transpose_a, transpose_b], MatmulRoute::Auto)
+        self.matmul_by(a, b, MatmulOptions::new().transpose_a(transpose_a).transpose_b(transpose_b))
     }
 
-    /// [`matmul_with`](Graph::matmul_with) by a certain kernel, and its gradients likewise.
+    /// [`matmul`](Graph::matmul) of two f32 values with options: sides that are transposed, as under
+    /// [`matmul_with`](Graph::matmul_with), and the kernel that computes it and its gradients.
+    ///
+    /// ```
+    /// use retape::prelude::*;
+    /// let mut g = Graph::new();
+    /// let (x, w) = (g.input("x", [32, 784]), g.input("w", [10, 784]));
+    /// let options = MatmulOptions::new().transpose_b(true).route(MatmulRoute::Naive);
+    /// assert_eq!(g.shape(g.matmul_by(x, w, options)?)?, Shape::from([32, 10]));
+    /// # Ok::<(), retape::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`matmul`](Graph::matmul).
     #[track_caller]
-    pub(crate) fn matmul_by(
-        &self,
-        a: Value,
-        b: Value,
-        transpose: [bool; 2],
-        route: MatmulRoute,
-    ) -> Result<Value> {
-        let [transpose_a, transpose_b] = transpose;
+    pub fn matmul_by(&self, a: Value, b: Value, options: MatmulOptions) -> Result<Value> {
+        let MatmulOptions { transpose_a, transpose_b, route } = options;
         self.apply1(Matmul { transpose_a, transpose_b, route }, &[a, b])
     }
 

@@ -71,13 +71,25 @@ crate::params! {
     struct JoinParams { n: u32, parts: u32, inner: u32, rows: u32, columns: u32 }
 }
 
-/// A row: documentation, route and, unless the rule chooses, what it is.
+/// A row: attributes, route and, unless the rule chooses, what it is.
 macro_rules! routes {
-    ($($(#[$doc:meta])* $route:ident $(= $choice:expr)?;)*) => {
-        /// How a product is computed, for tests and benches that want a certain kernel.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    ($($(#[$attribute:meta])* $route:ident $(= $choice:expr)?;)*) => {
+        /// How a product is computed. All give the same numbers to rounding.
+        ///
+        /// The rule behind [`Auto`](MatmulRoute::Auto) looks at nothing but sizes and the device's profile, for the
+        /// product and each of its two gradients on its own:
+        ///
+        /// - on a GPU, `Naive` up to 32^3 multiplications and where workgroups are too small for tiles; else the tiles
+        ///   that come out cheapest by what they issue, edges included, what their loops make of it and how much of the
+        ///   GPU their grid keeps busy; k is split where the grid is small;
+        /// - on a software driver, `Naive` for the smallest, and `Lanes` or its narrow forms for everything else, where
+        ///   subgroups have 8 lanes; else `Rows`.
+        ///
+        /// A forced route is taken on any device that has room for its workgroups; elsewhere the plan refuses it
+        /// ([`Error::Limit`](crate::Error::Limit)).
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
         #[non_exhaustive]
-        pub enum MatmulRoute {$($(#[$doc])* $route,)*}
+        pub enum MatmulRoute {$($(#[$attribute])* $route,)*}
 
         impl MatmulRoute {
             /// All of them.
@@ -93,6 +105,7 @@ macro_rules! routes {
 
 routes! {
     /// What the rule chooses.
+    #[default]
     Auto;
     /// A thread per element.
     Naive = Choice::Naive;

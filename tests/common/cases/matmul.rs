@@ -3,7 +3,7 @@
 use super::super::data::{hostile, signed};
 use super::super::{Case, Input};
 use retape::Shape;
-use retape::testing::*;
+use retape::ops::{MatmulOptions, MatmulRoute};
 
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
@@ -25,7 +25,9 @@ fn product(
     let a = if ta { [k, m] } else { [m, k] };
     let b = if tb { [n, k] } else { [k, n] };
     let name = format!("matmul {m}x{k}x{n}, transposed {ta} {tb}, {route:?}");
-    Case::new(name, vec![fill(a, 1), fill(b, 2)], move |g, x| matmul_routed(g, [x[0], x[1]], [ta, tb], route))
+    Case::new(name, vec![fill(a, 1), fill(b, 2)], move |g, x| {
+        g.matmul_by(x[0], x[1], MatmulOptions::new().transpose_a(ta).transpose_b(tb).route(route))
+    })
 }
 
 const SIDES: [[bool; 2]; 4] = [[false, false], [true, false], [false, true], [true, true]];
@@ -112,7 +114,7 @@ fn batches(route: MatmulRoute) -> Vec<Case> {
             let b = if tb { [3, n, k] } else { [3, k, n] };
             let name = format!("batched matmul {a:?} {b:?}, transposed {ta} {tb}, {route:?}");
             cases.push(Case::new(name, vec![signed(a, 1), signed(b, 2)], move |g, x| {
-                matmul_routed(g, [x[0], x[1]], [ta, tb], route)
+                g.matmul_by(x[0], x[1], MatmulOptions::new().transpose_a(ta).transpose_b(tb).route(route))
             }));
         }
     }
