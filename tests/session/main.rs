@@ -7,6 +7,7 @@ mod cpu;
 mod error_lines;
 mod errors;
 mod fuse;
+mod half;
 mod limits;
 mod lost;
 mod memory;
