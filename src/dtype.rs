@@ -70,7 +70,7 @@ impl fmt::Display for DType {
 const HALF_EPS: f64 = 1.0 / 1024.0;
 const HALF_FLUSH: f64 = 1.0 / 16_384.0;
 
-/// A Rust type that is the element of a value: `f32`, [`f16`] or `u32`.
+/// A Rust type that is the element of a value: `f32`, [`half::f16`] or `u32`.
 pub trait Element: bytemuck::Pod + sealed::Sealed {
     /// The matching dtype.
     const DTYPE: DType;

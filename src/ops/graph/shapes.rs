@@ -58,7 +58,7 @@ impl Graph {
     /// Runs `body` with most of what it records in half precision, as mixed-precision training has it (Micikevicius
     /// et al., ICLR 2018): products and convolutions give f16, and what follows them stays in it, while functions
     /// that leave its range, softmax, losses, recurrences and operators of the program's own get f32, each by its
-    /// [`Op::precision`](crate::graph::Op::precision). Sums are f32. Weights stay f32: products read them beside
+    /// [`Op::precision`]. Sums are f32. Weights stay f32: products read them beside
     /// activations in f16, and their gradients are f32 too.
     ///
     /// ```
