@@ -9,7 +9,8 @@ use retape::kernel::Shader;
 use retape::ops::{Binary, Unary};
 use retape::prelude::*;
 use retape::shaders;
-use retape::tape::{DeviceKind, DeviceProfile};
+use retape::tape::{DeviceKind, DeviceProfile, Dispatch};
+use retape::testing::specialise;
 
 /// What is appended to other shaders: the prelude to all, the others to some.
 const SHARED: [&str; 18] = [
@@ -87,6 +88,55 @@ fn fused_kernels_translate_for_every_platform() {
         entries.iter().filter(|&&entry| !found.iter().any(|name| name.ends_with(&format!(":{entry}"))));
     assert_eq!(missing.count(), 0, "{found:?}");
     assert!(found.iter().filter(|name| name.starts_with("chain")).count() > 10, "{found:?}");
+}
+
+/// And all kernels of steps in half precision, whose modules are those of f32 with narrower buffers.
+#[test]
+fn kernels_on_half_precision_translate_for_every_platform() {
+    let mut found = BTreeSet::new();
+    let tapes = in_half();
+    for kind in [DeviceKind::Gpu, DeviceKind::Cpu] {
+        let profile = DeviceProfile { kind, f16: true, subgroups: Some((8, 8)), ..DeviceProfile::baseline() };
+        let fused = tapes.iter().map(|tape| tape.fuse(&profile));
+        let plans = fused.chain(tapes.iter().cloned()).map(|tape| tape.plan(&profile).unwrap());
+        let all: Vec<Dispatch> = plans.flat_map(|plan| plan.dispatches).collect();
+        for dispatch in all.iter().filter(|dispatch| !dispatch.halves().is_empty()) {
+            let (shader, entry) = (dispatch.shader, dispatch.entry);
+            let name = format!("{}:{entry}, f16", shader.name());
+            let module = specialise(shader, entry, &dispatch.constants, &dispatch.halves()).unwrap();
+            let info = valid::Validator::new(valid::ValidationFlags::all(), valid::Capabilities::all())
+                .subgroup_stages(valid::ShaderStages::COMPUTE)
+                .subgroup_operations(valid::SubgroupOperationSet::all())
+                .validate(&module)
+                .unwrap_or_else(|e| panic!("{name}: {e:?}"));
+            to_spirv(&name, entry, &module, &info);
+            to_msl(&name, entry, &module, &info);
+            to_hlsl(&name, entry, &module, &info);
+            found.insert(name);
+        }
+    }
+    assert!(found.len() > 25, "{found:?}");
+}
+
+/// A training step with most of the operators that take half precision, and one whose result is an index.
+fn in_half() -> [Tape; 2] {
+    let mut g = Graph::new();
+    let x = g.input("x", [4, 8, 13, 13]);
+    let [w, v] = [("w", 8), ("v", 1)].map(|(w, c)| g.parameter(w, [8, c, 3, 3], Init::Ones));
+    let [scale, shift] = ["scale", "shift"].map(|name| g.parameter(name, [8], Init::Ones));
+    let u = g.parameter("u", [8 * 6 * 6, 40], Init::Ones);
+    let x = g.cast(x, DType::F16).unwrap();
+    let y = g.conv2d(x, w, None, ConvOptions::new().padding(Padding::Same)).unwrap();
+    let y = g.relu(g.batch_norm(y, scale, shift, 1e-5).unwrap().y()).unwrap();
+    let y = g.conv2d(y, v, None, ConvOptions::new().padding(Padding::Same).groups(8)).unwrap();
+    let y = g.max_pool2d(g.gelu(y).unwrap(), PoolOptions::new([2, 2])).unwrap();
+    let y = g.softmax(g.matmul(g.flatten(y).unwrap(), u).unwrap(), 1).unwrap();
+    let words = g.argmax(y, 1).unwrap();
+    let turned = g.transpose(y, &[1, 0]).unwrap();
+    let padded = g.pad(y, &[(0, 36), (0, 0)], 0.0).unwrap();
+    let moved = g.concat(&[turned, g.slice_axis(padded, 1, 0..4).unwrap()], 0).unwrap();
+    let loss = g.mean(g.square(moved).unwrap(), &[], false).unwrap();
+    [g.training_step(loss, &Sgd::new(0.1)).unwrap(), g.forward([words]).unwrap()]
 }
 
 /// Every function of one and two operands, a few to a chain, with derivatives.
@@ -206,7 +256,7 @@ fn to_msl(name: &str, entry: &str, module: &naga::Module, info: &valid::ModuleIn
 }
 
 fn to_hlsl(name: &str, entry: &str, module: &naga::Module, info: &valid::ModuleInfo) {
-    let mut options = hlsl::Options { shader_model: hlsl::ShaderModel::V6_0, ..Default::default() };
+    let mut options = hlsl::Options { shader_model: hlsl::ShaderModel::V6_2, ..Default::default() };
     options.fake_missing_bindings = true;
     options.immediates_target = Some(hlsl::BindTarget { space: 15, ..Default::default() });
     let pipeline = hlsl::PipelineOptions { entry_point: Some((ShaderStage::Compute, entry.to_owned())) };

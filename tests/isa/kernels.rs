@@ -26,7 +26,7 @@ impl Kernel {
         Kernel { shader, entry, constants: constants.clone(), halves: dispatch.halves() }
     }
 
-    /// Shader, entry point, and the constants that are not zero.
+    /// Shader, entry point, the constants that are not zero, and the bindings of half precision.
     pub fn name(&self) -> String {
         let set: Vec<_> = self
             .constants
@@ -34,7 +34,9 @@ impl Kernel {
             .filter(|(_, value)| *value != 0.0)
             .map(|(name, value)| format!("{name}={value}"))
             .collect();
-        format!("{}:{} {}", self.shader.name(), self.entry, set.join(" ")).trim_end().to_owned()
+        let halves: Vec<_> = self.halves.iter().map(|binding| format!("f16@{binding}")).collect();
+        let all = [set, halves].concat().join(" ");
+        format!("{}:{} {all}", self.shader.name(), self.entry).trim_end().to_owned()
     }
 
     /// SPIR-V, as wgpu makes it of a kernel without run-time checks.
@@ -91,6 +93,7 @@ pub fn discrete() -> DeviceProfile {
         max_binding_bytes: (1 << 31) - 4,
         max_buffer_bytes: 1 << 32,
         max_workgroup_bytes: 32 << 10,
+        f16: true,
         ..DeviceProfile::baseline()
     }
 }

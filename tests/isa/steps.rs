@@ -3,7 +3,7 @@
 use retape::nn::architectures::{self, Shortcut};
 use retape::prelude::*;
 
-use crate::networks::{mnist_cnn, step_of};
+use crate::networks::{half_step_of, mnist_cnn, step_of};
 
 /// Names and tapes.
 pub fn all() -> Vec<(&'static str, Tape)> {
@@ -20,5 +20,9 @@ pub fn all() -> Vec<(&'static str, Tape)> {
         ("VGG-16, batch 32", step_of(&architectures::vgg16(1000), &[32, 3, 224, 224])),
         ("LSTM 128, batch 64", step_of(&lstm, &[64, 100, 32])),
         ("GRU 512, batch 64", step_of(&gru, &[64, 100, 32])),
+        (
+            "ResNet-20 in f16, batch 128",
+            half_step_of(&architectures::resnet_cifar(3, 10, Shortcut::Identity), &[128, 3, 32, 32]),
+        ),
     ]
 }
