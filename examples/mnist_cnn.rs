@@ -1,7 +1,8 @@
 //! MNIST with two convolutions: 38,390 parameters, RMSprop, batches of 128.
 //!
 //! It teaches a model of layers, whose shapes are inferred and shown by its summary, and a tenth of
-//! the training images held back: training is watched on those, and judged on the test images once.
+//! the training images held back: training is watched on those, and judged on the test images once. With
+//! `--mixed-precision`, what passes between layers is in half precision.
 
 mod common;
 
@@ -19,11 +20,19 @@ const EXAMPLE: Example = Example {
     unused: &[],
 };
 
-fn main() -> ExitCode {
-    EXAMPLE.run(run)
+/// The flags of this example alone.
+#[derive(clap::Args)]
+struct Own {
+    /// Activations and their gradients in f16, weights in f32
+    #[arg(long)]
+    mixed_precision: bool,
 }
 
-fn run(flags: &Flags) -> Outcome {
+fn main() -> ExitCode {
+    EXAMPLE.run_with(run)
+}
+
+fn run(flags: &Flags, own: Own) -> Outcome {
     let data = flags.data_set("mnist", MNIST, |folder| data::mnist(folder))?;
     let device = flags.open_device()?;
     let data = flags.limited(data);
@@ -43,6 +52,7 @@ fn run(flags: &Flags) -> Outcome {
         .optimizer(RmsProp::new(1e-3))
         .metrics([Metric::Accuracy])
         .batch_size(flags.batch_size(128, data.train.len()))
+        .mixed_precision(own.mixed_precision)
         .seed(flags.seed)
         .build(&device)?; // records the tape, plans memory, compiles kernels: once
 

@@ -456,9 +456,9 @@ impl Op for UnaryOp {
     }
 
     fn precision(&self) -> Precision {
-        use Unary::{Exp, Log, LogCosh, Reciprocal, Square};
-        // Those that leave the range of half precision.
-        let is_wide = matches!(self.kind, Exp | Log | LogCosh | Reciprocal | Square);
+        use Unary::{Exp, Log, LogCosh, Reciprocal, Sigmoid, Square};
+        // Those that leave the range of half precision, and probabilities, of which it has few near 1.
+        let is_wide = matches!(self.kind, Exp | Log | LogCosh | Reciprocal | Sigmoid | Square);
         if is_wide { Precision::Full } else { Precision::Kept }
     }
 

@@ -279,6 +279,13 @@ fn mnist_cnn_learns_and_seeds_reproduce() {
         assert_eq!(first["parameters_hash"], again["parameters_hash"]);
         assert_eq!((&first["parameters"], &first["test_samples"]), (&38_390.into(), &37.into()));
         assert_eq!(number(&first, "test_accuracy"), 1.0, "{first}");
+        if device == "cpu" {
+            let flags = ["--data", data.path(), "--epochs", "6", "--batch", "8", "--seed", "1"];
+            let mixed =
+                classifier("mnist_cnn", &[&flags[..], &["--device", device, "--mixed-precision"]].concat());
+            assert_ne!(first["parameters_hash"], mixed["parameters_hash"]);
+            assert_eq!(number(&mixed, "test_accuracy"), 1.0, "{mixed}");
+        }
     }
 }
 

@@ -10,6 +10,7 @@ mod classes;
 mod groups;
 mod kinds;
 mod masks;
+mod mixed_precision;
 mod nan_guard;
 mod padding;
 mod refusals;

@@ -29,6 +29,7 @@ pub struct TrainerBuilder {
     batch: usize,
     accumulate: usize,
     recompute: Option<Recompute>,
+    mixed_precision: bool,
     seed: u32,
     frozen: Vec<String>,
     progress: bool,
@@ -48,6 +49,7 @@ impl TrainerBuilder {
             batch: 32,
             accumulate: 1,
             recompute: None,
+            mixed_precision: false,
             seed: 0,
             frozen: Vec::new(),
             progress: true,
@@ -153,6 +155,12 @@ impl TrainerBuilder {
         /// Makes results of layers again for the gradients rather than keep them: less memory, at most a second
         /// forward pass, and the same numbers ([`Tape::recompute`](crate::Tape::recompute)). Nothing by default.
         recompute: Recompute => recompute;
+        /// Records the model in [mixed precision](crate::Graph::autocast): activations and their gradients in f16,
+        /// which halves the memory and the bytes that they take, weights and losses in f32, as Keras's
+        /// `mixed_float16`. Training, evaluation and prediction; off by default. Gradients below 6e-8 are 0 in f16,
+        /// and activations above 65,504 infinite. On the CPU, which computes in f32 all the same, it only rounds.
+        /// Weights and checkpoints are those of f32.
+        mixed_precision: bool => mixed_precision;
         /// The seed of the initial parameters, of the random operators and of the order of the samples; 0
         /// by default.
         seed: u32 => seed;
@@ -198,6 +206,7 @@ impl TrainerBuilder {
             plain,
             accumulate: self.accumulate,
             recompute: self.recompute,
+            mixed_precision: self.mixed_precision,
             at: Location::caller(),
             masked: Vec::new(),
             frozen: BTreeSet::new(),

@@ -42,6 +42,8 @@ pub(super) struct Recipe {
     /// Over how many batches gradients are summed before an update.
     pub accumulate: usize,
     pub recompute: Option<Recompute>,
+    /// Whether the model is recorded in half precision, as far as that goes.
+    pub mixed_precision: bool,
     /// The line that built the trainer.
     pub at: &'static Location<'static>,
 }
@@ -315,8 +317,9 @@ impl Recipe {
                 DType::U32 => graph.indices(&name, shape),
             });
         }
-        let recorded = nn::record_frozen(self.model.as_ref(), &mut graph, &inputs, mode, frozen)?;
-        let output = recorded.output()?;
+        let record = |g: &mut Graph| nn::record_frozen(self.model.as_ref(), g, &inputs, mode, frozen);
+        let recorded = if self.mixed_precision { graph.autocast(record)? } else { record(&mut graph)? };
+        let output = graph.cast(recorded.output()?, DType::F32)?;
         let steps = recorded.masks.first().copied().flatten();
         let declared = recorded.parameters.iter().chain(&recorded.states).copied();
         let is_weight = |&value: &Value| graph.recording().kind(value).is_some_and(StateKind::is_weight);
