@@ -59,7 +59,7 @@ impl Check {
     }
 }
 
-/// Goes through as many cases as there is time for: first one of each kind, then another of each.
+/// Goes through as many cases as there is time for: one of each kind in any case, then another of each.
 pub fn run(device: &Device, budget: &Budget) -> Checks {
     // Cases are chosen by this variable, as in the tests.
     let wanted = std::env::var("RETAPE_TEST_CASE").unwrap_or_default();
@@ -71,9 +71,9 @@ pub fn run(device: &Device, budget: &Budget) -> Checks {
         let kind = check.name().split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();
         kinds.entry(kind.to_owned()).or_default().push_back(check);
     }
-    let total: usize = kinds.values().map(VecDeque::len).sum();
+    let (least, total) = (kinds.len(), kinds.values().map(VecDeque::len).sum());
     let (mut found, mut done, mut told) = (Checks::default(), 0, Instant::now());
-    while budget.left() > 0.0 && done < total {
+    while done < total && (done == 0 || budget.left() > 0.0) {
         for check in kinds.values_mut().filter_map(VecDeque::pop_front) {
             let outcome = match &check {
                 Check::Case(case) => of_case(device, case, &mut found.operators),
@@ -92,7 +92,7 @@ pub fn run(device: &Device, budget: &Budget) -> Checks {
                 println!("  {done} of {total} cases, {} failed", found.failed.len());
                 told = Instant::now();
             }
-            if budget.left() == 0.0 {
+            if done >= least && budget.left() == 0.0 {
                 break;
             }
         }

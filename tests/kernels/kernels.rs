@@ -103,7 +103,8 @@ fn updates_agree_with_their_references() {
 #[test]
 fn the_cases_reach_every_entry_point() {
     let cases = cases::all().into_iter().map(|c| c.record().expect("the case records").tape);
-    let tapes = cases.chain(cases::updates::tapes().into_iter().map(|(_, tape)| tape));
+    let probes = probes(64, 16).map(|tape| tape.expect("a probe records"));
+    let tapes = cases.chain(cases::updates::tapes().into_iter().map(|(_, tape)| tape)).chain(probes);
     let steps: Vec<_> = cases::fused::steps().into_iter().map(|step| step.tape).collect();
     let (mut reached, mut seen) = (BTreeSet::new(), BTreeSet::new());
     for tape in steps {
