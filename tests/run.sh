@@ -23,8 +23,9 @@ kernel_tests=(--test kernels --test gradients --test layers --test recurrent --t
   batch:: clip:: conv:: kernels:: lrn:: noise:: norm:: pool:: running_sums:: gradient_flow:: verify:: nn:: recurrent::
   errors:: replay:: optimizers:: updates_together:: training:: metrics:: metrics_multilabel::
   --skip cnn:: --skip nn_errors:: --skip recurrent_kernels::)
-# Whole networks, large values and large tiles: minutes on the slower of the drivers, or with the checks on.
-network_tests=(--test layers --test kernels --test recurrent -- cnn:: limits:: recurrent_kernels:: tiles::)
+# Whole networks, large values, large tiles and every case in half precision: minutes on the slower of the drivers, or
+# with the checks on.
+network_tests=(--test layers --test kernels --test recurrent -- cnn:: half:: limits:: recurrent_kernels:: tiles::)
 # A binary and what of it runs under the validation layers.
 validated=("kernels kernels:: limits:: batch::" "gradients verify::" "layers cnn::"
   "recurrent recurrent::" "session replay:: packing::" "training training:: trainer:: trainer_scalars::"
@@ -70,7 +71,7 @@ on() {
   shift 2
   for checked in 0 1; do
     echo "== $name, run-time checks $([ $checked = 1 ] && echo on || echo off)"
-    env "$@" RETAPE_CHECKED=$checked cargo test --release --all-features -q "${tests[@]}"
+    env "$@" RETAPE_CHECKED=$checked RETAPE_TEST_ALL=1 cargo test --release --all-features -q "${tests[@]}"
   done
 }
 

@@ -273,6 +273,7 @@ pub enum Error {
         /// The device.
         device: String,
     },
+
     /// No adapter of the kind asked for.
     #[error("no GPU adapter {wanted}; found: {}. {SOFTWARE_ADAPTER}", list(found))]
     NoAdapter {

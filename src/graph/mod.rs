@@ -201,8 +201,12 @@ impl Graph {
             Precision::Kept => {}
             Precision::Half if inputs.iter().any(|&input| is(input, DType::F16)) => {}
             Precision::Half => {
-                if let Some(first) = inputs.iter_mut().find(|input| is(**input, DType::F32)) {
-                    *first = self.apply_shared(narrow, &[*first])?[0];
+                // Of an activation and a weight, the activation.
+                let lasts = |input: Value| self.recording().kind(input).is_some();
+                let wide = |at: &usize| is(inputs[*at], DType::F32) && !op.mutates().contains(at);
+                let passes = (0..inputs.len()).filter(wide).find(|&at| !lasts(inputs[at]));
+                if let Some(at) = passes.or_else(|| (0..inputs.len()).find(wide)) {
+                    inputs[at] = self.apply_shared(narrow, &[inputs[at]])?[0];
                 }
             }
             Precision::Full => {

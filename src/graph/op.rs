@@ -15,7 +15,8 @@ pub enum Precision {
     /// Its operands are made f32.
     #[default]
     Full,
-    /// Its first operand is made f16 unless another one is: a product, whose sums are in f32 whatever it reads.
+    /// One of its operands is made f16 unless another one is, the first that is no weight: a product, whose sums are in
+    /// f32 whatever it reads.
     Half,
     /// Its operands stay as they are.
     Kept,

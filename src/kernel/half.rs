@@ -71,8 +71,10 @@ impl<'a> Narrowing<'a> {
         for (old, expression) in self.from.expressions.iter() {
             let span = self.from.expressions.get_span(old);
             let first = self.expressions.append(self.expression(expression)?, span);
-            let value = match (expression, self.scalar_of(old)) {
-                (Expression::Load { .. }, Some(scalar)) => self.widened(first, scalar, span),
+            let value = match *expression {
+                Expression::Load { pointer } => {
+                    self.scalar_of(pointer).map_or(first, |scalar| self.widened(first, scalar, span))
+                }
                 _ => first,
             };
             self.firsts.push(first);
@@ -102,12 +104,10 @@ impl<'a> Narrowing<'a> {
         old.map(|old| self.value(old))
     }
 
-    /// What the elements of the buffer were made of that an expression points into or is read from, if it changes.
+    /// What the elements of the buffer were made of that an expression points into, if it changes.
     fn scalar_of(&self, old: Handle<Expression>) -> Option<Scalar> {
         match self.from.expressions[old] {
-            Expression::Load { pointer: base }
-            | Expression::Access { base, .. }
-            | Expression::AccessIndex { base, .. } => self.scalar_of(base),
+            Expression::Access { base, .. } | Expression::AccessIndex { base, .. } => self.scalar_of(base),
             Expression::GlobalVariable(variable) => {
                 self.buffers.iter().find(|(buffer, _)| *buffer == variable).map(|&(_, scalar)| scalar)
             }
@@ -227,7 +227,7 @@ impl<'a> Narrowing<'a> {
             }
             Statement::Return { value } => *value = self.option(*value),
             Statement::Call { arguments, result, .. } => {
-                if arguments.iter().any(|&argument| self.points_into_half(argument)) {
+                if arguments.iter().any(|&argument| self.scalar_of(argument).is_some()) {
                     return Err("a buffer of half precision is not handed to functions".to_owned());
                 }
                 arguments.iter_mut().for_each(|argument| *argument = self.value(*argument));
@@ -240,6 +240,17 @@ impl<'a> Narrowing<'a> {
                 (*pointer, *value) = (self.value(*pointer), self.value(*value));
                 *result = self.option(*result);
             }
+            Statement::SubgroupBallot { .. }
+            | Statement::SubgroupCollectiveOperation { .. }
+            | Statement::SubgroupGather { .. } => self.subgroup(&mut new),
+            other => return Err(format!("{other:?} cannot be in a kernel on half precision")),
+        }
+        Ok(new)
+    }
+
+    /// An operation of a subgroup with its operands' places in the new function.
+    fn subgroup(&self, new: &mut Statement) {
+        match new {
             Statement::SubgroupBallot { result, predicate } => {
                 (*result, *predicate) = (self.value(*result), self.option(*predicate));
             }
@@ -257,13 +268,47 @@ impl<'a> Narrowing<'a> {
                 }
                 (*argument, *result) = (self.value(*argument), self.value(*result));
             }
-            other => return Err(format!("{other:?} cannot be in a kernel on half precision")),
+            _ => {}
         }
-        Ok(new)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use naga::valid::{Capabilities, ValidationFlags, Validator};
+
+    use super::narrow;
+
+    const SOURCE: &str = "
+        @group(0) @binding(0) var<storage, read> x: array<vec2<f32>>;
+        @group(0) @binding(1) var<storage, read_write> y: array<vec2<f32>>;
+        @group(0) @binding(2) var<storage, read_write> bits: array<u32>;
+        @group(0) @binding(3) var<storage, read> table: array<mat2x2<f32>>;
+        fn twice(v: f32) -> f32 { return 2.0 * v; }
+        @compute @workgroup_size(1)
+        fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+            let v = x[id.x];
+            y[id.x] = vec2(twice(v.x), x[id.x].y);
+            y[id.x].y += table[0][0].x;
+            bits[id.x] = bits[id.x] | 1u;
+        }";
+
+    fn narrowed(bindings: &[u32]) -> Result<(), String> {
+        let mut module = naga::front::wgsl::parse_str(SOURCE).unwrap();
+        narrow(&mut module, bindings)?;
+        Validator::new(ValidationFlags::all(), Capabilities::all()).validate(&module).unwrap();
+        Ok(())
     }
 
-    /// Whether an expression is a buffer that changes, or a place in one.
-    fn points_into_half(&self, old: Handle<Expression>) -> bool {
-        !matches!(self.from.expressions[old], Expression::Load { .. }) && self.scalar_of(old).is_some()
+    #[test]
+    fn what_is_read_may_be_taken_apart_and_handed_on() {
+        for bindings in [&[][..], &[0], &[1], &[2], &[0, 1, 2]] {
+            narrowed(bindings).unwrap_or_else(|error| panic!("{bindings:?}: {error}"));
+        }
+    }
+
+    #[test]
+    fn what_has_no_half_precision_is_refused() {
+        assert!(narrowed(&[0, 3]).unwrap_err().contains("scalars or vectors"));
     }
 }

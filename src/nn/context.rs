@@ -288,10 +288,11 @@ impl<'a> LayerContext<'a> {
     /// [`Error::ShapeMismatch`] for a mask of another shape; [`Error::DTypeMismatch`]; [`Error::ForeignValue`].
     pub fn set_mask(&mut self, sequence: Value, mask: Value) -> Result<()> {
         let (shape, found) = (self.graph.shape(sequence)?, self.graph.ty(mask)?);
+        let mask = self.graph.widened(mask)?;
         let [batch, time] = steps_of(shape)?;
         let what = "a mask has a number for each step of the sequences";
         Error::agree(found.shape == Shape::from([batch, time]), what, found.shape, shape)?;
-        expect_dtype("the mask", found, DType::F32)?;
+        expect_dtype("the mask", self.graph.type_of(mask), DType::F32)?;
         self.note_mask(sequence, Some(mask));
         Ok(())
     }

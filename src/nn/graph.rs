@@ -35,6 +35,7 @@ impl Graph {
         const NAME: &str = "penalize";
         self.operand_shape(NAME, value)?;
         self.located(NAME, penalty.check())?;
+        let value = self.widened(value)?;
         self.located(NAME, expect_dtype("what is penalised", self.type_of(value), DType::F32))?;
         if let Some(term) = self.composed(NAME, || penalty.record(self, value))? {
             self.noted(|data| data.penalties.push(term));

@@ -96,7 +96,7 @@ fn apart(cx: &mut LayerContext<'_>, x: Value) -> Result<Value> {
 /// Zeros where the mask has padding: what is there never matters.
 fn padded_with_zeros(cx: &mut LayerContext<'_>, x: Value) -> Result<Value> {
     match cx.mask(x) {
-        Some(mask) if cx.graph().ty(x)?.dtype == DType::F32 => {
+        Some(mask) if cx.graph().ty(x)?.dtype.is_float() => {
             let padded = without_padding(cx.graph(), x, mask, 0.0)?;
             cx.set_mask(padded, mask).map(|()| padded)
         }

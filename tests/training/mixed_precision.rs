@@ -110,3 +110,68 @@ fn a_device_without_half_precision_says_which_layer_wants_it() -> Result<()> {
     assert_eq!(layer, "conv2d");
     Ok(())
 }
+
+/// A sequence or an image of a few numbers for each of two classes.
+fn samples(shape: &[usize]) -> Samples<'static> {
+    let shape = retape::Shape::new(shape).expect("the rank fits");
+    let noise = Stream { seed: 5, step: 0, stream: 0 };
+    let numbers = (0..8 * shape.numel() as u32).map(|i| noise.uniform(i) as f32).collect::<Vec<_>>();
+    Samples::new().input(shape, numbers).labels((0..8).map(|i| i % 2).collect::<Vec<u32>>())
+}
+
+/// Layers that work in f32, or that were given f32 before, take what others made in f16.
+#[test]
+fn layers_of_either_precision_follow_each_other() -> Result<()> {
+    let dense = |units| Dense::new(units).activation(Activation::Relu);
+    let models = [
+        (Sequential::new().add(dense(8)).add(Lstm::new(6)).add(Dense::new(2)), &[5, 4][..]),
+        (Sequential::new().add(dense(4)).add(Masking::new(0.0)).add(Gru::new(5)).add(Dense::new(2)), &[5, 4]),
+        (
+            Sequential::new().add(dense(8)).add(ActivityPenalty::new(Penalty::l2(0.1))).add(Dense::new(2)),
+            &[4],
+        ),
+        (
+            Sequential::new()
+                .add(ConvTranspose2d::new(3, 3))
+                .add(Conv2d::new(2, 2))
+                .add(Flatten)
+                .add(Dense::new(2)),
+            &[2, 5, 4],
+        ),
+    ];
+    for (model, dims) in models {
+        let shape = retape::Shape::new(dims)?;
+        for device in devices() {
+            let mut trainer = Trainer::new(model.clone(), shape)
+                .loss(Loss::SparseCategoricalCrossEntropy)
+                .optimizer(Adam::new(1e-2))
+                .batch_size(8)
+                .mixed_precision(true)
+                .build(&device)?;
+            let history = trainer.fit(samples(dims), Fit::epochs(40))?;
+            let [first, last] = [0, 39].map(|epoch| history.get("loss")[epoch]);
+            assert!(last < first, "from {first} to {last} on {device:?}:\n{}", model.summary(shape)?);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn numbers_of_both_precisions_lie_side_by_side() -> Result<()> {
+    let mut g = Graph::new();
+    let x = g.input("x", [3, 4]);
+    let w = g.parameter("w", [4, 2], Init::GlorotUniform);
+    let both = g.autocast(|g| {
+        let y = g.matmul(x, w)?;
+        g.concat(&[x, y], 1)
+    })?;
+    assert_eq!(g.ty(both)?.dtype, DType::F16);
+    let loss = g.mean(g.square(g.cast(both, DType::F32)?)?, &[], false)?;
+    let tape = g.training_step(loss, &Sgd::new(0.1))?;
+    for device in devices() {
+        let mut session = tape.session(&device)?;
+        let checked = session.verify(&[(x, (&vec![0.3f32; 12]).into())])?;
+        assert!(checked.passes(), "{checked}");
+    }
+    Ok(())
+}

@@ -63,7 +63,9 @@ impl Settings {
         Setting::decay("dropout", self.dropout).check()?;
         Setting::decay("recurrent_dropout", self.recurrent_dropout).check()?;
         let ty = cx.graph().ty(x)?;
-        expect_dtype("the sequence, which an embedding makes of indices,", ty, DType::F32)?;
+        if !ty.dtype.is_float() {
+            expect_dtype("the sequence, which an embedding makes of indices,", ty, DType::F32)?;
+        }
         let expected = "3 ([batch, time, features], as return_sequences gives it to the next layer)";
         let [batch, _, features] = ty.shape.extents(expected)?;
         let steps = cx.mask(x).filter(|_| !self.ignore_mask);
@@ -76,7 +78,7 @@ impl Settings {
         let carried: Vec<Value> = states.iter().map(|&state| cx.carried(state)).collect();
         let initial = if states.is_empty() { initial } else { &carried };
         let recurrent_mask = mask(cx, self.recurrent_dropout, [batch, self.units].into())?;
-        let initial = initial.to_vec();
+        let initial = initial.iter().map(|&state| cx.graph().widened(state)).collect::<Result<_>>()?;
         let options = RecurrentOptions { initial, mask: steps, recurrent_mask, ..self.options.clone() };
         let made = cx.graph().recurrence(self.cell, dropped, weights, &options)?;
         for (&state, &last) in states.iter().zip(&made.states) {

@@ -298,7 +298,7 @@ impl Graph {
     fn add_bias(&self, op: &'static str, y: Value, bias: Option<Value>) -> Result<Value> {
         let Some(bias) = bias else { return Ok(y) };
         let (found, channels) = (self.operand_shape(op, bias)?, self.shape_of(y).dims()[1]);
-        self.located(op, expect_dtype("the bias", self.type_of(bias), DType::F32))?;
+        self.located(op, expect_float("the bias", self.type_of(bias)))?;
         self.located(op, same_shape("bias and output channels", found, Shape::from([channels])))?;
         self.add(y, self.reshape(bias, [channels, 1, 1])?)
     }

@@ -29,7 +29,9 @@ impl Graph {
     }
 
     /// The same numbers in another precision, [`DType::F16`] or [`DType::F32`]: `x` itself if it has that. Going to f16
-    /// rounds to the nearest number, past 65,504 to infinity; gradients come back in the precision of `x`.
+    /// rounds to the nearest number, past 65,504 to infinity, where the result is stored: what a
+    /// [fused](crate::Tape::fuse) step only passes on is not rounded in between. Gradients come back in the precision
+    /// of `x`. What is made of operands of both precisions is f16, but for sums, which are f32.
     ///
     /// ```
     /// use retape::prelude::*;
@@ -55,11 +57,17 @@ impl Graph {
         self.apply1(Same::Cast(dtype), &[x])
     }
 
+    /// A value of half precision in f32; any other as it is.
+    #[track_caller]
+    pub(crate) fn widened(&self, x: Value) -> Result<Value> {
+        if self.type_of(x).dtype == DType::F16 { self.cast(x, DType::F32) } else { Ok(x) }
+    }
+
     /// Runs `body` with most of what it records in half precision, as mixed-precision training has it (Micikevicius
     /// et al., ICLR 2018): products and convolutions give f16, and what follows them stays in it, while functions
     /// that leave its range, softmax, losses, recurrences and operators of the program's own get f32, each by its
     /// [`Op::precision`]. Sums are f32. Weights stay f32: products read them beside
-    /// activations in f16, and their gradients are f32 too.
+    /// activations in f16, and their gradients come as f32.
     ///
     /// ```
     /// use retape::prelude::*;

@@ -293,8 +293,14 @@ impl Op for Concat {
         };
         let axis = self.0;
         let mut total = first.shape.dims()[axis];
+        // Of numbers, half precision if one has it.
+        let are_floats = inputs.iter().all(|input| input.dtype.is_float());
+        let is_half = are_floats && inputs.iter().any(|input| input.dtype == DType::F16);
+        let dtype = if is_half { DType::F16 } else { first.dtype };
         for input in rest {
-            expect_dtype("an operand", *input, first.dtype)?;
+            if !are_floats {
+                expect_dtype("an operand", *input, first.dtype)?;
+            }
             let same_rank = input.shape.rank() == first.shape.rank();
             if !same_rank || input.shape.with_dim(axis, 1) != first.shape.with_dim(axis, 1) {
                 let what = "concat needs equal shapes outside its axis";
@@ -302,7 +308,7 @@ impl Op for Concat {
             }
             total = input.shape.dims()[axis].saturating_add(total);
         }
-        Ok(vec![TensorType { shape: first.shape.with_dim(axis, total), ..first }])
+        Ok(vec![TensorType { shape: first.shape.with_dim(axis, total), dtype }])
     }
 
     fn backward(&self, cx: &Backward<'_>) -> Option<Result<Vec<Option<Value>>>> {

@@ -263,8 +263,7 @@ pub(in crate::ops) fn lower_with_sums(
     };
     let (product, operands) = if swap { (product.swapped(), [b, a, y]) } else { (*product, [a, b, y]) };
     let blocks = Blocks { product, kernel, parts, swap, operands, sums: Some(sums) };
-    let fits =
-        product.batch == 1 && blocks.steps(cx.profile.max_binding_bytes) == [product.m, product.n, product.k];
+    let fits = product.batch == 1 && blocks.steps(cx) == [product.m, product.n, product.k];
     if fits {
         blocks.lower(cx);
     }
@@ -328,7 +327,7 @@ impl Blocks {
     fn lower(&self, cx: &mut Lowering<'_>) {
         let &Product { batch, m, n, k, .. } = &self.product;
         let limit = cx.profile.max_binding_bytes;
-        let steps = self.steps(limit);
+        let steps = self.steps(cx);
         let ranges = |size: usize, step: usize| {
             (0..size).step_by(step).map(move |start| start..size.min(start + step))
         };
@@ -364,7 +363,11 @@ impl Blocks {
 
     /// How much of m, n and k goes into one call: what binds as many rows of each matrix as the
     /// device allows.
-    fn steps(&self, limit: u64) -> [usize; 3] {
+    fn steps(&self, cx: &Lowering<'_>) -> [usize; 3] {
+        let limit = cx.profile.max_binding_bytes;
+        // As many rows begin at multiples of 256 bytes, as bindings must.
+        let narrowing = cx.inputs.iter().chain(cx.outputs).map(|ty| ty.dtype.narrowing()).max();
+        let aligned = 64 * narrowing.unwrap_or(1) as usize;
         let &Product { batch, m, n, k, transposed: [a, b], .. } = &self.product;
         let sizes = [m, n, k];
         if batch > 1 {
@@ -375,8 +378,7 @@ impl Blocks {
             if rows as u64 * row <= limit {
                 return rows;
             }
-            // Multiples of 64 rows begin at multiples of 256 bytes, as bindings must.
-            (usize::try_from(limit / row).unwrap_or(usize::MAX) / 64 * 64).max(64)
+            (usize::try_from(limit / row).unwrap_or(usize::MAX) / aligned * aligned).max(aligned)
         };
         let mut steps = sizes;
         // The axis that the rows of each matrix lie along, and the other one.

@@ -43,7 +43,7 @@ impl Graph {
             x = self.select(self.reshape(mask, [batch, time, 1])?, x, self.scalar_constant(0.0))?;
         }
         let rows = self.reshape(x, [batch * time, self.shape_of(x).dims()[2]])?;
-        let products = self.matmul(rows, weights.input)?;
+        let products = self.widened(self.matmul(rows, weights.input)?)?;
         let products = self.reshape(products, [batch, time, cell.gates() * hidden])?;
         let made = Recur::record(self, cell, products, weights, &options)?;
         let states = (0..cell.states()).map(|number| one_of(self, made[1], number));
@@ -59,7 +59,7 @@ impl Graph {
         options: &RecurrentOptions,
     ) -> Result<Extents> {
         let [x, input, recurrent] = [x, weights.input, weights.recurrent].map(|value| self.type_of(value));
-        expect_dtype("the sequence", x, DType::F32)?;
+        expect_float("the sequence", x)?;
         let extents = Extents::new(cell, x.shape, input.shape, recurrent.shape)?;
         let Extents { batch, time, hidden } = extents;
         expect_dtype("the input weight", input, DType::F32)?;
