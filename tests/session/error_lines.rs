@@ -187,6 +187,7 @@ fn reductions_and_layout(calls: &mut Calls, g: &Graph, x: Value) {
     calls.refused("flatten", |v| g.flatten(v));
     calls.refused("stop_gradient", |v| g.stop_gradient(v));
     calls.refused("copy", |v| g.copy(v));
+    calls.refused("cast", |v| g.cast(v, DType::F16));
     calls.refused("transpose", |v| g.transpose(v, &[1, 0]));
     calls.refused("broadcast_to", |v| g.broadcast_to(v, [3]));
     calls.refused("slice", |v| g.slice(v, &[(0..1).into()]));
