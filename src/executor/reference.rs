@@ -120,24 +120,30 @@ impl ReferenceExecutor {
 
     pub fn replay(&mut self, scalars: &mut ScalarTable, steps: usize) -> Result<()> {
         for _ in 0..steps {
-            self.timed(scalars)?;
+            (0..self.tape.ops().len()).try_for_each(|index| self.run_next(index, scalars))?;
             scalars.advance();
+        }
+        Ok(())
+    }
+
+    /// Runs an operator of a whole step, and drops what nothing reads after it.
+    fn run_next(&mut self, index: usize, scalars: &ScalarTable) -> Result<()> {
+        self.run_op(index, scalars)?;
+        for dead in &self.dead_after[index] {
+            self.results.remove(dead);
         }
         Ok(())
     }
 
     /// Runs the operators of a step without counting it; their numbers and the seconds that each takes.
     pub fn timed(&mut self, scalars: &ScalarTable) -> Result<Vec<(usize, f64)>> {
-        let mut timed = Vec::with_capacity(self.tape.ops().len());
-        for index in 0..self.tape.ops().len() {
+        let count = self.tape.ops().len();
+        let timed = |index: usize| {
             let start = Instant::now();
-            self.run_op(index, scalars)?;
-            timed.push((index, start.elapsed().as_secs_f64()));
-            for dead in &self.dead_after[index] {
-                self.results.remove(dead);
-            }
-        }
-        Ok(timed)
+            self.run_next(index, scalars)?;
+            Ok((index, start.elapsed().as_secs_f64()))
+        };
+        (0..count).map(timed).collect()
     }
 }
 

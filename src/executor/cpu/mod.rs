@@ -174,10 +174,9 @@ impl CpuExecutor {
     }
 
     pub fn read(&self, value: Value) -> Vec<u8> {
-        let (dtype, own) = (self.tape.recording().ty(value).dtype, self.elements(value));
-        match dtype {
-            DType::F16 => own.iter().flat_map(|&number| f16::from_f32(number).to_ne_bytes()).collect(),
-            DType::F32 | DType::U32 => bytemuck::cast_slice(&own).to_vec(),
+        match self.tape.recording().ty(value).dtype {
+            dtype @ DType::F16 => elements(dtype, &self.read_f64(value)),
+            DType::F32 | DType::U32 => bytemuck::cast_slice(&self.elements(value)).to_vec(),
         }
     }
 
