@@ -17,22 +17,19 @@ pub fn mnist_cnn() -> Sequential {
 
 /// A training step of a classifier of inputs of this shape, with Adam.
 pub fn step_of(model: &dyn Layer, shape: &[usize]) -> Tape {
-    step_by(shape, |g, x| retape::nn::record(model, g, &[x], Mode::Training).unwrap().outputs[0])
+    step_in(false, model, shape)
 }
 
 /// The same in mixed precision.
 pub fn half_step_of(model: &dyn Layer, shape: &[usize]) -> Tape {
-    let record = |g: &mut Graph, x| retape::nn::record(model, g, &[x], Mode::Training).unwrap().outputs[0];
-    step_by(shape, |g, x| {
-        let logits = g.autocast(|g| record(g, x));
-        g.cast(logits, DType::F32).unwrap()
-    })
+    step_in(true, model, shape)
 }
 
-fn step_by(shape: &[usize], logits: impl FnOnce(&mut Graph, Value) -> Value) -> Tape {
+fn step_in(half: bool, model: &dyn Layer, shape: &[usize]) -> Tape {
     let mut g = Graph::new();
     let (x, labels) = (g.input("x", Shape::new(shape).unwrap()), g.labels("labels", [shape[0]]));
-    let logits = logits(&mut g, x);
-    let loss = g.softmax_cross_entropy(logits, labels).unwrap();
+    let record = |g: &mut Graph| retape::nn::record(model, g, &[x], Mode::Training).unwrap().outputs[0];
+    let logits = if half { g.autocast(record) } else { record(&mut g) };
+    let loss = g.softmax_cross_entropy(g.cast(logits, DType::F32).unwrap(), labels).unwrap();
     g.training_step(loss, &Adam::new(1e-3)).unwrap()
 }
