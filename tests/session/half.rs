@@ -110,3 +110,25 @@ fn a_step_in_half_precision_moves_fewer_bytes() -> Result<()> {
     assert!(10 * half < 8 * full, "{half} of {full}");
     Ok(())
 }
+
+/// What is past the range of f16 until it is scaled is not stored there in between, whichever kernel scales it.
+#[test]
+fn large_numbers_of_f32_are_scaled_before_they_are_narrowed() -> Result<()> {
+    let mut g = Graph::new();
+    let (x, w) = (g.input("x", [4, 8]), g.input("w", [8, 4]));
+    let rate = g.scalar_value(g.scalar("rate", 1e-4)?)?;
+    let y = g.cast(g.mul(g.matmul(x, w)?, rate)?, DType::F16)?;
+    let tape = g.forward([y])?;
+    let gpu = common::gpu();
+    for device in [Device::reference(), Device::cpu(), gpu.clone()] {
+        if device.profile().is_some_and(|profile| !profile.f16) {
+            continue;
+        }
+        let mut session = tape.session(&device)?;
+        session.write(x, &[100.0f32; 32])?;
+        session.write(w, &[200.0f32; 32])?;
+        session.replay()?;
+        assert_eq!(session.read(y)?, [16.0; 16], "{device:?}");
+    }
+    Ok(())
+}

@@ -1,6 +1,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use crate::dtype::DType;
 use crate::graph::{Node, Phase, Source, Value};
 use crate::kernel::{DeviceKind, DeviceProfile, Scalar};
 use crate::ops::chain::{Chain, Member, Operand};
@@ -183,6 +184,12 @@ impl<'a> Chains<'a> {
             read.iter().filter_map(|&(_, own, to)| Some((own, to?))).collect();
         let head = order.iter().take(heads).flat_map(|&index| &self.tape.ops()[index].outputs);
         let head: Vec<Value> = head.copied().collect();
+        // Where its kernels cannot do the rest, what a head makes is stored as the result is: in no less than its own
+        // precision.
+        let dtype = |value: Option<&Value>| value.map(|&value| self.tape.info(value).ty.dtype);
+        if dtype(head.first()) == Some(DType::F32) && dtype(outputs.first()) == Some(DType::F16) {
+            return None;
+        }
         let chain = Chain::new(members, numbers, &stretched, self.tape.types(&head))?;
         let bytes = outputs.iter().map(|&output| self.tape.padded_bytes(output)).max()?;
         let is_bound = chain.has_ranges() || bytes <= self.profile.max_binding_bytes;
